@@ -57,6 +57,7 @@ from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
 from callflow.web.console.static_files import add_static_files
+from callflow.web.console.take_over import add_take_over
 from callflow.web.console.transfer import add_transfer
 from callflow.web.responses import install_error_handlers, json_response
 
@@ -135,6 +136,7 @@ def create_console(
     for add in (add_hold, add_mute, add_say, add_dtmf):
         add(app, switchboard, has_token=bool(token))
     add_listen(app, switchboard, has_token=bool(token))
+    add_take_over(app, switchboard, has_token=bool(token))
     if dialer is not None and for_call is not None:
         add_dial(app, dialer, for_call, has_token=bool(token), client_keys=client_keys)
         if campaigns is not None:

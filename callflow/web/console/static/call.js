@@ -7,6 +7,7 @@ import { Story } from "./story.js";
 import { T } from "./texts.js";
 import { transcript } from "./transcript.js";
 import "./acts.js";
+import "./listen.js";
 import "./log.js";
 
 const NEAR = 80; // px from the end within which the transcript follows what is said
@@ -142,6 +143,7 @@ class Call extends Element {
         <span class="connection" data-state=${this.state}>${T.connection[this.state] ?? ""}</span>
       </header>
       <cf-acts .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .isHeld=${story.held} .muted=${story.muted}></cf-acts>
+      <cf-listen .call=${this.call} .mayAct=${this.me?.role !== "view" && !this.me?.business} .isOver=${isOver}></cf-listen>
       <div class="call-body">
         <section class="panel grow" aria-labelledby="transcript-title">
           <header class="panel-head"><h2 id="transcript-title">${T.transcript}</h2><small class="dim">${T.legend}</small></header>

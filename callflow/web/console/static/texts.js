@@ -133,6 +133,23 @@ export const T = {
     hangup: "The call is being ended.",
   },
 
+  listen: {
+    title: "Listen, and speak",
+    start: "Listen",
+    stop: "Stop listening",
+    on: "You hear the call.",
+    lost: "The connection was lost: you do not hear the call any more.",
+    level: (name) => `How loud: ${name}`,
+    takeOver: "Hold to take over",
+    opening: "Opening the microphone…",
+    speaking: "The caller hears you.",
+    lineHint: "What was said, for the agent (may be left out)",
+    giveBack: "Give back",
+    givenBack: "The agent has the caller back.",
+    voiceLost: "The connection was lost. The agent has the caller back in a few seconds.",
+    noMicrophone: "The browser does not let this page use the microphone.",
+  },
+
   historyFilters: {
     text: "Words", number: "Number", from: "From", to: "To", live: "Which",
     all: "all", over: "that are over", isLive: "live",
@@ -226,6 +243,8 @@ export const T = {
     goodbye_requested: (e) => `A goodbye, then the end${by(e)}`,
     call_hangup: (e) => `Hung up${e.source ? ` by the ${e.source}` : ""}`,
     session_changed: () => "The session was changed",
+    listen_in: (e) => `${e.state === "began" ? "Somebody listens" : "Somebody does not listen any more"}${by(e)}`,
+    take_over: (e) => `${{ began: "An operator has taken over", lost: "The operator's connection is lost", ended: "The agent has the caller back" }[e.state] ?? e.state}${by(e)}`,
     caller_lookup: (e) => `Caller lookup: ${e.outcome}, ${e.ms} ms`,
   },
   alarming: new Set([
