@@ -19,7 +19,9 @@ _JUMP: Final = _RATE // 10
 """Frames of the caller follow each other without gaps, unless one comes so many samples after the end of the last."""
 _MOST: Final = 200
 """Pieces that wait: 2 s of both sides."""
-_CALLER, _AGENT, _CUT = 0, 1, 2
+_CALLER: Final = 0
+_AGENT: Final = 1
+_CUT: Final = 2
 _HEAD: Final = struct.Struct(">BIH")
 """Before the audio of each piece: whose it is, its first sample since the listening began, its length in bytes."""
 
