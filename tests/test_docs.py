@@ -165,6 +165,7 @@ _OF_OTHERS = {"GET", "POST", "PATCH", "DELETE", "MIT", "REFER", "TwiML", "REST",
 _NO_SETTINGS = {
     "call_cost_in_webhooks",
     "call_ended",
+    "input_text",
     "not_joined",
     "not_reached",
     "pause_recording",

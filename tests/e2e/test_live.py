@@ -107,7 +107,7 @@ async def test_late_and_returning_viewers_get_the_whole_story_once() -> None:
             for viewer in (early, back, late, named):
                 over = await viewer.until("over")
                 assert over["result"] == "success"
-                await until(lambda viewer=viewer: viewer.is_over, "the end of the stream")
+                await viewer.ends()
         whole = [entry.name for entry in the.app.journal.read(name)]
         ended = whole.index("ended") + 1
         assert early.kinds == late.kinds == named.kinds == whole[:ended]
@@ -157,8 +157,7 @@ async def test_a_viewer_who_does_not_read_costs_nobody_else_anything() -> None:
                         (channel,) = the.app.live_desk.wall._channels.values()
                         channel.signal.set()
                         await asyncio.sleep(0)
-                        told = {"id": "c", "number": number}
-                        await viewer.until("call", **told)
+                        await viewer.until("call", id="c", number=number)
                 assert len(channel.frames) <= 2000
                 await until(lambda: the.app.live_desk.seats.taken == 1, "the deaf one to be let go of")
             assert len(viewer.of("snapshot")) == 1, "the other one was never behind"

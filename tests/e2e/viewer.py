@@ -55,6 +55,10 @@ class Viewer:
         await until(found, f"{event} {fields}", timeout)
         return found()[0]
 
+    async def ends(self) -> None:
+        """Until the server has ended the stream."""
+        await until(lambda: self.is_over, "the end of the stream")
+
     async def read(self, response: httpx.Response) -> None:
         self.status = response.status_code
         event, data, number = "", "", ""

@@ -18,6 +18,8 @@ from callflow.web.responses import json_response
 _LINKS: Final = (
     ("/api/calls", "the 50 newest calls, live or over, newest first: who, whom, when, how it ended"),
     ("/api/calls/live", "what each live call is doing, and the ids of the newest of the history"),
+    ("/api/live", "the live calls as a stream of events: who speaks, latency, cost, warnings"),
+    ("/api/live/hour", "the last hour: calls, waits for answers, lag of the event loop"),
     ("/api/conversations", "the history of the calls, newest first: what was said in each"),
     ("/api/conversations/export?format=csv", "the same as a table, a row each"),
     ("/api/do-not-call", "the numbers that are never dialled, newest first"),
@@ -34,6 +36,7 @@ _LINKS: Final = (
 _OTHERS: Final = (
     ("GET /api/calls?sid=ID", "one of them, by the carrier's id of it or ours"),
     ("GET /api/calls/ID", "one call, step by step"),
+    ("GET /api/live/ID/events", "one call as a stream of events, from its beginning to its end"),
     ("GET /api/calls/ID/recording", "what was heard of it, where it was recorded"),
     ("POST /api/calls/ID/session", 'changes a live call: {"instructions": "Speak more slowly."}'),
     ("PATCH /api/session", 'changes that of all coming calls, and keeps it: {"voice": "cedar"}'),

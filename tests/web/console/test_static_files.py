@@ -67,7 +67,8 @@ def loaded(known: StaticFiles) -> set[str]:
         assert name in known.files, f"{name} is not there"
         if name.endswith(".js"):
             text = known.files[name].plain.decode()
-            imports = re.findall(r'(?:\bfrom|\bimport)\s*"([^"\s]+)"', text)
+            # A worklet is a module of its own, which is loaded by its address.
+            imports = re.findall(r'(?:\bfrom\s*|\bimport\s*|\bworklet\()"([^"\s]+)"', text)
             waiting += [resolved(each, name) for each in imports]
     return found
 

@@ -192,6 +192,7 @@ class Stories:
         stays there."""
         call, journal = story.call, self._history.journal
         count = journal.count(call)
+        story.pending.clear()  # what came before this moment is among the `count`, and in the database or on its way
         if count and not journal.is_full(call):
             kept = await asyncio.to_thread(journal.read, call)
             if kept and kept[0].name == BEGAN:
