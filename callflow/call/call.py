@@ -107,7 +107,7 @@ class Call:
             by_carrier=self._order is not None and self._order.record, entered=self._entered,
         )  # fmt: skip
         self.relay, self.recordings, self.requests, self.agent = parts[:4]
-        self._local_commands, self._dtmf, self._listening = parts[4:]
+        self._local_commands, self._dtmf, self._listening, self.take_over = parts[4:]
         self._log.hides = self.recordings.pause.hides
         self._carrier_commands = CarrierCommands(
             self.id, self.carrier, self._streams, post=self.post, own=self._tasks.start,
@@ -415,6 +415,7 @@ class Call:
         self._deadlines.close()
         self.recordings.pause.close()
         self._dtmf.close()
+        self.take_over.close()
         self._words_by = self._loop.time() + self.config.agent.transcript_seconds
         self.awaits_words = self.agent.ended(for_good=not self._handover.is_leaving)
         closes = [self.relay.close()] if self.awaits_words else [self.relay.close(), self.agent.close()]

@@ -23,6 +23,7 @@ from callflow.call.requests import Requests
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamLease
+from callflow.call.take_over import TakeOver
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.owners import to_owner
@@ -41,6 +42,7 @@ class Parts(NamedTuple):
     local_commands: LocalCommands
     dtmf: DtmfCollector
     listening: Listening
+    take_over: TakeOver
 
 
 class Owner(Protocol):
@@ -117,4 +119,9 @@ def make_parts(
         bill=lambda used: this.note(agent.usage.added(used)), note=call.note, own=tasks.start,
         seconds=config.agent.transcript_seconds,
     )  # fmt: skip
-    return Parts(relay, recordings, requests, agent, local_commands, dtmf, listening)
+    take_over = TakeOver(
+        call.id, relay, requests.line, make=config.make_listener, learn=to_owner(agent.prompter.learn),
+        is_paused=lambda: recordings.pause.is_on, bill=lambda used: this.note(agent.usage.added(used)), note=call.note,
+        own=tasks.start, seconds=min(config.agent.transcript_seconds, 1.5),
+    )  # fmt: skip
+    return Parts(relay, recordings, requests, agent, local_commands, dtmf, listening, take_over)

@@ -18,6 +18,7 @@ from callflow.call.dtmf import MASK
 from callflow.call.legs import by_machine
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.replay import replay
+from callflow.call.take_over import TAKES_OVER
 from callflow.contracts import commands, events
 from callflow.contracts.caller_lookup import LookedUp
 from callflow.contracts.events import LegIds, MuteRequested, PauseRequested, TransferRequested
@@ -173,7 +174,8 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
             assert isinstance(requested, TransferRequested)
             call.transfer, call.human = requested, LegIds()
         case {"event": MuteRequested.name, "party": "caller" | "agent" as party, "on": on} if entry.taken:
-            (call.muted.add if on else call.muted.discard)(party)
+            is_for_person = str(entry.event.get("by", "")).startswith(TAKES_OVER)  # who is gone with their process
+            (call.muted.add if on and not is_for_person else call.muted.discard)(party)
         case {"event": "tool_called", "id": name} if entry.taken:
             call.unanswered[name] = entry.event
         case {"event": "tool_finished", "id": name}:

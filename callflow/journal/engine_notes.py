@@ -83,6 +83,26 @@ class Listening(Note):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListenIn(Note):
+    """An operator listens to the call, or does so no longer."""
+
+    kind: ClassVar[str] = "listen_in"
+    state: str = ""
+    """began or ended"""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOver(Note):
+    """An operator speaks to the caller in place of the agent, or does so no longer."""
+
+    kind: ClassVar[str] = "take_over"
+    state: str = ""
+    """began, lost (the connection), or ended"""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class McpApproval(Note):
     """The engine asked whether it may use a tool of a remote MCP server."""
 

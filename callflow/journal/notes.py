@@ -19,10 +19,12 @@ from callflow.journal.engine_notes import (
     EngineMissedSpeech,
     EngineRotated,
     EngineUnable,
+    ListenIn,
     Listening,
     McpApproval,
     ResponseFailed,
     SessionChanged,
+    TakeOver,
     Usage,
 )
 from callflow.journal.note import OPTIONAL, Note, Part, UnknownNote, read_as, schema, to_json
@@ -35,6 +37,7 @@ __all__ = [
     "EngineMissedSpeech",
     "EngineRotated",
     "EngineUnable",
+    "ListenIn",
     "Listening",
     "McpApproval",
     "Note",
@@ -42,6 +45,7 @@ __all__ = [
     "OperatorAsked",
     "ResponseFailed",
     "SessionChanged",
+    "TakeOver",
     "UnknownNote",
     "Usage",
     "WhisperUsed",

@@ -13,7 +13,7 @@ import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from callflow.contracts import events
 from callflow.contracts.events import Event, LegIds
@@ -29,6 +29,7 @@ from callflow.media.clips import Clip
 from callflow.media.frame_batcher import FrameBatcher
 from callflow.media.line_sounds import LineSounds
 from callflow.media.media_config import MediaConfig
+from callflow.media.media_listener import MediaListener
 from callflow.media.media_stream import MediaStream
 from callflow.media.playout import Playout, Send
 from callflow.media.silence_filler import SilenceFiller
@@ -47,53 +48,6 @@ _SAME_SECONDS: Final = 0.0005
 """Two times of the pacer with less between them count as the same."""
 _PROGRESS_SECONDS: Final = 0.5
 """Interval of the reports how much of the agent's present speech the caller has heard."""
-
-
-class MediaListener(Protocol):
-    """The turn manager, as the relay uses it. Times are in seconds of the loop's clock.
-
-    All methods are called on the event loop and must not block; the first two methods are called for each frame of the
-    caller.
-    """
-
-    @property
-    def is_caller_speaking(self) -> bool:
-        """Whether the engine hears the caller."""
-
-    def caller_payload(self, payload: str, audio: bytes) -> None:
-        """Process the caller's audio for the engine: base64 of µ-law, one frame or several joined; and the same audio
-        decoded."""
-
-    def caller_frame(self, audio: bytes) -> None:
-        """Process the same frame as µ-law bytes, for the speech detector."""
-
-    def stream_started(self, now: float) -> None:
-        """Called when the stream has started: the caller can hear us."""
-
-    def stream_paused(self) -> None:
-        """Called when the stream has ended: the caller hears nothing until another stream starts."""
-
-    def agent_silenced(self) -> None:
-        """Called when the agent's speech is no longer played: a clip ends the call, or the call is over."""
-
-    def audio_sent(self, now: float, until: float, *, is_clip: bool) -> None:
-        """Called when audio was sent to the carrier; at `until` the caller will have heard it all."""
-
-    def began_to_be_heard(self, item: str, at: float) -> None:
-        """Called when the caller has begun to hear an item of the engine, at the time `at`."""
-
-    def hearing(self, cut: Cut) -> None:
-        """Called at most twice a second with the part heard of the stretch being played."""
-
-    def heard(self, key: SpeechSegmentId, ms: int) -> None:
-        """Called when the caller has heard a stretch of speech in full: `ms` of audio."""
-
-    def played_out(self) -> None:
-        """Called when the caller has heard all audio."""
-
-    def cut_off(self, cuts: Sequence[Cut]) -> None:
-        """Called when speech was cut, but not by the caller: the stream was lost, or a clip ends the call. `cuts` is
-        empty if only clips were cut."""
 
 
 class Relay:
@@ -327,6 +281,8 @@ class Relay:
         self._find_stall(now)
         cuts = self.playout.interrupt(now)
         self._unplayed = False
+        for tap in self.taps:
+            tap.cut()
         if self.recorder is not None:
             self.recorder.cut(now)
         if self._stream is not None:
@@ -411,11 +367,9 @@ class Relay:
             if isinstance(out, Send):
                 stream.send_audio(out.audio)
                 sent = True
-                for tap in self.taps:
-                    tap.agent(out.audio)
-                if self.recorder is not None:
+                if self.taps or self.recorder is not None:
                     audio = self.sounds.recorded(self.playout.sending.item, out.audio)
-                    self.recorder.agent(audio, self.playout.ends_at(now) - len(audio) / _BYTES_PER_SECOND)
+                    self._keep(audio, self.playout.ends_at(now) - len(audio) / _BYTES_PER_SECOND)
             else:
                 stream.send_mark(out.name)
         if sent and self.listener is not None:
@@ -431,6 +385,22 @@ class Relay:
             if self._unplayed:
                 late = max(self.playout.ends_at(now) - now, 0.0) + _MARK_SECONDS
                 self._heard_out.start(late, self.check_played_out)
+
+    def send_at_once(self, audio: bytes, at: float) -> bool:
+        """Send µ-law, a multiple of 20 ms, past the playout: the voice of a person in place of the agent's, which is
+        neither paced nor interrupted. `at`: when the caller will hear it. Returns False if they cannot."""
+        if self.is_silenced or self._stream is None or not self._stream.started:
+            return False
+        self._stream.send_audio(audio)
+        self._keep(audio, at)
+        return True
+
+    def _keep(self, audio: bytes, at: float) -> None:
+        """Give what was sent to those who listen, and to the recording."""
+        for tap in self.taps:
+            tap.agent(audio)
+        if self.recorder is not None:
+            self.recorder.agent(audio, at)
 
     def _stop_pacer(self) -> None:
         self._pacer.stop()

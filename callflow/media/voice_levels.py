@@ -37,6 +37,9 @@ class AudioTap(Protocol):
     def agent(self, audio: bytes) -> None:
         """Take audio that was sent to the caller, µ-law."""
 
+    def cut(self) -> None:
+        """Note that the caller will not hear what of it is still to be played."""
+
 
 class VoiceLevels:
     """The loudest moments of both sides since they were last asked for."""
@@ -57,6 +60,9 @@ class VoiceLevels:
         level = max(audio[::_EVERY].translate(_LEVELS), default=0)
         if level > self._agent:
             self._agent = level
+
+    def cut(self) -> None:
+        """Ignore it: a level that was shown stays."""
 
     def take(self) -> tuple[float, float]:
         """Return the levels of caller and agent since the last time, each 0 to 1."""

@@ -46,6 +46,7 @@ from callflow.web.console.events import add_events
 from callflow.web.console.history import add_history
 from callflow.web.console.hold import add_hold
 from callflow.web.console.index_page import add_index
+from callflow.web.console.listen import add_listen
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.logs import add_logs
 from callflow.web.console.live.routes import add_live
@@ -62,6 +63,7 @@ from callflow.web.console.session import add_session
 from callflow.web.console.settings import add_settings
 from callflow.web.console.static_files import add_static_files
 from callflow.web.console.step_in import add_step_in
+from callflow.web.console.take_over import add_take_over
 from callflow.web.console.transfer import add_transfer
 from callflow.web.console.try_tool import TryTool, add_try_tool
 from callflow.web.responses import install_error_handlers, json_response
@@ -146,6 +148,8 @@ def create_console(
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
     for add in (add_hold, add_mute, add_say, add_dtmf, add_step_in):
         add(app, switchboard, has_token=bool(token))
+    add_listen(app, switchboard, has_token=bool(token))
+    add_take_over(app, switchboard, has_token=bool(token))
     if dialer is not None and for_call is not None:
         add_dial(app, dialer, for_call, has_token=bool(token), client_keys=client_keys)
         if campaigns is not None:

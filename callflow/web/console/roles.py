@@ -28,6 +28,9 @@ LEAST: Final[Mapping[tuple[str, str], str]] = {
     # What happens in all live calls; requests in it need more: see `live/logs.py`.
     (SOCKET, "/logs"): VIEW,
     (SOCKET, "/api/phone"): OPERATE,
+    # The voices of a call, and whoever speaks in it in place of the agent.
+    (SOCKET, "/api/calls/<call>/listen"): OPERATE,
+    (SOCKET, "/api/calls/<call>/takeover"): OPERATE,
     # What finds a call by a telephone number.
     ("GET", "/api/conversations/phone/<path:number>"): OPERATE,
     ("GET", "/api/do-not-call/<number>"): OPERATE,

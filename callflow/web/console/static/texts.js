@@ -159,6 +159,21 @@ export const T = {
     transfer: "Transfer",
     transferring: "The person is being rung; the agent stays with the caller until then.",
     targets: (names) => (names.length ? `Known: ${names.join(", ")}; or a number such as +15550100001.` : "A number such as +15550100001 (no names are set)."),
+  listen: {
+    title: "Listen, and speak",
+    start: "Listen",
+    stop: "Stop listening",
+    on: "You hear the call.",
+    lost: "The connection was lost: you do not hear the call any more.",
+    level: (name) => `How loud: ${name}`,
+    takeOver: "Hold to take over",
+    opening: "Opening the microphone…",
+    speaking: "The caller hears you.",
+    lineHint: "What was said, for the agent (may be left out)",
+    giveBack: "Give back",
+    givenBack: "The agent has the caller back.",
+    voiceLost: "The connection was lost. The agent has the caller back in a few seconds.",
+    noMicrophone: "The browser does not let this page use the microphone.",
   },
 
   historyFilters: {
@@ -500,6 +515,9 @@ export const T = {
     whispered: (e) => `Whispered to the model: “${e.text ?? ""}”${by(e)}`,
     operator_asked: (e) => `An operator is asked: ${e.tool} (${seconds(e.ms ?? 0)})`,
     operator_answered: (e) => `${e.tool} answered by hand${e.ok === false ? ", with an error" : ""}${by(e)}`,
+    session_changed: () => "The session was changed",
+    listen_in: (e) => `${e.state === "began" ? "Somebody listens" : "Somebody does not listen any more"}${by(e)}`,
+    take_over: (e) => `${{ began: "An operator has taken over", lost: "The operator's connection is lost", ended: "The agent has the caller back" }[e.state] ?? e.state}${by(e)}`,
     caller_lookup: (e) => `Caller lookup: ${e.outcome}, ${e.ms} ms`,
   },
   alarming: new Set([

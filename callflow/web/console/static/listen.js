@@ -1,0 +1,177 @@
+// Listen to a live call; and, by a second and different act, speak to the caller in place of the agent.
+import { Element, announce, html, nothing } from "./base.js";
+import { T } from "./texts.js";
+
+const HOLD = 800; // ms for which the button that takes over is held
+const worklet = (name) => new URL(name, import.meta.url).href;
+
+function socket(call, what) {
+  const at = new URL(`/api/calls/${encodeURIComponent(call)}/${what}`, location.href);
+  at.protocol = at.protocol === "https:" ? "wss:" : "ws:";
+  const made = new WebSocket(at);
+  made.binaryType = "arraybuffer";
+  return made;
+}
+
+class Listen extends Element {
+  static properties = {
+    call: {}, mayAct: { type: Boolean }, isOver: { type: Boolean },
+    state: { state: true }, speaks: { state: true }, failed: { state: true }, holding: { state: true }, muted: { state: true },
+  };
+  #ear = null;
+  #voice = null;
+  #timer = 0;
+
+  constructor() {
+    super();
+    this.state = this.speaks = "off";
+    this.failed = "";
+    this.muted = [false, false];
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    this.#stop();
+    this.#hush();
+  }
+
+  willUpdate(changed) {
+    if (changed.has("call") && changed.get("call") !== undefined) { this.#stop(); this.#hush(); }
+    if (this.isOver && this.state !== "off") this.#stop();
+    if (this.isOver && this.speaks !== "off") this.#hush();
+  }
+
+  #listen = async () => {
+    this.failed = "";
+    this.state = "connecting";
+    const context = new AudioContext({ sampleRate: 8000 });
+    const ear = this.#ear = { context, socket: null };
+    try {
+      await context.audioWorklet.addModule(worklet("./listen-worklet.js"));
+      if (this.#ear !== ear) return;
+      ear.player = new AudioWorkletNode(context, "cf-player", { numberOfInputs: 0, outputChannelCount: [2] });
+      ear.player.connect(context.destination);
+      ear.player.port.onmessage = ({ data }) => this.#levels(data);
+      ear.player.port.postMessage({ muted: this.muted });
+      ear.socket = socket(this.call, "listen");
+      ear.socket.onmessage = ({ data }) => {
+        if (typeof data !== "string") ear.player.port.postMessage(data, [data]);
+        else if (this.#ear === ear) { this.state = "on"; announce(T.listen.on); }
+      };
+      ear.socket.onclose = ({ reason }) => {
+        if (this.#ear !== ear) return;
+        this.#stop();
+        if (!this.isOver) this.failed = reason || T.listen.lost;
+      };
+    } catch (error) {
+      this.#stop();
+      this.failed = error.message;
+    }
+  };
+
+  #stop = () => {
+    const ear = this.#ear;
+    this.#ear = null;
+    this.state = "off";
+    ear?.socket?.close();
+    if (ear && ear.context.state !== "closed") ear.context.close();
+  };
+
+  #levels(peaks) {
+    for (const [side, peak] of peaks.entries()) {
+      const meter = this.querySelector(`meter[data-side="${side}"]`);
+      if (meter) meter.value = peak;
+    }
+  }
+
+  #mute(side) {
+    this.muted = this.muted.map((each, index) => (index === side ? !each : each));
+    this.#ear?.player?.port.postMessage({ muted: this.muted });
+  }
+
+  // Take over: the button is held, so that no slip of the hand opens the microphone.
+  #press = () => {
+    if (this.speaks !== "off" || this.#timer) return;
+    this.holding = true;
+    this.#timer = setTimeout(() => { this.#release(); this.#speak(); }, HOLD);
+  };
+
+  #release = () => {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    this.holding = false;
+  };
+
+  #key = (event) => {
+    if (event.key !== " " && event.key !== "Enter") return;
+    event.preventDefault();
+    if (event.type === "keyup") this.#release();
+    else if (!event.repeat) this.#press();
+  };
+
+  #speak = async () => {
+    this.failed = "";
+    this.speaks = "connecting";
+    const voice = this.#voice = {};
+    try {
+      voice.stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true } });
+      if (this.#voice !== voice) { this.#end(voice); return; }
+      voice.context = new AudioContext();
+      await voice.context.audioWorklet.addModule(worklet("./microphone-worklet.js"));
+      if (this.#voice !== voice) { this.#end(voice); return; }
+      voice.socket = socket(this.call, "takeover");
+      const node = new AudioWorkletNode(voice.context, "cf-microphone", { numberOfOutputs: 0 });
+      node.port.onmessage = ({ data }) => { if (this.speaks === "on" && voice.socket.readyState === WebSocket.OPEN) voice.socket.send(data); };
+      voice.socket.onmessage = () => { if (this.#voice === voice) { this.speaks = "on"; announce(T.listen.speaking); } };
+      voice.socket.onclose = ({ code, reason }) => {
+        if (this.#voice !== voice) return;
+        this.#hush();
+        if (code === 1000) announce(T.listen.givenBack);
+        else this.failed = reason || T.listen.voiceLost;
+      };
+      voice.context.createMediaStreamSource(voice.stream).connect(node);
+    } catch (error) {
+      this.#hush();
+      this.failed = error.name === "NotAllowedError" ? T.listen.noMicrophone : error.message;
+    }
+  };
+
+  #giveBack = (event) => {
+    event.preventDefault();
+    const line = event.target.elements.line.value.trim();
+    this.#voice?.socket?.send(JSON.stringify({ give_back: true, line }));
+  };
+
+  #hush() {
+    this.#release();
+    const voice = this.#voice;
+    this.#voice = null;
+    this.speaks = "off";
+    if (voice) this.#end(voice);
+  }
+
+  #end(voice) {
+    voice.socket?.close();
+    voice.stream?.getTracks().forEach((track) => track.stop());
+    if (voice.context && voice.context.state !== "closed") voice.context.close();
+  }
+
+  render() {
+    if (this.isOver || !this.mayAct) return nothing;
+    const on = this.state !== "off";
+    const side = (index, name) => html`<label><input type="checkbox" .checked=${!this.muted[index]} @change=${() => this.#mute(index)}> ${name}
+      <meter data-side=${index} min="0" max="1" value="0" aria-label=${T.listen.level(name)}></meter></label>`;
+    return html`<div class="acts listen" role="group" aria-label=${T.listen.title}>
+        <button type="button" aria-pressed=${on} @click=${on ? this.#stop : this.#listen}>${on ? T.listen.stop : T.listen.start}</button>
+        ${on ? html`${side(0, T.callerVoice)} ${side(1, T.agentVoice)}` : nothing}
+        ${this.speaks === "off"
+          ? html`<button type="button" class="danger ${this.holding ? "is-held" : ""}" @pointerdown=${this.#press} @pointerup=${this.#release}
+              @pointerleave=${this.#release} @keydown=${this.#key} @keyup=${this.#key} @blur=${this.#release}>${T.listen.takeOver}</button>`
+          : html`<form class="grow" @submit=${this.#giveBack}><strong class="failed">${this.speaks === "on" ? T.listen.speaking : T.listen.opening}</strong>
+              <input name="line" dir="auto" maxlength="1000" autocomplete="off" placeholder=${T.listen.lineHint} aria-label=${T.listen.lineHint}>
+              <button ?disabled=${this.speaks !== "on"}>${T.listen.giveBack}</button></form>`}
+      </div>
+      ${this.failed ? html`<p class="acts-note failed">${this.failed}</p>` : nothing}`;
+  }
+}
+customElements.define("cf-listen", Listen);

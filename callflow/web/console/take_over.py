@@ -1,0 +1,85 @@
+"""The WebSocket on which an operator speaks to a caller in place of the agent: another one than that for listening.
+
+Binary messages are µ-law, a multiple of 20 ms and 200 ms at most, and come without a pause. A text message gives the
+caller back: `{"give_back": true, "line": "what was said"}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Final
+
+from quart import Quart, websocket
+
+from callflow.call.call import Call
+from callflow.contracts.bounded_json import read
+from callflow.contracts.errors import OutOfBounds
+from callflow.media.g711 import FRAME_BYTES
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.listen import asker, is_over
+
+
+_MOST_AUDIO: Final = 10 * FRAME_BYTES
+_SILENT_SECONDS: Final = 3.0
+"""A microphone sends all the time: after so long without a message the connection counts as lost."""
+_OVER, _UNREADABLE, _GONE, _NO_CALL, _REFUSED = 1000, 1003, 1001, 4404, 4409
+_MOST_REASON: Final = 120
+"""Bytes of the reason with which a socket is closed."""
+
+
+def add_take_over(app: Quart, switchboard: Callable[[], Switchboard], *, has_token: bool) -> None:
+    """Add the socket to the app. `has_token`: operators need CONSOLE_TOKEN."""
+
+    @app.websocket("/api/calls/<call>/takeover")
+    async def take_over(call: str) -> None:
+        """Speak to the caller of a live call, until they are given back."""
+        await websocket.accept()
+        live = switchboard().live(call)
+        if live is None:
+            await websocket.close(_NO_CALL, "There is no such live call.")
+            return
+        if why := live.take_over.begin(asker(has_token=has_token)):
+            await websocket.close(_REFUSED, why[:_MOST_REASON])
+            return
+        is_given_back = False
+        try:
+            await websocket.send(json.dumps({"call": live.id, "taken_over": True}))
+            code, reason, is_given_back = await _serve(live, switchboard)
+            await websocket.close(code, reason)
+        finally:
+            if not is_given_back:
+                live.take_over.lost()
+
+
+async def _serve(call: Call, switchboard: Callable[[], Switchboard]) -> tuple[int, str, bool]:
+    """Pass the operator's voice on. Returns how the socket is to be closed, and whether the caller was given back."""
+    while not is_over(call, switchboard()):
+        try:
+            message = await asyncio.wait_for(websocket.receive(), _SILENT_SECONDS)
+        except TimeoutError:
+            return _GONE, "Nothing came any more.", False
+        if isinstance(message, bytes):
+            if not message or len(message) > _MOST_AUDIO or len(message) % FRAME_BYTES:
+                return _UNREADABLE, "Audio must be 20 to 200 ms of 8 kHz mu-law, in steps of 20 ms.", False
+            call.take_over.speak(message)
+            continue
+        line = _line(message)
+        if line is None:
+            return _UNREADABLE, 'Text must be {"give_back": true, "line": "..."}.', False
+        call.take_over.give_back(line)
+        return _OVER, "The agent has the caller back.", True
+    return _OVER, "The call is over.", True
+
+
+def _line(message: str) -> str | None:
+    """Return the line of a message that gives back; None: it is none."""
+    try:
+        value = read(message.encode())
+    except (OutOfBounds, UnicodeEncodeError):
+        return None
+    if not isinstance(value, dict) or value.get("give_back") is not True:
+        return None
+    line = value.get("line", "")
+    return line.strip() if isinstance(line, str) else None
