@@ -267,17 +267,16 @@ class Call:
         return self.ids if leg == events.CALLER else self.legs.human
 
     async def _look_up(self) -> Note | None:
-        """Ask the caller lookup while it rings, and take its answer. Returns the note of it; None: it was not asked."""
+        """Ask the caller lookup while it rings, and take its answer. Returns its note; None: it was not asked."""
         first, lookup = self._mailbox.first, self._services.caller_lookup
         if lookup is None or first is None or not isinstance(first.event, events.CallInitiated):
             return None
-        self._asking = first.reply
-        found = await asked(lookup.look_up(question(self, first.event)), self._mailbox.ends())
+        self._asking, asks = first.reply, first.event
+        found = await asked(lookup.look_up(question(self, asks)), self._mailbox.ends())
         self._use(self._services.config(self.to_number, None, found))
-        if found.refuse:
-            self._mailbox.exchange(first.event, refusal(first.event, found))
-        elif found.profile:
-            self._mailbox.exchange(first.event, self._services.admit_profile(self.config, first.event))
+        if found.refuse or found.profile:
+            event = refusal(asks, found) if found.refuse else self._services.admit_profile(self.config, asks)
+            self._mailbox.exchange(asks, event)
         return lookup_note(self.config, found)
 
     def _begin(self, looked_up: Note | None) -> None:

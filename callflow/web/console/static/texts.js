@@ -159,6 +159,7 @@ export const T = {
     transfer: "Transfer",
     transferring: "The person is being rung; the agent stays with the caller until then.",
     targets: (names) => (names.length ? `Known: ${names.join(", ")}; or a number such as +15550100001.` : "A number such as +15550100001 (no names are set)."),
+  },
   listen: {
     title: "Listen, and speak",
     start: "Listen",
