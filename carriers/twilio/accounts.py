@@ -57,9 +57,9 @@ class Accounts:
         """Return whether a request has brought the account with this SID."""
         return any(account.sid == sid for account in self._others)
 
-    def has_signed(self, request: Request, account: str, *, slash: bool = False) -> bool:
-        """Return whether a request is signed by the account with this SID, or, with "", by any that was brought."""
-        tokens = [each.token for each in self._others if account in ("", each.sid)]
+    def has_signed(self, request: Request, *, slash: bool = False) -> bool:
+        """Return whether a request is signed by one of the accounts that were brought."""
+        tokens = [each.token for each in self._others]
         if not tokens:
             return False
         try:

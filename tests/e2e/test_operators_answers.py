@@ -127,7 +127,7 @@ async def test_a_parameter_that_there_is_not_is_said_on_every_route() -> None:
         row = await ended(the)
         known = {"<call>": row["call_id"], "<sid>": "nobody", "<path:number>": "+15550100002"}
         known |= {"<number>": "+15550100002", "<campaign>": "nobody", "<way>": "pause", "<name>": "x"}
-        known["<path:name>"] = "x"
+        known |= {"<path:name>": "x", "<tool>": "x"}
         asked = [
             (method, re.sub("<[^>]+>", lambda found: known[found[0]], rule))
             for method, rule in routes(the)

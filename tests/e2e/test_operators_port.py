@@ -51,7 +51,9 @@ def routes(the: Product) -> list[tuple[str, str]]:
     app = create_console(
         lambda: the.app.switchboard, the.app.history, the.app.overrides, host="localhost", redact=Redactor()
     )
-    found = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
+    found = {
+        (method, rule.rule) for rule in app.url_map.iter_rules() if not rule.websocket for method in rule.methods or ()
+    }
     return sorted(found | {(method, path) for path in MCP for method in ("POST", "GET", "DELETE")})
 
 

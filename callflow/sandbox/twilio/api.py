@@ -100,7 +100,8 @@ class Api:
 
     def _authenticate(self, request: Request, account: str) -> None:
         exchange = self.exchange
-        pairs = [(sid, (sid, token)) for sid, token in exchange.auth_tokens.items()]
+        pairs = [(sid, (sid, token)) for sid, token in exchange.other_accounts.items()]
+        pairs.append((exchange.account_sid, (exchange.account_sid, exchange.auth_token)))
         pairs.append((exchange.account_sid, exchange.api_key))
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         whose = [

@@ -72,8 +72,8 @@ class Exchange(exchange.Exchange[CallT, Faults]):
         other_accounts: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__("twilio", faults)
-        self.auth_tokens = {**(other_accounts or {}), account_sid: auth_token}
-        """Of all accounts, by their SIDs."""
+        self.other_accounts = other_accounts or {}
+        """Auth tokens of further accounts, by their SIDs."""
         self.account_sid = account_sid
         self.auth_token = auth_token
         self.api_key = api_key
@@ -85,7 +85,7 @@ class Exchange(exchange.Exchange[CallT, Faults]):
         """SIDs."""
         self.default_number = Number("")
         """The settings of a number that is used for the first time."""
-        signer = Signer(auth_token, accounts=other_accounts or {})
+        signer = Signer(auth_token, accounts=self.other_accounts)
         self.webhooks = Webhooks(self.tasks, signer, timing, self.changed, server)
 
     @property

@@ -516,7 +516,6 @@ export const T = {
     whispered: (e) => `Whispered to the model: “${e.text ?? ""}”${by(e)}`,
     operator_asked: (e) => `An operator is asked: ${e.tool} (${seconds(e.ms ?? 0)})`,
     operator_answered: (e) => `${e.tool} answered by hand${e.ok === false ? ", with an error" : ""}${by(e)}`,
-    session_changed: () => "The session was changed",
     listen_in: (e) => `${e.state === "began" ? "Somebody listens" : "Somebody does not listen any more"}${by(e)}`,
     take_over: (e) => `${{ began: "An operator has taken over", lost: "The operator's connection is lost", ended: "The agent has the caller back" }[e.state] ?? e.state}${by(e)}`,
     caller_lookup: (e) => `Caller lookup: ${e.outcome}, ${e.ms} ms`,
