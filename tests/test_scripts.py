@@ -102,6 +102,20 @@ def test_setup_installs_once_and_then_not_again(tmp_path: Path) -> None:
     assert "--editable .\n" in calls(), "a changed list is installed"
 
 
+def test_setup_leaves_an_environment_behind_a_link_alone(tmp_path: Path) -> None:
+    root = a_copy(tmp_path, PRETENDER)
+    log, other = tmp_path / "log", tmp_path / "of another folder"
+    log.write_text("")
+    other.mkdir()
+    (other / "callflow-unfinished").write_text("")
+    (root / ".venv").symlink_to(other)
+    done = setup(root, LOG=str(log))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "rm .venv" in done.stderr
+    assert log.read_text() == ""
+    assert [path.name for path in other.iterdir()] == ["callflow-unfinished"]
+
+
 def test_setup_makes_a_half_made_environment_anew(tmp_path: Path) -> None:
     root = a_copy(tmp_path, PRETENDER)
     log = tmp_path / "log"
