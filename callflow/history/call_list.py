@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from callflow.contracts.call_status import Direction, call_status
-from callflow.contracts.events import CallHangup
+from callflow.contracts.events import CALLER, CallHangup
 from callflow.contracts.hangup_causes import ended, why
 from callflow.history.tables import iso
 from callflow.history.views import OUTBOUND, numbers_of
@@ -130,7 +130,7 @@ def of_entries(call: str, entries: Sequence[JournalEntry]) -> ListedCall | None:
                 answered = answered or iso(entry.at)
             if state == _OVER:
                 over = over or iso(entry.at)
-            if entry.name == CallHangup.name and entry.taken:
+            if entry.name == CallHangup.name and entry.taken and entry.event.get("leg", CALLER) == CALLER:
                 source = str(entry.event.get("source") or "")
         elif entry.name in (notes.Began.kind, notes.Ids.kind, notes.Ended.kind):
             match entry.note:

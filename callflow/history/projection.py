@@ -194,7 +194,8 @@ class Projection:
         connection.execute(rows.IDS, {"call": entry.call, **{name: clean(value) for name, value in names.items()}})
 
     def _hung_up(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
-        connection.execute(rows.SOURCE, {"call": entry.call, "source": clean(event.get("source") or None)})
+        if event.get("leg", events.CALLER) == events.CALLER:  # a person who hangs up has not ended the caller's leg
+            connection.execute(rows.SOURCE, {"call": entry.call, "source": clean(event.get("source") or None)})
 
     def _stream_began(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         name = clean(event.get("stream") or "")

@@ -127,6 +127,13 @@ def test_the_leg_of_a_person_does_not_give_the_call_its_id() -> None:
     assert call.told()["sid"] == SID
 
 
+def test_a_person_who_hangs_up_has_not_ended_the_call() -> None:
+    persons = step(4, "transferring", "streaming", event="call_hangup", source="callee", leg="human")
+    call = of_entries(CALL, [BEGINNING, step(3, "answered", "streaming"), persons, note(Ended(cause="completed"), 9)])
+    assert call is not None
+    assert "by the person" not in call.told()["causeText"]
+
+
 def test_a_call_that_is_known_from_its_journal_only() -> None:
     entries = [
         BEGINNING,
