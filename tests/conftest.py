@@ -23,7 +23,7 @@ from callflow.web import listener
 from tests import order, routes
 from tests.history import postgres
 from tests.loop import Loop
-from tests.sample import Sample
+from tests.sample import Sample, is_whole
 
 
 settings.register_profile("suite", max_examples=50, deadline=None)
@@ -131,7 +131,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(kind)
     asked = [kind for kind in ("fast", "slow", "exhaustive", "alone") if config.getoption(f"--{kind}")]
     if asked:
-        wanted = {item for item in items if _when(item) in asked}
+        leaves_proofs = not is_whole(config)
+        wanted = {
+            item
+            for item in items
+            if _when(item) in asked and not (leaves_proofs and item.get_closest_marker("proof") is not None)
+        }
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
         items[:] = [item for item in items if item in wanted]
     yield

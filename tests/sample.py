@@ -29,7 +29,11 @@ class Sample:
         return self._whole or number % every == 0
 
 
+def is_whole(config: pytest.Config) -> bool:
+    """Whether nothing is left out of this run but what only --long looks at: in CI, and with --long."""
+    return bool(config.getoption("--long")) or os.environ.get("CI") == "true"
+
+
 def over_all(metafunc: pytest.Metafunc) -> bool:
     """Whether this test runs over all carriers, say: one of three does, and in CI and with --long every test."""
-    whole = metafunc.config.getoption("--long") or os.environ.get("CI") == "true"
-    return Sample(whole=whole).takes(zlib.crc32(metafunc.function.__name__.encode()), 3)
+    return Sample(whole=is_whole(metafunc.config)).takes(zlib.crc32(metafunc.function.__name__.encode()), 3)

@@ -99,6 +99,7 @@ async def the_live_one(port: int) -> str:
     return str(call["id"])
 
 
+@pytest.mark.proof
 async def test_a_call_is_changed_and_listed_and_kept_and_replayed_as_it_is_shown(tmp_path: Path) -> None:
     needs("curl")
     change, commands = shown("sh", "<id>/session"), shown("sh", "server.py replay call.jsonl")

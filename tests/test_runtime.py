@@ -159,6 +159,7 @@ def test_every_option_says_what_it_does_and_its_default() -> None:
                 assert action.option_strings[-1] in told
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("is_set_up", [True, False])
 def test_the_mcp_server_finds_its_packages_too(tmp_path: Path, is_set_up: bool) -> None:
     if is_set_up and not (ROOT / ".venv" / "bin" / "python").exists():

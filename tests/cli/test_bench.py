@@ -105,6 +105,7 @@ def test_more_calls_than_the_system_has_files_for_are_refused(
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.proof
 @pytest.mark.process
 def test_all_are_measured_in_one_run_with_the_settings_that_everybody_has_and_their_ratio_is_told(
     tmp_path: Path,
@@ -140,6 +141,7 @@ def test_a_server_that_does_not_start_is_told_in_one_line(
     assert err.splitlines() == ["no server today", "The server ended before it was ready, for the reason above."]
 
 
+@pytest.mark.proof
 @pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_ends_it_and_its_server_at_once(number: signal.Signals, tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def _peer(*packages: str) -> Peer:
     return Peer("nobody", "a peer that is not there", "no.such.module", packages, 8000)
 
 
+@pytest.mark.proof
 @pytest.mark.process
 async def test_a_package_that_is_not_there_is_told_with_its_reason(tmp_path: Path) -> None:
     said: list[str] = []
@@ -103,6 +104,7 @@ async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         await prepare(_peer("x==1"), tmp_path / "file", lambda line: None)
 
 
+@pytest.mark.proof
 @pytest.mark.process
 def test_the_rest_is_measured_although_a_peer_cannot_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -81,6 +81,7 @@ def spoken_seconds(path: Path) -> tuple[float, float]:
     return caller, agent
 
 
+@pytest.mark.proof
 @pytest.mark.process
 def test_the_demo_plays_a_whole_call_also_with_a_recording_of_ones_own(tmp_path: Path) -> None:
     """About 25 s: the story is told in real time, twice, side by side."""
@@ -108,6 +109,7 @@ def test_the_demo_plays_a_whole_call_also_with_a_recording_of_ones_own(tmp_path:
         assert agent > 3, f"{path.name}: the agent is heard for {agent:.1f} s"
 
 
+@pytest.mark.proof
 @pytest.mark.process
 @pytest.mark.parametrize("carrier", ["telnyx", "twilio"])
 def test_each_scenario_shows_its_story(carrier: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:

@@ -18,6 +18,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("carrier", ["telnyx", "twilio"] if over_all(metafunc) else ["twilio"])
 
 
+@pytest.mark.proof
 @pytest.mark.process
 async def test_no_caller_is_left_in_silence(carrier: str) -> None:
     async with python(SERVER, "drill", "--carrier", carrier, "--json", anew=True) as process:

@@ -74,6 +74,7 @@ def test_what_the_readme_claims_is_five_lines_each_with_its_command() -> None:
     assert INTERRUPTED in DEMOS
 
 
+@pytest.mark.proof
 @pytest.mark.process
 @pytest.mark.parametrize("command", DEMOS)
 def test_the_demos_that_the_readme_names_show_what_it_claims(command: str, demos: dict[str, Told]) -> None:

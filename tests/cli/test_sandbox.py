@@ -33,6 +33,7 @@ def parse(*words: str) -> argparse.Namespace:
     return arguments.parse(["sandbox", *words])
 
 
+@pytest.mark.proof
 @pytest.mark.process
 @pytest.mark.parametrize("peer", ["telnyx", "twilio", "realtime"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -21,6 +21,7 @@ TOKEN = "Zq9-console-token-7731"
 PASTED = ["sk-proj-Zq9vendor0123456789", "KEY0123456789ABCDEF_Zq9vendor", TOKEN, "postgresql://u:Zq9pass word@h/x"]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("pasted", PASTED)
 @pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - SECRETS))
 @pytest.mark.exhaustive

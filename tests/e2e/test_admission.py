@@ -423,6 +423,7 @@ async def _short_calls(telnyx: Telnyx, count: int, at_once: int = 10) -> None:
     await asyncio.gather(*(some(count // at_once) for _ in range(at_once)))
 
 
+@pytest.mark.proof
 async def test_200_calls_leave_no_descriptor_no_memory_and_no_call_behind() -> None:
     telnyx = exchange(Faults(webhook_drop=["streaming.started", "streaming.stopped"]))
     async with serving(telnyx, model(0.05), LOG_LEVEL="warning") as server:

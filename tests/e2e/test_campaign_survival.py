@@ -58,6 +58,7 @@ async def finished(one: Office) -> None:
     await until(lambda: states(one) == {"finished"}, "the campaign to be finished", 60)
 
 
+@pytest.mark.proof
 async def test_killed_again_and_again_it_calls_nobody_twice() -> None:
     async with (
         receiver() as there,

@@ -52,6 +52,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.mark.proof
 async def test_each_file_is_read_where_it_is_found_first_and_said(home: Path) -> None:
     both = await checked(home, remove=(".env", "settings.toml"))
     for path in (home / "settings.toml", home / ".env", home / "tools.py", both.folder / "data"):
@@ -67,6 +68,7 @@ async def test_each_file_is_read_where_it_is_found_first_and_said(home: Path) ->
     assert "PORTT" not in one.said()
 
 
+@pytest.mark.proof
 async def test_what_the_tables_say_is_what_is_used(home: Path) -> None:
     here = await checked(home, {".env": "", "settings.toml": 'voice = "ash"', "tools.py": "tools = []\n"})
     rows = {line.split()[0]: line.split()[1:] for line in here.out if len(line.split()) > 2}

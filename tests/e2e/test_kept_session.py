@@ -227,6 +227,7 @@ async def test_no_secret_is_told(tmp_path: Path) -> None:
 # Processes
 
 
+@pytest.mark.proof
 async def test_it_survives_the_process_and_the_start_and_check_say_where_a_value_comes_from() -> None:
     with tempfile.TemporaryDirectory() as folder:
         env: dict[str, Any] = {"DATA_DIR": folder, "VAD_SILENCE_MS": 700}
@@ -258,6 +259,7 @@ async def test_it_survives_the_process_and_the_start_and_check_say_where_a_value
             await call.hang_up()
 
 
+@pytest.mark.proof
 async def test_it_holds_under_a_server_of_somebody_elses_and_so_do_the_limits_of_a_caller(tmp_path: Path) -> None:
     async with line(data_dir=str(tmp_path)) as (_, operator):
         await operator.change(voice="cedar")

@@ -173,6 +173,7 @@ async def test_without_a_record_the_client_is_told_what_to_do(tmp_path: Path) ->
         assert (await client.list_resources()).resources == []
 
 
+@pytest.mark.proof
 def test_an_earlier_record_stays_as_it_is(earlier: Path) -> None:
     """To the byte, and with nothing beside it, whatever is asked."""
     path = earlier / "callflow.db"
@@ -199,6 +200,7 @@ def test_an_earlier_record_stays_as_it_is(earlier: Path) -> None:
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
+@pytest.mark.proof
 async def test_it_reads_beside_a_server_that_writes(tmp_path: Path, database_url: str) -> None:
     async with (
         product(database_url=database_url, data_dir=str(tmp_path / "data")) as the,
@@ -231,6 +233,7 @@ async def test_a_number_of_another_country_is_not_missed_in_silence(earlier: Pat
             assert await asked(client, tool, **{argument: "+49 30 12345678"}) == []
 
 
+@pytest.mark.proof
 def test_a_client_that_is_gone_leaves_no_traceback(earlier: Path, some: Sample) -> None:
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello})

@@ -34,6 +34,7 @@ runpy.run_path({SERVER!r}, run_name="__main__")
 """
 
 
+@pytest.mark.proof
 async def test_neither_a_first_nor_a_later_start_loads_what_only_others_need() -> None:
     """The first one makes the database."""
     env = {

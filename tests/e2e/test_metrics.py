@@ -141,6 +141,7 @@ async def test_an_interruption_and_its_answer_are_timed() -> None:
         assert (await scrape(the)).value("callflow_calls_ended_total", result="success") == 1
 
 
+@pytest.mark.proof
 @pytest.mark.carrier("telnyx")
 async def test_a_flood_of_odd_causes_adds_no_series_and_tells_nobody_anything() -> None:
     names = ("ring_seconds", "stream_seconds", "start_frame_seconds", "stream_grace_seconds", "engine_seconds")

@@ -157,6 +157,7 @@ async def away(carrier: str, manner: str | dict[str, Any], moment: str, caplog: 
             assert ended["cause"] in last[-1], last
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("carrier", ["telnyx", "twilio"])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_model_that_is_away_for_good_ends_the_call_within_ten_seconds(

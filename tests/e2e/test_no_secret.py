@@ -169,6 +169,7 @@ def stream_secrets(telnyx: Telnyx, twilio: Twilio) -> Iterator[tuple[str, str]]:
             yield f"Twilio token {number}", token
 
 
+@pytest.mark.proof
 def test_a_server_with_calls_shows_no_key(some: Sample) -> None:
     """At the level debug, with a recording, tools that fail and the commands that read the history."""
 
@@ -309,6 +310,7 @@ def _asked(evidence: Evidence) -> Iterator[tuple[str, str]]:
             yield f"a stream's token ({where})", token.decode()
 
 
+@pytest.mark.proof
 async def test_a_database_in_trouble_makes_no_password_known(some: Sample) -> None:
     """It cannot be reached; or it says what password it was given, and that it does not like it."""
 

@@ -127,6 +127,7 @@ async def test_a_call_loads_opens_and_looks_up_nothing_on_the_loop(loop: str, tm
         assert min(worst[1:])[0] < _LONGEST_MS, worst
 
 
+@pytest.mark.proof
 @pytest.mark.carrier("telnyx")
 async def test_a_trace_of_each_call_loads_opens_and_looks_up_nothing_on_the_loop(tmp_path: Path) -> None:
     async with collector() as there, watched(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=there.address) as the:
@@ -140,6 +141,7 @@ async def test_a_trace_of_each_call_loads_opens_and_looks_up_nothing_on_the_loop
     assert [one for one in found if one.kind in ("import", "process", "certificates", "open", "dns")] == []
 
 
+@pytest.mark.proof
 @pytest.mark.carrier("telnyx")
 @pytest.mark.parametrize("loop", ["standard", "uvloop"])
 async def test_events_of_each_call_load_open_and_look_up_nothing_on_the_loop_however_slow_their_receiver(
@@ -172,6 +174,7 @@ async def test_events_of_each_call_load_open_and_look_up_nothing_on_the_loop_how
         assert min(worst[1:]) < _LONGEST_MS, worst
 
 
+@pytest.mark.proof
 @pytest.mark.carrier("telnyx")
 @pytest.mark.parametrize("what", ["address", "function"])
 async def test_who_calls_is_asked_without_loading_opening_or_looking_up_anything_on_the_loop(
@@ -200,6 +203,7 @@ async def test_who_calls_is_asked_without_loading_opening_or_looking_up_anything
     assert min(worst[1:]) < _LONGEST_MS, worst
 
 
+@pytest.mark.proof
 @pytest.mark.alone
 @pytest.mark.carrier("telnyx")
 async def test_garbage_is_collected_while_nobody_is_on_the_line(tmp_path: Path) -> None:

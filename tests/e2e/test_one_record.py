@@ -112,6 +112,7 @@ class Places:
                 assert not event["cause"] or event["cause"] == full["hangup_cause"]
 
 
+@pytest.mark.proof
 async def test_every_place_says_the_same(
     tmp_path: Path, database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

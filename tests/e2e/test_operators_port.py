@@ -57,6 +57,7 @@ def routes(the: Product) -> list[tuple[str, str]]:
     return sorted(found | {(method, path) for path in MCP for method in ("POST", "GET", "DELETE")})
 
 
+@pytest.mark.proof
 async def test_whatever_is_sent_to_whatever_route_is_answered(
     database_url: str, caplog: pytest.LogCaptureFixture, some: Sample
 ) -> None:

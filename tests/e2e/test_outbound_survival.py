@@ -125,6 +125,7 @@ async def test_a_call_that_talks_goes_on() -> None:
         await over(one)
 
 
+@pytest.mark.proof
 async def test_a_dial_that_never_took_effect_is_closed_and_not_repeated() -> None:
     async with dialling_office() as one:
         one.carrier.faults.api.append(fault(hang_s=30))

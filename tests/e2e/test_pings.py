@@ -82,6 +82,7 @@ async def test_pings_can_be_switched_off() -> None:
             assert socket.connection.pings == 0  # type: ignore[attr-defined]
 
 
+@pytest.mark.proof
 async def test_an_engine_that_hangs_while_nobody_waits_for_it_is_noticed_by_its_pings() -> None:
     async with product(realtime=Realtime(script=Script.tone(0.3), pace=Pace.instant()), no_input_seconds=0) as the:
         one = await talk(the)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 import httpx
+import pytest
 
 from tests.e2e.process import ROOT, SERVER, SETTINGS, environment, serving
 from tests.e2e.process import python as any_python
@@ -113,6 +114,7 @@ async def test_a_language_without_clips_is_one_line_and_no_success() -> None:
 # What it shows
 
 
+@pytest.mark.proof
 def test_what_cannot_be_used_is_told_before_a_call_needs_it() -> None:
     cases = {
         "profile": ({"settings.toml": "[profiles.a]\nnumbers = ['+15550100002']\nspeed = 7\n"}, "profile a"),
@@ -278,6 +280,7 @@ async def test_run_server_serves_in_a_thread_that_gets_no_signals() -> None:
         await server.live(0)
 
 
+@pytest.mark.proof
 async def test_the_app_takes_calls_under_hypercorn_and_leaves_nobody_on_the_line_at_its_end() -> None:
     """Hypercorn drops the media sockets before it tells the app to shut down: too late for a goodbye."""
     telnyx, realtime, port = exchange(), model(30.0), free_port()

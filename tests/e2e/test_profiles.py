@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from callflow.config.loader import load
 from tests.e2e.operator import line, session_of_next_call
@@ -98,6 +99,7 @@ async def test_a_call_that_is_taken_back_goes_on_under_the_version_under_which_i
         await until(lambda: voice(newest.config) == "ash", "what holds now", 10)
 
 
+@pytest.mark.proof
 async def test_start_check_and_the_command_tell_of_them_and_the_export_is_taken() -> None:
     with tempfile.TemporaryDirectory() as folder:
         telnyx, realtime = exchange(), model()

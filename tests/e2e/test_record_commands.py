@@ -308,6 +308,7 @@ def test_nobody_reads_on(recorded: Commands) -> None:
         assert (err, process.wait()) == (b"", 141), words
 
 
+@pytest.mark.proof
 def test_a_full_disk_and_closed_streams_are_no_fault_of_the_record(recorded: Commands) -> None:
     environment = {"PATH": os.environ["PATH"], "DATABASE_URL": os.environ["DATABASE_URL"]}
     command = f"{sys.executable} {SERVER} calls"

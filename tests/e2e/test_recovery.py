@@ -346,6 +346,7 @@ async def in_the_wrong_format(faults: dict[str, Any], settings: dict[str, Any], 
         await the.quiet()
 
 
+@pytest.mark.proof
 def test_whatever_format_the_engine_speaks_the_caller_hears_speech_and_is_heard() -> None:
     run(
         together(

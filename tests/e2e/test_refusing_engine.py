@@ -120,6 +120,7 @@ REFUSING: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.proof
 @pytest.mark.alone
 def test_forty_calls_ask_twenty_times_at_most_once_the_breaker_is_open_and_the_later_ones_hear_so_at_once(
     caplog: pytest.LogCaptureFixture, some: Sample
@@ -157,6 +158,7 @@ def test_forty_calls_ask_twenty_times_at_most_once_the_breaker_is_open_and_the_l
     assert not [line for line in said if "takes calls again" in line], said
 
 
+@pytest.mark.proof
 @pytest.mark.alone
 def test_an_engine_that_recovers_is_asked_at_once_and_whoever_waited_greeted(
     caplog: pytest.LogCaptureFixture,
@@ -201,6 +203,7 @@ def test_an_engine_that_recovers_is_asked_at_once_and_whoever_waited_greeted(
     assert len([line for line in said if "takes calls again" in line]) == 1, said
 
 
+@pytest.mark.proof
 def test_a_key_that_is_refused_opens_it_at_once_and_a_model_that_is_refused_does_not() -> None:
     async def at_once(faults: dict[str, Any]) -> None:
         async with product(realtime=model(refuse_next=-1, **faults), **SETTINGS) as the:

@@ -347,6 +347,7 @@ class Speaker:
         return not self._left
 
 
+@pytest.mark.proof
 @pytest.mark.alone
 async def test_forty_calls_at_once_lose_and_mix_nothing() -> None:
     """Two seconds of each caller come back as an echo. Counted, not timed: a slow machine takes longer."""

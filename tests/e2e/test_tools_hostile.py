@@ -161,6 +161,7 @@ async def test_every_call_of_a_tool_is_answered_once_whatever_it_does(workshop: 
         await threads_end()
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("kind", ["hangs", "blocks_its_loop", "waits"])
 async def test_a_hundred_tools_that_hang_in_one_call_do_not_keep_anothers_from_answering(
     kind: str, workshop: Path
@@ -261,6 +262,7 @@ async def test_after_a_call_that_cannot_be_answered_the_caller_is_not_left_alone
         await goodbye(the, one)
 
 
+@pytest.mark.proof
 async def test_huge_arguments_go_no_further_than_the_edge(workshop: Path) -> None:
     turn = Turn((Call("look", json.dumps({"what": "x" * 200_000}), "c"),))
     async with product(realtime=model(turn), **settings(workshop)) as the:

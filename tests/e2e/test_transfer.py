@@ -202,6 +202,7 @@ async def test_a_person_who_leaves_ends_a_call_that_is_not_taken_back() -> None:
         assert ended["cause"] == "transferred"
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("odd", ODD)
 async def test_callbacks_in_any_order_and_number_make_no_difference(odd: str) -> None:
     async with switchboard(Callee(ring_s=0.1, presses="1", hangs_up_after_s=6), transfer_accept_seconds=8) as (

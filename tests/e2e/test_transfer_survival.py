@@ -114,6 +114,7 @@ def is_in(call: Call, *states: str) -> bool:
     return call.model.state in states
 
 
+@pytest.mark.proof
 async def test_after_many_random_transfers_no_leg_is_left(some: Sample) -> None:
     """Whoever hangs up, accepts, refuses or does not answer, at any moment."""
     dice = random.Random(7)

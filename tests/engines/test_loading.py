@@ -29,6 +29,7 @@ print([name for name in ("numpy", "soxr", "soundfile") if name in sys.modules])
 """
 
 
+@pytest.mark.proof
 @pytest.mark.process
 @pytest.mark.parametrize(("engine_audio", "loaded"), [("pcmu", "[]"), ("pcm24", "['numpy', 'soxr']")])
 def test_it_is_loaded_at_the_start_when_sessions_are_to_have_another_format(engine_audio: str, loaded: str) -> None:

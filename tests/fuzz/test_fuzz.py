@@ -349,6 +349,7 @@ def _story(the: World, what: str) -> str:
     return f"{what}\n--- the server's log\n{log}\n--- said last\n" + "\n".join(list(the.last)[-8:])[:8000]
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(900)
 def test_nothing_that_comes_in_breaks_anything(pytestconfig: pytest.Config, tmp_path: Path) -> None:
     seed = pytestconfig.getoption("--fuzz-seed") or random.SystemRandom().randrange(1 << 32)

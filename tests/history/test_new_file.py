@@ -78,6 +78,7 @@ def test_a_file_that_is_not_new_is_migrated(tmp_path: Path) -> None:
         assert after.get("kept") == before.get("kept")
 
 
+@pytest.mark.proof
 @pytest.mark.process
 def test_two_processes_that_start_at_the_same_moment_both_find_the_schema(tmp_path: Path) -> None:
     """One of them makes it; neither loads Alembic for it."""

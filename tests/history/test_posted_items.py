@@ -134,6 +134,7 @@ def test_too_many_items_are_refused_before_they_are_made() -> None:
     assert seconds(100_000) < 5 * seconds(MOST_ITEMS), "a hundred times as many items as are allowed cost more"
 
 
+@pytest.mark.proof
 @pytest.mark.e2e
 def test_twice_as_much_takes_twice_as_long() -> None:
     def seconds(words: int) -> float:

@@ -80,6 +80,7 @@ async def journal(url: str, side: Path) -> AsyncIterator[tuple[DurableJournal, S
         await database.close()
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
 async def test_poison_is_left_out_and_all_others_are_on_record(
     database_url: str, tmp_path: Path, poison: JournalEntry

@@ -134,6 +134,7 @@ ODD = [
 ]  # fmt: skip
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("redact", [Redactor(), Redactor(["[0-9a]+", r"\C", "\ud800"]), Redactor(["x*"], cards=False)])
 @pytest.mark.exhaustive
 def test_no_value_is_too_odd(redact: Redactor) -> None:

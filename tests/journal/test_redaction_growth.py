@@ -86,6 +86,7 @@ def assert_linear(work: Callable[[str], object], make: Make, length: int) -> Non
     pytest.fail(f"four times the text takes {', '.join(f'{each:.1f}' for each in ratios)} times as long")
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("of", ["text", "unfinished", "data"])
 def test_twice_the_text_is_twice_the_time(of: str, kind: str) -> None:
@@ -146,6 +147,7 @@ HOSTILE = [
 HARD = ("digits one by one", "one long number", "words", "runs that end in a letter", "pairs of separators")
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_no_pattern_takes_more(pattern: str, some: Sample) -> None:
     for kind in some(HARD, 5):

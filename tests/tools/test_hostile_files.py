@@ -390,6 +390,7 @@ HUGE: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.proof
 @pytest.mark.e2e
 @pytest.mark.parametrize("name", HUGE)
 def test_writing_what_is_huge_lets_other_threads_run(name: str) -> None:
