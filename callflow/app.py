@@ -264,6 +264,7 @@ class Application:
         self.switchboard.keep_to(self.budget)
         self.health, self.doctor = make_health(
             settings, self.switchboard, self.history, self.account, self.telemetry, self._budget_told, self.sender,
+            (lambda address: self.number_desk.listed(address)) if self.carriers else None,
             lambda: (self.address.reached_at(), self.public_at[1], self.warnings, self._secrets),
         )  # fmt: skip
         self._watches = [asyncio.create_task(each.run(), name="watch") for each in (self.budget, self.health)]

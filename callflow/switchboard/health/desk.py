@@ -26,6 +26,7 @@ from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
 from callflow.switchboard.health import findings as judged
 from callflow.switchboard.health.life_cycle import DOCTOR, Alert, LifeCycle
+from callflow.switchboard.health.numbers import Listed, NumberWatch
 from callflow.switchboard.health.record import Record, Rise
 from callflow.switchboard.switchboard import Switchboard
 
@@ -82,12 +83,15 @@ class HealthDesk:
         sender: Sender | None = None,
         spending: Spending | None = None,
         carrier_errors: Callable[[], int] = int,
+        numbers: Listed | None = None,
     ) -> None:
         """`engine`: describes the model's account, as `Account.describe` does. `checklist`: is called by a thread.
         `sender`: sends events; None: EVENTS_URL is not set. `spending`: see `Budget.describe`; None: that is not
-        counted. `carrier_errors`: returns how many commands and streams have failed with carriers since the start."""
+        counted. `carrier_errors`: returns how many commands and streams have failed with carriers since the start.
+        `numbers`: asks the carriers for our numbers; None: there are none to ask."""
         self._switchboard, self._history, self._engine, self._checklist = switchboard, history, engine, checklist
         self._sender, self._spending, self._carrier_errors = sender, spending, carrier_errors
+        self._numbers = NumberWatch(numbers)
         self.record = Record()
         self._rise = Rise(_LATELY_MINUTES * 60.0)
         self._took_ms: float | None = None
@@ -103,8 +107,9 @@ class HealthDesk:
 
     # Looking
 
-    async def look(self) -> Look:
-        """Look at everything now, and keep on record how it was."""
+    async def look(self, *, is_watched: bool = True) -> Look:
+        """Look at everything now, and keep on record how it was. `is_watched`: somebody looks at the page."""
+        self._numbers.look(is_watched=is_watched)
         known = await asyncio.to_thread(self._checklist)
         free = await asyncio.to_thread(_free, known.data)
         spent = await self._spent()
@@ -129,7 +134,7 @@ class HealthDesk:
             judged.of_events(self._sender.describe() if self._sender is not None else None),
         ]
         now = [_without(one, known.secrets) for one in found]
-        setup = [_without(one, known.secrets) for one in known.setup]
+        setup = [_without(one, known.secrets) for one in [*known.setup, *self._numbers.findings]]
         at = history.now()
         self.record.take([*now, *(named_setup(one) for one in setup)], at)
         return Look(at, setup, now, known.secrets)
@@ -172,6 +177,7 @@ class HealthDesk:
         try:
             await self._run()
         finally:
+            self._numbers.close()
             if self._question is not None:
                 self._question.cancel()
 
@@ -180,7 +186,7 @@ class HealthDesk:
             self._wake.clear()
             try:
                 await self._ask_database()
-                found = await self.look()
+                found = await self.look(is_watched=False)
                 if self._is_in_charge and self._switchboard().is_accepting:
                     await self._judge(found)
             except Exception as error:
@@ -244,7 +250,8 @@ class HealthDesk:
             if row["closed_at"] is not None:
                 self._cycle.close(row["id"], row["closed_by"], row["closed_at"])
         known = {one.id for one in self._cycle.alerts}
-        changed = self._cycle.look([one for one in found.now if is_alarming(one)], at)
+        of_carriers = [one for one in shown(self._numbers.findings, found.secrets) if one.state == "wrong"]
+        changed = self._cycle.look([*(one for one in found.now if is_alarming(one)), *of_carriers], at)
         if self._doctors is not None:
             changed += self._cycle.look(self._doctors, at, scope=DOCTOR, is_sure=True)
             self._doctors = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
 from callflow.switchboard.health.desk import Checklist, HealthDesk, Spending
 from callflow.switchboard.health.doctor import Doctor
+from callflow.switchboard.number_desk import Listing
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -44,9 +45,11 @@ def make_health(
     telemetry: Counted,
     spending: Spending,
     sender: Sender | None,
+    numbers: Callable[[str], Awaitable[Listing]] | None,
     known: Callable[[], Known],
 ) -> tuple[HealthDesk, Doctor]:
-    """Make both. `known`: is called by a thread."""
+    """Make both. `numbers`: lists those of the carriers' accounts, see `NumberDesk.listed`; None: no carrier is on.
+    `known`: is called by a thread."""
 
     def checklist() -> Checklist:
         address, _, warnings, secrets = known()
@@ -60,5 +63,6 @@ def make_health(
     desk = HealthDesk(
         lambda: switchboard, history, account.describe, checklist,
         sender=sender, spending=spending, carrier_errors=lambda: telemetry.calls.carrier_errors,
+        numbers=(lambda: numbers(known()[0])) if numbers is not None else None,
     )  # fmt: skip
     return desk, Doctor(given, desk.doctor_found, lambda: known()[3])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,7 +78,7 @@ def test_closed_by_hand_it_stays_closed_and_without_a_database_alerts_are_in_mem
         assert (await the.send("POST", f"/api/alerts/{alert['id']}/closed")).status == 200
         await judged(the, 1030.0, late)
         assert await listed(the) == [("time", "closed", "operator")]
-        the.health._took_ms = module.inf
+        the.health._took_ms = math.inf
         gone = Finding("database", "wrong", "it does not answer", "look at it")
         for second in (0, 20):
             await judged(the, 1100.0 + second, late, gone)
@@ -98,12 +100,12 @@ def test_each_alert_makes_two_events_in_order_whoever_closes_it(tmp_path: Path) 
         await history.open()
         one = LifeCycle(lambda: "alert_1")
         (alert,) = one.look([Finding("OpenAI", "wrong", "refused", "copy a key")], 5.0, scope="doctor/", is_sure=True)
-        row = module.asdict(alert)
+        row = dataclasses.asdict(alert)
         for _ in range(2):  # what became of the first try is not known
             await history.alerts.save([row], [alert.id], 5.0)
         await history.alerts.close(alert.id, "token ada", 6.0)
         (over,) = one.look([], 7.0, scope="doctor/", is_sure=True)
-        await history.alerts.save([module.asdict(over)], [], 7.0)
+        await history.alerts.save([dataclasses.asdict(over)], [], 7.0)
         wanted = select(events_out.c.type, events_out.c.call, events_out.c.body).order_by(events_out.c.seq)
         found = await history.database.read(lambda connection: list(connection.execute(wanted)))
         assert [(kind, call) for kind, call, _ in found] == [("alert.opened", "alert_1"), ("alert.closed", "alert_1")]
@@ -129,7 +131,7 @@ def test_a_link_shows_one_call_masked_to_whoever_has_it_until_it_is_revoked(
 
     async def main(the: Stage) -> None:
         await the.write_call()
-        items = [
+        items: list[dict[str, Any]] = [
             {"type": "message", "role": "user", "content": [{"type": "text", "text": "Call <me> at +15550100001"}]},
             {"type": "function_call", "call_id": "c", "name": "weather", "arguments": '{"place": "secret"}'},
         ]

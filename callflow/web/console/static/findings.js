@@ -8,7 +8,7 @@ const ORDER = { wrong: 0, note: 1, ok: 2 };
 const STATES = ["ok", "note", "wrong"];
 const HEIGHTS = { ok: 3, note: 6, wrong: 10 };
 const PLACES = [
-  [/numbers?$|^Twilio \+|^Telnyx \+/, "numbers"],
+  [/numbers?$|^Twilio \+/, "numbers"],
   [/^calls$|^budget$/, "limits"],
   [/^model$|^transcription$|^OpenAI$/, "session"],
   [/^carriers$/, "history"],
