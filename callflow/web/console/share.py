@@ -28,6 +28,9 @@ from callflow.web.responses import error_response, history_not_open, json_object
 
 log = logging.getLogger(__name__)
 
+_GONE: Final = "This link leads nowhere, or no more: ask whoever gave it to you for a new one."
+_NOT_YET: Final = "The calls cannot be read at the moment: try again in a while."
+_TOO_MANY: Final = "Too many wrong links were tried from here: try again in a minute."
 _EXAMPLE: Final = '{"days": 3}'
 
 
@@ -87,17 +90,17 @@ def add_share(
         """Answer the page of the call that a link leads to."""
         address, now = request.remote_addr or "", clock()
         if wait := limit.wait(address, now):
-            return _page(429, share_page.REFUSED, Retry_After=str(wait))
+            return _refused(429, _TOO_MANY, Retry_After=str(wait))
         if not history.is_readable:
-            return _page(503, share_page.NOT_YET, Retry_After="1")
+            return _refused(503, _NOT_YET, Retry_After="1")
         found = await history.shares.conversation(key, history.now())
         if found is None:
             limit.failed(address, now)
-            return _page(404, share_page.GONE)
+            return _refused(404, _GONE)
         link, row = found
         items = await history.store.items(row["id"])
         body = await asyncio.to_thread(share_page.page, row, items, redact, expires=link["expires_at"])
-        return _page(200, body)
+        return Response(body, headers=share_page.HEADERS)
 
 
 def _days(body: Mapping[str, Any]) -> int:
@@ -120,8 +123,12 @@ def _no_call(call: str) -> Response:
     return error_response(404, f"There is no call {quoted(call)} on record; GET /api/calls lists the newest.")
 
 
-def _page(status: int, body: bytes, **headers: str) -> Response:
-    answer = Response(body, status)
-    answer.headers.update(share_page.HEADERS)
-    answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+def _refused(status: int, sentence: str, **headers: str) -> Response:
+    """Answer that there is no call: a browser with a page, a program in JSON."""
+    answer = error_response(status, sentence, **headers)
+    if "text/html" in request.headers.get("Accept", ""):
+        answer.set_data(share_page.sentence(sentence))
+        answer.headers.update(share_page.HEADERS)
+    else:
+        answer.headers["Referrer-Policy"] = "no-referrer"
     return answer

@@ -119,10 +119,6 @@ def _whole(title: str, body: str) -> bytes:
     ).encode("utf-8", "replace")
 
 
-def _sentence(text: str) -> bytes:
-    return _whole("Callflow", f"<main><h1>{text}</h1></main>\n")
-
-
-GONE: Final = _sentence("This link leads nowhere, or no more. Ask whoever gave it to you for a new one.")
-NOT_YET: Final = _sentence("The calls cannot be read at the moment. Load this page again in a while.")
-REFUSED: Final = _sentence("Too many wrong links were tried from here. Wait a minute, then load this page again.")
+def sentence(text: str) -> bytes:
+    """Return the page that says why there is no call."""
+    return _whole("Callflow", f"<main><h1>{html.escape(text)}</h1></main>\n")
