@@ -182,6 +182,9 @@ class HealthDesk:
                 self._question.cancel()
 
     async def _run(self) -> None:
+        with contextlib.suppress(TimeoutError):  # a database that is still being opened is not away
+            async with asyncio.timeout(EVERY_SECONDS):
+                await self._history.opened.wait()
         while True:
             self._wake.clear()
             try:

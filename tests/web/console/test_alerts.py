@@ -45,7 +45,7 @@ async def listed(the: Stage, state: str = "") -> list[tuple[str, str, str]]:
     return [(one["about"], one["state"], one["closed_by"]) for one in told["alerts"]]
 
 
-def test_an_alert_is_opened_seen_and_closed_and_lives_on_over_a_restart(tmp_path: Path) -> None:
+def test_an_alert_is_opened_seen_and_closed_and_lives_on_over_a_restart(database_url: str, tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
         full = Finding("disk", "wrong", "0.1 GB free", "make room")
         for second in (0, 10, 20):
@@ -66,7 +66,7 @@ def test_an_alert_is_opened_seen_and_closed_and_lives_on_over_a_restart(tmp_path
         assert (await the.get("/api/alerts")).json()["counts"] == {"open": 0, "seen": 0, "closed": 1}
         assert (await the.get("/api/alerts?state=new")).status == 400
 
-    play(tmp_path, main, token=ALL, named_tokens=NAMED)
+    play(tmp_path, main, token=ALL, named_tokens=NAMED, url=database_url)
 
 
 def test_closed_by_hand_it_stays_closed_and_without_a_database_alerts_are_in_memory(tmp_path: Path) -> None:
@@ -91,11 +91,11 @@ def test_closed_by_hand_it_stays_closed_and_without_a_database_alerts_are_in_mem
     play(tmp_path, main)
 
 
-def test_each_alert_makes_two_events_in_order_whoever_closes_it(tmp_path: Path) -> None:
+def test_each_alert_makes_two_events_in_order_whoever_closes_it(database_url: str, tmp_path: Path) -> None:
     async def main() -> None:
         make = partial(EventMaker, redact=Redactor().data, recordings=tmp_path)
         history = History(
-            url_of("", str(tmp_path)), recordings=tmp_path, retention_days=0, country="", make_events=make
+            url_of(database_url, str(tmp_path)), recordings=tmp_path, retention_days=0, country="", make_events=make
         )
         await history.open()
         one = LifeCycle(lambda: "alert_1")
@@ -170,7 +170,7 @@ def test_a_link_shows_one_call_masked_to_whoever_has_it_until_it_is_revoked(
     play(tmp_path, main, token=ALL, named_tokens=NAMED)
 
 
-def test_a_link_ends_with_its_days_and_with_its_call(tmp_path: Path) -> None:
+def test_a_link_ends_with_its_days_and_with_its_call(database_url: str, tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
         await the.write_call()
         now = the.history.now()
@@ -189,7 +189,7 @@ def test_a_link_ends_with_its_days_and_with_its_call(tmp_path: Path) -> None:
         assert (await the.get(f"/share/{other}")).status == 404
         assert (await the.send("POST", path)).status == 404
 
-    play(tmp_path, main)
+    play(tmp_path, main, url=database_url)
 
 
 def test_of_a_business_are_the_links_to_its_calls(tmp_path: Path) -> None:
