@@ -23,7 +23,6 @@ from callflow.config.dial_rules import DialRules
 from callflow.config.preflight import check_serve
 from callflow.config.profiles import country
 from callflow.config.settings import Settings
-from callflow.config.setup_checks import setup_findings
 from callflow.contracts import remote_tools
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import DatabaseError, SessionRefused, SettingsError, ToolsError, TunnelError
@@ -37,7 +36,7 @@ from callflow.history.history import History
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.kept_profiles import ProfileStore
 from callflow.history.pointed_numbers import PointedNumbers
-from callflow.history.recent_problems import learnt
+from callflow.history.recent_problems import lately
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import is_private
@@ -50,6 +49,7 @@ from callflow.switchboard.campaigns.runner import CampaignRunner
 from callflow.switchboard.data_folder import stream_tokens
 from callflow.switchboard.dial_permission import DialPermission
 from callflow.switchboard.dialer import Dialer
+from callflow.switchboard.health.make import make_health
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.number_desk import NumberDesk
@@ -67,7 +67,6 @@ from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
 from callflow.web.console.app import create_console
-from callflow.web.console.checks import Checklist
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.phone import PhoneLine
 from callflow.web.console.try_tool import run_for_no_call
@@ -86,7 +85,6 @@ CANNOT_START: Final = (ToolsError, TunnelError, DatabaseError)
 
 _OPEN_SECONDS: Final = 1.5
 """How long the start waits for the history; calls are answered meanwhile."""
-_PROBLEMS_SECONDS: Final = 1.0
 _NOBODY: Final = Caller("", "", "")
 
 
@@ -209,7 +207,7 @@ class Application:
             number_desk=lambda: self.number_desk,
             address=self.address.reached_at,
             campaigns=lambda: self.campaigns,
-            spending=lambda: self.budget.describe(self.configs.rules.configs),
+            spending=self._budget_told,
             client_keys=client_keys.in_force(self.settings),
             profiles=self.profiles,
             named_tokens=self.settings.console_tokens.get_secret_value(),
@@ -218,13 +216,13 @@ class Application:
             try_tool=run_for_no_call(self.tools.current, lambda: self.effective.tool_timeout_seconds),
             setting_desk=SettingDesk(self.configs, self._by_name(), max_calls=self.settings.max_concurrent_calls),
             live=self.live_desk,
-            checklist=self._checklist,
+            health=self.health,
+            doctor=self.doctor,
             phone=lambda: self.phone,
         )
 
-    def _checklist(self) -> Checklist:
-        found = setup_findings(self.settings, self.address.reached_at(), self.warnings)
-        return Checklist(found, Path(self.settings.data_dir), self.settings.max_concurrent_calls, self._secrets)
+    async def _budget_told(self) -> dict[str, Any]:
+        return await self.budget.describe(self.configs.rules.configs)
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Read a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""
@@ -264,7 +262,12 @@ class Application:
         )
         self.budget = make_budget(settings, self.history, lambda: self.switchboard.calls)
         self.switchboard.keep_to(self.budget)
-        self._budget_watch = asyncio.create_task(self.budget.run(), name="budget")
+        self.health, self.doctor = make_health(
+            settings, self.switchboard, self.history, self.account, self.telemetry, self._budget_told, self.sender,
+            (lambda address: self.number_desk.listed(address)) if self.carriers else None,
+            lambda: (self.address.reached_at(), self.public_at[1], self.warnings, self._secrets),
+        )  # fmt: skip
+        self._watches = [asyncio.create_task(each.run(), name="watch") for each in (self.budget, self.health)]
         self.live_desk = LiveDesk(
             lambda: self.switchboard, self.history, self.telemetry, self.redactor,
             costs=self.budget.live_costs, today=lambda: self.budget.calls_today,
@@ -307,6 +310,7 @@ class Application:
         """Do what one process does for all that share the history, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._campaign_runner.run(), name="campaigns")
+            tasks.create_task(self.health.keep_alerts(), name="alerts")
             tasks.create_task(PriceLookups(self.history, self._by_name()).run(), name="prices")
             if self.sender is not None:
                 tasks.create_task(self.sender.run(), name="events")
@@ -333,7 +337,9 @@ class Application:
         self.tools.close()
         if self._tool_process is not None:
             self._tool_process.close()
-        self._budget_watch.cancel()
+        self.doctor.close()
+        for watch in self._watches:
+            watch.cancel()
         self.live_desk.close()
         await self.switchboard.stop()
         await self.telemetry.close()
@@ -407,15 +413,7 @@ class Application:
             name = "DATABASE_URL" if self.settings.database_url else "DATA_DIR"
             trouble = f"({self.journal.trouble}): calls go on without it. Look at {name}."
             return [*told, f"THE HISTORY CANNOT BE OPENED {trouble}"]
-        if not self.history.is_readable:
-            return told
-        try:
-            async with asyncio.timeout(_PROBLEMS_SECONDS):
-                problems = await learnt(self.history.store)
-        except Exception as error:  # these warnings are optional, and callers are waiting
-            log.info("what the last calls have met cannot be told: %s", type(error).__name__)
-            return told
-        return [*told, *(f"{one.about}: {one.what}; {one.remedy}." for one in problems)]
+        return [*told, *(await lately(self.history.store) if self.history.is_readable else [])]
 
 
 def create_app(settings: Settings, *, console: bool = False) -> Quart:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ from carriers.twilio.signature import Verifier, _text, parameters, sign
 from tests.carriers.twilio_product import request
 from tests.e2e.media_socket import media_socket, ring_by_hand
 from tests.e2e.product import product, run
+from tests.web.console import stage
+from tests.web.console.stage import Stage
 
 
 Pairs = list[tuple[bytes, bytes]]
@@ -67,6 +71,19 @@ def test_a_secret_is_compared_whole_and_in_constant_time(
 ) -> None:
     given, right = what()
     assert {given, right} in [set(pair) for pair in compared]
+
+
+def test_so_is_that_of_a_link_to_a_call(compared: Pairs, tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await the.write_call()
+        link = (await the.send("POST", f"/api/calls/{stage.CALL}/share")).json()["url"]
+        compared.clear()
+        wrong = link[:-1] + ("0" if link[-1] != "0" else "1")
+        assert (await the.get(wrong)).status == 404
+        right, given = (hashlib.sha256(each.partition("-")[2].encode()).hexdigest().encode() for each in (link, wrong))
+        assert {right, given} in [set(pair) for pair in compared]
+
+    stage.play(tmp_path, main)
 
 
 def test_so_is_the_secret_of_a_media_stream(compared: Pairs) -> None:

@@ -202,6 +202,9 @@ _NO_SETTINGS = {
     "cause_text",
     "cost_usd",
     "tool_call",
+    "opened_at",
+    "closed_at",
+    "closed_by",
 }
 """Fields of answers."""
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -41,6 +43,8 @@ from carriers.registry import make_carriers
 
 _SECONDS: Final = 8.0
 """Timeout of one request."""
+_CLOCK_SECONDS: Final = 30.0
+"""By which our clock may differ from others'."""
 _STYLES: Final = {"ok": "green", "wrong": "bold red", "note": "yellow"}
 
 
@@ -60,6 +64,17 @@ async def diagnose() -> int:
         carriers = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
     try:
         return await run(settings, problems, warnings, carriers)
+    finally:
+        for carrier in carriers:
+            await carrier.close()
+
+
+async def consult(settings: Settings, warnings: Sequence[str]) -> AsyncIterator[Finding]:
+    """Run all checks with the settings of a server, and yield what each has found. `warnings`: of its start."""
+    carriers = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
+    try:
+        async for finding in examine(settings, check_serve(settings), warnings, carriers):
+            yield finding
     finally:
         for carrier in carriers:
             await carrier.close()
@@ -130,7 +145,8 @@ async def examine(
     for warning in warnings:
         yield Finding("settings", "note", warning)
     if settings.openai_api_key:
-        yield await _model(settings)
+        for finding in await _model(settings):
+            yield finding
     for finding in await _from_the_record(settings):
         yield finding
     async for finding in _from_outside(settings, carriers):
@@ -155,31 +171,49 @@ async def _from_the_record(settings: Settings) -> list[Finding]:
         await database.close()
 
 
-async def _model(settings: Settings) -> Finding:
-    """One cheap authenticated question: whether this key may use this model."""
+async def _model(settings: Settings) -> list[Finding]:
+    """One cheap authenticated question: whether this key may use this model; and whether our clocks agree."""
     parts = urlsplit(settings.openai_realtime_url)
     root = parts._replace(scheme=parts.scheme.replace("ws", "http", 1), query="").geturl()
     url = f"{root.rstrip('/').removesuffix('/realtime')}/models/{settings.model}"
     headers = {"Authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"}
     try:
         async with httpx.AsyncClient(timeout=_SECONDS) as client:
-            status = (await client.get(url, headers=headers)).status_code
+            answer = await client.get(url, headers=headers)
     except httpx.HTTPError as error:
         what = f"{parts.hostname} cannot be asked ({type(error).__name__})"
-        return Finding("OpenAI", "wrong", what, "look whether this machine reaches the internet")
+        return [Finding("OpenAI", "wrong", what, "look whether this machine reaches the internet")]
+    return [_judged(answer.status_code, settings.model), *clock(answer.headers.get("date", ""), time.time())]
+
+
+def _judged(status: int, model: str) -> Finding:
     match status:
         case 200:
-            return Finding("OpenAI", "ok", f"OPENAI_API_KEY is taken, and may use {settings.model}")
+            return Finding("OpenAI", "ok", f"OPENAI_API_KEY is taken, and may use {model}")
         case 401:
             remedy = "copy a key from platform.openai.com (API keys) into .env as OPENAI_API_KEY"
             return Finding("OpenAI", "wrong", "OPENAI_API_KEY is refused", remedy)
         case 403 | 404:
             remedy = "choose another with MODEL, or ask for access at platform.openai.com"
-            return Finding("OpenAI", "wrong", f"the key may not use the model {settings.model}", remedy)
+            return Finding("OpenAI", "wrong", f"the key may not use the model {model}", remedy)
         case 429:
             remedy = "look at Billing and Limits at platform.openai.com"
             return Finding("OpenAI", "wrong", "the account is at its limit", remedy)
-    return Finding("OpenAI", "note", f"HTTP {status} to the question about {settings.model}: it cannot be told")
+    return Finding("OpenAI", "note", f"HTTP {status} to the question about {model}: it cannot be told")
+
+
+def clock(date: str, now: float) -> list[Finding]:
+    """Compare this machine's clock with the Date header of an answer; nothing where there is none. `now`: Unix time, in
+    seconds."""
+    try:
+        off = now - parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return []
+    if abs(off) <= _CLOCK_SECONDS:
+        return [Finding("clock", "ok", "this machine's is right")]
+    which = "ahead" if off > 0 else "behind"
+    remedy = "let NTP set it: carriers' signatures are refused where it is minutes off"
+    return [Finding("clock", "wrong", f"this machine's is {abs(off):.0f} s {which}", remedy)]
 
 
 async def _from_outside(settings: Settings, carriers: Sequence[Carrier]) -> AsyncIterator[Finding]:

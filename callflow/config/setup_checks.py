@@ -35,7 +35,10 @@ def setup_findings(settings: Settings, address: str, warnings: Sequence[str]) ->
         *_carriers(settings),
         _key(settings),
         _operators(settings),
-        *(Finding("settings", "note", line) for line in (*warnings, *to_do(settings, "https://known.example"))),
+        *(
+            Finding("settings", "note", line, key=f"settings: {line[:80]}")
+            for line in (*warnings, *to_do(settings, "https://known.example"))
+        ),
     ]
 
 

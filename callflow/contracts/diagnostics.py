@@ -15,6 +15,13 @@ class Finding:
     state: Literal["ok", "wrong", "note"]
     what: str
     remedy: str = ""
+    key: str = ""
+    """What stays the same while the words change; "": `about`."""
+
+    @property
+    def name(self) -> str:
+        """Under which it is known from one look to the next."""
+        return self.key or self.about
 
 
 class Outside(Protocol):

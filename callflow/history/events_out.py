@@ -42,8 +42,11 @@ RECORDING_FAILED: Final = "recording.failed"
 TOOL_FAILED: Final = "tool.failed"
 TRANSFER_ENDED: Final = "transfer.ended"
 CAMPAIGN_ROW_DONE: Final = "campaign.row_done"
+ALERT_OPENED: Final = "alert.opened"
+ALERT_CLOSED: Final = "alert.closed"
 TYPES: Final = (
     STARTED, ANSWERED, ENDED, RECORDING_READY, RECORDING_FAILED, TOOL_FAILED, TRANSFER_ENDED, CAMPAIGN_ROW_DONE,
+    ALERT_OPENED, ALERT_CLOSED,
 )  # fmt: skip
 """Every type that is made."""
 
@@ -143,6 +146,27 @@ class EventMaker:
             values.append(_values(event, name, CAMPAIGN_ROW_DONE, now, body))
         connection.execute(self._insert, values)
         self._made += len(values)
+
+    def alert(self, connection: Connection, kind: str, alert: Mapping[str, Any], now: float) -> None:
+        """Write the event that an alert, a row of its table, has opened or closed. Its `call` is the alert, so that the
+        two arrive in order. Raises what the driver raises."""
+        name = event_id(alert["id"], kind)
+        body = {
+            "id": name,
+            "type": kind,
+            "created_at": iso(now),
+            "alert": alert["id"],
+            "key": alert["key"],
+            "severity": alert["severity"],
+            "about": alert["about"],
+            "what": alert["what"],
+            "remedy": alert["remedy"],
+            "opened_at": iso(alert["opened_at"]),
+            "closed_at": iso(alert["closed_at"]) if alert["closed_at"] is not None else None,
+            "closed_by": alert["closed_by"],
+        }
+        added = connection.execute(self._insert, _values(name, alert["id"], kind, now, body))
+        self._made += max(added.rowcount, 0)
 
     def taken(self) -> int:
         """Return how many events were made since the last time, and count anew."""

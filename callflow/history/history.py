@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import URL
 
+from callflow.history.alert_store import AlertStore
 from callflow.history.campaign_store import CampaignStore
 from callflow.history.database import Database
 from callflow.history.do_not_call import DoNotCall
@@ -22,6 +23,7 @@ from callflow.history.events_out import EventMaker
 from callflow.history.hidden import UNDO_SECONDS, Deletions, HiddenStore
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.retention import Retention
+from callflow.history.share_store import ShareStore
 from callflow.history.side_file import NAME, SideFile
 from callflow.history.spending import SpendingStore
 from callflow.history.store import Store, remove_files
@@ -52,6 +54,8 @@ class History:
         self.do_not_call = DoNotCall(self.database)
         self.campaigns = CampaignStore(self.database, make_events=make_events)
         self.events = EventStore(self.database)
+        self.alerts = AlertStore(self.database, make_events=make_events)
+        self.shares = ShareStore(self.database)
         self.hidden = HiddenStore(self.database)
         self.spending = SpendingStore(self.database)
         self._side_file = SideFile(recordings.parent / NAME)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -11,7 +13,10 @@ from callflow.history.store import Store
 from callflow.journal import notes
 
 
+log = logging.getLogger(__name__)
+
 _CALLS: Final = 20
+_SECONDS: Final = 1.0
 
 
 async def learnt(store: Store) -> list[Finding]:
@@ -27,6 +32,16 @@ async def learnt(store: Store) -> list[Finding]:
             kind = "too_late" if note.reason == TOO_LATE else note.kind
             found.setdefault(kind, []).append((entry.call, note.reason))
     return [_told(kind, cases) for kind, cases in found.items()]
+
+
+async def lately(store: Store) -> list[str]:
+    """Return the same for the start table, a line each, if it can be told in a moment: callers are waiting."""
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return [f"{one.about}: {one.what}; {one.remedy}." for one in await learnt(store)]
+    except Exception as error:
+        log.info("what the last calls have met cannot be told: %s", type(error).__name__)
+        return []
 
 
 def _told(kind: str, cases: Sequence[tuple[str, str]]) -> Finding:

@@ -226,4 +226,35 @@ CREATE TABLE hidden_conversations (
     FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0013');
+CREATE TABLE alerts (
+    id VARCHAR(36) NOT NULL,
+    "key" VARCHAR(100) NOT NULL,
+    severity VARCHAR(10) NOT NULL,
+    about TEXT NOT NULL,
+    what TEXT NOT NULL,
+    remedy TEXT NOT NULL,
+    opened_at DOUBLE NOT NULL,
+    seen_at DOUBLE,
+    seen_by TEXT NOT NULL,
+    closed_at DOUBLE,
+    closed_by TEXT NOT NULL,
+    over_at DOUBLE,
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX idx_alerts_opened_at ON alerts (opened_at);
+
+CREATE TABLE share_links (
+    id VARCHAR(16) NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    conversation_id INTEGER NOT NULL,
+    created_at DOUBLE NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at DOUBLE NOT NULL,
+    PRIMARY KEY (id),
+    FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE
+);
+
+CREATE INDEX idx_share_links_conversation_id ON share_links (conversation_id);
+
+INSERT INTO alembic_version (version_num) VALUES ('0015');

@@ -311,6 +311,39 @@ hidden_conversations: Final = Table(
 """Conversations that were deleted and that nobody finds any more. `until`: when they are deleted (Unix time, seconds);
 before that it can be undone."""
 
+alerts: Final = Table(
+    "alerts",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("key", String(100), nullable=False),
+    Column("severity", String(10), nullable=False),
+    Column("about", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("remedy", Text, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("seen_at", Double),
+    Column("seen_by", Text, nullable=False),
+    Column("closed_at", Double),
+    Column("closed_by", Text, nullable=False),
+    Column("over_at", Double),
+    Index("idx_alerts_opened_at", "opened_at"),
+)
+"""What the server has found wrong with itself; see `switchboard/health/`. `closed_by` "": it closed by itself.
+`over_at`: when it was no more so, which is later than `closed_at` where somebody has closed it before."""
+
+share_links: Final = Table(
+    "share_links",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("conversation_id", Integer, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("idx_share_links_conversation_id", "conversation_id"),
+)
+"""Links with which somebody without a token reads one call. `digest`: SHA-256 of what must be known for that."""
+
 SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
 

@@ -101,6 +101,11 @@ class CallMetrics:
             "interruption_empty": lambda tally, entry: self._count("callflow_interruptions_total", "noise"),
         }
 
+    @property
+    def carrier_errors(self) -> int:
+        """How many commands and streams have failed with carriers since the start."""
+        return sum(count for name, count in self._counts.items() if name[0] == "callflow_carrier_errors_total")
+
     # Feeding
 
     def take(self, entry: Entry) -> None:

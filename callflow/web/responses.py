@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _LONGEST: Final = 300
 """Characters of an error: it may quote the request."""
 _MOST_PROBLEMS: Final = 50
+_SHARE: Final = "/share/"
 _SENTENCES: Final = {
     404: "There is nothing at this path; GET / shows what there is.",
     416: "There is no such range: write Range: bytes=0-999.",
@@ -198,6 +199,11 @@ def _twice(body: bytes) -> list[str]:
 # Answers of an app
 
 
+def _named(path: str) -> str:
+    """Return a path as it may stand in the log: not the link with which anybody reads a call."""
+    return f"{_SHARE}…" if path.lstrip("/").startswith(_SHARE[1:]) else line(path)[:200]
+
+
 class Printable(JSONProvider):
     """Encodes the dicts that handlers return."""
 
@@ -264,5 +270,5 @@ def install_error_handlers(app: Quart) -> None:
 
     @app.errorhandler(Exception)
     async def our_fault(error: Exception) -> Response:
-        log.error("%s %s failed through a fault of our own", request.method, line(request.path)[:200], exc_info=error)
+        log.error("%s %s failed through a fault of our own", request.method, _named(request.path), exc_info=error)
         return error_response(500, "A fault of ours; the server's log says which.")

@@ -9,7 +9,7 @@ from quart import Quart
 
 _PUBLIC_API = ("/api/version", "/api/twiml", "/api/realtime/control")
 """Paths under /api/ that belong to the public app."""
-_CONSOLE = ("/api/", "/mcp", "/tools", "/logs", "/metrics", "/login", "/logout")
+_CONSOLE = ("/api/", "/mcp", "/tools", "/logs", "/metrics", "/login", "/logout", "/share/")
 """Prefixes of the paths of the operators' app."""
 
 

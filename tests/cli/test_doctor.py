@@ -284,3 +284,17 @@ async def test_settings_that_cannot_be_read_exit_with_2() -> None:
     async with python(SERVER, "doctor", env={"PORT": "many"}) as one:
         assert await one.ended(30) == 2
         assert "PORT" in one.said()
+
+
+@pytest.mark.parametrize(
+    ("date", "states"),
+    [
+        ("Tue, 14 Nov 2023 22:13:20 GMT", ["ok"]),
+        ("Tue, 14 Nov 2023 22:15:20 GMT", ["wrong"]),
+        ("Tue, 14 Nov 2023 22:12:00 GMT", ["wrong"]),
+        ("", []),
+        ("yesterday", []),
+    ],
+)
+def test_our_clock_is_compared_with_that_of_others(date: str, states: list[str]) -> None:
+    assert [one.state for one in doctor.clock(date, 1_700_000_000.0)] == states

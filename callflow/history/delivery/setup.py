@@ -17,5 +17,5 @@ def make_sender(settings: Settings, history: History) -> Sender | None:
     signer = Signer(settings.events_secret.get_secret_value())
     receiver = Receiver(settings.events_url, signer, at_once=AT_ONCE)
     made = Sender(history.events, receiver, now=history.now)
-    history.journal.on_events = history.campaigns.on_events = made.wake
+    history.journal.on_events = history.campaigns.on_events = history.alerts.on_events = made.wake
     return made

@@ -23,6 +23,8 @@ from callflow.journal.redaction import Redactor
 from callflow.mcp.http import McpEndpoint
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.dialer import Dialer
+from callflow.switchboard.health.desk import HealthDesk
+from callflow.switchboard.health.doctor import Doctor
 from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
@@ -30,6 +32,7 @@ from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console import identity
+from callflow.web.console.alerts import add_alerts
 from callflow.web.console.auth import AccessMiddleware
 from callflow.web.console.budget import Spending, add_budget
 from callflow.web.console.business_guard import add_business_guard
@@ -37,10 +40,11 @@ from callflow.web.console.call_list import add_call_list
 from callflow.web.console.calls import add_calls
 from callflow.web.console.campaigns import add_campaigns
 from callflow.web.console.carrier_recordings import add_carrier_recordings
-from callflow.web.console.checks import Checklist, add_checks
+from callflow.web.console.checks import add_checks
 from callflow.web.console.deletion import add_deletion
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
+from callflow.web.console.doctor import add_doctor
 from callflow.web.console.dtmf import add_dtmf
 from callflow.web.console.events import add_events
 from callflow.web.console.history import add_history
@@ -61,6 +65,7 @@ from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
 from callflow.web.console.settings import add_settings
+from callflow.web.console.share import add_share
 from callflow.web.console.static_files import add_static_files
 from callflow.web.console.step_in import add_step_in
 from callflow.web.console.take_over import add_take_over
@@ -97,7 +102,8 @@ def create_console(
     setting_desk: SettingDesk | None = None,
     try_tool: TryTool | None = None,
     live: LiveDesk | None = None,
-    checklist: Callable[[], Checklist] = Checklist,
+    health: HealthDesk | None = None,
+    doctor: Doctor | None = None,
     phone: Callable[[], PhoneLine | None] = lambda: None,
 ) -> Quart:
     """Make the app.
@@ -114,8 +120,8 @@ def create_console(
     `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`: explains settings and
     limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `live`: what is watched live;
-    None: nothing is. `checklist`: returns what is set up. `phone`: returns the line
-    on which the page can ring this server; None: there is none.
+    None: nothing is. `health`: looks at the server; None: only for those who ask. `doctor`: is asked from the page;
+    None: it cannot be. `phone`: returns the line on which the page can ring this server; None: there is none.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -176,11 +182,16 @@ def create_console(
         add_live(app, live, switchboard, history)
         add_logs(app, live, switchboard, history, overrides, checked)
     add_events(app, history, sender)
-    add_checks(app, switchboard, history, engine, checklist, sender=sender, spending=spending)
+    desk = health or HealthDesk(switchboard, history, engine, sender=sender, spending=spending)
+    add_checks(app, desk)
+    add_alerts(app, history, desk, has_token=bool(token))
+    if doctor is not None:
+        add_doctor(app, doctor, has_token=bool(token))
+    add_share(app, history, redact, has_token=bool(token))
     add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender)
 
     @app.get("/health")
-    async def health() -> dict[str, Any]:
+    async def figures() -> dict[str, Any]:
         """Answer whether the server accepts calls, how many are live, and its counts."""
         board, journal = switchboard(), history.journal
         writing: dict[str, Any] = {"ok": not journal.trouble, "waiting": journal.waiting, **journal.counts}

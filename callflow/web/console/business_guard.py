@@ -21,7 +21,7 @@ from callflow.web.console.identity import NOTHING, own_business
 from callflow.web.responses import error_response, history_not_open
 
 
-_CALL, _STREAM, _RECORDING, _CAMPAIGN, _NUMBER = "call", "sid", "name", "campaign", "number"
+_CALL, _STREAM, _RECORDING, _CAMPAIGN, _NUMBER, _SHARE = "call", "sid", "name", "campaign", "number", "share"
 _ITSELF: Final = ""
 """The handler answers with what belongs to `own_business()` only."""
 ROUTES: Final = {
@@ -47,9 +47,12 @@ ROUTES: Final = {
         ("POST", f"/api/calls/<call>/{act}"): _CALL
         for act in (
             "session", "hangup", "record", "recording", "hold", "resume", "mute", "say", "dtmf", "transfer", "whisper",
-            "tools/<tool>",
+            "tools/<tool>", "share",
         )
     },
+    ("GET", "/api/calls/<call>/shares"): _CALL,
+    ("DELETE", "/api/shares/<share>"): _SHARE,
+    ("GET", "/share/<key>"): _ITSELF,
     ("GET", "/api/conversations"): _ITSELF,
     ("GET", "/api/conversations/export"): _ITSELF,
     ("GET", "/api/conversations/phone/<path:number>"): _ITSELF,
@@ -115,6 +118,8 @@ def add_business_guard(
                 return await of_recording(given)
             case "campaign":
                 return await of_campaign(given)
+            case "share":
+                return await history.shares.business(given)
             case _:
                 return business_of_number(given)
 
@@ -131,7 +136,7 @@ def add_business_guard(
             return error_response(404, NOTHING)
         if part == _ITSELF:
             return None
-        if part in (_RECORDING, _CAMPAIGN) and not history.is_readable:
+        if part in (_RECORDING, _CAMPAIGN, _SHARE) and not history.is_readable:
             return history_not_open()
         given = (request.view_args or {}).get(part)
         is_own = isinstance(given, str) and await owner(part, given) == business

@@ -33,6 +33,8 @@ _LINKS: Final = (
     ("/tools", "what the agent can do, as the model is told"),
     ("/health", "whether the server takes calls, and its counts"),
     ("/api/checks", "what is set up and how the server is, in words, and what to do about what is missing"),
+    ("/api/alerts", "what the server has found wrong with itself: open, seen, closed"),
+    ("/api/doctor", "what the doctor has found when it was asked last"),
     ("/metrics", "counts and times of all calls, for Prometheus"),
 )
 _OTHERS: Final = (
@@ -63,6 +65,10 @@ _OTHERS: Final = (
     ),
     ("DELETE /api/do-not-call/NUMBER", "takes it off that list"),
     ("POST /api/events/dead/ID/again", "sends such an event again"),
+    ("POST /api/alerts/ID/seen", "somebody has seen an alert; …/closed closes it by hand"),
+    ("POST /api/doctor", "lets the doctor look at everything that a first call needs"),
+    ("POST /api/calls/ID/share", 'makes a link with which anybody reads that call: {"days": 3}'),
+    ("DELETE /api/shares/ID", "revokes such a link"),
     ("POST /mcp", "the history for a model's tools, over MCP"),
 )
 _STYLE: Final = (

@@ -40,9 +40,14 @@ LEAST: Final[Mapping[tuple[str, str], str]] = {
         ("POST", f"/api/calls/<call>/{act}"): OPERATE
         for act in (
             "session", "hangup", "record", "recording", "hold", "resume", "mute", "say", "dtmf", "transfer", "whisper",
-            "tools/<tool>",
+            "tools/<tool>", "share",
         )
     },
+    # Whoever knows the link of one call.
+    ("GET", "/share/<key>"): NOBODY,
+    ("DELETE", "/api/shares/<share>"): OPERATE,
+    ("POST", "/api/alerts/<alert>/seen"): OPERATE,
+    ("POST", "/api/alerts/<alert>/closed"): OPERATE,
     ("POST", "/api/calls"): OPERATE,
     ("POST", "/api/calls/check"): OPERATE,
     ("POST", "/api/campaigns"): OPERATE,

@@ -14,6 +14,7 @@ from quart import Quart
 from sqlalchemy import update
 
 from callflow.config.settings import Settings
+from callflow.contracts.secret_text import Secrets
 from callflow.engines.openai_realtime.account import Account
 from callflow.history.database import url_of
 from callflow.history.history import History
@@ -24,6 +25,8 @@ from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended, Note
 from callflow.journal.redaction import Redactor
 from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.health.desk import HealthDesk
+from callflow.switchboard.health.doctor import Doctor
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
@@ -88,6 +91,8 @@ class Stage:
         configs = CallConfigs(settings or Settings(), Account())
         self.configs = configs
         self.profiles = ProfileDesk(configs, ProfileStore(history.database), list)
+        self.health = HealthDesk(lambda: cast(Switchboard, self.board), history, lambda: {"ok": True})
+        self.doctor = Doctor(bytes, self.health.doctor_found, lambda: Secrets(()), command=("-c", ""))
         self.app: Quart = create_console(
             lambda: cast(Switchboard, self.board),
             history,
@@ -102,6 +107,8 @@ class Stage:
             business_of=lambda number: configs.business_of(number)[0],
             try_tool=self._try_tool,
             setting_desk=SettingDesk(configs, {}, max_calls=7),
+            health=self.health,
+            doctor=self.doctor,
         )
 
     @staticmethod

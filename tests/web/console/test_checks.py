@@ -14,8 +14,8 @@ from callflow.config.settings import Settings
 from callflow.config.setup_checks import setup_findings
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
+from callflow.switchboard.health import desk, findings
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console import checks
 from tests.web.console.stage import Stage, play
 
 
@@ -32,16 +32,18 @@ def first(found: Iterable[Finding]) -> Finding:
 
 def budget(used: float | None) -> list[Finding]:
     whole = SPENT if used is None else {**SPENT, "used": used}
-    return list(checks._budget({"known": True, "all": whole, "profiles": []}))
+    return list(findings.of_budget({"known": True, "all": whole, "profiles": []}))
 
 
 def test_what_is_well_says_so_and_the_page_gets_both_lists(tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
         told = (await the.get("/api/checks")).json()
         assert {one["about"]: one["state"] for one in told["now"]} == {
-            "calls": "ok", "model": "ok", "database": "ok", "journal": "ok", "time": "ok", "disk": "ok", "events": "ok",
+            "calls": "ok", "carriers": "ok", "model": "ok", "database": "ok", "journal": "ok", "time": "ok",
+            "clock": "ok", "disk": "ok", "events": "ok",
         }  # fmt: skip
         assert told["setup"] == []
+        assert all(one["since"] and len(one["hour"]) == 60 and one["hour"][-1] == "0" for one in told["now"])
         the.history.journal.trouble = "disk full"
         told = (await the.get("/api/checks")).json()
         (bad,) = [one for one in told["now"] if one["state"] == "wrong"]
@@ -53,21 +55,26 @@ def test_what_is_well_says_so_and_the_page_gets_both_lists(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("found", "state"),
     [
-        (first(checks._calls(board(2), 10)), "ok"),
-        (first(checks._calls(board(8), 10)), "note"),
-        (first(checks._calls(board(10), 10)), "wrong"),
-        (first(checks._calls(board(0, is_accepting=False), 10)), "wrong"),
-        (checks._engine({"state": "open", "next_probe_in": 4.0, "why": "401"}), "wrong"),
-        (checks._engine({"state": "probing", "why": ""}), "note"),
-        (checks._loop(40.0, is_overloaded=True), "wrong"),
-        (checks._disk(100 << 20), "wrong"),
-        (checks._disk(1 << 30), "note"),
-        (checks._disk(None), "note"),
+        (first(findings.of_calls(board(2), 10)), "ok"),
+        (first(findings.of_calls(board(8), 10)), "note"),
+        (first(findings.of_calls(board(10), 10)), "wrong"),
+        (first(findings.of_calls(board(0, is_accepting=False), 10)), "wrong"),
+        (findings.of_engine({"state": "open", "next_probe_in": 4.0, "why": "401"}), "wrong"),
+        (findings.of_engine({"state": "probing", "why": ""}), "note"),
+        (findings.of_loop(40.0, is_overloaded=True), "wrong"),
+        (findings.of_loop(40.0, is_overloaded=False), "note"),
+        (findings.of_carriers(0, 1, 15), "ok"),
+        (findings.of_carriers(0, 3, 15), "note"),
+        (findings.of_carriers(3, 0, 15), "note"),
+        (findings.of_clock(-3.5, 15), "note"),
+        (findings.of_disk(100 << 20), "wrong"),
+        (findings.of_disk(1 << 30), "note"),
+        (findings.of_disk(None), "note"),
         (budget(None)[0], "ok"),
         (budget(0.85)[0], "note"),
         (budget(1.0)[0], "wrong"),
-        (checks._events({"ok": True, "waiting": 0, "dead": 2}), "note"),
-        (checks._events({"ok": False, "waiting": 3, "dead": 0, "trouble": "HTTP 500"}), "wrong"),
+        (findings.of_events({"ok": True, "waiting": 0, "dead": 2}), "note"),
+        (findings.of_events({"ok": False, "waiting": 3, "dead": 0, "trouble": "HTTP 500"}), "wrong"),
     ],
 )
 def test_each_state_has_words_and_what_is_not_well_has_a_next_step(found: Finding, state: str) -> None:
@@ -86,5 +93,5 @@ def test_the_setup_is_a_checklist() -> None:
 
 
 def test_a_secret_is_not_told() -> None:
-    told = checks._told(Finding("settings", "note", "the key opensesame12 is odd"), Secrets(["opensesame12"]))
-    assert told["what"] == NOT_SHOWN
+    (told,) = desk.shown([Finding("settings", "note", "the key opensesame12 is odd")], Secrets(["opensesame12"]))
+    assert told.what == NOT_SHOWN

@@ -3,6 +3,7 @@ import { get, post } from "./api.js";
 import { Element, html, nothing, repeat } from "./base.js";
 import { live } from "./live.js";
 import { T } from "./texts.js";
+import "./alerts.js";
 import "./call.js";
 import "./deleted.js";
 import "./health.js";
@@ -112,7 +113,7 @@ class App extends Element {
       <a class="skip" href="#content" @click=${(event) => { event.preventDefault(); document.getElementById("content").focus(); }}>${T.skip}</a>
       <header class="bar">
         <a class="brand" href="#/"><img src=${new URL("icon.svg", import.meta.url).href} alt="" width="24" height="24">${T.name}</a>
-        <nav aria-label=${T.name}>${link("wall", "#/", T.wall)} ${link("history", "#/history", T.history)} ${this.me?.business ? nothing : link("health", "#/health", T.health)}
+        <nav aria-label=${T.name}>${link("wall", "#/", T.wall)} ${link("history", "#/history", T.history)} ${this.me?.business ? nothing : link("health", "#/health", this.me ? html`${T.health} <cf-alert-count></cf-alert-count>` : T.health)}
           ${PLACES.filter((each) => !(this.me?.business && each.view === "tools")).map((each) => link(each.view, `#/${each.view}`, each.name))}</nav>
         <span class="space"></span>
         <span class="connection" data-state=${live.state} role="status">${isTrouble ? (live.state === "lost" ? live.sentence || T.connection.lost : `${T.connection.refused} ${live.sentence}`) : T.connection[live.state]}</span>
@@ -133,7 +134,7 @@ class App extends Element {
       case "wall": return html`<cf-wall></cf-wall>`;
       case "call": return html`${repeat([this.place.call], (id) => id, (id) => html`<cf-call .call=${id} .me=${this.me}></cf-call>`)}`;
       case "history": return html`<cf-history .filters=${this.place.filters} .me=${this.me}></cf-history>`;
-      case "health": return html`<cf-health></cf-health>`;
+      case "health": return html`<cf-health .me=${this.me}></cf-health>`;
       default: return draw(this.place, this.me) ?? html`<div class="empty"><h1>${T.notFound}</h1><p><a href="#/">${T.toWall}</a></p></div>`;
     }
   }

@@ -9,6 +9,7 @@ import { transcript } from "./transcript.js";
 import "./acts.js";
 import "./listen.js";
 import "./log.js";
+import "./share.js";
 import "./stepin.js";
 
 const NEAR = 80; // px from the end within which the transcript follows what is said
@@ -142,6 +143,7 @@ class Call extends Element {
         ${row?.speaking ? html`<span class="dim">${T.speaking[row.speaking]}</span>` : nothing}
         ${row?.warnings?.map((each) => html`<span class="warning">${each}</span>`)}
         <span class="connection" data-state=${this.state}>${T.connection[this.state] ?? ""}</span>
+        <cf-share .call=${this.call} .mayAct=${this.me?.role !== "view"}></cf-share>
       </header>
       <cf-acts .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .isHeld=${story.held} .muted=${story.muted}></cf-acts>
       <cf-stepin .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .asked=${story.asked} .began=${row?.began ?? 0}></cf-stepin>

@@ -1,14 +1,16 @@
 // How the server is, and what is set up, in its own words, with what to do next. Asks again while somebody looks.
+import { alerts } from "./alerts.js";
 import { get } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
+import { findings } from "./findings.js";
 import { at, fully } from "./format.js";
 import { T } from "./texts.js";
+import "./doctor.js";
 
 const EVERY = 5000; // ms
-const ORDER = { wrong: 0, note: 1, ok: 2 };
 
 class Health extends Element {
-  static properties = { told: { state: true }, failed: { state: true } };
+  static properties = { me: { attribute: false }, told: { state: true }, failed: { state: true } };
   #timer = 0;
   #asking = null;
   #said = "";
@@ -35,6 +37,7 @@ class Health extends Element {
     try {
       this.told = await get("/api/checks", { signal: asking.signal });
       this.failed = "";
+      alerts.ask();
       const summary = this.#summary();
       if (this.#said && this.#said !== summary) announce(summary); // only what has changed
       this.#said = summary;
@@ -61,19 +64,15 @@ class Health extends Element {
           <button type="button" @click=${() => this.#ask()}>${T.retry}</button></p>` : nothing}
         ${told ? html`<p id="health-summary">${this.#summary()}</p>` : failed ? nothing : html`<p class="empty">${T.healthLoading}</p>`}
       </section>
-      ${told ? html`${this.#list("now", T.healthNow, told.now)} ${this.#list("setup", T.healthSetup, told.setup)}
-        <p class="dim">${T.healthDoctor} <code>python server.py doctor</code></p>` : nothing}`;
+      ${told ? html`<cf-alerts .me=${this.me}></cf-alerts>
+        ${this.#list("now", T.healthNow, told.now)} ${this.#list("setup", T.healthSetup, told.setup)}
+        <cf-doctor .me=${this.me}></cf-doctor>` : nothing}`;
   }
 
-  #list(name, title, findings) {
-    if (!findings.length) return nothing;
-    const sorted = [...findings].sort((one, other) => ORDER[one.state] - ORDER[other.state]);
+  #list(name, title, list) {
+    if (!list.length) return nothing;
     return html`<section class="panel" aria-labelledby=${`health-${name}`}>
-      <header class="panel-head"><h2 id=${`health-${name}`}>${title}</h2></header>
-      <ul class="findings">${sorted.map((each) => html`<li data-state=${each.state}>
-        <span class="mark">${T.healthStates[each.state] ?? each.state}</span><strong>${each.about}</strong>
-        <p dir="auto">${each.what}${each.remedy ? html`<br><span class="next">→ ${each.remedy}</span>` : nothing}</p></li>`)}</ul>
-    </section>`;
+      <header class="panel-head"><h2 id=${`health-${name}`}>${title}</h2></header>${findings(list)}</section>`;
   }
 }
 customElements.define("cf-health", Health);

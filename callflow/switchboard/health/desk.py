@@ -1,0 +1,324 @@
+"""Looks at the server every few seconds, off the way of the audio, and keeps the alerts that come of it.
+
+What is judged stands in `findings.py`, what becomes an alert in `life_cycle.py`. Every process looks at itself; the one
+that looks after the calls of the history keeps the alerts, in the database. While that does not answer, they are kept
+here, and written when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from math import inf
+from pathlib import Path
+from typing import Any, Final
+
+from callflow.contracts.diagnostics import Finding
+from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.contracts.secret_text import NOT_SHOWN, Secrets
+from callflow.history.delivery.sender import Sender
+from callflow.history.history import History
+from callflow.switchboard.health import findings as judged
+from callflow.switchboard.health.life_cycle import DOCTOR, Alert, LifeCycle
+from callflow.switchboard.health.numbers import Listed, NumberWatch
+from callflow.switchboard.health.record import Record, Rise
+from callflow.switchboard.switchboard import Switchboard
+
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS: Final = 10.0
+_LATELY_MINUTES: Final = 15
+_MOST_SECONDS: Final = 3.0
+"""For what the database is asked."""
+_TIDY_SECONDS: Final = 3600.0
+_KEPT_SECONDS: Final = 30 * 86400.0
+"""How long an alert that is over is kept."""
+_MOST_UNSAVED: Final = 200
+_NOTED: Final = frozenset({"carriers", "clock", "database", "disk", "events", "journal", "model", "time"})
+"""Of these, what is only worth a look is an alert, too."""
+_NO_SECRETS: Final = Secrets(())
+
+Spending = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Checklist:
+    """What the application knows of itself."""
+
+    setup: Sequence[Finding] = ()
+    data: Path = field(default_factory=Path)
+    """The folder with history and recordings."""
+    most_calls: int = 0
+    """At once; 0: not known."""
+    secrets: Secrets = _NO_SECRETS
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found at one moment."""
+
+    at: float
+    setup: Sequence[Finding]
+    now: Sequence[Finding]
+    secrets: Secrets
+
+
+class HealthDesk:
+    """One for each process. `run` looks again and again; `look` does it once, for somebody who asks."""
+
+    def __init__(
+        self,
+        switchboard: Callable[[], Switchboard],
+        history: History,
+        engine: Callable[[], Mapping[str, Any]] = dict,
+        checklist: Callable[[], Checklist] = Checklist,
+        *,
+        sender: Sender | None = None,
+        spending: Spending | None = None,
+        carrier_errors: Callable[[], int] = int,
+        numbers: Listed | None = None,
+    ) -> None:
+        """`engine`: describes the model's account, as `Account.describe` does. `checklist`: is called by a thread.
+        `sender`: sends events; None: EVENTS_URL is not set. `spending`: see `Budget.describe`; None: that is not
+        counted. `carrier_errors`: returns how many commands and streams have failed with carriers since the start.
+        `numbers`: asks the carriers for our numbers; None: there are none to ask."""
+        self._switchboard, self._history, self._engine, self._checklist = switchboard, history, engine, checklist
+        self._sender, self._spending, self._carrier_errors = sender, spending, carrier_errors
+        self._numbers = NumberWatch(numbers)
+        self.record = Record()
+        self._rise = Rise(_LATELY_MINUTES * 60.0)
+        self._took_ms: float | None = None
+        self._question: asyncio.Task[float] | None = None
+        self._is_in_charge = False
+        self._cycle: LifeCycle | None = None
+        self._unsaved: dict[str, Alert] = {}
+        self._new: set[str] = set()
+        self._doctors: Sequence[Finding] | None = None
+        self._tidied_at = -inf
+        self._wake = asyncio.Event()
+        self._troubles = RepeatedWarnings(log)
+
+    # Looking
+
+    async def look(self, *, is_watched: bool = True) -> Look:
+        """Look at everything now, and keep on record how it was. `is_watched`: somebody looks at the page."""
+        self._numbers.look(is_watched=is_watched)
+        known = await asyncio.to_thread(self._checklist)
+        free = await asyncio.to_thread(_free, known.data)
+        spent = await self._spent()
+        board, history, clock = self._switchboard(), self._history, time.monotonic()
+        counts, minutes = history.journal.counts, _LATELY_MINUTES
+
+        def lately(name: str, value: float) -> int:
+            return int(self._rise.take(name, value, clock))
+
+        lost = lately("entries", counts["lost"] + counts["unwritable"])
+        unsaid = lately("hang-ups", board.counts.get("lost_hangups", 0))
+        found = [
+            *judged.of_calls(board, known.most_calls),
+            judged.of_carriers(unsaid, lately("commands", self._carrier_errors()), minutes),
+            judged.of_engine(self._engine()),
+            judged.of_database(history, self._took_ms),
+            *judged.of_journal(history, lost, minutes),
+            judged.of_loop(board.load.p99_ms, is_overloaded=board.load.is_overloaded),
+            judged.of_clock(self._rise.take("clock", time.time() - clock, clock), minutes),
+            judged.of_disk(free),
+            *judged.of_budget(spent),
+            judged.of_events(self._sender.describe() if self._sender is not None else None),
+        ]
+        now = [_without(one, known.secrets) for one in found]
+        setup = [_without(one, known.secrets) for one in [*known.setup, *self._numbers.findings]]
+        at = history.now()
+        self.record.take([*now, *(named_setup(one) for one in setup)], at)
+        return Look(at, setup, now, known.secrets)
+
+    async def _spent(self) -> Mapping[str, Any] | None:
+        if self._spending is None or not self.answers:
+            return None
+        try:
+            async with asyncio.timeout(_MOST_SECONDS):
+                return await self._spending()
+        except Exception as error:
+            self._troubles.say("spent", "what calls took today cannot be told: %s", type(error).__name__)
+            return None
+
+    @property
+    def answers(self) -> bool:
+        """Whether the database can be asked, as far as is known."""
+        return self._history.is_readable and self._took_ms != inf
+
+    async def _ask_database(self) -> None:
+        """Measure how long its smallest question takes; one that has no answer yet is not asked again."""
+        if not self._history.is_readable:
+            return
+        if self._question is None:
+            self._question = asyncio.create_task(self._asked(), name="question to the database")
+        done, _ = await asyncio.wait({self._question}, timeout=_MOST_SECONDS)
+        if done:
+            self._took_ms = inf if self._question.exception() is not None else self._question.result()
+            self._question = None
+        else:
+            self._took_ms = inf
+
+    async def _asked(self) -> float:
+        began = time.monotonic()
+        await self._history.database.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+        return (time.monotonic() - began) * 1000
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        try:
+            await self._run()
+        finally:
+            self._numbers.close()
+            if self._question is not None:
+                self._question.cancel()
+
+    async def _run(self) -> None:
+        with contextlib.suppress(TimeoutError):  # a database that is still being opened is not away
+            async with asyncio.timeout(EVERY_SECONDS):
+                await self._history.opened.wait()
+        while True:
+            self._wake.clear()
+            try:
+                await self._ask_database()
+                found = await self.look(is_watched=False)
+                if self._is_in_charge and self._switchboard().is_accepting:
+                    await self._judge(found)
+            except Exception as error:
+                self._troubles.say("look", "the server cannot look at itself: %r", error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_SECONDS):
+                    await self._wake.wait()
+
+    # Alerts
+
+    async def keep_alerts(self) -> None:
+        """Keep the alerts of this history, until cancelled: what one process does for all that share it."""
+        self._is_in_charge, self._cycle = True, None
+        self._wake.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._is_in_charge = False
+
+    @property
+    def in_memory(self) -> list[Alert]:
+        """The alerts that this process knows of, also without the database; the newest first."""
+        known = {one.id: one for one in (self._cycle.alerts if self._cycle is not None else [])}
+        return sorted((known | self._unsaved).values(), key=lambda one: -one.opened_at)
+
+    def doctor_found(self, found: Sequence[Finding]) -> None:
+        """Take what the doctor has found; it stands until the doctor is asked again."""
+        self._doctors = [one for one in found if one.state == "wrong"]
+        self._wake.set()
+
+    async def see(self, id_: str, by: str) -> bool:
+        """Note that somebody has seen an alert. False: none of this id is open. Raises what the driver raises."""
+        now = self._history.now()
+        if not await self._history.alerts.see(id_, by, now):
+            return False
+        if self._cycle is not None:
+            self._cycle.see(id_, by, now)
+        return True
+
+    async def close(self, id_: str, by: str) -> bool:
+        """Close an alert by hand. False: none of this id is open or seen. Raises what the driver raises."""
+        now = self._history.now()
+        if not await self._history.alerts.close(id_, by, now):
+            return False
+        if self._cycle is not None:
+            self._cycle.close(id_, by, now)
+        return True
+
+    async def _judge(self, found: Look) -> None:
+        """Let alerts open and close by what was found."""
+        store, at = self._history.alerts, found.at
+        rows = await self._ongoing()
+        if self._cycle is None:
+            if rows is None:
+                return
+            self._cycle = LifeCycle(_new_id)
+            self._cycle.restore((Alert(**row) for row in rows), at)
+        for row in rows or ():  # another process may have been asked
+            if row["seen_at"] is not None:
+                self._cycle.see(row["id"], row["seen_by"], row["seen_at"])
+            if row["closed_at"] is not None:
+                self._cycle.close(row["id"], row["closed_by"], row["closed_at"])
+        known = {one.id for one in self._cycle.alerts}
+        of_carriers = [one for one in shown(self._numbers.findings, found.secrets) if one.state == "wrong"]
+        changed = self._cycle.look([*(one for one in found.now if is_alarming(one)), *of_carriers], at)
+        if self._doctors is not None:
+            changed += self._cycle.look(self._doctors, at, scope=DOCTOR, is_sure=True)
+            self._doctors = None
+        for one in changed:
+            self._tell(one, is_new=one.id not in known)
+        if self._unsaved and self.answers:
+            saved = list(self._unsaved.values())
+            async with asyncio.timeout(_MOST_SECONDS):
+                await store.save([asdict(one) for one in saved], list(self._new), at)
+            self._unsaved, self._new = {}, set()
+        if self.answers and time.monotonic() - self._tidied_at > _TIDY_SECONDS:
+            self._tidied_at = time.monotonic()
+            await store.expire(at - _KEPT_SECONDS)
+            await self._history.shares.expire(at)
+
+    async def _ongoing(self) -> list[dict[str, Any]] | None:
+        """Return the alerts of the database that are not over; None: it cannot be asked."""
+        if not self.answers:
+            return None
+        try:
+            async with asyncio.timeout(_MOST_SECONDS):
+                return await self._history.alerts.ongoing()
+        except Exception as error:
+            self._troubles.say("alerts", "the alerts cannot be read: %s", type(error).__name__)
+            return None
+
+    def _tell(self, alert: Alert, *, is_new: bool) -> None:
+        if len(self._unsaved) < _MOST_UNSAVED or alert.id in self._unsaved:
+            self._unsaved[alert.id] = alert
+            if is_new:
+                self._new.add(alert.id)
+        if alert.over_at is not None:
+            log.info("alert over: %s: %s", alert.about, alert.what)
+        elif is_new:
+            log.warning("ALERT: %s: %s → %s", alert.about, alert.what, alert.remedy)
+
+
+def is_alarming(one: Finding) -> bool:
+    """Return whether a finding of the server about itself is to become an alert if it lasts."""
+    return one.state == "wrong" or (one.state == "note" and one.name in _NOTED)
+
+
+def named_setup(one: Finding) -> Finding:
+    """Return a finding of the setup as it stands in the record."""
+    return Finding(one.about, one.state, one.what, one.remedy, f"setup: {one.name}")
+
+
+def shown(found: Iterable[Finding], secrets_: Secrets) -> list[Finding]:
+    """Return findings without what must not be shown."""
+    return [_without(one, secrets_) for one in found]
+
+
+def _without(one: Finding, hidden: Secrets) -> Finding:
+    if hidden.within(f"{one.what} {one.remedy}"):
+        return Finding(one.about, one.state, NOT_SHOWN, "", one.about)
+    return one
+
+
+def _free(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def _new_id() -> str:
+    return f"alert_{secrets.token_hex(12)}"

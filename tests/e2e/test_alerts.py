@@ -1,0 +1,25 @@
+"""What the server finds wrong with itself reaches EVENTS_URL, and so does that it is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from callflow.switchboard.health import desk, life_cycle
+from tests.e2e.product import product
+from tests.history.delivery.receiver import SECRET, receiver
+
+
+async def test_an_alert_is_told_when_it_opens_and_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "EVERY_SECONDS", 0.1)
+    monkeypatch.setitem(life_cycle.OPEN_AFTER, "wrong", 0.3)
+    monkeypatch.setattr(life_cycle, "CLOSE_AFTER", 0.3)
+    async with receiver() as there, product(events_url=there.url, events_secret=SECRET) as the:
+        the.app.journal.trouble = "no room on the disk"
+        await the.until(lambda: len(there.taken) == 1, "the alert")
+        the.app.journal.trouble = ""
+        await the.until(lambda: len(there.taken) == 2, "its end")
+        opened, closed = (one.payload for one in there.taken)
+        assert (opened["type"], opened["about"], opened["closed_at"]) == ("alert.opened", "journal", None)
+        assert (closed["type"], closed["alert"], closed["closed_by"]) == ("alert.closed", opened["alert"], "")
+        assert closed["closed_at"] > opened["opened_at"]
+        assert there.unsigned == 0
