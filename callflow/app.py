@@ -128,8 +128,6 @@ class Application:
                 is_private=is_private,
             )
 
-    # Its parts
-
     @property
     def warnings(self) -> list[str]:
         """Settings that have no effect, and whatever else needs attention; a line each."""
@@ -220,6 +218,7 @@ class Application:
             live=self.live_desk,
             checklist=self._checklist,
             phone=lambda: self.phone,
+            phone_costs=self.settings.engine_costs,
         )
 
     def _checklist(self) -> Checklist:
