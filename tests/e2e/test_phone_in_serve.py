@@ -53,7 +53,8 @@ async def test_it_rings_over_the_operators_port_alone_and_reaches_nobody_else() 
             assert (call.carrier.name, call.from_number, call.config.profile) == ("phone", "+15550100099", "bakery")
             assert "transfer_call" not in [tool["name"] for tool in call.agent.tool_calls.definitions]
 
-            door = the.app.phone.door
+            line: Any = the.app.phone
+            door = line.door
             ports = {"public": the.app.public_at[1], "operators": the.app.console_at[1]}
             form = {"CallSid": "CAx", "CallStatus": "completed"}
             paths = {"": f"{PUBLIC}{STATUS}", f"/phone/{door.key}": f"https://phone.invalid/phone/{door.key}{STATUS}"}
@@ -61,7 +62,7 @@ async def test_it_rings_over_the_operators_port_alone_and_reaches_nobody_else() 
             async with httpx.AsyncClient() as client:
                 for port, number in ports.items():
                     for path, url in paths.items():
-                        signed = the.app.phone._exchange.signer.sign(url, form)
+                        signed = line._exchange.signer.sign(url, form)
                         at = f"http://127.0.0.1:{number}{path}{STATUS}"
                         answers[port, bool(path)] = (await client.post(at, data=form, headers=signed)).status_code
                 at = f"http://127.0.0.1:{ports['operators']}/phone/{door.key}{STATUS}"
