@@ -176,7 +176,7 @@ class Call extends Element {
     const cost = row?.cost ? T.costOf(row.cost.dollars, row.cost.ceiling) : typeof facts.cost === "number" ? T.costOf(facts.cost) : "";
     const moment = (value) => (value ? html`<time title=${fully(value)}>${at(value)}</time>` : "");
     const shown = {
-      id: html`<code>${this.call}</code>`, carrier: facts.carrier, from: facts.from, to: facts.to,
+      id: html`<code>${this.call}</code>`, carrier: T.carrierNames[facts.carrier] ?? facts.carrier, from: facts.from, to: facts.to,
       direction: T.direction[facts.direction], profile: facts.profile, business: facts.business,
       began: moment(row?.began ?? this.listed?.startTime), ended: moment(this.listed?.endTime),
       duration: typeof this.listed?.duration === "number" ? duration(this.listed.duration) : "",
