@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidStatus
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Call as ToolCall
 from callflow.sandbox.openai_realtime import Script, Turn
+from callflow.web.console.live.rows import warnings
 from tests.e2e.product import Product, until
 from tests.e2e.talk import noise, talk
 from tests.e2e.test_listen_in import listening, speak
@@ -82,6 +83,9 @@ async def test_meanwhile_no_other_speaks_no_tool_acts_and_a_goodbye_ends_it() ->
             assert await act(the, "whisper", text="Hello.", now=True) == (409, taken)
             assert await act(the, "mute", party="caller", on=True) == (202, "")
             assert await act(the, "mute", party="caller", on=False) == (202, "")
+
+            await until(lambda: the.call.requests.line.muted == ["agent"], "the caller to be heard again")
+            assert warnings(the.call) == ["mia speaks with the caller in place of the agent."]
 
             one.phone.say(tone(500))  # upon which the model would end the call
             sessions = the.realtime.sessions
