@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 from callflow.cli.phone_line import phone_line
 from callflow.sandbox.common.phone import is_loud
 from callflow.sandbox.twilio import Twilio
+from callflow.sandbox.twilio.emulator import API_KEY
 from tests.e2e.product import PUBLIC, Product, product, until
 
 
@@ -67,6 +68,10 @@ async def test_it_rings_over_the_operators_port_alone_and_reaches_nobody_else() 
                         answers[port, bool(path)] = (await client.post(at, data=form, headers=signed)).status_code
                 at = f"http://127.0.0.1:{ports['operators']}/phone/{door.key}{STATUS}"
                 assert (await client.post(at, data=form)).status_code == 403, "it is not signed"
+                commands = line._exchange.base_url
+                assert (await client.post(f"{commands}/sandbox/ring", json={})).status_code in (401, 404)
+                calls = f"{commands}/2010-04-01/Accounts/{line._exchange.account_sid}/Calls.json"
+                assert (await client.get(calls, auth=API_KEY)).status_code == 401, "the sandbox's usual key opens it"
             assert answers == {
                 ("public", False): 403, ("public", True): 404, ("operators", False): 404, ("operators", True): 204,
             }  # fmt: skip

@@ -131,6 +131,27 @@ async def test_a_caller_who_is_transferred_leaves_the_person_and_who_gives_back_
         assert the.happened("transfer_requested")
 
 
+async def test_who_gives_back_a_caller_on_hold_takes_them_off_it_and_the_agent_goes_on_with_what_was_said() -> None:
+    async with house(**TOKENS) as the:
+        one = await talk(the)
+        await one.phone.hears_silence(300)
+        async with taken_over(the, MIA) as socket:
+            await until(lambda: noise(100, 7)[:800] in one.heard(), "the operator to be heard")
+            assert await act(the, "hold") == (202, "")
+            await until(lambda: the.call.requests.line.is_on_hold, "hold")
+            async with listening(the, "takeover", **as_(BEN)) as second:
+                await second.wait_closed()
+            await socket.send(json.dumps({"give_back": True, "line": "The loaf is reserved."}))
+            await socket.wait_closed()
+            assert socket.close_reason == "The agent has the caller back."
+        await until(lambda: not the.call.take_over.by, "the agent to have the caller back")
+        line = the.call.requests.line
+        assert (line.is_on_hold, line.muted) == (False, [])
+        before = len(one.heard())
+        await until(lambda: noise(400, 2)[:1600] in one.heard()[before - 8000 :], "the agent to go on")
+        assert "The loaf is reserved." in " ".join(each["text"] for each in the.happened("told"))
+
+
 async def test_a_token_of_one_business_listens_and_speaks_in_its_own_calls_alone() -> None:
     profiles = {"bread": {"numbers": ["+15550100002"], "business": "bakery"}}
     async with house(profiles=profiles, **TOKENS) as the:

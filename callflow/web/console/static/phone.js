@@ -43,6 +43,8 @@ class Phone extends Element {
     } catch { this.about = null; }
   }
 
+  get #said() { return (this.state === "over" && T.phone.endedBy[this.endedBy]) || T.phone.states[this.state]; }
+
   get #isBusy() { return ["asking", "ringing", "talking"].includes(this.state); }
 
   #ring = async (event) => {
@@ -50,7 +52,7 @@ class Phone extends Element {
     const asked = new URLSearchParams(event?.target ? new FormData(event.target) : {});
     for (const [name, value] of [...asked]) if (!value.trim()) asked.delete(name);
     this.#asked = asked.size ? `?${asked}` : "";
-    this.failed = this.call = this.pressed = this.#number = "";
+    this.failed = this.call = this.pressed = this.endedBy = this.#number = "";
     this.muted = false;
     this.state = "asking";
     try {
@@ -103,8 +105,9 @@ class Phone extends Element {
       this.#timer = setInterval(() => this.requestUpdate(), 1000);
       announce(T.phone.states.talking);
     } else if (what.type === "over") {
+      this.endedBy = what.by;
       this.#end("over");
-      announce(T.phone.states.over);
+      announce(this.#said);
     }
   }
 
@@ -173,7 +176,7 @@ class Phone extends Element {
         @click=${() => { this.isOpen = !this.isOpen; }}>☎ ${this.#isBusy ? html`${T.phone.states[this.state]}${time}` : T.phone.title}</button>
       <section class="phone panel" aria-label=${T.phone.title} ?hidden=${!this.isOpen} data-state=${this.state}
         @keydown=${(event) => { if (KEYS.includes(event.key)) this.#press(event.key); }}>
-        <header><h2>${T.phone.title}</h2><span role="status">${T.phone.states[this.state]}${time}</span></header>
+        <header><h2>${T.phone.title}</h2><span role="status">${this.#said}${time}</span></header>
         <p class="dim">${this.about.model === "emulated" ? T.phone.emulated : T.phone.real(this.about.model)}</p>
         ${[T.phone.you, T.phone.line].map((name, n) => html`<span class="voice ${n ? "agent" : "caller"}"><small>${name}</small><span class="meter"><i></i></span></span>`)}
         <div class="keypad" role="group" aria-label=${T.phone.keypad}>

@@ -445,6 +445,7 @@ export const T = {
   phone: {
     title: "Phone",
     states: { idle: "not in a call", asking: "asking for the microphone…", ringing: "ringing…", talking: "talking", over: "the call is over" },
+    endedBy: { caller: "you hung up", product: "the agent hung up" },
     ring: "Ring this server",
     hangUp: "Hang up",
     mute: "Mute me",
