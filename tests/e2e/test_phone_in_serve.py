@@ -82,3 +82,13 @@ async def test_it_rings_over_the_operators_port_alone_and_reaches_nobody_else() 
             await socket.send('{"type": "hangup"}')
             await until(lambda: not the.app.switchboard.calls, "the call to be over")
         assert not the.carrier.calls, "the real carrier saw something of it"
+
+
+async def test_where_the_model_costs_money_nobody_rings_without_a_token() -> None:
+    async with house(openai_realtime_url="wss://model.invalid/v1/realtime") as the:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{the.app.console_at[1]}") as client:
+            assert (await client.get("/api/phone")).json()["needs_token"] is True
+        with pytest.raises(InvalidStatus, match="401"):
+            async with phone(the):
+                pass
+        assert not the.app.switchboard.calls
