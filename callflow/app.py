@@ -126,8 +126,6 @@ class Application:
                 is_private=is_private,
             )
 
-    # Its parts
-
     @property
     def warnings(self) -> list[str]:
         """Settings that have no effect, and whatever else needs attention; a line each."""
@@ -219,6 +217,7 @@ class Application:
             health=self.health,
             doctor=self.doctor,
             phone=lambda: self.phone,
+            phone_costs=self.settings.engine_costs,
         )
 
     async def _budget_told(self) -> dict[str, Any]:

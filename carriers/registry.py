@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from callflow.config.settings import Settings
@@ -84,6 +85,19 @@ def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfi
         seconds=settings.command_seconds,
         retries=settings.command_retries,
     )
+
+
+def make_phone(settings: Settings, address: Callable[[], str], *, account: str, token: str, api_base: str) -> Carrier:
+    """Make the line of the phone in the operators' page: an emulated carrier at `api_base`, which `account` and `token`
+    identify. `address`: returns where its webhooks come in, with a path. Every request must be signed."""
+    from carriers.twilio.phone import Phone
+
+    config = replace(
+        twilio_config(settings, address),
+        account_sid=account, auth_tokens=[token], api_key="", api_secret="", shared_keys={}, api_base=api_base,
+        allow_unsigned=False, media_signature="require", from_number="", recording_hosts=(),
+    )  # fmt: skip
+    return Phone(config)
 
 
 def page_without_server(settings: Settings) -> str:

@@ -31,6 +31,14 @@ _FAILED: Final = ToolAnswer('{"error":"this tool failed"}', ok=False)
 _TOO_MANY: Final = ToolAnswer('{"error":"too many tools are under way already"}', ok=False)
 
 
+PERSON_SPEAKS: Final = ToolAnswer(
+    '{"error":"a person speaks with the caller in your place, so nothing was done: wait until you have them back"}',
+    ok=False,
+)
+"""What the model gets instead of a tool while somebody has taken the caller over. The call of the tool is not kept for
+later, because by then the person may have settled it, or something else."""
+
+
 _UNANSWERED: Final = (
     '{"error":"nobody has answered within %d seconds: say that you cannot tell at the moment, and what you can do"}'
 )
@@ -76,6 +84,8 @@ class PendingToolCalls:
         self._timers = Timers()
         self.filler: Callable[[], object] = lambda: True
         """Called when a tool is slow, so that the agent says so. Something false: the agent cannot speak now."""
+        self.refused: Callable[[], ToolAnswer | None] = lambda: None
+        """Returns the answer that takes the place of any tool just now; None: tools run."""
         self.runs = 0
 
     @property
@@ -117,7 +127,8 @@ class PendingToolCalls:
         job.running = True
         self.runs += 1
         began = self._loop.time()
-        answer = _TOO_MANY if job.too_many else await self._answer_of(job)
+        refusal = _TOO_MANY if job.too_many else self.refused()
+        answer = refusal if refusal is not None else await self._answer_of(job)
         job.output = answer.output
         ms = round((self._loop.time() - began) * 1000)
         self._post(ToolFinished(id=call_id, tool=job.call.name, ok=answer.ok, output=answer.output, ms=ms))

@@ -365,6 +365,7 @@ class Call:
             self._carrier_commands.send(self._request(commands.Hangup(), ordinal, step=step))
         if first.recovered is not None:
             self._mailbox.put(first.recovered, first=True)
+            self.take_over.taken_back()
         if first.cut_off:
             self.note(notes.CutOff(cuts=first.cut_off))
         for finished in first.tools:
@@ -406,8 +407,6 @@ class Call:
             self.to_number = self.to_number or self._services.number(event.to_number)
 
     describe = describe
-
-    # The end
 
     async def _release(self) -> None:
         """Release all resources within a second; the engine's session may stay longer for pending transcripts."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from callflow.agent.agent import Agent
-from callflow.agent.tool_calls import PendingToolCalls
+from callflow.agent.tool_calls import PERSON_SPEAKS, PendingToolCalls
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
 from callflow.call.deadlines import Deadlines
@@ -123,5 +123,8 @@ def make_parts(
         call.id, relay, requests.line, make=config.make_listener, learn=to_owner(agent.prompter.learn),
         is_paused=lambda: recordings.pause.is_on, bill=lambda used: this.note(agent.usage.added(used)), note=call.note,
         own=tasks.start, seconds=min(config.agent.transcript_seconds, 1.5),
+        before=restored.taken_by if restored is not None else "",
     )  # fmt: skip
+    line = requests.line
+    tool_calls.refused = lambda: PERSON_SPEAKS if line.taken_by else None
     return Parts(relay, recordings, requests, agent, local_commands, dtmf, listening, take_over)

@@ -37,6 +37,7 @@ NOT_ON_HOLD: Final = "The caller is not on hold."
 OPENING: Final = "The caller is still hearing the sentence that opens the call, which must not be cut: wait for it."
 MUTED: Final = "The agent is muted, so the caller would not hear it: end that first."
 NO_VOICE: Final = "The model is away, and this carrier has no voice beside the media stream: try again in a moment."
+TAKEN: Final = "%s speaks with the caller in place of the agent: give the caller back first."
 NO_KEYS: Final = (
     f"digits must be 1 to {MOST_DIGITS} of 0-9, A-D, *, # and the waits w (half a second) and W (a second)."
 )
@@ -81,6 +82,11 @@ class LineRequests:
         self.words = Words()
         """What commands name."""
         self._gates, self._opening, self._post = gates, opening, post
+        self.taken_by = ""
+        """Who speaks with the caller in place of the agent, and as what the events name them; "": nobody does."""
+        self.hand_on: Callable[[], None] = lambda: None
+        """Called when the caller leaves whoever speaks with them in place of the agent, for another person or a
+        goodbye."""
 
     @property
     def is_on_hold(self) -> bool:
@@ -114,10 +120,12 @@ class LineRequests:
         self._post(events.ResumeRequested(by=by))
         return ""
 
-    def mute(self, party: Literal["caller", "agent"], on: bool, by: str) -> str:
-        """Mute a party, or end that."""
+    def mute(self, party: Literal["caller", "agent"], on: bool, by: str, *, for_person: bool = False) -> str:
+        """Mute a party, or end that. `for_person`: of the agent, so that a person can speak in its place."""
         if not self._has_caller():
             return NO_CALLER
+        if party == "agent" and self.taken_by and not for_person:
+            return TAKEN % shown(self.taken_by)
         if on and self._opening():
             return OPENING
         self._post(events.MuteRequested(party=party, on=on, by=by))
@@ -131,6 +139,8 @@ class LineRequests:
             return NO_CALLER
         if self.is_on_hold:
             return ON_HOLD
+        if self.taken_by:
+            return TAKEN % shown(self.taken_by)
         if "agent" in self.muted:
             return MUTED
         if not otherwise and (model.engine, model.state) != ("ready", machine.STREAMING):
@@ -164,6 +174,11 @@ class LineRequests:
     def _has_caller(self) -> bool:
         model = self._model()
         return model.state in (machine.STREAMING, machine.RECOVERING) and not model.farewell
+
+
+def shown(by: str) -> str:
+    """Return how somebody is called in a sentence. `by`: see `callflow.web.console.requested_by`."""
+    return by.removeprefix("token ") if by.startswith("token ") else "An operator"
 
 
 def are_digits(digits: str) -> bool:

@@ -83,6 +83,7 @@ class Requests:
         `callflow.web.console.requested_by`."""
         kind = events.HangupRequested if when == "now" else events.GoodbyeRequested
         if not self._mailbox.has(kind):
+            self.line.hand_on()  # else nobody would hear the agent's goodbye
             self._post(kind(reason=OPERATOR, by=by))
 
     def transfer(
@@ -95,6 +96,7 @@ class Requests:
         busy = model.farewell or model.transfer or self.line.is_on_hold or self._mailbox.has(events.TransferRequested)
         if model.state != machine.STREAMING or busy:
             return False
+        self.line.hand_on()
         self._post(
             events.TransferRequested(
                 mode=mode, target=target, number=number, summary=summary[:MOST_SUMMARY], by=by,

@@ -91,6 +91,8 @@ class RestoredCall:
     """When caller and person were joined, in Unix time (seconds)."""
     muted: set[Literal["caller", "agent"]] = field(default_factory=set)
     """Who is muted."""
+    taken_by: str = ""
+    """Who spoke with the caller in place of the agent."""
     cuts: list[Turn] = field(default_factory=list)
     """Turns of the agent that were being played when the line broke."""
     problems: tuple[int, str] | None = None
@@ -106,7 +108,7 @@ class RestoredCall:
             changes=self.changes,
             usage=self.usage,
             first_word_ms=self.first_word_ms,
-            left_quietly=self.quiet,
+            left_quietly=self.quiet and not self.taken_by,
         )
 
 
@@ -205,6 +207,8 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
             call.usage = dict(note.total)
         case notes.FirstWord():
             call.first_word_ms = int(note.ms)
+        case notes.TakeOver():
+            call.taken_by = note.by if note.state != "ended" else ""
         case notes.Recording():
             call.recordings = note.file.split(",")
         case UnknownNote() if note.why:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from callflow.agent.agent import Agent
 from callflow.call import machine
-from callflow.call.line_requests import MUTED, NO_CALLER, ON_HOLD, LineRequests
+from callflow.call.line_requests import MUTED, NO_CALLER, ON_HOLD, TAKEN, LineRequests, shown
 from callflow.call.recordings import Recordings
 from callflow.contracts.tools import ToolAnswer
 from callflow.journal.notes import Note, Whispered
@@ -46,6 +46,8 @@ class StepIn:
             return NO_CALLER
         if now and self._line.is_on_hold:
             return ON_HOLD
+        if now and self._line.taken_by:
+            return TAKEN % shown(self._line.taken_by)
         if now and "agent" in self._line.muted:
             return MUTED
         if now and model.engine != "ready":

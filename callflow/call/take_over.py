@@ -12,7 +12,7 @@ import base64
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from callflow.call.line_requests import LineRequests
+from callflow.call.line_requests import ON_HOLD, LineRequests, shown
 from callflow.contracts.engine import (
     Engine,
     EngineEvent,
@@ -24,6 +24,7 @@ from callflow.contracts.engine import (
     Transcript,
     Usage,
 )
+from callflow.contracts.owners import to_owner
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES
@@ -33,7 +34,7 @@ from callflow.timers import Timers
 
 TAKES_OVER: Final = "take-over, "
 """Before who asked, in the events that mute the agent meanwhile: such a mute ends with the process."""
-BUSY: Final = "Somebody has taken this call over already."
+BUSY: Final = "%s has taken this call over already."
 MOST_LINE: Final = 1000
 """Characters with which a person tells what was said."""
 _FIRST_SESSION: Final = 2_000_000
@@ -47,6 +48,10 @@ _BEGAN: Final = (
     " are told that you have the caller back."
 )
 _BACK: Final = "The operator has given the caller back to you. Go on with the conversation from here, in one sentence."
+_HANDED_ON: Final = "The operator does not speak with the caller any more."
+_GONE: Final = (
+    "An operator spoke with the caller in your place until the connection was lost, so you have the caller back."
+)
 _LOST: Final = (
     "The operator's connection was lost, so you have the caller back. Tell them in one sentence that you are with them"
     " again, and go on."
@@ -69,15 +74,18 @@ class TakeOver:
         note: Callable[[Note], None],
         own: Callable[[Coroutine[Any, Any, None], str], None],
         seconds: float,
+        before: str = "",
     ) -> None:
-        """`learn`: takes a fact of the conversation, as `Prompter.learn`. The rest: see `Listening`."""
+        """`learn`: takes a fact of the conversation, as `Prompter.learn`. `before`: who had taken the call over when
+        the previous process lost it. The rest: see `Listening`."""
         self._call, self._relay, self._line, self._make = call, relay, line, make
         self._learn, self._is_paused, self._bill = learn, is_paused, bill
-        self._note, self._own, self._seconds = note, own, seconds
+        self._note, self._own, self._seconds, self._before = note, own, seconds, before
+        line.hand_on = to_owner(self.hand_on)
         self._clock = asyncio.get_running_loop().time
         self._timers = Timers()
-        self.by = ""
-        """Who speaks with the caller; "": the agent."""
+        self.number = 0
+        """How many times the call was taken over."""
         self._is_lost = self._is_ending = False
         self._engine: Engine | None = None
         self._sessions = self._lines = 0
@@ -85,17 +93,34 @@ class TakeOver:
         self._until = 0.0
         """Until when the caller hears what was sent, on the loop's clock."""
 
+    @property
+    def by(self) -> str:
+        """Who speaks with the caller; "": the agent."""
+        return self._line.taken_by
+
+    @by.setter
+    def by(self, who: str) -> None:
+        self._line.taken_by = who
+
+    @property
+    def is_written_down(self) -> bool:
+        """Whether the model will know what the person says; without that it has to be told in a line."""
+        return self._engine is not None
+
     def begin(self, by: str) -> str:
         """Let a person speak in place of the agent, or go on after they were lost. Returns why not; "": they may."""
         if self.by:
             if self.by != by or not self._is_lost or self._is_ending:
-                return BUSY
+                return BUSY % shown(self.by)
             self._is_lost = False
             self._timers.stop("lost")
             return ""
-        if why := self._line.mute("agent", True, f"{TAKES_OVER}{by}"):
+        if self._line.is_on_hold:
+            return ON_HOLD
+        if why := self._line.mute("agent", True, f"{TAKES_OVER}{by}", for_person=True):
             return why
         self.by, self._is_lost, self._is_ending = by, False, False
+        self.number += 1
         self._note(notes.TakeOver(state="began", by=by))
         self._learn(_BEGAN, speak=False)
         self._sessions += 1
@@ -128,6 +153,26 @@ class TakeOver:
         said = f"The operator says of it: “{line[:MOST_LINE]}” " if line else ""
         self._end(said + _BACK)
 
+    def hand_on(self) -> None:
+        """Let the caller go to another person or to the agent's goodbye, of which the agent itself says what there is
+        to say."""
+        if self.by and not self._is_ending:
+            self._timers.stop("lost")
+            engine, self._engine, by = self._engine, None, self.by
+            self._line.mute("agent", False, f"{TAKES_OVER}{by}", for_person=True)
+            self.by = ""
+            self._note(notes.TakeOver(state="ended", by=by))
+            self._learn(_HANDED_ON, speak=False)
+            if engine is not None:
+                self._own(engine.close(), "the end of a take-over")
+
+    def taken_back(self) -> None:
+        """Note that the person who spoke when the previous process lost the call is gone, so that the agent goes on."""
+        if self._before:
+            self._note(notes.TakeOver(state="ended", by=self._before))
+            self._learn(_GONE, speak=False)
+            self._before = ""
+
     def _end(self, text: str) -> None:
         if self.by and not self._is_ending:
             self._is_ending = True
@@ -141,7 +186,9 @@ class TakeOver:
             engine.wind_up(speaking=self._speaking)
             await self._until_true(lambda: not self._speaking, self._seconds)
         try:
-            if not self._line.mute("agent", False, f"{TAKES_OVER}{by}"):
+            if self._line.is_on_hold and not self._line.resume(f"{TAKES_OVER}{by}"):
+                await self._until_true(lambda: not self._line.is_on_hold, 1.0)
+            if not self._line.mute("agent", False, f"{TAKES_OVER}{by}", for_person=True):
                 await self._until_true(lambda: "agent" not in self._line.muted, 1.0)
             self._note(notes.TakeOver(state="ended", by=by))
             self._learn(text, speak=True)

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from callflow.config.display import secrets_of
@@ -152,8 +153,10 @@ async def _serve_until_signal(settings: Settings, point: str, yes: bool) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signals.put_nowait, None)
     tunnel = choose(settings.ngrok_auth_token.get_secret_value(), settings.ngrok_download) if settings.public else None
+    application = Application(settings, tunnel)
     async with (
-        Application(settings, tunnel) as application,
+        _with_phone(application),
+        application,
         TemporaryPointing(application, point, yes=yes) as pointing,
     ):
         _report(application, await left_over(application))
@@ -174,6 +177,15 @@ async def _serve_until_signal(settings: Settings, point: str, yes: bool) -> int:
         finally:
             garbage.end()
     return 0
+
+
+def _with_phone(application: Application) -> AbstractAsyncContextManager[None]:
+    """Put a phone into the operators' page. What it needs is imported before calls come in."""
+    if not application.settings.console_phone:
+        return contextlib.nullcontext()
+    from callflow.cli.phone_line import phone_line
+
+    return phone_line(application)
 
 
 def _report(application: Application, more: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -116,6 +117,10 @@ class Settings(call_settings.CallSettings):
     is `view` (sees, with telephone numbers masked), `operate` (also acts on calls, and dials) or `configure` (whatever
     `console_token` may). One of a business (see `business`) sees and changes nothing but what belongs to that business.
     Needs `console_token`."""
+    console_phone: bool = True
+    """Put a phone into the operators' page that rings this server through an emulated carrier inside it, of which the
+    public port knows nothing. With a key of OpenAI's a call costs what the model costs, so that it needs
+    `console_token`."""
 
     # Traces
 
@@ -334,6 +339,11 @@ class Settings(call_settings.CallSettings):
     def profiles(self) -> Mapping[str, Mapping[str, Any]]:
         """The tables `[profiles.NAME]` of settings.toml by name, as written: see `callflow.config.profiles`."""
         return self._profiles
+
+    @property
+    def engine_costs(self) -> bool:
+        """Whether sessions with the model cost money: it is not one that this machine emulates."""
+        return not validators.is_loopback(urlsplit(self.openai_realtime_url).hostname or "")
 
     @property
     def telnyx_on(self) -> bool:

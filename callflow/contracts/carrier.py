@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from callflow.contracts.commands import Command
 from callflow.contracts.cost_events import CarrierCost
@@ -13,6 +13,10 @@ from callflow.contracts.events import CALLER, Event, LegIds, WebhookEvent
 from callflow.contracts.failover import FailoverAccount
 from callflow.contracts.media import MediaProtocol
 from callflow.contracts.numbers import NumberAccount
+
+
+PHONE: Final = "phone"
+"""The carrier of calls from the phone in the operators' page. It is none of an account's, and reaches no telephone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import restore_call
 from callflow.cluster.ownership import Ownership
 from callflow.contracts import events
-from callflow.contracts.carrier import ActiveCall, Carrier, CarrierCallStatus
+from callflow.contracts.carrier import PHONE, ActiveCall, Carrier, CarrierCallStatus
 from callflow.contracts.errors import CarrierError
 from callflow.history.history import AGAIN_SECONDS, History
 from callflow.journal import notes
@@ -268,7 +268,10 @@ class Recovery:
             )
         carrier = self._carriers.get(old.carrier) if old is not None else None
         if old is None or carrier is None:
-            log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier still set up?", name)
+            if old is not None and old.carrier == PHONE:
+                log.info("call %s was one of the page's phone, which has gone with the process before", name)
+            else:
+                log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier set up?", name)
             at = entries[-1].at if entries else self._history.now()
             ended = notes.Ended(cause="interrupted", until=at)
             self._history.journal.note(JournalEntry.of(ended, call=name, at=self._history.now()))

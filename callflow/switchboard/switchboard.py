@@ -10,7 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from dataclasses import replace
 from typing import Any, Final
 
@@ -395,16 +395,17 @@ class Switchboard:
 
     # Media sockets
 
-    def claim(self, token: str, handshake: Request) -> StreamHolder:
+    def claim(self, token: str, handshake: Request, carriers: Container[str] | None = None) -> StreamHolder:
         """Reserve the media stream that a token names for one socket, and return what serves it. Raises Refused or
         Forged.
 
-        `handshake`: the request that opens the socket; a carrier may sign it.
+        `handshake`: the request that opens the socket; a carrier may sign it. `carriers`: whose calls have their
+        sockets where this one came in; None: all.
         """
         stream = self._services.stream_tokens.read(token)
         CALL.set(stream.call)
         call = self._calls.get(stream.call)
-        if call is None:
+        if call is None or (carriers is not None and call.carrier.name not in carriers):
             raise Refused("no live call has this token")
         problem = call.carrier.verify_stream(handshake)
         holder = call.claim_stream(stream.ordinal)

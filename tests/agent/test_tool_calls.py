@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callflow.agent.tool_calls import PendingToolCalls
+from callflow.agent.tool_calls import PERSON_SPEAKS, PendingToolCalls
 from callflow.contracts.errors import AskOperator
 from callflow.contracts.events import Event, ToolFinished
 from callflow.contracts.tools import ToolAnswer, ToolCall
@@ -191,3 +191,14 @@ async def test_the_model_is_told_that_nobody_answered() -> None:
     assert not finished.ok
     assert "nobody has answered" in finished.output
     assert tool_calls.answered_by_hand("c", ToolAnswer("{}", ok=True), "x") == ""
+
+
+async def test_no_tool_runs_while_it_is_refused_and_each_is_answered_at_once() -> None:
+    tool_calls, toolbox, posted = made(ToolAnswer("{}", ok=True))
+    tool_calls.refused = lambda: PERSON_SPEAKS
+    tool_calls.called(ToolCall("c1", "end_call", "{}"), spoken=False)
+    await tool_calls.run("c1")
+    assert toolbox.ran == []
+    (finished,) = posted
+    assert isinstance(finished, ToolFinished)
+    assert (finished.ok, finished.output) == (False, PERSON_SPEAKS.output)

@@ -26,7 +26,10 @@ async def test_it_prints_its_address_its_phone_is_answered_and_ctrl_c_ends_it(tm
         assert found is not None, first
         async with httpx.AsyncClient(base_url=found[0]) as client:
             about = (await client.get("/api/phone")).json()
-            assert about == {"available": True, "carrier": "Telnyx", "to": "+15550100002", "model": "emulated"}
+            assert about == {
+                "available": True, "carrier": "Telnyx", "to": "+15550100002", "model": "emulated", "numbers": [],
+                "needs_token": False,
+            }  # fmt: skip
         async with asyncio.timeout(20), connect(f"{found[0].replace('http', 'ws')}api/phone") as socket:
             told, is_heard = [], False
             while not is_heard:

@@ -170,8 +170,10 @@ async def product(
     carrier: Exchange | None = None,
     realtime: Realtime | None = None,
     profiles: Mapping[str, Any] | None = None,
+    beside: Callable[[Application], contextlib.AbstractAsyncContextManager[None]] = lambda _: contextlib.nullcontext(),
     **settings: Any,
 ) -> AsyncIterator[Product]:
+    """`beside`: what is opened before the server, and closed behind it."""
     carrier = carrier or exchange()
     realtime = realtime or Realtime()
     async with carrier, realtime:
@@ -191,7 +193,8 @@ async def product(
             }
             made = Settings(**chosen)
             made._profiles = dict(profiles or {})
-            async with Application(made) as line:
+            line = Application(made)
+            async with beside(line), line:
                 # the start waits for its record for a moment only, which a busy machine may exceed
                 await until(lambda: line.recovery.opened.is_set() or line.journal.trouble, "the record to be open", 20)
                 carrier.set_server(f"http://127.0.0.1:{line.public_at[1]}")

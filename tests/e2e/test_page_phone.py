@@ -1,15 +1,18 @@
-"""The phone in the operators' page: a browser with a voice as its microphone rings the server, and hears it."""
+"""The phone in the operators' page, as `serve` has it: a browser with a voice as its microphone rings the server, and
+hears it."""
 
 from __future__ import annotations
 
 import json
 import wave
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from callflow.cli.phone_line import phone_line
 from callflow.journal import notes
 from callflow.media.g711 import ulaw_to_pcm16
 from callflow.sandbox import voices
@@ -36,14 +39,21 @@ async def test_a_browser_rings_is_answered_breaks_in_hangs_up_and_is_in_the_hist
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={microphone}",
     )
-    async with product() as the, browser(*flags) as opened, tab(opened, the.app.console_at[1]) as it:
-        the.app.phone = Softphone(the.carrier)
+    profiles = {"bakery": {"numbers": ["+15550100042"], "instructions": "Sell bread."}}
+    async with (
+        product(beside=phone_line, profiles=profiles) as the,
+        browser(*flags) as opened,
+        tab(opened, the.app.console_at[1]) as it,
+    ):
+        line: Any = the.app.phone
         await it.page.goto("/")
         await it.page.click(".phone-open")
+        await it.page.select_option(".phone select[name='to']", "+15550100042")
         await it.page.get_by_role("button", name="Ring this server").click()
         await it.sees('.phone[data-state="talking"]')
         await it.page.locator('cf-phone[data-heard="yes"]').wait_for(timeout=10_000)  # it has come out of the speaker
-        call = the.carrier_call()
+        (call,) = line._exchange.calls.values()
+        await it.sees(".phone .beside", "bakery")
 
         await it.page.get_by_role("button", name="5", exact=True).click()
         await it.sees(".phone", "5")
@@ -60,6 +70,8 @@ async def test_a_browser_rings_is_answered_breaks_in_hangs_up_and_is_in_the_hist
         assert call.ended_by == "caller"
         await it.page.goto("/#/history")
         await it.sees("cf-history", call.from_number)
+        (seen,) = await the.app.history.store.newest_calls(5)
+        assert (seen["carrier"], seen["phone_number"]) == ("phone", "+15550100042")
 
 
 async def test_a_socket_that_is_lost_hangs_up_and_no_other_server_has_a_phone() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 from callflow.media.g711 import FRAME_BYTES, ulaw_to_pcm16
 from callflow.sandbox.common.phone import SILENT_FRAME, Phone, tone
-from callflow.sandbox.common.softphone import Microphone, heard_frame
+from callflow.sandbox.common.softphone import Microphone, SoftphoneCall, heard_frame
 
 
 def test_a_microphone_waits_for_three_frames_and_then_gives_each_in_order() -> None:
@@ -39,3 +42,16 @@ def test_two_lines_are_heard_together() -> None:
         phone.line(name).play(voice, 1.0)
     loudest = max(memoryview(ulaw_to_pcm16(heard_frame(phone, 1.0))).cast("h"))
     assert loudest > 1.8 * max(memoryview(ulaw_to_pcm16(voice)).cast("h"))
+
+
+def test_what_was_said_and_heard_some_time_ago_is_not_kept_for_hours() -> None:
+    phone, voice = Phone(), tone(100)
+    call = SoftphoneCall(cast(Any, SimpleNamespace(streams=[])), phone, Microphone(), "", "")
+    for at in (1.0, 5.0, 9.0):
+        phone.line().play(voice, at)
+    phone.next_frame(9.0)
+    call._forget_before(8.0)
+    (line,) = phone.lines.values()
+    assert ([segment.at for segment in line.segments], phone.said) == ([9.0], [])
+    assert heard_frame(phone, 9.0) == voice[:FRAME_BYTES]
+    assert line.played(10.0) == 3 * len(voice)

@@ -245,7 +245,9 @@ def test_a_media_socket_joins_the_call_of_its_token() -> None:
             await the.tell(RINGS)
             await until(the.carrier.names)
             token = the.carrier.executed[0].stream_url.rpartition("/")[2]
-            assert the.board.claim(token, HANDSHAKE) is the.board.calls[0]
+            with pytest.raises(Refused, match="no live call"):  # it came in where other carriers' sockets do
+                the.board.claim(token, HANDSHAKE, {"phone"})
+            assert the.board.claim(token, HANDSHAKE, {"fake"}) is the.board.calls[0]
             with pytest.raises(Refused):
                 the.board.claim(token, HANDSHAKE)
             with pytest.raises(Refused, match="no live call"):

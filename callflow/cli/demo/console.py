@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import secrets
 import sys
 import tempfile
 import webbrowser
@@ -86,6 +87,8 @@ async def run(arguments: argparse.Namespace, open_line: Open) -> int:
         screen.print(
             f"Open [bold]{url}[/] and press “Phone”, then “Ring this server”: the browser asks for your microphone."
         )
+        if token := line.settings.console_token.get_secret_value():
+            screen.print(f"It asks for a token, because a call costs money: [bold]{token}[/]")
         if model == "emulated":
             screen.print("The model is emulated. With an OPENAI_API_KEY in .env you talk with the real one.")
         else:
@@ -111,6 +114,7 @@ async def serving(carrier: Telnyx | Twilio, open_line: Open, given: Settings) ->
                 "openai_realtime_url": given.openai_realtime_url,
                 **{name: getattr(given, name) for name in CallSettings.model_fields},
                 "max_daily_minutes": float(_MINUTES),
+                "console_token": secrets.token_hex(16) if given.engine_costs else "",
             }
         else:
             realtime = await stack.enter_async_context(Realtime(script=_Talker(), keep_audio=False))
@@ -119,7 +123,7 @@ async def serving(carrier: Telnyx | Twilio, open_line: Open, given: Settings) ->
         settings = Settings(**model)
         line = await stack.enter_async_context(open_line(settings))
         carrier.set_server(f"http://{line.public_at[0]}:{line.public_at[1]}")
-        line.phone = Softphone(carrier, model="OpenAI's" if key else "emulated")
+        line.phone = Softphone(carrier, model="OpenAI's" if settings.engine_costs else "emulated")
         yield line
 
 

@@ -130,6 +130,16 @@ class Emulator(Generic[CallT, FaultsT, CommandT, DeliveryT]):
         """Errors of the emulator itself; a test may want this to be empty."""
         return self._exchange.tasks.failures
 
+    def forget_ended(self) -> None:
+        """Forget the calls that are over; and, while there is no other, all requests and recordings: for an emulator
+        that serves for days, and that nobody asks what happened."""
+        calls, exchange = self._exchange.calls, self._exchange
+        for name in [name for name, call in calls.items() if call.ended_at is not None]:
+            del calls[name]
+        if not calls:
+            for kept in (self.commands, self.deliveries, exchange.recordings):
+                kept.clear()
+
     async def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
         """Wait until `condition` holds; it is tried after every change of a call, command, delivery or stream.
 

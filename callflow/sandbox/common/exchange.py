@@ -18,6 +18,8 @@ from callflow.sandbox.common.webhooks import WebhookSender
 class ExchangeCall(Protocol):
     """The part of a call that its exchange and the emulator use."""
 
+    ended_at: float | None
+
     @property
     def streams(self) -> Sequence[MediaSocket]: ...
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import random
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, Final, Protocol
 
 from callflow.media.g711 import FRAME_BYTES, FRAME_MS, pcm16_to_ulaw, ulaw_to_pcm16
+from callflow.sandbox.common.media_socket import MediaSocket
 from callflow.sandbox.common.phone import SILENT_FRAME, Phone
 from callflow.sandbox.common.playout import BYTES_PER_SECOND
 
@@ -21,6 +22,8 @@ _FRAME_S: Final = FRAME_MS / 1000
 _AHEAD: Final = 3 * FRAME_BYTES
 """So much of a microphone waits before it is said, to level out how it arrives."""
 _MOST_AHEAD: Final = 20 * FRAME_BYTES
+_KEPT_S: Final = 5.0
+"""So long is kept what was heard: a call may take hours."""
 _LATE_S: Final = 0.5
 """When the loop is that late, what was heard meanwhile is left out."""
 
@@ -32,6 +35,9 @@ class RingingLeg(Protocol):
     ended_at: float | None
     ended_by: str | None
 
+    @property
+    def streams(self) -> Sequence[MediaSocket]: ...
+
     async def press(self, digit: str) -> None: ...
 
     async def hang_up(self) -> None: ...
@@ -41,6 +47,8 @@ class Rings(Protocol):
     """The part of an emulated carrier that a person uses."""
 
     async def ring(self, *, from_number: str, to_number: str, phone: Phone) -> Any: ...
+
+    def forget_ended(self) -> None: ...
 
 
 class Microphone:
@@ -87,9 +95,9 @@ def heard_frame(phone: Phone, at: float) -> bytes:
 class SoftphoneCall:
     """One call that a person makes."""
 
-    def __init__(self, leg: RingingLeg, phone: Phone, microphone: Microphone, number: str) -> None:
-        self.number = number
-        """From which it comes."""
+    def __init__(self, leg: RingingLeg, phone: Phone, microphone: Microphone, number: str, to_number: str) -> None:
+        self.number, self.to_number = number, to_number
+        """From which it comes, and which is rung."""
         self._leg, self._phone, self._microphone = leg, phone, microphone
 
     @property
@@ -119,25 +127,48 @@ class SoftphoneCall:
     async def heard(self) -> AsyncIterator[bytes]:
         """Yield what is heard, 20 ms at a time as it is heard, until the call ends."""
         at = monotonic()
+        forgets_at = at + _KEPT_S
         while not self.ended_by:
             await asyncio.sleep(max(0.0, at + _FRAME_S - monotonic()))
             if monotonic() - at > _LATE_S:
                 at = monotonic() - _FRAME_S
             yield heard_frame(self._phone, at)
             at += _FRAME_S
+            if at > forgets_at:
+                forgets_at = at + _KEPT_S
+                self._forget_before(at - _KEPT_S)
+
+    def _forget_before(self, at: float) -> None:
+        """Let go of what was said and heard before a time, which a test would look at, and of each frame's record."""
+        self._phone.said.clear()
+        for line in self._phone.lines.values():
+            while len(line.segments) > 1 and line.segments[0].ends < at:
+                del line.segments[0]
+        for stream in self._leg.streams:
+            for record in (stream.log_in, stream.log_out, stream.clear_log):
+                record.clear()
 
 
 class Softphone:
     """A telephone from which anybody rings the application through an emulated carrier."""
 
-    def __init__(self, carrier: Rings, *, to_number: str = "+15550100002", model: str = "emulated") -> None:
-        """`model`: what is told of the voice model behind it."""
-        self._carrier, self._to = carrier, to_number
-        self.about = {"carrier": type(carrier).__name__, "to": to_number, "model": model}
+    door: Any = None
+    """Its webhooks come in where those of any carrier do."""
 
-    async def ring(self) -> SoftphoneCall:
-        """Begin a call, from a number of its own so that it can be found among others."""
-        microphone, number = Microphone(), f"+1555010{random.randrange(1000, 9999)}"
-        phone = Phone(source=microphone.frame)
-        leg = await self._carrier.ring(from_number=number, to_number=self._to, phone=phone)
-        return SoftphoneCall(leg, phone, microphone, number)
+    def __init__(self, carrier: Rings, *, to_number: str = "+15550100002", model: str = "emulated") -> None:
+        """`to_number`: the one that is rung if no other is asked for. `model`: what is told of the voice model behind
+        it."""
+        self._carrier, self._to, self._model = carrier, to_number, model
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the page is told of it."""
+        return {"carrier": type(self._carrier).__name__, "to": self._to, "model": self._model, "numbers": []}
+
+    async def ring(self, to_number: str = "", from_number: str = "") -> SoftphoneCall:
+        """Begin a call. `from_number` "": from a number of its own, so that it can be found among others."""
+        self._carrier.forget_ended()
+        microphone, number = Microphone(), from_number or f"+1555010{random.randrange(1000, 9999)}"
+        phone, to_number = Phone(source=microphone.frame), to_number or self._to
+        leg = await self._carrier.ring(from_number=number, to_number=to_number, phone=phone)
+        return SoftphoneCall(leg, phone, microphone, number, to_number)

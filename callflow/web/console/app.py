@@ -59,7 +59,8 @@ from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
 from callflow.web.console.numbers import add_numbers
 from callflow.web.console.phone import PhoneLine, add_phone
-from callflow.web.console.policy import AccessPolicy
+from callflow.web.console.phone_door import PhoneDoor
+from callflow.web.console.policy import PHONE_PATH, AccessPolicy
 from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.say import add_say
@@ -105,6 +106,7 @@ def create_console(
     health: HealthDesk | None = None,
     doctor: Doctor | None = None,
     phone: Callable[[], PhoneLine | None] = lambda: None,
+    phone_costs: bool = False,
 ) -> Quart:
     """Make the app.
 
@@ -122,6 +124,7 @@ def create_console(
     limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `live`: what is watched live;
     None: nothing is. `health`: looks at the server; None: only for those who ask. `doctor`: is asked from the page;
     None: it cannot be. `phone`: returns the line on which the page can ring this server; None: there is none.
+    `phone_costs`: its calls cost money.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -142,9 +145,10 @@ def create_console(
             raise BadQuery("the history is not open yet: try again in a second")
         return history.store
 
-    policy = AccessPolicy(host, token, identity.named_tokens(named_tokens), secret=login_secret)
+    named, free = identity.named_tokens(named_tokens), () if phone_costs else (PHONE_PATH,)
+    policy = AccessPolicy(host, token, named, secret=login_secret, free=free)
     mcp = McpEndpoint(app.asgi_app, store)
-    app.asgi_app = AccessMiddleware(mcp, policy)  # type: ignore[method-assign]
+    app.asgi_app = PhoneDoor(AccessMiddleware(mcp, policy), phone)  # type: ignore[method-assign]
     app.after_serving(mcp.close)
 
     add_login(app, policy.sessions)
@@ -177,7 +181,7 @@ def create_console(
         add_budget(app, spending)
     if profiles is not None:
         add_profiles(app, history, profiles, has_token=bool(token))
-    add_phone(app, phone)
+    add_phone(app, phone, needs_token=phone_costs and not token)
     if live is not None:
         add_live(app, live, switchboard, history)
         add_logs(app, live, switchboard, history, overrides, checked)

@@ -84,8 +84,6 @@ class AccessMiddleware:
             if not has_socket(scope["path"]):
                 raise AccessRefused(403, "There is no WebSocket here.")
             operator = self._policy.check(scope["headers"], SOCKET, scope["path"], scope["query_string"])
-            if operator.business:
-                raise AccessRefused(404, NOTHING)  # the guard of businesses looks at requests, not at sockets
             check_target(scope)
         except AccessRefused as refused:
             await receive()

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from quart import Quart, Response, request
+from quart import Quart, Response, request, websocket
 
 from callflow.history import recording_rows
 from callflow.history.history import History
@@ -18,6 +18,7 @@ from callflow.history.query import can_be_on_record
 from callflow.journal import notes
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.identity import NOTHING, own_business
+from callflow.web.console.roles import SOCKET
 from callflow.web.responses import error_response, history_not_open
 
 
@@ -43,6 +44,9 @@ ROUTES: Final = {
     ("GET", "/api/live/<sid>/sse"): _STREAM,
     ("GET", "/api/calls/<call>/recording"): _CALL,
     ("GET", "/api/calls/<call>/acts"): _CALL,
+    (SOCKET, "/logs"): _ITSELF,
+    (SOCKET, "/api/calls/<call>/listen"): _CALL,
+    (SOCKET, "/api/calls/<call>/takeover"): _CALL,
     **{
         ("POST", f"/api/calls/<call>/{act}"): _CALL
         for act in (
@@ -126,18 +130,25 @@ def add_business_guard(
     @app.before_request
     async def only_its_own() -> Response | None:
         """Answer 404 for everything that does not belong to the business to which a token is bound."""
+        return await refusal("GET" if request.method == "HEAD" else request.method, request)
+
+    @app.before_websocket
+    async def only_its_own_sockets() -> Response | None:
+        """Do the same for a WebSocket, before it is open."""
+        return await refusal(SOCKET, websocket)
+
+    async def refusal(method: str, asked: Any) -> Response | None:
+        """Return the answer to whoever may not ask this; None: they may. `asked`: a request, or a WebSocket."""
         business = own_business()
         if not business:
             return None
-        rule = request.url_rule.rule if request.url_rule is not None else ""
-        method = "GET" if request.method == "HEAD" else request.method
-        part = ROUTES.get((method, rule))
+        part = ROUTES.get((method, asked.url_rule.rule if asked.url_rule is not None else ""))
         if part is None:
             return error_response(404, NOTHING)
         if part == _ITSELF:
             return None
         if part in (_RECORDING, _CAMPAIGN, _SHARE) and not history.is_readable:
             return history_not_open()
-        given = (request.view_args or {}).get(part)
+        given = (asked.view_args or {}).get(part)
         is_own = isinstance(given, str) and await owner(part, given) == business
         return None if is_own else error_response(404, NOTHING)

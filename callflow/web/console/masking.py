@@ -60,7 +60,8 @@ class Pieces:
         begin = max(0, len(text) - _LONGEST)
         if not is_last and (found := _UNFINISHED.search(text, begin)) is not None:
             text, self._kept = text[: found.start()], text[found.start() :]
-        return masked(text)
+        sign = self._kept[:1]  # a quotation mark may also be the end of the number before it
+        return masked(text + sign).removesuffix(sign)
 
 
 Send = Callable[[Any], Awaitable[None]]

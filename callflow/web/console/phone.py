@@ -1,14 +1,15 @@
 """The telephone of the page: a WebSocket on which one call is made, through an emulated carrier and its signed path.
 
 Opening it rings. Binary messages are µ-law at 8 kHz, both ways. Text is JSON: from the page `{"type": "press",
-"digit"}` and `{"type": "hangup"}`; to it `ringing` with the numbers, `answered`, and `over` with who has ended it.
-There is a telephone only where one was put in, which `demo --console` does.
+"digit"}` and `{"type": "hangup"}`; to it `ringing` with the numbers, `answered`, and `over` with who has ended it. The
+query may say which number is rung, `to`, and from which one, `from`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -16,6 +17,7 @@ from quart import Quart, Response, websocket
 
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import OutOfBounds
+from callflow.web.console.phone_door import Door
 from callflow.web.responses import json_response, query_parameters, to_json
 
 
@@ -25,6 +27,7 @@ _MOST_AUDIO: Final = 8000
 _MOST_TEXT: Final = 200
 _SEND_SECONDS: Final = 5.0
 _DIGITS: Final = frozenset("0123456789*#")
+_NUMBER: Final = re.compile(r"\+?[0-9]{3,15}")
 _TRY_LATER, _NOT_HERE = 1013, 1008
 
 
@@ -32,6 +35,7 @@ class PhoneCall(Protocol):
     """One call that somebody makes from the page."""
 
     number: str
+    to_number: str
 
     @property
     def is_answered(self) -> bool: ...
@@ -52,13 +56,17 @@ class PhoneLine(Protocol):
     """A line on which the page can ring this server."""
 
     @property
-    def about(self) -> Mapping[str, str]: ...
+    def about(self) -> Mapping[str, Any]: ...
 
-    async def ring(self) -> PhoneCall: ...
+    @property
+    def door(self) -> Door | None: ...
+
+    async def ring(self, to_number: str = "", from_number: str = "") -> PhoneCall: ...
 
 
-def add_phone(app: Quart, line: Callable[[], PhoneLine | None]) -> None:
-    """Add the telephone to the app. `line`: returns None where there is none."""
+def add_phone(app: Quart, line: Callable[[], PhoneLine | None], *, needs_token: bool = False) -> None:
+    """Add the telephone to the app. `line`: returns None where there is none. `needs_token`: its calls cost money, and
+    no token is set, without which nobody may ring."""
     live: set[PhoneCall] = set()
 
     @app.get("/api/phone")
@@ -66,7 +74,8 @@ def add_phone(app: Quart, line: Callable[[], PhoneLine | None]) -> None:
     async def phone() -> Response:
         """Tell whether the page can ring this server, and what is behind the line."""
         found = line()
-        return json_response({"available": found is not None, **(found.about if found is not None else {})})
+        about = {**found.about, "needs_token": needs_token} if found is not None else {}
+        return json_response({"available": found is not None, **about})
 
     @app.websocket("/api/phone")
     async def ring() -> None:
@@ -74,15 +83,19 @@ def add_phone(app: Quart, line: Callable[[], PhoneLine | None]) -> None:
         found = line()
         await websocket.accept()
         if found is None:
-            await websocket.close(_NOT_HERE, "this server has no telephone: start the demo with --console")
+            await websocket.close(_NOT_HERE, "this server has no telephone: CONSOLE_PHONE is off")
+            return
+        to_number, from_number = (websocket.args.get(name, "").strip() for name in ("to", "from"))
+        if not all(_NUMBER.fullmatch(number) for number in (to_number, from_number) if number):
+            await websocket.close(_NOT_HERE, "a telephone number is 3 to 15 digits, with a + in front or without")
             return
         if len(live) >= _MOST_CALLS:
             await websocket.close(_TRY_LATER, f"{_MOST_CALLS} telephones are in use already")
             return
-        call = await found.ring()
+        call = await found.ring(to_number, from_number)
         live.add(call)
         try:
-            await _tell(type="ringing", to=found.about["to"], **{"from": call.number})
+            await _tell(type="ringing", to=call.to_number, **{"from": call.number})
             receiving = asyncio.create_task(_receive(call), name="the phone's microphone")
             try:
                 await _send(call)

@@ -21,7 +21,10 @@ from callflow.web.console.roles import (
 from callflow.web.console.sessions import COOKIE, Sessions
 
 
+PHONE_PATH: Final = "/api/phone"
+"""Its calls cost what the model costs; nothing where that is emulated."""
 COSTLY: Final = (
+    re.compile(PHONE_PATH),
     re.compile("/api/calls"),
     re.compile("/api/calls/.+/(?:transfer|record)", re.DOTALL),
     re.compile("/tools/.+/try", re.DOTALL),
@@ -55,10 +58,18 @@ class AccessPolicy:
     clients that address this machine by its own name, and for nothing that is costly."""
 
     def __init__(
-        self, host: str, token: str, named: Sequence[tuple[str, Operator]] = (), *, secret: bytes = b""
+        self,
+        host: str,
+        token: str,
+        named: Sequence[tuple[str, Operator]] = (),
+        *,
+        secret: bytes = b"",
+        free: Sequence[str] = (),
     ) -> None:
         """`host`: a name of the listener, beside localhost and the loopback addresses. `token` "": no token is
-        needed. `named`: further tokens, which need `token`, and their holders. `secret`: see `Sessions`."""
+        needed. `named`: further tokens, which need `token`, and their holders. `secret`: see `Sessions`. `free`: paths
+        of `COSTLY` that cost nothing here."""
+        self._free = free
         self._hosts = _LOCAL | {host.lower()}
         holders = [(token, Operator()), *named] if token else []
         self.sessions = Sessions([(each.encode("utf-8", "surrogateescape"), of) for each, of in holders], secret)
@@ -69,7 +80,7 @@ class AccessPolicy:
         self._check_origin(headers, method)
         role = least_role(method, path)
         if not self.sessions.is_needed:
-            if is_costly(method, path):
+            if is_costly(method, path) and path not in self._free:
                 raise _no_token_is_set()
             return Operator()
         if role == NOBODY:

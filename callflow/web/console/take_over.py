@@ -1,7 +1,9 @@
 """The WebSocket on which an operator speaks to a caller in place of the agent: another one than that for listening.
 
 Binary messages are µ-law, a multiple of 20 ms and 200 ms at most, and come without a pause. A text message gives the
-caller back: `{"give_back": true, "line": "what was said"}`.
+caller back: `{"give_back": true, "line": "what was said"}`. To the operator goes `{"taken_over": true, "written_down":
+true}`, again whenever it changes whether the model is told what the operator says; where it is not, who gives back is
+asked for a line: `{"line_needed": "…"}`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from callflow.web.console.listen import asker, is_over
 _MOST_AUDIO: Final = 10 * FRAME_BYTES
 _SILENT_SECONDS: Final = 3.0
 """A microphone sends all the time: after so long without a message the connection counts as lost."""
+_LINE_NEEDED: Final = "Nobody has written down what you said: tell the agent in a line."
+_MOVED_ON: Final = "The caller has gone on to another person, or the agent says goodbye."
 _OVER, _UNREADABLE, _GONE, _NO_CALL, _REFUSED = 1000, 1003, 1001, 4404, 4409
 _MOST_REASON: Final = 120
 """Bytes of the reason with which a socket is closed."""
@@ -43,32 +47,42 @@ def add_take_over(app: Quart, switchboard: Callable[[], Switchboard], *, has_tok
         if why := live.take_over.begin(asker(has_token=has_token)):
             await websocket.close(_REFUSED, why[:_MOST_REASON])
             return
-        is_given_back = False
+        is_over = False
         try:
-            await websocket.send(json.dumps({"call": live.id, "taken_over": True}))
-            code, reason, is_given_back = await _serve(live, switchboard)
+            code, reason, is_over = await _serve(live, switchboard)
             await websocket.close(code, reason)
         finally:
-            if not is_given_back:
+            if not is_over:
                 live.take_over.lost()
 
 
 async def _serve(call: Call, switchboard: Callable[[], Switchboard]) -> tuple[int, str, bool]:
-    """Pass the operator's voice on. Returns how the socket is to be closed, and whether the caller was given back."""
+    """Pass the operator's voice on. Returns how the socket is to be closed, and whether the take-over is over."""
+    ours, number, written_down = call.take_over, call.take_over.number, None
     while not is_over(call, switchboard()):
+        if not ours.by or ours.number != number:
+            return _OVER, _MOVED_ON, True
+        if written_down != ours.is_written_down:
+            written_down = ours.is_written_down
+            await websocket.send(json.dumps({"call": call.id, "taken_over": True, "written_down": written_down}))
         try:
             message = await asyncio.wait_for(websocket.receive(), _SILENT_SECONDS)
         except TimeoutError:
             return _GONE, "Nothing came any more.", False
+        if not ours.by or ours.number != number:
+            continue
         if isinstance(message, bytes):
             if not message or len(message) > _MOST_AUDIO or len(message) % FRAME_BYTES:
                 return _UNREADABLE, "Audio must be 20 to 200 ms of 8 kHz mu-law, in steps of 20 ms.", False
-            call.take_over.speak(message)
+            ours.speak(message)
             continue
         line = _line(message)
         if line is None:
             return _UNREADABLE, 'Text must be {"give_back": true, "line": "..."}.', False
-        call.take_over.give_back(line)
+        if not line and not ours.is_written_down:
+            await websocket.send(json.dumps({"line_needed": _LINE_NEEDED}))
+            continue
+        ours.give_back(line)
         return _OVER, "The agent has the caller back.", True
     return _OVER, "The call is over.", True
 

@@ -46,7 +46,8 @@ def create_public(
                 name = f"{carrier.name}:{route.path}"
                 app.add_url_rule(route.path, name, endpoint.__call__, methods=methods, strict_slashes=True)
     _answer_errors(app)
-    app.asgi_app = MediaEndpoint(app.asgi_app, switchboard, address, startup_hold)  # type: ignore[method-assign]
+    names = {carrier.name for carrier in carriers}
+    app.asgi_app = MediaEndpoint(app.asgi_app, switchboard, address, startup_hold, names)  # type: ignore[method-assign]
     return app
 
 

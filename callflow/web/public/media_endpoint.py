@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -35,9 +35,11 @@ class MediaEndpoint:
         switchboard: Callable[[], Switchboard],
         address: PublicAddress,
         startup_hold: Callable[[], StartupHold],
+        carriers: Container[str] | None = None,
     ) -> None:
-        """`inner`: the app that answers HTTP requests."""
+        """`inner`: the app that answers HTTP requests. `carriers`: the names of those that come in here; None: all."""
         self._inner, self._switchboard, self._address, self._startup_hold = inner, switchboard, address, startup_hold
+        self._carriers = carriers
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve one request or one WebSocket."""
@@ -66,7 +68,7 @@ class MediaEndpoint:
         """
         await self._startup_hold().hold(None)
         handshake = read_request(scope, "GET", b"", self._address, socket=True)
-        return self._switchboard().claim(_token(scope["path"]), handshake)
+        return self._switchboard().claim(_token(scope["path"]), handshake, self._carriers)
 
 
 class MediaServer:

@@ -16,7 +16,8 @@ from werkzeug.routing import Map, RequestRedirect, Rule
 from callflow.contracts.errors import AccessRefused
 from callflow.web.console import request_body
 from callflow.web.console.auth import AccessMiddleware
-from callflow.web.console.policy import AccessPolicy, is_costly
+from callflow.web.console.policy import PHONE_PATH, AccessPolicy, is_costly
+from callflow.web.console.roles import SOCKET
 from tests.web.asgi import Answer, ask, scope
 from tests.web.console.stage import Stage, play
 
@@ -113,6 +114,14 @@ def test_what_is_costly_needs_a_token_that_is_set(path: str, method: str) -> Non
     assert refusal(AccessPolicy("x", TOKEN), headers(), method, path) == 401
     for reads in ("GET", "HEAD", "OPTIONS"):
         assert refusal(AccessPolicy("x", ""), headers(), reads, path) == 0
+
+
+def test_the_phone_needs_a_token_where_the_model_costs_money_and_none_where_it_is_emulated() -> None:
+    costs, free = AccessPolicy("x", ""), AccessPolicy("x", "", free=[PHONE_PATH])
+    assert refusal(costs, headers(), SOCKET, PHONE_PATH) == 401
+    assert refusal(free, headers(), SOCKET, PHONE_PATH) == 0
+    assert refusal(free, headers(), "POST", "/api/calls") == 401, "nothing else is free"
+    assert refusal(AccessPolicy("x", TOKEN, free=[PHONE_PATH]), headers(), SOCKET, PHONE_PATH) == 401
 
 
 def test_the_refusal_tells_the_line_for_env_and_only_the_client() -> None:

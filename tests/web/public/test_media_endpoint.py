@@ -39,7 +39,7 @@ class Scene:
     async def hold(self, signal: Any) -> None:
         assert signal is None
 
-    def claim(self, token: str, handshake: Any) -> Any:
+    def claim(self, token: str, handshake: Any, carriers: Any = None) -> Any:
         self.claimed.append((token, handshake.url))
         if self.error is not None:
             raise self.error

@@ -41,6 +41,11 @@ class _Followed:
     spoken: dict[str, str] = field(default_factory=dict)
     """By item: words that were told while they were being spoken."""
 
+    @property
+    def business(self) -> str:
+        """Whose call it is; "": nobody's in particular."""
+        return self.call.config.business
+
 
 class LogFeed:
     """The messages of all live calls."""
@@ -51,26 +56,30 @@ class LogFeed:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
         self._viewers = 0
-        self._recent: list[str] = []
+        self._recent: list[tuple[str, str]] = []
+        """The newest messages, each with the business of its call."""
         self._begins = 0
         self._signal = Signal()
 
-    async def messages(self) -> AsyncGenerator[str, None]:
-        """Yield what a viewer gets; ends when it is too far behind, or the server stops."""
+    async def messages(self, business: str = "") -> AsyncGenerator[str, None]:
+        """Yield what a viewer gets; ends when it is too far behind, or the server stops. `business`: whose calls are
+        told; "": all."""
         self._viewers += 1
         try:
             if self._watch is None:
                 self._watch = asyncio.create_task(self._look(), name="logs")
-            told = [message for followed in self._followed.values() if followed.stream for message in followed.told]
+            seen = [each for each in self._followed.values() if each.stream and business in ("", each.business)]
+            told = [message for followed in seen for message in followed.told]
             at = self._begins + len(self._recent)  # as of the same moment
             for message in told:
                 yield message
             while not self._stories.is_closed and at >= self._begins:
                 event = self._signal.waiting()
                 if at < self._begins + len(self._recent):
-                    message = self._recent[at - self._begins]
+                    of, message = self._recent[at - self._begins]
                     at += 1
-                    yield message
+                    if business in ("", of):
+                        yield message
                 else:
                     await news(event)
         finally:
@@ -82,10 +91,11 @@ class LogFeed:
         """End all streams, after the stories."""
         self._signal.set()
 
-    def call(self, name: str) -> Call | None:
-        """Return the live call that somebody names by its stream's id or ours."""
-        found = next((each.call for each in self._followed.values() if name and each.stream == name), None)
-        return found or self._switchboard().live(name)
+    def call(self, name: str, business: str = "") -> Call | None:
+        """Return the live call that somebody names by its stream's id or ours. `business`: see `messages`."""
+        named = next((each.call for each in self._followed.values() if name and each.stream == name), None)
+        found = named or self._switchboard().live(name)
+        return found if found is not None and business in ("", found.config.business) else None
 
     def _stop(self) -> None:
         for task in (self._watch, *self._tasks.values()):
@@ -156,7 +166,7 @@ class LogFeed:
         message = to_json({**made, "streamSid": followed.stream, "callId": followed.call.id}).decode()
         if is_kept:
             followed.told.append(message)
-        self._recent.append(message)
+        self._recent.append((followed.business, message))
         if len(self._recent) > 2 * _MOST:
             del self._recent[:_MOST]
             self._begins += _MOST

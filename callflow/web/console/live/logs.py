@@ -21,7 +21,7 @@ from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.identity import ASKING, CONFIGURE, OPERATE
+from callflow.web.console.identity import ASKING, CONFIGURE, OPERATE, own_business
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.responses import to_json
 
@@ -64,7 +64,7 @@ def add_logs(
             await websocket.close(_TRY_LATER, "the connection was too slow, or the server stops: come back")
 
     async def _send() -> None:
-        messages = desk.logs.messages()
+        messages = desk.logs.messages(own_business())
         try:
             async for message in messages:
                 async with asyncio.timeout(_SEND_SECONDS):
@@ -98,12 +98,13 @@ def add_logs(
     def _addressed(request: Mapping[str, Any]) -> Call | None:
         """Return the call that a request is for; None: there is no live call, and it names none. Raises _Refused."""
         name = request.get("streamSid") or request.get("callId")
-        calls = switchboard().calls
+        business = own_business()
+        calls = [each for each in switchboard().calls if business in ("", each.config.business)]
         if name is None:
             if len(calls) > 1:
                 raise _Refused("Several calls are live: say in streamSid or callId which one this is for.")
             return calls[0] if calls else None
-        call = desk.logs.call(name) if isinstance(name, str) else None
+        call = desk.logs.call(name, business) if isinstance(name, str) else None
         if call is None:
             raise _Refused("There is no live call of this streamSid or callId.")
         return call
@@ -119,7 +120,7 @@ def add_logs(
                 asked = await asyncio.to_thread(checked, session)
                 left_out = [*asked.warnings, *(call.agent.update(asked.taken) if asked.taken else [])]
             is_for_all = not (request.get("streamSid") or request.get("callId"))
-            if is_for_all and ASKING.get().may(CONFIGURE) and history.is_readable:
+            if is_for_all and may_change_all() and history.is_readable:
                 await overrides.change(session)
             elif call is None:
                 raise _Refused("There is no live call, and the session of coming calls cannot be changed here now.")
@@ -136,6 +137,12 @@ def add_logs(
         text = _text(request.get("item"))
         call.agent.tell(text, shown=desk.redact.text(text))
         return {"type": "request.taken", "request": _ITEM, **_of(call)}
+
+
+def may_change_all() -> bool:
+    """Return whether whoever asks may change the session of all coming calls: one business may not change the
+    others'."""
+    return ASKING.get().may(CONFIGURE) and not own_business()
 
 
 def _of(call: Call | None) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from callflow.agent.conversation import SPEAKING
 from callflow.call import machine
 from callflow.call.call import Call
+from callflow.call.line_requests import shown
 
 
 Costs = Mapping[str, tuple[float | None, float | None]]
@@ -71,7 +72,9 @@ def warnings(call: Call) -> list[str]:
         found.append(f"The caller has said nothing so far, and was asked {_times(agent.no_input.asked)}.")
     if line.is_on_hold:
         found.append("The caller is on hold.")
-    found += [f"The {party} is muted." for party in line.muted]
+    if line.taken_by:
+        found.append(f"{shown(line.taken_by)} speaks with the caller in place of the agent.")
+    found += [f"The {party} is muted." for party in line.muted if not (line.taken_by and party == "agent")]
     if call.recordings.pause.is_on:
         found.append("The recording is paused: no words are written down.")
     return found

@@ -147,7 +147,7 @@ class Call extends Element {
       </header>
       <cf-acts .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .isHeld=${story.held} .muted=${story.muted}></cf-acts>
       <cf-stepin .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .asked=${story.asked} .began=${row?.began ?? 0}></cf-stepin>
-      <cf-listen .call=${this.call} .mayAct=${this.me?.role !== "view" && !this.me?.business} .isOver=${isOver}></cf-listen>
+      <cf-listen .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver}></cf-listen>
       <div class="call-body">
         <section class="panel grow" aria-labelledby="transcript-title">
           <header class="panel-head"><h2 id="transcript-title">${T.transcript}</h2><small class="dim">${T.legend}</small></header>
@@ -178,7 +178,7 @@ class Call extends Element {
     const cost = row?.cost ? T.costOf(row.cost.dollars, row.cost.ceiling) : typeof facts.cost === "number" ? T.costOf(facts.cost) : "";
     const moment = (value) => (value ? html`<time title=${fully(value)}>${at(value)}</time>` : "");
     const shown = {
-      id: html`<code>${this.call}</code>`, carrier: facts.carrier, from: facts.from, to: facts.to,
+      id: html`<code>${this.call}</code>`, carrier: T.carrierNames[facts.carrier] ?? facts.carrier, from: facts.from, to: facts.to,
       direction: T.direction[facts.direction], profile: facts.profile, business: facts.business,
       began: moment(row?.began ?? this.listed?.startTime), ended: moment(this.listed?.endTime),
       duration: typeof this.listed?.duration === "number" ? duration(this.listed.duration) : "",

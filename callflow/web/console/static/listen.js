@@ -16,7 +16,7 @@ function socket(call, what) {
 class Listen extends Element {
   static properties = {
     call: {}, mayAct: { type: Boolean }, isOver: { type: Boolean },
-    state: { state: true }, speaks: { state: true }, failed: { state: true }, holding: { state: true }, muted: { state: true },
+    state: { state: true }, speaks: { state: true }, failed: { state: true }, holding: { state: true }, muted: { state: true }, writtenDown: { state: true },
   };
   #ear = null;
   #voice = null;
@@ -26,6 +26,7 @@ class Listen extends Element {
     super();
     this.state = this.speaks = "off";
     this.failed = "";
+    this.writtenDown = true;
     this.muted = [false, false];
   }
 
@@ -122,11 +123,11 @@ class Listen extends Element {
       voice.socket = socket(this.call, "takeover");
       const node = new AudioWorkletNode(voice.context, "cf-microphone", { numberOfOutputs: 0 });
       node.port.onmessage = ({ data }) => { if (this.speaks === "on" && voice.socket.readyState === WebSocket.OPEN) voice.socket.send(data); };
-      voice.socket.onmessage = () => { if (this.#voice === voice) { this.speaks = "on"; announce(T.listen.speaking); } };
+      voice.socket.onmessage = ({ data }) => { if (this.#voice === voice) this.#told(JSON.parse(data)); };
       voice.socket.onclose = ({ code, reason }) => {
         if (this.#voice !== voice) return;
         this.#hush();
-        if (code === 1000) announce(T.listen.givenBack);
+        if (code === 1000) announce(voice.gives ? T.listen.givenBack : reason || T.listen.movedOn);
         else this.failed = reason || T.listen.voiceLost;
       };
       voice.context.createMediaStreamSource(voice.stream).connect(node);
@@ -136,10 +137,28 @@ class Listen extends Element {
     }
   };
 
+  /** What the server says while this person speaks. */
+  #told(what) {
+    if (what.taken_over) {
+      if (this.speaks !== "on") announce(T.listen.speaking);
+      else if (!what.written_down) announce(T.listen.lineNeeded);
+      this.speaks = "on";
+      this.writtenDown = what.written_down;
+    } else if (what.line_needed) {
+      this.failed = what.line_needed;
+      this.#voice.gives = false;
+      announce(what.line_needed);
+      this.querySelector("input[name=line]")?.focus();
+    }
+  }
+
   #giveBack = (event) => {
     event.preventDefault();
     const line = event.target.elements.line.value.trim();
-    this.#voice?.socket?.send(JSON.stringify({ give_back: true, line }));
+    if (!this.#voice?.socket) return;
+    this.failed = "";
+    this.#voice.gives = true;
+    this.#voice.socket.send(JSON.stringify({ give_back: true, line }));
   };
 
   #hush() {
@@ -168,7 +187,8 @@ class Listen extends Element {
           ? html`<button type="button" class="danger ${this.holding ? "is-held" : ""}" @pointerdown=${this.#press} @pointerup=${this.#release}
               @pointerleave=${this.#release} @keydown=${this.#key} @keyup=${this.#key} @blur=${this.#release}>${T.listen.takeOver}</button>`
           : html`<form class="grow" @submit=${this.#giveBack}><strong class="failed">${this.speaks === "on" ? T.listen.speaking : T.listen.opening}</strong>
-              <input name="line" dir="auto" maxlength="1000" autocomplete="off" placeholder=${T.listen.lineHint} aria-label=${T.listen.lineHint}>
+              <input name="line" dir="auto" maxlength="1000" autocomplete="off" ?required=${!this.writtenDown}
+                placeholder=${this.writtenDown ? T.listen.lineHint : T.listen.lineNeeded} aria-label=${this.writtenDown ? T.listen.lineHint : T.listen.lineNeeded}>
               <button ?disabled=${this.speaks !== "on"}>${T.listen.giveBack}</button></form>`}
       </div>
       ${this.failed ? html`<p class="acts-note failed">${this.failed}</p>` : nothing}`;

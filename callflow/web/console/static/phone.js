@@ -17,11 +17,13 @@ class Phone extends Element {
   #stream = null;
   #node = null;
   #number = "";
+  #asked = "";
   #answered = 0;
   #timer = 0;
+  #row = null;
   #find = () => {
-    const row = this.#number && live.rows().find((each) => each.from === this.#number);
-    if (row) this.call = row.id;
+    this.#row = (this.#number && this.#isBusy && live.rows().find((each) => each.from === this.#number)) || null;
+    if (this.#row) { this.call = this.#row.id; this.requestUpdate(); }
   };
 
   constructor() {
@@ -41,10 +43,16 @@ class Phone extends Element {
     } catch { this.about = null; }
   }
 
+  get #said() { return (this.state === "over" && T.phone.endedBy[this.endedBy]) || T.phone.states[this.state]; }
+
   get #isBusy() { return ["asking", "ringing", "talking"].includes(this.state); }
 
-  async #ring() {
-    this.failed = this.call = this.pressed = this.#number = "";
+  #ring = async (event) => {
+    event?.preventDefault();
+    const asked = new URLSearchParams(event?.target ? new FormData(event.target) : {});
+    for (const [name, value] of [...asked]) if (!value.trim()) asked.delete(name);
+    this.#asked = asked.size ? `?${asked}` : "";
+    this.failed = this.call = this.pressed = this.endedBy = this.#number = "";
     this.muted = false;
     this.state = "asking";
     try {
@@ -63,11 +71,11 @@ class Phone extends Element {
       this.failed = error.name === "NotAllowedError" ? T.phone.denied : error.name === "NotFoundError" ? T.phone.none : error.message;
       this.#end("idle");
     }
-  }
+  };
 
   #connect() {
     const node = this.#node = new AudioWorkletNode(this.#context, "cf-phone", { outputChannelCount: [1] });
-    const socket = this.#socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/phone`);
+    const socket = this.#socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/phone${this.#asked}`);
     socket.binaryType = "arraybuffer";
     node.port.onmessage = ({ data }) => {
       if (!(data instanceof ArrayBuffer)) this.#show(data.levels);
@@ -97,8 +105,9 @@ class Phone extends Element {
       this.#timer = setInterval(() => this.requestUpdate(), 1000);
       announce(T.phone.states.talking);
     } else if (what.type === "over") {
+      this.endedBy = what.by;
       this.#end("over");
-      announce(T.phone.states.over);
+      announce(this.#said);
     }
   }
 
@@ -119,6 +128,7 @@ class Phone extends Element {
 
   #end(state) {
     this.state = state;
+    this.#row = null;
     this.#close();
   }
 
@@ -138,6 +148,26 @@ class Phone extends Element {
     this.#node?.port.postMessage({ muted: this.muted });
   }
 
+  /** Before the ring: which number, and from which; with a sentence instead where a token is needed first. */
+  #before() {
+    const { about } = this;
+    if (about.needs_token) return html`<p class="failed">${T.phone.needsToken}</p>`;
+    return html`<form @submit=${this.#ring}>
+      ${about.numbers.length ? html`<label>${T.phone.to}<select name="to"><option value="">${T.phone.standard}</option>
+        ${about.numbers.map((each) => html`<option value=${each.to}>${T.phone.numberOf(each.profile, each.to)}</option>`)}</select></label>` : nothing}
+      <details><summary>${T.phone.more}</summary><label>${T.phone.from}<input name="from" type="tel" autocomplete="off" pattern="\\+?[0-9]{3,15}"
+        placeholder=${T.phone.anyNumber} title=${T.phone.fromHint}></label></details>
+      <button class="primary">${T.phone.ring}</button></form>`;
+  }
+
+  /** What the call's own page says of it, in short. */
+  #beside() {
+    const row = this.#row;
+    if (!row) return nothing;
+    const told = [row.profile, T.speaking[row.speaking], typeof row.latency_ms === "number" ? `${T.columns.latency} ${T.latencyOf(row.latency_ms)}` : "", ...(row.warnings ?? [])];
+    return html`<p class="dim beside">${told.filter(Boolean).join(" · ")}</p>`;
+  }
+
   render() {
     if (!this.about || !["operate", "configure"].includes(this.me?.role)) return nothing;
     const time = this.state === "talking" ? ` ${duration(Date.now() / 1000 - this.#answered)}` : "";
@@ -146,18 +176,19 @@ class Phone extends Element {
         @click=${() => { this.isOpen = !this.isOpen; }}>☎ ${this.#isBusy ? html`${T.phone.states[this.state]}${time}` : T.phone.title}</button>
       <section class="phone panel" aria-label=${T.phone.title} ?hidden=${!this.isOpen} data-state=${this.state}
         @keydown=${(event) => { if (KEYS.includes(event.key)) this.#press(event.key); }}>
-        <header><h2>${T.phone.title}</h2><span role="status">${T.phone.states[this.state]}${time}</span></header>
+        <header><h2>${T.phone.title}</h2><span role="status">${this.#said}${time}</span></header>
         <p class="dim">${this.about.model === "emulated" ? T.phone.emulated : T.phone.real(this.about.model)}</p>
         ${[T.phone.you, T.phone.line].map((name, n) => html`<span class="voice ${n ? "agent" : "caller"}"><small>${name}</small><span class="meter"><i></i></span></span>`)}
         <div class="keypad" role="group" aria-label=${T.phone.keypad}>
           ${KEYS.map((key) => html`<button type="button" ?disabled=${this.state !== "talking"} @click=${() => this.#press(key)}>${key}</button>`)}
         </div>
+        ${this.#beside()}
         ${this.pressed ? html`<p class="dim" dir="ltr">${this.pressed}</p>` : nothing}
         <div class="buttons">
           ${this.#isBusy
             ? html`<button type="button" class="danger" @click=${() => this.#hangUp()}>${T.phone.hangUp}</button>
               <button type="button" aria-pressed=${this.muted} @click=${() => this.#mute()}>${T.phone.mute}</button>`
-            : html`<button type="button" class="primary" @click=${() => this.#ring()}>${T.phone.ring}</button>`}
+            : this.#before()}
           ${this.call ? html`<a class="button" href=${callAddress(this.call)}>${T.phone.toCall}</a>` : nothing}
         </div>
         ${this.failed ? html`<p class="failed" role="alert">${this.failed}</p>` : nothing}

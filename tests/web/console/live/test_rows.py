@@ -20,7 +20,7 @@ def call(**more: Any) -> Any:
         config=SimpleNamespace(profile="sales", business=""),
         relay=SimpleNamespace(is_flowing=True),
         recordings=SimpleNamespace(pause=SimpleNamespace(is_on=False)),
-        requests=SimpleNamespace(line=SimpleNamespace(is_on_hold=False, muted=[])),
+        requests=SimpleNamespace(line=SimpleNamespace(is_on_hold=False, muted=[], taken_by="")),
         agent=SimpleNamespace(
             conversation=SimpleNamespace(state="listening"),
             no_input=SimpleNamespace(asked=0),
