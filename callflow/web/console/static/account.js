@@ -3,6 +3,7 @@ import { get } from "./api.js";
 import { Element, html, nothing } from "./base.js";
 import { precise } from "./format.js";
 import { inLines } from "./happened.js";
+import { placeOf } from "./links.js";
 import { moment } from "./moment.js";
 import { T } from "./texts.js";
 
@@ -34,6 +35,13 @@ class Account extends Element {
     } catch { this.said = H.notCopied; }
   }
 
+  #beside = (event) => {
+    event.preventDefault();
+    const other = event.target.elements.other.value.trim();
+    const id = /calls\/([^?#/]+)/.exec(other)?.[1];
+    location.hash = placeOf(this.call, moment.at, id ? decodeURIComponent(id) : other);
+  };
+
   #verdict() {
     if (!this.verdict) return this.refused?.trim() ? html`<p class="dim">${V.unknown} ${this.refused}</p>` : nothing;
     const { verdict, steps, differences } = this.verdict;
@@ -53,7 +61,8 @@ class Account extends Element {
         <button type="button" class="at" @click=${() => moment.set(each.at, "account")}>${precise(each.at)}</button><span dir="auto">${each.text}</span></li>`)}</ol>` : nothing}
       ${this.isOver ? html`${this.#verdict()}
         <p class="buttons"><a class="button" href=${path} download=${`call-${this.call}.json`}>${V.exported}</a>
-          ${troubles.length ? html`<button type="button" @click=${() => this.#copy(found)}>${H.copy}</button>` : nothing}<small class="dim">${this.said}</small></p>` : nothing}`;
+          ${troubles.length ? html`<button type="button" @click=${() => this.#copy(found)}>${H.copy}</button>` : nothing}<small class="dim">${this.said}</small></p>` : nothing}
+      <form class="buttons" @submit=${this.#beside}><input class="grow" name="other" autocomplete="off" required placeholder=${T.moment.besideHint} aria-label=${T.moment.beside}><button>${T.moment.compare}</button></form>`;
   }
 }
 customElements.define("cf-account", Account);

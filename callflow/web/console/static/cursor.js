@@ -74,13 +74,6 @@ class Cursor extends Element {
     announce(this.said);
   }
 
-  #beside = (event) => {
-    event.preventDefault();
-    const other = event.target.elements.other.value.trim();
-    const id = /calls\/([^?#/]+)/.exec(other)?.[1];
-    location.hash = placeOf(this.call, moment.at, id ? decodeURIComponent(id) : other);
-  };
-
   render() {
     return html`<div class="cursor" role="group" aria-label=${M.title}>
       <button type="button" aria-label=${M.before} title=${M.before} @click=${() => this.step(-1)}>‹</button>
@@ -88,9 +81,8 @@ class Cursor extends Element {
       <b class="at"></b>
       <input type="range" min="0" max=${Math.max(1, this.length)} step="0.1" aria-label=${M.title} @input=${(event) => moment.set(Number(event.target.value), "slider")}>
       <button type="button" class="follow" @click=${() => moment.set(null, "cursor")}>${this.isOver ? M.leave : M.follow}</button>
-      <button type="button" class="copy" @click=${() => this.#copy()}>${M.copy}</button>
-      ${this.beside ? nothing : html`<form @submit=${this.#beside}><input name="other" autocomplete="off" placeholder=${M.besideHint} aria-label=${M.beside}><button>${M.compare}</button></form>`}
-      <small class="dim">${this.said}</small>
+      <button type="button" class="copy" title=${M.copyHint} aria-label=${M.copyHint} @click=${() => this.#copy()}>${M.copy}</button>
+      ${this.said ? html`<small class="dim">${this.said}</small>` : nothing}
     </div>`;
   }
 }

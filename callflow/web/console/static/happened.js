@@ -6,6 +6,7 @@ const H = T.happened;
 const SLOW = 3; // s of silence before an answer that a caller takes for a dead line
 const SLOW_TOOL = 5; // s
 const AWAY = 1; // s without any entry
+const TOGETHER = 0.2; // s within which one thing follows from the other
 const MOST = 200;
 
 /** Takes the entries of a call in order, and keeps what a person would ask about. */
@@ -14,12 +15,14 @@ export class Happened {
   #open = new Map(); // by what is lost: its finding, until it is back
   #tools = new Map();
   #last = 0;
+  #before = 0; // the entry before the newest pause
   #end = null;
   #isLive = true;
 
   /** `event`: as `eventOf` tells it. */
   take(entry, event) {
     const { at, step } = entry;
+    if (at - this.#last > TOGETHER) this.#before = this.#last;
     const does = this.#isLive ? this[`_${event.event}`] : null;
     if (does) does.call(this, event, at, step);
     if (step?.after === "hangup" && step.before !== "hangup") {
@@ -115,8 +118,11 @@ export class Happened {
   _no_input(e, at) { this.#put(at, H.noInput(e.last), "warm"); }
 
   _call_recovered(e, at) {
-    const gap = at - this.#last;
-    this.#put(at, gap > AWAY ? H.recovered(gap.toFixed(1)) : H.recovered(""), "warm");
+    const gap = at - (at - this.#last > TOGETHER ? this.#last : this.#before);
+    const last = this.#found.at(-1);
+    if (last?.text === H.cutOff && at - last.at < TOGETHER) this.#found.pop();
+    this.#put(at, e.handed_over ? H.handedOver : H.recovered(gap > AWAY ? gap.toFixed(1) : ""), "warm");
+    for (const what of [...this.#open.keys()]) this.#forget(what); // the process of before had lost it, which is told already
   }
 
   _recording_failed(e, at) { this.#put(at, H.recordingFailed(e.reason)); }

@@ -1,6 +1,6 @@
 // The ladder of one call: carrier, media, agent, model and tools, and who told whom what when. Only what is in view is drawn.
 import { Element, html, nothing, repeat, svg } from "./base.js";
-import { precise } from "./format.js";
+import { exact } from "./format.js";
 import { lastAt } from "./links.js";
 import { moment } from "./moment.js";
 import { LANES } from "./rungs.js";
@@ -27,6 +27,8 @@ class Ladder extends Element {
   #shown = [];
   #isNear = true;
   #version = -1;
+  #revealed = -1;
+  #chosen = -1;
   #watch = new ResizeObserver(([entry]) => { this.#width = entry.contentRect.width; this.requestUpdate(); });
   #moved = () => this.#stand();
 
@@ -59,17 +61,21 @@ class Ladder extends Element {
     const wanted = this.filter.trim().toLowerCase();
     this.#shown = wanted ? this.story.rungs.filter((each) => `${each.name} ${each.words}`.toLowerCase().includes(wanted)) : this.story.rungs;
     this.#active = moment.at === null ? -1 : lastAt(this.#shown, moment.at);
+    if (moment.source !== "ladder") this.#chosen = -1;
+    else if (this.#shown[this.#chosen]?.at === this.#shown[this.#active]?.at) this.#active = this.#chosen; // of several at one moment
   }
 
   updated() {
+    if (this.#active !== this.#revealed) {
+      this.#revealed = this.#active;
+      this.#reveal();
+    }
     if (moment.at === null && !this.isOver && this.#isNear) this.#frame.scrollTop = this.#frame.scrollHeight;
   }
 
   #stand() {
     const active = moment.at === null ? -1 : lastAt(this.#shown, moment.at);
     if (active === this.#active && !this.scale) return;
-    this.#active = active;
-    this.#reveal();
     this.requestUpdate();
   }
 
@@ -114,10 +120,8 @@ class Ladder extends Element {
   /** Stand at a rung. Of several at the same moment it is this one. */
   #go(index) {
     moment.set(this.#shown[index].at, "ladder");
-    this.#active = index;
-    this.#reveal();
+    this.#chosen = index;
     this.requestUpdate();
-    this.updateComplete.then(() => { this.#active = index; });
   }
 
   /** The places of the first and behind the last rung that are drawn. */
@@ -141,12 +145,12 @@ class Ladder extends Element {
     const left = this.#isWide ? GUTTER + 84 * LANES.length + 8 : 4;
     const most = Math.max(4, Math.floor((this.#width - left - 8) / CHARACTER));
     const words = rung.moved ? `${rung.words} → ${T.states[rung.moved] ?? rung.moved}` : rung.words;
-    const told = `${precise(rung.at)} ${T.ladder.lanes[LANES[rung.from]]}${rung.from === rung.to ? "" : ` → ${T.ladder.lanes[LANES[rung.to]]}`}: ${words}`;
+    const told = `${exact(rung.at)} ${T.ladder.lanes[LANES[rung.from]]}${rung.from === rung.to ? "" : ` → ${T.ladder.lanes[LANES[rung.to]]}`}: ${words}`;
     return svg`<g role="option" id=${`rung-${rung.key}`} class="rung ${rung.isBad ? "is-bad" : ""} ${rung.isInert ? "is-inert" : ""}" aria-label=${told}
         aria-selected=${index === this.#active} aria-setsize=${this.#shown.length} aria-posinset=${index + 1} @click=${() => this.#go(index)}>
       <title>${told}</title>
       <rect class="ground" x="0" y=${y - (this.scale ? 6 : this.#row / 2)} width=${Math.max(0, this.#width)} height=${this.scale ? 12 : this.#row}></rect>
-      ${hasTime ? svg`<text class="time" x="4" y=${arrow + 4}>${precise(rung.at)}</text>` : nothing}
+      ${hasTime ? svg`<text class="time" x="4" y=${arrow + 4}>${exact(rung.at)}</text>` : nothing}
       ${rung.from === rung.to ? svg`<circle cx=${from} cy=${arrow} r="4"></circle>`
         : svg`<path class="arrow" d=${`M${from} ${arrow}H${to - back}`}></path><path class="head" d=${`M${to} ${arrow}l${-back * 1.2} -4.5v9z`}></path>`}
       ${hasWords ? svg`<text class="told" x=${left} y=${y + (this.#isWide ? 4 : this.#row / 2 - 6)}>${words.length > most ? `${words.slice(0, most - 1)}…` : words}</text>` : nothing}</g>`;
@@ -184,12 +188,12 @@ class Ladder extends Element {
         @scroll=${this.#scrolled} @keydown=${(event) => this.#key(event)}>
         <svg role="none" width=${Math.max(0, this.#width)} height=${height}>
           ${lanes.map((x) => svg`<path class="lane" d=${`M${x} 0V${height}`}></path>`)}
-          ${line === null ? nothing : svg`<path class="moment" d=${`M0 ${line}H${this.#width}`}></path>`}
+          ${line === null ? nothing : svg`<path class="moment" d=${`M0 ${line}H${this.#x(LANES.length - 0.5)}`}></path>`}
           ${repeat(this.#drawn(), ({ rung }) => rung.key, (each) => this.#rung(each.rung, each.index, each.hasWords, each.hasTime))}
         </svg>
         ${this.#shown.length ? nothing : html`<p class="dim">${L.empty}</p>`}
       </div>
-      <p class="told dim" dir="auto">${active ? `${precise(active.at)} ${active.words}` : L.hint}</p>`;
+      <p class="told dim" dir="auto">${active ? `${exact(active.at)} ${active.words}` : L.hint}</p>`;
   }
 }
 customElements.define("cf-ladder", Ladder);

@@ -37,10 +37,13 @@ const BAD = new Set([
   "command_failed", "recording_failed", "budget_reached", "call_refused", "unreadable",
 ]);
 
+const STOPPED = "stop frame"; // how a stream ends whose call is over
+
 const plain = (name) => name.replaceAll("_", " ");
 
 /** The server's line about an entry, without what the ladder draws itself. */
 function wordsOf(entry, name) {
+  if (name === "began" || name === "ended") return [name, entry.note?.cause].filter(Boolean).join(": ");
   const line = (entry.line ?? "").split("   ")[0].replace(/^\((.*)\)$/s, "$1");
   const rest = line.startsWith(name) ? line.slice(name.length).replace(/^: /, "") : line;
   return [line.startsWith(name) || !line ? plain(name) : "", rest].filter(Boolean).join(": ");
@@ -59,7 +62,8 @@ export function rungsOf(entry, event) {
   const moved = step && step.after && step.before !== step.after ? step.after : "";
   const isLate = step?.before === "hangup";
   const found = [{
-    at, from, to, name, words: wordsOf(entry, name), moved, isBad: BAD.has(name) && !isLate || event.ok === false, isInert: step?.taken === false,
+    at, from, to, name, words: wordsOf(entry, name), moved,
+    isBad: (BAD.has(name) && !isLate && event.reason !== STOPPED) || event.ok === false, isInert: step?.taken === false,
   }];
   for (const command of step?.commands ?? []) {
     if (QUIET.has(command.command)) continue;

@@ -7,7 +7,7 @@ import { transcript } from "./transcript.js";
 import { momentAt, wordAt } from "./words.js";
 
 const NEAR = 80; // px from the end within which the transcript follows what is said
-const BACK = 12; // items before the last one, among which a turn may still be heard
+const [BACK, AHEAD] = [12, 4]; // items before and after the last one, among which a turn may be the one that is heard
 const WORD = globalThis.Highlight ? new Highlight() : null;
 if (WORD) CSS.highlights.set("moment-word", WORD);
 
@@ -71,15 +71,16 @@ class Said extends Element {
     const at = moment.at === null ? null : moment.at + this.offset;
     const { items } = this.story;
     const last = at === null ? -1 : lastAt(items, at);
-    const now = last < 0 ? [] : [last];
+    const now = [];
     let word = null;
-    for (let index = last; index >= 0 && index > last - BACK; index -= 1) {
+    for (let index = Math.min(last + AHEAD, items.length - 1); at !== null && index >= 0 && index > last - BACK; index -= 1) {
       const item = items[index];
-      const found = item.kind === "turn" ? wordAt(item, at, this.story.pauseAfter(item.at)) : null;
+      const found = item.kind === "turn" ? wordAt(item, at, this.story.speechOf(item)) : null;
       if (!found) continue;
-      if (index !== last) now.push(index);
+      now.push(index);
       word ??= [index, found];
     }
+    if (last >= 0 && !now.length) now.push(last);
     const elements = now.map((index) => list?.children[index]).filter(Boolean);
     for (const each of this.#now) if (!elements.includes(each)) each.removeAttribute("aria-current");
     for (const each of elements) each.setAttribute("aria-current", "true");
@@ -117,7 +118,7 @@ class Said extends Element {
     const item = this.story.items[[...place.parentElement.children].indexOf(place)];
     if (!item) return;
     const words = event.target.closest(".words");
-    const at = words && item.kind === "turn" ? momentAt(item, this.#placeIn(words, event), this.story.pauseAfter(item.at)) : item.at;
+    const at = words && item.kind === "turn" ? momentAt(item, this.#placeIn(words, event), this.story.speechOf(item)) : item.at;
     moment.set(at - this.offset, "transcript");
   };
 

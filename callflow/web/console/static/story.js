@@ -6,6 +6,8 @@ import { lastAt } from "./links.js";
 import { rungsOf } from "./rungs.js";
 import { T } from "./texts.js";
 
+const NEAR = 1; // s after the caller's last word within which their turn is written down
+
 /** The event or note of an entry, with its name under `event`. */
 export function eventOf(entry) {
   const step = entry.step;
@@ -37,7 +39,7 @@ export class Story {
   /** Unix time (seconds) of the call's beginning. */
   began = null;
   rungs = [];
-  /** How long the caller waited for each answer, with when that wait began (`from`) and ended (`at`). */
+  /** How long the caller waited for each answer, with when that wait began (`from`). */
   waits = [];
   happened = new Happened();
   /** It rises with every change. */
@@ -45,7 +47,7 @@ export class Story {
   #turns = new Map();
   #latencies = new Map();
   #tools = new Map();
-  #pauses = [];
+  #speech = [];
 
   /** Take the next entry of the journal. An entry that was taken already is passed over. */
   take(entry) {
@@ -142,6 +144,8 @@ export class Story {
 
   _heard(e, at) {
     const turn = this.#turn(e.item, "agent", at - (e.ms ?? 0) / 1000);
+    const wait = turn.marks.length ? null : this.waits.findLast((each) => each.item === e.item);
+    if (wait) wait.from = Math.max(0, at - ((e.ms ?? 0) + (wait.total_ms ?? 0)) / 1000);
     turn.marks.push([at, e.ms ?? 0]);
     turn.heardMs = e.ms ?? 0;
     turn.ofMs = e.of_ms ?? 0;
@@ -171,10 +175,19 @@ export class Story {
     if (turn) turn.latency = e;
   }
 
-  _caller_pauses(e, at) { this.#pauses.push(at); }
+  _caller_speaks(e, at) { this.#speech.push({ at, until: null }); }
 
-  /** When the caller stopped after the beginning of this turn; null: that is not known. */
-  pauseAfter(at) { return this.#pauses[lastAt(this.#pauses, at + 0.05, Number) + 1] ?? null; }
+  _caller_pauses(e, at) {
+    const last = this.#speech.at(-1);
+    if (last && last.until === null) last.until = at;
+  }
+
+  /** When the caller spoke a turn of theirs: `{at, until}`, as the model noticed; null: that is not known. Its entry is
+   * often about the end of what they said. */
+  speechOf(turn) {
+    const found = turn.who === "caller" ? this.#speech[lastAt(this.#speech, turn.at)] : null;
+    return found && (found.until === null || turn.at - found.until < NEAR) ? found : null;
+  }
 
   _hold_requested() { this.held = true; }
 

@@ -2,6 +2,7 @@
 import { parted } from "./story.js";
 
 const PACE = 0.06; // s for a character, where nobody knows better
+const AFTER = 0.1; // s for which the last word stays marked
 
 /** Milliseconds of a turn's audio that had been heard at a moment. */
 function heardAt(turn, at) {
@@ -32,18 +33,19 @@ function toldWords(turn) {
   return heard + coming;
 }
 
-/** When a turn is over; of the caller's as the model noticed. `pause`: when the caller stopped; null: not known. */
-export function endOf(turn, pause) {
-  if (turn.who === "agent" && turn.marks.length) return turn.marks.at(-1)[0];
-  return pause ?? turn.at + turn.text.length * PACE;
+/** When a turn was heard or spoken, as [from, to]. `speech`: as `Story.speechOf` tells it. */
+export function spanOf(turn, speech) {
+  if (turn.who === "agent" && turn.marks.length) return [turn.at, turn.marks.at(-1)[0]];
+  const from = speech?.at ?? turn.at;
+  return [from, speech?.until ?? from + turn.text.length * PACE];
 }
 
 /** The part of its words at which a turn is at a moment, as two places in the text; null: in none of them. */
-export function wordAt(turn, at, pause) {
+export function wordAt(turn, at, speech) {
   const text = toldWords(turn);
-  const end = endOf(turn, pause);
-  if (!text || at < turn.at || at > end + 0.3) return null;
-  const part = turn.who === "agent" && turn.marks.length ? heardAt(turn, at) / Math.max(1, lengthOf(turn)) : (at - turn.at) / Math.max(0.1, end - turn.at);
+  const [begin, end] = spanOf(turn, speech);
+  if (!text || at < begin || at > end + AFTER) return null;
+  const part = turn.who === "agent" && turn.marks.length ? heardAt(turn, at) / Math.max(1, lengthOf(turn)) : (at - begin) / Math.max(0.1, end - begin);
   let place = Math.min(text.length - 1, Math.max(0, Math.floor(part * text.length)));
   while (place > 0 && /\s/u.test(text[place])) place -= 1;
   let from = place, to = place + 1;
@@ -53,12 +55,13 @@ export function wordAt(turn, at, pause) {
 }
 
 /** When the word at this place of a turn's text begins. What was never heard has the moment of the cut. */
-export function momentAt(turn, place, pause) {
+export function momentAt(turn, place, speech) {
   const text = toldWords(turn);
-  if (place >= text.length) return endOf(turn, pause);
+  const [begin, end] = spanOf(turn, speech);
+  if (place >= text.length) return end;
   let from = place;
   while (from > 0 && !/\s/u.test(text[from - 1])) from -= 1;
   const part = from / text.length;
   if (turn.who === "agent" && turn.marks.length) return momentOf(turn, part * lengthOf(turn));
-  return turn.at + part * (endOf(turn, pause) - turn.at);
+  return begin + part * (end - begin);
 }
