@@ -8,6 +8,7 @@ const SLOW_TOOL = 5; // s
 const AWAY = 1; // s without any entry
 const TOGETHER = 0.2; // s within which one thing follows from the other
 const MOST = 200;
+const PLANNED = new Set(["farewell", "last_words"]); // they bound a goodbye
 
 /** Takes the entries of a call in order, and keeps what a person would ask about. */
 export class Happened {
@@ -18,6 +19,7 @@ export class Happened {
   #before = 0; // the entry before the newest pause
   #end = null;
   #isLive = true;
+  #hadMedia = false;
 
   /** `event`: as `eventOf` tells it. */
   take(entry, event) {
@@ -79,11 +81,14 @@ export class Happened {
 
   _media_lost(e, at) { this.#lost("media", at, H.mediaLost(e.reason)); }
 
-  _media_started(e, at) { this.#back("media", at); }
+  _media_started(e, at) {
+    this.#hadMedia = true;
+    this.#back("media", at);
+  }
 
   _media_refused(e, at) { this.#put(at, H.mediaRefused(e.reason)); }
 
-  _stream_failed(e, at) { this.#put(at, H.streamFailed(e.reason)); }
+  _stream_failed(e, at) { this.#put(at, H.streamFailed(e.reason, !this.#hadMedia)); }
 
   _command_failed(e, at) { this.#put(at, H.commandFailed(e.command, e.gone, e.reason)); }
 
@@ -148,7 +153,7 @@ export class Happened {
     if (unheard && !e.by_caller && !this.#open.size) this.#put(at, H.cutOff, "warm");
   }
 
-  _deadline_passed(e, at, step) { if (step?.after === "hangup") this.#put(at, H.deadline(e.deadline)); }
+  _deadline_passed(e, at, step) { if (step?.after === "hangup" && !PLANNED.has(e.deadline)) this.#put(at, H.deadline(e.deadline)); }
 }
 
 /** One line for each finding; for a report that somebody pastes elsewhere. */

@@ -157,6 +157,7 @@ export class Story {
     for (const cut of e.cuts ?? []) {
       const turn = this.#turn(cut.item, "agent", at - (cut.heard_ms ?? 0) / 1000);
       const isCut = (cut.received_ms ?? 0) > (cut.heard_ms ?? 0) || Boolean(cut.unheard_text);
+      if ((cut.heard_ms ?? 0) > (turn.marks.at(-1)?.[1] ?? 0)) turn.marks.push([at, cut.heard_ms]);
       if (isCut) turn.cut = cut;
       else turn.done = true;
       if (!turn.text) turn.text = [cut.heard_text, cut.unheard_text].filter(Boolean).join(" ");

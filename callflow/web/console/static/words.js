@@ -46,8 +46,8 @@ export function wordAt(turn, at, speech) {
   const [begin, end] = spanOf(turn, speech);
   if (!text || at < begin || at > end + AFTER) return null;
   const part = turn.who === "agent" && turn.marks.length ? heardAt(turn, at) / Math.max(1, lengthOf(turn)) : (at - begin) / Math.max(0.1, end - begin);
-  let place = Math.min(text.length - 1, Math.max(0, Math.floor(part * text.length)));
-  while (place > 0 && /\s/u.test(text[place])) place -= 1;
+  let place = Math.min(text.length - 1, Math.max(0, Math.floor(part * text.length + 0.05)));
+  while (place < text.length - 1 && /\s/u.test(text[place])) place += 1;
   let from = place, to = place + 1;
   while (from > 0 && !/\s/u.test(text[from - 1])) from -= 1;
   while (to < text.length && !/\s/u.test(text[to])) to += 1;
