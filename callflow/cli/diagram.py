@@ -1,5 +1,5 @@
-"""`python -m callflow.cli.diagram`: writes the machine's diagram and table into docs/architecture.md, and its states and
-edges into a module of the operators' page, which draws them.
+"""`python -m callflow.cli.diagram`: writes the machine's diagram and table into docs/architecture.md, and its states
+and edges into a module of the operators' page, which draws them.
 
 All are made from `callflow.call.machine.table`. To find the commands of each row, every state that a call can reach is
 visited, and every event is tried in it.

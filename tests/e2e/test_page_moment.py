@@ -51,9 +51,11 @@ async () => {
   const { moment } = await import(document.querySelector("script[type=module]").src.replace("app.js", "moment.js"));
   let changes = 0;
   const seen = new MutationObserver((all) => { changes += all.filter((each) => each.type === "childList").length; });
-  for (const each of document.querySelectorAll("cf-said, cf-log, cf-waterfalls")) seen.observe(each, { childList: true, subtree: true });
-  for (let at = 0; at < 2.8; at += 0.05) {
-    moment.set(at, "sound");
+  for (const each of document.querySelectorAll("cf-said, cf-log, cf-waterfalls")) {
+    seen.observe(each, { childList: true, subtree: true });
+  }
+  for (let at = 0; at < 56; at += 1) {
+    moment.set(at / 20, "sound");
     await new Promise(requestAnimationFrame);
   }
   await new Promise(requestAnimationFrame);
