@@ -171,7 +171,7 @@ async def test_a_call_is_replayed_and_compared_on_the_page() -> None:
     async with product() as the:
         ids = []
         for _ in range(2):
-            call = await the.carrier.ring()
+            call = await the.telnyx.ring()
             await conversing(the, call)
             ids.append(the.call.id)
             await call.hang_up()

@@ -71,10 +71,12 @@ class Call extends Element {
   }
 
   /** Ask when the call began and ended, and why in words. */
-  async #look() {
+  async #look(tries = 5) {
     try {
       this.listed = await get(`/api/calls?sid=${encodeURIComponent(this.call)}`);
       this.requestUpdate();
+      // Its row is complete a moment later, when the last words are written down.
+      if (!this.listed.endTime && tries > 1 && this.isConnected) setTimeout(() => this.#look(tries - 1), 1500);
     } catch { /* a call of an earlier system is in no list */ }
   }
 
@@ -142,21 +144,21 @@ class Call extends Element {
       <cf-stepin .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .asked=${story.asked} .began=${row?.began ?? 0}></cf-stepin>
       <cf-listen .call=${this.call} .mayAct=${this.me?.role !== "view" && !this.me?.business} .isOver=${isOver}></cf-listen>
       <div class="call-body ${beside ? "has-beside" : ""}">
+        <div>
         <section class="panel grow" aria-labelledby="transcript-title">
           <header class="panel-head"><h2 id="transcript-title">${T.transcript}</h2><small class="dim">${T.legend}</small></header>
           <cf-said .story=${story} .isOver=${isOver} .isLoading=${this.state === "connecting"} .toBegin=${this.toBegin}></cf-said>
         </section>
+        <section class="panel" aria-labelledby="ladder-title"><h2 id="ladder-title">${T.ladder.title}</h2><cf-ladder .story=${story} .isOver=${isOver}></cf-ladder></section>
+        </div>
         ${beside ? html`<cf-beside .call=${beside} .own=${story}></cf-beside>` : nothing}
         <aside>
           <section class="panel" aria-labelledby="happened-title"><h2 id="happened-title">${T.happened.title}</h2>
-            <cf-account .call=${this.call} .story=${story} .isOver=${isOver} .cause=${this.listed?.causeText || story.over?.cause || ""}></cf-account></section>
+            <cf-account .call=${this.call} .story=${story} .isOver=${isOver} .cause=${this.listed?.endTime ? this.listed.causeText : story.over?.cause ?? ""}></cf-account></section>
           <section class="panel" aria-labelledby="path-title"><h2 id="path-title">${T.machine.title}</h2><cf-machine .path=${story.path}></cf-machine></section>
+          <section class="panel" aria-labelledby="waits-title"><h2 id="waits-title">${T.waits.title}</h2><cf-waterfalls .story=${story}></cf-waterfalls></section>
           <section class="panel" aria-labelledby="facts-title"><h2 id="facts-title">${T.facts}</h2>${this.#facts(facts, row)}</section>
         </aside>
-      </div>
-      <div class="call-more">
-        <section class="panel" aria-labelledby="ladder-title"><h2 id="ladder-title">${T.ladder.title}</h2><cf-ladder .story=${story} .isOver=${isOver}></cf-ladder></section>
-        <section class="panel" aria-labelledby="waits-title"><h2 id="waits-title">${T.waits.title}</h2><cf-waterfalls .story=${story}></cf-waterfalls></section>
       </div>
       <section class="panel" aria-labelledby="log-title"><h2 id="log-title">${T.log}</h2><cf-log></cf-log></section>
       <cf-cursor .call=${this.call} .beside=${beside} .story=${story} .length=${story.rungs.at(-1)?.at ?? 0} .isOver=${isOver}></cf-cursor>`;
@@ -171,7 +173,7 @@ class Call extends Element {
       began: moment(row?.began ?? this.listed?.startTime), ended: moment(this.listed?.endTime),
       duration: typeof this.listed?.duration === "number" ? duration(this.listed.duration) : "",
       first_word: typeof facts.first_word === "number" ? T.took(facts.first_word) : "",
-      interruptions: facts.interruptions, cost, result: this.story.over?.result, cause: this.listed?.causeText || this.story.over?.cause || facts.cause,
+      interruptions: facts.interruptions, cost, result: this.story.over?.result, cause: (this.listed?.endTime && this.listed.causeText) || this.story.over?.cause || facts.cause,
     };
     return html`<dl class="facts">${Object.entries(shown).filter(([, value]) => value !== undefined && value !== "" && value !== null)
       .map(([name, value]) => html`<dt>${T.factNames[name]}</dt><dd dir="auto">${value}</dd>`)}</dl>`;
