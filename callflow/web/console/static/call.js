@@ -76,7 +76,7 @@ class Call extends Element {
       this.listed = await get(`/api/calls?sid=${encodeURIComponent(this.call)}`);
       this.requestUpdate();
       // Its row is complete a moment later, when the last words are written down.
-      if (!this.listed.endTime && tries > 1 && this.isConnected) setTimeout(() => this.#look(tries - 1), 1500);
+      if (!this.listed.cause && tries > 1 && this.isConnected) setTimeout(() => this.#look(tries - 1), 1500);
     } catch { /* a call of an earlier system is in no list */ }
   }
 
@@ -154,7 +154,7 @@ class Call extends Element {
         ${beside ? html`<cf-beside .call=${beside} .own=${story}></cf-beside>` : nothing}
         <aside>
           <section class="panel" aria-labelledby="happened-title"><h2 id="happened-title">${T.happened.title}</h2>
-            <cf-account .call=${this.call} .story=${story} .isOver=${isOver} .cause=${this.listed?.endTime ? this.listed.causeText : story.over?.cause ?? ""}></cf-account></section>
+            <cf-account .call=${this.call} .story=${story} .isOver=${isOver} .cause=${this.listed?.cause ? this.listed.causeText : story.over?.cause ?? ""}></cf-account></section>
           <section class="panel" aria-labelledby="path-title"><h2 id="path-title">${T.machine.title}</h2><cf-machine .path=${story.path}></cf-machine></section>
           <section class="panel" aria-labelledby="waits-title"><h2 id="waits-title">${T.waits.title}</h2><cf-waterfalls .story=${story}></cf-waterfalls></section>
           <section class="panel" aria-labelledby="facts-title"><h2 id="facts-title">${T.facts}</h2>${this.#facts(facts, row)}</section>
@@ -173,7 +173,7 @@ class Call extends Element {
       began: moment(row?.began ?? this.listed?.startTime), ended: moment(this.listed?.endTime),
       duration: typeof this.listed?.duration === "number" ? duration(this.listed.duration) : "",
       first_word: typeof facts.first_word === "number" ? T.took(facts.first_word) : "",
-      interruptions: facts.interruptions, cost, result: this.story.over?.result, cause: (this.listed?.endTime && this.listed.causeText) || this.story.over?.cause || facts.cause,
+      interruptions: facts.interruptions, cost, result: this.story.over?.result, cause: (this.listed?.cause && this.listed.causeText) || this.story.over?.cause || facts.cause,
     };
     return html`<dl class="facts">${Object.entries(shown).filter(([, value]) => value !== undefined && value !== "" && value !== null)
       .map(([name, value]) => html`<dt>${T.factNames[name]}</dt><dd dir="auto">${value}</dd>`)}</dl>`;

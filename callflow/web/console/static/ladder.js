@@ -101,6 +101,12 @@ class Ladder extends Element {
     this.requestUpdate();
   };
 
+  /** The scale at which a short call fills the frame. */
+  #fitting() {
+    const lasted = (this.#shown.at(-1)?.at ?? 0) - (this.#shown[0]?.at ?? 0);
+    return SCALES.find((scale) => scale >= 40 && scale * lasted > this.#frame.clientHeight) ?? SCALES.at(-1);
+  }
+
   #zoom(by) {
     const at = Math.min(SCALES.length, Math.max(0, (this.scale ? SCALES.indexOf(this.scale) + 1 : 0) + by));
     this.scale = at ? SCALES[at - 1] : 0;
@@ -178,7 +184,7 @@ class Ladder extends Element {
     return html`
       <div class="tools">
         <button type="button" aria-pressed=${!this.scale} @click=${() => { this.scale = 0; }}>${L.byEvent}</button>
-        <button type="button" aria-pressed=${Boolean(this.scale)} @click=${() => { this.scale ||= 40; }}>${L.byTime}</button>
+        <button type="button" aria-pressed=${Boolean(this.scale)} @click=${() => { this.scale ||= this.#fitting(); }}>${L.byTime}</button>
         <button type="button" aria-label=${L.less} title=${L.less} ?disabled=${!this.scale} @click=${() => this.#zoom(-1)}>−</button>
         <button type="button" aria-label=${L.more} title=${L.more} ?disabled=${this.scale === SCALES.at(-1)} @click=${() => this.#zoom(1)}>+</button>
         <input type="search" placeholder=${T.logFilter} aria-label=${L.filter} .value=${this.filter} @input=${(event) => { this.filter = event.target.value; }}>
