@@ -16,6 +16,7 @@ class Log extends Element {
   #count = 0;
   #shown = [];
   #now = null;
+  #marked;
   #moved = () => this.#stand();
 
   constructor() { super(); this.filter = ""; this.paused = false; }
@@ -32,10 +33,19 @@ class Log extends Element {
 
   updated() { this.#stand(); }
 
+  /** Whether this line of what is shown is marked already. */
+  #isSame(index) {
+    const key = this.#shown[index]?.key;
+    const isSame = key === this.#marked && (key === undefined ? !this.#now : this.#now?.isConnected);
+    this.#marked = key;
+    return isSame;
+  }
+
   /** Mark the last line at or before the moment. */
   #stand() {
     const frame = this.querySelector(".log");
     const index = moment.at === null ? -1 : lastAt(this.#shown, moment.at);
+    if (this.#isSame(index)) return;
     const now = index < 0 ? null : frame.querySelectorAll(":scope > details")[index] ?? null;
     if (now === this.#now) return;
     this.#now?.removeAttribute("aria-current");

@@ -32,6 +32,7 @@ class Said extends Element {
   #range = null;
   #now = [];
   #shown = null;
+  #marked = "";
   #version = -1;
   #moved = () => this.#stand();
 
@@ -61,6 +62,7 @@ class Said extends Element {
       this.follows = false; // whoever opens a call of before reads it from its beginning
       this.frame.scrollTop = 0;
     }
+    this.#marked = "";
     this.#stand();
     if (this.follows && moment.at === null) this.frame.scrollTop = this.frame.scrollHeight;
   }
@@ -83,10 +85,12 @@ class Said extends Element {
     if (last >= 0 && !now.length) now.push(last);
     const elements = now.map((index) => list?.children[index]).filter(Boolean);
     for (const each of this.#now) if (!elements.includes(each)) each.removeAttribute("aria-current");
-    for (const each of elements) each.setAttribute("aria-current", "true");
+    for (const each of elements) if (!each.hasAttribute("aria-current")) each.setAttribute("aria-current", "true");
     this.#now = elements;
     const place = word ? list?.children[word[0]] : null;
-    this.#mark(place, word?.[1]);
+    const marked = String(word);
+    if (marked !== this.#marked) this.#mark(place, word?.[1]);
+    this.#marked = marked;
     const shown = place ?? elements[0] ?? null;
     if (shown && shown !== this.#shown && moment.source !== "transcript") reveal(this.frame, shown);
     if (at !== null && this.follows) this.follows = false;
