@@ -34,6 +34,10 @@ def test_the_machine_in_the_documentation_is_the_one_that_runs() -> None:
     assert diagram.render(ARCHITECTURE) == ARCHITECTURE, f"the table has changed: run `{diagram.COMMAND}`"
 
 
+def test_the_page_draws_the_machine_that_runs() -> None:
+    assert diagram.MODULE.read_text(encoding="utf-8") == diagram.module(), f"run `{diagram.COMMAND}`"
+
+
 @pytest.mark.exhaustive
 def test_every_state_and_trigger_is_drawn() -> None:
     drawn = diagram.diagram() + diagram.rows()

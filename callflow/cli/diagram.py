@@ -1,11 +1,13 @@
-"""`python -m callflow.cli.diagram`: writes the machine's diagram and table into docs/architecture.md.
+"""`python -m callflow.cli.diagram`: writes the machine's diagram and table into docs/architecture.md, and its states
+and edges into a module of the operators' page, which draws them.
 
-Both are made from `callflow.call.machine.table`. To find the commands of each row, every state that a call can reach is
+All are made from `callflow.call.machine.table`. To find the commands of each row, every state that a call can reach is
 visited, and every event is tried in it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import deque
@@ -22,20 +24,34 @@ from callflow.contracts import commands, events
 
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "architecture.md"
+MODULE: Final = Path(__file__).parents[1] / "web" / "console" / "static" / "machine_table.js"
 COMMAND: Final = "python -m callflow.cli.diagram"
 _CLOCKS: Final = (commands.Arm.name, commands.Disarm.name)
 
 
-def diagram() -> str:
-    """Return the rows that change the state, as a Mermaid state diagram."""
+def edges() -> dict[tuple[str, str], list[str]]:
+    """Return the changes of state, each with the events that bring it about."""
     triggers: dict[tuple[str, str], dict[str, None]] = {}
     for row in TABLE:
         for source in row.sources:
             if row.dest not in (None, source):
                 triggers.setdefault((source, str(row.dest)), {})[row.trigger] = None
-    lines = [f"    {source} --> {dest}: {'<br/>'.join(names)}" for (source, dest), names in triggers.items()]
+    return {edge: list(names) for edge, names in triggers.items()}
+
+
+def diagram() -> str:
+    """Return the rows that change the state, as a Mermaid state diagram."""
+    lines = [f"    {source} --> {dest}: {'<br/>'.join(names)}" for (source, dest), names in edges().items()]
     start, end = f"    [*] --> {machine.RINGING}", f"    {machine.HANGUP} --> [*]"
     return "\n".join(["```mermaid", "stateDiagram-v2", start, *lines, end, "```"])
+
+
+def module() -> str:
+    """Return the states and the changes of state, as a module of the operators' page."""
+    lines = [f"  {json.dumps([*edge, names])}," for edge, names in edges().items()]
+    head = f"// The states of a call, and [from, to, on which events] of each change. Made by `{COMMAND}`."
+    states = f"export const STATES = {json.dumps(machine.STATES)};"
+    return "\n".join([head, states, "export const EDGES = [", *lines, "];", ""])
 
 
 @cache
@@ -126,7 +142,8 @@ def _every_event() -> Iterator[events.Event]:
 
 
 def main() -> int:
-    """Write the page, unless it is up to date. Returns 0."""
+    """Write the page and the module, unless they are up to date. Returns 0."""
+    bring_up_to_date(MODULE, module())
     return bring_up_to_date(PAGE, render(PAGE.read_text(encoding="utf-8")))
 
 

@@ -63,6 +63,7 @@ from callflow.web.console.phone_door import PhoneDoor
 from callflow.web.console.policy import PHONE_PATH, AccessPolicy
 from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
+from callflow.web.console.replay import add_replay
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
 from callflow.web.console.settings import add_settings
@@ -170,6 +171,7 @@ def create_console(
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_carrier_recordings(app, history, switchboard, carriers or {}, has_token=bool(token))
     add_history(app, history, redact)
+    add_replay(app, history)
     add_deletion(app, history, is_live=lambda call: switchboard().is_live(call), has_token=bool(token))
     add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)

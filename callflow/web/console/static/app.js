@@ -1,6 +1,7 @@
 // The shell: which view the address names, who is here, the keys, and whether the server still answers.
 import { get, post } from "./api.js";
 import { Element, html, nothing, repeat } from "./base.js";
+import { callPlace } from "./links.js";
 import { live } from "./live.js";
 import { T } from "./texts.js";
 import "./alerts.js";
@@ -18,9 +19,10 @@ const THEMES = { auto: "light dark", light: "light", dark: "dark" };
 const THEME = "callflow-theme";
 
 function where() {
-  const [path, query = ""] = (location.hash.slice(1) || "/").split("?");
-  const call = /^\/calls\/(.+)$/.exec(path);
-  if (call) return { view: "call", call: decodeURIComponent(call[1]) };
+  const address = location.hash.slice(1) || "/";
+  const call = callPlace(address);
+  if (call) return call;
+  const [path, query = ""] = address.split("?");
   const other = placed(path);
   if (other) return other;
   return { view: { "/": "wall", "/history": "history", "/health": "health" }[path] ?? "nothing", filters: new URLSearchParams(query) };
@@ -92,11 +94,20 @@ class App extends Element {
     else if (first === "g" && key === "h") location.hash = "#/history";
     else if (first === "g" && key === "e") location.hash = "#/health";
     else if (key === "?") this.querySelector("cf-keys").open();
+    else if (key === "ArrowLeft" || key === "ArrowRight") this.#event(key === "ArrowLeft" ? -1 : 1, event);
     else if (key === "p") this.querySelector("cf-call")?.toggleLog();
     else if (key === "/") {
       event.preventDefault();
       (this.querySelector('input[type="search"]') ?? { focus: () => this.querySelector("cf-palette").open() }).focus();
     } else if (key === "j" || key === "k") this.#step(key === "j" ? 1 : -1);
+  }
+
+  /** In a call: to the event before or after, unless what has the focus uses these keys itself. */
+  #event(by, event) {
+    const cursor = this.querySelector("cf-cursor");
+    if (!cursor || event.target.closest("audio, video, [role=slider]")) return;
+    event.preventDefault();
+    cursor.step(by);
   }
 
   #step(by) {
@@ -132,7 +143,7 @@ class App extends Element {
   #view() {
     switch (this.place.view) {
       case "wall": return html`<cf-wall></cf-wall>`;
-      case "call": return html`${repeat([this.place.call], (id) => id, (id) => html`<cf-call .call=${id} .me=${this.me}></cf-call>`)}`;
+      case "call": return html`${repeat([this.place.call], (id) => id, (id) => html`<cf-call .call=${id} .place=${this.place} .me=${this.me}></cf-call>`)}`;
       case "history": return html`<cf-history .filters=${this.place.filters} .me=${this.me}></cf-history>`;
       case "health": return html`<cf-health .me=${this.me}></cf-health>`;
       default: return draw(this.place, this.me) ?? html`<div class="empty"><h1>${T.notFound}</h1><p><a href="#/">${T.toWall}</a></p></div>`;

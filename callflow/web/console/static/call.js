@@ -1,28 +1,33 @@
 // One call, live and for ever after at the same address.
 import { follow, get } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
-import { at, duration, fully, precise } from "./format.js";
+import { at, duration, fully } from "./format.js";
 import { live } from "./live.js";
+import { moment } from "./moment.js";
 import { Story } from "./story.js";
 import { T } from "./texts.js";
-import { transcript } from "./transcript.js";
+import "./account.js";
 import "./acts.js";
+import "./beside.js";
+import "./cursor.js";
+import "./ladder.js";
 import "./listen.js";
 import "./log.js";
+import "./machine.js";
+import "./said.js";
 import "./share.js";
 import "./stepin.js";
-
-const NEAR = 80; // px from the end within which the transcript follows what is said
+import "./waterfalls.js";
 
 class Call extends Element {
-  static properties = { call: {}, me: { attribute: false }, state: { state: true }, sentence: { state: true }, follows: { state: true } };
+  static properties = { call: {}, me: { attribute: false }, place: { attribute: false }, state: { state: true }, sentence: { state: true } };
   #stream = null;
   #due = 0;
   #timer = 0;
   #pending = [];
   #changed = () => this.requestUpdate();
 
-  constructor() { super(); this.follows = true; this.state = "connecting"; }
+  constructor() { super(); this.state = "connecting"; }
 
   connectedCallback() {
     super.connectedCallback();
@@ -39,11 +44,12 @@ class Call extends Element {
   }
 
   willUpdate(changed) {
+    if (changed.has("place")) moment.set(this.place?.at ?? null, "address");
     if (!changed.has("call")) return;
     this.#stream?.close();
     this.story = new Story();
+    this.story.call = this.call;
     this.listed = null;
-    this.follows = true;
     document.title = `${T.call} · ${T.name}`;
     const path = `/api/live/${encodeURIComponent(this.call)}/events`;
     this.#stream = follow(() => (this.story.seq ? `${path}?after=${this.story.seq}` : path), {
@@ -66,10 +72,12 @@ class Call extends Element {
   }
 
   /** Ask when the call began and ended, and why in words. */
-  async #look() {
+  async #look(tries = 5) {
     try {
       this.listed = await get(`/api/calls?sid=${encodeURIComponent(this.call)}`);
       this.requestUpdate();
+      // Its row is complete a moment later, when the last words are written down.
+      if (!this.listed.cause && tries > 1 && this.isConnected) setTimeout(() => this.#look(tries - 1), 1500);
     } catch { /* a call of an earlier system is in no list */ }
   }
 
@@ -97,13 +105,6 @@ class Call extends Element {
       this.#pending = [];
       log.draw();
     }
-    const place = this.querySelector(".transcript");
-    if (place && this.toBegin) {
-      this.toBegin = this.follows = false;
-      place.scrollTop = 0;
-    } else if (place && this.follows) {
-      place.scrollTop = place.scrollHeight;
-    }
     this.#tick();
   }
 
@@ -115,11 +116,6 @@ class Call extends Element {
     const text = duration(lasted);
     if (clock.textContent !== text) clock.textContent = text;
   }
-
-  #scrolled = (event) => {
-    const place = event.target;
-    this.follows = place.scrollHeight - place.scrollTop - place.clientHeight < NEAR;
-  };
 
   toggleLog() { this.querySelector("cf-log")?.toggle(); }
 
@@ -133,6 +129,7 @@ class Call extends Element {
     this.wasLive ||= Boolean(row);
     const facts = { ...story.facts, ...(row ? { from: row.from, to: row.to, profile: row.profile, carrier: row.carrier, direction: row.direction } : {}) };
     const isOver = Boolean(story.over);
+    const beside = this.place?.beside || "";
     const state = isOver ? "over" : row?.state ?? story.path.at(-1)?.state ?? "";
     if (facts.from) document.title = `${facts.from} · ${T.name}`;
     return html`
@@ -148,30 +145,25 @@ class Call extends Element {
       <cf-acts .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .isHeld=${story.held} .muted=${story.muted}></cf-acts>
       <cf-stepin .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .asked=${story.asked} .began=${row?.began ?? 0}></cf-stepin>
       <cf-listen .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver}></cf-listen>
-      <div class="call-body">
+      <div class="call-body ${beside ? "has-beside" : ""}">
+        <div>
         <section class="panel grow" aria-labelledby="transcript-title">
           <header class="panel-head"><h2 id="transcript-title">${T.transcript}</h2><small class="dim">${T.legend}</small></header>
-          <div class="transcript" role="log" aria-live="off" aria-label=${T.transcript} tabindex="0" @scroll=${this.#scrolled}>
-            ${story.items.length ? html`<ol>${transcript(story.items)}</ol>`
-              : html`<p class="empty">${this.state === "connecting" ? T.transcriptLoading : T.transcriptEmpty}</p>`}
-            ${isOver ? html`<p class="end">${T.callOver(story.over.result, story.over.cause)}</p>` : nothing}
-          </div>
-          <button type="button" class="newest" ?hidden=${this.follows || isOver} @click=${() => { this.follows = true; this.requestUpdate(); }}>${T.newest}</button>
+          <cf-said .story=${story} .isOver=${isOver} .isLoading=${this.state === "connecting"} .toBegin=${this.toBegin}></cf-said>
         </section>
+        <section class="panel" aria-labelledby="ladder-title"><h2 id="ladder-title">${T.ladder.title}</h2><cf-ladder .story=${story} .isOver=${isOver}></cf-ladder></section>
+        </div>
+        ${beside ? html`<cf-beside .call=${beside} .own=${story}></cf-beside>` : nothing}
         <aside>
-          <section class="panel" aria-labelledby="path-title"><h2 id="path-title">${T.path}</h2>${this.#path()}</section>
+          <section class="panel" aria-labelledby="happened-title"><h2 id="happened-title">${T.happened.title}</h2>
+            <cf-account .call=${this.call} .story=${story} .isOver=${isOver} .cause=${this.listed?.cause ? this.listed.causeText : story.over?.cause ?? ""}></cf-account></section>
+          <section class="panel" aria-labelledby="path-title"><h2 id="path-title">${T.machine.title}</h2><cf-machine .path=${story.path}></cf-machine></section>
+          <section class="panel" aria-labelledby="waits-title"><h2 id="waits-title">${T.waits.title}</h2><cf-waterfalls .story=${story}></cf-waterfalls></section>
           <section class="panel" aria-labelledby="facts-title"><h2 id="facts-title">${T.facts}</h2>${this.#facts(facts, row)}</section>
         </aside>
       </div>
-      <section class="panel" aria-labelledby="log-title"><h2 id="log-title">${T.log}</h2><cf-log></cf-log></section>`;
-  }
-
-  #path() {
-    const { path } = this.story;
-    if (!path.length) return html`<p class="dim">${T.unknown}</p>`;
-    return html`<ol class="path">${path.map((each, index) => html`
-      <li class=${index === path.length - 1 ? "is-last" : ""} data-state=${each.state}><span>${T.states[each.state] ?? each.state}</span>
-        <time>${precise(each.at)}</time><small class="dim">${index < path.length - 1 ? `${(path[index + 1].at - each.at).toFixed(1)} s` : ""}</small></li>`)}</ol>`;
+      <section class="panel" aria-labelledby="log-title"><h2 id="log-title">${T.log}</h2><cf-log></cf-log></section>
+      <cf-cursor .call=${this.call} .beside=${beside} .story=${story} .length=${story.rungs.at(-1)?.at ?? 0} .isOver=${isOver}></cf-cursor>`;
   }
 
   #facts(facts, row) {
@@ -183,7 +175,7 @@ class Call extends Element {
       began: moment(row?.began ?? this.listed?.startTime), ended: moment(this.listed?.endTime),
       duration: typeof this.listed?.duration === "number" ? duration(this.listed.duration) : "",
       first_word: typeof facts.first_word === "number" ? T.took(facts.first_word) : "",
-      interruptions: facts.interruptions, cost, result: this.story.over?.result, cause: this.listed?.causeText || this.story.over?.cause || facts.cause,
+      interruptions: facts.interruptions, cost, result: this.story.over?.result, cause: (this.listed?.cause && this.listed.causeText) || this.story.over?.cause || facts.cause,
     };
     return html`<dl class="facts">${Object.entries(shown).filter(([, value]) => value !== undefined && value !== "" && value !== null)
       .map(([name, value]) => html`<dt>${T.factNames[name]}</dt><dd dir="auto">${value}</dd>`)}</dl>`;

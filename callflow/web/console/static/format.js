@@ -28,6 +28,9 @@ export function duration(seconds) {
 /** 83.21 → 1:23.2 */
 export const precise = (seconds) => `${duration(seconds)}.${Math.floor((Math.max(0, seconds) % 1) * 10)}`;
 
+/** 83.214 → 1:23.21 */
+export const exact = (seconds) => `${duration(seconds)}.${String(Math.floor((Math.max(0, seconds) % 1) * 100 + 1e-6)).padStart(2, "0")}`;
+
 /** JSON over several lines where it is JSON, else the text. */
 export function pretty(text) {
   if (typeof text !== "string") return JSON.stringify(text, null, 2) ?? "";

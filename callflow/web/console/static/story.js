@@ -1,7 +1,12 @@
 // A call's journal as a story: turns with what was heard of them, tools, states, and what happened in between.
 // Pure: nothing here touches the page.
 import { precise } from "./format.js";
+import { Happened } from "./happened.js";
+import { lastAt } from "./links.js";
+import { rungsOf } from "./rungs.js";
 import { T } from "./texts.js";
+
+const NEAR = 1; // s after the caller's last word within which their turn is written down
 
 /** The event or note of an entry, with its name under `event`. */
 export function eventOf(entry) {
@@ -31,15 +36,28 @@ export class Story {
   muted = { caller: false, agent: false };
   over = null;
   seq = 0;
+  /** Unix time (seconds) of the call's beginning. */
+  began = null;
+  rungs = [];
+  /** How long the caller waited for each answer, with when that wait began (`from`). */
+  waits = [];
+  happened = new Happened();
+  /** It rises with every change. */
+  version = 0;
   #turns = new Map();
   #latencies = new Map();
   #tools = new Map();
+  #speech = [];
 
   /** Take the next entry of the journal. An entry that was taken already is passed over. */
   take(entry) {
     if (entry.seq && entry.seq <= this.seq) return false;
     this.seq = Math.max(this.seq, entry.seq || 0);
+    this.version += 1;
     const event = eventOf(entry);
+    this.began ??= (entry.seq || 0) / 1e6 - entry.at;
+    for (const rung of rungsOf(entry, event)) this.rungs.push({ ...rung, key: this.rungs.length });
+    this.happened.take(entry, event);
     if (entry.step) this.#moved(entry);
     const does = this[`_${event.event}`];
     if (does) does.call(this, event, entry.at);
@@ -54,12 +72,14 @@ export class Story {
   partial({ who, item, text }, at) {
     const known = this.#turns.get(item);
     if (known && !known.partial) return;
+    this.version += 1;
     const turn = known ?? this.#turn(item, who, Math.max(at, this.items.at(-1)?.at ?? 0), { isGuess: true });
     turn.partial = true;
     turn.text = text;
   }
 
   end({ result, cause }) {
+    this.version += 1;
     this.over = { result: result ?? "", cause: cause ?? "" };
     for (const turn of this.#turns.values()) turn.partial = false;
     for (const tool of this.#tools.values()) tool.running = false;
@@ -85,7 +105,7 @@ export class Story {
     if (!turn) {
       turn = this.#put({
         kind: "turn", key: `t${item}`, item, who, at, text: "", whole: true, partial: false, isGuess,
-        heardMs: 0, ofMs: null, done: false, cut: null, latency: this.#latencies.get(item) ?? null,
+        heardMs: 0, ofMs: null, done: false, cut: null, marks: [], latency: this.#latencies.get(item) ?? null,
       });
       this.#turns.set(item, turn);
     } else if (turn.isGuess && !isGuess) {
@@ -124,6 +144,9 @@ export class Story {
 
   _heard(e, at) {
     const turn = this.#turn(e.item, "agent", at - (e.ms ?? 0) / 1000);
+    const wait = turn.marks.length ? null : this.waits.findLast((each) => each.item === e.item);
+    if (wait) wait.from = Math.max(0, at - ((e.ms ?? 0) + (wait.total_ms ?? 0)) / 1000);
+    turn.marks.push([at, e.ms ?? 0]);
     turn.heardMs = e.ms ?? 0;
     turn.ofMs = e.of_ms ?? 0;
     turn.done = Boolean(e.done);
@@ -134,6 +157,7 @@ export class Story {
     for (const cut of e.cuts ?? []) {
       const turn = this.#turn(cut.item, "agent", at - (cut.heard_ms ?? 0) / 1000);
       const isCut = (cut.received_ms ?? 0) > (cut.heard_ms ?? 0) || Boolean(cut.unheard_text);
+      if ((cut.heard_ms ?? 0) > (turn.marks.at(-1)?.[1] ?? 0)) turn.marks.push([at, cut.heard_ms]);
       if (isCut) turn.cut = cut;
       else turn.done = true;
       if (!turn.text) turn.text = [cut.heard_text, cut.unheard_text].filter(Boolean).join(" ");
@@ -145,10 +169,25 @@ export class Story {
   _cut_off(e, at) { this._interrupted(e, at); }
 
   /** It may come before the first entry about its turn. */
-  _latency(e) {
+  _latency(e, at) {
     this.#latencies.set(e.item, e);
+    this.waits.push({ ...e, at, from: Math.max(0, at - (e.total_ms ?? 0) / 1000) });
     const turn = this.#turns.get(e.item);
     if (turn) turn.latency = e;
+  }
+
+  _caller_speaks(e, at) { this.#speech.push({ at, until: null }); }
+
+  _caller_pauses(e, at) {
+    const last = this.#speech.at(-1);
+    if (last && last.until === null) last.until = at;
+  }
+
+  /** When the caller spoke a turn of theirs: `{at, until}`, as the model noticed; null: that is not known. Its entry is
+   * often about the end of what they said. */
+  speechOf(turn) {
+    const found = turn.who === "caller" ? this.#speech[lastAt(this.#speech, turn.at)] : null;
+    return found && (found.until === null || turn.at - found.until < NEAR) ? found : null;
   }
 
   _hold_requested() { this.held = true; }

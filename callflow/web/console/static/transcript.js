@@ -4,7 +4,7 @@ import { precise, pretty } from "./format.js";
 import { parted } from "./story.js";
 import { T } from "./texts.js";
 
-const PARTS = ["detection_ms", "engine_ms", "own_ms", "carrier_ms"];
+export const PARTS = ["detection_ms", "engine_ms", "own_ms", "carrier_ms"];
 
 function waterfall(latency) {
   const total = Math.max(1, latency.total_ms);
