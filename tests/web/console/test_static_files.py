@@ -107,7 +107,7 @@ def test_nothing_needs_a_weaker_policy(path: Path) -> None:
     assert not re.search(
         r"\beval\(|new Function|\sstyle=\"|\sstyle=\$|\son\w+=\"|innerHTML|unsafeHTML|https?://(?!www\.w3)", text
     )
-    assert text.count("\n") < (700 if path.name == "texts.js" else 450), "a file of several things"
+    assert text.count("\n") < (1000 if path.name == "texts.js" else 450), "a file of several things"
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
