@@ -42,6 +42,7 @@ ROUTES: Final = {
     ("GET", "/api/live/<call>/events"): _CALL,
     ("GET", "/api/live/<sid>/sse"): _STREAM,
     ("GET", "/api/calls/<call>/recording"): _CALL,
+    ("GET", "/api/calls/<call>/recording/peaks"): _CALL,
     ("GET", "/api/calls/<call>/acts"): _CALL,
     **{
         ("POST", f"/api/calls/<call>/{act}"): _CALL
