@@ -20,7 +20,7 @@ from callflow.media.peaks import SLOT, PeakFile, PeakMaker, UnreadableRecording
 
 
 def noise(samples: int, seed: int) -> bytes:
-    return random.Random(seed).randbytes(samples)  # noqa: S311
+    return random.Random(seed).randbytes(samples)
 
 
 def expected(left: bytes, right: bytes) -> bytes:

@@ -3,6 +3,7 @@ import { follow, get } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
 import { at, duration, fully, precise } from "./format.js";
 import { live } from "./live.js";
+import { Sounds } from "./sounds.js";
 import { Story } from "./story.js";
 import { T } from "./texts.js";
 import { transcript } from "./transcript.js";
@@ -41,6 +42,7 @@ class Call extends Element {
     if (!changed.has("call")) return;
     this.#stream?.close();
     this.story = new Story();
+    this.sounds = new Sounds();
     this.listed = null;
     this.follows = true;
     document.title = `${T.call} · ${T.name}`;
@@ -74,6 +76,9 @@ class Call extends Element {
 
   #take(entry) {
     if (!this.story.take(entry)) return;
+    const wasSilent = !this.sounds.isAny;
+    this.sounds.take(entry);
+    if (wasSilent && this.sounds.isAny) import("./sound.js"); // large, so only where there is a recording
     this.#pending.push(entry);
     this.#soon();
   }
@@ -146,6 +151,7 @@ class Call extends Element {
       <cf-acts .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .isHeld=${story.held} .muted=${story.muted}></cf-acts>
       <cf-stepin .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .asked=${story.asked} .began=${row?.began ?? 0}></cf-stepin>
       <cf-listen .call=${this.call} .mayAct=${this.me?.role !== "view" && !this.me?.business} .isOver=${isOver}></cf-listen>
+      ${this.sounds.isAny ? html`<cf-sound .call=${this.call} .sounds=${this.sounds} .seq=${story.seq} .isOver=${isOver}></cf-sound>` : nothing}
       <div class="call-body">
         <section class="panel grow" aria-labelledby="transcript-title">
           <header class="panel-head"><h2 id="transcript-title">${T.transcript}</h2><small class="dim">${T.legend}</small></header>

@@ -177,6 +177,28 @@ export const T = {
     noMicrophone: "The browser does not let this page use the microphone.",
   },
 
+  sound: {
+    title: "Sound",
+    play: "Play",
+    pause: "Pause",
+    time: (now, all) => `${now} / ${all}`,
+    seek: "Moment of the call",
+    rate: (rate) => `Speed: ${rate} times`,
+    volume: "Volume",
+    zoom: "Show",
+    zooms: { 0: "all of it", 5: "minutes", 20: "sentences", 100: "words" },
+    waiting: "Looking at the recording…",
+    gone: "The recording is not on the server any more.",
+    failed: "The recording cannot be played: the server does not answer, or the browser cannot read it.",
+    marks: {
+      hold: "hold", pause: "not recorded", "mute caller": "caller muted", "mute agent": "agent muted", take_over: "taken over",
+      whisper: "whisper", say: "say", keys: "keys", transfer: "transfer", session: "changed", answer: "tool",
+    },
+    carriers: "Recorded by the carrier",
+    states: { running: "is being made", ready: "ready", failed: "failed" },
+    carrierOf: (at) => `The carrier's recording of ${at}`,
+  },
+
   historyFilters: {
     text: "Words", number: "Number", from: "From", to: "To", live: "Which",
     all: "all", over: "that are over", isLive: "live",
@@ -437,6 +459,7 @@ export const T = {
     ["Enter", "open it"],
     ["/", "to the search"],
     ["p", "pause the raw events"],
+    ["Space", "play the recording, pause it"],
     ["Esc", "close"],
   ],
 
