@@ -153,7 +153,7 @@ class Sound extends Element {
   async #draw() {
     const parts = this.#parts;
     const { seconds, caller, agent } = laid(parts);
-    this.seconds = seconds;
+    this.seconds = parts.length ? seconds : 0;
     await this.updateComplete;
     const place = this.querySelector(".wave");
     if (!parts.length || !place) return;
@@ -173,10 +173,10 @@ class Sound extends Element {
     let most = 0;
     for (const side of [caller, agent]) for (const each of side) if (each > most) most = each;
     const factor = Math.min(4, 1 / Math.max(most, 0.05));
-    const options = { peaks: [caller, agent], duration: Math.max(seconds, 0.1), barHeight: factor };
+    const options = { peaks: [caller, agent], duration: seconds, barHeight: factor };
     if (this.#wave) {
-      this.#wave.setOptions(options);
-      this.#marked = "";
+      this.#wave.options.barHeight = factor;
+      await this.#wave.load("", options.peaks, options.duration).catch(() => {}); // another one came between
     } else {
       this.#regions = Regions.create();
       this.#wave = WaveSurfer.create({
@@ -184,16 +184,15 @@ class Sound extends Element {
         cspNonce: document.querySelector('meta[name="style-nonce"]')?.content ?? "",
         plugins: [
           this.#regions,
-          Timeline.create({ formatTimeCallback: duration, height: 18 }),
+          Timeline.create({ formatTimeCallback: duration, height: 22, secondaryLabelOpacity: 0.6 }),
           Hover.create({ formatTimeCallback: precise, labelSize: 12, lineWidth: 1 }),
         ],
-        ...this.#palette(), ...options,
+        minPxPerSec: this.zoom, ...this.#palette(), ...options,
       });
       this.#wave.on("interaction", (seconds) => this.#stand(seconds));
-      this.#wave.on("ready", () => { this.#mark(); this.#cursor(); });
+      this.#wave.on("ready", () => { this.#marked = ""; this.#mark(); this.#cursor(); });
       this.#regions.on("region-clicked", (region, event) => { event.stopPropagation(); this.#stand(region.start); });
     }
-    this.#mark();
     this.#cursor();
   }
 

@@ -68,8 +68,7 @@ export class Sounds {
 /** The peaks of all parts on one axis, from the begin of the call. `parts`: each with `at`, `seconds` and `peaks`
  * (bytes: the caller and the agent in turn). Returns `{seconds, caller, agent}`, from 0 to 1. */
 export function laid(parts, perSecond = 20) {
-  const seconds = Math.max(0, ...parts.map((each) => each.at + each.seconds));
-  const room = Math.ceil(seconds * perSecond) + 1;
+  const room = Math.max(1, Math.ceil(Math.max(0, ...parts.map((each) => each.at + each.seconds)) * perSecond));
   const sides = [new Float32Array(room), new Float32Array(room)];
   for (const { at, peaks } of parts) {
     const begin = Math.round(at * perSecond);
@@ -78,5 +77,5 @@ export function laid(parts, perSecond = 20) {
       if (place < room) sides[each & 1][place] = peaks[each] / 255;
     }
   }
-  return { seconds, caller: sides[0], agent: sides[1] };
+  return { seconds: room / perSecond, caller: sides[0], agent: sides[1] };
 }

@@ -179,6 +179,7 @@ export const T = {
 
   sound: {
     title: "Sound",
+    recorded: "recorded",
     play: "Play",
     pause: "Pause",
     time: (now, all) => `${now} / ${all}`,
