@@ -17,6 +17,8 @@ const TELL = 100; // ms between two moments that are told to the page while it p
 const HEIGHT = 44; // px of each voice
 const RATES = [1, 1.5, 2];
 const ZOOMS = [0, 5, 20, 100]; // px a second; 0: all of it
+const LATE = 5000; // ms between two looks for what the carrier has not made ready yet
+const MOST_LATE = 60; // such looks
 const AGAIN = 3000; // ms after which what was too much is asked for once more
 const ITSELF = "sound";
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -34,7 +36,9 @@ class Sound extends Element {
   #player = null;
   #found = new Map(); // by part: {seconds, grows, peaks}
   #timer = 0;
-  #carriersTold = 0;
+  #carriersTold = -1;
+  #late = 0;
+  #lateTimer = 0;
   #marked = "";
   #told = 0;
   #asking = null;
@@ -74,7 +78,7 @@ class Sound extends Element {
     if (changed.has("call") && changed.get("call") !== undefined) this.#clear();
     const { parts, carriers } = this.sounds;
     if (changed.has("call") || parts.some(({ part }) => !this.#found.has(part)) || (changed.has("isOver") && this.isOver)) this.#look();
-    if (carriers !== this.#carriersTold) {
+    if (carriers && (carriers !== this.#carriersTold || changed.has("isOver"))) {
       this.#carriersTold = carriers;
       this.#lookAtCarriers();
     }
@@ -82,6 +86,8 @@ class Sound extends Element {
 
   #clear() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#lateTimer);
+    this.#late = 0;
     this.#asking?.abort();
     this.#asking = null;
     this.#player?.close();
@@ -89,7 +95,7 @@ class Sound extends Element {
     this.#player = this.#wave = this.#regions = null;
     this.#found.clear();
     this.#marked = "";
-    this.#carriersTold = 0;
+    this.#carriersTold = -1;
     this.carriers = [];
     this.seconds = 0;
     this.playing = false;
@@ -143,6 +149,11 @@ class Sound extends Element {
       const listed = await get(`/api/recordings?callSid=${encodeURIComponent(this.call)}`);
       this.carriers = listed.filter((each) => each.source === "carrier").reverse();
     } catch { /* a call of an earlier system has none */ }
+    clearTimeout(this.#lateTimer);
+    const waits = !this.carriers.length || this.carriers.some((each) => each.status === "running");
+    if (this.isConnected && this.isOver && waits && (this.#late += 1) < MOST_LATE) {
+      this.#lateTimer = setTimeout(() => this.#lookAtCarriers(), LATE);
+    }
   }
 
   get #parts() {
@@ -215,14 +226,14 @@ class Sound extends Element {
     if (state === this.#marked) return;
     this.#marked = state;
     this.#regions.clearRegions();
-    const tints = { pause: "--dim", interrupted: "--bad", cut: "--bad", failed: "--bad" };
+    const tints = { interrupted: "--bad", cut: "--bad", failed: "--bad" };
     for (const mark of marks) {
       if (mark.at > this.seconds) continue;
-      const tint = colour(this, tints[mark.kind] ?? "--ink");
+      const tint = colour(this, tints[mark.kind] ?? "--dim");
       const isStretch = mark.to !== undefined;
       const region = this.#regions.addRegion({
         id: mark.key, start: mark.at, ...(isStretch ? { end: Math.min(mark.to ?? this.seconds, this.seconds) } : {}),
-        color: isStretch ? tint.replace(/^rgb\(/, "rgba(").replace(/\)$/, ", 0.16)") : tint,
+        color: isStretch ? tint.replace(/^rgb\(/, "rgba(").replace(/\)$/, ", 0.25)") : tint,
         content: T.sound.marks[mark.kind] || undefined, drag: false, resize: false,
       });
       if (region.element) region.element.title = `${precise(mark.at)} ${mark.text}`;
@@ -300,7 +311,7 @@ class Sound extends Element {
         <small class="dim"><span class="key">${T.callerVoice}</span><span class="key two">${T.agentVoice}</span></small></header>
       ${isAny ? this.#own() : nothing}
       ${this.failed ? html`<p class="failed" role="alert">${this.failed} <button type="button" @click=${() => this.#look()}>${T.retry}</button></p>` : nothing}
-      ${this.carriers.length ? this.#theirs() : nothing}
+      ${this.sounds.carriers ? this.#theirs() : nothing}
     </section>`;
   }
 
@@ -321,6 +332,7 @@ class Sound extends Element {
   }
 
   #theirs() {
+    if (!this.carriers.length) return html`<h3>${T.sound.carriers}</h3><p class="dim">${this.isOver ? T.sound.late : T.sound.later}</p>`;
     return html`<h3>${T.sound.carriers}</h3><ul class="recordings">${this.carriers.map((each) => html`<li>
       <span>${at(each.dateCreated)}${each.duration ? html` · ${duration(each.duration)}` : nothing} · ${T.sound.states[each.status] ?? each.status}${each.reason ? `: ${each.reason}` : ""}</span>
       ${each.mediaUrl ? html`<audio controls preload="none" src=${each.mediaUrl} aria-label=${T.sound.carrierOf(at(each.dateCreated))}></audio>` : nothing}</li>`)}</ul>`;

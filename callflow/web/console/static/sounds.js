@@ -32,7 +32,8 @@ export class Sounds {
   parts = [];
   /** `{key, kind, at, to, text}`; `to`: null: it goes on; undefined: it is a point. */
   marks = [];
-  /** How often something was told about recordings of the carrier. */
+  /** How often something was asked or told about recordings of the carrier. What comes of them is told late, often
+   * when the call is over. */
   carriers = 0;
   #open = new Map();
 
@@ -44,7 +45,8 @@ export class Sounds {
     const event = eventOf(entry);
     const name = event.event;
     if (name === "recording") this.parts.push({ part: String(event.file ?? "").split(",").length, at: entry.at });
-    if (name === "carrier_recording") this.carriers += 1;
+    const asked = entry.step?.commands?.some((each) => each.command === "record" || each.record === true);
+    if (asked || name === "carrier_recording") this.carriers += 1;
     if (STRETCHES[name]) this.#stretch(...STRETCHES[name](event), entry, T.notices[name](event));
     else if (POINTS[name] && !(ACTS.has(name) && !event.by)) {
       this.marks.push({ key: `m${entry.seq}`, kind: POINTS[name](event), at: entry.at, text: T.notices[name](event) });

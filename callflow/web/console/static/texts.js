@@ -196,6 +196,8 @@ export const T = {
       whisper: "whisper", say: "say", keys: "keys", transfer: "transfer", session: "changed", answer: "tool",
     },
     carriers: "Recorded by the carrier",
+    later: "The carrier makes it ready when the call is over.",
+    late: "The carrier has not made it ready yet; it appears here by itself.",
     states: { running: "is being made", ready: "ready", failed: "failed" },
     carrierOf: (at) => `The carrier's recording of ${at}`,
   },
