@@ -95,6 +95,8 @@ async def test_the_sound_is_drawn_and_played_and_its_cursor_is_the_moment_of_the
         await it.sees("cf-sound .sound-bar")
         await it.sees(".wave [part=wrapper] canvas")
 
+        await it.sees(".wave [part^=marker]")  # the agent was cut off
+
         # It plays, and the cursor goes with it.
         await moment(it, f"moment.set({recorded - began + 0.01}, 'test')")
         await stands(it, recorded - began)
