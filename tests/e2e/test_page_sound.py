@@ -18,7 +18,7 @@ from tests.e2e.test_recording import MODEL, model
 
 AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
 WATCHED = """
-addEventListener('securitypolicyviolation', (event) => console.error('refused', event.violatedDirective, event.blockedURI));
+addEventListener('securitypolicyviolation', (event) => console.error(event.violatedDirective));
 const make = AudioContext.prototype.createChannelMerger;
 AudioContext.prototype.createChannelMerger = function (count) {
   const merger = make.call(this, count), splitter = this.createChannelSplitter(2);

@@ -1,5 +1,5 @@
-"""The routes for recordings on the operators' listener: the sound, and how loud it is. A file is read in another thread;
-range requests are supported."""
+"""The routes for recordings on the operators' listener: the sound, of which ranges can be asked for, and how loud it
+is. Files are read in other threads."""
 
 from __future__ import annotations
 
