@@ -36,6 +36,7 @@ from callflow.history.tables import (
 )
 from callflow.journal.aliases import event_name, names_of
 from callflow.journal.journal import JournalEntry
+from callflow.media import peaks
 
 
 _MANY: Final = 200
@@ -303,9 +304,10 @@ def entry_of(row: Row[Any]) -> JournalEntry:
 
 
 def remove_files(names: Sequence[str], folder: Path) -> None:
-    """Recordings, which lie in that folder and nowhere else."""
+    """Recordings, which lie in that folder and nowhere else, and what is kept of each beside it."""
     for name in names:
         for part in name.split(","):
             path = (folder / part).resolve()
             if path.parent == folder.resolve():
                 path.unlink(missing_ok=True)
+                peaks.remove(path)

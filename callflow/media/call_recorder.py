@@ -5,8 +5,8 @@ What operators did is marked: a WAV cue with a label for each, behind the audio.
 closed, before the header says so; a recording of a process that died has none, and is valid.
 
 `Tape` is pure: it gets audio and times, and returns finished audio. `CallRecorder` writes the finished audio to disk
-once a second, in another thread; the file is valid after every second, even if the process dies. A failure ends the
-recording only.
+once a second, in another thread, and beside it how loud it is (`media/peaks.py`); both files are valid after every
+second, even if the process dies. A failure ends the recording only.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from callflow.config import private_files
 from callflow.media.g711 import BYTES_PER_MS, ULAW_SILENCE, ulaw_to_pcm16
+from callflow.media.peaks import PeakFile
 
 
 log = logging.getLogger(__name__)
@@ -162,6 +163,7 @@ class CallRecorder:
         self.path, self._clock, self._failed = path, clock, failed
         self._tape: Tape | None = Tape(clock())
         self._samples = 0
+        self._peaks: PeakFile | None = PeakFile(path)
         self._marks: list[tuple[int, str]] = []
         self._is_paused = False
         self._loop = asyncio.get_running_loop()
@@ -216,13 +218,13 @@ class CallRecorder:
             return
         left, right = self._tape.take(until)
         try:
-            await asyncio.to_thread(self._append, left, right, self._marks if is_last else ())
+            await asyncio.to_thread(self._append, left, right, self._marks if is_last else (), is_last=is_last)
         except OSError as error:
             self._tape = None
             log.error("the recording %s ends: %s", self.path, error)
             self._failed(str(error.strerror or error))
 
-    def _append(self, left: bytes, right: bytes, marks: Sequence[tuple[int, str]]) -> None:
+    def _append(self, left: bytes, right: bytes, marks: Sequence[tuple[int, str]], *, is_last: bool) -> None:
         if not self._samples:
             private_files.make_ours(self.path.parent)
         handle = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
@@ -234,3 +236,14 @@ class CallRecorder:
             file.write(behind)
             file.seek(0)
             file.write(header(self._samples, len(behind)))
+        self._add_peaks(left, right, is_last=is_last)
+
+    def _add_peaks(self, left: bytes, right: bytes, *, is_last: bool) -> None:
+        """Write how loud this is. Without that the recording is as good: it is found out when somebody looks."""
+        if self._peaks is None:
+            return
+        try:
+            self._peaks.add(left, right, is_last=is_last)
+        except OSError as error:
+            self._peaks = None
+            log.warning("how loud the recording %s is cannot be written: %s", self.path, error)

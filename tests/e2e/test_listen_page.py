@@ -34,6 +34,15 @@ async def test_the_page_plays_a_call_and_speaks_in_it_only_after_a_second_act() 
             async with asyncio.timeout(10):
                 while loud <= 0.05:
                     loud = await meter.evaluate("meter => meter.value")
+            one.phone.say(tone(3000))
+            await it.page.click("cf-listen label >> text=Caller")  # muted, while the caller goes on
+            async with asyncio.timeout(2):
+                while await meter.evaluate("meter => meter.value"):  # noqa: ASYNC110 - the page's own time
+                    await asyncio.sleep(0.05)
+            await it.page.click("cf-listen label >> text=Caller")
+            async with asyncio.timeout(2):
+                while await meter.evaluate("meter => meter.value") <= 0.05:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
             await it.page.click("cf-listen >> text=Hold to take over")  # a slip of the hand
             assert the.happened("take_over") == []
             button = it.page.locator("cf-listen >> text=Hold to take over")

@@ -241,7 +241,7 @@ async def test_a_recording_is_kept_by_nobody_while_it_grows_and_can_be_asked_for
         await one.call.hang_up()
         await the.quiet()
         await the.app.journal.flushed()
-        (file,) = folder.iterdir()
+        (file,) = folder.glob("*.wav")
         whole = file.read_bytes()
         answer = await it.ask("GET", path)
         assert answer.body == whole

@@ -70,7 +70,7 @@ async def test_both_sides_are_recorded_when_they_were_heard() -> None:
         heard = [(segment.at, segment.ms) for segment in one.phone.heard]
         await one.call.hang_up()
         await the.quiet()
-        (path,) = folder(the).iterdir()
+        (path,) = folder(the).glob("*.wav")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         left, right = channels(path)
         stall = watched.stall_ms
@@ -109,7 +109,7 @@ async def test_the_first_words_are_in_it_although_the_history_is_slow(monkeypatc
         await one.phone.hears(1.3)
         await one.call.hang_up()
         await the.quiet()
-        (path,) = folder(the).iterdir()
+        (path,) = folder(the).glob("*.wav")
         (greeting,) = loud(channels(path)[1], watched.stall_ms)
         assert greeting[1] - greeting[0] > 1200
 
@@ -138,7 +138,7 @@ async def test_with_an_announcement_nothing_is_recorded_before_it_was_heard_in_f
         await one.phone.hears(0.3)
         await one.call.hang_up()
         await the.quiet()
-        (path,) = folder(the).iterdir()
+        (path,) = folder(the).glob("*.wav")
         left, right = channels(path)
         assert len(loud(left)) == 1
         assert len(loud(right)) == 1, "the announcement itself is in it, or the answer is not"

@@ -44,6 +44,7 @@ ROUTES: Final = {
     ("GET", "/api/live/<sid>/sse"): _STREAM,
     ("GET", "/api/calls/<call>/recording"): _CALL,
     ("GET", "/api/calls/<call>/replay"): _CALL,
+    ("GET", "/api/calls/<call>/recording/peaks"): _CALL,
     ("GET", "/api/calls/<call>/acts"): _CALL,
     (SOCKET, "/logs"): _ITSELF,
     (SOCKET, "/api/calls/<call>/listen"): _CALL,

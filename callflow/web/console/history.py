@@ -1,8 +1,8 @@
 """The routes for the history on the operators' listener: six of an earlier system, kept as they were, and search,
 paging, export and deletion.
 
-The old routes answer exactly their old fields, and for a call that we dialled its direction as well; `/api/calls/<id>`
-answers everything known about a call.
+The old routes answer exactly their old fields, for a call that we dialled its direction as well, and for one that we
+recorded that we did; `/api/calls/<id>` answers everything known about a call.
 """
 
 from __future__ import annotations
@@ -201,9 +201,10 @@ def _full(row: Mapping[str, Any], items: list[dict[str, Any]], details: Mapping[
 
 
 def _conversation(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a conversation in the shape of the earlier system, which had inbound calls only: those that we dialled say
-    so, because their `caller_number` is the number that was called."""
-    return {**earlier(row), "direction": OUTBOUND} if row["direction"] == OUTBOUND else earlier(row)
+    """Return a conversation in the shape of the earlier system, which had inbound calls without recordings only: those
+    that we dialled say so, because their `caller_number` is the number that was called, and those that we recorded."""
+    told = {**earlier(row), "direction": OUTBOUND} if row["direction"] == OUTBOUND else earlier(row)
+    return {**told, "recorded": True} if row["recording"] else told
 
 
 def _full_item(item: Mapping[str, Any]) -> dict[str, Any]:

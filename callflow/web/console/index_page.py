@@ -45,6 +45,7 @@ _OTHERS: Final = (
     ("GET /api/calls/ID", "one call, step by step"),
     ("GET /api/live/ID/events", "one call as a stream of events, from its beginning to its end"),
     ("GET /api/calls/ID/recording", "what was heard of it, where it was recorded"),
+    ("GET /api/calls/ID/recording/peaks", "how loud that is, 20 times a second: to draw it"),
     ("POST /api/calls/ID/session", 'changes a live call: {"instructions": "Speak more slowly."}'),
     ("PATCH /api/session", 'changes that of all coming calls, and keeps it: {"voice": "cedar"}'),
     ("DELETE /api/session", "goes back to the settings of the files"),

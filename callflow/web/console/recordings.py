@@ -1,20 +1,25 @@
-"""The route for recordings on the operators' listener. A file is read in another thread; range requests are
-supported."""
+"""The routes for recordings on the operators' listener: the sound, of which ranges can be asked for, and how loud it
+is. Files are read in other threads."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from quart import Quart, Response, send_from_directory
 from quart.wrappers.response import FileBody
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from callflow.history.history import History
+from callflow.media.peaks import UnreadableRecording
 from callflow.web.console.history import whole_number
-from callflow.web.responses import error_response, history_not_open, query_parameters
+from callflow.web.console.recording_peaks import Busy, PeakDesk, told
+from callflow.web.responses import error_response, history_not_open, large_json_response, query_parameters
+
+
+_NONE: Final = "There is no such recording."
 
 
 def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], bool]) -> None:
@@ -29,27 +34,66 @@ def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], boo
         part = whole_number("part", 1, 0, 1 << 31)
         return await send_recording(history, call, part, is_live)
 
+    desk = PeakDesk()
+
+    @app.get("/api/calls/<call>/recording/peaks")
+    @query_parameters("part", "after")
+    async def recording_peaks(call: str) -> Response:
+        """Answer how loud such a recording is over time, so that it can be drawn; `?after=200`: without the first 200
+        peaks."""
+        if not history.is_readable:
+            return history_not_open()
+        part, after = whole_number("part", 1, 0, 1 << 31), whole_number("after", 0, 0, 1 << 31)
+        file, is_going_on, grows = await _file(history, call, part, is_live)
+        try:
+            peaks = await desk.read(file, grows=grows) if file is not None else None
+        except (FileNotFoundError, UnreadableRecording):
+            peaks = None
+        except Busy:
+            sentence = "Other long recordings are being looked through: try again in a few seconds."
+            return error_response(503, sentence, Retry_After="3")
+        if peaks is None:
+            return error_response(404, _NONE)
+        answer = await large_json_response(lambda: told(call, part, peaks, after, grows=grows))
+        answer.headers["Cache-Control"] = _cache(grows=is_going_on)
+        return answer
+
 
 async def send_recording(history: History, call: str, part: int, is_live: Callable[[str], bool]) -> Response:
     """Answer a file of ours, or the range of it that is asked for. `part`: from 1. `is_live`: as for
     `add_recordings`."""
-    row = await history.store.conversation(call)
-    parts = (row["recording"] or "").split(",") if row is not None else []
-    if row is None or not 1 <= part <= len(parts) or not (history.recordings / parts[part - 1]).is_file():
-        return error_response(404, "There is no such recording.")
-    grows = row["ended_at"] is None or is_live(row["call_id"])
+    file, grows, _ = await _file(history, call, part, is_live)
+    if file is None:
+        return error_response(404, _NONE)
     try:
-        answer = await send_from_directory(history.recordings.absolute(), parts[part - 1], conditional=True)
+        answer = await send_from_directory(history.recordings.absolute(), file.name, conditional=True)
     except RequestedRangeNotSatisfiable:
-        size = (history.recordings / parts[part - 1]).stat().st_size
+        size = file.stat().st_size
         sentence = f"The recording has {size} bytes, and what Range asks for is not one part of it."
         return error_response(416, sentence, Content_Range=f"bytes */{size}")
     if answer.status_code == 412:
         return error_response(412, "The recording is another one than If-Match asks for.")
     answer.headers["Content-Type"] = "audio/wav"
     answer.headers["Accept-Ranges"] = "bytes"
-    answer.headers["Cache-Control"] = "private, no-store" if grows else "private, max-age=600"
+    answer.headers["Cache-Control"] = _cache(grows=grows)
     return answer
+
+
+async def _file(
+    history: History, call: str, part: int, is_live: Callable[[str], bool]
+) -> tuple[Path | None, bool, bool]:
+    """Return the file of a part, whether the call's recording still grows, and whether this part does; None: there is
+    no such part."""
+    row = await history.store.conversation(call)
+    parts = (row["recording"] or "").split(",") if row is not None else []
+    if row is None or not 1 <= part <= len(parts) or not (history.recordings / parts[part - 1]).is_file():
+        return None, False, False
+    grows = row["ended_at"] is None or is_live(row["call_id"])
+    return history.recordings / parts[part - 1], grows, grows and part == len(parts)
+
+
+def _cache(*, grows: bool) -> str:
+    return "private, no-store" if grows else "private, max-age=600"
 
 
 class RecordingBody(FileBody):

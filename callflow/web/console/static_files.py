@@ -11,6 +11,7 @@ import functools
 import gzip
 import hashlib
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,9 @@ _TYPES: Final = {
 """By suffix; files with another one are not served. Licences and lists of sums have none."""
 _IMPORT_MAP: Final = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
 _STATIC: Final = b"{{static}}"
-"""In the page: where its files are. Nothing else is filled in."""
+"""In the page: where its files are."""
+_NONCE: Final = b"{{nonce}}"
+"""In the page: what lets the library that draws sound add its one style. Nothing else is filled in."""
 _FOR_EVER: Final = "private, max-age=31536000, immutable"
 _NOT_THERE: Final = "There is no such file."
 
@@ -61,8 +64,15 @@ class StaticFiles:
     """By path below `/static/`; the page is not among them."""
     digest: str
     """Of all of them."""
-    page: StaticFile
-    page_headers: Mapping[str, str]
+    page: bytes
+    """With a place for its nonce."""
+    maps: tuple[str, ...]
+    """Its import maps."""
+
+    def filled(self, nonce: str) -> tuple[StaticFile, Mapping[str, str]]:
+        """Return the page with this nonce, and its headers."""
+        page = StaticFile.of(_TYPES[".html"], self.page.replace(_NONCE, nonce.encode()))
+        return page, page_headers(scripts=self.maps, style_nonce=nonce)
 
 
 @functools.cache
@@ -79,8 +89,8 @@ def load(folder: Path = _FOLDER) -> StaticFiles:
         whole.update(name.encode() + b"\0" + file.etag.encode())
     digest = whole.hexdigest()[:16]
     page = page.replace(_STATIC, f"/static/{digest}".encode())
-    maps = [each.decode() for each in _IMPORT_MAP.findall(page)]
-    return StaticFiles(found, digest, StaticFile.of(_TYPES[".html"], page), page_headers(scripts=maps))
+    maps = tuple(each.decode() for each in _IMPORT_MAP.findall(page))
+    return StaticFiles(found, digest, page, maps)
 
 
 def add_static_files(app: Quart) -> None:
@@ -102,10 +112,10 @@ def add_static_files(app: Quart) -> None:
 
 
 def page() -> Response:
-    """Answer the page itself, which no cache uses without asking."""
-    known = load()
-    response = answer(known.page)
-    response.headers.update(known.page_headers)
+    """Answer the page itself, which no cache keeps: it has another nonce each time."""
+    file, headers = load().filled(secrets.token_urlsafe(16))
+    response = answer(file)
+    response.headers.update(headers)
     return response
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from callflow.history.tables import EARLIER
+from callflow.journal.notes import Began, Ended, Recording
 from callflow.web.console.history import _cell
 from tests.web.console.stage import Stage, play
 
@@ -51,6 +52,16 @@ def test_a_call_that_we_dialled_says_so_and_the_others_are_as_they_were(tmp_path
         assert (dialled["direction"], dialled["caller_number"]) == ("outbound", "+15550100001")
         assert (await the.get("/api/conversations/stream/c-out")).json()["direction"] == "outbound"
         assert "direction" not in (await the.get("/api/conversations/stream/c-in")).json()
+
+    play(tmp_path, main)
+
+
+def test_a_call_that_we_recorded_says_so(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await the.write(Began(carrier="telnyx"), Recording(file="c.wav"), Ended(cause="hangup"), call="c")
+        (told,) = (await the.get("/api/conversations")).json()
+        assert tuple(told) == (*EARLIER, "recorded")
+        assert told["recorded"] is True
 
     play(tmp_path, main)
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import threading
 from pathlib import Path
 
 import pytest
 
 from callflow.journal.notes import Began, Ended, Recording
+from callflow.media import peaks
+from callflow.media.call_recorder import header, interleaved
+from callflow.media.peaks import Peaks
+from callflow.web.console.recording_peaks import Busy, PeakDesk
 from tests.web.console.stage import CALL, Stage, play
 
 
@@ -73,3 +80,54 @@ def test_a_call_without_one_and_a_history_that_is_not_open(tmp_path: Path) -> No
         assert (await the.get(PATH)).status == 503
 
     play(tmp_path / "another", closed, opened=False)
+
+
+def test_how_loud_a_recording_is_can_be_asked_for_from_some_point_on(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await recorded(the)
+        left, right = bytes(800) + b"\xff" * 100, b"\xff" * 500 + bytes(400)
+        (the.history.recordings / f"{CALL}-2.wav").write_bytes(header(900) + interleaved(left, right))
+        answer = await the.get(f"{PATH}/peaks?part=2")
+        assert answer.json() == {
+            "call": CALL, "part": 2, "seconds": 0.113, "grows": False, "channels": 2, "per_second": 20, "after": 0,
+            "peaks": base64.b64encode(bytes([251, 0, 251, 251, 0, 251])).decode(),
+        }  # fmt: skip
+        assert answer.headers["cache-control"] == "private, max-age=600"
+        later = (await the.get(f"{PATH}/peaks?part=2&after=2")).json()
+        assert (later["after"], base64.b64decode(later["peaks"])) == (2, bytes([0, 251]))
+        assert base64.b64decode((await the.get(f"{PATH}/peaks?part=2&after=9")).json()["peaks"]) == b""
+        assert (await the.get(f"{PATH}/peaks")).status == 404, "no WAV file of ours"
+        assert (await the.get(f"{PATH}/peaks?part=3")).status == 404
+        assert (await the.get(f"{PATH}/peaks?after=x")).status == 400
+
+    play(tmp_path, main)
+
+
+def test_a_long_recording_is_looked_through_once_for_all_who_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        asked: list[Path] = []
+        go = threading.Event()
+
+        def slow(path: Path, *, grows: bool) -> Peaks:
+            asked.append(path)
+            go.wait(10)
+            return Peaks(1.0, b"ab")
+
+        monkeypatch.setattr(peaks, "missing", lambda path: 10**6)
+        monkeypatch.setattr(peaks, "read", slow)
+        desk = PeakDesk()
+        one, two = Path("one.wav"), Path("two.wav")
+        waiting = [asyncio.create_task(desk.read(path, grows=False)) for path in (one, one, two)]
+        while len(asked) < 2:  # noqa: ASYNC110 - threads
+            await asyncio.sleep(0.001)
+        with pytest.raises(Busy):
+            await desk.read(Path("three.wav"), grows=False)
+        waiting[0].cancel()
+        go.set()
+        assert await waiting[1] == await waiting[2] == Peaks(1.0, b"ab")
+        assert sorted(asked) == [one, two]
+        assert await desk.read(Path("three.wav"), grows=False) == Peaks(1.0, b"ab")
+
+    asyncio.run(main())

@@ -18,11 +18,13 @@ FOLDER = Path(__file__).parents[3] / "callflow" / "web" / "console" / "static"
 OURS = sorted(FOLDER.glob("*.js"))
 MOST = 200_000
 """Bytes of everything that the page loads, compressed."""
+SOUND = "sound.js"
+"""What the page of a call loads where there is a recording."""
 TOKEN = "a-token-of-24-characters"
 
 
 def page() -> str:
-    return load().page.plain.decode()
+    return load().filled("n")[0].plain.decode()
 
 
 def import_map() -> dict[str, str]:
@@ -55,9 +57,10 @@ def resolved(name: str, importer: str) -> str:
     return "/".join(parts)
 
 
-def loaded(known: StaticFiles) -> set[str]:
-    """The files that a browser loads for the page: those that it names, and what these import."""
-    waiting = [below(each) for each in re.findall(r'(?:src|href)="(/static/[^"]+)"', page())]
+def loaded(known: StaticFiles, *also: str) -> set[str]:
+    """The files that a browser loads for the page: those that it names, and what these import; and `also` these, which
+    it loads where they are needed."""
+    waiting = [*also, *(below(each) for each in re.findall(r'(?:src|href)="(/static/[^"]+)"', page()))]
     found: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -78,15 +81,19 @@ def test_the_page_and_all_that_it_loads_weigh_little() -> None:
     known = load()
     names = loaded(known)
     assert {"app.js", "style.css", "vendor/lit-html/lit-html.js", "vendor/uplot/uPlot.esm.js"} <= names
-    weight = len(known.page.gzipped) + sum(len(known.files[name].gzipped) for name in names)
+    weight = len(known.filled("n")[0].gzipped) + sum(len(known.files[name].gzipped) for name in names)
     print(f"{len(names)} files, {weight} bytes compressed")
     assert weight < MOST
+    sound = loaded(known, SOUND) - names
+    assert SOUND in sound
+    assert not any("wavesurfer" in name for name in names)
+    print(f"sound: {len(sound)} files, {sum(len(known.files[name].gzipped) for name in sound)} bytes compressed")
 
 
 def test_no_module_is_there_that_nothing_loads() -> None:
     known = load()
     code = {name for name in known.files if name.endswith((".js", ".css"))}
-    assert code - loaded(known) == set()
+    assert code - loaded(known, SOUND) == set()
 
 
 def test_what_others_made_is_as_it_was_fetched() -> None:
@@ -161,6 +168,10 @@ def test_the_page_may_load_its_own_files_and_run_its_import_map_alone(tmp_path: 
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert policy.count("sha256-") == 1
+        (nonce,) = re.findall(r'name="style-nonce" content="([^"]{20,})"', text)
+        assert f"style-src 'self' 'nonce-{nonce}';" in policy
+        other = (await the.get("/", accept="text/html")).headers["content-security-policy"]
+        assert other.replace(re.findall(r"'nonce-([^']+)'", other)[0], nonce) == policy != other
         assert "{{" not in text
         for address in re.findall(r'"(/static/[^"]+)"', text):
             if not address.endswith("/"):
@@ -174,7 +185,8 @@ def test_every_role_and_business_gets_the_page_whole(tmp_path: Path, entry: str)
     async def main(the: Stage) -> None:
         given = {"authorization": "Bearer another-token-of-many-characters"}
         answer = await the.get("/", accept="text/html", **given)
-        assert (answer.status, answer.body) == (200, load().page.plain)
+        nonce = re.findall(r"'nonce-([^']+)'", answer.headers["content-security-policy"])[0]
+        assert (answer.status, answer.body) == (200, load().filled(nonce)[0].plain)
         for name, file in load().files.items():
             found = await the.get(f"/static/{name}", accept_encoding="gzip", **given)
             assert found.body == file.gzipped, name

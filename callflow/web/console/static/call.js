@@ -4,6 +4,7 @@ import { Element, announce, html, nothing } from "./base.js";
 import { at, duration, fully } from "./format.js";
 import { live } from "./live.js";
 import { moment } from "./moment.js";
+import { Sounds } from "./sounds.js";
 import { Story } from "./story.js";
 import { T } from "./texts.js";
 import "./account.js";
@@ -49,6 +50,7 @@ class Call extends Element {
     this.#stream?.close();
     this.story = new Story();
     this.story.call = this.call;
+    this.sounds = new Sounds();
     this.listed = null;
     document.title = `${T.call} · ${T.name}`;
     const path = `/api/live/${encodeURIComponent(this.call)}/events`;
@@ -83,6 +85,9 @@ class Call extends Element {
 
   #take(entry) {
     if (!this.story.take(entry)) return;
+    const wasSilent = !this.sounds.isAny;
+    this.sounds.take(entry);
+    if (wasSilent && this.sounds.isAny) import("./sound.js"); // large, so only where there is a recording
     this.#pending.push(entry);
     this.#soon();
   }
@@ -145,6 +150,7 @@ class Call extends Element {
       <cf-acts .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .isHeld=${story.held} .muted=${story.muted}></cf-acts>
       <cf-stepin .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .asked=${story.asked} .began=${row?.began ?? 0}></cf-stepin>
       <cf-listen .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver}></cf-listen>
+      ${this.sounds.isAny ? html`<cf-sound .call=${this.call} .sounds=${this.sounds} .seq=${story.seq} .isOver=${isOver}></cf-sound>` : nothing}
       <div class="call-body ${beside ? "has-beside" : ""}">
         <div>
         <section class="panel grow" aria-labelledby="transcript-title">

@@ -3,6 +3,8 @@ const RATE = 8000;
 const BEHIND = RATE / 10;
 const ROOM = RATE * 4; // samples of each side that can wait
 const FAR = RATE / 2; // further behind the newest than this is caught up
+const CALM = RATE * 2; // samples of the caller without a gap after which a delay that is too long is made up for
+const SLACK = RATE / 50; // so much more than `BEHIND` is nothing
 const EVERY = RATE / 10; // samples between two reports of the levels
 const [CALLER, , CUT] = [0, 1, 2];
 
@@ -18,6 +20,8 @@ class Player extends AudioWorkletProcessor {
     this.rooms = [new Float32Array(ROOM), new Float32Array(ROOM)];
     this.muted = [false, false];
     this.place = null; // of the sample that is played next
+    this.least = Infinity; // how far the caller's pieces are ahead at least
+    this.calm = 0; // samples since that is measured
     this.peaks = [0, 0];
     this.count = 0;
     this.port.onmessage = ({ data }) => {
@@ -42,9 +46,30 @@ class Player extends AudioWorkletProcessor {
     if (behind < 0 || (side === CALLER && behind > FAR)) {
       if (side !== CALLER && this.place !== null) return;
       this.place = place - BEHIND;
+      this.least = Infinity;
+      this.calm = 0;
+    } else if (side === CALLER) {
+      this.catchUp(behind, audio.length);
     }
     if (place + audio.length - this.place > ROOM) return;
     for (let each = 0; each < audio.length; each += 1) this.rooms[side][(place + each) % ROOM] = LINEAR[audio[each]];
+  }
+
+  /** After a pause of the network everything is later than it must be: leave out what is too much, once it is calm. */
+  catchUp(behind, length) {
+    this.least = Math.min(this.least, behind);
+    this.calm += length;
+    if (this.calm < CALM) return;
+    const tooMuch = this.least - BEHIND;
+    if (tooMuch > SLACK) this.skip(tooMuch);
+    this.least = Infinity;
+    this.calm = 0;
+  }
+
+  skip(count) {
+    for (let each = 0; each < count; each += 1, this.place += 1) {
+      if (this.place >= 0) for (const room of this.rooms) room[this.place % ROOM] = 0;
+    }
   }
 
   process(_, [output]) {

@@ -277,6 +277,30 @@ export const T = {
     apart: "They were never live at the same time: both stand at the same time since each began.",
     missing: "There is no such call, or it may not be seen.",
   },
+  sound: {
+    title: "Sound",
+    recorded: "recorded",
+    play: "Play",
+    pause: "Pause",
+    time: (now, all) => `${now} / ${all}`,
+    seek: "Moment of the call",
+    rate: (rate) => `Speed: ${rate} times`,
+    volume: "Volume",
+    zoom: "Show",
+    zooms: { 0: "all of it", 5: "minutes", 20: "sentences", 100: "words" },
+    waiting: "Looking at the recording…",
+    gone: "The recording is not on the server any more.",
+    failed: "The recording cannot be played: the server does not answer, or the browser cannot read it.",
+    marks: {
+      hold: "hold", pause: "not recorded", "mute caller": "caller muted", "mute agent": "agent muted", take_over: "taken over",
+      whisper: "whisper", say: "say", keys: "keys", transfer: "transfer", session: "changed", answer: "tool",
+    },
+    carriers: "Recorded by the carrier",
+    later: "The carrier makes it ready when the call is over.",
+    late: "The carrier has not made it ready yet; it appears here by itself.",
+    states: { running: "is being made", ready: "ready", failed: "failed" },
+    carrierOf: (at) => `The carrier's recording of ${at}`,
+  },
 
   historyFilters: {
     text: "Words", number: "Number", from: "From", to: "To", live: "Which",
@@ -588,6 +612,7 @@ export const T = {
     ["/", "to the search"],
     ["p", "pause the raw events"],
     ["← / →", "in a call: to the event before, after"],
+    ["Space", "play the recording, pause it"],
     ["Esc", "close"],
   ],
 
