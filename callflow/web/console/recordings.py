@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from quart import Quart, Response, send_from_directory
+from quart import Quart, Response, request, send_from_directory
 from quart.wrappers.response import FileBody
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
@@ -38,8 +38,11 @@ async def send_recording(history: History, call: str, part: int, is_live: Callab
     if row is None or not 1 <= part <= len(parts) or not (history.recordings / parts[part - 1]).is_file():
         return error_response(404, "There is no such recording.")
     grows = row["ended_at"] is None or is_live(row["call_id"])
+    answer = await send_from_directory(history.recordings.absolute(), parts[part - 1], conditional=False)
+    unit = request.headers.get("Range", "bytes").partition("=")[0].strip().lower()
     try:
-        answer = await send_from_directory(history.recordings.absolute(), parts[part - 1], conditional=True)
+        # RFC 9110, 14.2: a unit that is not known is ignored.
+        await answer.make_conditional(request, True, answer.content_length if unit == "bytes" else None)
     except RequestedRangeNotSatisfiable:
         size = (history.recordings / parts[part - 1]).stat().st_size
         sentence = f"The recording has {size} bytes, and what Range asks for is not one part of it."
