@@ -42,6 +42,8 @@ class Answer(CarrierCommand):
     """A process that is gone may have sent it before: send it again under the same id."""
     record: bool = False
     """The carrier records the call, from the answer on."""
+    streamless: bool = False
+    """Open no media stream: the caller only hears a sentence of the carrier's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

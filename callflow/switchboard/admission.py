@@ -29,6 +29,9 @@ class BudgetRules(Protocol):
     def refusal(self, config: CallConfig) -> tuple[str, str]:
         """Return the reason for which no call of this config begins now, and a sentence; ("", ""): none."""
 
+    def dial_refusal(self, config: CallConfig) -> str:
+        """Return why no call of this config is dialled now, as a clause; "": it may be."""
+
     def ended(self, call: Call) -> None:
         """Take the figures of a call that is over."""
 
@@ -87,13 +90,17 @@ class Admission:
 
     def admit_dial(self, live: int, config: CallConfig | None) -> None:
         """Decide about a call that is to be dialled. `live`: the live calls, this call included. Raises Overloaded."""
-        reason, why = self._no_room(live)
-        if not reason and self.budget is not None and config is not None:
-            reason, why = self.budget.refusal(config)
-        if reason:
+        if why := self.dial_refusal(live, config):
             self._counts["refused_dials"] += 1
-            raise Overloaded(why or _NO_ROOM[reason])
+            raise Overloaded(why)
         self._counts["dials"] += 1
+
+    def dial_refusal(self, live: int, config: CallConfig | None) -> str:
+        """Return why a call is not dialled now, as a clause; "": it may be. `live`: as for `admit_dial`."""
+        reason, why = self._no_room(live)
+        if reason:
+            return why or _NO_ROOM[reason]
+        return self.budget.dial_refusal(config) if self.budget is not None and config is not None else ""
 
     def count_restored(self, call: Call, seconds: float) -> None:
         """Count a call that another process accepted `seconds` ago."""

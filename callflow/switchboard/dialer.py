@@ -142,6 +142,8 @@ class Dialer:
         order = self._order(request)
         config = await self._config(order.from_number, order.profile, order.session, order.variables, request.business)
         why = await self.may_dial(order.to_number, config.business)
+        if not why and (full := self._switchboard.dial_refusal(config)):
+            why = f"{full[:1].upper()}{full[1:]}."
         return Preview(order.carrier, order.from_number, config, why)
 
     @asynccontextmanager

@@ -96,10 +96,15 @@ class SettingDesk:
             "deny": server.dial_deny,
             "day": {"minutes": server.max_daily_minutes or None, "usd": server.max_daily_usd or None},
             "carriers": [
-                {"name": name, "from": one.from_number} for name, one in self._carriers.items() if "dials" in one.can
+                {"name": name, "from": one.from_number if self._is_of(one.from_number, business) else ""}
+                for name, one in self._carriers.items()
+                if "dials" in one.can
             ],
             "profiles": profiles,
         }
+
+    def _is_of(self, number: str, business: str) -> bool:
+        return not business or self._configs.business_of(number)[0] == business
 
     @staticmethod
     def of_call(config: CallConfig) -> dict[str, Any]:

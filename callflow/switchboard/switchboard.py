@@ -300,6 +300,10 @@ class Switchboard:
         self._begin(opened)
         return opened
 
+    def dial_refusal(self, config: CallConfig) -> str:
+        """Return why a call of this config would not be dialled now, as a clause; "": it would be."""
+        return self._admission.dial_refusal(len(self._calls) + 1, config)
+
     def leg_known(self, call: str, ids: LegIds, leg: str) -> None:
         """Take the carrier's ids of a leg that was dialled."""
         live = self._calls.get(call)

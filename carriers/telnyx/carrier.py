@@ -295,11 +295,10 @@ class Telnyx:
         """Return action, body, and whether the command ends the call, so that it succeeds when the call is over."""
         config, command = self._config, request.command
         match command:
-            case commands.Answer(record=record):
+            case commands.Answer(record=record, streamless=streamless):
                 return "answer", {
-                    **self._stream(request),
+                    **({} if streamless else {**self._stream(request), "send_silence_when_idle": True}),
                     **(_FROM_ANSWER if record else {}),
-                    "send_silence_when_idle": True,
                     **self._webhook,
                 }, False  # fmt: skip
             case commands.StartStream():

@@ -226,6 +226,8 @@ class Twilio:
     def _document(self, request: CarrierRequest, *, first: bool) -> twiml.Document | None:
         config = self._config
         match request.command:
+            case commands.Answer(streamless=True):
+                return self._blank().wait(config.resume_seconds)
             case commands.Answer() | commands.StartStream():
                 document = self._blank()
                 if first:

@@ -24,9 +24,9 @@ def read_error(response: httpx.Response) -> CarrierError:
         code, message = str(error.get("code") or ""), str(error.get("message") or "")
     except (ValueError, AttributeError, RecursionError):
         pass  # not Twilio's own answer, but a proxy's: only the status is known
-    status = response.status_code
+    status, message = response.status_code, message[:200].rstrip(".")
     return CarrierError(
-        f"Twilio refused the command: HTTP {status}{f' / {code} {message[:200]}' if code else ''}",
+        f"Twilio refused the command: HTTP {status}{f' / {code} {message}' if code else ''}",
         status=status,
         code=code,
         gone=status == 404 or code in _GONE,

@@ -101,6 +101,13 @@ class Document:
         SubElement(self._root, "Redirect", method="POST").text = f"{self._address}{RESUME}{mark}{_PATIENCE}"
         return self
 
+    def wait(self, seconds: int) -> Document:
+        """Answer the call and wait in silence, in whole seconds, and then let Twilio ask us what to do; a key ends it.
+        A pause would let the phone ring on."""
+        then = f"{self._address}{RESUME}"
+        SubElement(self._root, "Gather", timeout=str(seconds), numDigits="1", action=then, method="POST")
+        return self.come_back(0)
+
     def ask(self, text: str, answer_to: str, seconds: int) -> Document:
         """Speak a text and wait for one key, also while it is spoken; `answer_to` is asked what to do then. The next
         verb follows when no key comes within `seconds` after the text."""

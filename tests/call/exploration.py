@@ -69,6 +69,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.CallReferred(state="failed"),
     ev.CallBridged(),
     ev.CallRecovered(human="answered"),
+    ev.CallRecovered(human="gone"),
     ev.CallAnswered(),
     ev.AnsweredBy(who="human", then="message"),
     ev.AnsweredBy(who="unsure", then="message"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from callflow.call import machine
-from callflow.call.machine import ANSWERED, HANGUP, RECOVERING, STREAMING, Model, Step, take
+from callflow.call.machine import ANSWERED, BRIDGED, HANGUP, RECOVERING, STREAMING, Model, Step, take
 from callflow.contracts import commands as do
 from callflow.contracts import events as ev
 from callflow.contracts.events import Event
@@ -668,4 +668,22 @@ def test_a_caller_who_comes_back_in_the_last_sentence_hears_it_from_the_carrier(
 def test_an_ended_call_is_not_taken_up_again() -> None:
     call = Told(*TALKING, HUNG_UP)
     assert call.tell(RESUMED) == []
+    assert call.model.state == HANGUP
+
+
+def test_a_person_who_left_while_the_server_was_away_has_left_and_was_reached() -> None:
+    of_the_person = {"leg": ev.HUMAN}
+    for takes_back in (True, False):
+        asked = ev.TransferRequested(mode="cold", number="+15550100010", takes_back=takes_back)
+        call = Told(*TALKING, asked, ev.CallAnswered(**of_the_person))
+        assert call.model.state == BRIDGED
+        call.tell(ev.CallRecovered(human="gone"))
+        if takes_back:
+            assert call.model.state == RECOVERING
+            assert do.TellTransfer(outcome="left") in call.step.commands
+        else:
+            assert (call.model.state, call.model.cause) == (HANGUP, "transferred")
+            assert do.Hangup() in call.step.commands
+    call = Told(*TALKING, ev.TransferRequested(mode="cold", number="+15550100010"), ev.CallAnswered(**of_the_person))
+    call.tell(ev.CallRecovered(found="gone", human="gone"))
     assert call.model.state == HANGUP

@@ -161,3 +161,13 @@ async def test_what_nobody_reads_to_its_end_leaves_room_for_others() -> None:
         for _ in range(30):
             download = await made.open(f"http://{api.netloc}/a")
             await download.pieces.aclose()
+
+
+async def test_what_one_host_gives_as_a_cookie_goes_to_no_other() -> None:
+    def with_cookie(headers: dict[str, str]) -> bytes:
+        return redirect(f"http://{store.netloc}/x").replace(b"\r\n\r\n", b"\r\nSet-Cookie: session=s3cret\r\n\r\n")
+
+    async with server() as store, server(with_cookie) as api, files(api, store.netloc) as made:
+        for _ in range(2):
+            await read(made, f"http://{api.netloc}/a.mp3")
+        assert all("cookie" not in asked for asked in [*api.asked, *store.asked])

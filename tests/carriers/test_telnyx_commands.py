@@ -67,6 +67,11 @@ BODIES: list[tuple[str, Command, dict[str, Any]]] = [
             "record_format": "mp3",
         },
     ),
+    (
+        "answer",
+        commands.Answer(streamless=True),
+        {"webhook_url": "https://app.test/webhooks", "webhook_url_method": "POST"},
+    ),
     ("send_dtmf", commands.SendDtmf(id="1"), {"digits": "12w#"}),
     ("speak", commands.Announce(id="2"), {"payload": "12w#", "voice": "AWS.Polly.Joanna-Neural", "language": "en-US"}),
     (

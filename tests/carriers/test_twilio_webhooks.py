@@ -200,6 +200,11 @@ def test_answering_opens_the_stream_and_brings_the_caller_back_behind_it() -> No
     assert redirect.text == f"{PUBLIC}/twilio/resume#rc=5&rp=all&ct=2000&rt=4000"
 
 
+def test_a_caller_who_only_hears_a_sentence_is_answered_without_a_stream() -> None:
+    reply = twilio(greeting_text="Hello").reply(INITIATED, [order(commands.Answer(streamless=True))])
+    assert verbs(reply) == ["Gather", "Redirect"], "a pause as the first verb does not answer"
+
+
 def test_what_twilio_says_before_the_stream_it_says_once_and_what_comes_last_comes_last() -> None:
     adapter = twilio(greeting_text="Hello & <welcome>", pause_seconds=1, after_text="Disconnected.")
     first = adapter.reply(INITIATED, [order(commands.Answer())])

@@ -36,6 +36,7 @@ def test_a_live_call(state: str, direction: Direction, is_at_carrier: bool, stat
     [
         ("user_busy", "busy", "busy"), ("busy", "busy", "busy"), ("caller_busy", "busy", "busy"),
         ("caller_limit", "busy", "busy"), ("draining", "busy", "busy"), ("refused", "busy", "busy"),
+        ("closed", "busy", "busy"), ("budget", "busy", "busy"),
         ("call_rejected", "busy", "busy"),
         ("rejected", "busy", "busy"),
         ("no_answer", "no-answer", "no-answer"), ("timeout", "no-answer", "no-answer"),

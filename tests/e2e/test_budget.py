@@ -66,12 +66,16 @@ async def test_a_call_in_progress_is_told_and_ends_with_a_goodbye_and_nobody_els
         await the.quiet()
         (away,) = the.happened("call_turned_away")
         assert away["reason"] == "budget"
-        assert [one["clip"] for one in the.happened("clip")][1:] == ["unavailable"] or second.spoken
+        assert second.spoken
+        assert not second.streams, "a stream is opened for a sentence of the carrier's"
         assert len(the.realtime.sessions) == sessions, "a model was paid for a call that is turned away"
 
         refused = await dial(the)
         assert refused.status_code == 503
         assert "of 0.05 minutes" in refused.json()["error"]
+        checked = (await ask(the, "POST", "/api/calls/check", {"toNumber": PERSON})).json()
+        assert not checked["may"]
+        assert "of 0.05 minutes" in checked["why"]
         today = await told(the)
         assert today["all"]["used"] >= 1
         assert today["known"]

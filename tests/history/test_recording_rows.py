@@ -118,3 +118,19 @@ async def test_with_a_call_its_recordings_are_deleted(database_url: str, tmp_pat
 @pytest.mark.parametrize(("name", "part"), [("a-1", ("a", 1)), ("a-b-12", ("a-b", 12)), ("a-0", None), ("a", None)])
 def test_our_own_ids_name_the_call_and_the_part(name: str, part: Any) -> None:
     assert recording_rows.own_part(name) == part
+
+
+async def test_our_own_recording_of_a_live_call_is_running_but_for_the_parts_that_are_whole(tmp_path: Path) -> None:
+    async with house("", tmp_path) as the:
+        (tmp_path / "a.wav").write_bytes(bytes(44 + 32000))
+        (tmp_path / "b.wav").write_bytes(bytes(44 + 16000))
+        the.began()
+        the.note(notes.Recording(file="a.wav,b.wav"))
+        found = {each["sid"]: each for each in await rows(the)}
+        told = [[found[f"{CALL}-{part}"][name] for name in ("status", "duration", "mediaUrl")] for part in (1, 2)]
+        assert told == [["ready", 1.0, f"/api/recordings/{CALL}-1/audio"], ["running", None, None]]
+        the.note(notes.Ended(cause="agent"))
+        found = {each["sid"]: each for each in await rows(the)}
+        second = found[f"{CALL}-2"]
+        assert (second["status"], second["duration"]) == ("ready", 0.5)
+        assert second["mediaUrl"] == f"/api/recordings/{CALL}-2/audio"

@@ -61,11 +61,11 @@ def answer_call(model: Model, step: Step) -> None:
 
 
 def answer_only(model: Model, step: Step) -> None:
-    """Answer a call that only hears a sentence, without an engine."""
+    """Answer a call that only hears a sentence of the carrier's, without an engine and without a stream."""
     model.answer_sent = True
     if isinstance(step.event, CallTurnedAway):
         model.cause = step.event.reason
-    step.commands.append(do.Answer())
+    step.commands.append(do.Answer(streamless=True))
     arm(model, step, "ring")
 
 
@@ -345,7 +345,7 @@ def start_recovery(model: Model, step: Step) -> None:
 def repeat_answer(model: Model, step: Step) -> None:
     """Send the answer command again. If the carrier had it already, the same id is ignored. An adopted call never comes
     here: it no longer rings."""
-    step.commands.append(do.Answer(again=True))
+    step.commands.append(do.Answer(again=True, streamless=bool(model.farewell)))
 
 
 def await_stream_again(model: Model, step: Step) -> None:

@@ -126,6 +126,11 @@ def human_is_there(model: Model, step: Step) -> bool:
     return isinstance(step.event, CallRecovered) and step.event.human == "answered"
 
 
+def human_has_left(model: Model, step: Step) -> bool:
+    """The person is no longer on the line, as the carrier says: they have hung up while nobody watched."""
+    return isinstance(step.event, CallRecovered) and step.event.human == "gone"
+
+
 def is_on_hold(model: Model, step: Step) -> bool:
     """The caller is on hold: its deadline is running."""
     return "hold" in model.armed

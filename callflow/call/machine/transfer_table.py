@@ -25,6 +25,7 @@ from callflow.call.machine.actions import (
 from callflow.call.machine.basics import hang_up_human
 from callflow.call.machine.guards import (
     accepts,
+    human_has_left,
     human_is_there,
     in_farewell,
     is_cold,
@@ -134,6 +135,8 @@ TRANSFER_TABLE: Final[tuple[Row, ...]] = (
     # An operator or the server ends the call; the process that had it is gone.
     Row("goodbye_requested", AWAY, HANGUP, (with_requested_cause, send_hangup)),
     Row("call_recovered", BRIDGED, None, (stay_bridged,), when=(human_is_there,)),
+    Row("call_recovered", BRIDGED, RECOVERING, (start_recovery, take_back("left")), when=(human_has_left, takes_back)),
+    Row("call_recovered", BRIDGED, HANGUP, (with_cause("transferred"), send_hangup), when=(human_has_left,)),
     Row("call_recovered", AWAY, RECOVERING, (start_recovery, take_back("interrupted"))),
 )
 

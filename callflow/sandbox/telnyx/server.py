@@ -22,12 +22,14 @@ async def serve(
         webhook_url=webhook_url, api_key=api_key or DEFAULT_API_KEY, host=host, port=port, faults=faults
     ) as telnyx:
         root = telnyx.root
+        number = telnyx.number().phone_number
         print(
             f"Emulated Telnyx on {root}; webhooks go to {webhook_url}\n\n"
             f"TELNYX_API_BASE={telnyx.base_url}\n"
             f"TELNYX_API_KEY={telnyx.api_key}\n"
             f"TELNYX_PUBLIC_KEY={telnyx.public_key}\n"
-            f"TELNYX_CONNECTION_ID={CONNECTION_ID}\n\n"
+            f"TELNYX_CONNECTION_ID={CONNECTION_ID}\n"
+            f"TELNYX_FROM_NUMBER={number}\n\n"
             f'Ring:  curl -X POST {root}/sandbox/ring -d \'{{"from": "+15550100001", "to": "+15550100002"}}\'',
             flush=True,
         )

@@ -19,10 +19,11 @@ async def serve(
     """Run until cancelled, after printing what to put into the application's environment."""
     async with Twilio(public_url, server=server, host=host, port=port, faults=faults) as twilio:
         root = twilio.root
+        number = twilio.number().phone_number
         print(
             f"Emulated Twilio on {root}; {public_url} leads to {server}\n\n"
             + "".join(f"{name.upper()}={value}\n" for name, value in twilio.settings().items())
-            + "\n"
+            + f"TWILIO_FROM_NUMBER={number}\n\n"
             f'Ring:  curl -X POST {root}/sandbox/ring -d \'{{"from": "+15550100001", "to": "+15550100002"}}\'',
             flush=True,
         )

@@ -7,6 +7,7 @@ that could leak. Between the end of a call and its row in the database its figur
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,14 @@ class Budget:
         why = self._over(config, self._spent())
         return (REASON, why) if why else ("", "")
 
+    def dial_refusal(self, config: CallConfig) -> str:
+        """Return why no call of this config is dialled now, as a clause; "": it may be. Callers are not sent away for
+        what nobody knows, but nobody has to be dialled."""
+        of_profile = Ceilings(config.profile_daily_minutes, config.profile_daily_usd)
+        if not self.is_known and (self._ceilings.any or of_profile.any):
+            return "what today's calls have taken is not known yet"
+        return self._over(config, self._spent())
+
     def ended(self, call: Call) -> None:
         """Take the figures of a call that is over."""
         self._told.discard(call.id)
@@ -118,7 +127,12 @@ class Budget:
                 self.look()
             except Exception:
                 log.exception("what calls have cost cannot be counted for a moment")
-            await asyncio.sleep(_LOOK_SECONDS)
+            if self._history.is_readable:
+                await asyncio.sleep(_LOOK_SECONDS)
+                continue
+            read_at = self._loop.time()  # nobody knows yet what was spent before
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._history.opened.wait(), _LOOK_SECONDS)
 
     def look(self) -> None:
         """Warn and end the calls that are past a ceiling."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from quart import Quart, Response, send_from_directory
+from quart import Quart, Response, request, send_from_directory
 from quart.wrappers.response import FileBody
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
@@ -65,8 +65,11 @@ async def send_recording(history: History, call: str, part: int, is_live: Callab
     file, grows, _ = await _file(history, call, part, is_live)
     if file is None:
         return error_response(404, _NONE)
+    answer = await send_from_directory(history.recordings.absolute(), file.name, conditional=False)
+    unit = request.headers.get("Range", "bytes").partition("=")[0].strip().lower()
     try:
-        answer = await send_from_directory(history.recordings.absolute(), file.name, conditional=True)
+        # RFC 9110, 14.2: a unit that is not known is ignored.
+        await answer.make_conditional(request, True, answer.content_length if unit == "bytes" else None)
     except RequestedRangeNotSatisfiable:
         size = file.stat().st_size
         sentence = f"The recording has {size} bytes, and what Range asks for is not one part of it."

@@ -48,7 +48,7 @@ def test_a_recording_is_answered_whole_and_each_part_by_its_number(tmp_path: Pat
 @pytest.mark.parametrize(
     ("span", "status", "body"),
     [("bytes=0-9", 206, SOUND[:10]), ("bytes=1000-", 206, SOUND[1000:]), ("bytes=-5", 206, SOUND[-5:]),
-     ("bytes=9999-", 416, None)],
+     ("bytes=9999-", 416, None), ("frames=0-9", 200, SOUND)],
 )  # fmt: skip
 def test_a_part_of_the_bytes_can_be_had(tmp_path: Path, span: str, status: int, body: bytes | None) -> None:
     async def main(the: Stage) -> None:

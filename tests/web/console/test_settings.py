@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from callflow.config.call_settings import CallSettings
 from callflow.config.settings import Settings
+from callflow.engines.openai_realtime.account import Account
+from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.setting_desk import SettingDesk
 from tests.web.console.stage import Stage, play
 
 
@@ -89,6 +93,13 @@ def test_limits_and_prices_are_told_by_profile(tmp_path: Path) -> None:
         assert by_name["bread"]["minute"] is None
 
     played(tmp_path, main)
+
+
+def test_a_business_is_not_told_the_number_of_another_one() -> None:
+    carrier: Any = SimpleNamespace(can={"dials"}, from_number="+15550100002")
+    desk = SettingDesk(CallConfigs(settings(), Account()), {"telnyx": carrier}, max_calls=7)
+    numbers = {name: desk.limits(0, name)["carriers"][0]["from"] for name in ("", "taxis", "bakery")}
+    assert numbers == {"": "+15550100002", "taxis": "+15550100002", "bakery": ""}
 
 
 def test_a_business_sees_its_own_profiles_and_whoever_views_no_whole_number(tmp_path: Path) -> None:

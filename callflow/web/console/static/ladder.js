@@ -190,7 +190,7 @@ class Ladder extends Element {
         <input type="search" placeholder=${T.logFilter} aria-label=${L.filter} .value=${this.filter} @input=${(event) => { this.filter = event.target.value; }}>
       </div>
       <svg class="lanes" aria-hidden="true" height="20" width=${Math.max(0, this.#width)}>${LANES.map((name, lane) => svg`<text x=${lanes[lane]} y="14">${L.lanes[name]}</text>`)}</svg>
-      <div class="ladder" role="listbox" tabindex="0" aria-label=${L.title} aria-activedescendant=${active ? `rung-${active.key}` : nothing}
+      <div class="ladder" role=${this.#shown.length ? "listbox" : "group"} tabindex="0" aria-label=${L.title} aria-activedescendant=${active ? `rung-${active.key}` : nothing}
         @scroll=${this.#scrolled} @keydown=${(event) => this.#key(event)}>
         <svg role="none" width=${Math.max(0, this.#width)} height=${height}>
           ${lanes.map((x) => svg`<path class="lane" d=${`M${x} 0V${height}`}></path>`)}
