@@ -226,4 +226,24 @@ CREATE TABLE hidden_conversations (
     FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0013');
+CREATE TABLE own_tools (
+    seq INTEGER NOT NULL,
+    name VARCHAR(64) NOT NULL,
+    version INTEGER NOT NULL,
+    changed_at TEXT NOT NULL,
+    changed_by TEXT NOT NULL,
+    definition TEXT,
+    PRIMARY KEY (seq),
+    UNIQUE (name, version)
+);
+
+CREATE TABLE saved_views (
+    name VARCHAR(80) NOT NULL,
+    business VARCHAR(64) NOT NULL,
+    filters TEXT NOT NULL,
+    changed_at TEXT NOT NULL,
+    changed_by TEXT NOT NULL,
+    PRIMARY KEY (name, business)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0017');

@@ -28,6 +28,7 @@ from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
+from callflow.switchboard.tool_desk import ToolDesk
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console import identity
 from callflow.web.console.auth import AccessMiddleware
@@ -54,6 +55,7 @@ from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
 from callflow.web.console.numbers import add_numbers
+from callflow.web.console.own_tools import add_own_tools
 from callflow.web.console.phone import PhoneLine, add_phone
 from callflow.web.console.policy import AccessPolicy
 from callflow.web.console.profiles import add_profiles
@@ -96,6 +98,7 @@ def create_console(
     business_of: Callable[[str], str] = lambda number: "",
     setting_desk: SettingDesk | None = None,
     try_tool: TryTool | None = None,
+    tool_desk: ToolDesk | None = None,
     live: LiveDesk | None = None,
     checklist: Callable[[], Checklist] = Checklist,
     phone: Callable[[], PhoneLine | None] = lambda: None,
@@ -113,7 +116,8 @@ def create_console(
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
     `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`: explains settings and
-    limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `live`: what is watched live;
+    limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `tool_desk`: changes those
+    that operators define; None: there are none. `live`: what is watched live;
     None: nothing is. `checklist`: returns what is set up. `phone`: returns the line
     on which the page can ring this server; None: there is none.
     """
@@ -165,6 +169,8 @@ def create_console(
     add_session(app, history, overrides)
     if try_tool is not None:
         add_try_tool(app, try_tool)
+    if tool_desk is not None:
+        add_own_tools(app, history, tool_desk, has_token=bool(token))
     if setting_desk is not None:
         add_settings(app, setting_desk, switchboard)
     if spending is not None:
