@@ -60,10 +60,12 @@ from callflow.web.console.phone import PhoneLine, add_phone
 from callflow.web.console.policy import AccessPolicy
 from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
+from callflow.web.console.saved_views import add_saved_views
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
 from callflow.web.console.settings import add_settings
 from callflow.web.console.static_files import add_static_files
+from callflow.web.console.statistics import add_statistics
 from callflow.web.console.step_in import add_step_in
 from callflow.web.console.take_over import add_take_over
 from callflow.web.console.transfer import add_transfer
@@ -164,6 +166,8 @@ def create_console(
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_carrier_recordings(app, history, switchboard, carriers or {}, has_token=bool(token))
     add_history(app, history, redact)
+    add_statistics(app, history)
+    add_saved_views(app, history, has_token=bool(token))
     add_deletion(app, history, is_live=lambda call: switchboard().is_live(call), has_token=bool(token))
     add_do_not_call(app, history, redact, has_token=bool(token))
     add_session(app, history, overrides)

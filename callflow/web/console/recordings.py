@@ -13,7 +13,7 @@ from quart.wrappers.response import FileBody
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from callflow.history.history import History
-from callflow.web.console.history import whole_number
+from callflow.web.console.history_query import whole_number
 from callflow.web.responses import error_response, history_not_open, query_parameters
 
 
