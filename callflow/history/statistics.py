@@ -65,14 +65,14 @@ class Statistics:
             asked = asked.order_by(column.desc() if by_name else func.count().desc()).limit(_MOST_GROUPS)
             return [list(row) for row in connection.execute(asked)]
 
-        def values(column: ColumnElement[Any], asked: Select[Any]) -> list[list[int]]:
-            asked = asked.group_by(column).order_by(column).limit(_MOST_GROUPS)
+        def values(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> list[list[int]]:
+            asked = select(column, func.count()).where(*conditions).group_by(column).order_by(column)
+            asked = asked.limit(_MOST_GROUPS)
             return [[int(value), int(count)] for value, count in connection.execute(asked)]
 
         heard = case((of.first_word_ms.is_not(None), 1), else_=0)
         ended = case((of.ended_at.is_not(None), func.coalesce(of.hangup_cause, "")), else_=None)
         seconds = cast(func.round(of.answered_seconds), Integer)
-        latency = self._total_ms()
         return {
             "calls": self._sums(connection, of, answered, wanted),
             "hours": sorted(groups(func.substr(of.started_at, 1, _HOUR), by_name=True)),
@@ -80,12 +80,9 @@ class Statistics:
             "profiles": groups(func.coalesce(of.profile, "")),
             "carriers": groups(func.coalesce(of.carrier, "")),
             "directions": groups(func.coalesce(of.direction, "inbound")),
-            "talked": values(seconds, select(seconds, func.count()).where(of.answered_seconds.is_not(None))),
+            "talked": values(seconds, of.answered_seconds.is_not(None)),
             "latency": values(
-                latency,
-                select(latency, func.count()).where(
-                    items.c.conversation_id.in_(select(of.id)), items.c.latency.is_not(None)
-                ),
+                self._total_ms(), items.c.conversation_id.in_(select(of.id)), items.c.latency.is_not(None)
             ),
         }
 

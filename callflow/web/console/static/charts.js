@@ -10,7 +10,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-d
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 /** What a custom property comes to, as a colour that a canvas takes. */
-function colour(element, name) {
+export function colour(element, name) {
   const probe = document.createElement("span");
   probe.style.color = `var(${name})`;
   element.append(probe);
