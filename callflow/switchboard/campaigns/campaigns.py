@@ -152,7 +152,8 @@ class Campaigns:
     async def _keep(self, campaign: str, wish: Wish, carrier: str, business: str, rows: list[Row]) -> None:
         call = {
             "from": wish.call.from_number, "shown": self._dialer.own_number(wish.call), "carrier": carrier,
-            "profile": wish.call.profile, "session": dict(wish.call.session), "record": wish.call.record, "by": wish.call.by,
+            "profile": wish.call.profile, "session": dict(wish.call.session), "record": wish.call.record,
+            "by": wish.call.by,
             **({"business": wish.call.business} if wish.call.business else {}),
         }  # fmt: skip
         entry = {
