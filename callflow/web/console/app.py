@@ -170,7 +170,7 @@ def create_console(
     add_saved_views(app, history, has_token=bool(token))
     add_deletion(app, history, is_live=lambda call: switchboard().is_live(call), has_token=bool(token))
     add_do_not_call(app, history, redact, has_token=bool(token))
-    add_session(app, history, overrides)
+    add_session(app, history, overrides, has_token=bool(token))
     if try_tool is not None:
         add_try_tool(app, try_tool)
     if tool_desk is not None:

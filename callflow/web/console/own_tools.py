@@ -5,17 +5,17 @@ No function runs for such a tool: a call of it waits in the console until a pers
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from quart import Quart, Response
 
+from callflow.config.kept_profiles import VERSION
 from callflow.contracts.errors import BadRequest, ToolRefused
 from callflow.history.history import History
 from callflow.switchboard.tool_desk import ToolDesk
 from callflow.tools import own
 from callflow.web.console.requested_by import requester
-from callflow.web.console.session import ToItsEnd
+from callflow.web.console.session import ToItsEnd, seen_version
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -29,7 +29,6 @@ from callflow.web.responses import (
 _EXAMPLE: Final = '{"name": "ask_the_kitchen", "description": "…", "parameters": {"type": "object", "properties": {}}}'
 _TEXT: Final = '{"text": "{\\"name\\": …}"}'
 _SEEN: Final = '{"version": 3}'
-_VERSION: Final = "version"
 
 
 def add_own_tools(app: Quart, history: History, desk: ToolDesk, *, has_token: bool) -> None:
@@ -79,10 +78,10 @@ def add_own_tools(app: Quart, history: History, desk: ToolDesk, *, has_token: bo
     async def put_tool(name: str) -> Response:
         """Change a tool, or make it. Beside its definition, the body may have the `version` that was seen."""
         body = await json_object(_EXAMPLE)
-        seen = _seen(body)
+        seen = seen_version({key: value for key, value in body.items() if key == VERSION})
         if not history.is_readable:
             return history_not_open()
-        definition = {key: value for key, value in body.items() if key != _VERSION}
+        definition = {key: value for key, value in body.items() if key != VERSION}
         by = requester(has_token=has_token)
         return json_response(await to_its_end(desk.put(definition, by=by, name=name, seen=seen)))
 
@@ -90,9 +89,7 @@ def add_own_tools(app: Quart, history: History, desk: ToolDesk, *, has_token: bo
     async def delete_tool(name: str) -> Response:
         """Delete a tool. Calls that have begun keep it."""
         body = await json_object(_SEEN, may_be_empty=True)
-        if problems := unknown_names(body, (_VERSION,)):
-            raise BadRequest(400, *problems)
-        seen = _seen(body)
+        seen = seen_version(body)
         if not history.is_readable:
             return history_not_open()
         await to_its_end(desk.delete(name, by=requester(has_token=has_token), seen=seen))
@@ -110,11 +107,3 @@ def add_own_tools(app: Quart, history: History, desk: ToolDesk, *, has_token: bo
     async def refused(error: ToolRefused) -> Response:
         several = f"{len(error.reasons)} things are wrong with this tool."
         return error_response(error.status, error.reasons[0] if len(error.reasons) == 1 else several, error.reasons)
-
-
-def _seen(body: Mapping[str, Any]) -> int | None:
-    """Return the version that whoever asks has seen; None: they do not say. Raises BadRequest."""
-    seen = body.get(_VERSION)
-    if seen is not None and (not isinstance(seen, int) or isinstance(seen, bool) or seen < 0):
-        raise BadRequest(400, f"version must be the number of the version that you have seen: {_SEEN}.")
-    return seen

@@ -98,7 +98,7 @@ FREE = {
     ("POST", "/api/events/dead/<name>/again"),
     ("POST", "/login"), ("POST", "/logout"), ("POST", "/api/tools/own"), ("POST", "/api/tools/check"),
     ("PUT", "/api/tools/own/<name>"), ("DELETE", "/api/tools/own/<name>"), ("PUT", "/api/views/<name>"),
-    ("DELETE", "/api/views/<name>"),
+    ("DELETE", "/api/views/<name>"), ("POST", "/api/session/versions/<int:version>/restore"),
     ("DELETE", "/api/conversations/stream/<sid>"), ("POST", "/api/conversations/stream/<sid>/items"),
 }  # fmt: skip
 """What changes something here, but costs no money and changes no account."""

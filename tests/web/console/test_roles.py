@@ -27,7 +27,8 @@ CONFIGURING = {
     ("POST", "/api/conversations/stream/<sid>/items"), ("PUT", "/api/profiles/<name>"),
     ("PATCH", "/api/profiles/<name>"), ("DELETE", "/api/profiles/<name>"),
     ("POST", "/api/profiles/<name>/versions/<int:version>/restore"), ("POST", "/tools/<name>/try"),
-    ("POST", "/api/tools/own"), ("POST", "/api/tools/check"), ("PUT", "/api/tools/own/<name>"),
+    ("POST", "/api/session/versions/<int:version>/restore"), ("POST", "/api/tools/own"), ("POST", "/api/tools/check"),
+    ("PUT", "/api/tools/own/<name>"),
     ("DELETE", "/api/tools/own/<name>"),
 }  # fmt: skip
 """What is not in the table, and is for those who configure."""
