@@ -23,10 +23,8 @@ from callflow.config.dial_rules import DialRules
 from callflow.config.preflight import check_serve
 from callflow.config.profiles import country
 from callflow.config.settings import Settings
-from callflow.contracts import remote_tools
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import DatabaseError, SessionRefused, SettingsError, ToolsError, TunnelError
-from callflow.contracts.tools import Caller
 from callflow.contracts.tunnel import Tunnel
 from callflow.engines.openai_realtime.account import Account
 from callflow.history.database import url_of
@@ -35,6 +33,7 @@ from callflow.history.events_out import EventMaker
 from callflow.history.history import History
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.kept_profiles import ProfileStore
+from callflow.history.own_tools import OwnToolStore
 from callflow.history.pointed_numbers import PointedNumbers
 from callflow.history.recent_problems import lately
 from callflow.history.session_overrides import StoredOverrides
@@ -42,7 +41,7 @@ from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import is_private
 from callflow.switchboard.budget.make import make_budget, price_warnings
 from callflow.switchboard.budget.prices import PriceLookups
-from callflow.switchboard.call_configs import CallConfigs, realtime_config, tool_names
+from callflow.switchboard.call_configs import CallConfigs, realtime_config
 from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.campaigns.runner import CampaignRunner
@@ -60,8 +59,9 @@ from callflow.switchboard.redactors import redactor
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
+from callflow.switchboard.tool_desk import ToolDesk
 from callflow.telemetry.telemetry import Telemetry
-from callflow.tools.builtin import BUILT_IN, CallToolset
+from callflow.tools.builtin import CallToolset
 from callflow.tools.interpreter_watch import InterpreterWatch
 from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
@@ -85,7 +85,6 @@ CANNOT_START: Final = (ToolsError, TunnelError, DatabaseError)
 
 _OPEN_SECONDS: Final = 1.5
 """How long the start waits for the history; calls are answered meanwhile."""
-_NOBODY: Final = Caller("", "", "")
 
 
 class Application:
@@ -101,6 +100,7 @@ class Application:
         file, hook = paths.tools_file(settings), settings.lookup_function
         self._tool_process = ToolProcess(file, hook) if settings.tool_process else None
         self.tools = ToolLoader(file, self._tool_process, hook)
+        self.tool_desk = ToolDesk(self.tools.current)
         # One for all calls: profiles have neither key nor address of their own.
         self.account = Account(settings.engine_spare)
         self.configs = CallConfigs(settings, self.account)
@@ -132,24 +132,13 @@ class Application:
         return list(dict.fromkeys([*self._start_warnings, *self._of_settings(), *self._of_history]))
 
     def _of_settings(self) -> list[str]:
-        found = [*self.configs.warnings, *price_warnings(self.configs.rules.profiles.all())]
-        names = [one.get("name") for one in self.tool_definitions]
-        for profile, chosen in self.configs.rules.profiles.all().items():
-            about = remote_tools.leave(self.tools.current().remote, chosen.mcp_approval)
-            if chosen.tool_choice not in ("auto", "none", "required", *names):
-                about.insert(0, f'tool_choice "{chosen.tool_choice}" is not used: there is no tool of that name')
-            about += [
-                f'agent_tools: there is no tool "{name}"'
-                for name in tool_names(chosen.agent_tools)
-                if name not in (*names, *BUILT_IN, *(each.get("server_label") for each in self.tools.current().remote))
-            ]
-            found += [f"profile {profile}: {line}" if profile else line for line in about if line not in found]
-        return found
+        profiles = self.configs.rules.profiles.all()
+        return [*self.configs.warnings, *price_warnings(profiles), *self.tool_desk.warnings_of(profiles)]
 
     @property
     def tool_definitions(self) -> Sequence[Mapping[str, Any]]:
-        """The definitions of all tools, without the secrets of MCP servers; see `SessionContext.tools`."""
-        return CallToolset(self.tools.current(), _NOBODY, {"end_call": print}).shown
+        """The definitions of all tools: see `ToolDesk.definitions`."""
+        return self.tool_desk.definitions
 
     @property
     def effective(self) -> Settings:
@@ -167,7 +156,9 @@ class Application:
             journal=self.journal,
             live=self.live,
             config=self.configs.config,
-            make_toolbox=lambda caller, acts: CallToolset(self.tools.current(), caller, opt_outs.beside(acts, caller)),
+            make_toolbox=lambda caller, acts: CallToolset(
+                self.tool_desk.current(), caller, opt_outs.beside(acts, caller)
+            ),
             stream_tokens=stream_tokens(self.settings),
             journal_seconds=self.settings.journal_seconds,
             address=self.address,
@@ -211,6 +202,7 @@ class Application:
             named_tokens=self.settings.console_tokens.get_secret_value(),
             login_secret=stream_tokens(self.settings).secret_for("logins of operators"),
             business_of=lambda number: self.configs.business_of(number)[0],
+            tool_desk=self.tool_desk,
             try_tool=run_for_no_call(self.tools.current, lambda: self.effective.tool_timeout_seconds),
             setting_desk=SettingDesk(self.configs, self._by_name(), max_calls=self.settings.max_concurrent_calls),
             live=self.live_desk,
@@ -271,12 +263,14 @@ class Application:
             lambda: self.switchboard, self.history, self.telemetry, self.redactor,
             costs=self.budget.live_costs, today=lambda: self.budget.calls_today,
         )  # fmt: skip
+        self.tool_desk.keep_in(OwnToolStore(self.history.database))
         self.overrides = SessionOverrides(self.configs, StoredOverrides(self.history.database), self._of_settings)
         self.profiles = ProfileDesk(self.configs, ProfileStore(self.history.database), self._of_settings)
         self.recovery.begin(
             self.switchboard, self.carriers, self.address.relearn,
             load=self._load_kept, prepare=self.profiles.prepare, outbound=self.configs.restored,
-            follow=partial(self.profiles.follow, self._load_kept), in_charge=self._work_in_charge,
+            follow=partial(self.tool_desk.follow, partial(self.profiles.follow, self._load_kept)),
+            in_charge=self._work_in_charge,
         )  # fmt: skip
         self.dialer = Dialer(
             self.switchboard, self.history, self.configs, self._by_name(),
@@ -304,6 +298,7 @@ class Application:
         """Read what the database keeps of the settings. Raises the driver's exceptions."""
         await self.profiles.load()
         await self.overrides.load()
+        await self.tool_desk.load()
 
     async def _work_in_charge(self) -> None:
         """Do what one process does for all that share the history, until cancelled."""

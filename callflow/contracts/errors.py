@@ -125,6 +125,16 @@ class ProfileRefused(CallflowError):
         self.status, self.reasons = status, reasons
 
 
+class ToolRefused(CallflowError):
+    """A change of a tool that is not made: the HTTP status, and a sentence for each reason."""
+
+    whose = "sender"
+
+    def __init__(self, status: int, *reasons: str) -> None:
+        super().__init__(" ".join(reasons))
+        self.status, self.reasons = status, reasons
+
+
 class BadQuery(CallflowError, ValueError):
     """A search that makes no sense; the message says what would."""
 

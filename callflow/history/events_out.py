@@ -129,7 +129,7 @@ class EventMaker:
                 "carrier": call.get("carrier") or order.get("carrier", ""),
                 "carrier_call": call.get("carrier_call_id") or "",
                 "direction": "outbound",
-                "from": call.get("phone_number") or order.get("from", ""),
+                **_our_number(call, order),
                 "to": row["number"],
                 "profile": call.get("profile") or order.get("profile", ""),
                 "business": call.get("business") or business,
@@ -312,6 +312,13 @@ def _values(name: str, call: str, kind: str, at: float, body: Mapping[str, Any])
         "id": name, "call": call, "type": kind, "at": at, "body": json_of(body), "state": WAITING, "tries": 0,
         "since": at, "next_at": at,
     }  # fmt: skip
+
+
+def _our_number(call: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, str]:
+    """Return the number of a row's call, or the one that would have called, as `from`; nothing: nobody knows it, in a
+    campaign of an earlier version."""
+    own = call.get("phone_number") or order.get("from") or order.get("shown")
+    return {"from": own} if own else {}
 
 
 def _call_of_row(row: Mapping[str, Any]) -> str:

@@ -53,6 +53,25 @@ class HiddenStore:
         wanted = delete(hidden_conversations).where(_table.conversation_id == conversation, _table.until > now)
         return await self._database.write(lambda connection: connection.execute(wanted).rowcount) > 0
 
+    async def listed(self, now: float) -> list[dict[str, Any]]:
+        """Return the conversations whose deletion can be undone, the last one first: `id` (ours, or the stream's),
+        `began` (ISO 8601), `caller`, `until` (Unix time, in seconds)."""
+        of = conversations.c
+        wanted = select(of.call_id, of.stream_sid, of.started_at, of.caller_number, _table.until)
+        wanted = wanted.select_from(conversations.join(hidden_conversations)).where(_table.until > now)
+        wanted = wanted.order_by(_table.until.desc()).limit(_MANY)
+
+        def work(connection: Connection) -> list[dict[str, Any]]:
+            return [
+                {
+                    "id": row.call_id or row.stream_sid, "began": row.started_at, "caller": row.caller_number,
+                    "until": row.until,
+                }
+                for row in connection.execute(wanted)
+            ]  # fmt: skip
+
+        return await self._database.read(work)
+
     async def due(self, now: float) -> tuple[list[int], float | None]:
         """Return the conversations that are to be deleted now, and when the next is; None: no other is."""
         ready = select(_table.conversation_id).where(_table.until <= now).limit(_MANY)

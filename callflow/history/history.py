@@ -26,6 +26,7 @@ from callflow.history.retention import Retention
 from callflow.history.share_store import ShareStore
 from callflow.history.side_file import NAME, SideFile
 from callflow.history.spending import SpendingStore
+from callflow.history.statistics import Statistics
 from callflow.history.store import Store, remove_files
 
 
@@ -58,6 +59,7 @@ class History:
         self.shares = ShareStore(self.database)
         self.hidden = HiddenStore(self.database)
         self.spending = SpendingStore(self.database)
+        self.statistics = Statistics(self.database, country=country)
         self._side_file = SideFile(recordings.parent / NAME)
         self.journal = DurableJournal(side_file=self._side_file, make_events=make_events)
         self.recordings = recordings

@@ -29,6 +29,18 @@ TOO_MUCH: Final = ("22", "54")
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """How calls have ended. Calls that have not are not meant."""
+
+    causes: tuple[str, ...]
+    but: bool = False
+    """With any cause but these."""
+    ordinary: tuple[str, ...] = ()
+    """Causes that are meant only where the caller has, or has not (`heard`), heard the agent."""
+    heard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """Which conversations; what is empty does not matter. Newest first."""
 
@@ -46,6 +58,11 @@ class Query:
     """The same; a date alone includes that day."""
     business: str = ""
     """Whose calls."""
+    carrier: str = ""
+    direction: str = ""
+    """`inbound` or `outbound`."""
+    profile: str = ""
+    ending: Ending | None = None
     live: bool | None = None
     limit: int = 100
     offset: int = 0
@@ -69,7 +86,8 @@ def can_be_on_record(text_: str) -> bool:
 
 
 def select_conversations(query: Query, is_sqlite: bool, country: str) -> Select[Any]:
-    for asked in (query.number, query.caller, query.called, query.called_id, query.words):
+    texts = (query.number, query.caller, query.called, query.called_id, query.words, query.carrier, query.profile)
+    for asked in texts:
         if not can_be_on_record(asked):
             raise BadQuery(f"what is looked for must be text without NUL, of {_LONGEST} characters at most")
     table = conversations.c
@@ -86,6 +104,15 @@ def select_conversations(query: Query, is_sqlite: bool, country: str) -> Select[
         conditions.append(table.phone_number_sid == query.called_id)
     if query.business:
         conditions.append(table.business == query.business)
+    if query.carrier:
+        conditions.append(table.carrier == query.carrier)
+    if query.profile:
+        conditions.append(table.profile == query.profile)
+    if query.direction:
+        is_ours = table.direction == "outbound"
+        conditions.append(is_ours if query.direction == "outbound" else or_(table.direction.is_(None), ~is_ours))
+    if query.ending is not None:
+        conditions.append(_ended_so(query.ending))
     if query.since:
         conditions.append(table.started_at >= moment(query.since))
     if query.until:
@@ -125,6 +152,15 @@ def select_conversations(query: Query, is_sqlite: bool, country: str) -> Select[
         "WHERE to_tsvector('simple', words) @@ to_tsquery('simple', :words))"
     ).bindparams(words=tsquery(query.words))
     return wanted.where(found, *conditions).order_by(table.id.desc()).limit(limit).offset(query.offset)
+
+
+def _ended_so(ending: Ending) -> ColumnElement[bool]:
+    table = conversations.c
+    if ending.but:
+        return and_(table.ended_at.is_not(None), table.hangup_cause.not_in(ending.causes))
+    heard = table.first_word_ms.is_not(None) if ending.heard else table.first_word_ms.is_(None)
+    so = or_(table.hangup_cause.in_(ending.causes), and_(table.hangup_cause.in_(ending.ordinary), heard))
+    return and_(table.ended_at.is_not(None), so)
 
 
 def terms(words: str) -> list[tuple[str, bool]]:

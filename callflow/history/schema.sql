@@ -257,4 +257,24 @@ CREATE TABLE share_links (
 
 CREATE INDEX idx_share_links_conversation_id ON share_links (conversation_id);
 
-INSERT INTO alembic_version (version_num) VALUES ('0015');
+CREATE TABLE own_tools (
+    seq INTEGER NOT NULL,
+    name VARCHAR(64) NOT NULL,
+    version INTEGER NOT NULL,
+    changed_at TEXT NOT NULL,
+    changed_by TEXT NOT NULL,
+    definition TEXT,
+    PRIMARY KEY (seq),
+    UNIQUE (name, version)
+);
+
+CREATE TABLE saved_views (
+    name VARCHAR(80) NOT NULL,
+    business VARCHAR(64) NOT NULL,
+    filters TEXT NOT NULL,
+    changed_at TEXT NOT NULL,
+    changed_by TEXT NOT NULL,
+    PRIMARY KEY (name, business)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0017');

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Connection, select
 
+from callflow.history import setting_versions
 from callflow.history.database import Database, look_at
 from callflow.history.tables import iso, kept_settings
 
@@ -28,22 +29,32 @@ class StoredOverrides:
     async def read(self) -> dict[str, str]:
         return await self._database.read(_ours)
 
-    async def change(self, values: Mapping[str, str], gone: Sequence[str]) -> dict[str, str]:
+    async def change(self, values: Mapping[str, str], gone: Sequence[str], *, by: str = "") -> dict[str, str]:
         """Keep these, and those no more. Returns all that is kept from then on, whoever else has changed it."""
 
         def work(connection: Connection) -> dict[str, str]:
+            newest = setting_versions.begin(connection, is_sqlite=self._database.is_sqlite)
+            before = _ours(connection)
             self._change(connection, values, gone)
-            return _ours(connection)
+            return _kept_from_now(connection, before, newest, by)
 
         return await self._database.write(work)
 
-    async def clear(self) -> None:
+    async def clear(self, *, by: str = "") -> None:
         """Keep nothing any more."""
 
         def work(connection: Connection) -> None:
+            newest = setting_versions.begin(connection, is_sqlite=self._database.is_sqlite)
+            before = _ours(connection)
             connection.execute(kept_settings.delete().where(_table.profile == DEFAULT))
+            _kept_from_now(connection, before, newest, by)
 
         await self._database.write(work)
+
+    async def versions(self) -> list[dict[str, Any]]:
+        """Return every version that is kept, the newest first, with the columns of `profile_versions`."""
+        wanted = setting_versions.versions_of(DEFAULT)
+        return await self._database.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
 
     def _change(self, connection: Connection, values: Mapping[str, str], gone: Sequence[str]) -> None:
         if gone:
@@ -59,6 +70,20 @@ class StoredOverrides:
                 for name, text in sorted(values.items())  # in one order, so that no two wait for each other
             ]
             connection.execute(adding.on_conflict_do_update(index_elements=["profile", "name"], set_=new), rows)
+
+
+def _kept_from_now(connection: Connection, before: Mapping[str, str], newest: int, by: str) -> dict[str, str]:
+    """Return what is kept now, and write it down as a version. The first time also what was kept `before`, which
+    nobody has written down."""
+    now = iso(datetime.now(UTC).timestamp())
+    first = setting_versions.versions_of(DEFAULT).limit(1)
+    if before and connection.execute(first).first() is None:
+        setting_versions.append(connection, DEFAULT, before, by="", now=now, after=newest)
+        newest += 1
+    kept = _ours(connection)
+    if kept != before:
+        setting_versions.append(connection, DEFAULT, kept, by=by, now=now, after=newest)
+    return kept
 
 
 def _ours(connection: Connection) -> dict[str, str]:

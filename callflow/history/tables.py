@@ -343,6 +343,31 @@ share_links: Final = Table(
     Index("idx_share_links_conversation_id", "conversation_id"),
 )
 """Links with which somebody without a token reads one call. `digest`: SHA-256 of what must be known for that."""
+own_tools: Final = Table(
+    "own_tools",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("definition", Text),
+    UniqueConstraint("name", "version"),
+)
+"""Every version of each tool that operators have defined on the page, in the order of `seq`. `definition`: JSON; NULL:
+it was deleted."""
+
+saved_views: Final = Table(
+    "saved_views",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("business", String(64), primary_key=True),
+    Column("filters", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+"""Searches of the history that operators have saved. `filters`: a JSON object. `business`: of whoever saved it; "":
+nobody's in particular."""
 
 SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""

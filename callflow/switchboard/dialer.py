@@ -137,6 +137,16 @@ class Dialer:
         config = await self._config(own, request.profile, request.session, request.variables, request.business)
         return carrier, config.left_out, config.business
 
+    def own_number(self, request: DialRequest) -> str:
+        """Return our number that a request would call from. Raises DialRefused."""
+        return self._carrier_and_own(request)[1]
+
+    async def outline(self, request: DialRequest) -> Preview:
+        """Return how a call would be conducted, whoever is called. Raises DialRefused."""
+        carrier, own = self._carrier_and_own(request)
+        config = await self._config(own, request.profile, request.session, request.variables, request.business)
+        return Preview(carrier, own, config, "")
+
     async def preview(self, request: DialRequest) -> Preview:
         """Check everything, the number to be called included, and dial nothing. Raises DialRefused."""
         order = self._order(request)

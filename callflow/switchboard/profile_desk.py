@@ -20,6 +20,7 @@ from callflow.contracts.errors import ProfileRefused, SessionRefused
 from callflow.contracts.printable import quoted
 from callflow.history.kept_profiles import Change, ProfileStore, StoredProfiles
 from callflow.switchboard.call_configs import Began, CallConfigs, Rules
+from callflow.switchboard.setting_versions import compared, entry
 
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class ProfileDesk:
         Raises ProfileRefused or the driver's exceptions.
         """
         row = await self._store.version(name, version)
-        if row is None or not self._is_version_of(row, business):
+        if row is None or not self._is_version_of(row, business) or name == kept_profiles.RESERVED:
             raise ProfileRefused(404, _NO_VERSION)
         if row["settings"] is None:
             raise ProfileRefused(
@@ -212,6 +213,8 @@ class ProfileDesk:
 
     def _is_of(self, name: str, business: str) -> bool:
         """Return whether there is such a profile of the business; True for those who are bound to none."""
+        if name == kept_profiles.RESERVED:  # the settings of all numbers, which are no profile
+            return False
         if not business:
             return True
         is_there = self._present(name) is not None or name in self._configs.rules.profiles.in_file
@@ -354,7 +357,7 @@ class ProfileDesk:
         rows = await self._store.versions(name)
         if (not rows and name not in self._configs.rules.profiles.in_file) or not self._is_of(name, business):
             raise ProfileRefused(*self._not_there(name))
-        found = await asyncio.to_thread(_compared, rows)
+        found = await asyncio.to_thread(compared, rows)
         own = [one for one, row in zip(found, rows, strict=True) if self._is_version_of(row, business)]
         return {"name": name, "versions": own}
 
@@ -366,7 +369,7 @@ class ProfileDesk:
             raise ProfileRefused(404, _NO_VERSION)
         whole = await asyncio.to_thread(json.loads, row["settings"] or "{}")
         return {
-            "name": name, **_entry(row), NUMBERS: whole.pop(NUMBERS, []), "settings": _each(whole, self._shown),
+            "name": name, **entry(row), NUMBERS: whole.pop(NUMBERS, []), "settings": _each(whole, self._shown),
         }  # fmt: skip
 
     @property
@@ -390,24 +393,6 @@ def _changed(name: str, present: KeptProfile | None, asked: Asked, business: str
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(display.key(name)[1:-1] for name in names[:_MOST_NAMED]) + more
-
-
-def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "version": row["version"], "changed": row["changed_at"], "by": row["changed_by"],
-        "gone": row["settings"] is None,
-    }  # fmt: skip
-
-
-def _compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    wholes = [json.loads(row["settings"] or "{}") for row in rows]
-    found = []
-    for row, now, before in zip(rows, wholes, [*wholes[1:], None][: len(rows)], strict=True):
-        names = None  # the version before is kept no more
-        if before is not None or row["version"] == 1:
-            names = sorted(key for key in {**now, **(before or {})} if now.get(key) != (before or {}).get(key))
-        found.append({**_entry(row), "changes": names})
-    return found
 
 
 def _each(value: Any, shown: Callable[[Any], Any]) -> Any:

@@ -6,15 +6,17 @@ A change holds from the next call on; calls that have begun keep their settings.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from callflow.config import display, session_names, session_overrides
 from callflow.config.call_settings import CallSettings
-from callflow.contracts.errors import SessionRefused, SettingsError
+from callflow.contracts.errors import ProfileRefused, SessionRefused, SettingsError
 from callflow.history.session_overrides import DEFAULT, StoredOverrides
 from callflow.switchboard.call_configs import CallConfigs, Rules
+from callflow.switchboard.setting_versions import compared, entry
 
 
 log = logging.getLogger(__name__)
@@ -44,8 +46,9 @@ class SessionOverrides:
         if (overrides := self._configs.rules.overrides) and overrides != before:
             log.info("kept in the database for coming calls (GET /api/session): %s", ", ".join(overrides))
 
-    async def change(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a change. `body`: a session of the Realtime API, or names of settings; null takes a change back.
+    async def change(self, body: Mapping[str, Any], *, by: str = "") -> dict[str, Any]:
+        """Make a change. `body`: a session of the Realtime API, or names of settings; null takes a change back. `by`:
+        who asked for it.
 
         Returns the result of `describe`. Raises SessionRefused or the driver's exceptions; then nothing has changed.
         """
@@ -55,17 +58,46 @@ class SessionOverrides:
             await self._try(asked, now)
             if asked.values or asked.gone:
                 encoded = {name: session_overrides.encode(value) for name, value in asked.values.items()}
-                await self._adopt(await self._store.change(encoded, asked.gone))
+                await self._adopt(await self._store.change(encoded, asked.gone, by=by))
         settings = self._configs.settings
         new = session_overrides.overridden(settings, asked.values, asked.paths)
         return await self.describe([*asked.warnings, *new], said=asked.values)
 
-    async def forget(self) -> dict[str, Any]:
+    async def forget(self, *, by: str = "") -> dict[str, Any]:
         """Return to the settings of the files. Raises the driver's exceptions."""
         async with self._configs.changing:
-            await self._store.clear()
+            await self._store.clear(by=by)
             await self._adopt({})
         return await self.describe()
+
+    # Versions
+
+    async def versions(self) -> list[dict[str, Any]]:
+        """Return the versions, the newest first: see `setting_versions.compared`. Raises the driver's exceptions."""
+        return await asyncio.to_thread(compared, await self._store.versions())
+
+    async def version(self, version: int) -> dict[str, Any]:
+        """Return one version: its entry, and its `settings`. Raises ProfileRefused or the driver's exceptions."""
+        row, settings = await self._version(version)
+        return {"profile": DEFAULT, **entry(row), "settings": {name: self._seen(one) for name, one in settings.items()}}
+
+    async def restore(self, version: int, *, by: str, seen: int | None = None) -> dict[str, Any]:
+        """Make an earlier version the newest. `seen`: the newest version that whoever asks has seen; None: they do not
+        say. Returns the result of `describe`. Raises ProfileRefused, SessionRefused or the driver's exceptions."""
+        newest = next((each["version"] for each in await self._store.versions()), 0)
+        if seen is not None and seen != newest:
+            raise ProfileRefused(
+                409, f"Version {seen} is not the newest any more, but {newest}: look at it, and ask again."
+            )
+        _, then = await self._version(version)
+        gone = dict.fromkeys(name for name in self._configs.rules.overrides if name not in then)
+        return await self.change({**gone, **then}, by=by)
+
+    async def _version(self, version: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        row = next((each for each in await self._store.versions() if each["version"] == version), None)
+        if row is None:
+            raise ProfileRefused(404, "There is no such version of these settings, or it is kept no more.")
+        return row, await asyncio.to_thread(json.loads, row["settings"] or "{}")
 
     async def describe(
         self, warnings: list[str] | None = None, said: Mapping[str, Any] | None = None

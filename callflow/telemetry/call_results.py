@@ -8,7 +8,7 @@ from callflow.contracts import hangup_causes
 from callflow.telemetry.metrics import COMMAND_FAILED, OTHER
 
 
-_ORDINARY: Final = frozenset({"normal_clearing", "completed", "already_ended"})
+ORDINARY: Final = frozenset({"normal_clearing", "completed", "already_ended"})
 """Somebody hung up: a success if the caller had heard the agent, else the caller did not wait for that."""
 _RESULTS: Final = {
     "success": ("agent", "operator", "no_input", "too_long", "transferred"),
@@ -26,6 +26,13 @@ _RESULTS: Final = {
     "ours": ("busy", "budget", "closed", "draining", "shutdown", "interrupted", "our_fault"),
 }  # fmt: skip
 _RESULT_OF: Final = {cause: result for result, causes in _RESULTS.items() for cause in causes}
+KNOWN_CAUSES: Final = frozenset(_RESULT_OF) | ORDINARY
+
+
+def causes_of(result: str) -> tuple[str, ...]:
+    """Return the causes that are always counted under one of `metrics.RESULTS`: those of `ORDINARY` are a success or
+    the caller's doing, depending on whether the caller heard the agent."""
+    return _RESULTS[result]
 
 
 def known_cause(cause: str) -> str:
@@ -41,6 +48,6 @@ _COMMANDS_FAILED: Final = frozenset({"answer_failed", "reject_failed", "hangup_f
 
 def result_of(cause: str, *, heard_agent: bool) -> str:
     """Return one of `metrics.RESULTS`. `cause`: one of `metrics.CAUSES`; `heard_agent`: the caller heard the agent."""
-    if cause in _ORDINARY:
+    if cause in ORDINARY:
         return "success" if heard_agent else "caller"
     return _RESULT_OF[cause]

@@ -57,6 +57,7 @@ async def calls_a_list(the: Product, it: Tab) -> None:
     await it.page.select_option("select[name=start]", "paused")
     await it.page.click("text=Check the rows")
     await it.sees(".checked", "1 of 2 rows will be called")
+    await it.sees(".checked .facts", "at most for the model, if each of 1 were answered")
     await it.page.click("text=Start: call 1")
     await it.sees("cf-campaign .chip", "paused")
     await it.page.click("cf-campaign >> text=Resume")

@@ -216,3 +216,15 @@ async def test_a_campaign_begins_when_it_is_to(database_url: str) -> None:
         await campaign(store, start_at=NOW + 10)
         assert await store.running(NOW) == []
         assert [one["id"] for one in await store.running(NOW + 10)] == ["c1"]
+
+
+async def test_a_row_that_was_never_called_tells_the_number_that_would_have_called(tmp_path: Path) -> None:
+    make = partial(EventMaker, redact=Redactor().data, recordings=Path("recordings"))
+    async with stores(f"sqlite:///{tmp_path}/callflow.db", make_events=make) as [store]:
+        orders = {"c1": {"from": "", "shown": "+15550100002"}, "c2": {"from": ""}}
+        for name, call in orders.items():
+            asked = json.dumps({"plan": {}, "call": {"carrier": "telnyx", "profile": "", **call}})
+            await campaign(store, name, rows=1, asked=asked)
+            await store.set_state(name, CANCELLED, of=[RUNNING], now=NOW)
+            await store.cancel_rows(name, NOW)
+        assert [each.get("from") for each in await bodies(store)] == ["+15550100002", None]

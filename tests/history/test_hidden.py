@@ -40,7 +40,11 @@ def test_what_is_deleted_is_found_nowhere_and_comes_back(tmp_path: Path) -> None
         (tmp_path / "recordings").mkdir(exist_ok=True)
         before = await places(the)
         assert {"list", "number", "newest", "pages", "like", "one", "listed", "journal", "keyed"} <= set(before)
+        assert (await the.get("/api/calls/deleted")).json() == []
         answer = await the.send("DELETE", f"/api/calls/{CALL}")
+        (listed,) = (await the.get("/api/calls/deleted")).json()
+        assert (listed["id"], listed["caller"]) == (CALL, "+15550100001")
+        assert 0 < listed["undo_seconds"] <= UNDO_SECONDS
         assert (answer.status, answer.json()) == (202, {"id": CALL, "undo_seconds": UNDO_SECONDS})
         assert await places(the) == []
         assert set(before) - {"recordings"} <= set(await places(the, OTHER))

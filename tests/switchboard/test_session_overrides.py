@@ -31,13 +31,13 @@ class FakeStore:
             raise self.error
         return dict(self.rows)
 
-    async def change(self, values: Mapping[str, str], gone: Any) -> dict[str, str]:
+    async def change(self, values: Mapping[str, str], gone: Any, *, by: str) -> dict[str, str]:
         if self.error is not None:
             raise self.error
         self.rows = {name: value for name, value in self.rows.items() if name not in gone} | dict(values)
         return dict(self.rows)
 
-    async def clear(self) -> None:
+    async def clear(self, *, by: str) -> None:
         self.rows.clear()
 
 

@@ -33,6 +33,7 @@ from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.plan import Plan, read_plan
 from callflow.switchboard.campaigns.rows import MOST_ROWS, BadList, Row, judge, variable_warnings
 from callflow.switchboard.dialer import Dialer, DialRequest
+from callflow.switchboard.setting_desk import SettingDesk
 
 
 _CAMPAIGNS: Final = uuid.UUID("7a0c3d62-4a1e-5f39-9f0e-1c9d2a6b8e54")
@@ -109,10 +110,16 @@ class Campaigns:
             rows = await self._judged(wish, business)
             told = {**_skipped(rows), "warnings": await asyncio.to_thread(variable_warnings, asked, rows)}
             if wish.is_dry:
-                return {"dry_run": True, **wish.plan.told(), **told}, True
+                return {"dry_run": True, **wish.plan.told(), **told, "call": await self._one_call(wish.call)}, True
             await self._to_its_end(self._keep(campaign, wish, carrier, business, rows))
             found = await self._history.campaigns.find(campaign)
             return {**await self.describe(found or {}), **told}, True
+
+    async def _one_call(self, wish: DialRequest) -> dict[str, Any]:
+        """Return what one call would be: `carrier`, `from`, `profile`, `model`, `minute` (its price; None: unknown) and
+        `seconds` (the longest)."""
+        outline = await self._dialer.outline(wish)
+        return {"carrier": outline.carrier, "from": outline.from_number, **SettingDesk.of_call(outline.config)}
 
     async def _to_its_end(self, work: Coroutine[Any, Any, _Found]) -> _Found:
         """Do this although whoever asked for it may hang up meanwhile."""
@@ -144,8 +151,9 @@ class Campaigns:
 
     async def _keep(self, campaign: str, wish: Wish, carrier: str, business: str, rows: list[Row]) -> None:
         call = {
-            "from": wish.call.from_number, "carrier": carrier, "profile": wish.call.profile,
-            "session": dict(wish.call.session), "record": wish.call.record, "by": wish.call.by,
+            "from": wish.call.from_number, "shown": self._dialer.own_number(wish.call), "carrier": carrier,
+            "profile": wish.call.profile, "session": dict(wish.call.session), "record": wish.call.record,
+            "by": wish.call.by,
             **({"business": wish.call.business} if wish.call.business else {}),
         }  # fmt: skip
         entry = {

@@ -14,7 +14,7 @@ from callflow.history.history import History
 from callflow.history.tables import iso
 from callflow.switchboard.health.desk import HealthDesk
 from callflow.switchboard.health.life_cycle import CLOSED, OPEN, SEEN, STATES
-from callflow.web.console.history import whole_number
+from callflow.web.console.history_query import whole_number
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, history_not_open, json_response, query_parameters
 

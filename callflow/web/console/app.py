@@ -30,6 +30,7 @@ from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
+from callflow.switchboard.tool_desk import ToolDesk
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console import identity
 from callflow.web.console.alerts import add_alerts
@@ -58,17 +59,20 @@ from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
 from callflow.web.console.numbers import add_numbers
+from callflow.web.console.own_tools import add_own_tools
 from callflow.web.console.phone import PhoneLine, add_phone
 from callflow.web.console.phone_door import PhoneDoor
 from callflow.web.console.policy import PHONE_PATH, AccessPolicy
 from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
 from callflow.web.console.replay import add_replay
+from callflow.web.console.saved_views import add_saved_views
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
 from callflow.web.console.settings import add_settings
 from callflow.web.console.share import add_share
 from callflow.web.console.static_files import add_static_files
+from callflow.web.console.statistics import add_statistics
 from callflow.web.console.step_in import add_step_in
 from callflow.web.console.take_over import add_take_over
 from callflow.web.console.transfer import add_transfer
@@ -103,6 +107,7 @@ def create_console(
     business_of: Callable[[str], str] = lambda number: "",
     setting_desk: SettingDesk | None = None,
     try_tool: TryTool | None = None,
+    tool_desk: ToolDesk | None = None,
     live: LiveDesk | None = None,
     health: HealthDesk | None = None,
     doctor: Doctor | None = None,
@@ -122,10 +127,10 @@ def create_console(
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
     `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`: explains settings and
-    limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `live`: what is watched live;
-    None: nothing is. `health`: looks at the server; None: only for those who ask. `doctor`: is asked from the page;
-    None: it cannot be. `phone`: returns the line on which the page can ring this server; None: there is none.
-    `phone_costs`: its calls cost money.
+    limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `tool_desk`: changes those
+    that operators define; None: there are none. `live`: what is watched live; None: nothing is. `health`: looks at the
+    server; None: only for those who ask. `doctor`: is asked from the page; None: it cannot be. `phone`: returns the
+    line on which the page can ring this server; None: there is none. `phone_costs`: its calls cost money.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -172,11 +177,15 @@ def create_console(
     add_carrier_recordings(app, history, switchboard, carriers or {}, has_token=bool(token))
     add_history(app, history, redact)
     add_replay(app, history)
+    add_statistics(app, history)
+    add_saved_views(app, history, has_token=bool(token))
     add_deletion(app, history, is_live=lambda call: switchboard().is_live(call), has_token=bool(token))
     add_do_not_call(app, history, redact, has_token=bool(token))
-    add_session(app, history, overrides)
+    add_session(app, history, overrides, has_token=bool(token))
     if try_tool is not None:
         add_try_tool(app, try_tool)
+    if tool_desk is not None:
+        add_own_tools(app, history, tool_desk, has_token=bool(token))
     if setting_desk is not None:
         add_settings(app, setting_desk, switchboard)
     if spending is not None:

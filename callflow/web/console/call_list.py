@@ -18,7 +18,7 @@ from callflow.history.call_list import ListedCall, newest, of_entries, of_live, 
 from callflow.history.history import History
 from callflow.history.query import Query
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.history import parameter
+from callflow.web.console.history_query import parameter
 from callflow.web.console.identity import own_business
 from callflow.web.responses import error_response, history_not_open, json_response, query_parameters
 

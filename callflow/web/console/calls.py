@@ -15,7 +15,8 @@ from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.history import conversation_details, whole_number
+from callflow.web.console.history import conversation_details
+from callflow.web.console.history_query import whole_number
 from callflow.web.console.requested_by import WAYS, requester
 from callflow.web.responses import (
     error_response,

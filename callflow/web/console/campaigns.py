@@ -24,7 +24,7 @@ from callflow.switchboard.campaigns.plan import read_plan
 from callflow.switchboard.campaigns.rows import BadList, Row, from_csv, from_json
 from callflow.switchboard.dialer import DialRequest
 from callflow.web.console.dial import IDEMPOTENCY_KEY, SETTINGS, Checked
-from callflow.web.console.history import whole_number
+from callflow.web.console.history_query import whole_number
 from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import (

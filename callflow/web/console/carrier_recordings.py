@@ -20,7 +20,7 @@ from callflow.contracts.printable import quoted
 from callflow.history import recording_rows
 from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.history import parameter
+from callflow.web.console.history_query import parameter
 from callflow.web.console.identity import own_business
 from callflow.web.console.recordings import send_recording
 from callflow.web.console.requested_by import requester

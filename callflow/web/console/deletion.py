@@ -39,6 +39,15 @@ def add_deletion(app: Quart, history: History, *, is_live: Callable[[str], bool]
         log.info("call %s is deleted in %g s, for %s", _id(row), UNDO_SECONDS, requester(has_token=has_token))
         return json_response({"id": _id(row), "undo_seconds": UNDO_SECONDS}, 202)
 
+    @app.get("/api/calls/deleted")
+    async def deleted_calls() -> Response:
+        """List the calls whose deletion can still be undone, and for how many seconds, over a restart as well."""
+        if not history.is_readable:
+            return history_not_open()
+        now = history.now()
+        found = await history.hidden.listed(now)
+        return json_response([{"undo_seconds": round(each.pop("until") - now, 1), **each} for each in found])
+
     @app.post("/api/calls/<call>/restore")
     async def restore_call(call: str) -> Response:
         """Undo the deletion of a call."""

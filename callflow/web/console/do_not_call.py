@@ -17,7 +17,7 @@ from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.history.projection import clean
 from callflow.journal.redaction import Redactor
-from callflow.web.console.history import parameter, whole_number
+from callflow.web.console.history_query import parameter, whole_number
 from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import (

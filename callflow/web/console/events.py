@@ -10,7 +10,7 @@ from quart import Quart, Response
 from callflow.history.delivery.sender import Sender
 from callflow.history.event_store import EventStore
 from callflow.history.history import History
-from callflow.web.console.history import whole_number
+from callflow.web.console.history_query import whole_number
 from callflow.web.responses import (
     error_response,
     history_not_open,

@@ -23,14 +23,15 @@ from quart import Quart, Response, request
 
 from callflow.contracts.errors import BadQuery
 from callflow.contracts.hangup_causes import ended
-from callflow.contracts.printable import line, quoted
+from callflow.contracts.printable import line
 from callflow.history import posted_items
 from callflow.history.history import History
 from callflow.history.query import MOST, Query, moment
 from callflow.history.tables import iso
 from callflow.history.views import OUTBOUND, UNHEARD, content_of, earlier, heard_of
 from callflow.journal.redaction import Redactor
-from callflow.web.console.identity import own_business
+from callflow.telemetry.call_results import known_cause, result_of
+from callflow.web.console.history_query import PAGE, one_of, parameter, read_query
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -42,24 +43,10 @@ from callflow.web.responses import (
 
 
 _NOT_FOUND: Final = "Conversation not found"
-_MOST_ROW: Final = (1 << 31) - 1
-"""The largest id in every database."""
-_FILTERS: Final = {
-    "number": ("number",),
-    "caller": ("caller", "callerNumber"),
-    "called": ("called", "phoneNumber"),
-    "called_id": ("phoneNumberSid",),
-    "words": ("text", "q", "query", "search"),
-    "since": ("from", "since", "start", "startDate"),
-    "until": ("to", "until", "end", "endDate"),
-}
-"""Fields of a `Query`, and the parameters that set them."""
-_PAGE: Final = (*(name for names in _FILTERS.values() for name in names), "live", "limit", "before", "offset")
-"""All the parameters of a query."""
 _CSV: Final = (
     "id", "call_id", "stream_sid", "carrier", "direction", "caller_number", "phone_number", "started_at", "ended_at",
     "duration_seconds", "message_count", "interruptions", "first_word_ms", "hangup_cause", "hangup_source", "cost_usd",
-    "profile", "recording", "phone_number_sid", "ended_because",
+    "profile", "recording", "phone_number_sid", "ended_because", "result",
 )  # fmt: skip
 _FORMULA: Final = ("=", "+", "-", "@")
 """Beginnings of a cell that a spreadsheet would run as a formula, also behind spaces and as full-width characters.
@@ -77,21 +64,10 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         needs_it = request.path.startswith("/api/conversations") and request.url_rule is not None
         return history_not_open() if needs_it and not history.is_readable else None
 
-    def query(default: int, **fixed: Any) -> Query:
-        """Read the query of the request. `default`: the default limit. `fixed`: fields set by the path. Raises
-        BadQuery."""
-        asked = {name: parameter(*spellings) for name, spellings in _FILTERS.items()}
-        live = {"": None, "true": True, "false": False}[one_of("live", "true", "false")]
-        page = {
-            "limit": whole_number("limit", default, 1, MOST),
-            "before": whole_number("before", 0, 0, _MOST_ROW),
-            "offset": whole_number("offset", 0, 0, _MOST_ROW),
-        }
-        return Query(**{**asked, "live": live, **page, **fixed, "business": own_business()})
-
     async def rows(wanted: Query) -> Response:
         found = await store.find(wanted)
-        response = await large_json_response(lambda: [_conversation(row) for row in found])
+        shown = _whole if one_of("columns", "all") else _conversation
+        response = await large_json_response(lambda: [shown(row) for row in found])
         if len(found) == min(wanted.limit, MOST):
             others = {name: value for name, value in request.args.items() if name != "offset"}
             following = urlencode({**others, "before": found[-1]["id"]})
@@ -106,20 +82,21 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         return response
 
     @app.get("/api/conversations")
-    @query_parameters(*_PAGE)
+    @query_parameters(*PAGE, "columns")
     async def conversations() -> Response:
-        """List conversations, the newest first. `Link: <…>; rel="next"` leads to the next page."""
-        return await rows(query(100))
+        """List conversations, the newest first. `Link: <…>; rel="next"` leads to the next page. `columns=all`: with
+        everything that is known of each but its items."""
+        return await rows(read_query(100))
 
     @app.get("/api/conversations/phone/<path:number>")
-    @query_parameters(*_PAGE)
+    @query_parameters(*PAGE)
     async def of_number(number: str) -> Response:
-        return await rows(query(50, called=number))
+        return await rows(read_query(50, called=number))
 
     @app.get("/api/conversations/phone-sid/<sid>")
-    @query_parameters(*_PAGE)
+    @query_parameters(*PAGE)
     async def of_number_id(sid: str) -> Response:
-        return await rows(query(50, called_id=sid))
+        return await rows(read_query(50, called_id=sid))
 
     @app.get("/api/conversations/stream/<sid>")
     async def conversation(sid: str) -> Response:
@@ -166,10 +143,10 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         return json_response({"success": True, "deleted": await history.expire(before)})
 
     @app.get("/api/conversations/export")
-    @query_parameters(*_PAGE, "format")
+    @query_parameters(*PAGE, "format")
     async def export() -> Response:
         """Answer all calls that the query finds: `format=json`, with every field, or `format=csv`, a row each."""
-        wanted = query(MOST)
+        wanted = read_query(MOST)
         found = await store.find(dataclasses.replace(wanted, limit=1))  # or 400
         if one_of("format", "json", "csv") == "csv":
             response = Response(_csv(history, wanted), content_type="text/csv; charset=utf-8")
@@ -190,11 +167,8 @@ async def conversation_details(history: History, row: Mapping[str, Any]) -> dict
 
 
 def _full(row: Mapping[str, Any], items: list[dict[str, Any]], details: Mapping[str, Any]) -> dict[str, Any]:
-    usage = json.loads(row["usage"]) if row["usage"] else None
     return {
-        **row,
-        "ended_because": ended(row),
-        "usage": usage,
+        **_whole(row),
         "items": [_full_item(item) for item in items],
         **details,
     }
@@ -205,6 +179,15 @@ def _conversation(row: Mapping[str, Any]) -> dict[str, Any]:
     that we dialled say so, because their `caller_number` is the number that was called, and those that we recorded."""
     told = {**earlier(row), "direction": OUTBOUND} if row["direction"] == OUTBOUND else earlier(row)
     return {**told, "recorded": True} if row["recording"] else told
+
+
+def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every column of a conversation, why it ended, and by whose doing (one of RESULTS; null: it has not)."""
+    cause, result = row["hangup_cause"], None
+    if row["ended_at"] and cause:
+        result = result_of(known_cause(cause), heard_agent=row["first_word_ms"] is not None)
+    usage = json.loads(row["usage"]) if row["usage"] else None
+    return {**row, "usage": usage, "ended_because": ended(row), "result": result}
 
 
 def _full_item(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,8 +233,11 @@ async def _json(history: History, wanted: Query) -> AsyncIterator[bytes]:
 async def _csv(history: History, wanted: Query) -> AsyncIterator[bytes]:
     yield _csv_lines([_CSV])
     async for page in history.store.pages(wanted):
-        told = [{**row, "ended_because": ended(row)} for row in page]
-        yield await asyncio.to_thread(_csv_lines, [[row[name] for name in _CSV] for row in told])
+        yield await asyncio.to_thread(_csv_of, page)
+
+
+def _csv_of(page: Iterable[Mapping[str, Any]]) -> bytes:
+    return _csv_lines([row[name] for name in _CSV] for row in map(_whole, page))
 
 
 def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
@@ -266,32 +252,3 @@ def _cell(value: Any) -> Any:
     shown = line(value)
     begins = unicodedata.normalize("NFKC", shown.lstrip()[:1])
     return f"'{shown}" if begins.startswith(_FORMULA) else shown
-
-
-# The parameters of a query
-
-
-def parameter(*names: str) -> str:
-    """Return one parameter, under any of its names; "": it is missing. Raises BadQuery."""
-    found = [value.strip() for name in names for value in request.args.getlist(name) if value.strip()]
-    if len(found) > 1:
-        raise BadQuery(f"{' or '.join(names)} must be given once")
-    return found[0] if found else ""
-
-
-def one_of(name: str, *possible: str) -> str:
-    """Return a parameter that is one of these words, in lower case; "": it is missing. Raises BadQuery."""
-    found = parameter(name).lower()
-    if found and found not in possible:
-        raise BadQuery(f"{name} must be {' or '.join(possible)}")
-    return found
-
-
-def whole_number(name: str, default: int, least: int, most: int) -> int:
-    """Return a parameter that is a whole number in ASCII digits, within bounds. Raises BadQuery."""
-    found = parameter(name)
-    if not found:
-        return default
-    if not re.fullmatch("[0-9]{1,20}", found) or not least <= int(found) <= most:
-        raise BadQuery(f"{name} must be a whole number from {least} to {most}, not {quoted(found)}")
-    return int(found)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from quart import Quart, Response
 
-from callflow.config.kept_profiles import VERSION
-from callflow.contracts.errors import BadRequest, ProfileRefused
+from callflow.contracts.errors import ProfileRefused
 from callflow.history.history import History
 from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
-from callflow.web.console.session import ToItsEnd
+from callflow.web.console.session import ToItsEnd, seen_version
 from callflow.web.responses import (
     error_response,
     history_not_open,
     json_object,
     json_response,
     large_json_response,
-    unknown_names,
 )
 
 
@@ -64,7 +61,7 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
     @app.delete("/api/profiles/<name>")
     async def delete_profile(name: str) -> Response:
         """Delete a profile of the database. One of the same name in settings.toml holds again."""
-        seen = _seen(await json_object(_SEEN, may_be_empty=True))
+        seen = seen_version(await json_object(_SEEN, may_be_empty=True))
         if not history.is_readable:
             return history_not_open()
         await to_its_end(desk.delete(name, by=requester(has_token=has_token), seen=seen))
@@ -87,7 +84,7 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
     @app.post("/api/profiles/<name>/versions/<int:version>/restore")
     async def restore(name: str, version: int) -> Response:
         """Go back to an earlier version, which becomes the newest."""
-        seen = _seen(await json_object(_SEEN, may_be_empty=True))
+        seen = seen_version(await json_object(_SEEN, may_be_empty=True))
         if not history.is_readable:
             return history_not_open()
         by, own, number = requester(has_token=has_token), own_business(), min(version, _MOST_VERSION)
@@ -97,14 +94,3 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
     async def refused(error: ProfileRefused) -> Response:
         several = f"{len(error.reasons)} things keep this profile from being changed."
         return error_response(error.status, error.reasons[0] if len(error.reasons) == 1 else several, error.reasons)
-
-
-def _seen(body: Mapping[str, Any]) -> int | None:
-    """Return the version that whoever asks has seen; None: they do not say. Raises BadRequest."""
-    problems = unknown_names(body, (VERSION,))
-    seen = body.get(VERSION)
-    if seen is not None and (not isinstance(seen, int) or isinstance(seen, bool) or seen < 0):
-        problems.append(f"version must be the number of the version that you have seen: {_SEEN}.")
-    if problems:
-        raise BadRequest(400, *problems)
-    return seen

@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from callflow.history.history import History
 from callflow.media.peaks import UnreadableRecording
-from callflow.web.console.history import whole_number
+from callflow.web.console.history_query import whole_number
 from callflow.web.console.recording_peaks import Busy, PeakDesk, told
 from callflow.web.responses import error_response, history_not_open, large_json_response, query_parameters
 

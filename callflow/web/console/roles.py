@@ -52,6 +52,10 @@ LEAST: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "/api/calls/check"): OPERATE,
     ("POST", "/api/campaigns"): OPERATE,
     ("POST", "/api/campaigns/<campaign>/<way>"): OPERATE,
+    ("PUT", "/api/views/<name>"): OPERATE,
+    ("DELETE", "/api/views/<name>"): OPERATE,
+    # Which calls are being deleted, to undo that.
+    ("GET", "/api/calls/deleted"): CONFIGURE,
     ("POST", "/api/do-not-call"): OPERATE,
     ("DELETE", "/api/do-not-call/<number>"): OPERATE,
 }  # fmt: skip

@@ -19,6 +19,7 @@ from callflow.engines.openai_realtime.account import Account
 from callflow.history.database import url_of
 from callflow.history.history import History
 from callflow.history.kept_profiles import ProfileStore
+from callflow.history.own_tools import OwnToolStore
 from callflow.history.session_overrides import StoredOverrides
 from callflow.history.tables import conversations
 from callflow.journal.journal import JournalEntry
@@ -32,7 +33,8 @@ from callflow.switchboard.profile_desk import ProfileDesk
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
-from callflow.tools.registry import ToolResult
+from callflow.switchboard.tool_desk import ToolDesk
+from callflow.tools.registry import ToolResult, Tools
 from callflow.web.console.app import create_console
 from tests.web.asgi import Answer, ask
 
@@ -93,6 +95,10 @@ class Stage:
         self.profiles = ProfileDesk(configs, ProfileStore(history.database), list)
         self.health = HealthDesk(lambda: cast(Switchboard, self.board), history, lambda: {"ok": True})
         self.doctor = Doctor(bytes, self.health.doctor_found, lambda: Secrets(()), command=("-c", ""))
+        self.of_file = Tools()
+        """What the tools file has."""
+        self.tool_desk = ToolDesk(lambda: self.of_file)
+        self.tool_desk.keep_in(OwnToolStore(history.database))
         self.app: Quart = create_console(
             lambda: cast(Switchboard, self.board),
             history,
@@ -106,6 +112,7 @@ class Stage:
             named_tokens=named_tokens,
             business_of=lambda number: configs.business_of(number)[0],
             try_tool=self._try_tool,
+            tool_desk=self.tool_desk,
             setting_desk=SettingDesk(configs, {}, max_calls=7),
             health=self.health,
             doctor=self.doctor,

@@ -100,6 +100,9 @@ FREE = {
     ("POST", "/login"), ("POST", "/logout"), ("POST", "/api/doctor"),
     ("POST", "/api/alerts/<alert>/seen"), ("POST", "/api/alerts/<alert>/closed"),
     ("POST", "/api/calls/<call>/share"), ("DELETE", "/api/shares/<share>"),
+    ("POST", "/login"), ("POST", "/logout"), ("POST", "/api/tools/own"), ("POST", "/api/tools/check"),
+    ("PUT", "/api/tools/own/<name>"), ("DELETE", "/api/tools/own/<name>"), ("PUT", "/api/views/<name>"),
+    ("DELETE", "/api/views/<name>"), ("POST", "/api/session/versions/<int:version>/restore"),
     ("DELETE", "/api/conversations/stream/<sid>"), ("POST", "/api/conversations/stream/<sid>/items"),
 }  # fmt: skip
 """What changes something here, but costs no money and changes no account."""

@@ -12,7 +12,7 @@ import pytest
 from callflow.config.kept_profiles import MOST_BYTES
 from callflow.config.loader import load
 from callflow.config.settings import Settings
-from callflow.history.kept_profiles import MOST_VERSIONS
+from callflow.history.setting_versions import MOST_VERSIONS
 from tests.web.asgi import Answer
 from tests.web.console.stage import Stage, play, stage
 
@@ -210,7 +210,7 @@ def test_only_so_many_profiles_are_kept(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.exhaustive
 def test_only_so_many_versions_are_kept_and_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(the: Stage) -> None:
-        monkeypatch.setattr("callflow.history.kept_profiles.MOST_VERSIONS", 3)
+        monkeypatch.setattr("callflow.history.setting_versions.MOST_VERSIONS", 3)
         for each in range(5):
             await done(the, "PUT", numbers=[SALES], speed=1 + each / 10)
         told = (await done(the, "GET", f"{URL}/versions"))["versions"]

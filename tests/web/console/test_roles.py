@@ -28,6 +28,9 @@ CONFIGURING = {
     ("PATCH", "/api/profiles/<name>"), ("DELETE", "/api/profiles/<name>"),
     ("POST", "/api/profiles/<name>/versions/<int:version>/restore"), ("POST", "/tools/<name>/try"),
     ("POST", "/api/doctor"),
+    ("POST", "/api/session/versions/<int:version>/restore"), ("POST", "/api/tools/own"), ("POST", "/api/tools/check"),
+    ("PUT", "/api/tools/own/<name>"),
+    ("DELETE", "/api/tools/own/<name>"),
 }  # fmt: skip
 """What is not in the table, and is for those who configure."""
 

@@ -121,7 +121,7 @@ def add_logs(
                 left_out = [*asked.warnings, *(call.agent.update(asked.taken) if asked.taken else [])]
             is_for_all = not (request.get("streamSid") or request.get("callId"))
             if is_for_all and may_change_all() and history.is_readable:
-                await overrides.change(session)
+                await overrides.change(session, by=ASKING.get().shown)
             elif call is None:
                 raise _Refused("There is no live call, and the session of coming calls cannot be changed here now.")
         except SessionRefused as refused:

@@ -137,7 +137,7 @@ class App extends Element {
       </header>
       <main id="content" tabindex="-1">${this.#view()}</main>
       <div id="announcements" class="hidden" role="status" aria-live="polite"></div>
-      <cf-deleted></cf-deleted><cf-palette></cf-palette><cf-keys></cf-keys>`;
+      <cf-deleted .me=${this.me}></cf-deleted><cf-palette></cf-palette><cf-keys></cf-keys>`;
   }
 
   #view() {

@@ -1,8 +1,8 @@
 // Lists of calls: check one, start it, watch it, pause it, end it.
 import { ask, get, post } from "./api.js";
 import { callAddress, html, nothing } from "./base.js";
-import { at } from "./format.js";
-import { Sheet, confirmed, may, newKey, trouble } from "./sheet.js";
+import { at, duration } from "./format.js";
+import { Sheet, confirmed, dollars, may, newKey, trouble } from "./sheet.js";
 import { T } from "./texts.js";
 
 const C = T.campaigns;
@@ -37,6 +37,7 @@ class Campaigns extends Sheet {
 
   async load() {
     const found = await get("/api/campaigns?limit=50");
+    [this.limits, this.budget] = await Promise.all([get("/api/limits").catch(() => null), get("/api/budget").catch(() => null)]);
     this.profiles ??= (await get("/api/profiles").catch(() => ({ profiles: [] }))).profiles;
     if (found.some((each) => each.state === "running" || each.state === "loading")) this.again(CALM);
     return found;
@@ -109,8 +110,28 @@ class Campaigns extends Sheet {
       ${checked ? this.#dry(checked) : nothing}</section>`;
   }
 
+  /** What it may cost at most, and what keeps it within bounds. */
+  #rails({ call, called, attempts, at_once, calls_per_second, hours, weekdays }) {
+    const D = T.dial;
+    const { minute, seconds } = call;
+    const { limits, budget } = this;
+    const most = minute === null ? "" : dollars((minute * seconds / 60) * called);
+    const rows = [
+      [D.price, minute === null ? D.priceUnknown : D.priceOf(dollars(minute))],
+      [D.longest, D.longestOf(duration(seconds), minute === null ? "" : dollars(minute * seconds / 60))],
+      [C.together, minute === null ? D.priceUnknown : C.togetherOf(called, most)],
+      [C.fields.attempts, C.attemptsOf(attempts)], [C.fields.at_once, C.atOnceOf(at_once, limits ? Math.max(1, Math.floor(limits.calls.most * limits.campaignShare)) : 0)],
+      [C.fields.calls_per_second, calls_per_second], [C.fields.hours, `${hours}, ${weekdays}`],
+      ...(limits ? [[D.pace, D.paceOf(limits.dialsPerMinute)]] : []),
+      ...(budget ? [[D.today, D.todayOf(dollars(budget.all.usd), budget.all.minutes, limits?.day ?? {})]] : []),
+      [D.from, call.from], [D.carrier, call.carrier], [T.factNames.profile, call.profile || D.noProfile], [D.model, call.model],
+    ];
+    return html`<dl class="facts">${rows.map(([name, value]) => html`<dt>${name}</dt><dd dir="auto">${value}</dd>`)}</dl>`;
+  }
+
   #dry(checked) {
     return html`<div class="checked" role="status"><p>${C.checkedAs(checked.called, checked.rows)}</p>
+      ${checked.call ? this.#rails(checked) : nothing}
       ${checked.warnings?.length ? html`<ul class="lines warnings">${checked.warnings.map((each) => html`<li class="warning" dir="auto">${each}</li>`)}</ul>` : nothing}
       ${checked.skipped.rows ? html`<h3>${C.skipped(checked.skipped.rows)}</h3>
         <ul class="lines">${checked.skipped.first.map((each) => html`<li>${C.line(each.line)} <span dir="ltr">${each.number ?? ""}</span> <span class="dim" dir="auto">${each.reason}</span></li>`)}</ul>` : nothing}</div>`;

@@ -1,6 +1,7 @@
 // Calls that were deleted here and can still be brought back: for the whole page, so that a change of view loses none.
-import { ask, post } from "./api.js";
+import { ask, get, post } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
+import { at } from "./format.js";
 import { T } from "./texts.js";
 
 class Deletions extends EventTarget {
@@ -12,10 +13,22 @@ class Deletions extends EventTarget {
   /** Delete a call. Throws Refused. */
   async remove(id, name) {
     const told = await (await ask(`/api/calls/${encodeURIComponent(id)}`, { method: "DELETE" })).json();
-    this.#calls = [...this.#calls, { id: told.id, name, until: performance.now() + told.undo_seconds * 1000 }];
+    this.#add(told.id, name, told.undo_seconds);
     announce(T.deleted(name));
-    this.#timer ||= setInterval(() => this.#tick(), 1000);
     this.#change("deleted");
+  }
+
+  /** Those that were deleted before this page was loaded, by anybody. */
+  async find() {
+    try {
+      for (const each of await get("/api/calls/deleted")) this.#add(each.id, T.deletedName(at(each.began), each.caller || T.unknown), each.undo_seconds);
+      this.#change("change");
+    } catch { /* then they are deleted; the page says nothing of it */ }
+  }
+
+  #add(id, name, seconds) {
+    this.#calls = [...this.#calls.filter((each) => each.id !== id), { id, name, until: performance.now() + seconds * 1000 }];
+    this.#timer ||= setInterval(() => this.#tick(), 1000);
   }
 
   /** Undo that. Throws Refused. */
@@ -46,12 +59,14 @@ class Deletions extends EventTarget {
 export const deletions = new Deletions();
 
 class Deleted extends Element {
-  static properties = { failed: { state: true } };
+  static properties = { me: { attribute: false }, failed: { state: true } };
   #again = () => this.requestUpdate();
 
   connectedCallback() { super.connectedCallback(); deletions.addEventListener("change", this.#again); }
 
   disconnectedCallback() { super.disconnectedCallback(); deletions.removeEventListener("change", this.#again); }
+
+  willUpdate(changed) { if (changed.has("me") && this.me?.role === "configure" && !this.me.business) deletions.find(); }
 
   async #undo(id) {
     this.failed = "";

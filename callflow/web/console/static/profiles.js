@@ -58,9 +58,10 @@ class Profile extends Sheet {
     const isNew = told === null;
     const [about, versions] = await Promise.all([
       get(`/api/settings?profile=${encodeURIComponent(isNew ? "" : this.profile)}`),
-      this.profile && !isNew ? get(`${pathOf(this.profile)}/versions`) : null,
+      isNew ? null : get(`${pathOf(this.profile)}/versions`).catch((error) => { if (this.profile) throw error; return null; }),
     ]);
     told ??= { ...(await get("/api/session").catch(() => ({ settings: {} }))), numbers: [], version: 0, kept: {}, warnings: [] };
+    told.version ??= versions?.versions[0]?.version ?? 0;
     return { told, about, isNew, versions: versions?.versions ?? [] };
   }
 
@@ -143,7 +144,7 @@ class Profile extends Sheet {
           ${!this.profile && Object.keys(told.kept ?? {}).length ? html`<button type="button" class="danger" @click=${() => this.#forget()}>${P.forgetOf}</button>` : nothing}</span>
         ${this.outcome()}</div>` : nothing}
       </form>
-      ${this.profile && !isNew ? this.#versions(mayChange) : nothing}`;
+      ${isNew ? nothing : this.#versions(mayChange)}`;
   }
 
   #fields(mayChange) {

@@ -1,9 +1,10 @@
-// What the agent can do, as the model is told. Tools are Python functions: they are changed in their file.
+// What the agent can do, as the model is told. Tools of the file are changed there; those below it, here.
 import { get, post } from "./api.js";
 import { html, nothing } from "./base.js";
 import { pretty } from "./format.js";
 import { Sheet, may, trouble } from "./sheet.js";
 import { T } from "./texts.js";
+import "./own_tools.js";
 
 const EMPTY = { string: "", number: 0, integer: 0, boolean: false, array: [], object: {} };
 
@@ -16,7 +17,11 @@ class Tools extends Sheet {
 
   get heading() { return T.pages.tools; }
 
-  load() { return get("/tools"); }
+  async load() {
+    const [tools, own] = await Promise.all([get("/tools"), get("/api/tools/own").catch(() => ({ tools: [] }))]);
+    this.own = new Set(own.tools.filter((each) => !each.warnings.length).map((each) => each.name));
+    return tools;
+  }
 
   async #try(event, name) {
     event.preventDefault();
@@ -36,10 +41,11 @@ class Tools extends Sheet {
     return html`<section class="panel" aria-labelledby="tools-title">
       <header class="panel-head"><h1 id="tools-title">${this.heading}</h1><p class="dim">${T.tools.where}</p></header>
       ${this.data.length ? nothing : html`<div class="empty"><p>${T.tools.none}</p></div>`}
-      ${this.data.map((each) => html`<details class="field-group"><summary><b>${each.name ?? each.server_label}</b> <small class="dim">${each.type === "mcp" ? T.tools.mcp : ""}</small> <span dir="auto">${each.description ?? each.server_description ?? ""}</span></summary>
+      ${this.data.map((each) => html`<details class="field-group"><summary><b>${each.name ?? each.server_label}</b> <small class="dim">${each.type === "mcp" ? T.tools.mcp : this.own.has(each.name) ? T.tools.byPerson : ""}</small> <span dir="auto">${each.description ?? each.server_description ?? ""}</span></summary>
         ${each.parameters ? this.#parameters(each.parameters) : nothing}
         <h3>${T.tools.json}</h3><pre tabindex="0">${pretty(each)}</pre>
-        ${each.type === "function" && may(this.me, "configure") && !this.me.business ? this.#trial(each) : nothing}</details>`)}</section>`;
+        ${each.type === "function" && !this.own.has(each.name) && may(this.me, "configure") && !this.me.business ? this.#trial(each) : nothing}</details>`)}</section>
+      <cf-own-tools .me=${this.me} @changed=${() => this.reload()}></cf-own-tools>`;
   }
 
   #parameters({ properties = {}, required = [] }) {

@@ -1,0 +1,97 @@
+"""The history in a browser: filters in the address, a saved search, figures, and the undo after a reload."""
+
+from __future__ import annotations
+
+import os
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from callflow.history.tables import conversations, items
+from tests.e2e.browser import browser, tab, tells
+from tests.e2e.product import product
+from tests.e2e.talk import FAST
+
+
+CAUSES = ("agent", "normal_clearing", "user_busy", "engine_lost")
+
+
+def fill(connection: Connection) -> None:
+    """Calls of the last weeks, which are over."""
+    chance, now = random.Random(1), datetime.now(UTC)
+    calls: list[dict[str, Any]] = []
+    for number in range(1, 121):
+        began = (now - timedelta(hours=number * 3.7)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        was_answered = number % 5 > 0
+        calls.append({
+            "id": number, "stream_sid": f"s{number}", "call_id": f"c{number}", "phone_number": "+15550100002",
+            "caller_number": f"+1555010{number:04}", "started_at": began, "ended_at": began, "carrier": "telnyx",
+            "answered_at": began if was_answered else None, "duration_seconds": number, "state": "hangup",
+            "answered_seconds": chance.random() * 300 if was_answered else None, "interruptions": number % 3,
+            "first_word_ms": 300 if was_answered else None, "hangup_cause": CAUSES[number % 4], "cost_usd": 0.04,
+            "usage": "{}", "profile": "sales" if number % 2 else None, "direction": "inbound", "message_count": 4,
+        })  # fmt: skip
+    words = [
+        {
+            "conversation_id": number, "item_id": f"i{each}", "item_type": "message", "role": "assistant",
+            "text": "Yes.", "content": '[{"type":"text","text":"Yes."}]',
+            "latency": f'{{"total_ms":{int(chance.gauss(900, 300))}}}',
+        }
+        for number in range(1, 121) for each in range(3)
+    ]  # fmt: skip
+    connection.execute(insert(conversations), calls)
+    connection.execute(insert(items), words)
+
+
+async def test_filters_a_saved_search_figures_and_the_undo_after_a_reload() -> None:
+    folder = os.environ.get("SCREENSHOTS")
+    async with (
+        product(**{**FAST, "console_token": ""}) as the,
+        browser() as opened,
+        tab(opened, the.app.console_at[1], timezone_id="Europe/Berlin") as it,
+    ):
+        await the.app.history.database.write(fill)
+        await tells(it.page, "/api/live$", [])
+        await it.page.goto("/#/history")
+        await it.sees("#rows tr >> nth=49")
+        await it.page.select_option("select[name=result]", "engine")
+        await it.page.select_option("select[name=days]", "7")
+        await it.page.click("form[role=search] button.primary")
+        await it.sees("#rows", "the model engine_lost")
+        assert it.page.url.endswith("#/history?days=7&result=engine")
+        rows = await it.page.locator("#rows tr").count()
+        await it.page.fill(".views input", "Model lost this week")
+        await it.page.click(".views >> text=Save")
+        await it.sees(".views a[aria-current]", "Model lost this week")
+        await it.page.click("text=Everything")
+        await it.sees("#rows tr >> nth=49")
+        assert await it.page.input_value("select[name=result]") == ""
+        await it.page.click(".views >> text=Model lost this week")
+        await it.sees(f"#rows tr >> nth={rows - 1}")
+        await it.page.wait_for_function("document.querySelector('select[name=result]').value === 'engine'")
+        assert await it.page.locator("#rows tr").count() == rows
+        assert "result=engine" in str(await it.page.get_attribute("text=Export JSON", "href"))
+        await it.page.click("text=Figures of these calls")
+        await it.sees(".figures-of .figures dd", str(rows))
+        await it.page.locator(".figures-of canvas").nth(2).wait_for()
+        await it.page.click("text=The same as tables")
+        await it.sees("caption", "Calls by day")
+        await it.page.click("text=Everything")
+        await it.sees(".figures-of .figures dd", "120")
+        if folder:
+            await it.page.screenshot(path=f"{folder}/history.png", full_page=True)
+            await it.page.emulate_media(color_scheme="dark")
+            await it.page.locator("cf-figures").screenshot(path=f"{folder}/figures-dark.png")
+        await it.page.click("#rows button >> nth=0")
+        await it.sees(".deleted li", "Deleted:")
+        await it.page.reload()
+        await it.sees(".deleted li", "Deleted:")
+        await it.page.click("cf-deleted >> text=Undo")
+        await it.page.locator("cf-deleted li").wait_for(state="detached")
+        assert (await the.app.history.hidden.listed(the.app.history.now())) == []
+        await it.page.set_viewport_size({"width": 360, "height": 800})
+        assert await it.is_as_wide_as_its_window()
+        if folder:
+            await it.page.screenshot(path=f"{folder}/history-narrow.png")
