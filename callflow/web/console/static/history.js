@@ -152,7 +152,7 @@ class History extends Element {
     return html`<div class="table" aria-busy=${Boolean(this.loading)}><table>
       <thead><tr>${Object.values(C).map((each) => html`<th scope="col">${each}</th>`)}${this.#mayDelete ? html`<th><span class="hidden">${T.delete}</span></th>` : nothing}</tr></thead>
       <tbody id="rows">${repeat(this.rows, (row) => row.id, (row) => html`<tr>
-        <td data-name=${C.began}><a class="row-link" href=${callAddress(row.stream_sid)}><time title=${fully(row.started_at)}>${at(row.started_at)}</time></a>${row.recorded ? html` <span class="recorded" role="img" aria-label=${T.sound.recorded} title=${T.sound.recorded}>●</span>` : nothing}</td>
+        <td data-name=${C.began}><a class="row-link" href=${callAddress(row.stream_sid)}><time title=${fully(row.started_at)}>${at(row.started_at)}</time></a>${row.recording ? html` <span class="recorded" role="img" aria-label=${T.sound.recorded} title=${T.sound.recorded}>●</span>` : nothing}</td>
         <td data-name=${C.caller} dir="ltr">${row.caller_number || T.unknown}${row.direction === "outbound" ? html` <small class="dim">(${T.direction.outbound})</small>` : nothing}${row.carrier === "phone" ? html` <small class="dim">(${T.carrierNames.phone})</small>` : nothing}</td>
         <td data-name=${C.called} dir="ltr">${row.phone_number || T.unknown}</td>
         <td data-name=${C.lasted}>${row.ended_at ? duration(row.duration_seconds) : html`<span class="chip" data-state="streaming"><i class="dot" aria-hidden="true"></i>${T.historyLive}</span>`}</td>
