@@ -8,7 +8,7 @@ here, so that whoever catches one finds all that there is beside it.
     │                                 AccessRefused, DialRefused, NumberRefused, BadQuery,
     │                                 SessionRefused
     ├── of the carrier, or the way to it: CarrierError, TunnelError
-    ├── of the engine: EngineError (HandshakeError)
+    ├── of the engine: EngineError (HandshakeError), VendorRefused
     ├── of a tool, or its file: ToolsError, ToolCallError (ArgumentsError, NoOutcome, NotJson, TooManyTools, Abandoned,
     │                                                  AskOperator)
     ├── of who set it up, or typed the command: SettingsError, CommandLineError (JournalFileError, CallNotFound,
@@ -197,6 +197,16 @@ class HandshakeError(EngineError):
         super().__init__(message, retry=retry, wait=wait)
         self.counts: RefusalCounts = counts
         self.why = why
+
+
+class VendorRefused(CallflowError):
+    """The vendor's REST API refused a request, or gave no answer. `status`: its own, or 502 or 504."""
+
+    whose = "engine"
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 # Faults of a tool, or of its file
