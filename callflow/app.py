@@ -24,7 +24,6 @@ from callflow.config.preflight import check_serve
 from callflow.config.profiles import country
 from callflow.config.settings import Settings
 from callflow.config.setup_checks import setup_findings
-from callflow.contracts import remote_tools
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import DatabaseError, SessionRefused, SettingsError, ToolsError, TunnelError
 from callflow.contracts.tools import Caller
@@ -41,9 +40,9 @@ from callflow.history.recent_problems import learnt
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import is_private
-from callflow.switchboard.budget.make import make_budget, price_warnings
+from callflow.switchboard.budget.make import make_budget
 from callflow.switchboard.budget.prices import PriceLookups
-from callflow.switchboard.call_configs import CallConfigs, realtime_config, tool_names
+from callflow.switchboard.call_configs import CallConfigs, realtime_config
 from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.campaigns.runner import CampaignRunner
@@ -59,9 +58,10 @@ from callflow.switchboard.recovery import Recovery
 from callflow.switchboard.redactors import redactor
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.setting_desk import SettingDesk
+from callflow.switchboard.setting_warnings import setting_warnings
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
-from callflow.tools.builtin import BUILT_IN, CallToolset
+from callflow.tools.builtin import CallToolset
 from callflow.tools.interpreter_watch import InterpreterWatch
 from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
@@ -71,6 +71,7 @@ from callflow.web.console.checks import Checklist
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.phone import PhoneLine
 from callflow.web.console.try_tool import run_for_no_call
+from callflow.web.doors import make_doors
 from callflow.web.listener import Beside, Listener
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
@@ -113,6 +114,7 @@ class Application:
         self.address = PublicAddress(settings.public_base_url, f"http://{settings.host}:{settings.port}")
         self.carriers = make_carriers(settings, self.address)
         self._dial_rules = DialRules.of(settings)
+        self.doors = make_doors(settings, lambda: self.effective.model)
         self.public_at = self.console_at = ("off", 0)
         """Host and port as bound."""
         self.phone: PhoneLine | None = None
@@ -136,19 +138,7 @@ class Application:
         return list(dict.fromkeys([*self._start_warnings, *self._of_settings(), *self._of_history]))
 
     def _of_settings(self) -> list[str]:
-        found = [*self.configs.warnings, *price_warnings(self.configs.rules.profiles.all())]
-        names = [one.get("name") for one in self.tool_definitions]
-        for profile, chosen in self.configs.rules.profiles.all().items():
-            about = remote_tools.leave(self.tools.current().remote, chosen.mcp_approval)
-            if chosen.tool_choice not in ("auto", "none", "required", *names):
-                about.insert(0, f'tool_choice "{chosen.tool_choice}" is not used: there is no tool of that name')
-            about += [
-                f'agent_tools: there is no tool "{name}"'
-                for name in tool_names(chosen.agent_tools)
-                if name not in (*names, *BUILT_IN, *(each.get("server_label") for each in self.tools.current().remote))
-            ]
-            found += [f"profile {profile}: {line}" if profile else line for line in about if line not in found]
-        return found
+        return setting_warnings(self.configs, self.tool_definitions, self.tools.current().remote)
 
     @property
     def tool_definitions(self) -> Sequence[Mapping[str, Any]]:
@@ -220,6 +210,7 @@ class Application:
             live=self.live_desk,
             checklist=self._checklist,
             phone=lambda: self.phone,
+            doors=self.doors,
         )
 
     def _checklist(self) -> Checklist:

@@ -1,8 +1,8 @@
 """Client secrets: keys that live some minutes, with which a browser opens a session of its own at the vendor.
 
 What is asked for is brought into the GA form of a session: every field that it has is forwarded, the flat names of the
-API's beta and of earlier systems go to their places in it, and what it does not have is left out with a warning. Whether
-a value is possible, the vendor says.
+API's beta and of earlier systems go to their places in it, and what it does not have is left out with a warning.
+Whether a value is possible, the vendor says.
 
 Vendor: https://platform.openai.com/docs/api-reference/realtime-sessions/create-realtime-client-secret
 """
@@ -69,8 +69,10 @@ _FLAT: Final = {
 """Names of the beta and of earlier systems, and the place of each in a session."""
 _FORMATS: Final = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
 _WHY: Final = {
-    **UNSENT, "include_segments": "the interface has no such parameter any more", "server": "the API has no such parameter"
-}  # fmt: skip
+    **UNSENT,
+    "include_segments": "the interface has no such parameter any more",
+    "server": "the API has no such parameter",
+}
 
 
 class Wish(NamedTuple):
@@ -94,9 +96,8 @@ def read_wish(body: Mapping[str, Any], *, model: str, seconds: int) -> Wish:
     problems: list[str] = []
     warnings: list[str] = []
     lives = _seconds(body.get("expires_after"), seconds, problems)
-    for name in body:
-        if name not in ("session", "expires_after"):
-            warnings.append(f"{_shown(name)} is left out: {_WHY.get(name, 'a client secret has no such setting')}")
+    others = [name for name in body if name not in ("session", "expires_after")]
+    warnings += [f"{_shown(name)} is left out: {_WHY.get(name, 'a client secret has none')}" for name in others]
     given = {} if body.get("session") is None else body["session"]
     if not isinstance(given, dict):
         raise SessionRefused([*problems, 'session must be an object, such as {"instructions": "Be kind."}.'])
@@ -140,7 +141,9 @@ def _seconds(given: Any, usual: int, problems: list[str]) -> int:
     if given.get("anchor", "created_at") != "created_at":
         problems.append('expires_after.anchor must be "created_at".')
     seconds = given.get("seconds", usual)
-    is_whole = not isinstance(seconds, bool) and (isinstance(seconds, int) or (isinstance(seconds, float) and seconds.is_integer()))
+    is_whole = not isinstance(seconds, bool) and (
+        isinstance(seconds, int) or (isinstance(seconds, float) and seconds.is_integer())
+    )
     if not is_whole or not LEAST_SECONDS <= seconds <= MOST_SECONDS:
         problems.append(f"expires_after.seconds must be a whole number from {LEAST_SECONDS} to {MOST_SECONDS}.")
         return usual

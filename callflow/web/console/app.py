@@ -38,6 +38,7 @@ from callflow.web.console.calls import add_calls
 from callflow.web.console.campaigns import add_campaigns
 from callflow.web.console.carrier_recordings import add_carrier_recordings
 from callflow.web.console.checks import Checklist, add_checks
+from callflow.web.console.client_secrets import add_client_secrets
 from callflow.web.console.deletion import add_deletion
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
@@ -66,6 +67,7 @@ from callflow.web.console.step_in import add_step_in
 from callflow.web.console.take_over import add_take_over
 from callflow.web.console.transfer import add_transfer
 from callflow.web.console.try_tool import TryTool, add_try_tool
+from callflow.web.doors import Doors
 from callflow.web.responses import install_error_handlers, json_response
 
 
@@ -99,6 +101,7 @@ def create_console(
     live: LiveDesk | None = None,
     checklist: Callable[[], Checklist] = Checklist,
     phone: Callable[[], PhoneLine | None] = lambda: None,
+    doors: Doors | None = None,
 ) -> Quart:
     """Make the app.
 
@@ -115,7 +118,7 @@ def create_console(
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`: explains settings and
     limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `live`: what is watched live;
     None: nothing is. `checklist`: returns what is set up. `phone`: returns the line
-    on which the page can ring this server; None: there is none.
+    on which the page can ring this server; None: there is none. `doors`: client secrets; None: there are none.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -142,7 +145,7 @@ def create_console(
     app.after_serving(mcp.close)
 
     add_login(app, policy.sessions)
-    add_index(app)
+    add_index(app, connects=doors.secrets.origin if doors is not None else "")
     add_static_files(app)
     add_call_list(app, switchboard, history)
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
@@ -172,6 +175,8 @@ def create_console(
     if profiles is not None:
         add_profiles(app, history, profiles, has_token=bool(token))
     add_phone(app, phone)
+    if doors is not None:
+        add_client_secrets(app, doors.secrets)
     if live is not None:
         add_live(app, live, switchboard, history)
         add_logs(app, live, switchboard, history, overrides, checked)

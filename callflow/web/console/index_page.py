@@ -81,8 +81,10 @@ _HEADERS: Final = {
 }
 
 
-def add_index(app: Quart) -> None:
-    """Add the page to the app. The version is read from files, so it is looked up now and not with each request."""
+def add_index(app: Quart, *, connects: str = "") -> None:
+    """Add the page to the app. The version is read from files, so it is looked up now and not with each request.
+
+    `connects`: an origin of another server that the page may open a WebSocket to; "": none."""
     number = _version()
 
     def links() -> list[tuple[str, str]]:
@@ -93,7 +95,7 @@ def add_index(app: Quart) -> None:
     async def index() -> Response:
         """Answer the page, or to programs which paths this listener has."""
         if _is_browser():
-            answer = static_files.page()
+            answer = static_files.page(connects)
         else:
             answer = json_response({"name": "Callflow", "version": number, "routes": _told(links())})
             answer.headers.update(_HEADERS)

@@ -19,6 +19,7 @@ MOST: Final = (
     (re.compile(r"/api/campaigns"), 32 << 20),
     (re.compile(r"/api(?:/calls/[^/]*)?/session"), 512 << 10),
     (re.compile(r"/api/profiles/[^/]*"), 512 << 10),
+    (re.compile(r"/api/realtime-token"), 512 << 10),
 )
 _MOST_TARGET: Final = 8 << 10
 """Bytes of path and query."""

@@ -11,7 +11,7 @@ import functools
 import gzip
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -62,7 +62,8 @@ class StaticFiles:
     digest: str
     """Of all of them."""
     page: StaticFile
-    page_headers: Mapping[str, str]
+    import_maps: Sequence[str]
+    """Those that stand in the page."""
 
 
 @functools.cache
@@ -80,7 +81,7 @@ def load(folder: Path = _FOLDER) -> StaticFiles:
     digest = whole.hexdigest()[:16]
     page = page.replace(_STATIC, f"/static/{digest}".encode())
     maps = [each.decode() for each in _IMPORT_MAP.findall(page)]
-    return StaticFiles(found, digest, StaticFile.of(_TYPES[".html"], page), page_headers(scripts=maps))
+    return StaticFiles(found, digest, StaticFile.of(_TYPES[".html"], page), maps)
 
 
 def add_static_files(app: Quart) -> None:
@@ -101,11 +102,11 @@ def add_static_files(app: Quart) -> None:
         return response
 
 
-def page() -> Response:
-    """Answer the page itself, which no cache uses without asking."""
+def page(connects: str = "") -> Response:
+    """Answer the page itself, which no cache uses without asking. `connects`: see `page_headers`."""
     known = load()
     response = answer(known.page)
-    response.headers.update(known.page_headers)
+    response.headers.update(page_headers(scripts=known.import_maps, connects=connects))
     return response
 
 

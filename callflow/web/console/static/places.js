@@ -2,6 +2,7 @@
 import { html, repeat } from "./base.js";
 import "./campaigns.js";
 import "./dial.js";
+import "./endpoints.js";
 import "./limits.js";
 import "./numbers.js";
 import "./profiles.js";
@@ -13,6 +14,7 @@ const ELEMENTS = {
   numbers: (me) => html`<cf-numbers .me=${me}></cf-numbers>`,
   profiles: (me, one, isForAll) => isForAll ? html`<cf-profile .me=${me} .profile=${""}></cf-profile>` : one ? keyed(one, html`<cf-profile .me=${me} .profile=${one}></cf-profile>`) : html`<cf-profiles .me=${me}></cf-profiles>`,
   tools: (me) => html`<cf-tools .me=${me}></cf-tools>`,
+  endpoints: (me) => html`<cf-endpoints .me=${me}></cf-endpoints>`,
   limits: () => html`<cf-limits></cf-limits>`,
 };
 

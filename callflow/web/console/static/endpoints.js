@@ -1,0 +1,13 @@
+// What other programs reach: sessions of their own at the vendor, and the control endpoint.
+import { Element, html } from "./base.js";
+import "./secrets.js";
+import { T } from "./texts.js";
+
+class Endpoints extends Element {
+  static properties = { me: { attribute: false } };
+
+  render() {
+    return html`<h1 class="hidden">${T.pages.endpoints}</h1><cf-secrets .me=${this.me}></cf-secrets>`;
+  }
+}
+customElements.define("cf-endpoints", Endpoints);
