@@ -29,6 +29,7 @@ from callflow.contracts.errors import DatabaseError, SessionRefused, SettingsErr
 from callflow.contracts.tools import Caller
 from callflow.contracts.tunnel import Tunnel
 from callflow.engines.openai_realtime.account import Account
+from callflow.history.control_settings import StoredControl
 from callflow.history.database import url_of
 from callflow.history.delivery.setup import make_sender
 from callflow.history.events_out import EventMaker
@@ -46,6 +47,7 @@ from callflow.switchboard.call_configs import CallConfigs, realtime_config
 from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.campaigns.runner import CampaignRunner
+from callflow.switchboard.control.follow import make_follower
 from callflow.switchboard.data_folder import stream_tokens
 from callflow.switchboard.dial_permission import DialPermission
 from callflow.switchboard.dialer import Dialer
@@ -68,10 +70,10 @@ from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
 from callflow.web.console.app import create_console
 from callflow.web.console.checks import Checklist
+from callflow.web.console.doors import make_doors
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.phone import PhoneLine
 from callflow.web.console.try_tool import run_for_no_call
-from callflow.web.doors import make_doors
 from callflow.web.listener import Beside, Listener
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
@@ -114,7 +116,7 @@ class Application:
         self.address = PublicAddress(settings.public_base_url, f"http://{settings.host}:{settings.port}")
         self.carriers = make_carriers(settings, self.address)
         self._dial_rules = DialRules.of(settings)
-        self.doors = make_doors(settings, lambda: self.effective.model)
+        self.doors = make_doors(settings, lambda: self.effective)
         self.public_at = self.console_at = ("off", 0)
         """Host and port as bound."""
         self.phone: PhoneLine | None = None
@@ -173,11 +175,14 @@ class Application:
             recordings=self.history.recordings,
             admit_profile=switchboard.admit_profile,
             caller_lookup=self._lookup,
+            control=self._control.asker,
         )
 
     def public(self) -> Quart:
         """Make the app for carriers: webhooks, media sockets, health checks."""
-        return create_public(self.carriers, lambda: self.switchboard, self.address, lambda: self.recovery)
+        return create_public(
+            self.carriers, lambda: self.switchboard, self.address, lambda: self.recovery, self.doors.control
+        )
 
     def console(self) -> Quart:
         """Make the app for operators: console and API. Call `open` first."""
@@ -245,6 +250,7 @@ class Application:
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds)
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
         self._lookup = make_lookup(settings, self.tools.current) if settings.caller_lookup else None
+        self._control = make_follower(settings, self.doors.control, self._secrets, self.live, lambda: self.switchboard)
         self._interpreter_watch = InterpreterWatch(default_runner.at_work)
         self.switchboard = Switchboard(
             self._services,
@@ -293,6 +299,7 @@ class Application:
         """Read what the database keeps of the settings. Raises the driver's exceptions."""
         await self.profiles.load()
         await self.overrides.load()
+        await self.doors.control.load(StoredControl(self.history.database))
 
     async def _work_in_charge(self) -> None:
         """Do what one process does for all that share the history, until cancelled."""
@@ -326,6 +333,7 @@ class Application:
             self._tool_process.close()
         self._budget_watch.cancel()
         self.live_desk.close()
+        await self._control.close()
         await self.switchboard.stop()
         await self.telemetry.close()
         await self.account.close()

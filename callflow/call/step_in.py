@@ -13,13 +13,16 @@ from callflow.agent.agent import Agent
 from callflow.call import machine
 from callflow.call.line_requests import MUTED, NO_CALLER, ON_HOLD, LineRequests
 from callflow.call.recordings import Recordings
+from callflow.contracts.control import Controlled
 from callflow.contracts.tools import ToolAnswer
-from callflow.journal.notes import Note, Whispered
+from callflow.journal.notes import ControlAsked, Note, SessionChanged, Whispered
 
 
 MOST_WHISPER: Final = 1000
 """Characters of one whisper."""
 NOT_WAITING: Final = "No tool call of this id waits for an operator: it was answered, its time is over, or the call is."
+CONTROL: Final = "control endpoint"
+"""By whom a session is changed, in the journal."""
 NO_MODEL: Final = "The model is away just now: try again in a moment."
 
 
@@ -62,6 +65,21 @@ class StepIn:
         left_out = self._agent().update(changes, by)
         self._recordings.mark("session changed", by, ", ".join(changes))
         return left_out
+
+    def controlled(self, about: str, found: Controlled) -> None:
+        """Take an answer of the control endpoint, and write down what came of it. `about`: what it was asked about."""
+        agent, left_out = self._agent(), []
+        if found.changes and agent.sessions.is_there:
+            left_out = agent.update(found.changes, CONTROL)
+        elif found.changes:
+            agent.sessions.changes |= found.changes
+            self._note(SessionChanged(changes=dict(found.changes), by=CONTROL))
+        self._note(
+            ControlAsked(
+                about=about, outcome=found.outcome, ms=found.ms, why=found.why, changes=list(found.changes),
+                problems=[*found.problems, *left_out],
+            )
+        )  # fmt: skip
 
     def answer_tool(self, call: str, answer: ToolAnswer, by: str) -> str:
         """Answer a tool call that waits for an operator. Returns a sentence that says why not; "": it is answered."""

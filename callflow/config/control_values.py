@@ -8,14 +8,15 @@ from typing import Final, Protocol
 from pydantic import SecretStr
 
 from callflow.config import validators
+from callflow.contracts.control import AT_START
 
 
 SELF: Final = "self"
 """As REALTIME_CONTROL_URL: this server asks itself, in its own process."""
-AT_START: Final = "session.created"
-"""The event of a call whose session is about to begin."""
 LEAST_ADMIN: Final = 32
 """Characters of the admin secret."""
+_OURS: Final = ("session_changed", "control_asked")
+"""What the answers themselves bring about."""
 _NAME: Final = re.compile(r"[a-z_]{1,40}")
 _MOST_EVENTS: Final = 20
 
@@ -43,6 +44,8 @@ def events(text: str) -> str:
     names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if len(names) > _MOST_EVENTS or not all(name == AT_START or _NAME.fullmatch(name) for name in names):
         raise ValueError(f'must be names of events with commas between them, such as "{AT_START}, interrupted"')
+    if ours := [name for name in names if name in _OURS]:
+        raise ValueError(f"must not have {ours[0]} in it: the answers bring it about, and would be asked for ever")
     return ", ".join(names)
 
 

@@ -323,6 +323,10 @@ class LookupFailed(CallflowError):
     """The caller lookup gave nothing that can be used; the message says why, without its address or what it said."""
 
 
+class ControlFailed(CallflowError):
+    """The control endpoint gave nothing that can be used, as of `LookupFailed`."""
+
+
 class DatabaseError(CallflowError):
     """The database cannot be used; the message says what to do about it."""
 

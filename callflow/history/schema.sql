@@ -226,4 +226,12 @@ CREATE TABLE hidden_conversations (
     FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0013');
+CREATE TABLE control_settings (
+    id INTEGER NOT NULL,
+    settings TEXT NOT NULL,
+    changed_at TEXT NOT NULL,
+    changed_by TEXT NOT NULL,
+    PRIMARY KEY (id)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0019');

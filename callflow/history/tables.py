@@ -296,6 +296,16 @@ provisions: Final = Table(
 """What carriers do when this server does not answer, as it was set from here: fields of a resource, as JSON objects.
 `at`: Unix time, in seconds."""
 
+control_settings: Final = Table(
+    "control_settings",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("settings", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+"""The runtime settings of the control endpoint, a JSON object as it was given: one row, or none."""
+
 hidden_conversations: Final = Table(
     "hidden_conversations",
     metadata,

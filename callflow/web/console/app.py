@@ -39,9 +39,11 @@ from callflow.web.console.campaigns import add_campaigns
 from callflow.web.console.carrier_recordings import add_carrier_recordings
 from callflow.web.console.checks import Checklist, add_checks
 from callflow.web.console.client_secrets import add_client_secrets
+from callflow.web.console.control import add_control_settings
 from callflow.web.console.deletion import add_deletion
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
+from callflow.web.console.doors import Doors
 from callflow.web.console.dtmf import add_dtmf
 from callflow.web.console.events import add_events
 from callflow.web.console.history import add_history
@@ -67,7 +69,6 @@ from callflow.web.console.step_in import add_step_in
 from callflow.web.console.take_over import add_take_over
 from callflow.web.console.transfer import add_transfer
 from callflow.web.console.try_tool import TryTool, add_try_tool
-from callflow.web.doors import Doors
 from callflow.web.responses import install_error_handlers, json_response
 
 
@@ -118,7 +119,8 @@ def create_console(
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`: explains settings and
     limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `live`: what is watched live;
     None: nothing is. `checklist`: returns what is set up. `phone`: returns the line
-    on which the page can ring this server; None: there is none. `doors`: client secrets; None: there are none.
+    on which the page can ring this server; None: there is none. `doors`: client secrets and the control
+    endpoint; None: there are none.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -177,6 +179,7 @@ def create_console(
     add_phone(app, phone)
     if doors is not None:
         add_client_secrets(app, doors.secrets)
+        add_control_settings(app, doors.control, history, asks=doors.asks, has_token=bool(token))
     if live is not None:
         add_live(app, live, switchboard, history)
         add_logs(app, live, switchboard, history, overrides, checked)
