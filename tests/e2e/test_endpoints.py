@@ -6,13 +6,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from callflow.contracts.control import Checks
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from callflow.sandbox.telnyx import Telnyx
 from tests.e2e.browser import NARROW, browser, tab
-from tests.e2e.outbound import DIALS, TOKEN, ask
-from tests.e2e.product import product
-from tests.e2e.talk import FAST
+from tests.e2e.hook import hook
+from tests.e2e.outbound import DIALS, THEIRS, TOKEN, ask
+from tests.e2e.product import Product, product, until
+from tests.e2e.talk import FAST, talk
 
 
 OURS: dict[str, Any] = {**FAST, **DIALS, "no_input_seconds": 0}
@@ -21,6 +25,129 @@ SESSION = {"instructions": "Be kind.", "voice": "cedar", "temperature": 1}
 
 def model() -> Realtime:
     return Realtime(script=Script.tone(0.4), pace=Pace.instant())
+
+
+ADMIN, SHARED, SIGNING = "an-admin-secret-of-32-characters!", "a-shared-secret-of-tests", "a-signing-secret-of-tests"
+CONTROL = {
+    "realtime_control_secret": SHARED, "realtime_control_signing_secret": SIGNING,
+    "realtime_control_admin_secret": ADMIN,
+}  # fmt: skip
+UPDATE = {"type": "session.update", "session": {"voice": "cedar", "instructions": "Speak Dutch.", "model": "x"}}
+
+
+async def control(the: Product, method: str, body: bytes = b"", **headers: str) -> httpx.Response:
+    url = f"http://127.0.0.1:{the.app.public_at[1]}/api/realtime/control"
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        return await client.request(method, url, content=body, headers=headers)
+
+
+async def settle(the: Product, settings: Any, status: int = 200) -> Any:
+    body = {"settings": settings}
+    answer = await ask(the, "POST", "/api/realtime/control/settings", body, X_Admin_Secret=ADMIN)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+async def test_the_control_endpoint_answers_with_what_holds_and_keeps_it(tmp_path: Path) -> None:
+    checks = Checks(secret=SHARED, signing=SIGNING)
+    settings = {**OURS, **CONTROL, "data_dir": str(tmp_path), "database_url": f"sqlite:///{tmp_path}/a.db"}
+    async with product(realtime=model(), **settings) as the:
+        for body in (b'{"type":"session.created"}', b""):
+            answer = (await control(the, "POST", body, **checks.headers(body, time.time()))).json()
+            (event,) = answer["events"]
+            assert (event["type"], event["session"]["audio"]["output"]["voice"]) == ("session.update", "marin")
+            assert "tools" not in event["session"]
+        status = (await control(the, "GET", **checks.headers(b"", time.time()))).json()
+        assert status == {"ok": True, "update": event["session"]}
+        for headers in ({}, {"Authorization": f"Bearer {SHARED}"}, Checks(signing=SIGNING).headers(b"x", time.time())):
+            refused = await control(the, "POST", b"x", **headers)
+            assert (refused.status_code, refused.json()) == (401, {"error": "Unauthorized"})
+        assert (await control(the, "POST", b"[]", **checks.headers(b"[]", time.time()))).status_code == 400
+        for secret, code in (("", 401), ("x" * 32, 403)):
+            path = "/api/realtime/control/settings"
+            assert (await ask(the, "POST", path, {"settings": None}, X_Admin_Secret=secret)).status_code == code
+        told = await settle(the, {"voice": "ash", "temperature": 0.3, "turn_detection": {"type": "none"}})
+        assert told["ok"] is True
+        assert len(told["warnings"]) == 1
+        assert (await settle(the, {"voice": "ash", "vad_threshold": 7}, 400))["error"]
+    async with product(realtime=model(), **settings) as the:
+        answer = (await control(the, "POST", b"", **checks.headers(b"", time.time()))).json()
+        session = answer["events"][0]["session"]
+        assert (session["audio"]["output"]["voice"], session["audio"]["input"]["turn_detection"]) == ("ash", None)
+        assert (await settle(the, None))["update"]["audio"]["output"]["voice"] == "marin"
+
+
+async def test_without_secrets_nobody_is_answered() -> None:
+    async with product(realtime=model(), **OURS) as the:
+        assert (await control(the, "POST", b"{}")).status_code == 401
+        assert (await control(the, "GET")).status_code == 401
+        path = "/api/realtime/control/settings"
+        assert (await ask(the, "POST", path, {"settings": None}, X_Admin_Secret="")).status_code == 403
+
+
+async def test_our_own_calls_ask_and_do_what_they_are_told() -> None:
+    checks = Checks(secret=SHARED, signing=SIGNING)
+
+    def allows(headers: dict[str, str], body: bytes) -> bool:
+        return checks.allow(headers, body, time.time())
+
+    async with hook({"events": [UPDATE, {"type": "response.cancel"}]}, allows=allows) as there:
+        asking = {"realtime_control_url": there.url, "realtime_control_events": "session.created, mute_requested"}
+        async with product(realtime=model(), **OURS, **CONTROL, **asking, realtime_control_seconds=0.3) as the:
+            one = await talk(the)
+            await one.phone.hears(0.15, since=one.phone.connected_at)
+            assert there.asked[0]["type"] == "session.created"
+            assert there.asked[0]["call"]["from"] == the.call.from_number
+            (first,) = [each.event["session"] for each in one.session.received if each.event["type"] == "session.update"]
+            assert (first["instructions"], first["audio"]["output"]["voice"]) == ("Speak Dutch.", "cedar")
+            (note,) = the.happened("control_asked")
+            assert (note["outcome"], note["about"], note["changes"]) == (
+                "answered", "session.created", ["voice", "instructions"],
+            )  # fmt: skip
+            assert len(note["problems"]) == 2
+            (changed,) = the.happened("session_changed")
+            assert changed["by"] == "control endpoint"
+            # on an event in the call
+            there.answer = {"events": [{"type": "session.update", "session": {"instructions": "Speak up."}}]}
+            await ask(the, "POST", f"/api/calls/{the.call.id}/mute", {"party": "caller"})
+            await until(lambda: len(the.happened("control_asked")) == 2, "the question")
+            await until(lambda: one.session.config["instructions"] == "Speak up.", "the model to be told")
+            assert there.asked[1]["type"] == "mute_requested"
+            await one.call.hang_up()
+            await the.quiet()
+            # late and broken: as it was
+            there.delay = 0.6
+            two = await talk(the)
+            await two.phone.hears(0.15, since=two.phone.connected_at)
+            there.delay, there.answer = 0.0, b"<html>"
+            three = await talk(the)
+            await three.phone.hears(0.15, since=three.phone.connected_at)
+            assert [note["outcome"] for note in the.happened("control_asked")][2:] == ["late", "failed"]
+            for each in (two, three):
+                assert each.session.config["instructions"] == the.app.effective.instructions
+            assert there.unsigned == 0
+            for each in (two, three):
+                await each.call.hang_up()
+            await the.quiet()
+
+
+async def test_ourselves_in_process_also_for_calls_that_we_make() -> None:
+    async with product(realtime=model(), **OURS, **CONTROL, realtime_control_url="self") as the:
+        one = await talk(the)
+        await one.call.hang_up()
+        await the.quiet()
+        assert the.happened("control_asked") == []
+        await settle(the, {"instructions": "Speak Dutch."})
+        one = await talk(the)
+        assert one.session.config["instructions"] == "Speak Dutch."
+        await one.call.hang_up()
+        await the.quiet()
+        if isinstance(the.carrier, Telnyx):
+            assert (await ask(the, "POST", "/api/calls", {"toNumber": THEIRS})).status_code == 201
+            session = await the.realtime.wait_session(3)
+            await until(lambda: session.config["instructions"] == "Speak Dutch.", "the outbound call's session")
+            await the.carrier_call().hang_up()
+            await the.quiet()
 
 
 async def test_a_client_secret_opens_a_session_until_it_expires(caplog: pytest.LogCaptureFixture) -> None:

@@ -39,7 +39,7 @@ def add_client_secrets(app: Quart, desk: SecretDesk) -> None:
     """Add the routes to the app."""
 
     @app.get("/api/realtime-token")
-    async def about() -> Response:
+    async def client_secret_about() -> Response:
         """Answer what a page needs to know before it asks for one: address, model, how long a secret may live."""
         return json_response(
             {
@@ -50,7 +50,7 @@ def add_client_secrets(app: Quart, desk: SecretDesk) -> None:
         )
 
     @app.post("/api/realtime-token")
-    async def make() -> Response:
+    async def make_client_secret() -> Response:
         """Make a client secret: `{"expires_after": {"seconds": 600}, "session": {…}}`."""
         body = await json_object(_EXAMPLE)
         try:

@@ -23,8 +23,6 @@ _NOT_SET: Final = (
     " .env, and restart the server."
 )
 _WRONG: Final = f"This needs the admin secret, in the header {ADMIN}, or, where no other token is asked for, as bearer."
-    f"This needs the admin secret as well, in the header {ADMIN}, or, where no token is asked for, as bearer."
-)
 
 
 def add_control_settings(app: Quart, desk: ControlDesk, history: History, *, asks: str, has_token: bool) -> None:
@@ -44,7 +42,7 @@ def add_control_settings(app: Quart, desk: ControlDesk, history: History, *, ask
             raise BadRequest(401 if not given else 403, _WRONG)
 
     @app.get("/api/realtime/control/about")
-    async def about() -> Response:
+    async def control_about() -> Response:
         """Answer how the endpoint is set up, without any secret."""
         checks = desk.checks
         return json_response(
@@ -55,13 +53,13 @@ def add_control_settings(app: Quart, desk: ControlDesk, history: History, *, ask
         )  # fmt: skip
 
     @app.get("/api/realtime/control/settings")
-    async def settings() -> Response:
+    async def control_settings() -> Response:
         """Answer the runtime settings as they were given (null: the defaults hold), and the session that follows."""
         check()
         return json_response(_told(desk))
 
     @app.post("/api/realtime/control/settings")
-    async def change() -> Response:
+    async def change_control_settings() -> Response:
         """Change them: `{"settings": {…}}`; null: the defaults hold again."""
         check()
         body = await json_object(_EXAMPLE)
