@@ -76,7 +76,7 @@ class StepIn:
             self._note(SessionChanged(changes=dict(found.changes), by=CONTROL))
         self._note(
             ControlAsked(
-                about=about, outcome=found.outcome, ms=found.ms, why=found.why, changes=list(found.changes),
+                about=about, outcome=found.outcome, ms=found.ms, detail=found.why, names=list(found.changes),
                 problems=[*found.problems, *left_out],
             )
         )  # fmt: skip

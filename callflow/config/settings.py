@@ -150,14 +150,14 @@ class Settings(call_settings.CallSettings):
 
     # OpenAI's other doors
 
-    realtime_expires_seconds: Annotated[int, Field(ge=10, le=7200)] = 600
+    realtime_expires_seconds: Annotated[float, Field(ge=10, le=7200, allow_inf_nan=False)] = 600
     """How long a client secret of `POST /api/realtime-token` lives, if the request does not say it."""
     realtime_control_secret: Secret = SecretStr("")
     """What `/api/realtime/control` wants to be told as `Authorization: Bearer …` or `x-webhook-secret`."""
     realtime_control_signing_secret: Secret = SecretStr("")
     """What requests to it must be signed with. Of the two, each that is set must be right; with neither, nobody is
     answered."""
-    realtime_control_tolerance_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
+    realtime_control_tolerance_seconds: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 300
     """How far the time in such a signature may be from ours, in either direction."""
     realtime_control_untimed: bool = False
     """Accept signatures without a time as well, which can be repeated for ever."""

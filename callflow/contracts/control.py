@@ -41,7 +41,7 @@ class Checks:
 
     secret: str = field(default="", repr=False)
     signing: str = field(default="", repr=False)
-    tolerance: int = 300
+    tolerance: float = 300
     untimed: bool = False
     """A signature of the body alone counts as well, although it can be repeated for ever."""
 

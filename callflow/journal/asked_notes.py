@@ -40,9 +40,9 @@ class ControlAsked(Note):
     """What happened in the call: `session.created`, or the name of an entry of the journal."""
     ms: int = 0
     """How long it took."""
-    why: str = field(default="", metadata={**OPTIONAL, **PRIVATE})
+    detail: str = field(default="", metadata={**OPTIONAL, **PRIVATE})
     """What went wrong."""
-    changes: list[str] = field(default_factory=list, metadata=OPTIONAL)
+    names: list[str] = field(default_factory=list, metadata=OPTIONAL)
     """Names of the settings that it asked to change."""
-    problems: list[str] = field(default_factory=list, metadata={**OPTIONAL, **PRIVATE})
+    problems: list[str] = field(default_factory=list, metadata=OPTIONAL)
     """A line for each part of the answer that was left out."""

@@ -101,7 +101,7 @@ async def test_our_own_calls_ask_and_do_what_they_are_told() -> None:
             (first,) = [each.event["session"] for each in one.session.received if each.event["type"] == "session.update"]
             assert (first["instructions"], first["audio"]["output"]["voice"]) == ("Speak Dutch.", "cedar")
             (note,) = the.happened("control_asked")
-            assert (note["outcome"], note["about"], note["changes"]) == (
+            assert (note["outcome"], note["about"], note["names"]) == (
                 "answered", "session.created", ["voice", "instructions"],
             )  # fmt: skip
             assert len(note["problems"]) == 2
@@ -151,7 +151,7 @@ async def test_ourselves_in_process_also_for_calls_that_we_make() -> None:
 
 
 async def test_a_client_secret_opens_a_session_until_it_expires(caplog: pytest.LogCaptureFixture) -> None:
-    async with product(realtime=model(), **OURS) as the:
+    async with product(realtime=model(), **OURS, **CONTROL) as the:
         answer = await ask(
             the, "POST", "/api/realtime-token", {"session": SESSION, "expires_after": {"seconds": 30}, "server": {}}
         )
@@ -179,6 +179,12 @@ async def test_a_client_secret_opens_a_session_until_it_expires(caplog: pytest.L
             assert value.startswith("ek_")
             await it.page.click("text=Test the connection")
             await it.sees(".secret .good", "It works: gpt-realtime-2.1")
+            await it.page.fill("input[name=admin]", ADMIN)
+            await it.page.fill("textarea[name=settings]", '{"voice": "ash", "temperature": 1}')
+            await it.page.click("cf-control >> text=Save")
+            await it.sees("cf-control .outcome", "Saved")
+            await it.sees("cf-control .warning", "temperature is not sent")
+            assert the.app.doors.control.changes == {"voice": "ash"}
             await it.page.set_viewport_size(NARROW)  # type: ignore[arg-type]
             assert await it.is_as_wide_as_its_window()
         (session,) = [each for each in the.realtime.sessions if each.config["audio"]["output"]["voice"] != "alloy"]

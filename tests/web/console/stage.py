@@ -31,6 +31,7 @@ from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
 from callflow.tools.registry import ToolResult
 from callflow.web.console.app import create_console
+from callflow.web.console.doors import make_doors
 from tests.web.asgi import Answer, ask
 
 
@@ -102,6 +103,7 @@ class Stage:
             business_of=lambda number: configs.business_of(number)[0],
             try_tool=self._try_tool,
             setting_desk=SettingDesk(configs, {}, max_calls=7),
+            doors=make_doors(settings or Settings(), lambda: configs.rules.settings),
         )
 
     @staticmethod

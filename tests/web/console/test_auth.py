@@ -95,7 +95,7 @@ FREE = {
     ("POST", "/api/calls/<call>/hangup"), ("DELETE", "/api/conversations"),
     ("DELETE", "/api/calls/<call>"), ("POST", "/api/calls/<call>/restore"),
     ("POST", "/api/do-not-call"), ("DELETE", "/api/do-not-call/<number>"),
-    ("POST", "/api/events/dead/<name>/again"),
+    ("POST", "/api/events/dead/<name>/again"), ("POST", "/api/realtime/control/settings"),
     ("POST", "/login"), ("POST", "/logout"),
     ("DELETE", "/api/conversations/stream/<sid>"), ("POST", "/api/conversations/stream/<sid>/items"),
 }  # fmt: skip

@@ -27,6 +27,7 @@ CONFIGURING = {
     ("POST", "/api/conversations/stream/<sid>/items"), ("PUT", "/api/profiles/<name>"),
     ("PATCH", "/api/profiles/<name>"), ("DELETE", "/api/profiles/<name>"),
     ("POST", "/api/profiles/<name>/versions/<int:version>/restore"), ("POST", "/tools/<name>/try"),
+    ("POST", "/api/realtime-token"), ("POST", "/api/realtime/control/settings"),
 }  # fmt: skip
 """What is not in the table, and is for those who configure."""
 

@@ -1,5 +1,6 @@
 // What other programs reach: sessions of their own at the vendor, and the control endpoint.
 import { Element, html } from "./base.js";
+import "./control.js";
 import "./secrets.js";
 import { T } from "./texts.js";
 
@@ -7,7 +8,7 @@ class Endpoints extends Element {
   static properties = { me: { attribute: false } };
 
   render() {
-    return html`<h1 class="hidden">${T.pages.endpoints}</h1><cf-secrets .me=${this.me}></cf-secrets>`;
+    return html`<h1 class="hidden">${T.pages.endpoints}</h1><cf-secrets .me=${this.me}></cf-secrets><cf-control .me=${this.me}></cf-control>`;
   }
 }
 customElements.define("cf-endpoints", Endpoints);
