@@ -234,4 +234,20 @@ CREATE TABLE control_settings (
     PRIMARY KEY (id)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0019');
+CREATE TABLE images (
+    id INTEGER NOT NULL,
+    conversation_id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    shown_at TEXT NOT NULL,
+    shown_by TEXT NOT NULL,
+    mime TEXT NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    thumbnail BLOB NOT NULL,
+    PRIMARY KEY (id),
+    FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    UNIQUE (conversation_id, number)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0020');

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -305,6 +306,24 @@ control_settings: Final = Table(
     Column("changed_by", Text, nullable=False),
 )
 """The runtime settings of the control endpoint, a JSON object as it was given: one row, or none."""
+
+images: Final = Table(
+    "images",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("conversation_id", Integer, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("shown_at", Text, nullable=False),
+    Column("shown_by", Text, nullable=False),
+    Column("mime", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("thumbnail", LargeBinary, nullable=False),
+    UniqueConstraint("conversation_id", "number"),
+)
+"""Pictures that were shown to the model. `width`, `height` and `size` (bytes) are those of what was sent; `thumbnail`
+is a small JPEG, and all that is kept of it."""
 
 hidden_conversations: Final = Table(
     "hidden_conversations",

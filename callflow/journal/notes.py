@@ -30,7 +30,7 @@ from callflow.journal.engine_notes import (
     Usage,
 )
 from callflow.journal.note import OPTIONAL, Note, Part, UnknownNote, read_as, schema, to_json
-from callflow.journal.operator_notes import OperatorAnswered, OperatorAsked, Whispered, WhisperUsed
+from callflow.journal.operator_notes import ImageShown, OperatorAnswered, OperatorAsked, Whispered, WhisperUsed
 
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "EngineMissedSpeech",
     "EngineRotated",
     "EngineUnable",
+    "ImageShown",
     "ListenIn",
     "Listening",
     "McpApproval",

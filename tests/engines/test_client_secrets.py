@@ -51,7 +51,7 @@ def test_names_of_earlier_systems_go_to_their_places() -> None:
     flat = {
         "instructions": "x", "voice": "cedar", "modalities": ["text", "audio"], "temperature": 0.8, "speed": 0.9,
         "turn_detection": {"type": "server_vad", "semantic": True, "threshold": 0.3}, "noise_reduction": "near_field",
-        "input_audio_transcription": {"enabled": True, "model": "whisper-1", "logprobs": True, "include_segments": True},
+        "input_audio_transcription": {"enabled": True, "model": "whisper-1", "logprobs": True, "include_segments": 1},
         "input_audio_format": "g711_ulaw", "output_audio_format": {"type": "audio/pcm"}, "max_output_tokens": None,
     }  # fmt: skip
     session, warnings = wish(flat, server={"url": "https://x.example"})
@@ -78,7 +78,9 @@ def test_what_is_off_is_null_and_a_prompt_counts_as_instructions() -> None:
     assert session["audio"]["input"] == dict.fromkeys(off)
     assert session["prompt"] == {"id": "pmpt_1", "version": "2"}
     assert "2026-11-30" in warnings[0]
-    nested, warnings = wish({"instructions": "x", "voice": "cedar", "audio": {"output": {"voice": "marin", "pitch": 1}}})
+    nested, warnings = wish(
+        {"instructions": "x", "voice": "cedar", "audio": {"output": {"voice": "marin", "pitch": 1}}}
+    )
     assert nested["audio"]["output"] == {"voice": "marin"}
     assert len(warnings) == 2
 
@@ -92,7 +94,7 @@ def test_what_is_off_is_null_and_a_prompt_counts_as_instructions() -> None:
         ({"session": {"type": "live"}}, "session.type"),
         ({"session": FULL, "expires_after": 9}, "expires_after must be"),
         ({"session": FULL, "expires_after": {"anchor": "now"}}, "anchor"),
-        *(({"session": FULL, "expires_after": {"seconds": n}}, "10 to 7200") for n in (9, 7201, True, "60", 60.5, None)),
+        *(({"session": FULL, "expires_after": {"seconds": n}}, "10 to 7200") for n in (9, 7201, True, "60", 60.5)),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_refused_in_words(body: Any, why: str) -> None:

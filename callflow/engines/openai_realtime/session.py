@@ -59,7 +59,7 @@ class Session:
     @property
     def can(self) -> frozenset[EngineCan]:
         """Return the engine's capabilities with the present configuration."""
-        can: set[EngineCan] = {"truncates", "cancels", "calls_tools", "updates"}
+        can: set[EngineCan] = {"truncates", "cancels", "calls_tools", "updates", "sees_images"}
         if self.turn_detection and self.config.interrupts_itself:
             can.add("interrupts_itself")
         if self.turn_detection and self.config.answers_itself:

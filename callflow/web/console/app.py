@@ -48,6 +48,7 @@ from callflow.web.console.dtmf import add_dtmf
 from callflow.web.console.events import add_events
 from callflow.web.console.history import add_history
 from callflow.web.console.hold import add_hold
+from callflow.web.console.images import add_images
 from callflow.web.console.index_page import add_index
 from callflow.web.console.listen import add_listen
 from callflow.web.console.live.desk import LiveDesk
@@ -153,6 +154,7 @@ def create_console(
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
     for add in (add_hold, add_mute, add_say, add_dtmf, add_step_in):
         add(app, switchboard, has_token=bool(token))
+    add_images(app, switchboard, history, has_token=bool(token))
     add_listen(app, switchboard, has_token=bool(token))
     add_take_over(app, switchboard, has_token=bool(token))
     if dialer is not None and for_call is not None:

@@ -43,11 +43,13 @@ ROUTES: Final = {
     ("GET", "/api/live/<sid>/sse"): _STREAM,
     ("GET", "/api/calls/<call>/recording"): _CALL,
     ("GET", "/api/calls/<call>/acts"): _CALL,
+    ("GET", "/api/calls/<call>/images"): _CALL,
+    ("GET", "/api/calls/<call>/images/<int:number>"): _CALL,
     **{
         ("POST", f"/api/calls/<call>/{act}"): _CALL
         for act in (
             "session", "hangup", "record", "recording", "hold", "resume", "mute", "say", "dtmf", "transfer", "whisper",
-            "tools/<tool>",
+            "tools/<tool>", "images",
         )
     },
     ("GET", "/api/conversations"): _ITSELF,

@@ -20,6 +20,7 @@ MOST: Final = (
     (re.compile(r"/api(?:/calls/[^/]*)?/session"), 512 << 10),
     (re.compile(r"/api/profiles/[^/]*"), 512 << 10),
     (re.compile(r"/api/realtime-token"), 512 << 10),
+    (re.compile(r"/api/calls/[^/]*/images"), 21 << 20),
 )
 _MOST_TARGET: Final = 8 << 10
 """Bytes of path and query."""

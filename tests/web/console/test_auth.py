@@ -92,7 +92,7 @@ FREE = {
     ("POST", "/api/calls/<call>/hold"), ("POST", "/api/calls/<call>/resume"), ("POST", "/api/calls/<call>/mute"),
     ("POST", "/api/calls/<call>/whisper"), ("POST", "/api/calls/<call>/tools/<tool>"),
     ("POST", "/api/calls/<call>/say"), ("POST", "/api/calls/<call>/dtmf"), ("POST", "/api/calls/<call>/recording"),
-    ("POST", "/api/calls/<call>/hangup"), ("DELETE", "/api/conversations"),
+    ("POST", "/api/calls/<call>/images"), ("POST", "/api/calls/<call>/hangup"), ("DELETE", "/api/conversations"),
     ("DELETE", "/api/calls/<call>"), ("POST", "/api/calls/<call>/restore"),
     ("POST", "/api/do-not-call"), ("DELETE", "/api/do-not-call/<number>"),
     ("POST", "/api/events/dead/<name>/again"), ("POST", "/api/realtime/control/settings"),

@@ -150,7 +150,7 @@ class Call extends Element {
         <section class="panel grow" aria-labelledby="transcript-title">
           <header class="panel-head"><h2 id="transcript-title">${T.transcript}</h2><small class="dim">${T.legend}</small></header>
           <div class="transcript" role="log" aria-live="off" aria-label=${T.transcript} tabindex="0" @scroll=${this.#scrolled}>
-            ${story.items.length ? html`<ol>${transcript(story.items)}</ol>`
+            ${story.items.length ? html`<ol>${transcript(story.items, this.call)}</ol>`
               : html`<p class="empty">${this.state === "connecting" ? T.transcriptLoading : T.transcriptEmpty}</p>`}
             ${isOver ? html`<p class="end">${T.callOver(story.over.result, story.over.cause)}</p>` : nothing}
           </div>
