@@ -51,7 +51,7 @@ _RETRY_SECONDS: Final = 1.0
 """The pause before opening a next session is tried again."""
 
 
-_MOST_IMAGES: Final = 4
+MOST_IMAGES: Final = 4
 """Pictures that a next session is shown again."""
 
 
@@ -206,8 +206,12 @@ class EngineSessions:
 
     def show(self, image: ContextImage) -> None:
         """Show a picture to this and later sessions, of which each gets the newest four."""
-        self._images = [*self._images, image][-_MOST_IMAGES:]
+        self._images = [*self._images, image][-MOST_IMAGES:]
         self.add_context([image])
+
+    def remember(self, images: Sequence[ContextImage]) -> None:
+        """Show pictures of an earlier process to coming sessions."""
+        self._images = [*images, *self._images][-MOST_IMAGES:]
 
     def add_context(self, items: Sequence[ContextPart]) -> None:
         """Call `Engine.add_context` of the present session, if there is one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,10 +20,13 @@ _SHOWN: Final = (
 
 
 async def add(
-    database: Database, call: str, fields: Mapping[str, Any], thumbnail: bytes, by: str, *, most: int
+    database: Database, call: str, fields: Mapping[str, Any], pictures: Mapping[str, bytes], by: str, *, most: int
 ) -> int | None:
-    """Keep one. Returns its number within the call, from 1; None: the call is not on record. 0: it would be more than
-    `most` bytes in all, or more than `MOST`. Raises what the driver raises."""
+    """Keep one. `pictures`: `shown` and `thumbnail`. Raises what the driver raises.
+
+    Returns its number within the call, from 1; None: the call is not on record; 0: it would be more than `most` bytes
+    in all, or more than `MOST`.
+    """
 
     def work(connection: Connection) -> int | None:
         conversation = connection.scalar(select(conversations.c.id).where(conversations.c.call_id == call))
@@ -34,7 +37,7 @@ async def add(
         if size + fields["size"] > most or count >= MOST:
             return 0
         row = {
-            **fields, "conversation_id": conversation, "number": count + 1, "shown_by": by, "thumbnail": thumbnail,
+            **fields, "conversation_id": conversation, "number": count + 1, "shown_by": by, **pictures,
             "shown_at": iso(datetime.now(UTC).timestamp()),
         }  # fmt: skip
         connection.execute(images.insert().values(row))
@@ -54,6 +57,21 @@ async def of_conversation(database: Database, conversation: int) -> list[dict[st
     """Return what is known of the pictures of a conversation, in order, without the pictures themselves."""
     asked = select(*_SHOWN).where(images.c.conversation_id == conversation).order_by(images.c.number)
     return await database.read(lambda connection: [dict(row._mapping) for row in connection.execute(asked)])
+
+
+async def calls_with(database: Database, calls: Sequence[str]) -> set[str]:
+    """Return which of these calls have any."""
+    asked = select(conversations.c.call_id).join(images).where(conversations.c.call_id.in_(calls)).distinct()
+    return await database.read(lambda connection: set(connection.scalars(asked)))
+
+
+async def newest(database: Database, call: str, most: int) -> list[tuple[str, bytes]]:
+    """Return the newest of a call as the model got them, with their types, oldest first."""
+    of_call = select(conversations.c.id).where(conversations.c.call_id == call).scalar_subquery()
+    asked = select(images.c.mime, images.c.shown).where(images.c.conversation_id == of_call)
+    asked = asked.order_by(images.c.number.desc()).limit(most)
+    found = await database.read(lambda connection: [(row.mime, row.shown) for row in connection.execute(asked)])
+    return found[::-1]
 
 
 async def thumbnail(database: Database, conversation: int, number: int) -> bytes | None:

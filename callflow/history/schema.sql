@@ -244,6 +244,7 @@ CREATE TABLE images (
     width INTEGER NOT NULL,
     height INTEGER NOT NULL,
     size INTEGER NOT NULL,
+    shown BLOB NOT NULL,
     thumbnail BLOB NOT NULL,
     PRIMARY KEY (id),
     FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,

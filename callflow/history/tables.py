@@ -319,11 +319,12 @@ images: Final = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("size", Integer, nullable=False),
+    Column("shown", LargeBinary, nullable=False),
     Column("thumbnail", LargeBinary, nullable=False),
     UniqueConstraint("conversation_id", "number"),
 )
-"""Pictures that were shown to the model. `width`, `height` and `size` (bytes) are those of what was sent; `thumbnail`
-is a small JPEG, and all that is kept of it."""
+"""Pictures that were shown to the model: as it got them (`shown`, of the type `mime`), and as people see them
+(`thumbnail`, a small JPEG). `width`, `height` and `size` (bytes) are those of what was sent."""
 
 hidden_conversations: Final = Table(
     "hidden_conversations",

@@ -317,8 +317,8 @@ async def test_a_session_is_opened_under_each_profile_and_what_is_refused_is_sai
         assert [one.about for one in refused] == ["session", "session old", "models"], told(refused)
         assert "`gpt-transcribe` does not exist" in refused[0].what
         assert "switched off by its vendor on 2020-01-01" in refused[-1].what
-        realtime.faults.refuse_next = 2
-        assert "none opens" in wrong(await modelled(settings))[0].what
+        other = settings.model_copy(update={"openai_api_key": SecretStr("sk-another-key-of-the-tests")})
+        assert "none opens" in wrong(await modelled(other))[0].what
         plain = told(found + refused)
         assert settings.openai_api_key.get_secret_value() not in plain
 

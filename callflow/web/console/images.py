@@ -45,7 +45,8 @@ def add_images(app: Quart, switchboard: Callable[[], Switchboard], history: Hist
             fields = {
                 "mime": picture.mime, "width": picture.width, "height": picture.height, "size": picture.size,
             }  # fmt: skip
-            number = await image_rows.add(history.database, call, fields, picture.thumbnail, by, most=MOST_BYTES)
+            pictures = {"shown": picture.shown, "thumbnail": picture.thumbnail}
+            number = await image_rows.add(history.database, call, fields, pictures, by, most=MOST_BYTES)
         if number is None:
             return error_response(409, _JUST_BEGUN)
         if number == 0:

@@ -67,6 +67,8 @@ class Picture:
     """As it was sent, in pixels."""
     size: int
     """As it was sent, in bytes."""
+    shown: bytes
+    """What the model gets, not as text."""
     thumbnail: bytes
     """A JPEG."""
 
@@ -150,7 +152,7 @@ def read_picture(data: bytes) -> Picture:
     except Exception:  # whatever the decoder stumbles over is in the data
         raise BadRequest(415, f"This {kind} is broken and cannot be read as a picture.") from None
     url = f"data:{mime};base64,{base64.b64encode(shown).decode()}"
-    return Picture(mime, url, width, height, len(data), thumbnail)
+    return Picture(mime, url, width, height, len(data), shown, thumbnail)
 
 
 def too_large() -> BadRequest:

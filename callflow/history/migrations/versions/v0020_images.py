@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("width", sa.Integer, nullable=False),
         sa.Column("height", sa.Integer, nullable=False),
         sa.Column("size", sa.Integer, nullable=False),
+        sa.Column("shown", sa.LargeBinary, nullable=False),
         sa.Column("thumbnail", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.ForeignKeyConstraint(["conversation_id"], ["conversations.id"], ondelete="CASCADE"),
