@@ -36,7 +36,7 @@ async def test_a_picture_is_shown_again_after_a_crash_and_known_by_its_words() -
         after = await one.realtime.wait_session(2, 15)
         await until(lambda: seen(after), "the picture again", 15)
         assert seen(after) == seen(before)
-        assert "The menu of today." in str([each.event for each in after.received])
+        await until(lambda: "The menu of today." in str([each.event for each in after.received]), "its words")
         assert after.violations == []
         await call.hang_up()
         await over(one)
