@@ -269,7 +269,7 @@ async def test_a_client_secret_opens_a_session_until_it_expires(caplog: pytest.L
         refused = await ask(the, "POST", "/api/realtime-token", {"session": {**SESSION, "model": "gpt-4o"}})
         assert (refused.status_code, "gpt-4o" in refused.json()["error"]) == (400, True)
         async with browser() as chromium, tab(chromium, the.app.console_at[1]) as it:
-            await it.page.goto("/#/endpoints")
+            await it.page.goto("/#/tools")
             await it.page.fill("input[name=token]", TOKEN)
             await it.page.keyboard.press("Enter")
             await it.sees("cf-secrets h2")

@@ -113,7 +113,7 @@ class App extends Element {
       <header class="bar">
         <a class="brand" href="#/"><img src=${new URL("icon.svg", import.meta.url).href} alt="" width="24" height="24">${T.name}</a>
         <nav aria-label=${T.name}>${link("wall", "#/", T.wall)} ${link("history", "#/history", T.history)} ${this.me?.business ? nothing : link("health", "#/health", T.health)}
-          ${PLACES.filter((each) => !(this.me?.business && ["tools", "endpoints"].includes(each.view))).map((each) => link(each.view, `#/${each.view}`, each.name))}</nav>
+          ${PLACES.filter((each) => !(this.me?.business && each.view === "tools")).map((each) => link(each.view, `#/${each.view}`, each.name))}</nav>
         <span class="space"></span>
         <span class="connection" data-state=${live.state} role="status">${isTrouble ? (live.state === "lost" ? live.sentence || T.connection.lost : `${T.connection.refused} ${live.sentence}`) : T.connection[live.state]}</span>
         <cf-phone .me=${this.me}></cf-phone>

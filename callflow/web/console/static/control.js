@@ -2,7 +2,7 @@
 import { ask } from "./api.js";
 import { html, nothing } from "./base.js";
 import { pretty } from "./format.js";
-import { Sheet, may } from "./sheet.js";
+import { Sheet, may, trouble } from "./sheet.js";
 import { T } from "./texts.js";
 
 const C = T.control;
@@ -12,6 +12,9 @@ class Control extends Sheet {
   static properties = { ...Sheet.properties, told: { state: true } };
 
   get heading() { return C.title; }
+
+  /** A part of a page: the title is the page's. */
+  connectedCallback() { const { title } = document; super.connectedCallback(); document.title = title; }
 
   async load() { return (await ask("/api/realtime/control/about")).json(); }
 
@@ -41,6 +44,8 @@ class Control extends Sheet {
       this.refused = new Error(C.noJson(error.message));
     }
   }
+
+  render() { return this.data ? this.draw() : trouble(this.failed); }
 
   draw() {
     const { path, bearer, signed, admin, asks } = this.data;

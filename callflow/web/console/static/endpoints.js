@@ -2,13 +2,12 @@
 import { Element, html } from "./base.js";
 import "./control.js";
 import "./secrets.js";
-import { T } from "./texts.js";
 
 class Endpoints extends Element {
   static properties = { me: { attribute: false } };
 
   render() {
-    return html`<h1 class="hidden">${T.pages.endpoints}</h1><cf-secrets .me=${this.me}></cf-secrets><cf-control .me=${this.me}></cf-control>`;
+    return html`<cf-secrets .me=${this.me}></cf-secrets><cf-control .me=${this.me}></cf-control>`;
   }
 }
 customElements.define("cf-endpoints", Endpoints);

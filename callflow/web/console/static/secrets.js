@@ -30,6 +30,9 @@ class Secrets extends Sheet {
 
   get heading() { return S.title; }
 
+  /** A part of a page: the title is the page's. */
+  connectedCallback() { const { title } = document; super.connectedCallback(); document.title = title; }
+
   async load() {
     const [about, coming] = await Promise.all([get("/api/realtime-token"), get("/api/session")]);
     return { ...about, instructions: coming.session.instructions, voice: coming.settings.voice.value };
@@ -82,6 +85,8 @@ class Secrets extends Sheet {
       this.trial = { error };
     }
   }
+
+  render() { return this.data ? this.draw() : trouble(this.failed); }
 
   draw() {
     const { seconds, model, voice, instructions, url } = this.data;

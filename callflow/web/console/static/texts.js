@@ -223,7 +223,7 @@ export const T = {
   healthDoctor: "Whether carriers reach this server from outside is tried by this command, on the server:",
   // The pages beside live calls and history
   pages: {
-    dial: "Dial", campaigns: "Campaigns", numbers: "Numbers", profiles: "Profiles", tools: "Tools", limits: "Limits", endpoints: "Endpoints",
+    dial: "Dial", campaigns: "Campaigns", numbers: "Numbers", profiles: "Profiles", tools: "Tools", limits: "Limits",
     loading: "Reading…",
   },
   actsConfigure: "Your role may look at this, but not change it. Ask for one that may configure.",
