@@ -169,7 +169,7 @@ class Settings(call_settings.CallSettings):
     or `http://` on this machine), which gets the secrets above as they are. Empty: nobody."""
     realtime_control_events: Annotated[str, AfterValidator(control_values.events)] = "session.created"
     """When: `session.created`, while it rings, and names of what happens in a call (`turn`, `interrupted`,
-    `tool_called`, `no_input`, …), separated by commas."""
+    …), separated by commas."""
     realtime_control_seconds: Annotated[float, Field(ge=0.05, le=5, allow_inf_nan=False)] = 0.8
     """How long the answer may take; then the call goes on as it was."""
 

@@ -124,7 +124,8 @@ def test_null_in_a_session_switches_off_and_what_is_decided_at_the_begin_is_left
     ],
 )
 def test_weak_secrets_keep_the_server_from_starting(secrets: dict[str, str], wrong: str) -> None:
-    found = control_values.problems(Settings(**{name: SecretStr(value) for name, value in secrets.items()}))
+    given: dict[str, Any] = {name: SecretStr(value) for name, value in secrets.items()}
+    found = control_values.problems(Settings(**given))
     assert (len(found), wrong in "".join(found)) == (1 if wrong else 0, True)
     assert not any(value in line for value in secrets.values() for line in found)
 
