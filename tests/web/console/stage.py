@@ -89,6 +89,7 @@ class Stage:
         configs = CallConfigs(settings or Settings(), Account())
         self.configs = configs
         self.profiles = ProfileDesk(configs, ProfileStore(history.database), list)
+        self.doors = make_doors(settings or Settings(), lambda: configs.rules.settings)
         self.app: Quart = create_console(
             lambda: cast(Switchboard, self.board),
             history,
@@ -103,7 +104,7 @@ class Stage:
             business_of=lambda number: configs.business_of(number)[0],
             try_tool=self._try_tool,
             setting_desk=SettingDesk(configs, {}, max_calls=7),
-            doors=make_doors(settings or Settings(), lambda: configs.rules.settings),
+            doors=self.doors,
         )
 
     @staticmethod
