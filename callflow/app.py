@@ -27,6 +27,7 @@ from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import DatabaseError, SessionRefused, SettingsError, ToolsError, TunnelError
 from callflow.contracts.tunnel import Tunnel
 from callflow.engines.openai_realtime.account import Account
+from callflow.history.control_settings import StoredControl
 from callflow.history.database import url_of
 from callflow.history.delivery.setup import make_sender
 from callflow.history.events_out import EventMaker
@@ -39,12 +40,13 @@ from callflow.history.recent_problems import lately
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import is_private
-from callflow.switchboard.budget.make import make_budget, price_warnings
+from callflow.switchboard.budget.make import make_budget
 from callflow.switchboard.budget.prices import PriceLookups
 from callflow.switchboard.call_configs import CallConfigs, realtime_config
 from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.campaigns.runner import CampaignRunner
+from callflow.switchboard.control.follow import make_follower
 from callflow.switchboard.data_folder import stream_tokens
 from callflow.switchboard.dial_permission import DialPermission
 from callflow.switchboard.dialer import Dialer
@@ -58,6 +60,7 @@ from callflow.switchboard.recovery import Recovery
 from callflow.switchboard.redactors import redactor
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.setting_desk import SettingDesk
+from callflow.switchboard.setting_warnings import setting_warnings
 from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.tool_desk import ToolDesk
 from callflow.telemetry.telemetry import Telemetry
@@ -67,6 +70,7 @@ from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
 from callflow.web.console.app import create_console
+from callflow.web.console.doors import make_doors
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.phone import PhoneLine
 from callflow.web.console.try_tool import run_for_no_call
@@ -104,6 +108,7 @@ class Application:
         # One for all calls: profiles have neither key nor address of their own.
         self.account = Account(settings.engine_spare)
         self.configs = CallConfigs(settings, self.account)
+        self._of_settings = functools.partial(setting_warnings, self.configs, self.tool_desk)
         self.redactor = redactor(settings)
         self._secrets = display.secrets_of(settings)
         self.live = LiveFeed()
@@ -111,6 +116,7 @@ class Application:
         self.address = PublicAddress(settings.public_base_url, f"http://{settings.host}:{settings.port}")
         self.carriers = make_carriers(settings, self.address)
         self._dial_rules = DialRules.of(settings)
+        self.doors = make_doors(settings, lambda: self.effective)
         self.public_at = self.console_at = ("off", 0)
         """Host and port as bound."""
         self.phone: PhoneLine | None = None
@@ -119,21 +125,15 @@ class Application:
         self._start_warnings: list[str] = []
         self._of_history: list[str] = []
         if settings.otel_exporter_otlp_endpoint:
+            headers = settings.otel_exporter_otlp_headers.get_secret_value()
             self._start_warnings += self.telemetry.trace_to(
-                settings.otel_exporter_otlp_endpoint,
-                settings.otel_exporter_otlp_headers.get_secret_value(),
-                settings.otel_service_name,
-                is_private=is_private,
+                settings.otel_exporter_otlp_endpoint, headers, settings.otel_service_name, is_private=is_private
             )
 
     @property
     def warnings(self) -> list[str]:
         """Settings that have no effect, and whatever else needs attention; a line each."""
         return list(dict.fromkeys([*self._start_warnings, *self._of_settings(), *self._of_history]))
-
-    def _of_settings(self) -> list[str]:
-        profiles = self.configs.rules.profiles.all()
-        return [*self.configs.warnings, *price_warnings(profiles), *self.tool_desk.warnings_of(profiles)]
 
     @property
     def tool_definitions(self) -> Sequence[Mapping[str, Any]]:
@@ -170,11 +170,14 @@ class Application:
             recordings=self.history.recordings,
             admit_profile=switchboard.admit_profile,
             caller_lookup=self._lookup,
+            control=self._control.asker,
         )
 
     def public(self) -> Quart:
         """Make the app for carriers: webhooks, media sockets, health checks."""
-        return create_public(self.carriers, lambda: self.switchboard, self.address, lambda: self.recovery)
+        return create_public(
+            self.carriers, lambda: self.switchboard, self.address, lambda: self.recovery, self.doors.control
+        )
 
     def console(self) -> Quart:
         """Make the app for operators: console and API. Call `open` first."""
@@ -210,6 +213,7 @@ class Application:
             doctor=self.doctor,
             phone=lambda: self.phone,
             phone_costs=self.settings.engine_costs,
+            doors=self.doors,
         )
 
     async def _budget_told(self) -> dict[str, Any]:
@@ -243,6 +247,7 @@ class Application:
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds)
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
         self._lookup = make_lookup(settings, self.tools.current) if settings.caller_lookup else None
+        self._control = make_follower(settings, self.doors.control, self._secrets, self.live, lambda: self.switchboard)
         self._interpreter_watch = InterpreterWatch(default_runner.at_work)
         self.switchboard = Switchboard(
             self._services,
@@ -299,6 +304,7 @@ class Application:
         await self.profiles.load()
         await self.overrides.load()
         await self.tool_desk.load()
+        await self.doors.control.load(StoredControl(self.history.database))
 
     async def _work_in_charge(self) -> None:
         """Do what one process does for all that share the history, until cancelled."""
@@ -335,6 +341,7 @@ class Application:
         for watch in self._watches:
             watch.cancel()
         self.live_desk.close()
+        await self._control.close()
         await self.switchboard.stop()
         await self.telemetry.close()
         await self.account.close()

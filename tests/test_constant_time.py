@@ -11,6 +11,7 @@ import pytest
 
 from callflow.call.stream_tokens import StreamTokens
 from callflow.contracts import errors
+from callflow.contracts.control import Checks
 from callflow.contracts.errors import Forged, Refused
 from callflow.web.console import policy
 from carriers.twilio.signature import Verifier, _text, parameters, sign
@@ -65,7 +66,20 @@ def _twilio_signature() -> tuple[bytes, bytes]:
     return wrong.encode(), sign(b"the-right-token", asked.url.encode() + _text(parameters(asked))).encode()
 
 
-@pytest.mark.parametrize("what", [_stream_token, _operators_token, _twilio_signature])
+def _control_secret() -> tuple[bytes, bytes]:
+    assert not Checks(secret="the-right-secret").allow({"authorization": "Bearer a-wrong-secret"}, b"", 0)
+    return b"a-wrong-secret", b"the-right-secret"
+
+
+def _control_signature() -> tuple[bytes, bytes]:
+    headers = {"x-openai-signature": "0" * 64, "x-openai-timestamp": "1"}
+    assert not Checks(signing="the-right-secret").allow(headers, b"{}", 1)
+    return bytes(32), hmac.digest(b"the-right-secret", b"1.{}", "sha256")
+
+
+@pytest.mark.parametrize(
+    "what", [_stream_token, _operators_token, _twilio_signature, _control_secret, _control_signature]
+)
 def test_a_secret_is_compared_whole_and_in_constant_time(
     what: Callable[[], tuple[bytes, bytes]], compared: Pairs
 ) -> None:

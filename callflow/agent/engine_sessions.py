@@ -18,7 +18,8 @@ from typing import Any, Final, Protocol
 from callflow.agent.late_transcripts import LateTranscripts, PendingTranscripts
 from callflow.contracts.engine import (
     AudioDelta,
-    ContextItem,
+    ContextImage,
+    ContextPart,
     Engine,
     EngineCan,
     EngineEvent,
@@ -29,7 +30,6 @@ from callflow.contracts.engine import (
     SessionReady,
 )
 from callflow.contracts.media import SpeechSegmentId
-from callflow.contracts.tools import ToolCall
 from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES
 from callflow.timers import Timers
 
@@ -51,6 +51,10 @@ _RETRY_SECONDS: Final = 1.0
 """The pause before opening a next session is tried again."""
 
 
+MOST_IMAGES: Final = 4
+"""Pictures that a next session is shown again."""
+
+
 class SessionListener(Protocol):
     """The agent, as the sessions use it."""
 
@@ -61,7 +65,7 @@ class SessionListener(Protocol):
     def session_context(self, number: int) -> SessionContext:
         """Return the context with which the session of this number is opened."""
 
-    def context_items(self) -> Sequence[ContextItem | ToolCall]:
+    def context_items(self) -> Sequence[ContextPart]:
         """Return the conversation so far, for a new session."""
 
     def handle_event(self, heard: EngineEvent) -> None:
@@ -110,6 +114,7 @@ class EngineSessions:
         """The caller's turns without a transcript."""
         self._wrote_down = False
         """The last session that was ready transcribes the caller's words."""
+        self._images: list[ContextImage] = []
         self._late: LateTranscripts | None = None
         """Handles the session's events after the end of the call."""
         self.changes: dict[str, Any] = {}
@@ -199,7 +204,16 @@ class EngineSessions:
             self.engine.request_response(instructions, lasting=lasting, whole=whole)
         return self.is_there
 
-    def add_context(self, items: Sequence[ContextItem | ToolCall]) -> None:
+    def show(self, image: ContextImage) -> None:
+        """Show a picture to this and later sessions, of which each gets the newest four."""
+        self._images = [*self._images, image][-MOST_IMAGES:]
+        self.add_context([image])
+
+    def remember(self, images: Sequence[ContextImage]) -> None:
+        """Show pictures of an earlier process to coming sessions."""
+        self._images = [*images, *self._images][-MOST_IMAGES:]
+
+    def add_context(self, items: Sequence[ContextPart]) -> None:
         """Call `Engine.add_context` of the present session, if there is one."""
         if self.engine is not None:
             self.engine.add_context(items)
@@ -288,8 +302,8 @@ class EngineSessions:
             self._handle_event(number, SessionLost(f"the adapter failed: {type(error).__name__}"))
 
     def _send_context(self, engine: Engine) -> None:
-        told = self._listener.context_items()
-        if told:
+        images = self._images if "sees_images" in engine.can else []
+        if told := [*images, *self._listener.context_items()]:
             engine.add_context(told)
         audio = bytes(self._recent_audio[-(_MOST_RECENT_BYTES if self._keeps_all else _RECENT_BYTES) :])
         for start in range(0, len(audio), FRAME_BYTES):

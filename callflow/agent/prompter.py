@@ -9,12 +9,12 @@ from typing import Final
 from callflow.agent import turn_taking
 from callflow.agent.agent_config import AgentConfig
 from callflow.agent.engine_sessions import EngineSessions
-from callflow.agent.prompts import Prompt, not_heard, prompt, whispered
+from callflow.agent.prompts import Prompt, not_heard, prompt, shown, whispered
 from callflow.agent.protected_greeting import ProtectedGreeting
 from callflow.agent.tool_calls import PendingToolCalls
 from callflow.agent.turn_manager import TurnManager
 from callflow.agent.turn_taking import Away, Floor
-from callflow.contracts.engine import ContextItem
+from callflow.contracts.engine import ContextImage, ContextItem
 from callflow.contracts.media import Cut
 from callflow.journal.notes import InterruptionEmpty, Note, Told
 from callflow.timers import Timers
@@ -153,6 +153,13 @@ class Prompter:
         self._turns.conversation.fact(fact)
         self._turns.whispers.given(name)
         self._sessions.add_context([ContextItem("system", fact)])
+        if now and self._sessions.request_response():
+            self._turns.expect_speech()
+
+    def show(self, image: ContextImage, *, now: bool) -> None:
+        """Show the model a picture, also in later sessions. `now`: it speaks about it at once."""
+        self._turns.conversation.fact(shown(image.text))
+        self._sessions.show(image)
         if now and self._sessions.request_response():
             self._turns.expect_speech()
 

@@ -88,6 +88,11 @@ def whispered(text: str) -> str:
     )
 
 
+def shown(text: str) -> str:
+    """Return the fact that the model was shown a picture. `text`: what it shows; "": nobody said."""
+    return f"You were shown a picture{f': “{text}”' if text else ''}. Use it from then on."
+
+
 def tool_answered(tool: str, arguments: str, output: str) -> str:
     """Return the fact that a tool has answered. `arguments` and `output` are JSON."""
     return f"The tool {tool} was called with {arguments} and answered: {output}"

@@ -18,10 +18,11 @@ from callflow.call.call_config import CallConfig
 from callflow.call.call_log import CallLog
 from callflow.call.call_notes import began_note, describe, ended_note
 from callflow.call.call_parts import make_parts
-from callflow.call.caller_lookup import asked, lookup_note, question, refusal
+from callflow.call.caller_lookup import refusal
 from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.deadlines import GO_ON, Deadlines
 from callflow.call.dtmf import MASK
+from callflow.call.first_questions import Answers, answers, are_asked, write_down
 from callflow.call.handover import Found, ProcessHandover
 from callflow.call.legs import Legs
 from callflow.call.listening import FIRST
@@ -40,7 +41,6 @@ from callflow.contracts.log_format import CALL
 from callflow.contracts.media import MediaSocket
 from callflow.contracts.owners import to_owner
 from callflow.journal import notes
-from callflow.journal.notes import Note
 
 
 log = logging.getLogger(__name__)
@@ -179,8 +179,7 @@ class Call:
         try:
             await self._handover.wait()
             if self._handover.restored is None:
-                looked_up = await self._look_up()
-                self._begin(looked_up)
+                self._begin(await self._ask())
             while not (machine.is_over(self.model) or self.is_handed_over):
                 waiting = await self._mailbox.next()
                 if waiting is None:
@@ -266,23 +265,23 @@ class Call:
         """Return the carrier's ids of one of the call's legs; empty ones if it is not known."""
         return self.ids if leg == events.CALLER else self.legs.human
 
-    async def _look_up(self) -> Note | None:
-        """Ask the caller lookup while it rings, and take its answer. Returns its note; None: it was not asked."""
-        first, lookup = self._mailbox.first, self._services.caller_lookup
-        if lookup is None or first is None or not isinstance(first.event, events.CallInitiated):
-            return None
+    async def _ask(self) -> Answers:
+        """Ask about the call while it rings, and take what the caller lookup answers."""
+        first = self._mailbox.first
+        if first is None or not isinstance(first.event, events.CallInitiated) or not are_asked(self._services):
+            return Answers()
         self._asking, asks = first.reply, first.event
-        found = await asked(lookup.look_up(question(self, asks)), self._mailbox.ends())
-        self._use(self._services.config(self.to_number, None, found))
-        if found.refuse or found.profile:
-            event = refusal(asks, found) if found.refuse else self._services.admit_profile(self.config, asks)
-            self._mailbox.exchange(asks, event)
-        return lookup_note(self.config, found)
+        told = await answers(self, self._services, asks, self._mailbox.ends())
+        if (found := told.looked_up) is not None:
+            self._use(self._services.config(self.to_number, None, found))
+            if found.refuse or found.profile:
+                event = refusal(asks, found) if found.refuse else self._services.admit_profile(self.config, asks)
+                self._mailbox.exchange(asks, event)
+        return told
 
-    def _begin(self, looked_up: Note | None) -> None:
+    def _begin(self, told: Answers) -> None:
         self.note(began_note(self, self._order, self._services.address()))
-        if looked_up is not None:
-            self.note(looked_up)
+        write_down(told, self)
         if self._order is not None:
             with_stream = "dials_with_stream" in self.carrier.can
             self.post(self._order.dial_requested(record=self.recordings.from_answer, with_stream=with_stream))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 from callflow.call.call_config import CallConfig
 from callflow.contracts.caller_lookup import LookedUp, Question
@@ -29,17 +27,6 @@ def question(call: Asking, event: CallInitiated) -> Question:
         call=call.id, carrier=call.carrier.name, from_number=call.from_number or event.from_number,
         to_number=call.to_number or event.to_number,
     )  # fmt: skip
-
-
-async def asked(lookup: Coroutine[Any, Any, LookedUp], over: Coroutine[Any, Any, None]) -> LookedUp:
-    """Return what comes of the lookup, which is dropped when the call is `over` before."""
-    tasks = asyncio.ensure_future(lookup), asyncio.ensure_future(over)
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return tasks[0].result() if tasks[0].done() else LookedUp(outcome="late", why="the call was over before")
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def refusal(event: CallInitiated, found: LookedUp) -> CallRefused:

@@ -21,7 +21,7 @@ _WORDS: Final = frozenset(
     {
         events.ToolCalled.name, events.ToolFinished.name, events.Dtmf.name, notes.Turn.kind, notes.NotTranscribed.kind,
         notes.Told.kind, notes.Heard.kind, notes.Interrupted.kind, notes.CutOff.kind, notes.Digits.kind,
-        notes.EndCall.kind, notes.Whispered.kind,
+        notes.EndCall.kind, notes.Whispered.kind, notes.ImageShown.kind,
     }
 )  # fmt: skip
 """Events and notes with something that was said, typed or handed to a tool."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
-from callflow.agent.prompts import tool_answered, tool_unknown, typed, whispered
+from callflow.agent.prompts import shown, tool_answered, tool_unknown, typed, whispered
 from callflow.call import machine
 from callflow.call.dtmf import MASK
 from callflow.call.legs import by_machine
@@ -298,6 +298,8 @@ class _Talk:
                 self._typed = ""
             case notes.Whispered():
                 self.fact(at, whispered(note.text))
+            case notes.ImageShown():
+                self.fact(at, shown(note.text))
 
     def _item(self, at: float, who: Any, item: str) -> Turn:
         if item not in self._items:

@@ -10,6 +10,7 @@ from typing import Any
 from callflow.call.call_config import CallConfig
 from callflow.call.stream_tokens import StreamTokens
 from callflow.contracts.caller_lookup import CallerLookup
+from callflow.contracts.control import Control
 from callflow.contracts.events import CallInitiated, Event, LegIds
 from callflow.contracts.tools import MakeToolbox
 from callflow.journal.journal import Journal
@@ -47,5 +48,7 @@ class CallServices:
     """The folder of the recordings."""
     admit_profile: Callable[[CallConfig, CallInitiated], Event] = lambda config, event: event
     """Decides about a call that rings and has got another profile: returns its first event."""
+    control: Control | None = None
+    """Is asked about the session of each call that rings; None: nobody is asked."""
     caller_lookup: CallerLookup | None = None
     """Is asked about each caller while it rings; None: nobody is asked."""

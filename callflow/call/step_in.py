@@ -13,13 +13,19 @@ from callflow.agent.agent import Agent
 from callflow.call import machine
 from callflow.call.line_requests import MUTED, NO_CALLER, ON_HOLD, TAKEN, LineRequests, shown
 from callflow.call.recordings import Recordings
+from callflow.contracts.control import Controlled
+from callflow.contracts.engine import ContextImage
 from callflow.contracts.tools import ToolAnswer
-from callflow.journal.notes import Note, Whispered
+from callflow.journal.notes import ControlAsked, ImageShown, Note, SessionChanged, Whispered
 
 
 MOST_WHISPER: Final = 1000
 """Characters of one whisper."""
 NOT_WAITING: Final = "No tool call of this id waits for an operator: it was answered, its time is over, or the call is."
+CONTROL: Final = "control endpoint"
+"""By whom a session is changed, in the journal."""
+BLIND: Final = "The model of this call cannot see pictures."
+PAUSED: Final = "The recording is paused, and nothing is kept of the call meanwhile: end that first."
 NO_MODEL: Final = "The model is away just now: try again in a moment."
 
 
@@ -59,11 +65,47 @@ class StepIn:
         agent.prompter.whisper(name, text, now=now)
         return ""
 
+    def why_blind(self) -> str:
+        """Return a sentence that says why the model cannot be shown a picture now; "": it can."""
+        model, agent = self._model(), self._agent()
+        is_ours = model.state not in (machine.HANGUP, machine.TRANSFERRING, machine.BRIDGED)
+        if not is_ours or model.farewell or agent.voicemail.is_on:
+            return NO_CALLER
+        if self._recordings.pause.is_on:
+            return PAUSED
+        return "" if agent.sessions.can("sees_images") else BLIND
+
+    def show(self, image: ContextImage, by: str, *, number: int, fields: Mapping[str, Any], now: bool) -> str:
+        """Show the model a picture, or keep it until there is a session. `number`, `fields`: see `notes.ImageShown`.
+        `now`: it speaks about it at once. Returns a sentence that says why not; "": it is shown."""
+        if why := self.why_blind():
+            return why
+        now = now and not self._line.is_on_hold and self._model().engine == "ready"
+        self._note(ImageShown(number=number, text=image.text, now=now, by=by, **fields))
+        self._recordings.mark("picture", by, image.text)
+        self._agent().prompter.show(image, now=now)
+        return ""
+
     def change(self, changes: Mapping[str, Any], by: str) -> list[str]:
         """Change the session of this call. Returns a line for each change left out."""
         left_out = self._agent().update(changes, by)
         self._recordings.mark("session changed", by, ", ".join(changes))
         return left_out
+
+    def controlled(self, about: str, found: Controlled) -> None:
+        """Take an answer of the control endpoint, and write down what came of it. `about`: what it was asked about."""
+        agent, left_out = self._agent(), []
+        if found.changes and agent.sessions.is_there:
+            left_out = agent.update(found.changes, CONTROL)
+        elif found.changes:
+            agent.sessions.changes |= found.changes
+            self._note(SessionChanged(changes=dict(found.changes), by=CONTROL))
+        self._note(
+            ControlAsked(
+                about=about, outcome=found.outcome, ms=found.ms, detail=found.why, names=list(found.changes),
+                problems=[*found.problems, *left_out],
+            )
+        )  # fmt: skip
 
     def answer_tool(self, call: str, answer: ToolAnswer, by: str) -> str:
         """Answer a tool call that waits for an operator. Returns a sentence that says why not; "": it is answered."""

@@ -22,7 +22,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from callflow.app import Application
-from callflow.cli.serve import refuse
+from callflow.cli.doctor_model import model_findings
+from callflow.cli.serve import refuse, with_kept
 from callflow.cli.terminal import Screen
 from callflow.config.display import secrets_of
 from callflow.config.loader import load
@@ -57,13 +58,16 @@ async def diagnose() -> int:
     problems, warnings = check_serve(settings), list(settings.warnings)
     try:
         application = Application(settings)
-        warnings += application.warnings
+        _, of_kept, kept = await asyncio.to_thread(with_kept, settings)
+        application.configs.rules = application.configs.rules_under({}, kept)
+        warnings += [*application.warnings, *of_kept]
         carriers = application.carriers
     except (SettingsError, ToolsError, OSError) as error:
+        application = None
         problems += str(error).splitlines()
         carriers = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
     try:
-        return await run(settings, problems, warnings, carriers)
+        return await run(settings, problems, warnings, carriers, application)
     finally:
         for carrier in carriers:
             await carrier.close()
@@ -106,12 +110,19 @@ class World:
         await self._client.aclose()
 
 
-async def run(settings: Settings, problems: Sequence[str], warnings: Sequence[str], carriers: Sequence[Carrier]) -> int:
-    """Print all findings. `problems`: what prevents a start. Returns the exit code: 0 if nothing is wrong."""
+async def run(
+    settings: Settings,
+    problems: Sequence[str],
+    warnings: Sequence[str],
+    carriers: Sequence[Carrier],
+    application: Application | None = None,
+) -> int:
+    """Print all findings. `problems`: what prevents a start. `application`: opens sessions of the model; None: nobody
+    does. Returns the exit code: 0 if nothing is wrong."""
     console = Screen(highlight=False, soft_wrap=True)
     wrong = 0
     secrets = secrets_of(settings)
-    async for finding in examine(settings, problems, warnings, carriers):
+    async for finding in examine(settings, problems, warnings, carriers, application):
         wrong += finding.state == "wrong"
         told = line(finding)
         console.print(told if not secrets.within(told.plain) else f"{finding.state:<6}{finding.about}  {NOT_SHOWN}")
@@ -134,9 +145,13 @@ def line(finding: Finding) -> Text:
 
 
 async def examine(
-    settings: Settings, problems: Sequence[str], warnings: Sequence[str], carriers: Sequence[Carrier]
+    settings: Settings,
+    problems: Sequence[str],
+    warnings: Sequence[str],
+    carriers: Sequence[Carrier],
+    application: Application | None = None,
 ) -> AsyncIterator[Finding]:
-    """Run the checks, and yield what each has found."""
+    """Run the checks, and yield what each has found. `application`: as in `run`."""
     for problem in problems:
         what, _, remedy = problem.partition(": ")
         yield Finding("settings", "wrong", what, remedy)
@@ -145,8 +160,12 @@ async def examine(
     for warning in warnings:
         yield Finding("settings", "note", warning)
     if settings.openai_api_key:
-        for finding in await _model(settings):
+        about_model = await _model(settings)
+        for finding in about_model:
             yield finding
+        if about_model[0].state != "wrong" and application is not None:
+            async for finding in model_findings(application):
+                yield finding
     for finding in await _from_the_record(settings):
         yield finding
     async for finding in _from_outside(settings, carriers):

@@ -40,7 +40,7 @@ def serve(overrides: Mapping[str, object], *, check: bool = False, point: str = 
         if point and not (settings.public or settings.public_base_url):
             problems.append("--point needs an address that carriers reach: add --public, or set PUBLIC_BASE_URL")
         if check:
-            settings, of_kept, profiles = _with_kept(settings)
+            settings, of_kept, profiles = with_kept(settings)
             told = (*told, *of_kept)
             _show(settings)
         if problems:
@@ -76,7 +76,7 @@ def _show(settings: Settings) -> None:
     Screen().print(check_table(settings))
 
 
-def _with_kept(settings: Settings) -> tuple[Settings, list[str], list[KeptProfile]]:
+def with_kept(settings: Settings) -> tuple[Settings, list[str], list[KeptProfile]]:
     """Return the settings with the changes that operators have stored in the database, warnings about these, and the
     profiles of the database."""
     from callflow.config import kept_profiles, session_overrides
@@ -159,7 +159,7 @@ async def _serve_until_signal(settings: Settings, point: str, yes: bool) -> int:
         application,
         TemporaryPointing(application, point, yes=yes) as pointing,
     ):
-        _report(application, await left_over(application))
+        _report(application, [*await left_over(application), *await _endings(application)])
         switchboard = application.switchboard
         garbage = GarbageCollection(lambda: len(switchboard.calls) + switchboard.unwritten)
         switchboard.on_call_gone = garbage.call_gone
@@ -186,6 +186,12 @@ def _with_phone(application: Application) -> AbstractAsyncContextManager[None]:
     from callflow.cli.phone_line import phone_line
 
     return phone_line(application)
+
+
+async def _endings(application: Application) -> list[str]:
+    from callflow.cli.model_endings import model_endings
+
+    return await model_endings(application.settings, application.configs, application.warnings)
 
 
 def _report(application: Application, more: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callflow.config import paths, validators
+from callflow.config import control_values, paths, validators
 from callflow.config.settings import Settings
 
 
@@ -36,6 +36,7 @@ def check_serve(settings: Settings) -> list[str]:
             "EVENTS_SECRET is not set, but CALLER_LOOKUP is an address, and nothing is asked unsigned: "
             f"{validators.MAKE_SECRET}"
         )
+    problems += control_values.problems(settings)
     if settings.port and (settings.host, settings.port) == (settings.console_host, settings.console_port):
         problems.append(f"CONSOLE_PORT={settings.console_port} is also PORT: give the console a port of its own")
     return [*problems, *paths.problems(settings)]

@@ -13,11 +13,10 @@ from callflow.config import display, session_changes, session_names
 from callflow.config.call_settings import CallSettings
 from callflow.config.settings import Settings
 from callflow.contracts.errors import SessionRefused
-from callflow.contracts.realtime_values import UNSENT
+from callflow.contracts.realtime_values import NEITHER, UNSENT
 
 
 ORIGIN: Final = "kept in the database"
-NEITHER: Final = "Provide either instructions or a prompt reference."
 _STRONGER: Final = ("command line", "environment", ".env")
 _KEEPS: Final = frozenset({*UNSENT, "model", "engine_audio", "business"})
 """Settings that a live session does not accept, and that can be kept for coming calls."""

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from callflow.config import call_settings, display, legacy_names, suggestions, validators
+from callflow.config import call_settings, control_values, display, legacy_names, suggestions, validators
 from callflow.contracts import secret_text
 
 
@@ -152,6 +152,31 @@ class Settings(call_settings.CallSettings):
     question). Empty: nothing."""
     caller_lookup_seconds: Annotated[float, Field(ge=0.05, le=5, allow_inf_nan=False)] = 0.8
     """How long the answer may take; then the call goes on without it. The phone rings meanwhile."""
+
+    # OpenAI's other doors
+
+    realtime_expires_seconds: Annotated[float, Field(ge=10, le=7200, allow_inf_nan=False)] = 600
+    """How long a client secret of `POST /api/realtime-token` lives, if the request does not say it."""
+    realtime_control_secret: Secret = SecretStr("")
+    """What `/api/realtime/control` wants to be told as `Authorization: Bearer …` or `x-webhook-secret`."""
+    realtime_control_signing_secret: Secret = SecretStr("")
+    """What requests to it must be signed with. Of the two, each that is set must be right; with neither, nobody is
+    answered."""
+    realtime_control_tolerance_seconds: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 300
+    """How far the time in such a signature may be from ours, in either direction."""
+    realtime_control_untimed: bool = False
+    """Accept signatures without a time as well, which can be repeated for ever."""
+    realtime_control_admin_secret: Secret = SecretStr("")
+    """What `/api/realtime/control/settings`, on the operators' port, wants to be told beside the usual: at least 32
+    characters. Empty: nobody changes or sees these settings."""
+    realtime_control_url: Annotated[str, AfterValidator(control_values.url)] = ""
+    """Who is asked about the session of each call, while it rings: `self`, this server itself, or an address (`https://…`,
+    or `http://` on this machine), which gets the secrets above as they are. Empty: nobody."""
+    realtime_control_events: Annotated[str, AfterValidator(control_values.events)] = "session.created"
+    """When: `session.created`, while it rings, and names of what happens in a call (`turn`, `interrupted`,
+    …), separated by commas."""
+    realtime_control_seconds: Annotated[float, Field(ge=0.05, le=5, allow_inf_nan=False)] = 0.8
+    """How long the answer may take; then the call goes on as it was."""
 
     # Limits
 

@@ -157,12 +157,14 @@ EngineListener = Callable[[EngineEvent], None]
 # What a session can do, and is told
 
 EngineCan = Literal[
-    "truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates", "transcribes"
+    "truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates", "transcribes",
+    "sees_images",
 ]  # fmt: skip
 """What an engine can do, as configured:
 
 `interrupts_itself`: it stops its own response when it hears the caller; else `cancel` is for us to call.
 `answers_itself`: it begins a response when the caller has stopped; else `request_response` is for us to call.
+`sees_images`: it takes a `ContextImage`.
 `transcribes`: it writes down what the caller says, as `Transcript`, or tells that it did not, as `TranscriptFailed`.
 """
 
@@ -172,6 +174,18 @@ class ContextItem(NamedTuple):
 
     who: Literal["caller", "agent", "system"]
     text: str
+
+
+class ContextImage(NamedTuple):
+    """A picture that is shown to the model."""
+
+    url: str
+    """A data URL of a PNG or a JPEG."""
+    text: str = ""
+    """What it shows; "": nobody said."""
+
+
+ContextPart = ContextItem | ToolCall | ContextImage
 
 
 class Engine(Protocol):
@@ -187,7 +201,7 @@ class Engine(Protocol):
     def append(self, payload: str) -> None:
         """Send caller audio: base64 of µ-law, 8,000 bytes a second. It is kept in order until the session is ready."""
 
-    def add_context(self, items: Sequence[ContextItem | ToolCall]) -> None:
+    def add_context(self, items: Sequence[ContextPart]) -> None:
         """Put these into the conversation, in order and before any audio that is appended later.
 
         A `ToolCall` is one that was made in an earlier session and is still to be answered in this one.

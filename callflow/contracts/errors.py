@@ -8,7 +8,7 @@ here, so that whoever catches one finds all that there is beside it.
     │                                 AccessRefused, DialRefused, NumberRefused, BadQuery,
     │                                 SessionRefused
     ├── of the carrier, or the way to it: CarrierError, TunnelError
-    ├── of the engine: EngineError (HandshakeError)
+    ├── of the engine: EngineError (HandshakeError), VendorRefused
     ├── of a tool, or its file: ToolsError, ToolCallError (ArgumentsError, NoOutcome, NotJson, TooManyTools, Abandoned,
     │                                                  AskOperator)
     ├── of who set it up, or typed the command: SettingsError, CommandLineError (JournalFileError, CallNotFound,
@@ -209,6 +209,16 @@ class HandshakeError(EngineError):
         self.why = why
 
 
+class VendorRefused(CallflowError):
+    """The vendor's REST API refused a request, or gave no answer. `status`: its own, or 502 or 504."""
+
+    whose = "engine"
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 # Faults of a tool, or of its file
 
 
@@ -321,6 +331,10 @@ class Overloaded(CallflowError):
 
 class LookupFailed(CallflowError):
     """The caller lookup gave nothing that can be used; the message says why, without its address or what it said."""
+
+
+class ControlFailed(CallflowError):
+    """The control endpoint gave nothing that can be used, as of `LookupFailed`."""
 
 
 class DatabaseError(CallflowError):

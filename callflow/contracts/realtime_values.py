@@ -16,3 +16,5 @@ UNSENT: Final = {
     "prompt_version": _NO_PROMPTS,
 }
 """Settings that are accepted and never sent, with the reason."""
+NEITHER: Final = "Provide either instructions or a prompt reference."
+"""The answer to a session that has neither."""

@@ -56,6 +56,11 @@ def shutdown_warning(model: str, today: date) -> str | None:
     ends = about(model).get("ends")
     if not isinstance(ends, date):
         return None
+    return ending(model, ends, today)
+
+
+def ending(model: str, ends: date, today: date) -> str:
+    """Return the sentence about a model that ends on a day."""
     how = "was switched off" if ends <= today else "will be switched off"
     return f"{model} {how} by its vendor on {ends.isoformat()}: choose another"
 

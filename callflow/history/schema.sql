@@ -277,4 +277,29 @@ CREATE TABLE saved_views (
     PRIMARY KEY (name, business)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0017');
+CREATE TABLE control_settings (
+    id INTEGER NOT NULL,
+    settings TEXT NOT NULL,
+    changed_at TEXT NOT NULL,
+    changed_by TEXT NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE TABLE images (
+    id INTEGER NOT NULL,
+    conversation_id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    shown_at TEXT NOT NULL,
+    shown_by TEXT NOT NULL,
+    mime TEXT NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    shown BLOB NOT NULL,
+    thumbnail BLOB NOT NULL,
+    PRIMARY KEY (id),
+    FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    UNIQUE (conversation_id, number)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0020');

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -295,6 +296,35 @@ provisions: Final = Table(
 )
 """What carriers do when this server does not answer, as it was set from here: fields of a resource, as JSON objects.
 `at`: Unix time, in seconds."""
+
+control_settings: Final = Table(
+    "control_settings",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("settings", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+"""The runtime settings of the control endpoint, a JSON object as it was given: one row, or none."""
+
+images: Final = Table(
+    "images",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("conversation_id", Integer, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("shown_at", Text, nullable=False),
+    Column("shown_by", Text, nullable=False),
+    Column("mime", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("shown", LargeBinary, nullable=False),
+    Column("thumbnail", LargeBinary, nullable=False),
+    UniqueConstraint("conversation_id", "number"),
+)
+"""Pictures that were shown to the model: as it got them (`shown`, of the type `mime`), and as people see them
+(`thumbnail`, a small JPEG). `width`, `height` and `size` (bytes) are those of what was sent."""
 
 hidden_conversations: Final = Table(
     "hidden_conversations",

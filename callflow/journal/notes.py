@@ -3,7 +3,8 @@
 `to_json(note)` is how one is written, `read(written)` how it is read again; `note.py` says by which rules. A new field
 needs a default, and raises the `version` of its kind. What ends in `_ms` is milliseconds; moments are those of the
 journal entry, unless a field says otherwise. Around a note is a `JournalEntry`; events are in `contracts/events.py`.
-The notes of the engine's sessions are in `engine_notes.py`, those of operators in `operator_notes.py`.
+The notes of the engine's sessions are in `engine_notes.py`, those of operators in `operator_notes.py`, and those of
+what others were asked in `asked_notes.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from callflow.contracts.private_fields import GROWING, PRIVATE
 from callflow.journal import aliases
+from callflow.journal.asked_notes import CallerLookup, ControlAsked
 from callflow.journal.engine_notes import (
     EngineComplaint,
     EngineMissedSpeech,
@@ -28,15 +30,18 @@ from callflow.journal.engine_notes import (
     Usage,
 )
 from callflow.journal.note import OPTIONAL, Note, Part, UnknownNote, read_as, schema, to_json
-from callflow.journal.operator_notes import OperatorAnswered, OperatorAsked, Whispered, WhisperUsed
+from callflow.journal.operator_notes import ImageShown, OperatorAnswered, OperatorAsked, Whispered, WhisperUsed
 
 
 __all__ = [
     "KINDS",
+    "CallerLookup",
+    "ControlAsked",
     "EngineComplaint",
     "EngineMissedSpeech",
     "EngineRotated",
     "EngineUnable",
+    "ImageShown",
     "ListenIn",
     "Listening",
     "McpApproval",
@@ -133,26 +138,6 @@ class Ended(Note):
     network_ms: int | None = field(default=None, metadata=OPTIONAL)
     carrier_lag_ms: int | None = field(default=None, metadata=OPTIONAL)
     """As in `Interrupted`; the lag is the largest of the call."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallerLookup(Note):
-    """What the caller lookup told while the phone rang, and how the call goes on."""
-
-    kind: ClassVar[str] = "caller_lookup"
-    outcome: Literal["answered", "late", "failed"]
-    ms: int = 0
-    """How long it took."""
-    why: str = field(default="", metadata=OPTIONAL)
-    """What went wrong."""
-    profile: str = field(default="", metadata=OPTIONAL)
-    """The profile that it asked for."""
-    variables: Mapping[str, Any] = field(default_factory=dict, metadata={**OPTIONAL, **PRIVATE})
-    """For `{{name}}` in what the model is told."""
-    left_out: list[str] = field(default_factory=list, metadata=OPTIONAL)
-    """Names in there that it gave no value for."""
-    problems: list[str] = field(default_factory=list, metadata=OPTIONAL)
-    """A line for each part of the answer that was not used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

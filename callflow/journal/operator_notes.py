@@ -60,3 +60,25 @@ class OperatorAnswered(Note):
     """False: they told an error."""
     by: str = ""
     """As of `Whispered`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageShown(Note):
+    """An operator showed the model a picture. A small copy of it is in the history."""
+
+    kind: ClassVar[str] = "image_shown"
+    number: int = 0
+    """Within the call, from 1."""
+    text: str = field(default="", metadata=PRIVATE)
+    """What it shows, as they said."""
+    mime: str = ""
+    """Of what the model got."""
+    width: int = 0
+    height: int = 0
+    """As it was sent, in pixels."""
+    size: int = 0
+    """As it was sent, in bytes."""
+    now: bool = False
+    """The model was asked to speak about it at once."""
+    by: str = ""
+    """As of `Whispered`."""

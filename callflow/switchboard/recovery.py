@@ -24,6 +24,7 @@ from callflow.contracts.errors import CarrierError
 from callflow.history.history import AGAIN_SECONDS, History
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
+from callflow.switchboard import pictures
 from callflow.switchboard.call_configs import Began
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
@@ -181,6 +182,7 @@ class Recovery:
         await self._take_charge()
         await self._try_to_load()  # the previous process may have changed the settings meanwhile
         back = await self._try_to_bring_back()
+        await pictures.show_again(self._history.database, back)
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._history.retention.run(), name="retention"))
         self._tasks.append(asyncio.create_task(self._history.deletions.run(), name="deletions"))

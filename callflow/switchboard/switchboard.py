@@ -20,6 +20,7 @@ from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
 from callflow.call.carrier_commands import command_id
 from callflow.call.dtmf import MASK
+from callflow.call.first_questions import longest_seconds
 from callflow.call.handover import Found
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.outbound_order import OutboundOrder
@@ -164,10 +165,9 @@ class Switchboard:
         return carrier.reply(webhook_event.event, ())
 
     def _reply_seconds(self, event: Event) -> float:
-        """Return how long a webhook waits. The one about a call that rings also waits for the caller lookup, so that
-        with its reply the call is on record."""
-        lookup = self._services.caller_lookup
-        return _REPLY_SECONDS + (lookup.seconds if lookup is not None and isinstance(event, CallInitiated) else 0.0)
+        """Return how long a webhook waits. The one about a call that rings also waits for what is asked meanwhile,
+        so that with its reply the call is on record."""
+        return _REPLY_SECONDS + (longest_seconds(self._services) if isinstance(event, CallInitiated) else 0.0)
 
     def _deliver(self, carrier: Carrier, webhook_event: WebhookEvent) -> asyncio.Future[WebhookReply]:
         found_leg = self._find(webhook_event)

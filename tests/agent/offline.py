@@ -14,7 +14,7 @@ from callflow.agent.tool_calls import PendingToolCalls
 from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
-    ContextItem,
+    ContextPart,
     EngineEvent,
     EngineListener,
     ResponseDone,
@@ -65,7 +65,7 @@ class FakeEngine:
     def append(self, payload: str) -> None:
         self.asked.append(("append", payload))
 
-    def add_context(self, items: Sequence[ContextItem | ToolCall]) -> None:
+    def add_context(self, items: Sequence[ContextPart]) -> None:
         self.asked.append(("context", list(items)))
 
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> None:

@@ -14,6 +14,8 @@ from pydantic import SecretStr
 
 from callflow.app import Application
 from callflow.cli import doctor
+from callflow.cli.doctor_model import model_findings
+from callflow.cli.model_endings import model_endings
 from callflow.config.preflight import check_serve
 from callflow.config.settings import Settings
 from callflow.contracts.diagnostics import Finding
@@ -298,3 +300,50 @@ async def test_settings_that_cannot_be_read_exit_with_2() -> None:
 )
 def test_our_clock_is_compared_with_that_of_others(date: str, states: list[str]) -> None:
     assert [one.state for one in doctor.clock(date, 1_700_000_000.0)] == states
+
+
+async def modelled(settings: Settings) -> Findings:
+    """What is found out about the model alone."""
+    application = Application(settings)
+    try:
+        return [one async for one in model_findings(application)]
+    finally:
+        for carrier in application.carriers:
+            await carrier.close()
+
+
+async def test_a_session_is_opened_under_each_profile_and_what_is_refused_is_said() -> None:
+    async with world(serve=False) as (settings, _, _, realtime):
+        settings._profiles = {
+            "same": {"numbers": ["+15550100071"]},
+            "old": {"numbers": ["+15550100072"], "model": "gpt-realtime", "transcription_model": "whisper-1"},
+        }
+        found = await modelled(settings)
+        assert [(one.about, one.state) for one in found] == [
+            ("session", "ok"), ("session same", "ok"), ("session old", "ok"), ("models", "note"), ("models", "note"),
+        ], told(found)  # fmt: skip
+        assert len(realtime.sessions) == 2
+        assert [session.config["model"] for session in realtime.sessions] == [settings.model, "gpt-realtime"]
+        assert all(session.responses == [] for session in realtime.sessions)
+        realtime.shutdown_dates = {settings.model: "2020-01-01"}
+        realtime.faults.refuse_transcription = True
+        refused = wrong(await modelled(settings))
+        assert [one.about for one in refused] == ["session", "session old", "models"], told(refused)
+        assert "`gpt-transcribe` does not exist" in refused[0].what
+        assert "switched off by its vendor on 2020-01-01" in refused[-1].what
+        other = settings.model_copy(update={"openai_api_key": SecretStr("sk-another-key-of-the-tests")})
+        assert "none opens" in wrong(await modelled(other))[0].what
+        plain = told(found + refused)
+        assert settings.openai_api_key.get_secret_value() not in plain
+
+
+async def test_the_table_at_start_tells_of_models_that_end_and_waits_for_nobody() -> None:
+    async with world(serve=False) as (settings, _, _, realtime):
+        configs = Application(settings).configs
+        realtime.shutdown_dates = {settings.model: "2031-01-01", "gpt-realtime": "2027-01-20"}
+        (line,) = await model_endings(settings, configs, [])
+        assert line == f"{settings.model} will be switched off by its vendor on 2031-01-01: choose another"
+        assert await model_endings(settings, configs, [f"profile x: {line}"]) == []
+        away = settings.model_copy(update={"openai_realtime_url": "ws://127.0.0.1:9/v1/realtime"})
+        assert await model_endings(away, configs, []) == []
+        assert await model_endings(Settings(), configs, []) == []

@@ -238,9 +238,7 @@ def test_a_name_of_an_earlier_system_is_understood(
 
 @pytest.mark.parametrize(
     "name",
-    ["REALTIME_INPUT_AUDIO_RATE", "REALTIME_TRANSCRIPTION_SEGMENTS", "REALTIME_EXPIRES_SECONDS", "REALTIME_MODE",
-     "REALTIME_TOOLS", "REALTIME_CONTROL_SECRET", "REALTIME_CONTROL_SIGNING_SECRET",
-     "REALTIME_CONTROL_TOLERANCE_SECONDS", "REALTIME_CONTROL_ADMIN_SECRET"],
+    ["REALTIME_INPUT_AUDIO_RATE", "REALTIME_TRANSCRIPTION_SEGMENTS", "REALTIME_MODE", "REALTIME_TOOLS"],
 )  # fmt: skip
 def test_one_that_cannot_be_honoured_is_said(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "12345678")

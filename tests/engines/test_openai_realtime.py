@@ -686,7 +686,7 @@ def test_a_fault_of_the_listener_is_no_silence() -> None:
 def test_it_can_do_what_the_relay_counts_on() -> None:
     engine = OpenAIRealtime(realtime_config(), BRIEF, lambda event: None)
     assert engine.can == {
-        "truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates",
+        "truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates", "sees_images",
     }  # fmt: skip
     engine.request_response()  # before there is a connection: nothing to say it to, and no reason to fail
     engine.truncate("i", 0, 1)

@@ -19,7 +19,8 @@ from typing import Any, Final
 from callflow.contracts import addresses, remote_tools
 from callflow.contracts.engine import (
     AudioDone,
-    ContextItem,
+    ContextImage,
+    ContextPart,
     EngineCan,
     EngineListener,
     ItemAdded,
@@ -86,7 +87,7 @@ class OpenAIRealtime:
         self._socket: EngineSocket | None = None
         self._idle_item: str | None = None
         """The caller's item that the server created because the caller said nothing."""
-        self._early_context: list[ContextItem | ToolCall] = []
+        self._early_context: list[ContextPart] = []
         self._early_answers: list[Callable[[], None]] = []
         """What came before the session was ready for it."""
         self._context_items = 0
@@ -122,7 +123,7 @@ class OpenAIRealtime:
             if lost is not None and not was_closed:
                 self._notify(lost)
 
-    def add_context(self, items: Sequence[ContextItem | ToolCall]) -> None:
+    def add_context(self, items: Sequence[ContextPart]) -> None:
         if not self._session.is_ready:
             self._early_context += items
             return
@@ -131,7 +132,8 @@ class OpenAIRealtime:
                 self._responses.queue.adopt(item.id)
             self._context_items += 1
             name = f"{_CONTEXT_ITEM}{self._context_items}"
-            self._channel.send({"type": "conversation.item.create", "item": {"id": name, **_client_item(item)}})
+            event = {"type": "conversation.item.create", "item": {"id": name, **_client_item(item)}}
+            self._channel.send(event, is_large=isinstance(item, ContextImage))
 
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> None:
         self._responses.request(instructions, lasting=lasting, whole=whole)
@@ -343,8 +345,11 @@ class OpenAIRealtime:
         return self._audio.ms_since(event.audio_end_ms) + silence
 
 
-def _client_item(item: ContextItem | ToolCall) -> dict[str, Any]:
+def _client_item(item: ContextPart) -> dict[str, Any]:
     """Return an item in the form in which a client may create it: the assistant's turns as text only."""
+    if isinstance(item, ContextImage):
+        words = [{"type": "input_text", "text": item.text}] if item.text else []
+        return {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": item.url}, *words]}
     if isinstance(item, ToolCall):
         return {"type": "function_call", "call_id": item.id, "name": item.name, "arguments": item.arguments}
     role = {"caller": "user", "agent": "assistant", "system": "system"}[item.who]

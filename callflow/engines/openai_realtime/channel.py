@@ -42,8 +42,8 @@ class Channel:
         """A future of the reason of the end; created when the session begins."""
         self._timers = Timers()
 
-    def send(self, event: dict[str, Any], *, after_end: bool = False) -> None:
-        """Send a client event. `after_end`: even when the call has ended.
+    def send(self, event: dict[str, Any], *, after_end: bool = False, is_large: bool = False) -> None:
+        """Send a client event. `after_end`: even when the call has ended. `is_large`: it has a picture in it.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events
         """
@@ -52,7 +52,10 @@ class Channel:
         if self.is_debugging:
             names = (event.get(name) for name in ("type", "event_id", "response_id", "item_id"))
             log.debug("call %s: to engine %d: %s", self.call, self.session, " ".join(name for name in names if name))
-        self.socket.put(msgspec.json.encode(event).decode())
+        text = msgspec.json.encode(event).decode()
+        if is_large:
+            self.socket.allow(len(text))
+        self.socket.put(text)
 
     def report(self, code: str, message: str) -> None:
         """Report an error that does not end the session to the call."""

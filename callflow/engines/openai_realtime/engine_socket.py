@@ -78,6 +78,10 @@ class EngineSocket(ClientConnection):
         if self._backlog or self._reason:
             self._schedule()
 
+    def allow(self, size: int) -> None:
+        """Let so many bytes more wait from now on, because a message of that size is to be sent."""
+        self._most_waiting += size * 2  # until it is gone, audio comes behind it
+
     def put(self, text: str) -> None:
         """Send a text message. It is dropped if the connection is over."""
         if self._reason or self.protocol.state is not State.OPEN:

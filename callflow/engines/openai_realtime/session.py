@@ -48,6 +48,8 @@ class Session:
         """Fields that the server refuses; our updates do not contain them."""
         self._requested: dict[str, Any] = {}
         """The session that the newest of the first updates requested."""
+        self._first = config
+        """The configuration that it was made of."""
         self._refusals = 0
         self._updates: list[tuple[str, RealtimeConfig]] = []
         """Event id of each unanswered update, with the configuration before it."""
@@ -57,7 +59,7 @@ class Session:
     @property
     def can(self) -> frozenset[EngineCan]:
         """Return the engine's capabilities with the present configuration."""
-        can: set[EngineCan] = {"truncates", "cancels", "calls_tools", "updates"}
+        can: set[EngineCan] = {"truncates", "cancels", "calls_tools", "updates", "sees_images"}
         if self.turn_detection and self.config.interrupts_itself:
             can.add("interrupts_itself")
         if self.turn_detection and self.config.answers_itself:
@@ -100,7 +102,7 @@ class Session:
         session = session_refusal.without(session, self._left_out)
         input_audio = session.get("audio", {}).get("input", {})
         if not event_id.startswith((_CHANGE, _FORMATS)):
-            self._requested = session
+            self._requested, self._first = session, self.config
             self._transcribes = bool(input_audio.get("transcription"))
         elif "transcription" in input_audio:
             self._transcribes = bool(input_audio["transcription"])
@@ -132,6 +134,10 @@ class Session:
         self.is_ready = True
         full = session_config.session(self.config, self._present_context)
         self._account.refused_fields.keep(self._account_key, full, self._left_out)
+        if self._first is not self.config:  # changed while the server had not answered
+            partial = session_config.difference(self._first, self.config, self._present_context)
+            if len(partial) > 1:
+                self._update(_CHANGE, partial, self._first)
 
     def is_refusal(self, about: str) -> bool:
         """Return whether an error is the answer to an update. `about`: the event id in the error; "": none.

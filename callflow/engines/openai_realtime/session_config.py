@@ -177,8 +177,13 @@ def changed(
     new = replace(config, **wanted)
     old = warnings(config)
     left_out += [line for line in warnings(new) if line not in old or line.partition(" ")[0] in wanted]
+    return difference(config, new, context), new, left_out
+
+
+def difference(config: RealtimeConfig, new: RealtimeConfig, context: SessionContext) -> dict[str, Any]:
+    """Return the part of the session that differs between two configurations."""
     before, after = (session(one, context, explicit=True) for one in (config, new))
-    return _difference(before, after), new, left_out
+    return _difference(before, after)
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

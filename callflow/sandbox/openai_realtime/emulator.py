@@ -20,7 +20,11 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from callflow.sandbox.common.http_server import in_url
+from callflow.sandbox.openai_realtime import client_secrets
+from callflow.sandbox.openai_realtime.client_secrets import ClientSecrets
+from callflow.sandbox.openai_realtime.config import updated
 from callflow.sandbox.openai_realtime.faults import NO_FAULTS, Faults, Quirks
+from callflow.sandbox.openai_realtime.plain_http import PlainRequest, PlainResponse, connections, refusal
 from callflow.sandbox.openai_realtime.script import Pace, Script
 from callflow.sandbox.openai_realtime.session import Session
 
@@ -35,24 +39,6 @@ _CLOSE_S: Final = 0.3
 """Seconds that a peer may take for its part of a closing handshake."""
 BETA_CODE: Final = "beta_api_shape_disabled"
 BETA_MESSAGE: Final = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
-
-
-def _tracking(opened: set[ServerConnection]) -> type[ServerConnection]:
-    """Make a class of connections that add themselves to `opened` when the TCP connection opens.
-
-    A connection that never finishes its handshake can be closed then.
-    """
-
-    class TrackedConnection(ServerConnection):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            opened.add(self)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            opened.discard(self)
-            super().connection_lost(exc)
-
-    return TrackedConnection
 
 
 class Realtime:
@@ -87,6 +73,13 @@ class Realtime:
         """How many opening handshakes were tried, with those that were refused or never answered."""
         self.attempted_at: deque[float] = deque(maxlen=10_000)
         """The times of the handshakes, in monotonic seconds."""
+        self.client_secrets = ClientSecrets(self.quirks)
+        """The keys for browsers that were made."""
+        self.shutdown_dates: dict[str, str] = {
+            "gpt-realtime": "2027-01-20", "gpt-realtime-2025-08-28": "2027-01-20", "gpt-realtime-mini": "2027-01-20",
+            "whisper-1": "2027-02-26", "gpt-4o-transcribe": "2027-02-26", "gpt-4o-mini-transcribe": "2027-02-26",
+        }  # fmt: skip
+        """When models end that `GET /v1/models` lists."""
         self._host = host
         self._port = port
         self._keep_audio = keep_audio
@@ -117,7 +110,7 @@ class Realtime:
             self._port,
             process_request=self._admit,
             select_subprotocol=_subprotocol,
-            create_connection=_tracking(self._connections),
+            create_connection=connections(self._connections, self._plain),
             compression=None,
             open_timeout=None,
             ping_interval=None,
@@ -168,6 +161,8 @@ class Realtime:
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         address = urlsplit(request.path)
         query = parse_qs(address.query)
+        if address.path == MODELS:
+            return self._models(request)
         if address.path.startswith(f"{MODELS}/"):
             return self._model(request, address.path.removeprefix(f"{MODELS}/"))
         if address.path.rstrip("/") != PATH:
@@ -184,12 +179,13 @@ class Realtime:
             message, code = _STATUS_WORDS.get(faults.refuse_status, ("", None))
             code = code if faults.refuse_code is None else faults.refuse_code
             return _refusal(HTTPStatus(faults.refuse_status), message, code, faults.retry_after)
-        if _key(request.headers) != self.api_key:
+        secret = self.client_secrets.session_of(_key(request.headers))
+        if _key(request.headers) != self.api_key and secret is None:
             return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
         if "call_id" in query:
             # A sideband socket of a SIP or WebRTC call: there are none here. The real 404 has no body.
             return Response(404, "Not Found", Headers({"Content-Length": "0"}), b"")
-        if not query.get("model") and query.get("intent") != ["transcription"]:
+        if not query.get("model") and query.get("intent") != ["transcription"] and secret is None:
             message = "You must provide a model parameter."
             return _refusal(HTTPStatus.BAD_REQUEST, message, "missing_required_parameter")
         self._numbers[connection] = number
@@ -201,9 +197,25 @@ class Realtime:
             return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
         if not name.startswith("gpt-realtime"):
             return _refusal(HTTPStatus.NOT_FOUND, f"The model '{name}' does not exist", "model_not_found")
-        body = json.dumps({"id": name, "object": "model", "created": 0, "owned_by": "system"}).encode()
-        headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body))})
-        return Response(200, "OK", headers, body)
+        return _json(self._described(name))
+
+    def _models(self, request: Request) -> Response:
+        """Answer `GET /v1/models`: those with a shutdown date, and the newest."""
+        if _key(request.headers) != self.api_key:
+            return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
+        names = dict.fromkeys(["gpt-realtime-2.1", "gpt-realtime-2.1-mini", *self.shutdown_dates])
+        return _json({"object": "list", "data": [self._described(name) for name in names]})
+
+    def _described(self, name: str) -> dict[str, Any]:
+        ends = {"shutdown_date": self.shutdown_dates[name]} if name in self.shutdown_dates else {}
+        return {"id": name, "object": "model", "created": 0, "owned_by": "system", **ends}
+
+    def _plain(self, request: PlainRequest) -> PlainResponse:
+        """Answer a request with a body."""
+        if (request.method, request.path) != ("POST", client_secrets.PATH):
+            return refusal(404, f"Invalid URL ({request.method} {request.path})")
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        return self.client_secrets.make(request, is_keyed=key == self.api_key)
 
     async def _notify(self) -> None:
         async with self._changed:
@@ -212,17 +224,21 @@ class Realtime:
     async def _handle(self, socket: ServerConnection) -> None:
         assert socket.request is not None
         query = parse_qs(urlsplit(socket.request.path).query)
+        secret = self.client_secrets.session_of(_key(socket.request.headers)) or {}
         session = Session(
             socket,
             self._numbers.pop(socket),
-            model=query.get("model", [""])[0],
-            transcription=query.get("intent") == ["transcription"],
+            model=query.get("model", [str(secret.get("model", ""))])[0],
+            transcription=query.get("intent") == ["transcription"] or secret.get("type") == "transcription",
             script=self.script,
             pace=self.pace,
             quirks=self.quirks,
             faults=lambda: self.faults,
             keep_audio=self._keep_audio,
         )
+        if secret:
+            asked = {**secret, "model": session.config["model"]} if "model" in session.config else secret
+            session.config = updated(session.config, asked, self.quirks, voice_locked=False)
         if _wants_beta(socket.request.headers):
             await _end_beta(socket, session)
             return
@@ -249,6 +265,12 @@ def _refusal(status: HTTPStatus, message: str, code: str | None, retry_after: st
     if retry_after:
         headers["Retry-After"] = retry_after
     return Response(status.value, status.phrase, headers, body)
+
+
+def _json(value: Any) -> Response:
+    body = json.dumps(value).encode()
+    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body))})
+    return Response(200, "OK", headers, body)
 
 
 def _offered(headers: Headers) -> list[str]:

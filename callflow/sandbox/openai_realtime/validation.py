@@ -6,6 +6,7 @@ A rule is a function of a value and its path, which raises Refusal. Rules are bu
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -311,6 +312,23 @@ def duplicate_labels(tools: list[dict[str, Any]], path: str) -> None:
             seen.add(label)
 
 
+_IMAGE_URL: Final = re.compile(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/]+={0,2})")
+_IMAGES: Final = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
+_MOST_IMAGE: Final = 20 << 20
+
+
+def _image_url(value: Any, path: str) -> None:
+    """A data URL of a PNG or a JPEG."""
+    _ANY_TEXT(value, path)
+    found = _IMAGE_URL.fullmatch(value)
+    if found is None or len(found[2]) % 4:
+        raise Refusal(f"Invalid '{path}': expected a base64-encoded PNG or JPEG as a data URL.", "invalid_value", path)
+    if len(found[2]) * 3 // 4 > _MOST_IMAGE:
+        raise Refusal(f"Invalid '{path}': the image is too large.", "invalid_value", path)
+    if not base64.b64decode(found[2][:64]).startswith(_IMAGES[found[1]]):
+        raise Refusal(f"Invalid '{path}': the image data is not {found[1].upper()}.", "invalid_image_format", path)
+
+
 _CONTENT: Final = {
     "user": by_type(
         {
@@ -319,7 +337,7 @@ _CONTENT: Final = {
             "input_image": object_of(
                 {
                     "type": anything,
-                    "image_url": text(pattern="(?s:data:image/(png|jpeg);base64,.*)"),
+                    "image_url": _image_url,
                     "detail": one_of("auto", "low", "high"),
                 },
                 required=("image_url",),

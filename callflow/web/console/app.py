@@ -42,14 +42,18 @@ from callflow.web.console.calls import add_calls
 from callflow.web.console.campaigns import add_campaigns
 from callflow.web.console.carrier_recordings import add_carrier_recordings
 from callflow.web.console.checks import add_checks
+from callflow.web.console.client_secrets import add_client_secrets
+from callflow.web.console.control import add_control_settings
 from callflow.web.console.deletion import add_deletion
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
 from callflow.web.console.doctor import add_doctor
+from callflow.web.console.doors import Doors
 from callflow.web.console.dtmf import add_dtmf
 from callflow.web.console.events import add_events
 from callflow.web.console.history import add_history
 from callflow.web.console.hold import add_hold
+from callflow.web.console.images import add_images
 from callflow.web.console.index_page import add_index
 from callflow.web.console.listen import add_listen
 from callflow.web.console.live.desk import LiveDesk
@@ -113,6 +117,7 @@ def create_console(
     doctor: Doctor | None = None,
     phone: Callable[[], PhoneLine | None] = lambda: None,
     phone_costs: bool = False,
+    doors: Doors | None = None,
 ) -> Quart:
     """Make the app.
 
@@ -131,6 +136,7 @@ def create_console(
     that operators define; None: there are none. `live`: what is watched live; None: nothing is. `health`: looks at the
     server; None: only for those who ask. `doctor`: is asked from the page; None: it cannot be. `phone`: returns the
     line on which the page can ring this server; None: there is none. `phone_costs`: its calls cost money.
+    `doors`: client secrets and the control endpoint; None: there are none.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -158,12 +164,13 @@ def create_console(
     app.after_serving(mcp.close)
 
     add_login(app, policy.sessions)
-    add_index(app)
+    add_index(app, connects=doors.secrets.origin if doors is not None else "")
     add_static_files(app)
     add_call_list(app, switchboard, history)
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
     for add in (add_hold, add_mute, add_say, add_dtmf, add_step_in):
         add(app, switchboard, has_token=bool(token))
+    add_images(app, switchboard, history, has_token=bool(token))
     add_listen(app, switchboard, has_token=bool(token))
     add_take_over(app, switchboard, has_token=bool(token))
     if dialer is not None and for_call is not None:
@@ -193,6 +200,9 @@ def create_console(
     if profiles is not None:
         add_profiles(app, history, profiles, has_token=bool(token))
     add_phone(app, phone, needs_token=phone_costs and not token)
+    if doors is not None:
+        add_client_secrets(app, doors.secrets)
+        add_control_settings(app, doors.control, history, asks=doors.asks, has_token=bool(token))
     if live is not None:
         add_live(app, live, switchboard, history)
         add_logs(app, live, switchboard, history, overrides, checked)

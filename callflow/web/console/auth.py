@@ -60,7 +60,7 @@ class AccessMiddleware:
             check_target(scope)
             body = await reading.body(_most(scope, operator))
             if scope["path"] in _MCP:
-                _check_mcp(body, operator)
+                _check_mcp(b"".join(body), operator)
         except AccessRefused as refused:
             await self._refuse(scope, send, reading, refused)
             return

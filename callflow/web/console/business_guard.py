@@ -49,11 +49,13 @@ ROUTES: Final = {
     (SOCKET, "/logs"): _ITSELF,
     (SOCKET, "/api/calls/<call>/listen"): _CALL,
     (SOCKET, "/api/calls/<call>/takeover"): _CALL,
+    ("GET", "/api/calls/<call>/images"): _CALL,
+    ("GET", "/api/calls/<call>/images/<int:number>"): _CALL,
     **{
         ("POST", f"/api/calls/<call>/{act}"): _CALL
         for act in (
             "session", "hangup", "record", "recording", "hold", "resume", "mute", "say", "dtmf", "transfer", "whisper",
-            "tools/<tool>", "share",
+            "tools/<tool>", "share", "images",
         )
     },
     ("GET", "/api/calls/<call>/shares"): _CALL,

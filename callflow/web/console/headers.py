@@ -24,18 +24,21 @@ def csp_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def page_headers(*, scripts: Sequence[str] = (), styles: Sequence[str] = (), style_nonce: str = "") -> dict[str, str]:
+def page_headers(
+    *, scripts: Sequence[str] = (), styles: Sequence[str] = (), style_nonce: str = "", connects: str = ""
+) -> dict[str, str]:
     """Return the headers of a page that loads its scripts and styles from this listener.
 
     `scripts`: import maps that stand in the page. `styles`: the same of styles. `style_nonce`: of a style that a
-    library adds, another one for each answer.
+    library adds, another one for each answer. `connects`: an origin, such as `wss://api.openai.com`, that scripts may
+    reach beside this listener; "": none.
     """
     style = [*map(csp_hash, styles), *([f"'nonce-{style_nonce}'"] if style_nonce else [])]
     policy = {
         "default-src": "'none'",
         "script-src": " ".join(["'self'", *map(csp_hash, scripts)]),
         "style-src": " ".join(["'self'", *style]),
-        "connect-src": "'self'",
+        "connect-src": " ".join(filter(None, ["'self'", connects])),
         "img-src": "'self' data:",
         "media-src": "'self' blob:",
         "worker-src": "'self'",

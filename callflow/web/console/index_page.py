@@ -28,6 +28,8 @@ _LINKS: Final = (
     ("/api/budget", "what the calls of today took, and what they may take"),
     ("/api/profiles", "the settings of some numbers of yours: in settings.toml, and in the database"),
     ("/api/numbers", "the numbers of your accounts, and where their calls go"),
+    ("/api/realtime-token", "what client secrets are made with: address, model, how long one may live"),
+    ("/api/realtime/control/about", "how the control endpoint is set up, without its secrets"),
     ("/api/events/dead", "events that EVENTS_URL did not take, newest first"),
     ("/api/whoami", "who asks, and what that role may do"),
     ("/tools", "what the agent can do, as the model is told"),
@@ -52,6 +54,9 @@ _OTHERS: Final = (
     ("PUT /api/profiles/NAME", 'makes or changes a profile: {"numbers": ["+15550100002"], "voice": "cedar"}'),
     ("POST /api/profiles/NAME/versions/N/restore", "goes back to an earlier version of it"),
     ("POST /api/calls/ID/whisper", 'tells its model alone: {"text": "Offer ten percent."}'),
+    ("POST /api/calls/ID/images", "shows its model a picture: the body itself, or a form; GET lists them"),
+    ("POST /api/realtime-token", "makes a client secret, with which a browser opens a session of its own"),
+    ("POST /api/realtime/control/settings", 'what the control endpoint answers: {"settings": {"voice": "cedar"}}'),
     ("POST /api/calls/ID/tools/TOOL CALL", 'answers a tool that waits for a person: {"output": {"approved": true}}'),
     ("POST /api/calls/ID/hangup", 'ends a live call: {"when": "goodbye"} or {"when": "now"}'),
     ("POST /api/numbers/NUMBER/point", "brings the calls of a number here"),
@@ -88,8 +93,10 @@ _HEADERS: Final = {
 }
 
 
-def add_index(app: Quart) -> None:
-    """Add the page to the app. The version is read from files, so it is looked up now and not with each request."""
+def add_index(app: Quart, *, connects: str = "") -> None:
+    """Add the page to the app. The version is read from files, so it is looked up now and not with each request.
+
+    `connects`: an origin of another server that the page may open a WebSocket to; "": none."""
     number = _version()
 
     def links() -> list[tuple[str, str]]:
@@ -100,7 +107,7 @@ def add_index(app: Quart) -> None:
     async def index() -> Response:
         """Answer the page, or to programs which paths this listener has."""
         if _is_browser():
-            answer = static_files.page()
+            answer = static_files.page(connects)
         else:
             answer = json_response({"name": "Callflow", "version": number, "routes": _told(links())})
             answer.headers.update(_HEADERS)

@@ -19,9 +19,13 @@ MOST: Final = (
     (re.compile(r"/api/campaigns"), 32 << 20),
     (re.compile(r"/api(?:/calls/[^/]*)?/session"), 512 << 10),
     (re.compile(r"/api/profiles/[^/]*"), 512 << 10),
+    (re.compile(r"/api/realtime-token"), 512 << 10),
+    (re.compile(r"/api/calls/[^/]*/images"), 21 << 20),
 )
 _MOST_TARGET: Final = 8 << 10
 """Bytes of path and query."""
+_SMALL: Final = 1 << 20
+"""Bytes of a body that is handed over in one piece."""
 _BODY_SECONDS: Final = 10.0
 _LINGER_SECONDS: Final = 2.0
 """How long a sender may take to finish sending after an early refusal: closing a connection with unread data destroys
@@ -60,18 +64,21 @@ class Reading:
         self._receive = receive
         self._over = False
 
-    async def body(self, most: int) -> bytes:
-        """Read the body, of `most` bytes. Raises AccessRefused, or ConnectionAbortedError when the sender is gone."""
-        read = bytearray()
+    async def body(self, most: int) -> list[bytes]:
+        """Read the body, of `most` bytes, in pieces; a small one is one piece. Raises AccessRefused, or
+        ConnectionAbortedError when the sender is gone."""
+        pieces: list[bytes] = []
+        size = 0
         try:
             async with asyncio.timeout(_BODY_SECONDS):
                 while not self._over:
-                    read += await self._next()
-                    if len(read) > most:
+                    pieces.append(await self._next())
+                    size += len(pieces[-1])
+                    if size > most:
                         raise AccessRefused(413, f"The body is larger than {most} bytes.")
         except TimeoutError:
             raise AccessRefused(408, f"The body did not come within {_BODY_SECONDS:g} seconds.") from None
-        return bytes(read)
+        return [b"".join(pieces)] if size <= _SMALL else pieces
 
     async def linger(self) -> None:
         """Wait until the rest of the body has come, at most two seconds."""
@@ -82,16 +89,17 @@ class Reading:
         except (TimeoutError, ConnectionAbortedError):
             pass
 
-    def replay(self, body: bytes) -> Receive:
-        """Return an ASGI `receive` whose first message has the whole body."""
-        told = False
+    def replay(self, pieces: list[bytes]) -> Receive:
+        """Return an ASGI `receive` whose first messages have the body, so that audio comes between those of a large
+        one."""
+        left = pieces[::-1]
 
         async def receive() -> Any:
-            nonlocal told
-            if told:
+            if not left:
                 return await self._receive()
-            told = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            if len(pieces) > 1:
+                await asyncio.sleep(0)
+            return {"type": "http.request", "body": left.pop(), "more_body": bool(left)}
 
         return receive
 

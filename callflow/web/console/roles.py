@@ -40,7 +40,7 @@ LEAST: Final[Mapping[tuple[str, str], str]] = {
         ("POST", f"/api/calls/<call>/{act}"): OPERATE
         for act in (
             "session", "hangup", "record", "recording", "hold", "resume", "mute", "say", "dtmf", "transfer", "whisper",
-            "tools/<tool>", "share",
+            "tools/<tool>", "share", "images",
         )
     },
     # Whoever knows the link of one call.

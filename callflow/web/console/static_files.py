@@ -69,10 +69,10 @@ class StaticFiles:
     maps: tuple[str, ...]
     """Its import maps."""
 
-    def filled(self, nonce: str) -> tuple[StaticFile, Mapping[str, str]]:
+    def filled(self, nonce: str, connects: str = "") -> tuple[StaticFile, Mapping[str, str]]:
         """Return the page with this nonce, and its headers."""
         page = StaticFile.of(_TYPES[".html"], self.page.replace(_NONCE, nonce.encode()))
-        return page, page_headers(scripts=self.maps, style_nonce=nonce)
+        return page, page_headers(scripts=self.maps, style_nonce=nonce, connects=connects)
 
 
 @functools.cache
@@ -111,9 +111,9 @@ def add_static_files(app: Quart) -> None:
         return response
 
 
-def page() -> Response:
-    """Answer the page itself, which no cache keeps: it has another nonce each time."""
-    file, headers = load().filled(secrets.token_urlsafe(16))
+def page(connects: str = "") -> Response:
+    """Answer the page itself, which no cache keeps: it has another nonce each time. `connects`: see `page_headers`."""
+    file, headers = load().filled(secrets.token_urlsafe(16), connects)
     response = answer(file)
     response.headers.update(headers)
     return response

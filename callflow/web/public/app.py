@@ -10,8 +10,10 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.printable import line
+from callflow.switchboard.control.desk import ControlDesk
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
+from callflow.web.public.control import add_control
 from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint
 from callflow.web.public.pages import create_pages
 from callflow.web.public.request import BODY_SECONDS, MOST_BODY, MOST_PATH, StartupHold, error_response, refusals
@@ -27,14 +29,19 @@ def create_public(
     switchboard: Callable[[], Switchboard],
     address: PublicAddress,
     startup_hold: Callable[[], StartupHold],
+    control: ControlDesk | None = None,
 ) -> Quart:
-    """Make the app. Each request calls `switchboard` and `startup_hold`, because both are made when the server
-    starts."""
+    """Make the app. Each request calls `switchboard` and `startup_hold`, because both are made when the server starts.
+
+    `control`: answers servers that carry calls; None: nobody does.
+    """
     app = Quart("callflow")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     app.url_map.merge_slashes = False  # it answers `//` with a redirect, and carriers do not follow those
     pages = create_pages(app, address)
+    if control is not None:
+        add_control(app, control)
     for carrier in carriers:
         for route in carrier.routes:
             endpoint = WebhookEndpoint(carrier, route, switchboard, address, startup_hold)

@@ -36,6 +36,7 @@ from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.tool_desk import ToolDesk
 from callflow.tools.registry import ToolResult, Tools
 from callflow.web.console.app import create_console
+from callflow.web.console.doors import make_doors
 from tests.web.asgi import Answer, ask
 
 
@@ -99,6 +100,7 @@ class Stage:
         """What the tools file has."""
         self.tool_desk = ToolDesk(lambda: self.of_file)
         self.tool_desk.keep_in(OwnToolStore(history.database))
+        self.doors = make_doors(settings or Settings(), lambda: configs.rules.settings)
         self.app: Quart = create_console(
             lambda: cast(Switchboard, self.board),
             history,
@@ -116,6 +118,7 @@ class Stage:
             setting_desk=SettingDesk(configs, {}, max_calls=7),
             health=self.health,
             doctor=self.doctor,
+            doors=self.doors,
         )
 
     @staticmethod

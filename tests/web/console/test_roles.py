@@ -31,6 +31,7 @@ CONFIGURING = {
     ("POST", "/api/session/versions/<int:version>/restore"), ("POST", "/api/tools/own"), ("POST", "/api/tools/check"),
     ("PUT", "/api/tools/own/<name>"),
     ("DELETE", "/api/tools/own/<name>"),
+    ("POST", "/api/realtime-token"), ("POST", "/api/realtime/control/settings"),
 }  # fmt: skip
 """What is not in the table, and is for those who configure."""
 

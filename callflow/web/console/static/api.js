@@ -17,14 +17,14 @@ async function refusal(response) {
 }
 
 /** Ask; resolves to the Response. Throws Refused with a sentence for people. */
-export async function ask(path, { method = "GET", body, csv, more = {}, signal } = {}) {
+export async function ask(path, { method = "GET", body, csv, form, more = {}, signal } = {}) {
   const headers = { Accept: "application/json", ...more };
   if (method !== "GET") headers["X-Callflow"] = "console";
   if (csv !== undefined) headers["Content-Type"] = "text/csv";
-  else if (body !== undefined) headers["Content-Type"] = "application/json";
+  else if (body !== undefined && form === undefined) headers["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { method, headers, signal, body: csv ?? (body === undefined ? undefined : JSON.stringify(body)) });
+    response = await fetch(path, { method, headers, signal, body: form ?? csv ?? (body === undefined ? undefined : JSON.stringify(body)) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, T.errors.network);

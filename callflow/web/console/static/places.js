@@ -1,7 +1,8 @@
 // Which element draws which of the pages beside live calls and history.
-import { html, repeat } from "./base.js";
+import { html, nothing, repeat } from "./base.js";
 import "./campaigns.js";
 import "./dial.js";
+import "./endpoints.js";
 import "./limits.js";
 import "./numbers.js";
 import "./profiles.js";
@@ -12,7 +13,7 @@ const ELEMENTS = {
   campaigns: (me, one) => one ? keyed(one, html`<cf-campaign .me=${me} .campaign=${one}></cf-campaign>`) : html`<cf-campaigns .me=${me}></cf-campaigns>`,
   numbers: (me) => html`<cf-numbers .me=${me}></cf-numbers>`,
   profiles: (me, one, isForAll) => isForAll ? html`<cf-profile .me=${me} .profile=${""}></cf-profile>` : one ? keyed(one, html`<cf-profile .me=${me} .profile=${one}></cf-profile>`) : html`<cf-profiles .me=${me}></cf-profiles>`,
-  tools: (me) => html`<cf-tools .me=${me}></cf-tools>`,
+  tools: (me) => html`<cf-tools .me=${me}></cf-tools>${me?.business ? nothing : html`<cf-endpoints .me=${me}></cf-endpoints>`}`,
   limits: () => html`<cf-limits></cf-limits>`,
 };
 

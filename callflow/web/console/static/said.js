@@ -152,7 +152,7 @@ class Said extends Element {
     const { story } = this;
     return html`
       <div class="transcript" role="log" aria-live="off" aria-label=${T.transcript} tabindex="0" @scroll=${this.#scrolled} @click=${this.#clicked}>
-        ${story.items.length ? html`<ol>${transcript(story.items)}</ol>` : html`<p class="empty">${this.isLoading ? T.transcriptLoading : T.transcriptEmpty}</p>`}
+        ${story.items.length ? html`<ol>${transcript(story.items, story.call)}</ol>` : html`<p class="empty">${this.isLoading ? T.transcriptLoading : T.transcriptEmpty}</p>`}
         ${this.isOver ? html`<p class="end">${T.callOver(story.over?.result, story.over?.cause)}</p>` : nothing}
       </div>
       <button type="button" class="newest" ?hidden=${this.follows || this.isOver} @click=${() => this.#newest()}>${T.newest}</button>`;

@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { Element, announce, html, nothing, repeat } from "./base.js";
 import { pretty } from "./format.js";
+import "./picture.js";
 import { T } from "./texts.js";
 
 const S = T.stepIn;
@@ -150,6 +151,7 @@ class StepIn extends Element {
           <button ?disabled=${this.busy}>${S.transfer}</button>
           <small class="dim">${this.targets ? S.targets(this.targets) : ""}</small>
         </form>
+        <cf-picture .call=${this.call}></cf-picture>
       </details>
       <p class="acts-note ${this.failed ? "failed" : "dim"}">${this.failed || this.said || nothing}</p>`;
   }

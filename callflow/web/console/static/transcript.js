@@ -37,8 +37,10 @@ function tool(item) {
     ${item.output === null ? nothing : html`<h4>${T.toolResult}</h4><pre>${pretty(item.output)}</pre>`}</details></li>`;
 }
 
-const notice = (item) => html`<li class="notice ${item.alarm ? "is-alarm" : ""}" data-name=${item.name}><time>${precise(item.at)}</time><span dir="auto">${item.text}</span></li>`;
+const picture = (item, call) => html`<img class="shown" src=${`/api/calls/${encodeURIComponent(call)}/images/${item.image}`} alt=${T.picture.alt} loading="lazy">`;
+
+const notice = (item, call) => html`<li class="notice ${item.alarm ? "is-alarm" : ""}" data-name=${item.name}><time>${precise(item.at)}</time><span dir="auto">${item.text}</span>${item.image ? picture(item, call) : nothing}</li>`;
 
 const SHAPES = { turn, tool, notice };
 
-export const transcript = (items) => repeat(items, (item) => item.key, (item) => SHAPES[item.kind](item));
+export const transcript = (items, call) => repeat(items, (item) => item.key, (item) => SHAPES[item.kind](item, call));

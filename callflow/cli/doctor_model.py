@@ -1,0 +1,96 @@
+"""What `doctor` finds out about the model: a session is opened under every profile, as a call would open it, and the
+vendor is asked which models it switches off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Final
+
+from callflow.app import Application
+from callflow.cli.model_endings import models_in_use
+from callflow.contracts.diagnostics import Finding
+from callflow.contracts.engine import EngineEvent, ErrorReported, SessionContext, SessionLost, SessionReady
+from callflow.contracts.errors import VendorRefused
+from callflow.contracts.tools import Caller
+from callflow.engines.openai_realtime.adapter import OpenAIRealtime
+from callflow.engines.openai_realtime.models import endings, shutdown_dates
+from callflow.engines.openai_realtime.rest import VendorApi
+from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from callflow.switchboard.call_configs import realtime_config, tool_names
+from callflow.tools.builtin import CallToolset
+
+
+_SECONDS: Final = 12.0
+"""For one session, and for the question about the models."""
+_REMEDY: Final = "change the setting that it names, or ask for access at platform.openai.com"
+
+
+async def model_findings(application: Application) -> AsyncIterator[Finding]:
+    """Yield what each profile's session says, and each model that ends. Costs nothing: nobody speaks."""
+    async for finding in _sessions(application):
+        yield finding
+    settings = application.settings
+    api = VendorApi(settings.openai_realtime_url, settings.openai_api_key.get_secret_value())
+    try:
+        dates = await shutdown_dates(api, seconds=_SECONDS)
+    except VendorRefused as refused:
+        yield Finding("models", "note", f"when the vendor switches them off is not known: {refused}")
+        return
+    today = datetime.now().astimezone().date()
+    used = models_in_use(application.configs)
+    for model in used:
+        for told in endings(dates, [model], today):
+            what, _, remedy = told.partition(": ")
+            yield Finding("models", "wrong" if dates[model] <= today else "note", what, remedy)
+    if not dates.keys() & set(used):
+        yield Finding("models", "ok", f"none of {', '.join(used)} has a day on which the vendor switches it off")
+
+
+async def _sessions(application: Application) -> AsyncIterator[Finding]:
+    """Open one session for each profile; of those with the same session, one."""
+    tried: dict[tuple[RealtimeConfig, frozenset[str] | None], str] = {}
+    for profile, chosen in application.configs.rules.profiles.all().items():
+        about = f"session {profile}" if profile else "session"
+        config, allowed = realtime_config(chosen), frozenset(tool_names(chosen.agent_tools)) or None
+        if (config, allowed) in tried:
+            yield Finding(about, "ok", f"the same as {tried[config, allowed]}")
+            continue
+        tried[config, allowed] = about
+        caller = Caller("doctor", "", "", allowed=allowed)
+        tools = CallToolset(application.tools.current(), caller, {"end_call": print}).definitions
+        lost, complaints = await _tried(config, SessionContext("doctor", tools=tools))
+        for complaint in complaints:
+            yield Finding(about, "wrong", complaint, _REMEDY)
+        if lost:
+            yield Finding(about, "wrong", f"none opens: {lost}", _REMEDY)
+        elif not complaints:
+            writes = (
+                f"written down by {config.transcription_model}" if config.transcription_model else "not written down"
+            )
+            what = f"{config.model} takes it: voice {config.voice}, callers {writes}, tools: {len(tools)}"
+            yield Finding(about, "ok", what)
+
+
+async def _tried(config: RealtimeConfig, context: SessionContext) -> tuple[str, list[str]]:
+    """Open a session. Returns why it did not open ("": it did), and what the vendor refused of it."""
+    opened: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    complaints: list[str] = []
+
+    def hear(event: EngineEvent) -> None:
+        if isinstance(event, ErrorReported):
+            complaints.append(event.message)
+        elif isinstance(event, SessionReady | SessionLost) and not opened.done():
+            opened.set_result(event.reason if isinstance(event, SessionLost) else "")
+
+    engine = OpenAIRealtime(config, context, hear)
+    running = asyncio.create_task(engine.run(), name="doctor's session")
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await opened, complaints
+    except TimeoutError:
+        return f"no answer within {_SECONDS:g} s", complaints
+    finally:
+        await engine.close()
+        await asyncio.gather(running, return_exceptions=True)

@@ -1,0 +1,46 @@
+"""Asks the vendor, for the table at start, which of the models that calls use it switches off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from callflow.config.settings import Settings
+from callflow.contracts.errors import VendorRefused
+from callflow.engines.openai_realtime.models import endings, shutdown_dates
+from callflow.engines.openai_realtime.rest import VendorApi
+from callflow.switchboard.call_configs import CallConfigs
+
+
+SECONDS: Final = 2.0
+"""How long the table waits; calls are answered meanwhile."""
+
+
+async def model_endings(settings: Settings, configs: CallConfigs, said: Sequence[str]) -> list[str]:
+    """Return a sentence for each model that ends, but for those that are `said` already. Without a key, or when the
+    vendor does not answer, there are none."""
+    if not settings.openai_api_key:
+        return []
+    try:
+        async with asyncio.timeout(SECONDS + 0.5):
+            told = await asyncio.to_thread(_asked, settings, models_in_use(configs))  # not among the audio of calls
+    except TimeoutError:
+        return []
+    return [line for line in told if not any(line in each for each in said)]
+
+
+def models_in_use(configs: CallConfigs) -> list[str]:
+    """Return the models that speak and transcribe under all profiles."""
+    chosen = configs.rules.profiles.all().values()
+    return list(dict.fromkeys(name for one in chosen for name in (one.model, one.transcription_model) if name))
+
+
+def _asked(settings: Settings, models: Sequence[str]) -> list[str]:
+    api = VendorApi(settings.openai_realtime_url, settings.openai_api_key.get_secret_value())
+    try:
+        dates = asyncio.run(shutdown_dates(api, seconds=SECONDS))
+    except VendorRefused:
+        return []
+    return endings(dates, models, datetime.now().astimezone().date())

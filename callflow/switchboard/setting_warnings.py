@@ -1,0 +1,13 @@
+"""What of the present settings has no effect, or is worth a look."""
+
+from __future__ import annotations
+
+from callflow.switchboard.budget.make import price_warnings
+from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.tool_desk import ToolDesk
+
+
+def setting_warnings(configs: CallConfigs, tools: ToolDesk) -> list[str]:
+    """Return a line for each such setting, of all profiles."""
+    profiles = configs.rules.profiles.all()
+    return [*configs.warnings, *price_warnings(profiles), *tools.warnings_of(profiles)]

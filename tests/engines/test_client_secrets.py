@@ -1,0 +1,118 @@
+"""What is asked of the vendor for a client secret, and what is left out of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from callflow.contracts.errors import SessionRefused
+from callflow.engines.openai_realtime.client_secrets import read_wish
+from callflow.engines.openai_realtime.rest import rest_root, socket_origin
+from callflow.sandbox.openai_realtime import config
+from callflow.sandbox.openai_realtime.faults import Quirks
+
+
+FULL: dict[str, Any] = {
+    "type": "realtime", "model": "gpt-realtime-2.1", "instructions": "Be kind.", "output_modalities": ["audio"],
+    "audio": {
+        "input": {
+            "format": {"type": "audio/pcm", "rate": 24000}, "noise_reduction": {"type": "far_field", "strength": 0.5},
+            "transcription": {"model": "gpt-transcribe", "keywords": ["taxi"], "languages": ["en"]},
+            "turn_detection": {
+                "type": "server_vad", "threshold": 0.4, "prefix_padding_ms": 1, "silence_duration_ms": 2,
+                "idle_timeout_ms": 6000, "create_response": False, "interrupt_response": False,
+            },
+        },
+        "output": {"format": {"type": "audio/pcma"}, "voice": {"id": "voice_1"}, "speed": 1.2},
+    },
+    "tools": [{"type": "function", "name": "f"}], "tool_choice": {"type": "function", "name": "f"},
+    "parallel_tool_calls": False, "reasoning": {"effort": "high"}, "max_output_tokens": 7,
+    "truncation": {"type": "retention_ratio", "retention_ratio": 0.8}, "tracing": {"workflow_name": "w"},
+    "include": ["item.input_audio_transcription.logprobs"],
+}  # fmt: skip
+
+
+def wish(session: Any, **more: Any) -> tuple[dict[str, Any], list[str]]:
+    body, warnings = read_wish({"session": session, **more}, model="usual", seconds=600)
+    return body["session"], warnings
+
+
+def test_every_field_of_the_api_goes_on_unchanged_and_the_emulator_takes_all() -> None:
+    assert wish(FULL) == (FULL, [])
+    usual = config.defaults("sess_1", FULL["model"], 1, Quirks(), transcription=False)
+    config.updated(usual, FULL, Quirks(), voice_locked=False)
+    assert set(FULL) | {"prompt"} == set(config._SESSION["realtime"].__closure__[0].cell_contents)  # type: ignore[index]
+    listens = {"type": "transcription", "audio": {"input": FULL["audio"]["input"]}, "include": FULL["include"]}
+    assert wish(listens) == (listens, [])
+
+
+def test_names_of_earlier_systems_go_to_their_places() -> None:
+    flat = {
+        "instructions": "x", "voice": "cedar", "modalities": ["text", "audio"], "temperature": 0.8, "speed": 0.9,
+        "turn_detection": {"type": "server_vad", "semantic": True, "threshold": 0.3}, "noise_reduction": "near_field",
+        "input_audio_transcription": {"enabled": True, "model": "whisper-1", "logprobs": True, "include_segments": 1},
+        "input_audio_format": "g711_ulaw", "output_audio_format": {"type": "audio/pcm"}, "max_output_tokens": None,
+    }  # fmt: skip
+    session, warnings = wish(flat, server={"url": "https://x.example"})
+    assert session == {
+        "type": "realtime", "model": "usual", "instructions": "x", "output_modalities": ["audio"],
+        "audio": {
+            "input": {
+                "turn_detection": {"type": "semantic_vad"}, "noise_reduction": {"type": "near_field"},
+                "transcription": {"model": "whisper-1"}, "format": {"type": "audio/pcmu"},
+            },
+            "output": {"voice": "cedar", "speed": 0.9, "format": {"type": "audio/pcm", "rate": 24000}},
+        },
+        "max_output_tokens": "inf", "include": ["item.input_audio_transcription.logprobs"],
+    }  # fmt: skip
+    left_out = ("server ", "session.temperature", "include_segments", "only audio", "turn_detection.threshold")
+    assert len(warnings) == len(left_out)
+    for each in left_out:
+        assert any(each in line for line in warnings), each
+
+
+def test_what_is_off_is_null_and_a_prompt_counts_as_instructions() -> None:
+    off = {"turn_detection": {"type": "none"}, "noise_reduction": {"type": "none"}, "transcription": {"enabled": False}}
+    session, warnings = wish({**off, "prompt": {"id": "pmpt_1", "version": 2}})
+    assert session["audio"]["input"] == dict.fromkeys(off)
+    assert session["prompt"] == {"id": "pmpt_1", "version": "2"}
+    assert "2026-11-30" in warnings[0]
+    nested, warnings = wish(
+        {"instructions": "x", "voice": "cedar", "audio": {"output": {"voice": "marin", "pitch": 1}}}
+    )
+    assert nested["audio"]["output"] == {"voice": "marin"}
+    assert len(warnings) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({}, "Provide either instructions or a prompt reference."),
+        ({"session": {"instructions": " "}}, "Provide either instructions or a prompt reference."),
+        ({"session": []}, "session must be an object"),
+        ({"session": {"type": "live"}}, "session.type"),
+        ({"session": FULL, "expires_after": 9}, "expires_after must be"),
+        ({"session": FULL, "expires_after": {"anchor": "now"}}, "anchor"),
+        *(({"session": FULL, "expires_after": {"seconds": n}}, "10 to 7200") for n in (9, 7201, True, "60", 60.5)),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_is_refused_in_words(body: Any, why: str) -> None:
+    with pytest.raises(SessionRefused) as refused:
+        read_wish(body, model="usual", seconds=600)
+    assert why in refused.value.problems[0]
+
+
+def test_how_long_it_lives() -> None:
+    for given, seconds in (({}, 600), ({"seconds": 10}, 10), ({"seconds": 7200.0}, 7200)):
+        body = read_wish({"session": FULL, "expires_after": given}, model="usual", seconds=600).body
+        assert body["expires_after"] == {"anchor": "created_at", "seconds": seconds}
+
+
+def test_where_the_vendor_is() -> None:
+    assert rest_root("wss://api.openai.com/v1/realtime?model=x") == "https://api.openai.com/v1"
+    assert rest_root("ws://127.0.0.1:6300/v1/realtime") == "http://127.0.0.1:6300/v1"
+    assert socket_origin("wss://api.openai.com/v1/realtime?model=x") == "wss://api.openai.com"
+    assert socket_origin("ws://u:p@127.0.0.1:6300/v1") == "ws://127.0.0.1:6300"
+    assert socket_origin("ws://[::1]:1/v1") == "ws://[::1]:1"
+    assert socket_origin("wss://a;script-src/v1") == ""
