@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import sys
 import time
@@ -109,7 +108,7 @@ class Application:
         # One for all calls: profiles have neither key nor address of their own.
         self.account = Account(settings.engine_spare)
         self.configs = CallConfigs(settings, self.account)
-        self._of_settings = functools.partial(setting_warnings, self.configs, self.tool_desk)
+        self._of_settings = partial(setting_warnings, self.configs, self.tool_desk)
         self.redactor = redactor(settings)
         self._secrets = display.secrets_of(settings)
         self.live = LiveFeed()
