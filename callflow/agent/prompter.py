@@ -47,6 +47,8 @@ class Prompter:
         self._away_since: float | None = None
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
         self._left_quietly = False
+        self.resumes_beside: Callable[[], str | None] = lambda: ""
+        """See `RemoteSpeech.resumes`."""
 
     def restored(self, ago_seconds: float, *, left_quietly: bool) -> None:
         """Note that no process had the call for `ago_seconds`. `left_quietly`: nobody spoke at the handover."""
@@ -100,6 +102,13 @@ class Prompter:
         if not self._sessions.is_there:
             return
         since, self._away_since = self._away_since, None
+        match self.resumes_beside():
+            case "listen":
+                self._listen()
+                return
+            case "answer":
+                self.say("")
+                return
         conversation = self._turns.conversation
         match turn_taking.resume(
             greeting_open=self._protected_greeting.is_open,
@@ -138,10 +147,11 @@ class Prompter:
             return False
         return self._sessions.request_response(prompt(Prompt.STILL_BUSY))
 
-    def learn(self, text: str, *, speak: bool) -> None:
-        """Give the model a fact of ours, also for later sessions. `speak`: it says something about it at once."""
-        self._turns.conversation.fact(text)
-        self._note(Told(text=text))
+    def learn(self, text: str, *, speak: bool, shown: str = "") -> None:
+        """Give the model a fact of ours, also for later sessions. `speak`: it says something about it at once. `shown`:
+        without private parts, for journal and later sessions."""
+        self._turns.conversation.fact(shown or text)
+        self._note(Told(text=shown or text))
         self._sessions.add_context([ContextItem("system", text)])
         if speak and self._sessions.request_response():
             self._turns.expect_speech()

@@ -92,6 +92,10 @@ class CallInitiated(Event):
     to_number: str = ""
     record: bool = False
     """The carrier is to record the call, from the answer on. The settings say so, and no carrier."""
+    sip_call_id: str = ""
+    """The header Call-ID of a call over SIP. Whoever calls writes it."""
+    linked: str = ""
+    """The leg at another carrier that led here, such as `twilio:CA0…`. Whoever calls writes it."""
 
 
 REFUSED: Final = "refused"

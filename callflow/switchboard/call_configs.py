@@ -97,6 +97,10 @@ class _MakeEngine:
     def __call__(self, context: SessionContext, hear: EngineListener) -> Engine:
         return OpenAIRealtime(self.config, context, hear, self.account)
 
+    def describe(self, context: SessionContext) -> Sequence[Mapping[str, Any]]:
+        """Return the session with which a call is accepted: see `callflow.contracts.engine.DescribesSessions`."""
+        return session_config.accepting(self.config, context)
+
 
 def filled(config: CallConfig, variables: Mapping[str, str]) -> CallConfig:
     """Return the config with each `{{name}}` of instructions and greeting replaced. Reads nothing, and takes little
@@ -175,6 +179,7 @@ def call_config(
         left_out=(),
         overrides=overrides or {},
         record_after_opening=bool(announced),
+        plain_disclosure=settings.disclosure,
         opening=opening_hours.read(settings.hours, settings.hours_zone),
         allowed_tools=frozenset(tool_names(settings.agent_tools)) or None,
         transfer_targets=transfer_targets.read(settings.transfer_targets),
