@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection
@@ -23,6 +23,7 @@ from callflow.sandbox.common.http_server import in_url
 from callflow.sandbox.openai_realtime.faults import NO_FAULTS, Faults, Quirks
 from callflow.sandbox.openai_realtime.script import Pace, Script
 from callflow.sandbox.openai_realtime.session import Session
+from callflow.sandbox.openai_realtime.sip import Sip
 
 
 log = logging.getLogger(__name__)
@@ -37,22 +38,54 @@ BETA_CODE: Final = "beta_api_shape_disabled"
 BETA_MESSAGE: Final = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
 
 
-def _tracking(opened: set[ServerConnection]) -> type[ServerConnection]:
+def _tracking(
+    opened: set[ServerConnection], serve_http: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+) -> type[ServerConnection]:
     """Make a class of connections that add themselves to `opened` when the TCP connection opens.
 
-    A connection that never finishes its handshake can be closed then.
+    A connection that never finishes its handshake can be closed then. What begins with another method than GET is no
+    WebSocket, but a request to the REST API on the same port: `serve_http` serves it.
     """
 
     class TrackedConnection(ServerConnection):
+        is_websocket = False
+
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
+            self.transport = cast(asyncio.Transport, transport)
             opened.add(self)
+
+        def data_received(self, data: bytes) -> None:
+            if not self.is_websocket:
+                if not data.startswith(b"G"):
+                    opened.discard(self)
+                    _hand_over(self.transport, data, serve_http)
+                    return
+                self.is_websocket = True
+                super().connection_made(self.transport)
+            super().data_received(data)
+
+        def eof_received(self) -> None:
+            if self.is_websocket:
+                super().eof_received()
 
         def connection_lost(self, exc: Exception | None) -> None:
             opened.discard(self)
-            super().connection_lost(exc)
+            if self.is_websocket:
+                super().connection_lost(exc)
 
     return TrackedConnection
+
+
+def _hand_over(
+    transport: asyncio.Transport,
+    data: bytes,
+    serve_http: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None],
+) -> None:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader, serve_http)
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    protocol.data_received(data)
 
 
 class Realtime:
@@ -95,6 +128,8 @@ class Realtime:
         self._numbers: dict[ServerConnection, int] = {}
         self._closing = asyncio.Event()
         self._changed = asyncio.Condition()
+        self.sip = Sip(self)
+        """Calls over SIP, and the REST API for them."""
 
     @property
     def url(self) -> str:
@@ -117,7 +152,7 @@ class Realtime:
             self._port,
             process_request=self._admit,
             select_subprotocol=_subprotocol,
-            create_connection=_tracking(self._connections),
+            create_connection=_tracking(self._connections, self.sip.serve_http),
             compression=None,
             open_timeout=None,
             ping_interval=None,
@@ -133,6 +168,7 @@ class Realtime:
         if server is None:
             return
         self._closing.set()
+        await self.sip.close()
         server.close()
         for connection in list(self._connections):
             # A peer that is not read, or that never finished its handshake, does not answer a close.
@@ -187,8 +223,11 @@ class Realtime:
         if _key(request.headers) != self.api_key:
             return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
         if "call_id" in query:
-            # A sideband socket of a SIP or WebRTC call: there are none here. The real 404 has no body.
-            return Response(404, "Not Found", Headers({"Content-Length": "0"}), b"")
+            # A sideband socket of a SIP call. The real 404 has no body.
+            if self.sip.session(query["call_id"][0]) is None:
+                return Response(404, "Not Found", Headers({"Content-Length": "0"}), b"")
+            self._numbers[connection] = number
+            return None
         if not query.get("model") and query.get("intent") != ["transcription"]:
             message = "You must provide a model parameter."
             return _refusal(HTTPStatus.BAD_REQUEST, message, "missing_required_parameter")
@@ -205,6 +244,16 @@ class Realtime:
         headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body))})
         return Response(200, "OK", headers, body)
 
+    async def add_session(self, session: Session) -> None:
+        """Add a session that no socket has opened: that of a call over SIP."""
+        self.sessions.append(session)
+        await self._notify()
+
+    @property
+    def keeps_audio(self) -> bool:
+        """Whether sessions keep what the caller says."""
+        return self._keep_audio
+
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
@@ -212,6 +261,11 @@ class Realtime:
     async def _handle(self, socket: ServerConnection) -> None:
         assert socket.request is not None
         query = parse_qs(urlsplit(socket.request.path).query)
+        beside = self.sip.session(query["call_id"][0]) if "call_id" in query else None
+        if beside is not None:
+            self._numbers.pop(socket)
+            await beside.serve_sideband(socket)
+            return
         session = Session(
             socket,
             self._numbers.pop(socket),
