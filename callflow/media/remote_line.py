@@ -185,6 +185,9 @@ class RemoteLine(Relay):
         else:
             self._last = name
 
+    def watch_caller(self) -> None:
+        """Do nothing: no silence has to be made up for a caller whom the engine hears by itself."""
+
     def interject(self, name: str, *otherwise: str) -> bool:
         """Return False: the caller can hear no clip."""
         return False

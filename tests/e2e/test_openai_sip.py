@@ -6,38 +6,172 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from callflow.sandbox.openai_realtime import Realtime
-from tests.e2e.product import Product, product, run, until
+from callflow.sandbox import voices
+from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
+from tests.e2e.product import Product, product, run, together, until
+from tests.e2e.talk import noise
+from tests.e2e.test_survival import office
+
+
+QUICK = Pace(first_byte_ms=30, speed=20, jitter=0, transcription_ms=0)
+HELLO = Turn((Say("Good morning, this is the office.", noise(500, 1)),))
+
+
+def model(*turns: Turn) -> Realtime:
+    return Realtime(script=Script.of(*turns, otherwise=Turn((Say("Once more?", noise(300, 9)),))), pace=QUICK)
 
 
 @contextlib.asynccontextmanager
-async def house(realtime: Realtime | None = None, **settings: Any) -> AsyncIterator[Product]:
-    realtime = realtime or Realtime()
-    async with product(realtime=realtime, **{**realtime.sip.settings(), **settings}) as made:
+async def house(realtime: Realtime, **settings: Any) -> AsyncIterator[Product]:
+    async with product(realtime=realtime, **{**realtime.sip.settings(), "vad_silence_ms": 120, **settings}) as made:
         realtime.sip.webhook_url = f"http://127.0.0.1:{made.app.public_at[1]}/openai/webhook"
         yield made
         for call in realtime.sip.calls.values():
             await call.hang_up()
         await made.quiet()
         assert realtime.sip.failures == []
+        assert [session.violations for session in realtime.sessions if session.violations] == []
 
 
-async def _a_call() -> None:
-    async with house(greeting="Say hello.") as made:
-        sip = made.realtime.sip
-        call = await sip.ring()
+async def _a_conversation() -> None:
+    tool = Turn((Call("get_current_time", {}, "call_time"),))
+    long = Turn((Say("It is a quarter past nine in the morning, and the sun is shining.", noise(4000, 3)),))
+    bye = Turn((Say("Goodbye.", noise(300, 4)), Call("end_call", {"reason": "done"}, "call_end")))
+    async with house(model(HELLO, tool, long, bye), greeting="Say hello.") as made:
+        call = await made.realtime.sip.ring(headers=[("X-Twilio-CallSid", "CA0")])
         session = await call.wait_answered()
-        await call.phone.hears(0.3)
-        await until(lambda: made.call.model.state == "streaming", "the call to be streaming")
-        assert made.call.carrier.name == "openai"
-        assert (made.call.from_number, made.call.to_number) == ("+15550100001", "+15550100002")
         await session.wait_sent("output_audio_buffer.stopped")
+        assert (made.call.from_number, made.call.to_number) == ("+15550100001", "+15550100002")
+        accepted = call.commands[0][1]
+        assert {"model", "instructions", "tools", "type"} <= accepted.keys()
+        assert "format" not in accepted["audio"]["input"]
+        call.phone.say(voices.load("caller/hours"))
+        await until(lambda: session.tool_outputs, "the tool's answer")
+        await until(lambda: len(session._sent_by_type.get("output_audio_buffer.started", [])) == 2, "the long answer")
+        call.phone.say(voices.load("caller/interruption"))
+        await call.wait_ended()
+        await made.quiet()
+        (name,) = made.app.journal.calls()
+        assert call.ended_by == "product"
+        assert call.count("accept") == call.count("hangup") == 1
+        assert made.timeline() == ["ringing>answered", "answered>streaming", "streaming>hangup"]
+        (began,) = made.happened("call_initiated")
+        assert began["linked"] == "twilio:CA0"
+        (cut,) = [one["cuts"][0] for one in made.happened("interrupted")]
+        assert 0 < cut["heard_ms"] < cut["received_ms"], cut
+        turns = [(one["who"], one["text"]) for one in made.happened("turn")]
+        assert turns[0] == ("agent", "Good morning, this is the office.")
+        assert {"caller", "agent"} == {who for who, _ in turns}
+        assert [one["cause"] for one in made.happened("ended", name)] == ["agent"]
+        row = await made.app.history.store.conversation(name)
+        assert row is not None
+        assert (row["carrier"], row["from_number"], row["hangup_cause"]) == ("openai", "+15550100001", "agent")
+
+
+async def _signatures() -> None:
+    async with house(model(HELLO)) as made:
+        sip = made.realtime.sip
+        call = await sip.ring(wait=True)
+        body = sip.webhook(call)
+        right = sip.sign("wh_x", body)
+        missing = {name: value for name, value in right.items() if name != "webhook-id"}
+        late, early = (sip.sign("wh_y", body, at=at) for at in (1.0, 4e9))
+        wrong = sip.sign("wh_z", body, secret="whsec_d3Jvbmc=")
+        for headers in ({}, missing, wrong, late, early, {**right, "webhook-id": "wh_other"}):
+            assert await sip.deliver(body, headers) == 400
+        assert await sip.deliver(body + b" ", right) == 400
+        for headers in (right, right, sip.sign("wh_new", body)):
+            assert await sip.deliver(body, headers) == 200
+        other = b'{"type":"response.completed","data":{}}'
+        assert await sip.deliver(other, sip.sign("wh_o", other)) == 200
+        await call.wait_answered()
+        assert [action for action, _, _ in call.commands] == ["accept"]
+        assert len(made.app.journal.calls()) == 1
+
+
+async def _ends_and_refusals() -> None:
+    realtime = model(HELLO)
+    async with house(realtime, max_concurrent_calls=1, transfer_targets="sales = +15550100010") as made:
+        sip = realtime.sip
+        gone = await sip.ring()
+        gone.state = "ended"  # before the accept
+        await until(lambda: gone.count("accept", 404) == 1, "the accept")
+        await made.quiet()
+        assert [one["cause"] for one in made.happened("ended")] == ["already_ended"]
+
+        refused = await sip.ring()
+        sip.fail_accepts[:] = [500, 500]
+        session = await refused.wait_answered()
+        assert refused.count("accept", 500) == 2
+        await session.wait_sent("session.created")
+        busy = await sip.ring()
+        await busy.wait_ended()
+        assert ("reject", {"status_code": 486}, 200) in busy.commands
+
+        await until(lambda: made.call.model.state == "streaming", "the call to stream")
+        assert "cannot be held" in made.call.requests.line.hold("test")
+        assert made.call.requests.transfer("sales", "tel:+15550100010", by="test", mode="refer")
+        await refused.wait_ended()
+        assert refused.referred_to == "tel:+15550100010"
+        await made.quiet()
+        assert {one["cause"] for one in made.happened("ended")} == {"already_ended", "busy", "transferred"}
+
+
+async def _a_socket_that_breaks() -> None:
+    long = Turn((Say("A long sentence that goes on and on for quite a while.", noise(3000, 5)),))
+    realtime = model(HELLO, long)
+    realtime.sip.sideband_delay = 0.2
+    async with house(realtime, greeting="Say hello.") as made:
+        call = await realtime.sip.ring()
+        session = await call.wait_answered()
+        await session.wait_sent("output_audio_buffer.stopped")
+        call.phone.say(voices.load("caller/hours"))
+        await session.wait_sent("output_audio_buffer.started", 2)
+        session.drop()
+        await until(lambda: session.opened >= 3 and session.has_sideband, "another socket beside the call")
+        await session.wait_sent("output_audio_buffer.stopped", 2)
+        assert made.timeline()[-2:] == ["streaming>recovering", "recovering>streaming"]
+        assert len([one for one in session.received if one.event["type"] == "response.create"]) == 1  # the greeting
+        assert "conversation.item.create" not in {one.event["type"] for one in session.received}
         await call.hang_up()
         await made.quiet()
-        print(made.timeline(), session.violations, call.commands)
-        for e in made.app.journal.read(made.app.journal.calls()[0]):
-            print(e.event, e.before, e.after)
+        assert made.happened("ended")[-1]["cause"] == "completed"
 
 
-def test_a_call() -> None:
-    run(_a_call())
+def test_calls_over_sip() -> None:
+    run(
+        together(
+            {
+                "a conversation": _a_conversation(),
+                "signatures": _signatures(),
+                "ends and refusals": _ends_and_refusals(),
+                "a socket that breaks": _a_socket_that_breaks(),
+            }
+        )
+    )
+
+
+async def test_a_call_over_sip_whose_server_is_killed_goes_on_without_a_second_greeting() -> None:
+    realtime = model(HELLO)
+    settings = {name.upper(): value for name, value in realtime.sip.settings().items()}
+    async with office(realtime, **settings, GREETING="Say hello.") as one:
+        realtime.sip.webhook_url = f"http://127.0.0.1:{one.port}/openai/webhook"
+        call = await realtime.sip.ring()
+        session = await call.wait_answered()
+        await session.wait_sent("output_audio_buffer.stopped")
+        await until(lambda: one.rows("SELECT * FROM conversation_items"), "the greeting on record")
+        sockets = session.opened
+        await one.stop()
+        await one.start()
+        await until(lambda: session.opened > sockets and session.has_sideband, "the socket beside the call", 15)
+        body = realtime.sip.webhook(call)
+        assert await realtime.sip.deliver(body, realtime.sip.sign("wh_again", body)) == 200
+        call.phone.say(voices.load("caller/hours"))
+        await session.wait_sent("output_audio_buffer.stopped", 2)
+        assert call.count("accept") == 1
+        assert len([each for each in session.received if each.event["type"] == "response.create"]) == 1
+        await call.hang_up()
+        await until(lambda: one.rows("SELECT * FROM conversations WHERE ended_at IS NOT NULL"), "the end on record")
+        assert await realtime.sip.deliver(body, realtime.sip.sign("wh_late", body)) == 200
+        assert len(one.rows("SELECT * FROM conversations")) == 1
+        assert session.violations == []
