@@ -23,7 +23,7 @@ def model(*turns: Turn) -> Realtime:
 
 @contextlib.asynccontextmanager
 async def house(realtime: Realtime, **settings: Any) -> AsyncIterator[Product]:
-    async with product(realtime=realtime, **{**realtime.sip.settings(), "vad_silence_ms": 120, **settings}) as made:
+    async with product(realtime=realtime, **{**realtime.sip.settings(), "vad_silence_ms": 400, **settings}) as made:
         realtime.sip.webhook_url = f"http://127.0.0.1:{made.app.public_at[1]}/openai/webhook"
         yield made
         for call in realtime.sip.calls.values():
@@ -65,7 +65,7 @@ async def _a_conversation() -> None:
         assert [one["cause"] for one in made.happened("ended", name)] == ["agent"]
         row = await made.app.history.store.conversation(name)
         assert row is not None
-        assert (row["carrier"], row["from_number"], row["hangup_cause"]) == ("openai", "+15550100001", "agent")
+        assert (row["carrier"], row["caller_number"], row["hangup_cause"]) == ("openai", "+15550100001", "agent")
 
 
 async def _signatures() -> None:
