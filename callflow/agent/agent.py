@@ -21,7 +21,7 @@ from callflow.agent.no_input import NoInputTimer
 from callflow.agent.prompter import Prompter
 from callflow.agent.prompts import Prompt, context_items, prompt
 from callflow.agent.protected_greeting import ProtectedGreeting
-from callflow.agent.remote_speech import RemoteSpeech
+from callflow.agent.remote_speech import NOT_REMOTE, RemoteSpeech
 from callflow.agent.tool_calls import PendingToolCalls
 from callflow.agent.tool_turns import ToolTurns
 from callflow.agent.transcripts import Transcripts
@@ -108,10 +108,9 @@ class Agent:
             relay=relay, turns=self.turns, sessions=self.sessions, transcripts=self.transcripts,
             seconds=config.transcript_seconds, handle_event=to_owner(self._pass_on),
         )  # fmt: skip
-        self.remote = RemoteSpeech(relay, this, post)
-        self.prompter.resumes_beside = to_owner(self.remote.resumes)
+        self.remote = self.prompter.remote = RemoteSpeech(relay, this, post) if relay.is_remote else NOT_REMOTE
         self.goodbye = Goodbye(self.conversation, post)
-        self.tool_turns = ToolTurns(tool_calls, self.sessions, self.turns, post, to_owner(self._check_goodbye))
+        self.tool_turns = ToolTurns(tool_calls, self.sessions, self.turns, post, this)
         self.voicemail = Voicemail(config.voicemail_message, this, post)
         self.usage = UsageTotal()
         self._heard_since_recovery = True
@@ -350,10 +349,11 @@ class Agent:
     def _check_sentences(self) -> None:
         """Note the end of a sentence that matters: greeting, goodbye or the message on a machine."""
         self._check_greeting()
-        self._check_goodbye()
+        self.check_goodbye()
         self.voicemail.check(self._floor)
 
-    def _check_goodbye(self) -> None:
+    def check_goodbye(self) -> None:
+        """Note the end of the goodbye, if the caller has heard it."""
         self.goodbye.check(self._floor)
 
     def _check_greeting(self) -> None:

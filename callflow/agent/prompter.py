@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from callflow.agent import turn_taking
 from callflow.agent.agent_config import AgentConfig
@@ -23,6 +23,13 @@ from callflow.timers import Timers
 _HEAR_AGAIN: Final = "hear again"
 _HEAR_AGAIN_SECONDS: Final = 1.2
 """Time in which a restored session must notice the caller's last turn, before it is asked to speak."""
+
+
+class Beside(Protocol):
+    """See `callflow.agent.remote_speech`."""
+
+    def resumes(self) -> str:
+        """Return "listen", "answer", or "": as in other calls."""
 
 
 class Prompter:
@@ -47,8 +54,8 @@ class Prompter:
         self._away_since: float | None = None
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
         self._left_quietly = False
-        self.resumes_beside: Callable[[], str | None] = lambda: ""
-        """See `RemoteSpeech.resumes`."""
+        self.remote: Beside | None = None
+        """Decides how a conversation goes on in a call whose audio never comes here."""
 
     def restored(self, ago_seconds: float, *, left_quietly: bool) -> None:
         """Note that no process had the call for `ago_seconds`. `left_quietly`: nobody spoke at the handover."""
@@ -102,7 +109,7 @@ class Prompter:
         if not self._sessions.is_there:
             return
         since, self._away_since = self._away_since, None
-        match self.resumes_beside():
+        match self.remote.resumes() if self.remote is not None else "":
             case "listen":
                 self._listen()
                 return

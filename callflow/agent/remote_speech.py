@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, cast
 
 from callflow.agent.conversation import MS_A_WORD
 from callflow.agent.engine_sessions import EngineSessions
@@ -47,10 +47,9 @@ class Owner(Protocol):
 class RemoteSpeech:
     """The speech of one call's agent that is played elsewhere; does nothing in a call with a relay."""
 
-    def __init__(self, relay: Relay, agent: Owner, post: Callable[[Event], None]) -> None:
+    def __init__(self, relay: Relay | None, agent: Owner, post: Callable[[Event], None]) -> None:
         self._line = relay if isinstance(relay, RemoteLine) else None
         self._agent, self._post = agent, post
-        self._clock = asyncio.get_running_loop().time
         self._unanswered: dict[str, str] = {}
         """What the model is told of tools that another process ran, by the id of the call."""
         self._is_referred = False
@@ -92,7 +91,7 @@ class RemoteSpeech:
         """Note that the session is gone. Returns whether that was the end of the call."""
         if self._line is None:
             return False
-        self._was_playing = self._line.playout.is_unplayed(self._clock())
+        self._was_playing = self._line.playout.is_unplayed(_now())
         self._line.playout.forget()
         if lost.over:
             self._post(events.CallHangup(cause="transferred" if self._is_referred else "completed"))
@@ -138,7 +137,7 @@ class RemoteSpeech:
         turns.dead_air.speaks()
         turns.taking.spoke(heard.response)
         if turns.latency.waits_for_audio:
-            turns.latency.generated(self._clock())
+            turns.latency.generated(_now())
         self._line.began(heard.response)
 
     def ended(self, heard: PlayoutEnded) -> None:
@@ -153,7 +152,7 @@ class RemoteSpeech:
                 turns.conversation.complete(key.item)
                 turns.heard(key, one)
                 self._agent.protected_greeting.played(key, max(one, 1))
-            turns.dead_air.sounds_until(self._clock())
+            turns.dead_air.sounds_until(_now())
         else:
             by_caller = turns.taking.caller_speaking and not turns.taking.protected
             cuts = [self._cut(key, heard.cut) for key in self._not_heard_out(keys, heard.cut)]
@@ -187,3 +186,11 @@ class RemoteSpeech:
         self._agent.turns.taking.protected = True
         sessions.set_turn_detection(False)
         return sessions.is_ready and sessions.request_response(prompt(Prompt.SAY, text=text), lasting=True)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+NOT_REMOTE: Final = RemoteSpeech(None, cast(Owner, None), lambda event: None)
+"""For all calls whose audio comes here."""

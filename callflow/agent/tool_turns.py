@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from callflow.agent.engine_sessions import EngineSessions
 from callflow.agent.prompts import tool_answered
@@ -12,8 +13,17 @@ from callflow.contracts.engine import ToolCalls
 from callflow.contracts.events import Event, ToolCalled
 
 
+class Owner(Protocol):
+    """The agent, as this part uses it."""
+
+    def check_goodbye(self) -> None:
+        """Called when a result was given."""
+
+
 class ToolTurns:
     """Passes the tool calls of one call to its machine, and their results to the engine."""
+
+    __slots__ = ("_agent", "_post", "_sessions", "_tool_calls", "_turns")
 
     def __init__(
         self,
@@ -21,11 +31,10 @@ class ToolTurns:
         sessions: EngineSessions,
         turns: TurnManager,
         post: Callable[[Event], None],
-        answered: Callable[[], None],
+        agent: Owner,
     ) -> None:
-        """`answered`: called when a result was given."""
         self._tool_calls, self._sessions, self._turns = tool_calls, sessions, turns
-        self._post, self._answered = post, answered
+        self._post, self._agent = post, agent
 
     def called(self, heard: ToolCalls) -> None:
         """Handle the engine's tool calls."""
@@ -46,4 +55,4 @@ class ToolTurns:
         elif not self._tool_calls.is_busy:
             self._turns.no_answer_due()
         self._sessions.answer_tool(call, output, speak=speak)
-        self._answered()
+        self._agent.check_goodbye()

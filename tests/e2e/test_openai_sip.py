@@ -63,6 +63,7 @@ async def _a_conversation() -> None:
         assert turns[0] == ("agent", "Good morning, this is the office.")
         assert {"caller", "agent"} == {who for who, _ in turns}
         assert [one["cause"] for one in made.happened("ended", name)] == ["agent"]
+        await made.app.journal.flushed()
         row = await made.app.history.store.conversation(name)
         assert row is not None
         assert (row["carrier"], row["caller_number"], row["hangup_cause"]) == ("openai", "+15550100001", "agent")
