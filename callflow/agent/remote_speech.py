@@ -68,10 +68,10 @@ class RemoteSpeech:
 
     def describe(self) -> Sequence[Mapping[str, Any]]:
         """Return what the session is to be with which the call is answered: see `DescribesSessions`."""
-        make: object = self._agent.sessions.make
-        if self._line is None or not isinstance(make, DescribesSessions):
+        if self._line is None:
             return ()
-        return make.describe(self._agent.session_context(1))
+        make: object = self._agent.sessions.make
+        return make.describe(self._agent.session_context(1)) if isinstance(make, DescribesSessions) else ()
 
     def ready(self) -> None:
         """Note that the session can be used."""
