@@ -120,11 +120,9 @@ class Application:
         self._start_warnings: list[str] = []
         self._of_history: list[str] = []
         if settings.otel_exporter_otlp_endpoint:
+            headers = settings.otel_exporter_otlp_headers.get_secret_value()
             self._start_warnings += self.telemetry.trace_to(
-                settings.otel_exporter_otlp_endpoint,
-                settings.otel_exporter_otlp_headers.get_secret_value(),
-                settings.otel_service_name,
-                is_private=is_private,
+                settings.otel_exporter_otlp_endpoint, headers, settings.otel_service_name, is_private=is_private
             )
 
     # Its parts
@@ -182,6 +180,7 @@ class Application:
             recordings=self.history.recordings,
             admit_profile=switchboard.admit_profile,
             caller_lookup=self._lookup,
+            sip_address=self.settings.openai_sip_uri if self.settings.openai_sip_on else "",
         )
 
     def public(self) -> Quart:

@@ -109,6 +109,7 @@ def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfi
         after_text=settings.twilio_after_text,
         resume_seconds=math.ceil(settings.twilio_resume_seconds),
         from_number=settings.twilio_from_number,
+        default_mode=settings.twiml_default_mode,
         recording_hosts=settings.recording_hosts.split(),
         seconds=settings.command_seconds,
         retries=settings.command_retries,

@@ -54,6 +54,8 @@ class CallConfig:
     """What the calls of this profile may take in a day; 0: no limit."""
     over_budget: Literal["sentence", "busy", "fallback"]
     """What becomes of a caller past that."""
+    route: Literal["stream", "sip"]
+    """Where callers are answered: here, or at a SIP address of the engine's."""
     opening: OpeningHours | None
     """When callers are answered; None: always."""
     when_closed: Literal["sentence", "busy", "fallback"]

@@ -66,6 +66,9 @@ class Settings(call_settings.CallSettings):
     """How it is reached."""
     openai_sip_port: Port = 0
     """Its port; 0: the one that belongs to the transport."""
+    twiml_default_mode: Annotated[Literal["", "stream", "sip"], call_settings.Lower] = ""
+    """What Twilio is told at `/api/twiml` and `/twiml` where the address has no `mode`: see `route`. Empty: what the
+    number's profile says."""
     telnyx_api_key: Annotated[SecretStr, AfterValidator(validators.telnyx_key)] = SecretStr("")
     """An API key of Telnyx. Set this and `telnyx_public_key`, or neither to leave Telnyx off."""
     telnyx_public_key: Annotated[str, AfterValidator(validators.ed25519_public_key)] = ""

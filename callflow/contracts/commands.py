@@ -114,6 +114,17 @@ class Refer(CarrierCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeadToSip(CarrierCommand):
+    """Connect a caller who rings with a SIP address. Their numbers go with it in headers of ours, because they come
+    back with the call that arrives there."""
+
+    name: ClassVar[str] = "lead_to_sip"
+    address: str = ""
+    """`sip:…`"""
+    ring_seconds: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reject(CarrierCommand):
     """Refuse a call that rings."""
 

@@ -152,6 +152,7 @@ def call_config(
     Raises SettingsError if there are no clips in the language of the settings.
     """
     _check_fallback(settings, profile)
+    _check_route(settings, profile)
     engine = realtime_config(settings)
     prepare(engine)
     announced = settings.record_announcement if settings.record or settings.carrier_record else ""
@@ -197,6 +198,12 @@ def _check_fallback(settings: Settings, profile: str) -> None:
         raise SettingsError([f"FALLBACK_NUMBER ({where}): it is this line itself, so callers would come back here"])
     if why := DialRules.of(settings).check(number):
         raise SettingsError([f"FALLBACK_NUMBER ({where}): {why}"])
+
+
+def _check_route(settings: Settings, profile: str) -> None:
+    if settings.route == "sip" and not (settings.openai_sip_on and settings.openai_sip_uri):
+        where = f"settings.toml, profile {profile}" if profile else settings.origin("route")
+        raise SettingsError([f'ROUTE="sip" ({where}): set OPENAI_WEBHOOK_SECRET and OPENAI_PROJECT_ID'])
 
 
 def tool_names(text: str) -> list[str]:

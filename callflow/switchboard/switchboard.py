@@ -50,6 +50,7 @@ from callflow.switchboard.dedupe import REMEMBERED_SECONDS, Deliveries, Tombston
 from callflow.switchboard.drain import Drain
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.sip_route import SipRoute
 
 
 log = logging.getLogger(__name__)
@@ -121,6 +122,7 @@ class Switchboard:
         self.on_lost_leg: Callable[[Carrier, ActiveCall], None] = lambda carrier, leg: None
         """Called for a leg that we dialled, and whose call is not live here."""
         self._services = make_services(self)
+        self.sip_route = SipRoute(self._services, self._tombstones, self.counts, self.dispatch, call_id)
         self.on_call_gone: Callable[[], None] = lambda: None
         """Called when nothing of a call is left to be done."""
 
@@ -180,6 +182,10 @@ class Switchboard:
         reply: asyncio.Future[WebhookReply] = self._loop.create_future()
         if self._drain.is_handing_over:
             reply.set_result(self._defer_to_next_process(carrier, webhook_event))
+            return reply
+        led = self.sip_route.take(carrier, webhook_event, is_open=self._admission.is_open)
+        if led is not None:
+            reply.set_result(led)
             return reply
         opened = self._open_call(carrier, webhook_event)
         if opened is not None:

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from callflow.sandbox import voices
+from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
-from tests.e2e.product import Product, product, run, together, until
+from callflow.sandbox.telnyx import Telnyx
+from callflow.sandbox.twilio import Twilio
+from tests.e2e.product import PUBLIC, Product, product, run, together, until
 from tests.e2e.talk import noise
 from tests.e2e.test_survival import office
 
@@ -176,3 +179,57 @@ async def test_a_call_over_sip_whose_server_is_killed_goes_on_without_a_second_g
         assert await realtime.sip.deliver(body, realtime.sip.sign("wh_late", body)) == 200
         assert len(one.rows("SELECT * FROM conversations")) == 1
         assert session.violations == []
+
+
+URI = "sip:proj_sandbox@sip.api.openai.com;transport=tls"
+ROUTED = {"route": "sip", "engine_seconds": 8.0}
+
+
+async def _twilio_leads_there() -> None:
+    async with house(model(HELLO), carrier=Twilio(PUBLIC), **ROUTED) as made:
+        made.twilio.callees[f"{URI}?X-Callflow-From=%2B15550100001&X-Callflow-To=%2B15550100002"] = Callee("answers")
+        led = await made.twilio.ring()
+        await until(lambda: led.documents, "the document")
+        assert f"<Sip>{URI}?X-Callflow-From=%2B15550100001&amp;X-Callflow-To=%2B15550100002</Sip>" in led.documents[0]
+        assert 'answerOnBridge="true"' in led.documents[0]
+        await led.wait_answered()
+        call = await made.realtime.sip.ring(
+            headers=[("X-Callflow-To", "+15550100002"), ("X-Twilio-CallSid", led.key)], to_number="+4930"
+        )
+        session = await call.wait_answered()
+        await session.wait_sent("session.created")
+        assert made.call.to_number == "+15550100002"
+        await call.hang_up()
+        await led.hang_up()
+        await made.quiet()
+        assert len([name for name in made.app.journal.calls() if made.app.journal.read(name)[0].note]) == 1
+        made.twilio.callee = "busy"
+        made.twilio.callees.clear()
+        back = await made.twilio.ring()
+        await back.wait_streaming()
+        assert ["<Sip>" in one for one in back.documents] == [True, False]
+        await back.hang_up()
+
+
+async def _telnyx_leads_there() -> None:
+    async with house(model(HELLO), carrier=Telnyx(webhook_url="http://127.0.0.1:9/webhooks"), **ROUTED) as made:
+        led = await made.telnyx.ring()
+        await until(lambda: made.actions("transfer"), "the transfer")
+        (command,) = made.actions("transfer")
+        told = {one["name"]: one["value"] for one in command.body["custom_headers"]}
+        assert (command.body["to"], command.body["sip_transport_protocol"]) == (URI, "TLS")
+        assert command.body["media_encryption"] == "SRTP"
+        assert (told["X-Callflow-From"], told["X-Callflow-To"]) == ("+15550100001", "+15550100002")
+        assert told["X-Callflow-Leg"] == f"telnyx:{led.leg_id}"
+        await led.wait_answered()
+        await led.hang_up()
+        assert made.app.switchboard.calls == []
+        made.telnyx.callee = "busy"
+        back = await made.telnyx.ring()
+        await back.wait_streaming()
+        assert len(made.actions("answer")) == 1
+        await back.hang_up()
+
+
+def test_numbers_lead_there() -> None:
+    run(together({"Twilio": _twilio_leads_there(), "Telnyx": _telnyx_leads_there()}))
