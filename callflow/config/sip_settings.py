@@ -14,7 +14,7 @@ from callflow.config import validators
 
 _PROJECT: Final = re.compile(r"proj_[A-Za-z0-9_-]{1,80}")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL}){{0,6}}")
+_HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL}){{1,6}}")
 
 
 def webhook_secret(value: SecretStr) -> SecretStr:

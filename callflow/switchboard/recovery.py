@@ -62,6 +62,7 @@ class Recovery:
         self.opened = asyncio.Event()
         """Set when the history is open and the calls of the previous process are known."""
         self.began = asyncio.get_running_loop().time()
+        self._carriers: dict[str, Carrier] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._lost_legs: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(_QUESTIONS)
