@@ -95,6 +95,21 @@ class SipCall:
             raise TimeoutError(f"it was not accepted: {self.state}, {self.commands}")
         return self.session
 
+    async def wait_streaming(self, timeout: float = 10.0) -> None:
+        """Wait until a socket is beside it."""
+        session = await self.wait_answered(timeout)
+        await session.wait_until(lambda: session.has_sideband, timeout, "a socket beside the call")
+
+    async def press(self, digit: str) -> None:
+        """Press a key of the caller's telephone."""
+        if self.session is not None:
+            self.session.press(digit)
+
+    @property
+    def streams(self) -> tuple[()]:
+        """Its media streams: none."""
+        return ()
+
     async def wait_ended(self, timeout: float = 10.0) -> None:
         """Wait until it is over."""
         await self.until(lambda: self.state in ("ended", "rejected"), "it has not ended", timeout)
