@@ -42,9 +42,7 @@ def read_headers(headers: Any) -> SipParties:
     found: dict[str, str] = {}
     for name, value in _pairs(headers):
         found.setdefault(name.lower(), value)  # of repeated ones the first
-    numbers = (
-        next(filter(None, (_party(found.get(name, "")) for name in names)), "") for names in (_CALLERS, _CALLED)
-    )
+    numbers = (next(filter(None, (_party(found.get(name, "")) for name in names)), "") for names in (_CALLERS, _CALLED))
     from_number, to_number = numbers
     leg = found.get(LEG, "")
     if not leg and (twilio := found.get("x-twilio-callsid", "")):

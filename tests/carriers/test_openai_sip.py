@@ -224,7 +224,7 @@ def test_what_is_sent_is_in_the_vendors_schemas() -> None:
 # Numbers of other carriers lead there
 
 URI = "sip:proj_1@sip.api.openai.com;transport=tls"
-LED = {"from_number": "+15550100001", "to_number": "+15550100002"}
+LED: dict[str, Any] = {"from_number": "+15550100001", "to_number": "+15550100002"}
 
 
 def test_twilio_dials_the_address_with_the_numbers_in_headers_of_ours() -> None:
@@ -275,4 +275,4 @@ def test_the_address_is_made_of_settings_alone() -> None:
     assert Settings().openai_sip_uri == ""
     for wrong in ({"openai_sip_host": "evil.example/x"}, {"openai_sip_host": "h"}, {"openai_project_id": "x@y"}):
         with pytest.raises(ValueError, match="must be"):
-            Settings(**wrong)
+            Settings.model_validate(wrong)
