@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
+
 from callflow.sandbox import voices
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
@@ -211,6 +213,27 @@ async def _twilio_leads_there() -> None:
         await back.hang_up()
 
 
+async def _a_call_that_another_program_dials() -> None:
+    carrier = Twilio(PUBLIC)
+    async with house(model(HELLO), carrier=carrier) as made:
+        carrier.number("+15550100002")
+        form = {
+            "To": "+15550100003", "From": "+15550100002", "Method": "GET",
+            "Url": f"{PUBLIC}/api/twiml?mode=sip&host=evil.example&scheme=sips&transport=udp&port=1",
+        }  # fmt: skip
+        async with httpx.AsyncClient(auth=(carrier.account_sid, carrier.auth_token), trust_env=False) as client:
+            answer = await client.post(
+                f"{carrier.base_url}/2010-04-01/Accounts/{carrier.account_sid}/Calls.json", data=form
+            )
+        assert answer.status_code == 201, answer.text
+        led = next(iter(carrier.calls.values()))
+        await until(lambda: led.documents, "the document")
+        (document,) = led.documents
+        assert f"<Sip>{URI}?X-Callflow-From=%2B15550100002&amp;X-Callflow-To=%2B15550100003</Sip>" in document
+        assert made.app.switchboard.calls == []
+        await led.hang_up()
+
+
 async def _telnyx_leads_there() -> None:
     async with house(model(HELLO), carrier=Telnyx(webhook_url="http://127.0.0.1:9/webhooks"), **ROUTED) as made:
         led = await made.telnyx.ring()
@@ -232,4 +255,12 @@ async def _telnyx_leads_there() -> None:
 
 
 def test_numbers_lead_there() -> None:
-    run(together({"Twilio": _twilio_leads_there(), "Telnyx": _telnyx_leads_there()}))
+    run(
+        together(
+            {
+                "Twilio": _twilio_leads_there(),
+                "Telnyx": _telnyx_leads_there(),
+                "another program": _a_call_that_another_program_dials(),
+            }
+        )
+    )
