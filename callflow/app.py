@@ -180,7 +180,6 @@ class Application:
             recordings=self.history.recordings,
             admit_profile=switchboard.admit_profile,
             caller_lookup=self._lookup,
-            sip_address=self.settings.openai_sip_uri if self.settings.openai_sip_on else "",
         )
 
     def public(self) -> Quart:

@@ -284,8 +284,7 @@ class Call:
         if looked_up is not None:
             self.note(looked_up)
         if self._order is not None:
-            with_stream = "dials_with_stream" in self.carrier.can
-            self.post(self._order.dial_requested(record=self.recordings.from_answer, with_stream=with_stream))
+            self.post(self._order.dial_requested(record=self.recordings.from_answer, can=self.carrier.can))
 
     async def find_leg(self, leg: str = events.CALLER) -> None:
         """Search for a leg of a restored call of which it is not known whether it was dialled."""

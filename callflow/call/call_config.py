@@ -56,6 +56,8 @@ class CallConfig:
     """What becomes of a caller past that."""
     route: Literal["stream", "sip"]
     """Where callers are answered: here, or at a SIP address of the engine's."""
+    sip_address: str
+    """That address; "": there is none."""
     opening: OpeningHours | None
     """When callers are answered; None: always."""
     when_closed: Literal["sentence", "busy", "fallback"]

@@ -84,6 +84,8 @@ class CarrierCommands:
             text = self._legs.briefing(config.briefing_text, from_number, to_number)
         elif isinstance(command, commands.Speak) and command.sentence == FALLBACK:
             text = config.fallback_text
+        elif isinstance(command, commands.LeadToSip):
+            text = config.sip_address
         elif isinstance(command, commands.Join):
             text = self._legs.notice(command)
         elif isinstance(command, (commands.Announce, commands.SendDtmf)):

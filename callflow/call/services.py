@@ -49,5 +49,3 @@ class CallServices:
     """Decides about a call that rings and has got another profile: returns its first event."""
     caller_lookup: CallerLookup | None = None
     """Is asked about each caller while it rings; None: nobody is asked."""
-    sip_address: str = ""
-    """The engine's SIP address, to which callers may be led; "": there is none."""

@@ -181,6 +181,7 @@ def call_config(
         overrides=overrides or {},
         record_after_opening=bool(announced),
         plain_disclosure=settings.disclosure,
+        sip_address=settings.openai_sip_uri if settings.openai_sip_on else "",
         opening=opening_hours.read(settings.hours, settings.hours_zone),
         allowed_tools=frozenset(tool_names(settings.agent_tools)) or None,
         transfer_targets=transfer_targets.read(settings.transfer_targets),

@@ -68,13 +68,14 @@ class SipRoute:
 
     def _lead(self, carrier: Carrier, webhook_event: WebhookEvent, event: CallInitiated) -> WebhookReply | None:
         services, name = self._services, self._name_of(webhook_event.carrier, webhook_event.ids)
-        if not services.sip_address or "leads_to_sip" not in carrier.can or event.direction != "incoming":
+        if "leads_to_sip" not in carrier.can or event.direction != "incoming":
             return None
         caller, called = services.number(event.from_number), services.number(event.to_number)
-        if (event.route or services.config(called).route) != "sip":
+        config = services.config(called)
+        if not config.sip_address or (event.route or config.route) != "sip":
             return None
         request = CarrierRequest(
-            LeadToSip(address=services.sip_address), command_id(name, 0, 1), name, webhook_event.ids,
+            LeadToSip(address=config.sip_address), command_id(name, 0, 1), name, webhook_event.ids,
             from_number=caller, to_number=called,
         )  # fmt: skip
         self._led[name] = carrier, webhook_event

@@ -333,7 +333,7 @@ class Telnyx:
                     **self._webhook,
                 }, False  # fmt: skip
             case commands.LeadToSip(address=address, ring_seconds=seconds):
-                return "transfer", led_to(address, seconds, request) | self._webhook, False
+                return "transfer", led_to(address or request.text, seconds, request) | self._webhook, False
             case commands.Refer(address=address):
                 return "refer", {"sip_address": address}, False
             case commands.SendDtmf():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from callflow.contracts.carrier import CarrierRequest
+from callflow.contracts.commands import LeadToSip
 from carriers.telnyx.ids import state
 
 
@@ -17,10 +18,11 @@ _LED: Final = "sip"
 
 def led_to(address: str, ring_seconds: int, request: CarrierRequest) -> dict[str, Any]:
     """Return the body of a `transfer` of the caller of a request. The headers bring back who called whom."""
+    is_callers = isinstance(request.command, LeadToSip) and bool(request.command.address)
     told = {
         "X-Callflow-From": request.from_number,
         "X-Callflow-To": request.to_number,
-        "X-Callflow-Leg": f"telnyx:{request.ids.leg or request.ids.control}",
+        "X-Callflow-Leg": f"telnyx:{request.ids.leg or request.ids.control}" if is_callers else f"call:{request.call}",
     }
     secure = ";transport=tls" in address
     return {

@@ -261,9 +261,11 @@ class Twilio:
                     answered=f"{config.address()}{STATUS}{query}&{JOINED}=1",
                 )
             case commands.LeadToSip(address=address, ring_seconds=seconds):
-                headers = (("X-Callflow-From", request.from_number), ("X-Callflow-To", request.to_number))
+                leg = "" if address else f"call:{request.call}"
+                told = (request.from_number, request.to_number, leg)
+                headers = tuple(zip(("X-Callflow-From", "X-Callflow-To", "X-Callflow-Leg"), told, strict=True))
                 then = f"{config.address()}{LED}"
-                return self._blank().lead_to_sip(address, headers, seconds=seconds, then=then)
+                return self._blank().lead_to_sip(address or request.text, headers, seconds=seconds, then=then)
             case commands.Refer(address=address):
                 return self._blank().refer(address, then=f"{config.address()}{REFER}").come_back(0)
         return None
@@ -288,6 +290,8 @@ class Twilio:
                 raise CarrierError("the caller did not come over SIP, and Twilio refers no other calls")
             case commands.StartStream() | commands.Join() | commands.Transfer() | commands.Refer():
                 # Executed twice, it would end the stream that it has just opened.
+                await self._push(sid, self._document(request, first=False), repeatable=False)
+            case commands.LeadToSip():
                 await self._push(sid, self._document(request, first=False), repeatable=False)
             case commands.Speak() | commands.Brief():
                 await self._push(sid, self._document(request, first=False))

@@ -12,7 +12,9 @@ from callflow.sandbox import voices
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
 from callflow.sandbox.telnyx import Telnyx
+from callflow.sandbox.telnyx.exchange import CONNECTION_ID
 from callflow.sandbox.twilio import Twilio
+from callflow.switchboard.dialer import DialRequest
 from tests.e2e.product import PUBLIC, Product, product, run, together, until
 from tests.e2e.talk import noise
 from tests.e2e.test_survival import office
@@ -183,6 +185,7 @@ async def test_a_call_over_sip_whose_server_is_killed_goes_on_without_a_second_g
         assert session.violations == []
 
 
+OURS = "+15550100002"
 URI = "sip:proj_sandbox@sip.api.openai.com;transport=tls"
 ROUTED = {"route": "sip", "engine_seconds": 8.0}
 
@@ -234,6 +237,39 @@ async def _a_call_that_another_program_dials() -> None:
         await led.hang_up()
 
 
+async def _a_dial(carrier: Twilio | Telnyx) -> None:
+    own = {"telnyx_connection_id": CONNECTION_ID, "telnyx_from_number": OURS, "twilio_from_number": OURS}
+    settings = {**ROUTED, **own, "console_token": "the-token-of-the-tests"}
+    async with house(model(HELLO), carrier=carrier, **settings) as made:
+        if isinstance(carrier, Twilio):
+            carrier.number(OURS)
+        name = carrier.__class__.__name__.lower()
+        await made.app.dialer.dial(DialRequest(to_number="+15550100001", carrier=name))
+        live = made.app.switchboard
+        await until(lambda: [one.model.state for one in live.calls] == ["bridged"], "whoever answers to be led there")
+        await until(lambda: not isinstance(carrier, Telnyx) or made.actions("transfer"), "the transfer")
+        (dialled,) = made.app.switchboard.calls
+        if isinstance(carrier, Twilio):
+            leg = next(iter(carrier.calls.values()))
+            await until(lambda: leg.documents, "the document")
+            (document,) = leg.documents
+            assert f"X-Callflow-To=%2B15550100001&amp;X-Callflow-Leg=call%3A{dialled.id}" in document
+        else:
+            (command,) = made.actions("transfer")
+            assert {"name": "X-Callflow-Leg", "value": f"call:{dialled.id}"} in command.body["custom_headers"]
+        assert made.realtime.sessions == []
+        call = await made.realtime.sip.ring(
+            headers=[("X-Callflow-To", "+15550100001"), ("X-Callflow-Leg", f"call:{dialled.id}")]
+        )
+        session = await call.wait_answered()
+        await session.wait_sent("session.created")
+        assert made.happened("call_initiated")[-1]["linked"] == f"call:{dialled.id}"
+        await call.hang_up()
+        legs: list[Any] = list(carrier.calls.values())
+        for each in legs:
+            await each.hang_up()
+
+
 async def _telnyx_leads_there() -> None:
     async with house(model(HELLO), carrier=Telnyx(webhook_url="http://127.0.0.1:9/webhooks"), **ROUTED) as made:
         led = await made.telnyx.ring()
@@ -261,6 +297,8 @@ def test_numbers_lead_there() -> None:
                 "Twilio": _twilio_leads_there(),
                 "Telnyx": _telnyx_leads_there(),
                 "another program": _a_call_that_another_program_dials(),
+                "a dial through Twilio": _a_dial(Twilio(PUBLIC)),
+                "a dial through Telnyx": _a_dial(Telnyx(webhook_url="http://127.0.0.1:9/webhooks")),
             }
         )
     )
