@@ -80,7 +80,7 @@ class RemoteSpeech:
         sessions = self._agent.sessions
         if sessions.was_there and not self._agent.protected_greeting.is_open:
             sessions.set_turn_detection(True)
-        sessions.was_there = True
+        sessions.was_there, self._is_referred = True, False
         self._line.attach()
         unanswered, self._unanswered = self._unanswered, {}
         for name, output in unanswered.items():
@@ -116,10 +116,6 @@ class RemoteSpeech:
         self._line.detach()
         return True
 
-    def back(self) -> None:
-        """Note that the agent has the caller again."""
-        self._is_referred = False
-
     # What is played
 
     def words(self, heard: Transcript) -> None:
@@ -133,6 +129,8 @@ class RemoteSpeech:
         """Note that the caller begins to hear a response."""
         if self._line is None:
             return
+        if self._is_referred:
+            self._agent.sessions.cancel(heard.response)
         turns = self._agent.turns
         turns.dead_air.speaks()
         turns.taking.spoke(heard.response)

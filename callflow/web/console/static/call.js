@@ -143,9 +143,9 @@ class Call extends Element {
         ${row?.warnings?.map((each) => html`<span class="warning">${each}</span>`)}
         <span class="connection" data-state=${this.state}>${T.connection[this.state] ?? ""}</span>
       </header>
-      <cf-acts .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .isHeld=${story.held} .muted=${story.muted}></cf-acts>
+      <cf-acts .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .isHeld=${story.held} .muted=${story.muted} .isRemote=${Boolean(row?.remote)}></cf-acts>
       <cf-stepin .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .asked=${story.asked} .began=${row?.began ?? 0}></cf-stepin>
-      <cf-listen .call=${this.call} .mayAct=${this.me?.role !== "view" && !this.me?.business} .isOver=${isOver}></cf-listen>
+      ${row?.remote ? "" : html`<cf-listen .call=${this.call} .mayAct=${this.me?.role !== "view" && !this.me?.business} .isOver=${isOver}></cf-listen>`}
       <div class="call-body">
         <section class="panel grow" aria-labelledby="transcript-title">
           <header class="panel-head"><h2 id="transcript-title">${T.transcript}</h2><small class="dim">${T.legend}</small></header>
