@@ -146,6 +146,39 @@ async def _a_socket_that_breaks() -> None:
         assert made.happened("ended")[-1]["cause"] == "completed"
 
 
+async def _a_protected_sentence_keys_and_last_words() -> None:
+    realtime = model(HELLO)
+    recorded = {"record": True, "record_announcement": "Recorded."}
+    async with house(realtime, disclosure="You talk to a machine.", **recorded) as made:
+        call = await realtime.sip.ring()
+        session = await call.wait_answered()
+        detection = call.commands[0][1]["audio"]["input"]["turn_detection"]
+        assert (detection["create_response"], detection["interrupt_response"]) == (False, False)
+        asked = await session.wait_for("response.create")
+        assert "You talk to a machine." in asked.event["response"]["instructions"]
+        assert "Recorded." not in asked.event["response"]["instructions"]
+        await session.wait_sent("output_audio_buffer.stopped")
+        updates = await session.wait_for("session.update", 2)
+        assert updates.event["session"]["audio"]["input"]["turn_detection"]["create_response"] is True
+        (protected,) = made.happened("protected")
+        assert (protected["in_full"], protected["heard_ms"] > 300) == (True, True), protected
+
+        for digit in "12#":
+            await call.press(digit)
+        await until(lambda: made.happened("digits"), "the digits")
+        assert made.happened("digits")[0]["digits"] == "12"
+        await session.wait_sent("output_audio_buffer.stopped", 2)
+
+        assert made.call.hang_up("goodbye", "test")
+        await call.wait_ended()
+        assert call.ended_by == "product"
+        said = [one.event.get("response") or {} for one in session.received if one.event["type"] == "response.create"]
+        assert "word for word" in said[-1]["instructions"]
+        await made.quiet()
+        assert made.happened("recording") == []
+        assert made.happened("clip_played")
+
+
 def test_calls_over_sip() -> None:
     run(
         together(
@@ -154,6 +187,7 @@ def test_calls_over_sip() -> None:
                 "signatures": _signatures(),
                 "ends and refusals": _ends_and_refusals(),
                 "a socket that breaks": _a_socket_that_breaks(),
+                "last words": _a_protected_sentence_keys_and_last_words(),
             }
         )
     )
