@@ -179,12 +179,22 @@ async def _a_protected_sentence_keys_and_last_words() -> None:
         assert made.happened("clip_played")
 
 
+async def _without_a_secret() -> None:
+    realtime = model(HELLO)
+    async with product(realtime=realtime) as made:
+        realtime.sip.webhook_url = f"http://127.0.0.1:{made.app.public_at[1]}/openai/webhook"
+        body = b'{"type":"realtime.call.incoming","data":{"call_id":"rtc_1"}}'
+        assert await realtime.sip.deliver(body, realtime.sip.sign("wh_1", body)) == 503
+        assert made.app.journal.calls() == []
+
+
 def test_calls_over_sip() -> None:
     run(
         together(
             {
                 "a conversation": _a_conversation(),
                 "signatures": _signatures(),
+                "no secret": _without_a_secret(),
                 "ends and refusals": _ends_and_refusals(),
                 "a socket that breaks": _a_socket_that_breaks(),
                 "last words": _a_protected_sentence_keys_and_last_words(),
