@@ -132,7 +132,8 @@ class CallConfig:
     def machine_config(self, can: frozenset[CarrierCan], *, called: str | None) -> dict[str, Any]:
         """Return the arguments of the call's `machine.Model`. `can`: the carrier's capabilities. `called`: the number
         that was called, which no caller is sent back to; None: we dial."""
-        number = self.fallback_number if "transfers" in can and self.fallback_number != called else ""
+        connects = "transfers" in can or {"media_is_remote", "refers"} <= can
+        number = self.fallback_number if connects and self.fallback_number != called else ""
         spoken = bool(self.fallback_text.strip()) and "speaks" in can
         chosen = Fallback(number, int(self.transfer_ring_seconds), spoken) if number or spoken else None
         return {

@@ -34,6 +34,7 @@ from callflow.contracts.diagnostics import Finding, Outside
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import Event, LegIds, WebhookEvent
 from callflow.contracts.media import MediaProtocol
+from callflow.contracts.sip_addresses import TEL
 from carriers.common.http_client import Api
 from carriers.openai_sip.accounts import NoFailover, NoNumbers
 from carriers.openai_sip.diagnostics import checkup
@@ -136,7 +137,9 @@ class OpenAISip:
             case commands.Hangup():
                 await self._hang_up(path)
             case commands.Refer(address=address):
-                await self.api.request("POST", f"{path}/refer", repeatable=False, json={"target_uri": address})
+                await self._refer(path, address)
+            case commands.Transfer(number=number):
+                await self._refer(path, f"{TEL}{number}")  # the caller's own carrier rings them
             case _:
                 raise CarrierError(f"OpenAI's SIP has no command for {request.command.name!r}")
 
@@ -165,6 +168,9 @@ class OpenAISip:
             if not (error.unknown and not error.status) and not was_accepted:
                 raise
             log.warning("whether a call was accepted is not known, and will show: %s", error)
+
+    async def _refer(self, path: str, address: str) -> None:
+        await self.api.request("POST", f"{path}/refer", repeatable=False, json={"target_uri": address})
 
     async def _hang_up(self, path: str) -> None:
         """Hang up; a call that cannot be hung up is perhaps not accepted yet, and is rejected."""

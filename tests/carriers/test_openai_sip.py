@@ -159,6 +159,7 @@ BODIES: list[tuple[Command, str, Any]] = [
     (commands.Reject(cause="rejected"), "reject", {"status_code": 603}),
     (commands.Hangup(), "hangup", None),
     (commands.Refer(address="tel:+15550100010"), "refer", {"target_uri": "tel:+15550100010"}),
+    (commands.Transfer(number="+15550100010"), "refer", {"target_uri": "tel:+15550100010"}),
 ]
 
 

@@ -160,6 +160,7 @@ async def over_sip(the: Product) -> None:
 
 async def test_nothing_is_left_of_a_call_whose_audio_never_came_here() -> None:
     realtime = Realtime(script=Script.of(saying(noise(800, 1))), pace=Pace.instant())
-    async with product(realtime=realtime, **FAST, **realtime.sip.settings(), greeting="Say hello.") as the:
+    settings: dict[str, Any] = {**FAST, **realtime.sip.settings(), "greeting": "Say hello."}
+    async with product(realtime=realtime, **settings) as the:
         realtime.sip.webhook_url = f"http://127.0.0.1:{the.app.public_at[1]}/openai/webhook"
         await freed(the, over_sip)

@@ -179,6 +179,21 @@ async def _a_protected_sentence_keys_and_last_words() -> None:
         assert made.happened("clip_played")
 
 
+async def _a_model_that_stays_away() -> None:
+    realtime = model(HELLO)
+    away = {"fallback_number": "+15550100010", "engine_seconds": 0.5, "transfer_ring_seconds": 5}
+    async with house(realtime, **away, transfer_accept_seconds=1) as made:
+        call = await realtime.sip.ring()
+        session = await call.wait_answered()
+        await session.wait_sent("output_audio_buffer.stopped")
+        realtime.faults.refuse_next = -1
+        session.drop()
+        await call.wait_ended()
+        assert call.referred_to == "tel:+15550100010"
+        assert made.call.model.state == "transferring"
+        assert made.call.hang_up("now", "test")
+
+
 async def _without_a_secret() -> None:
     realtime = model(HELLO)
     async with product(realtime=realtime) as made:
@@ -195,6 +210,7 @@ def test_calls_over_sip() -> None:
                 "a conversation": _a_conversation(),
                 "signatures": _signatures(),
                 "no secret": _without_a_secret(),
+                "a model that stays away": _a_model_that_stays_away(),
                 "ends and refusals": _ends_and_refusals(),
                 "a socket that breaks": _a_socket_that_breaks(),
                 "last words": _a_protected_sentence_keys_and_last_words(),
