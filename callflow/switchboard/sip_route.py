@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cachetools import TTLCache
 
+from callflow.call.call import Call
 from callflow.call.carrier_commands import command_id
 from callflow.call.services import CallServices
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
@@ -44,11 +45,13 @@ class SipRoute:
         counts: Counter[str],
         answer_here: Callable[[Carrier, WebhookEvent], Coroutine[Any, Any, object]],
         name_of: Callable[[str, LegIds], str],
+        live: Callable[[str], Call | None],
     ) -> None:
         """`tombstones`: the legs about which later webhooks are only noted. `answer_here`: takes a webhook once more,
-        for a caller who is back. `name_of`: returns the id that a call of this carrier's leg has."""
+        for a caller who is back. `name_of`: returns the id that a call of this carrier's leg has. `live`: returns the
+        live call of an id."""
         self._services, self._tombstones, self._counts = services, tombstones, counts
-        self._answer_here, self._name_of = answer_here, name_of
+        self._answer_here, self._name_of, self._live = answer_here, name_of, live
         clock = asyncio.get_running_loop().time
         self._led: TTLCache[str, tuple[Carrier, WebhookEvent]] = TTLCache(_MOST, _SECONDS, clock)
 
@@ -90,9 +93,13 @@ class SipRoute:
 
     def _told(self, webhook_event: WebhookEvent) -> None:
         """Take a webhook about a leg that rings the SIP address: one that ends before it was answered brings the
-        caller back."""
+        caller back; with that of an outbound call, the call is over."""
         if webhook_event.leg != LED:
             return
+        dialled = self._live(webhook_event.call)
+        if dialled is not None and dialled.is_outbound and isinstance(webhook_event.event, CallHangup):
+            is_over = webhook_event.event.cause in ("", "normal_clearing")
+            dialled.post(CallInitiated(led="over" if is_over else "failed"))
         if isinstance(webhook_event.event, (CallAnswered, CallBridged)):
             self._led.pop(webhook_event.call, None)
         elif isinstance(webhook_event.event, CallHangup):

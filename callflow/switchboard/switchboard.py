@@ -122,7 +122,7 @@ class Switchboard:
         self.on_lost_leg: Callable[[Carrier, ActiveCall], None] = lambda carrier, leg: None
         """Called for a leg that we dialled, and whose call is not live here."""
         self._services = make_services(self)
-        self.sip_route = SipRoute(self._services, self._tombstones, self.counts, self.dispatch, call_id)
+        self.sip_route = SipRoute(self._services, self._tombstones, self.counts, self.dispatch, call_id, self.live)
         self.on_call_gone: Callable[[], None] = lambda: None
         """Called when nothing of a call is left to be done."""
 

@@ -325,6 +325,10 @@ async def _a_dial(carrier: Twilio | Telnyx) -> None:
         await session.wait_sent("session.created")
         assert made.happened("call_initiated")[-1]["linked"] == f"call:{dialled.id}"
         await call.hang_up()
+        carrier.callees[URI] = Callee("busy")
+        await made.app.dialer.dial(DialRequest(to_number="+15550100003", carrier=name))
+        if isinstance(carrier, Telnyx):
+            await until(lambda: "lead_to_sip_failed" in {one["cause"] for one in made.happened("ended")}, "the end")
         legs: list[Any] = list(carrier.calls.values())
         for each in legs:
             await each.hang_up()
