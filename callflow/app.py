@@ -79,14 +79,13 @@ from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
 from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint, MediaServer
 from callflow.web.side_by_side import SideBySide
-from carriers.registry import make_carriers
+from carriers.registry import closed_paths, make_carriers
 
 
 log = logging.getLogger("callflow")
 
 CANNOT_START: Final = (ToolsError, TunnelError, DatabaseError)
 """Errors that prevent a start, beside SettingsError and OSError; their text says what to do."""
-
 _OPEN_SECONDS: Final = 1.5
 """How long the start waits for the history; calls are answered meanwhile."""
 
@@ -175,9 +174,8 @@ class Application:
 
     def public(self) -> Quart:
         """Make the app for carriers: webhooks, media sockets, health checks."""
-        return create_public(
-            self.carriers, lambda: self.switchboard, self.address, lambda: self.recovery, self.doors.control
-        )
+        board, hold, closed = lambda: self.switchboard, lambda: self.recovery, closed_paths(self.settings)
+        return create_public(self.carriers, board, self.address, hold, self.doors.control, closed)
 
     def console(self) -> Quart:
         """Make the app for operators: console and API. Call `open` first."""

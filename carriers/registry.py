@@ -10,12 +10,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from callflow.config.settings import Settings
 from callflow.contracts.carrier import Carrier
 
 
 if TYPE_CHECKING:
+    from carriers.openai_sip.carrier import OpenAISipConfig
     from carriers.telnyx.carrier import TelnyxConfig
     from carriers.twilio.config import TwilioConfig
 
@@ -32,7 +34,34 @@ def make_carriers(settings: Settings, address: Callable[[], str]) -> list[Carrie
         from carriers.twilio.carrier import Twilio
 
         carriers.append(Twilio(twilio_config(settings, address)))
+    if settings.openai_sip_on:
+        from carriers.openai_sip.carrier import OpenAISip
+
+        carriers.append(OpenAISip(openai_sip_config(settings)))
     return carriers
+
+
+def closed_paths(settings: Settings) -> dict[str, str]:
+    """Return the paths of webhooks that are refused, because nothing could verify them: each with what to do."""
+    if settings.openai_sip_on:
+        return {}
+    return {"/openai/webhook": "OPENAI_WEBHOOK_SECRET is not set, so no webhook of OpenAI's can be verified"}
+
+
+def openai_sip_config(settings: Settings) -> OpenAISipConfig:
+    """Return what the settings say of OpenAI's SIP. Its REST API is beside the WebSocket of the model."""
+    from carriers.openai_sip.carrier import OpenAISipConfig
+
+    url = urlsplit(settings.openai_realtime_url)
+    calls = url._replace(scheme=url.scheme.replace("ws", "http", 1), path=f"{url.path.rstrip('/')}/calls", query="")
+    return OpenAISipConfig(
+        api_key=settings.openai_api_key.get_secret_value(),
+        webhook_secret=settings.openai_webhook_secret.get_secret_value(),
+        calls_url=calls.geturl(),
+        sip_uri=settings.openai_sip_uri,
+        seconds=settings.command_seconds,
+        retries=settings.command_retries,
+    )
 
 
 def telnyx_config(settings: Settings, address: Callable[[], str]) -> TelnyxConfig:
@@ -81,6 +110,7 @@ def twilio_config(settings: Settings, address: Callable[[], str]) -> TwilioConfi
         after_text=settings.twilio_after_text,
         resume_seconds=math.ceil(settings.twilio_resume_seconds),
         from_number=settings.twilio_from_number,
+        default_mode=settings.twiml_default_mode,
         recording_hosts=settings.recording_hosts.split(),
         seconds=settings.command_seconds,
         retries=settings.command_retries,

@@ -19,9 +19,11 @@ from callflow.agent.engine_sessions import EngineSessions
 from callflow.agent.goodbye import Goodbye
 from callflow.agent.no_input import NoInputTimer
 from callflow.agent.prompter import Prompter
-from callflow.agent.prompts import Prompt, context_items, prompt, tool_answered
+from callflow.agent.prompts import Prompt, context_items, prompt
 from callflow.agent.protected_greeting import ProtectedGreeting
+from callflow.agent.remote_speech import NOT_REMOTE, RemoteSpeech
 from callflow.agent.tool_calls import PendingToolCalls
+from callflow.agent.tool_turns import ToolTurns
 from callflow.agent.transcripts import Transcripts
 from callflow.agent.turn_manager import TurnManager
 from callflow.agent.turn_taking import Floor
@@ -36,7 +38,10 @@ from callflow.contracts.engine import (
     EngineEvent,
     ErrorReported,
     ItemAdded,
+    KeyPressed,
     McpApproval,
+    PlayoutBegan,
+    PlayoutEnded,
     ResponseDone,
     ResponseFailed,
     ResponseStarted,
@@ -60,7 +65,6 @@ from callflow.media.relay import Relay
 
 _SILENT_SESSIONS: Final = 2
 """After this many silent sessions in a row, no further session is tried."""
-_REMEMBERED: Final = 64
 
 
 class Agent:
@@ -104,10 +108,11 @@ class Agent:
             relay=relay, turns=self.turns, sessions=self.sessions, transcripts=self.transcripts,
             seconds=config.transcript_seconds, handle_event=to_owner(self._pass_on),
         )  # fmt: skip
+        self.remote = self.prompter.remote = RemoteSpeech(relay, this, post) if relay.is_remote else NOT_REMOTE
         self.goodbye = Goodbye(self.conversation, post)
+        self.tool_turns = ToolTurns(tool_calls, self.sessions, self.turns, post, this)
         self.voicemail = Voicemail(config.voicemail_message, this, post)
         self.usage = UsageTotal()
-        self._spoke: list[str] = []  # the last responses that had audio
         self._heard_since_recovery = True
         """The caller has heard an answer since engine or stream were last lost."""
         self._silent_sessions = 0
@@ -120,6 +125,7 @@ class Agent:
         self.sessions.changes |= state.changes
         self.usage.restore(state.usage)
         self.turns.first_word_ms = state.first_word_ms
+        self.remote.restored(state.unanswered, was_there=state.had_session)
         self.prompter.restored(ago_seconds, left_quietly=state.left_quietly)
 
     @property
@@ -140,7 +146,10 @@ class Agent:
     def session_context(self, number: int) -> SessionContext:
         """Return the context with which the session of this number is opened."""
         listens = not self.protected_greeting.is_open
-        return SessionContext(self._call, number, self.tool_calls.definitions, turn_detection=listens)
+        return SessionContext(
+            self._call, number, self.tool_calls.definitions, turn_detection=listens,
+            remote=self._relay.remote, was_there=self.sessions.was_there,
+        )  # fmt: skip
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:
         """Return the conversation so far, and the unanswered tool calls, for a new session."""
@@ -156,6 +165,7 @@ class Agent:
     def ready(self) -> None:
         """Report that the present session is configured."""
         self.turns.engine_back()
+        self.remote.ready()
         self._post(events.EngineReady())
 
     def lost(self, lost: SessionLost) -> None:
@@ -164,7 +174,8 @@ class Agent:
         self.protected_greeting.again()
         self.turns.taking.engine_lost(hears_speech=self.turns.hears_speech)
         self.no_input.stop()
-        self._post(events.EngineLost(reason=lost.reason, retry=lost.retry))
+        if not self.remote.lost(lost):
+            self._post(events.EngineLost(reason=lost.reason, retry=lost.retry))
 
     def expiring(self, seconds: float) -> None:
         """Report that the present session ends in so many seconds."""
@@ -202,12 +213,18 @@ class Agent:
         if not self.turns.speech(heard, key):
             return
         self.prompter.somebody_speaks()
-        if heard.response not in self._spoke:
-            self._spoke.append(heard.response)
-            del self._spoke[:-_REMEMBERED]
+        self.turns.taking.spoke(heard.response)
         if not self.turns.taking.audio_is_needed:
             self.sessions.forget_audio()
         self.protected_greeting.speech(key, heard.audio)
+
+    def _on_transcript(self, heard: Transcript) -> None:
+        self.remote.words(heard)
+        self.transcripts.transcript(heard)
+
+    def _on_playout_began(self, heard: PlayoutBegan) -> None:
+        self.prompter.somebody_speaks()
+        self.remote.began(heard)
 
     def _on_speech_started(self, _: SpeechStarted) -> None:
         self.prompter.somebody_speaks()
@@ -233,18 +250,12 @@ class Agent:
             self.transcripts.item_over(item, broken=broken and number == len(heard.items))
         if not heard.final and self.protected_greeting.is_said and (broken or not heard.sounds):
             self.protected_greeting.begin()  # the engine repeats the sentence; only the repetition counts
-        if heard.answered and heard.response in self._spoke:
+        if heard.answered and self.turns.taking.has_spoken(heard.response):
             self.turns.taking.answered()
             self.sessions.forget_audio()
         if heard.status in ("failed", "incomplete") or not heard.final:
             self._note(notes.ResponseFailed(status=heard.status, detail=heard.detail, final=heard.final))
         self._check_sentences()
-
-    def _on_tool_calls(self, heard: ToolCalls) -> None:
-        for call in heard.calls:
-            if self.tool_calls.called(call, spoken=heard.response in self._spoke):
-                self.turns.expect_speech(reply=False)
-                self._post(events.ToolCalled(id=call.id, tool=call.name, arguments=call.arguments))
 
     def _on_response_failed(self, heard: ResponseFailed) -> None:
         """Handle the engine's report that it has no answer: play a clip; the second time, count the session as lost."""
@@ -338,8 +349,12 @@ class Agent:
     def _check_sentences(self) -> None:
         """Note the end of a sentence that matters: greeting, goodbye or the message on a machine."""
         self._check_greeting()
-        self.goodbye.check(self._floor)
+        self.check_goodbye()
         self.voicemail.check(self._floor)
+
+    def check_goodbye(self) -> None:
+        """Note the end of the goodbye, if the caller has heard it."""
+        self.goodbye.check(self._floor)
 
     def _check_greeting(self) -> None:
         """Allow interruptions from now on, if the caller has heard the protected sentence."""
@@ -359,22 +374,6 @@ class Agent:
         self._note(proof)
         return proof.in_full
 
-    # Tools
-
-    def answer_tool(self, call: str) -> None:
-        """Give the engine the result of a tool call, by its id."""
-        answer = self.tool_calls.answer(call)
-        if answer is None or not self.sessions.is_there:
-            return
-        asked, output, speak = answer
-        self.conversation.fact(tool_answered(asked.name, asked.arguments, output))
-        if speak:
-            self.turns.expect_speech()
-        elif not self.tool_calls.is_busy:
-            self.turns.no_answer_due()
-        self.sessions.answer_tool(call, output, speak=speak)
-        self.goodbye.check(self._floor)
-
     def _fill_for_tool(self) -> bool:
         """Ask the agent to say that a tool is slow. Returns False if somebody speaks or no session is ready."""
         return self.prompter.still_busy(self._floor)
@@ -386,17 +385,14 @@ class Agent:
         if not self.sessions.is_there or self.voicemail.is_on:
             return
         self.no_input.heard_words(True)
-        self.conversation.fact(shown)
-        self._note(notes.Told(text=shown))
-        self.sessions.add_context([ContextItem("system", text)])
-        self.sessions.request_response()
-        self.turns.expect_speech()
+        self.prompter.learn(text, speak=True, shown=shown)
         self.changed()
 
     def hush(self) -> None:
         """Stop speaking and hearing, because the caller talks with a person now."""
         self.turns.leave()
-        self.sessions.leave()
+        if not self.remote.hush():
+            self.sessions.leave()
         self.no_input.stop()
 
     def update(self, changes: Mapping[str, Any], by: str = "") -> list[str]:
@@ -438,10 +434,13 @@ _HANDLERS: Final[Mapping[type, Callable[[Agent, Any], None]]] = {
     SpeechStopped: Agent._on_speech_stopped,
     ResponseStarted: lambda agent, heard: agent.turns.response_began(heard.response),
     ResponseDone: Agent._on_response_done,
-    Transcript: lambda agent, heard: agent.transcripts.transcript(heard),
+    Transcript: Agent._on_transcript,
     TranscriptFailed: lambda agent, heard: agent.transcripts.failed(heard),
     ItemAdded: lambda agent, heard: agent.transcripts.item_added(heard),
-    ToolCalls: Agent._on_tool_calls,
+    ToolCalls: lambda agent, heard: agent.tool_turns.called(heard),
+    PlayoutBegan: Agent._on_playout_began,
+    PlayoutEnded: lambda agent, heard: agent.remote.ended(heard),
+    KeyPressed: lambda agent, heard: agent.remote.key_pressed(heard),
     ResponseFailed: Agent._on_response_failed,
     Usage: lambda agent, used: agent._note(agent.usage.added(used)),
     McpApproval: lambda agent, asked: agent._note(notes.McpApproval(**asked._asdict())),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from callflow.agent.conversation import Turn
@@ -26,3 +26,7 @@ class AgentState:
     """From the answer to the agent's first audio, in ms; None: there was none."""
     left_quietly: bool
     """The call was handed over at a moment when nobody spoke."""
+    unanswered: Mapping[str, str] = field(default_factory=dict)
+    """What the model is told of its tool calls without a result, by their ids."""
+    had_session: bool = False
+    """A session of the engine was open in the call."""

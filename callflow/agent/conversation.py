@@ -18,7 +18,7 @@ LISTENING, THINKING, SPEAKING, INTERRUPTED = "listening", "thinking", "speaking"
 _MOST_TURNS: Final = 2000
 _TAIL_MS: Final = 300
 """A sentence counts as heard if at most this much of its end was not heard."""
-_MS_A_WORD: Final = 300
+MS_A_WORD: Final = 300
 """Ms that a quick speaker needs for one word."""
 _MOST_TEXT: Final = 20_000
 """Characters of one turn."""
@@ -53,7 +53,7 @@ class Turn:
     def break_off(self, heard_ms: int, received_ms: int = 0) -> None:
         """Note that the turn's session is gone. `received_ms` 0: not known, so estimated from the text."""
         self.heard_ms = heard_ms
-        self.spoken_ms = max(heard_ms, received_ms or len(self.text.split()) * _MS_A_WORD)
+        self.spoken_ms = max(heard_ms, received_ms or len(self.text.split()) * MS_A_WORD)
 
     @property
     def interrupted(self) -> bool:

@@ -30,6 +30,7 @@ from callflow.contracts.engine import (
     SessionReady,
 )
 from callflow.contracts.media import SpeechSegmentId
+from callflow.contracts.tools import ToolCall
 from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES
 from callflow.timers import Timers
 
@@ -94,7 +95,7 @@ class EngineSessions:
         listener: SessionListener,
         own: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
-        self._call, self._make, self._listener, self._own = call, make, listener, own
+        self._call, self.make, self._listener, self._own = call, make, listener, own
         self._loop = asyncio.get_running_loop()
         self.engine: Engine | None = None
         self.number = 0
@@ -117,6 +118,10 @@ class EngineSessions:
         self._images: list[ContextImage] = []
         self._late: LateTranscripts | None = None
         """Handles the session's events after the end of the call."""
+        self.was_there = False
+        """There was a session beside this call before: the conversation is there already."""
+        self.resumed = False
+        """That was so when the present session was opened."""
         self.changes: dict[str, Any] = {}
         """Settings changed during the call, by name; they hold for all later sessions."""
 
@@ -288,7 +293,9 @@ class EngineSessions:
         await asyncio.gather(*(engine.close() for engine in open_sessions))
 
     def _open(self, number: int) -> Engine:
-        engine = self._make(self._listener.session_context(number), partial(self._handle_event, number))
+        context = self._listener.session_context(number)
+        self.resumed = context.was_there
+        engine = self.make(context, partial(self._handle_event, number))
         if self.changes:
             engine.update(self.changes)
         self._own(self._run(engine, number), f"engine {number}")
@@ -303,7 +310,10 @@ class EngineSessions:
 
     def _send_context(self, engine: Engine) -> None:
         images = self._images if "sees_images" in engine.can else []
-        if told := [*images, *self._listener.context_items()]:
+        told = [*images, *self._listener.context_items()]
+        if self.resumed:
+            told = [item for item in told if isinstance(item, ToolCall)]
+        if told:
             engine.add_context(told)
         audio = bytes(self._recent_audio[-(_MOST_RECENT_BYTES if self._keeps_all else _RECENT_BYTES) :])
         for start in range(0, len(audio), FRAME_BYTES):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from callflow.agent import turn_taking
 from callflow.agent.agent_config import AgentConfig
@@ -23,6 +23,13 @@ from callflow.timers import Timers
 _HEAR_AGAIN: Final = "hear again"
 _HEAR_AGAIN_SECONDS: Final = 1.2
 """Time in which a restored session must notice the caller's last turn, before it is asked to speak."""
+
+
+class Beside(Protocol):
+    """See `callflow.agent.remote_speech`."""
+
+    def resumes(self) -> str:
+        """Return "listen", "answer", or "": as in other calls."""
 
 
 class Prompter:
@@ -47,6 +54,8 @@ class Prompter:
         self._away_since: float | None = None
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
         self._left_quietly = False
+        self.remote: Beside | None = None
+        """Decides how a conversation goes on in a call whose audio never comes here."""
 
     def restored(self, ago_seconds: float, *, left_quietly: bool) -> None:
         """Note that no process had the call for `ago_seconds`. `left_quietly`: nobody spoke at the handover."""
@@ -100,6 +109,13 @@ class Prompter:
         if not self._sessions.is_there:
             return
         since, self._away_since = self._away_since, None
+        match self.remote.resumes() if self.remote is not None else "":
+            case "listen":
+                self._listen()
+                return
+            case "answer":
+                self.say("")
+                return
         conversation = self._turns.conversation
         match turn_taking.resume(
             greeting_open=self._protected_greeting.is_open,
@@ -138,10 +154,11 @@ class Prompter:
             return False
         return self._sessions.request_response(prompt(Prompt.STILL_BUSY))
 
-    def learn(self, text: str, *, speak: bool) -> None:
-        """Give the model a fact of ours, also for later sessions. `speak`: it says something about it at once."""
-        self._turns.conversation.fact(text)
-        self._note(Told(text=text))
+    def learn(self, text: str, *, speak: bool, shown: str = "") -> None:
+        """Give the model a fact of ours, also for later sessions. `speak`: it says something about it at once. `shown`:
+        without private parts, for journal and later sessions."""
+        self._turns.conversation.fact(shown or text)
+        self._note(Told(text=shown or text))
         self._sessions.add_context([ContextItem("system", text)])
         if speak and self._sessions.request_response():
             self._turns.expect_speech()

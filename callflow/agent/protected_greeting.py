@@ -61,6 +61,11 @@ class ProtectedGreeting:
         if key in self._ms:
             self._cut[key] = heard_ms
 
+    def played(self, key: SpeechSegmentId, ms: int) -> None:
+        """Note a stretch of the sentence that was played elsewhere and heard in full, as the engine says."""
+        if self._state == "said":
+            self._ms[key] = self._cut[key] = ms
+
     def proof(self, playout: Playout, conversation: Conversation, now: float, *, in_full: bool) -> Protected:
         """Return the note that proves how many ms of the sentence were heard, out of how many received."""
         heard = 0.0

@@ -183,7 +183,7 @@ class TurnManager:
     def _take_turn(self) -> None:
         """Give the turn to the caller: stop the agent's speech and its responses."""
         if self.is_unplayed:
-            self._cut(self._relay.interrupt(self._clock()), by_caller=True)
+            self.cut(self._relay.interrupt(self._clock()), by_caller=True)
         else:
             self.conversation.caller_speaks()
         self.drop_responses()
@@ -191,7 +191,7 @@ class TurnManager:
     def hush(self) -> None:
         """Stop the agent's speech and its responses, because the caller is no longer listening."""
         if self.is_unplayed:
-            self._cut(self._relay.interrupt(self._clock()), by_caller=False)
+            self.cut(self._relay.interrupt(self._clock()), by_caller=False)
         self.drop_responses()
         self.no_answer_due()
         self.engine_away()
@@ -292,7 +292,7 @@ class TurnManager:
         """Note that there is a session again."""
         self.dead_air.restored()
 
-    def _cut(self, cuts: Sequence[Cut], *, by_caller: bool) -> None:
+    def cut(self, cuts: Sequence[Cut], *, by_caller: bool) -> None:
         """Report to engine and journal how much of the cut stretches was heard."""
         for cut in cuts:
             self._agent.truncate(cut.key, cut.heard_ms)
@@ -378,7 +378,7 @@ class TurnManager:
 
     def cut_off(self, cuts: Sequence[Cut]) -> None:
         """Handle a cut that the caller did not cause."""
-        self._cut(cuts, by_caller=False)
+        self.cut(cuts, by_caller=False)
 
     # Called by dead air (`DeadAirListener`)
 

@@ -28,6 +28,7 @@ class TurnTaking:
         self.spoken_over = False
         """The caller has spoken during a protected sentence; the agent answers after the sentence."""
         self._responses: dict[str, None] = {}
+        self._spoke: dict[str, None] = {}
         self._unanswered: str | None = None
 
     # The caller
@@ -98,6 +99,16 @@ class TurnTaking:
         if len(self._responses) > _MOST_RESPONSES:
             del self._responses[next(iter(self._responses))]
         return not (self.caller_speaking and not self.protected and engine_stops_itself)
+
+    def spoke(self, response: str) -> None:
+        """Note that something of a response could be heard. The last 64 are remembered."""
+        self._spoke[response] = None
+        if len(self._spoke) > _MOST_RESPONSES:
+            del self._spoke[next(iter(self._spoke))]
+
+    def has_spoken(self, response: str) -> bool:
+        """Whether something of a response could be heard."""
+        return response in self._spoke
 
     def response_ended(self, done: ResponseDone) -> AnswerStatus:
         """Note that a response has ended."""

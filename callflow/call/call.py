@@ -16,7 +16,7 @@ from callflow.agent.prompts import typed
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
 from callflow.call.call_log import CallLog
-from callflow.call.call_notes import began_note, describe, ended_note
+from callflow.call.call_notes import began_note, describe, ended_note, without_voice
 from callflow.call.call_parts import make_parts
 from callflow.call.caller_lookup import refusal
 from callflow.call.carrier_commands import CarrierCommands
@@ -98,10 +98,9 @@ class Call:
 
     def _use(self, config: CallConfig) -> None:
         """Make the parts that the config decides. Only before the call's first step."""
-        self.config = config
-        self.model = machine.Model(
-            **config.machine_config(self.carrier.can, called=None if self.is_outbound else self.to_number)
-        )
+        self.config = config = config.for_carrier(self.carrier.can)
+        called = None if self.is_outbound else self.to_number
+        self.model = machine.Model(**config.machine_config(self.carrier.can, called=called))
         parts = make_parts(
             self, self._services, self._mailbox, self._deadlines, self._tasks, self._handover.restored,
             by_carrier=self._order is not None and self._order.record, entered=self._entered,
@@ -110,8 +109,9 @@ class Call:
         self._local_commands, self._dtmf, self._listening, self.take_over = parts[4:]
         self._log.hides = self.recordings.pause.hides
         self._carrier_commands = CarrierCommands(
-            self.id, self.carrier, self._streams, post=self.post, own=self._tasks.start,
-            run_after_call=self._services.run_after_call, legs=self.legs, words=self.requests.line.words,
+            self.id, self.carrier, self._streams, post=self.post, own=self._tasks.start, legs=self.legs,
+            run_after_call=self._services.run_after_call, words=self.requests.line.words,
+            sessions=self.agent.remote.describe,
         )  # fmt: skip
 
     def _restore(self, old: RestoredCall) -> None:
@@ -276,15 +276,14 @@ class Call:
             self._use(self._services.config(self.to_number, None, found))
             if found.refuse or found.profile:
                 event = refusal(asks, found) if found.refuse else self._services.admit_profile(self.config, asks)
-                self._mailbox.exchange(asks, event)
+                self._mailbox.exchange(asks, without_voice(event, self.carrier.can))
         return told
 
     def _begin(self, told: Answers) -> None:
         self.note(began_note(self, self._order, self._services.address()))
         write_down(told, self)
         if self._order is not None:
-            with_stream = "dials_with_stream" in self.carrier.can
-            self.post(self._order.dial_requested(record=self.recordings.from_answer, with_stream=with_stream))
+            self.post(self._order.dial_requested(record=self.recordings.from_answer, can=self.carrier.can))
 
     async def find_leg(self, leg: str = events.CALLER) -> None:
         """Search for a leg of a restored call of which it is not known whether it was dialled."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from callflow.agent.agent_config import AgentConfig
@@ -38,6 +38,8 @@ class CallConfig:
     """Settings that operators had changed when the call began, by name. They hold for the whole call, even if another
     process continues it."""
 
+    plain_disclosure: str
+    """The sentence that the agent says first, without the announcement of a recording."""
     record: bool
     """The call is recorded, in stereo, from its first sound on."""
     carrier_record: bool
@@ -52,6 +54,10 @@ class CallConfig:
     """What the calls of this profile may take in a day; 0: no limit."""
     over_budget: Literal["sentence", "busy", "fallback"]
     """What becomes of a caller past that."""
+    route: Literal["stream", "sip"]
+    """Where callers are answered: here, or at a SIP address of the engine's."""
+    sip_address: str
+    """That address; "": there is none."""
     opening: OpeningHours | None
     """When callers are answered; None: always."""
     when_closed: Literal["sentence", "busy", "fallback"]
@@ -112,11 +118,23 @@ class CallConfig:
         """What an outbound call does about an answering machine; "": nothing, and the carrier does not listen."""
         return "" if not self.machine_detection else "message" if self.voicemail_message.strip() else "hang_up"
 
+    def for_carrier(self, can: frozenset[CarrierCan]) -> CallConfig:
+        """Return the config for a call of a carrier with these capabilities: where the audio does not come here,
+        nothing is recorded, and nobody is told that it is."""
+        if "media_is_remote" not in can:
+            return self
+        agent = replace(self.agent, disclosure=self.plain_disclosure)
+        return replace(
+            self, agent=agent, record=False, carrier_record=False, record_after_opening=False, listen_notice="",
+            noise_suppression="off", dtmf_tool="never",
+        )  # fmt: skip
+
     def machine_config(self, can: frozenset[CarrierCan], *, called: str | None) -> dict[str, Any]:
         """Return the arguments of the call's `machine.Model`. `can`: the carrier's capabilities. `called`: the number
         that was called, which no caller is sent back to; None: we dial."""
-        number = self.fallback_number if "transfers" in can and self.fallback_number != called else ""
-        spoken = bool(self.fallback_text.strip())
+        connects = "transfers" in can or {"media_is_remote", "refers"} <= can
+        number = self.fallback_number if connects and self.fallback_number != called else ""
+        spoken = bool(self.fallback_text.strip()) and "speaks" in can
         chosen = Fallback(number, int(self.transfer_ring_seconds), spoken) if number or spoken else None
         return {
             "fallback": chosen if called is not None else None,

@@ -10,8 +10,8 @@ from callflow.call import machine
 from callflow.call.call_config import CallConfig
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.requests import Requests
-from callflow.contracts.carrier import Carrier
-from callflow.contracts.events import LegIds
+from callflow.contracts.carrier import Carrier, CarrierCan
+from callflow.contracts.events import CallRefused, CallTurnedAway, Event, LegIds
 from callflow.journal import notes
 from callflow.journal.notes import Note, UnknownNote
 from callflow.media.relay import Relay
@@ -35,6 +35,14 @@ class Call(Protocol):
 
     @property
     def direction(self) -> str: ...
+
+
+def without_voice(event: Event, can: frozenset[CarrierCan]) -> Event:
+    """Return the first event of a caller who is turned away: without a voice of the carrier's, who could say the
+    sentence, the line is busy."""
+    if not isinstance(event, CallTurnedAway) or "speaks" in can:
+        return event
+    return CallRefused(reason=event.reason, why=event.why, from_number=event.from_number, to_number=event.to_number)
 
 
 def began_note(call: Call, order: OutboundOrder | None, address: str) -> Note:

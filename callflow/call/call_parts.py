@@ -30,6 +30,7 @@ from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import Caller
 from callflow.journal.notes import Note, UnknownNote
 from callflow.media.relay import Relay
+from callflow.media.remote_line import RemoteLine
 
 
 class Parts(NamedTuple):
@@ -81,7 +82,8 @@ def make_parts(
     `contracts/owners.py`. `restored`: see `Call`. `by_carrier`: the carrier was asked to record with the
     dial. `entered`: takes the digits of an entry on the caller's keypad."""
     this, post, config = weakref.proxy(call), to_owner(call.post), call.config
-    relay = Relay(
+    make_line = RemoteLine if "media_is_remote" in call.carrier.can else Relay
+    relay = make_line(
         call=call.id, ids=lambda: this.ids, config=config.media, clips=config.clips, post=post, note=call.note,
     )  # fmt: skip
     recordings = Recordings(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,10 +49,12 @@ class CarrierCommands:
         run_after_call: Callable[[Coroutine[Any, Any, None]], object],
         legs: Legs,
         words: Words,
+        sessions: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     ) -> None:
         """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that
-        must finish even when the call is over. `legs`: those of the call."""
-        self._legs, self._words = legs, words
+        must finish even when the call is over. `legs`: those of the call. `sessions`: returns what an answer tells the
+        carrier of the engine's session."""
+        self._legs, self._words, self._sessions = legs, words, sessions
         self._call, self._carrier, self._streams = call, carrier, streams
         self._post, self._own, self._run_after_call = post, own, run_after_call
         self._recording = asyncio.Lock()
@@ -82,6 +84,8 @@ class CarrierCommands:
             text = self._legs.briefing(config.briefing_text, from_number, to_number)
         elif isinstance(command, commands.Speak) and command.sentence == FALLBACK:
             text = config.fallback_text
+        elif isinstance(command, commands.LeadToSip):
+            text = config.sip_address
         elif isinstance(command, commands.Join):
             text = self._legs.notice(command)
         elif isinstance(command, (commands.Announce, commands.SendDtmf)):
@@ -109,6 +113,7 @@ class CarrierCommands:
             from_number=from_number,
             to_number=to_number,
             at=at,
+            sessions=self._sessions() if isinstance(command, commands.Answer) else (),
         )
 
     def reply(self, event: Event, requests: Sequence[CarrierRequest], *, over: bool) -> WebhookReply:
@@ -175,6 +180,8 @@ class CarrierCommands:
             post(events.CommandFailed(leg=leg(), command=name, reason=type(error).__name__))
         else:
             post(events.CommandDone(leg=leg(), command=name))
+            if isinstance(request.command, commands.Answer) and "media_is_remote" in self._carrier.can:
+                post(events.CallAnswered())
 
 
 def _has_stream(command: Command) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from callflow.agent.conversation import Turn
 from callflow.call import machine
-from callflow.call.restore import RestoredCall
+from callflow.call.restore import UNKNOWN_RESULT, RestoredCall
 from callflow.contracts.events import CallRecovered, ToolFinished
 from callflow.journal.notes import Cut
 
@@ -20,8 +20,6 @@ from callflow.journal.notes import Cut
 Found = Literal["ringing", "answered", "asking", "gone", "over"]
 """The carrier's status of a call that is taken back. asking: a webhook that asks what to do with the caller follows.
 over: a webhook about the end follows."""
-
-_UNKNOWN_RESULT: Final = '{"error":"the line broke while this was running: whether it was done is not known"}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +72,7 @@ class ProcessHandover:
             recovered=CallRecovered(found=found, handed_over=old.handed_over, human=human),
             cut_off=tuple(_cut(turn) for turn in old.cuts),
             tools=tuple(
-                ToolFinished(id=name, tool=str(asked.get("tool", "")), ok=False, output=_UNKNOWN_RESULT)
+                ToolFinished(id=name, tool=str(asked.get("tool", "")), ok=False, output=UNKNOWN_RESULT)
                 for name, asked in old.unanswered.items()
             ),
         )

@@ -38,6 +38,10 @@ OPENING: Final = "The caller is still hearing the sentence that opens the call, 
 MUTED: Final = "The agent is muted, so the caller would not hear it: end that first."
 NO_VOICE: Final = "The model is away, and this carrier has no voice beside the media stream: try again in a moment."
 TAKEN: Final = "%s speaks with the caller in place of the agent: give the caller back first."
+REMOTE: Final = (
+    "The audio of this call goes straight between the caller and the model, so it cannot be held, muted, recorded or "
+    "listened to here, and nothing can be played into it."
+)
 NO_KEYS: Final = (
     f"digits must be 1 to {MOST_DIGITS} of 0-9, A-D, *, # and the waits w (half a second) and W (a second)."
 )
@@ -89,6 +93,11 @@ class LineRequests:
         goodbye."""
 
     @property
+    def is_remote(self) -> bool:
+        """Whether the audio does not come here."""
+        return "media_is_remote" in self._can
+
+    @property
     def is_on_hold(self) -> bool:
         """Whether the caller is on hold."""
         return "hold" in self._model().armed
@@ -104,6 +113,8 @@ class LineRequests:
         model = self._model()
         if self.is_on_hold:
             return ""
+        if self.is_remote:
+            return REMOTE
         if model.state != machine.STREAMING or (model.engine, model.media) != ("ready", "open") or model.farewell:
             return NO_CALLER
         if model.transfer:
@@ -122,6 +133,8 @@ class LineRequests:
 
     def mute(self, party: Literal["caller", "agent"], on: bool, by: str, *, for_person: bool = False) -> str:
         """Mute a party, or end that. `for_person`: of the agent, so that a person can speak in its place."""
+        if self.is_remote:
+            return REMOTE
         if not self._has_caller():
             return NO_CALLER
         if party == "agent" and self.taken_by and not for_person:
@@ -152,6 +165,8 @@ class LineRequests:
         """Press keys, for the other end to hear."""
         if not are_digits(digits):
             return NO_KEYS
+        if self.is_remote:
+            return REMOTE
         if not self._has_caller() or self._model().media != "open":
             return NO_CALLER
         if self.is_on_hold:

@@ -54,7 +54,7 @@ class LocalCommands:
             case commands.ConnectEngine(message=True):
                 self._agent.voicemail.begin()
             case commands.ConnectEngine():
-                self._agent.connect()
+                self._relay.when_answered(self._agent.connect)
             case commands.LeaveMessage():
                 self._agent.voicemail.say()
             case commands.RotateEngine():
@@ -66,7 +66,7 @@ class LocalCommands:
             case commands.RunTool(id=call_id):
                 self._own(self._agent.tool_calls.run(call_id), f"tool {call_id}")
             case commands.AnswerTool(id=call_id):
-                self._agent.answer_tool(call_id)
+                self._agent.tool_turns.answer(call_id)
             case commands.AwaitGoodbye():
                 self._agent.await_goodbye()
             case commands.TellTransfer(outcome=outcome):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from callflow.call.call_config import CallConfig
+from callflow.contracts.carrier import CarrierCan
 from callflow.contracts.events import DialRequested
 
 
@@ -35,16 +36,18 @@ class OutboundOrder:
     """The fingerprint as it was written down, of a call that is restored."""
     config: CallConfig | None = field(default=None, compare=False, repr=False)
 
-    def dial_requested(self, *, record: bool, with_stream: bool) -> DialRequested:
+    def dial_requested(self, *, record: bool, can: frozenset[CarrierCan]) -> DialRequested:
         """Return the first event of the call, which needs its config. `record`: the carrier records from the answer on.
-        `with_stream`: it opens the stream with the dial."""
+        `can`: the carrier's capabilities."""
+        is_led = self.config is not None and self.config.route == "sip" and "leads_to_sip" in can
+        with_stream = "dials_with_stream" in can
         return DialRequested(
             from_number=self.from_number,
             to_number=self.to_number,
-            streams="with_dial" if with_stream else "on_answer",
+            streams="sip" if is_led else "with_dial" if with_stream else "on_answer",
             ring_seconds=self.ring_seconds,
             record=record,
-            machines=self.config.machines if self.config is not None else "",
+            machines=self.config.machines if self.config is not None and not is_led else "",
             by=self.by,
         )
 

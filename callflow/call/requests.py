@@ -21,7 +21,7 @@ from callflow.contracts import events
 from callflow.contracts.carrier import CarrierCan
 from callflow.contracts.events import Event
 from callflow.contracts.owners import to_owner
-from callflow.contracts.sip_addresses import SIP
+from callflow.contracts.sip_addresses import SIP, TEL
 from callflow.contracts.tools import TransferAction
 from callflow.journal import notes
 from callflow.journal.notes import Note
@@ -38,6 +38,12 @@ RESUMES: Final = "resume_recording"
 MOST_SUMMARY: Final = 1000
 """Characters that a person is told of a call."""
 _MOST_REASON: Final = 200
+
+
+def referred(number: str, can: frozenset[CarrierCan]) -> str:
+    """Return how a carrier with these capabilities connects a caller with this number: as it is; or as the address of
+    a telephone, to which the caller is referred, where it can do nothing else."""
+    return number if not number or "transfers" in can or number.startswith(SIP) else f"{TEL}{number}"
 
 
 class Requests:
@@ -73,7 +79,7 @@ class Requests:
             acts[PAUSES], acts[RESUMES] = to_owner(self._pause_by_agent), to_owner(self._resume_by_agent)
         if self._config.dtmf_tool == "always" or (self._config.dtmf_tool == "outbound" and outbound):
             acts[SENDS_KEYS] = to_owner(self.line.press_by_agent)
-        if self._config.transfer_targets and "transfers" in self._can:
+        if self._config.transfer_targets and {"transfers", "refers"} & self._can:
             names = list(self._config.transfer_targets)
             acts[TRANSFERS_CALL] = TransferAction(names, to_owner(self._transfer_by_agent))
         return acts
@@ -108,8 +114,10 @@ class Requests:
 
     def record(self, *, on: bool, by: str) -> bool:
         """Let the carrier record from now on, or no longer. Returns False if that is not possible now: the call is not
-        answered yet, is over, or its recording is paused."""
+        answered yet, is over, or its recording is paused; or its audio does not come here."""
         if self._model().state in (machine.RINGING, machine.HANGUP) or (on and self._recordings.pause.is_on):
+            return False
+        if self.line.is_remote:
             return False
         if self._recordings.by_carrier != on and not self._mailbox.has(events.RecordRequested):
             self._post(events.RecordRequested(on=on, by=by))
@@ -132,8 +140,8 @@ class Requests:
 
     def _transfer_by_agent(self, target: str, summary: str) -> str:
         """Returns how; "": that is not possible."""
-        number = self._config.transfer_targets.get(" ".join(target.split()).casefold(), "")
-        mode: Literal["warm", "refer"] = "refer" if number.startswith(SIP) else "warm"
+        number = referred(self._config.transfer_targets.get(" ".join(target.split()).casefold(), ""), self._can)
+        mode: Literal["warm", "refer"] = "refer" if number.startswith((*SIP, TEL)) else "warm"
         possible = bool(number) and self.transfer(target, number, by="agent", summary=summary, mode=mode)
         return mode if possible else ""
 

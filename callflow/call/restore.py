@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
@@ -26,6 +26,10 @@ from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
 from callflow.journal.timeline import broke_in
+
+
+UNKNOWN_RESULT: Final = '{"error":"the line broke while this was running: whether it was done is not known"}'
+"""What the model is told of a tool that was running then."""
 
 
 @dataclass(slots=True)
@@ -109,6 +113,8 @@ class RestoredCall:
             usage=self.usage,
             first_word_ms=self.first_word_ms,
             left_quietly=self.quiet and not self.taken_by,
+            unanswered=dict.fromkeys(self.unanswered, UNKNOWN_RESULT),
+            had_session=self.model.media != "none",
         )
 
 

@@ -24,6 +24,7 @@ SCENARIOS: Final = {
     "dtmf": "digits on the keypad, which are secret",
     "outbound": "the line makes the calls: a person answers, then a number is busy",
     "voicemail": "the line calls, and an answering machine answers",
+    "sip": "the call comes over OpenAI's SIP, and its audio never comes here",
     "transfer": "the caller is connected with a person, and comes back",
     "budget": "the calls of a day have used what they may",
 }

@@ -47,6 +47,7 @@ def start_table(
             ("public address", addresses.shown(address) or "not set"),
             ("Telnyx", _telnyx(settings)),
             ("Twilio", _twilio(settings)),
+            *([("OpenAI SIP", settings.openai_sip_uri or "on")] if settings.openai_sip_on else []),
             *_noise(settings),
         ]),
         Section([
@@ -106,6 +107,8 @@ def webhooks(settings: Settings, address: str) -> list[str]:
     if settings.twilio_on:
         lines.append(f"Twilio voice webhook: {address}/")
         lines.append(f"Twilio status callback: {address}/twilio/status")
+    if settings.openai_sip_on:
+        lines.append(f"OpenAI webhook (realtime.call.incoming): {address}/openai/webhook")
     return lines
 
 

@@ -122,6 +122,10 @@ class CallSettings(OriginSettings):
 
     # Whose line it is
 
+    route: Annotated[Literal["stream", "sip"], Lower] = "stream"
+    """Where callers of this number are answered. `stream`: here, over a media stream. `sip`: at OpenAI's SIP address,
+    so that their audio does not come here; needs `openai_webhook_secret` and `openai_project_id`. When nobody answers
+    there, it is the stream."""
     business: Annotated[str, AfterValidator(validators.business)] = ""
     """Whose calls these are, where one server answers for several businesses: a short name. Calls, their recordings,
     numbers, lists of calls and opt-outs carry it, and a token of `console_tokens` may be bound to it. Empty: nobody's

@@ -51,7 +51,7 @@ def _check_carriers(settings: Settings) -> list[str]:
         problems.append(
             "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set, but an API key of Twilio's is: set all of them"
         )
-    elif not telnyx and not twilio:
+    elif not telnyx and not twilio and not settings.openai_sip_on:
         problems.append(
             "No carrier is set up: put TELNYX_API_KEY and TELNYX_PUBLIC_KEY into .env,"
             " or TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from callflow.config import call_settings, control_values, display, legacy_names, suggestions, validators
+from callflow.config import call_settings, control_values, display, legacy_names, sip_settings, suggestions, validators
 from callflow.contracts import secret_text
 
 
@@ -54,6 +54,22 @@ class Settings(call_settings.CallSettings):
     """The key of the OpenAI account that pays for the voice model. Needed to take calls."""
     openai_realtime_url: Annotated[str, AfterValidator(validators.websocket_url)] = "wss://api.openai.com/v1/realtime"
     """The address of the model's WebSocket; it may already hold a query such as `?model=…`."""
+    openai_webhook_secret: Annotated[SecretStr, AfterValidator(sip_settings.webhook_secret)] = SecretStr("")
+    """The secret that verifies OpenAI's webhooks (`whsec_…`), which turns calls over OpenAI's SIP on: they come to
+    `/openai/webhook`. While it is being rotated: the new and the old one, separated by a comma."""
+    openai_project_id: Annotated[str, AfterValidator(sip_settings.project)] = ""
+    """The project (`proj_…`) at whose SIP address numbers of other carriers are answered: see `route`."""
+    openai_sip_host: Annotated[str, AfterValidator(sip_settings.host)] = "sip.api.openai.com"
+    """The host of that SIP address; `sip-eu.api.openai.com` for a project in Europe."""
+    openai_sip_scheme: Annotated[Literal["sip", "sips"], call_settings.Lower] = "sip"
+    """Its scheme."""
+    openai_sip_transport: Annotated[Literal["tls", "tcp", "udp"], call_settings.Lower] = "tls"
+    """How it is reached."""
+    openai_sip_port: Port = 0
+    """Its port; 0: the one that belongs to the transport."""
+    twiml_default_mode: Annotated[Literal["", "stream", "sip"], call_settings.Lower] = ""
+    """What Twilio is told at `/api/twiml` and `/twiml` where the address has no `mode`: see `route`. Empty: what the
+    number's profile says."""
     telnyx_api_key: Annotated[SecretStr, AfterValidator(validators.telnyx_key)] = SecretStr("")
     """An API key of Telnyx. Set this and `telnyx_public_key`, or neither to leave Telnyx off."""
     telnyx_public_key: Annotated[str, AfterValidator(validators.ed25519_public_key)] = ""
@@ -369,6 +385,18 @@ class Settings(call_settings.CallSettings):
     def engine_costs(self) -> bool:
         """Whether sessions with the model cost money: it is not one that this machine emulates."""
         return not validators.is_loopback(urlsplit(self.openai_realtime_url).hostname or "")
+
+    @property
+    def openai_sip_on(self) -> bool:
+        """Whether calls over OpenAI's SIP can be served: their webhooks can be verified."""
+        return bool(self.openai_webhook_secret) and bool(self.openai_api_key)
+
+    @property
+    def openai_sip_uri(self) -> str:
+        """The SIP address to which numbers of other carriers may lead; "": the project is not known."""
+        port = f":{self.openai_sip_port}" if self.openai_sip_port else ""
+        where = f"{self.openai_project_id}@{self.openai_sip_host}{port};transport={self.openai_sip_transport}"
+        return f"{self.openai_sip_scheme}:{where}" if self.openai_project_id else ""
 
     @property
     def telnyx_on(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from callflow.contracts.commands import Command
 from callflow.contracts.cost_events import CarrierCost
@@ -44,6 +44,8 @@ class WebhookRoute(NamedTuple):
     browser."""
     most_body: int = 64 << 10
     """Bytes; real webhooks are a few kilobytes."""
+    forged_status: int = 403
+    """The HTTP status for a request whose signature is missing or wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,9 @@ class CarrierRequest:
     to_number: str = ""
     at: float = 0.0
     """When the call began, in Unix time (seconds)."""
+    sessions: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    """The engine's session, in the engine's own words, for a carrier whose `media_is_remote`: the whole one, and what
+    will do if that is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,14 @@ class Download:
 CarrierCan = Literal[
     "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "dials_with_stream",
     "transfers", "refers", "listens", "sends_digits", "speaks_beside_stream", "suppresses_noise", "tells_price",
+    "media_is_remote", "leads_to_sip",
 ]  # fmt: skip
+"""What a carrier can do.
+
+`media_is_remote`: the caller's audio goes straight to the engine, so there is no media socket, and the engine's session
+is one beside it. Nothing tells of an answered call then: an answer command that succeeds is the answer.
+`leads_to_sip`: it connects a caller with a SIP address before anybody else has answered them (`LeadToSip`).
+"""
 CarrierCallStatus = Literal["ringing", "answered", "gone"]
 """A carrier's status of a call."""
 

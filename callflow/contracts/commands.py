@@ -116,6 +116,17 @@ class Refer(CarrierCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeadToSip(CarrierCommand):
+    """Connect a caller who rings, or whoever has answered a call of ours, with a SIP address. Their numbers go with it
+    in headers of ours, because they come back with the call that arrives there."""
+
+    name: ClassVar[str] = "lead_to_sip"
+    address: str = ""
+    """`sip:…`; "": the request's text, and our id of the call goes with it, too."""
+    ring_seconds: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reject(CarrierCommand):
     """Refuse a call that rings."""
 

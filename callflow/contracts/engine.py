@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from callflow.contracts.tools import ToolCall
 
@@ -138,17 +138,43 @@ class ErrorReported(NamedTuple):
     message: str
 
 
+class PlayoutBegan(NamedTuple):
+    """The caller begins to hear a response; of sessions that play their speech themselves (`plays_itself`)."""
+
+    response: str
+
+
+class PlayoutEnded(NamedTuple):
+    """The caller hears nothing more of a response; likewise."""
+
+    response: str
+    ms: int
+    """From its beginning to its end, as the engine told of them."""
+    items: tuple[str, ...] = ()
+    """The response's messages, in order."""
+    cut: Mapping[str, int] | None = None
+    """It was cut off: how many ms were heard of messages, as far as the engine says. None: it was heard to its end."""
+
+
+class KeyPressed(NamedTuple):
+    """The caller has pressed a key: `0` to `9`, `*`, `#` or `A` to `D`. Of sessions beside a call."""
+
+    digit: str
+
+
 class SessionLost(NamedTuple):
-    """This session is gone for good. `retry`: another one may do better."""
+    """This session is gone for good. `retry`: another one may do better. `over`: the call beside which it was is over,
+    and its carrier will not say so."""
 
     reason: str
     retry: bool = True
+    over: bool = False
 
 
 EngineEvent = (
     SessionReady | SpeechStarted | SpeechStopped | ResponseStarted | AudioDelta | AudioDone | ResponseDone | Transcript
     | TranscriptFailed | ItemAdded | McpApproval | ToolCalls | ResponseFailed | SessionExpiring | Usage | ErrorReported
-    | SessionLost
+    | PlayoutBegan | PlayoutEnded | KeyPressed | SessionLost
 )  # fmt: skip
 EngineListener = Callable[[EngineEvent], None]
 """Called on the event loop, in the order in which the engine spoke. Must not block."""
@@ -159,6 +185,7 @@ EngineListener = Callable[[EngineEvent], None]
 EngineCan = Literal[
     "truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates", "transcribes",
     "sees_images",
+    "plays_itself",
 ]  # fmt: skip
 """What an engine can do, as configured:
 
@@ -166,6 +193,8 @@ EngineCan = Literal[
 `answers_itself`: it begins a response when the caller has stopped; else `request_response` is for us to call.
 `sees_images`: it takes a `ContextImage`.
 `transcribes`: it writes down what the caller says, as `Transcript`, or tells that it did not, as `TranscriptFailed`.
+`plays_itself`: the caller hears it without us, and it tells of that (`PlayoutBegan`, `PlayoutEnded`); there are no
+`AudioDelta`s, and a `cancel` also drops what was not played yet.
 """
 
 
@@ -253,6 +282,19 @@ class SessionContext:
     """Definitions: `{"type": "function", "name": …, "description": …, "parameters": <JSON schema>}`."""
     turn_detection: bool = True
     """False: begin as after `set_turn_detection(False)`."""
+    remote: str = ""
+    """The carrier's id of the call, if the caller's audio goes straight to the engine: the session is one beside it.
+    "": the audio comes from us."""
+    was_there: bool = False
+    """Such a session was open before, in this process or another: the conversation is there already."""
+
+
+@runtime_checkable
+class DescribesSessions(Protocol):
+    """What makes sessions beside calls also says what such a session is to be before it is there."""
+
+    def describe(self, context: SessionContext) -> Sequence[Mapping[str, Any]]:
+        """Return the session in the engine's own words, whole, and what will do if that is refused."""
 
 
 MakeEngine = Callable[[SessionContext, EngineListener], Engine]

@@ -8,7 +8,7 @@ here, so that whoever catches one finds all that there is beside it.
     │                                 AccessRefused, DialRefused, NumberRefused, BadQuery,
     │                                 SessionRefused
     ├── of the carrier, or the way to it: CarrierError, TunnelError
-    ├── of the engine: EngineError (HandshakeError), VendorRefused
+    ├── of the engine: EngineError (HandshakeError, CallOver), VendorRefused
     ├── of a tool, or its file: ToolsError, ToolCallError (ArgumentsError, NoOutcome, NotJson, TooManyTools, Abandoned,
     │                                                  AskOperator)
     ├── of who set it up, or typed the command: SettingsError, CommandLineError (JournalFileError, CallNotFound,
@@ -203,10 +203,17 @@ class EngineError(CallflowError):
 class HandshakeError(EngineError):
     """The engine refused the connection. `counts`: what that says about the account; `why`: in a few words of ours."""
 
-    def __init__(self, message: str, why: str, *, counts: RefusalCounts, retry: bool, wait: float = 0.0) -> None:
+    def __init__(
+        self, message: str, why: str, *, counts: RefusalCounts, retry: bool, wait: float = 0.0, status: int = 0
+    ) -> None:
+        """`status`: of the HTTP answer; 0: there was none."""
         super().__init__(message, retry=retry, wait=wait)
         self.counts: RefusalCounts = counts
-        self.why = why
+        self.why, self.status = why, status
+
+
+class CallOver(EngineError):
+    """The call beside which a session was is over: its socket is not found any more."""
 
 
 class VendorRefused(CallflowError):

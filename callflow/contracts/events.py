@@ -92,6 +92,14 @@ class CallInitiated(Event):
     to_number: str = ""
     record: bool = False
     """The carrier is to record the call, from the answer on. The settings say so, and no carrier."""
+    sip_call_id: str = ""
+    """The header Call-ID of a call over SIP. Whoever calls writes it."""
+    linked: str = ""
+    """The leg at another carrier that led here, such as `twilio:CA0…`. Whoever calls writes it."""
+    route: Literal["", "stream", "sip"] = ""
+    """Where the carrier was told to ask for the caller to be led: see the setting `route`. "": it was not told."""
+    led: Literal["", "over", "failed"] = ""
+    """The caller was led to a SIP address, and is back: after a conversation, or because nobody answered there."""
 
 
 REFUSED: Final = "refused"

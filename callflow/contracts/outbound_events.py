@@ -16,9 +16,9 @@ class DialRequested(Event):
     from_number: str = ""
     """Our number, which the other end sees."""
     to_number: str = ""
-    streams: Literal["with_dial", "on_answer"] = "with_dial"
+    streams: Literal["with_dial", "on_answer", "sip"] = "with_dial"
     """How the media stream is opened: requested together with the dial, or by the reply to the carrier's question
-    after the answer."""
+    after the answer. sip: not at all, because whoever answers is led to the engine's SIP address."""
     ring_seconds: int = 30
     """How long the carrier lets it ring."""
     record: bool = False

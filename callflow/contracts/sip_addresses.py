@@ -7,6 +7,8 @@ from typing import Final
 
 
 SIP: Final = ("sip:", "sips:")
+TEL: Final = "tel:"
+"""Before the number of a telephone (RFC 3966)."""
 _MOST: Final = 250
 """Characters; Twilio takes less than 255."""
 _ADDRESS: Final = re.compile(

@@ -53,6 +53,14 @@ _PROGRESS_SECONDS: Final = 0.5
 class Relay:
     """The audio of one call, in both directions: its media socket, one at a time, and its playout."""
 
+    is_remote = False
+    """The audio does not pass here: see `media/remote_line.py`."""
+
+    @property
+    def remote(self) -> str:
+        """The carrier's id of such a call; "": it is none."""
+        return ""
+
     def __init__(
         self,
         *,
@@ -135,6 +143,10 @@ class Relay:
             # The unplayed audio is lost with the socket: the engine must not believe that it was heard.
             self._cut_off()
         self._post(events.MediaLost(reason=reason))
+
+    def when_answered(self, begin: Callable[[], None]) -> None:
+        """Call this at once: a session can be opened while it still rings."""
+        begin()
 
     def answered(self) -> None:
         """Note that the call was answered: from now on an open socket must send its `start` frame in time."""

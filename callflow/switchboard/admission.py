@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
+from callflow.call.call_notes import without_voice
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.events import CallInitiated, CallRefused, CallTurnedAway, Event, GoodbyeRequested
 from callflow.switchboard.limits import CallerLimits
@@ -74,7 +75,7 @@ class Admission:
             return event
         self._counts["refused"] += 1
         if isinstance(event, CallInitiated):
-            return _turned_away(call.config, reason, why, event)
+            return without_voice(_turned_away(call.config, reason, why, event), call.carrier.can)
         fall_back = _way(call.config, reason) == "fallback"
         self._loop.call_soon(call.post, GoodbyeRequested(reason=reason, why=why, fall_back=fall_back))
         return event

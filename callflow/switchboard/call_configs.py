@@ -97,6 +97,10 @@ class _MakeEngine:
     def __call__(self, context: SessionContext, hear: EngineListener) -> Engine:
         return OpenAIRealtime(self.config, context, hear, self.account)
 
+    def describe(self, context: SessionContext) -> Sequence[Mapping[str, Any]]:
+        """Return the session with which a call is accepted: see `callflow.contracts.engine.DescribesSessions`."""
+        return session_config.accepting(self.config, context)
+
 
 def filled(config: CallConfig, variables: Mapping[str, str]) -> CallConfig:
     """Return the config with each `{{name}}` of instructions and greeting replaced. Reads nothing, and takes little
@@ -148,6 +152,7 @@ def call_config(
     Raises SettingsError if there are no clips in the language of the settings.
     """
     _check_fallback(settings, profile)
+    _check_route(settings, profile)
     engine = realtime_config(settings)
     prepare(engine)
     announced = settings.record_announcement if settings.record or settings.carrier_record else ""
@@ -175,6 +180,8 @@ def call_config(
         left_out=(),
         overrides=overrides or {},
         record_after_opening=bool(announced),
+        plain_disclosure=settings.disclosure,
+        sip_address=settings.openai_sip_uri if settings.openai_sip_on else "",
         opening=opening_hours.read(settings.hours, settings.hours_zone),
         allowed_tools=frozenset(tool_names(settings.agent_tools)) or None,
         transfer_targets=transfer_targets.read(settings.transfer_targets),
@@ -192,6 +199,12 @@ def _check_fallback(settings: Settings, profile: str) -> None:
         raise SettingsError([f"FALLBACK_NUMBER ({where}): it is this line itself, so callers would come back here"])
     if why := DialRules.of(settings).check(number):
         raise SettingsError([f"FALLBACK_NUMBER ({where}): {why}"])
+
+
+def _check_route(settings: Settings, profile: str) -> None:
+    if settings.route == "sip" and not (settings.openai_sip_on and settings.openai_sip_uri):
+        where = f"settings.toml, profile {profile}" if profile else settings.origin("route")
+        raise SettingsError([f'ROUTE="sip" ({where}): set OPENAI_WEBHOOK_SECRET and OPENAI_PROJECT_ID'])
 
 
 def tool_names(text: str) -> list[str]:

@@ -61,6 +61,11 @@ class Tombstones:
         """Remember that the call of this leg has ended. `key`: one of `leg_keys`."""
         self._calls[key] = call
 
+    def forget(self, carrier: str, ids: LegIds) -> None:
+        """Forget that the call of this leg has ended: it is to be answered after all."""
+        for key in leg_keys(carrier, ids):
+            self._calls.pop(key, None)
+
     def find(self, carrier: str, ids: LegIds) -> str | None:
         """Return the ended call of this leg; None: no call of the leg has ended within ten minutes."""
         for key in leg_keys(carrier, ids):

@@ -12,7 +12,8 @@ from callflow.contracts import events
 from callflow.contracts.carrier import ActiveCall, Carrier
 from callflow.contracts.errors import CarrierError
 from callflow.history.history import History
-from callflow.switchboard.switchboard import Switchboard, call_id, hang_up_leg
+from callflow.switchboard.call_ids import call_id
+from callflow.switchboard.switchboard import Switchboard, hang_up_leg
 
 
 log = logging.getLogger(__name__)

@@ -26,9 +26,10 @@ from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard import pictures
 from callflow.switchboard.call_configs import Began
+from callflow.switchboard.call_ids import call_id
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
-from callflow.switchboard.switchboard import Switchboard, call_id
+from callflow.switchboard.switchboard import Switchboard
 
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Recovery:
         self.opened = asyncio.Event()
         """Set when the history is open and the calls of the previous process are known."""
         self.began = asyncio.get_running_loop().time()
+        self._carriers: dict[str, Carrier] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._lost_legs: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(_QUESTIONS)
@@ -140,8 +142,16 @@ class Recovery:
             return
         if not self.opened.is_set():
             await self._await_opening(webhook_event)
-        if webhook_event is not None and isinstance(webhook_event.event, (events.CallResumed, events.CallAnswered)):
+        if webhook_event is not None and self._may_be_old(webhook_event):
             await self._look_for_the_end(webhook_event)
+
+    def _may_be_old(self, webhook_event: events.WebhookEvent) -> bool:
+        """Return whether the webhook may be about a call that is over for us: one that asks what to do with a caller,
+        or one of a carrier that sends it again for days, and would have its call opened a second time."""
+        carrier = self._carriers.get(webhook_event.carrier)
+        sends_for_days = carrier is not None and "media_is_remote" in carrier.can
+        asks = (events.CallResumed, events.CallAnswered)
+        return isinstance(webhook_event.event, (*asks, events.CallInitiated) if sends_for_days else asks)
 
     async def _await_opening(self, webhook_event: events.WebhookEvent | None) -> None:
         asks = (events.CallResumed, events.CallAnswered) if webhook_event and webhook_event.call else events.CallResumed
@@ -293,6 +303,9 @@ class Recovery:
 
     async def _ask_about(self, call: Call) -> None:
         found: CarrierCallStatus = "ringing" if call.model.state == RINGING else "answered"
+        if "media_is_remote" in call.carrier.can:  # the session beside the call shows how it is
+            call.take_back(found)
+            return
         try:
             async with self._questions:
                 if call.awaits_leg:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections import Counter
 from collections.abc import Callable, Container, Coroutine
 from dataclasses import replace
@@ -47,26 +46,21 @@ from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard.admission import Admission, BudgetRules
+from callflow.switchboard.call_ids import call_id
 from callflow.switchboard.dedupe import REMEMBERED_SECONDS, Deliveries, Tombstones, leg_keys
 from callflow.switchboard.drain import Drain
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.sip_route import SipRoute
 
 
 log = logging.getLogger(__name__)
 
-_CALLS: Final = uuid.UUID("5f0c0d5e-8f0b-5c4e-9a57-2f3f8a1d7c61")
 _REPLY_SECONDS: Final = 0.7
 """How long a webhook waits for its reply; with some carriers the caller waits as well."""
 _MOST_ENDED_DIALS: Final = 10_000
 _SIGNATURE_WARNING_SECONDS: Final = 3600.0
 """Interval of the log's warnings about wrong signatures of a carrier's media sockets."""
-
-
-def call_id(carrier: str, ids: LegIds) -> str:
-    """Return our id of a call. It is computed from the carrier's id, so a webhook repeated after a restart finds the
-    same call."""
-    return str(uuid.uuid5(_CALLS, f"{carrier}:{ids.leg or ids.control}"))
 
 
 def _found_by(call: Call, event: Event) -> Found | None:
@@ -122,6 +116,7 @@ class Switchboard:
         self.on_lost_leg: Callable[[Carrier, ActiveCall], None] = lambda carrier, leg: None
         """Called for a leg that we dialled, and whose call is not live here."""
         self._services = make_services(self)
+        self.sip_route = SipRoute(self._services, self._tombstones, self.counts, self.dispatch, call_id, self.live)
         self.on_call_gone: Callable[[], None] = lambda: None
         """Called when nothing of a call is left to be done."""
 
@@ -180,6 +175,10 @@ class Switchboard:
         reply: asyncio.Future[WebhookReply] = self._loop.create_future()
         if self._drain.is_handing_over:
             reply.set_result(self._defer_to_next_process(carrier, webhook_event))
+            return reply
+        led = self.sip_route.take(carrier, webhook_event, is_open=self._admission.is_open)
+        if led is not None:
+            reply.set_result(led)
             return reply
         opened = self._open_call(carrier, webhook_event)
         if opened is not None:

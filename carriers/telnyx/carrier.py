@@ -49,6 +49,7 @@ from carriers.telnyx.failover import TelnyxFailover
 from carriers.telnyx.ids import call_of, ids_of, state
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.telnyx.numbers import TelnyxNumbers
+from carriers.telnyx.sip import led_to
 from carriers.telnyx.webhooks import IDS, READERS, text
 
 
@@ -114,7 +115,7 @@ class Telnyx:
     name = "telnyx"
     can: frozenset[CarrierCan] = frozenset((
         "speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream", "transfers", "refers",
-        "listens", "sends_digits", "speaks_beside_stream", "suppresses_noise",
+        "listens", "sends_digits", "speaks_beside_stream", "suppresses_noise", "leads_to_sip",
     ))  # fmt: skip
     routes = (WebhookRoute("/webhooks", most_body=_MOST_BODY), WebhookRoute("/webhooks/", most_body=_MOST_BODY))
     preamble_seconds = 0.0
@@ -330,6 +331,8 @@ class Telnyx:
                     "park_after_unbridge": "self",
                     **self._webhook,
                 }, False  # fmt: skip
+            case commands.LeadToSip(address=address, ring_seconds=seconds):
+                return "transfer", led_to(address or request.text, seconds, request) | self._webhook, False
             case commands.Refer(address=address):
                 return "refer", {"sip_address": address}, False
             case commands.SendDtmf():

@@ -69,6 +69,7 @@ from carriers.twilio.webhooks import (
     FALLBACK,
     JOINED,
     KEYS,
+    LED,
     MACHINE,
     RECORDING,
     REFER,
@@ -79,6 +80,7 @@ from carriers.twilio.webhooks import (
     VOICE,
     read_event,
     readable,
+    routed,
 )
 
 
@@ -105,11 +107,12 @@ class Twilio:
     name = "twilio"
     can: frozenset[CarrierCan] = frozenset((
         "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "transfers", "refers",
-        "listens", "tells_price",
+        "listens", "tells_price", "leads_to_sip",
     ))  # fmt: skip
     routes = (
         *(WebhookRoute(path, _BOTH, only_with="CallSid") for path in VOICE),
-        *(WebhookRoute(path, _BOTH) for path in (RESUME, FALLBACK, STATUS, STREAM, RECORDING, MACHINE, KEYS, REFER)),
+        *(WebhookRoute(path, _BOTH) for path in (RESUME, FALLBACK, STATUS, STREAM, RECORDING)),
+        *(WebhookRoute(path, _BOTH) for path in (MACHINE, KEYS, REFER, LED)),
     )
 
     def __init__(self, config: TwilioConfig) -> None:
@@ -190,6 +193,7 @@ class Twilio:
             if is_marked(request.query, mark):
                 params[mark] = "1"
         event, key = read_event(path, params)
+        event = routed(event, path, request.query, self._config.default_mode)
         if path in VOICE and isinstance(event, CallInitiated):
             token = ""  # a call is answered once, with the same document however often Twilio asks
         delivery = f"{path}:{token}" if token else f"{sid}:{key}" if key else ""
@@ -258,6 +262,12 @@ class Twilio:
                     then=f"{config.address()}{RESUME}",
                     answered=f"{config.address()}{STATUS}{query}&{JOINED}=1",
                 )
+            case commands.LeadToSip(address=address, ring_seconds=seconds):
+                leg = "" if address else f"call:{request.call}"
+                told = (request.from_number, request.to_number, leg)
+                headers = tuple(zip(("X-Callflow-From", "X-Callflow-To", "X-Callflow-Leg"), told, strict=True))
+                then = f"{config.address()}{LED}"
+                return self._blank().lead_to_sip(address or request.text, headers, seconds=seconds, then=then)
             case commands.Refer(address=address):
                 return self._blank().refer(address, then=f"{config.address()}{REFER}").come_back(0)
         return None
@@ -282,6 +292,8 @@ class Twilio:
                 raise CarrierError("the caller did not come over SIP, and Twilio refers no other calls")
             case commands.StartStream() | commands.Join() | commands.Transfer() | commands.Refer():
                 # Executed twice, it would end the stream that it has just opened.
+                await self._push(sid, self._document(request, first=False), repeatable=False)
+            case commands.LeadToSip():
                 await self._push(sid, self._document(request, first=False), repeatable=False)
             case commands.Speak() | commands.Brief():
                 await self._push(sid, self._document(request, first=False))

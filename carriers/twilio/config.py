@@ -43,6 +43,9 @@ class TwilioConfig:
     first."""
     from_number: str
     """Our number that outbound calls show, unless a call names another; "": there is none."""
+    default_mode: str
+    """Where a caller is led whose document is asked for at an address without `mode`: `stream`, `sip`, or "": as the
+    number's profile says."""
     recording_hosts: Sequence[str]
     """Further hosts from which recordings may be loaded: see `Downloads`."""
     seconds: float

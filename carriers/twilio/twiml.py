@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote, urlencode
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 
@@ -23,6 +24,8 @@ _PATIENCE: Final = "#rc=5&rp=all&ct=2000&rt=4000"
 /docs/usage/webhooks/webhooks-connection-overrides."""
 _MOST_VALUE: Final = 400
 """Characters; Twilio docs (/docs/voice/twiml/stream): a parameter has under 500, name and value together."""
+_MOST_SIP: Final = 255
+"""Characters; Twilio docs (/docs/voice/twiml/sip): a SIP address has fewer."""
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML document may hold, not even escaped."""
 _VOICES: Final = ("Polly.", "Google.", "alice", "man", "woman")
@@ -134,6 +137,15 @@ class Document:
         """Refer the caller's telephone system to a SIP address. `then`: the URL that is asked what to do afterwards,
         and told what has become of it. Twilio docs: /docs/voice/twiml/refer."""
         SubElement(SubElement(self._root, "Refer", action=then, method="POST"), "Sip").text = address
+        return self
+
+    def lead_to_sip(self, address: str, headers: Iterable[tuple[str, str]], *, seconds: int, then: str) -> Document:
+        """Ring a SIP address for the caller, and connect them; it is not answered before. `headers`: of the INVITE.
+        `then`: the URL that is asked what to do afterwards. Twilio docs: /docs/voice/twiml/sip."""
+        about = {"answerOnBridge": "true", "timeout": str(seconds), "action": then, "method": "POST"}
+        query = urlencode([(name, value) for name, value in headers if value], quote_via=quote)
+        text = f"{address}?{query}" if query and len(address) + len(query) < _MOST_SIP - 1 else address
+        SubElement(SubElement(self._root, "Dial", about), "Sip").text = text
         return self
 
     def ring(self, number: str) -> Document:

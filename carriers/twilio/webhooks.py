@@ -6,8 +6,10 @@ Vendor: www.twilio.com/docs/usage/webhooks/voice-webhooks, /docs/voice/twiml/str
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
+from urllib.parse import parse_qs
 
 from callflow.contracts import events
 from callflow.contracts.events import CallAnswered, CallInitiated, CallReferred, CallResumed, Event
@@ -51,6 +53,9 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
         return _answered_by(heard), f"answered-by:{heard}"
     if path == REFER and (referred := _referred(params, status)) is not None:
         return referred, f"refer:{referred.state}"
+    if path == LED and status not in ENDED:
+        is_over = params.get("DialCallStatus") in ("completed", "answered")
+        return CallInitiated(led="over" if is_over else "failed", **numbers), ""
     if status in ENDED:
         ended = events.CallHangup(
             cause=status.replace("-", "_"),
@@ -73,6 +78,20 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
     if path in VOICE:
         return CallAnswered(**numbers), ""
     return CallResumed(**numbers), ""
+
+
+def routed(event: Event, path: str, query: str, default: str) -> Event:
+    """Return an event that asks for a document, with what the address says of where the caller is to be led (`mode`).
+
+    A call that another program has dialled asks there, too, when it is answered. `default`: where the address does not
+    say it; "": the number's profile does.
+    """
+    if path not in MODED or not isinstance(event, (CallInitiated, CallAnswered)):
+        return event
+    mode = parse_qs(query).get("mode", [default])[0]
+    if mode == "sip":
+        return CallInitiated(from_number=event.from_number, to_number=event.to_number, route="sip")
+    return replace(event, route="stream") if mode == "stream" and isinstance(event, CallInitiated) else event
 
 
 def _referred(params: Mapping[str, str], status: str) -> CallReferred | None:
@@ -142,6 +161,10 @@ _RECORDING_STATES: Final[Mapping[str, Literal["running", "ready", "failed"]]] = 
 }  # fmt: skip
 REFER: Final = "/twilio/refer"
 """The path that is told what has become of a `<Refer>`, and asked what to do then."""
+LED: Final = "/twilio/led"
+"""The path that is asked what to do with a caller who was led to a SIP address."""
+MODED: Final = ("/twiml", "/api/twiml")
+"""Paths whose query may say where the caller is to be led."""
 KEYS: Final = "/twilio/keys"
 """The path that is asked what to do when a person has pressed a key."""
 JOINED: Final = "joined"

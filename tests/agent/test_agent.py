@@ -89,8 +89,8 @@ async def test_a_tool_is_called_once_and_its_answer_given_once() -> None:
     scene.tell(ToolCalls("resp_1", (call, call)))
     assert scene.events[1:] == [events.ToolCalled(id="call_a", tool="look_up", arguments="{}")]
     await scene.agent.tool_calls.run("call_a")
-    scene.agent.answer_tool("call_a")
-    scene.agent.answer_tool("call_a")
+    scene.agent.tool_turns.answer("call_a")
+    scene.agent.tool_turns.answer("call_a")
     assert scene.engine.take() == [("tool", "call_a", '"look_up was run"', True)]
 
 

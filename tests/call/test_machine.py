@@ -100,8 +100,8 @@ def test_the_exploration_leaves_nothing_out() -> None:
     assert {f"{name}_{how}" for name in CARRIER_COMMANDS for how in ("done", "failed", "gone")} <= triggers
     assert {f"{name}_deadline" for name in DEADLINES} <= triggers
     assert set(CARRIER_COMMANDS) == {
-        "announce", "answer", "brief", "dial", "hangup", "join", "listen", "pause_record", "record", "refer",
-        "reject", "send_dtmf", "speak", "stream", "suppress_noise", "transfer",
+        "announce", "answer", "brief", "dial", "hangup", "join", "lead_to_sip", "listen", "pause_record", "record",
+        "refer", "reject", "send_dtmf", "speak", "stream", "suppress_noise", "transfer",
     }  # fmt: skip
 
 

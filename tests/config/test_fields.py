@@ -26,12 +26,13 @@ from callflow.media import clips
 from callflow.media.media_config import MediaConfig
 from callflow.switchboard import call_configs
 from carriers import registry
+from carriers.openai_sip.carrier import OpenAISipConfig
 from carriers.telnyx.carrier import TelnyxConfig
 from carriers.twilio.config import TwilioConfig
 
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = [RealtimeConfig, TelnyxConfig, TwilioConfig, AgentConfig, CallConfig, MediaConfig]
+CONFIGS = [RealtimeConfig, TelnyxConfig, TwilioConfig, OpenAISipConfig, AgentConfig, CallConfig, MediaConfig]
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -81,8 +82,11 @@ ANOTHER: dict[str, Any] = {
     "openai_realtime_url": "wss://a.example", "telnyx_from_number": "+15550100002",
     "twilio_from_number": "+15550100002", "transfer_targets": "sales = +15550100010", "fallback_number": "+15550100010",
     "failover_url": "https://backup.example", "hours": "10-12", "hours_zone": "Europe/Berlin",
+    "openai_project_id": "proj_2", "openai_sip_host": "sip-eu.api.openai.com",
 }  # fmt: skip
-BASE: dict[str, Any] = {"record": True, "greeting": "Hello.", "hours": "9-18", "listen_while_bridged": True}
+BASE: dict[str, Any] = {"record": True, "greeting": "Hello.", "hours": "9-18", "listen_while_bridged": True,
+                        "openai_api_key": "sk-of-the-tests", "openai_webhook_secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZg==",
+                        "openai_project_id": "proj_1"}  # fmt: skip
 """So that what depends on these makes a difference."""
 
 
@@ -119,9 +123,9 @@ def plain(config: Any) -> dict[str, Any]:
 def configs(settings: Settings) -> list[dict[str, Any]]:
     """All that the settings are turned into: for a call, its engine, its media, and for the carriers."""
     made: list[Any] = [call_configs.realtime_config(settings), call_configs.call_config(settings, Account())]
-    return [
-        plain(each) for each in (*made, registry.telnyx_config(settings, str), registry.twilio_config(settings, str))
-    ]
+    made += [registry.telnyx_config(settings, str), registry.twilio_config(settings, str)]
+    made.append(registry.openai_sip_config(settings))
+    return [plain(each) for each in made]
 
 
 def carriers_settings() -> Iterator[str]:

@@ -19,7 +19,7 @@ from callflow.contracts.events import LegIds
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.openai_realtime import Realtime, Script
 from callflow.sandbox.telnyx import Call, Telnyx
-from callflow.switchboard.switchboard import call_id
+from callflow.switchboard.call_ids import call_id
 from tests.e2e.process import Process, serving
 from tests.e2e.product import until
 from tests.e2e.talk import clock

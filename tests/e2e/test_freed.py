@@ -147,3 +147,20 @@ async def test_an_ended_call_is_freed_without_a_garbage_collection(scene: str, t
     chosen = FAST | {"tools_file": str(tmp_path / "tools.py")} | settings
     async with product(realtime=model(), **chosen) as the:
         await freed(the, play)
+
+
+async def over_sip(the: Product) -> None:
+    call = await the.realtime.sip.ring()
+    session = await call.wait_answered()
+    await session.wait_sent("output_audio_buffer.started")
+    call.phone.say(tone(300))
+    await until(lambda: len(session.responses) > 1, "an answer")
+    await call.hang_up()
+
+
+async def test_nothing_is_left_of_a_call_whose_audio_never_came_here() -> None:
+    realtime = Realtime(script=Script.of(saying(noise(800, 1))), pace=Pace.instant())
+    settings: dict[str, Any] = {**FAST, **realtime.sip.settings(), "greeting": "Say hello."}
+    async with product(realtime=realtime, **settings) as the:
+        realtime.sip.webhook_url = f"http://127.0.0.1:{the.app.public_at[1]}/openai/webhook"
+        await freed(the, over_sip)

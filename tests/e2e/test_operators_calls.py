@@ -12,7 +12,7 @@ import pytest
 
 from callflow.contracts.events import LegIds
 from callflow.history.posted_items import MOST_ITEMS
-from callflow.switchboard.switchboard import call_id
+from callflow.switchboard.call_ids import call_id
 from tests.e2e.hostile import battle
 from tests.e2e.operators_port import JSON, MCP_HEADERS, Answer, Port
 from tests.sample import Sample

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -33,6 +34,7 @@ class FakeCall:
     from_number: str = "+15550100001"
     config: FakeConfig = field(default_factory=lambda: FakeConfig())
     posted: list[Event] = field(default_factory=list)
+    carrier: Any = field(default_factory=lambda: SimpleNamespace(can=frozenset({"speaks"})))
 
     def post(self, event: Event) -> None:
         self.posted.append(event)

@@ -58,6 +58,7 @@ def test_few_calls_and_a_setting_of_0_refuse_nobody() -> None:
 async def test_admission_refuses_as_busy_and_says_why() -> None:
     class One:
         id, from_number = "a call", "+15550100001"
+        carrier = SimpleNamespace(can=frozenset({"speaks"}))
         config = SimpleNamespace(opening=None, over_budget="busy", when_closed="busy")
 
     guard, _ = fed([OURS, OURS])

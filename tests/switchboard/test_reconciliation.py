@@ -15,8 +15,9 @@ from callflow.contracts.commands import Hangup
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import CallHangup, Event, LegIds
 from callflow.history.history import History
+from callflow.switchboard.call_ids import call_id
 from callflow.switchboard.reconciliation import Reconciliation
-from callflow.switchboard.switchboard import Switchboard, call_id
+from callflow.switchboard.switchboard import Switchboard
 from tests.call.offline import FakeCarrier, as_carrier
 
 

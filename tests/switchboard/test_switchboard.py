@@ -15,7 +15,8 @@ from callflow.contracts.carrier import Request
 from callflow.contracts.errors import Overloaded, Refused
 from callflow.contracts.events import Event, LegIds, WebhookEvent
 from callflow.switchboard import switchboard as module
-from callflow.switchboard.switchboard import Switchboard, call_id
+from callflow.switchboard.call_ids import call_id
+from callflow.switchboard.switchboard import Switchboard
 from tests.call.offline import FakeCarrier, as_carrier, services, until
 
 

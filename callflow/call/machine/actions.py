@@ -82,7 +82,8 @@ def dial_call(model: Model, step: Step) -> None:
                 machines=asked.machines,
             )
         )
-        connect_engine(model, step)
+        if asked.streams != "sip":
+            connect_engine(model, step)
         arm(model, step, "dial")
 
 
@@ -93,7 +94,8 @@ def await_leg(model: Model, step: Step) -> None:
 
 def stream_on_answer(model: Model, step: Step) -> None:
     """The stream that came with the dial is gone before the answer: request another one then."""
-    model.dialled = "on_answer"
+    if model.dialled != "sip":
+        model.dialled = "on_answer"
 
 
 def leg_is_there(model: Model, step: Step) -> None:

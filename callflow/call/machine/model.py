@@ -111,7 +111,8 @@ class Model:
         self.adopted = False
         """The call was answered, but not by us."""
         self.dialled = ""
-        """While an outbound call rings: how its stream is opened (`DialRequested.streams`); else ""."""
+        """While an outbound call rings: how its stream is opened (`DialRequested.streams`). `led`: whoever has answered
+        was led to the engine's SIP address. Else ""."""
         self.engine = "none"
         """none, connecting, ready, lost."""
         self.media = "none"

@@ -132,6 +132,7 @@ from callflow.call.machine.model import (
     STREAMING,
 )
 from callflow.call.machine.row import AFTER_ANSWER, FLOWING, LIVE, TALKING, Row
+from callflow.call.machine.sip_table import SIP_TABLE
 from callflow.call.machine.transfer_table import AWAY, TRANSFER_TABLE
 from callflow.call.machine.voicemail_table import VOICEMAIL_TABLE
 
@@ -142,6 +143,7 @@ UNAVAILABLE: Final = "unavailable"
 
 TABLE: Final[tuple[Row, ...]] = (
     *VOICEMAIL_TABLE,  # before the rows that keep a conversation going
+    *SIP_TABLE,  # before those that open a stream
     *FALLBACK_TABLE,  # before those that end a call, or give the caller back to the agent
     # A call arrives. Once the call is answered, a repeat of this event is inert.
     Row("call_initiated", RINGING, None, (answer_call,), when=(not_answered,)),

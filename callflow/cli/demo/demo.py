@@ -214,7 +214,9 @@ async def _sandbox(
             }
             settings = Settings(**chosen)
             async with open_line(settings) as line:
-                carrier.set_server(f"http://{line.public_at[0]}:{line.public_at[1]}")
+                server = f"http://{line.public_at[0]}:{line.public_at[1]}"
+                carrier.set_server(server)
+                realtime.sip.webhook_url = f"{server}/openai/webhook"
                 yield carrier, realtime, line
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from callflow.cli.arguments import SCENARIOS as STORIES
-from callflow.cli.demo import budget, outbound, transfer, voicemail
+from callflow.cli.demo import budget, outbound, sip, transfer, voicemail
 from callflow.cli.demo.story import Begin, Story
 from callflow.journal import notes
 from callflow.sandbox import voices
@@ -208,6 +208,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "voicemail": Scenario(STORIES["voicemail"], voicemail.play, outbound.SETTINGS, begin=voicemail.begin, who="callee"),
     "outbound": Scenario(STORIES["outbound"], outbound.play, outbound.SETTINGS, begin=outbound.begin, who="callee"),
     "budget": Scenario(STORIES["budget"], budget.play, budget.SETTINGS),
+    "sip": Scenario(STORIES["sip"], sip.play, sip.SETTINGS, begin=sip.begin),
     "transfer": Scenario(STORIES["transfer"], transfer.play, transfer.SETTINGS),
 }
 

@@ -21,6 +21,7 @@ from callflow.sandbox import telnyx, twilio, voices
 from callflow.sandbox.common.phone import Phone, loud_bytes
 from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.openai_realtime.script import Script, Turn
+from callflow.sandbox.openai_realtime.sip import SipCall
 
 
 N = TypeVar("N", bound=Note)
@@ -31,7 +32,7 @@ _APART_SECONDS = 0.5
 """What the model is told of an interruption comes within that time."""
 
 
-Begin = Callable[["Story"], Awaitable[telnyx.Call | twilio.Call]]
+Begin = Callable[["Story"], Awaitable[telnyx.Call | twilio.Call | SipCall]]
 """Lets the phone ring, and returns its leg."""
 
 
@@ -130,7 +131,7 @@ class Story:
         self.afterwards: Callable[[], Awaitable[None]] | None = None
         """What a plot looks at when the call is over."""
         self.outcome = Outcome()
-        self.call: telnyx.Call | twilio.Call
+        self.call: telnyx.Call | twilio.Call | SipCall
 
     @property
     def seconds(self) -> float:

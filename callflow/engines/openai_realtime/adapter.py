@@ -30,12 +30,13 @@ from callflow.contracts.engine import (
     SpeechStarted,
     Transcript,
 )
-from callflow.contracts.errors import EngineError, Malformed
+from callflow.contracts.errors import CallOver, EngineError, Malformed
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
 from callflow.contracts.tools import ToolCall
-from callflow.engines.openai_realtime import audio_format, connection, event_summary, server_events
+from callflow.engines.openai_realtime import audio_format, connection, event_summary, server_events, sideband
 from callflow.engines.openai_realtime.account import Account, open_socket
 from callflow.engines.openai_realtime.audio_pipeline import AudioPipeline
+from callflow.engines.openai_realtime.beside_call import BesideCall
 from callflow.engines.openai_realtime.channel import Channel
 from callflow.engines.openai_realtime.connection import CLOSE_SECONDS
 from callflow.engines.openai_realtime.engine_socket import EngineSocket
@@ -80,6 +81,7 @@ class OpenAIRealtime:
         self._session = Session(config, context, self._account, self._channel)
         self._responses = ResponseDriver(self._session, self._channel)
         self._audio = AudioPipeline(self._session, self._channel, self._responses.played)
+        self._beside = BesideCall(self._channel, self._responses) if context.remote else None
         self.append: Callable[[str], None] = self._audio.append
         """The bound method itself, for speed: called 50 times a second for each call."""
         self.counts = self._channel.counts
@@ -103,15 +105,22 @@ class OpenAIRealtime:
         if channel.is_closed:
             return
         channel.lost = asyncio.get_running_loop().create_future()
-        opening = open_socket(self._config, channel.call, self._account, arrives=channel.session == 1)
+        beside = self._context.remote
+        opening = (
+            sideband.attach(self._config, beside, was_there=self._context.was_there)
+            if beside
+            else open_socket(self._config, channel.call, self._account, arrives=channel.session == 1)
+        )
         connecting = asyncio.create_task(opening, name=f"engine-connect {channel.call}")
         lost: SessionLost | None = None
         try:
             ends: set[asyncio.Future[Any]] = {connecting, channel.lost}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             lost = channel.lost.result() if channel.lost.done() else await self._converse(await connecting)
+            if beside and lost.retry and not channel.is_closed:
+                lost = lost._replace(over=await sideband.is_over(self._config, beside))
         except EngineError as error:
-            lost = SessionLost(channel.secrets.told(str(error)), retry=error.retry)
+            lost = SessionLost(channel.secrets.told(str(error)), error.retry, isinstance(error, CallOver))
             error.__traceback__ = None  # its frames hold the tasks, and these the error: nothing would be freed
         finally:
             connecting.cancel()
@@ -130,6 +139,8 @@ class OpenAIRealtime:
         for item in items:
             if isinstance(item, ToolCall):
                 self._responses.queue.adopt(item.id)
+                if self._context.was_there:
+                    continue  # the conversation has it
             self._context_items += 1
             name = f"{_CONTEXT_ITEM}{self._context_items}"
             event = {"type": "conversation.item.create", "item": {"id": name, **_client_item(item)}}
@@ -156,6 +167,8 @@ class OpenAIRealtime:
 
     def cancel(self, response: str) -> None:
         self._responses.cancel(response)
+        if self._context.remote:
+            self._channel.send({"type": "output_audio_buffer.clear"})
 
     def set_turn_detection(self, on: bool) -> None:
         resumes = on and not self._session.turn_detection
@@ -220,7 +233,7 @@ class OpenAIRealtime:
             counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
             if event.type != server_events.AUDIO_DELTA:
                 self._handle(event)
-            elif (audio := server_events.audio_delta(event)) is not None:
+            elif not self._context.remote and (audio := server_events.audio_delta(event)) is not None:
                 self._audio.delta(audio)
         except Malformed as error:
             counts["malformed"] += 1
@@ -239,6 +252,8 @@ class OpenAIRealtime:
         match event.type:
             case "session.created":
                 self._session.note_expiry(event)
+                if self._context.remote and not self._session.is_ready:  # it is configured since the accept
+                    self._begin()
             case "session.updated":
                 self._session_updated(event)
             case "error":
@@ -262,7 +277,7 @@ class OpenAIRealtime:
                 self._idle_item = event.item_id
             case "response.mcp_call.completed" | "response.mcp_call.failed":
                 responses.remote_tool_done()
-            case _:
+            case _ if not (self._beside is not None and self._beside.handle(event)):
                 self._handle_content(event)
 
     def _handle_content(self, event: ServerEvent) -> None:
@@ -279,6 +294,8 @@ class OpenAIRealtime:
                 return
             case Transcript(who="agent", item=item):
                 self._responses.words(event.response_id or "", item)
+                if self._beside is not None:
+                    self._beside.words(event)
         if event.usage is not None:
             self._responses.report_usage(self._session.config.transcription_model, event.usage)
         self._notify(content)
@@ -287,7 +304,8 @@ class OpenAIRealtime:
         self._session.confirmed(event)
         if self._channel.socket is None:
             return
-        self._audio.use_formats(event)
+        if not self._context.remote:
+            self._audio.use_formats(event)
         if not self._session.is_ready:
             self._begin()
         self._audio.resume()
@@ -303,7 +321,8 @@ class OpenAIRealtime:
         for answer in answers:
             answer()
         self._responses.begin()
-        self._session.start_expiry_timer()
+        if not self._context.remote:  # its session cannot be replaced by another
+            self._session.start_expiry_timer()
 
     def _error(self, event: ServerEvent) -> None:
         """Classify an error: harmless, the session's end, about an update, or about a response.

@@ -39,9 +39,9 @@ def prepare(config: RealtimeConfig) -> None:
         runtime.tls()
 
 
-async def open_once(config: RealtimeConfig, *, ping_seconds: float = PING_SECONDS) -> EngineSocket:
-    """Open a connection, without a time limit of its own. Raises HandshakeError."""
-    url = session_url(config)
+async def open_once(config: RealtimeConfig, *, ping_seconds: float = PING_SECONDS, remote: str = "") -> EngineSocket:
+    """Open a connection, without a time limit of its own. `remote`: see `SessionContext`. Raises HandshakeError."""
+    url = session_url(config, remote)
     try:
         connection = await connect(
             url,
@@ -81,6 +81,7 @@ def _refusal(error: InvalidStatus) -> HandshakeError:
         f"HTTP {response.status_code}",
         counts=breaker.refusal_counts(response.status_code, *breaker.error_of(body)),
         retry=breaker.is_temporary(response.status_code),
+        status=response.status_code,
         wait=breaker.retry_after(
             headers.get_all("Retry-After"),
             time.time(),

@@ -43,6 +43,10 @@ _DONE_SECONDS: Final = 2.0
 """How long the server may take to report the end of a response, after its last audio."""
 
 
+_SPEECH: Final = bytes(320)
+"""µ-law that is no silence, in place of speech that does not come here."""
+
+
 class ResponseDriver:
     """Requests, follows and ends the responses of one session."""
 
@@ -188,6 +192,10 @@ class ResponseDriver:
     def words(self, response: str, item: str) -> None:
         """Note that text of the model has come."""
         self._endings.add_words(response, item)
+
+    def spoke(self, response: str, item: str) -> None:
+        """Note speech of the model that is played without us."""
+        self._endings.add_audio(response, item, _SPEECH)
 
     def audio_done(self, event: AudioDone) -> None:
         """Handle the end of the audio of one content part.

@@ -92,6 +92,7 @@ class ServerEvent(msgspec.Struct):
     error: Any = None
     usage: Any = None
     rate_limits: Any = None
+    event: str | None = None
 
 
 class _Delta(msgspec.Struct):
@@ -158,9 +159,8 @@ def _fitted(fields: Mapping[str, Any]) -> ServerEvent:
     kind = fields.get("type")
     if not isinstance(kind, str):
         raise Malformed("an event without a type")
-    texts = {
-        name: lenient_json.text(fields.get(name)) for name in ("delta", "response_id", "item_id", "transcript", "text")
-    }
+    names = ("delta", "response_id", "item_id", "transcript", "text", "event")
+    texts = {name: lenient_json.text(fields.get(name)) for name in names}
     parts = {name: fields.get(name) for name in ("item", "response", "session", "error", "usage", "rate_limits")}
     return ServerEvent(
         kind,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from callflow.contracts.engine import EngineCan, SessionContext, SessionExpiring
@@ -59,7 +60,8 @@ class Session:
     @property
     def can(self) -> frozenset[EngineCan]:
         """Return the engine's capabilities with the present configuration."""
-        can: set[EngineCan] = {"truncates", "cancels", "calls_tools", "updates", "sees_images"}
+        can: set[EngineCan] = {"cancels", "calls_tools", "updates", "sees_images"}
+        can.add("plays_itself" if self._context.remote else "truncates")
         if self.turn_detection and self.config.interrupts_itself:
             can.add("interrupts_itself")
         if self.turn_detection and self.config.answers_itself:
@@ -115,8 +117,7 @@ class Session:
 
     @property
     def _present_context(self) -> SessionContext:
-        of = self._context
-        return SessionContext(of.call, of.session, of.tools, turn_detection=self.turn_detection)
+        return replace(self._context, turn_detection=self.turn_detection)
 
     # Answers
 

@@ -95,13 +95,24 @@ class RealtimeConfig:
         return self.turn_detection != "none" and self.vad_create_response and not self.min_interruption_ms
 
 
-def session_url(config: RealtimeConfig) -> str:
-    """Return the WebSocket address with exactly one `model`: the one in the setting `url`, if there is one."""
+def session_url(config: RealtimeConfig, remote: str = "") -> str:
+    """Return the WebSocket address with exactly one `model`: the one in the setting `url`, if there is one. `remote`:
+    with the id of that call in its place, because the session has its model already."""
     parts = urlsplit(config.url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     models = [value for name, value in query if name == "model" and value]
-    others = [(name, value) for name, value in query if name != "model"]
-    return urlunsplit(parts._replace(query=urlencode([*others, ("model", (models or [config.model])[0])])))
+    others = [(name, value) for name, value in query if name not in ("model", "call_id")]
+    about = ("call_id", remote) if remote else ("model", (models or [config.model])[0])
+    return urlunsplit(parts._replace(query=urlencode([*others, about])))
+
+
+def accepting(config: RealtimeConfig, context: SessionContext) -> list[dict[str, Any]]:
+    """Return the session with which a call beside ours is accepted, whole, and what will do if that is refused.
+
+    Vendor: https://platform.openai.com/docs/api-reference/realtime-calls/accept-call
+    """
+    model = dict(parse_qsl(urlsplit(config.url).query)).get("model") or config.model
+    return [{**each, "model": model} for each in (session(config, context), minimal_session(config, context))]
 
 
 def session(config: RealtimeConfig, context: SessionContext, *, explicit: bool = False) -> dict[str, Any]:
@@ -131,14 +142,15 @@ def session(config: RealtimeConfig, context: SessionContext, *, explicit: bool =
 
 def minimal_session(config: RealtimeConfig, context: SessionContext) -> dict[str, Any]:
     """Return only what a phone call needs, for when the server refuses the whole session."""
-    audio = FORMATS[config.engine_audio]
+    # SIP agrees on the format by itself.
+    audio: dict[str, Any] = {} if context.remote else {"format": FORMATS[config.engine_audio]}
     return {
         "type": "realtime",
         "output_modalities": ["audio"],
         "instructions": config.instructions,
         "audio": {
-            "input": {"format": audio, "turn_detection": _turn_detection(config, context.turn_detection)},
-            "output": {"format": audio},
+            "input": {**audio, "turn_detection": _turn_detection(config, context.turn_detection)},
+            "output": dict(audio),
         },
         "tools": [dict(tool) for tool in context.tools],
     }

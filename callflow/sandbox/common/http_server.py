@@ -109,7 +109,7 @@ class HttpServer:
 
     async def start(self) -> None:
         """Listen; `port` is the real one afterwards. Raises OSError when it is taken."""
-        self._server = await asyncio.start_server(self._accept, *self._address, family=socket.AF_UNSPEC)
+        self._server = await asyncio.start_server(self.accept, *self._address, family=socket.AF_UNSPEC)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -121,7 +121,8 @@ class HttpServer:
         if self._server is not None:
             await self._server.wait_closed()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection, also one that was opened on another port."""
         self._writers.add(writer)
         self._tasks.spawn(self._serve(reader, writer), "HTTP connection")
 

@@ -10,11 +10,11 @@ import secrets
 import time
 from typing import Any, Final
 
+from callflow.sandbox.common.http_server import Request, Response, json_response
 from callflow.sandbox.openai_realtime import config as settings
 from callflow.sandbox.openai_realtime import validation as check
-from callflow.sandbox.openai_realtime.errors import Refusal
+from callflow.sandbox.openai_realtime.errors import Refusal, refused
 from callflow.sandbox.openai_realtime.faults import Quirks
-from callflow.sandbox.openai_realtime.plain_http import PlainRequest, PlainResponse, refusal
 
 
 PATH: Final = "/v1/realtime/client_secrets"
@@ -43,7 +43,7 @@ class ClientSecrets:
         until, session = self._made.get(value or "", (0.0, {}))
         return session if time.time() < until else None
 
-    def make(self, request: PlainRequest, *, is_keyed: bool) -> PlainResponse:
+    def make(self, request: Request, *, is_keyed: bool) -> Response:
         """Answer a request. `is_keyed`: it has our key."""
         if not is_keyed:
             return _refused(Refusal("Incorrect API key provided.", "invalid_api_key"), 401)
@@ -55,7 +55,7 @@ class ClientSecrets:
         except ValueError:
             return _refused(Refusal("We could not parse the JSON body of your request."))
         try:
-            return PlainResponse(200, self._make(body))
+            return json_response(200, self._make(body))
         except Refusal as why:
             return _refused(why)
 
@@ -79,5 +79,5 @@ class ClientSecrets:
         return {"value": value, "expires_at": expires, "session": session}
 
 
-def _refused(why: Refusal, status: int = 400) -> PlainResponse:
-    return refusal(status, why.message, why.code, why.param)
+def _refused(why: Refusal, status: int = 400) -> Response:
+    return refused(status, why.message, why.code, why.param)

@@ -2,6 +2,8 @@
 
 - `GET /sandbox/faults`: all faults. `PUT`: sets those in the JSON body; an empty body sets none. `DELETE`: no faults.
 - `GET /sandbox/log`: every session with its counts of events, its effective configuration and its violations.
+- `POST /sandbox/ring`: lets a telephone ring over SIP, `{"from": …, "to": …}`. `webhook_url`: where that is told, from
+  then on. `GET /sandbox/calls`: all calls over SIP. `POST /sandbox/hangup`: hangs all their telephones up.
 - `POST /sandbox/drop`: resets the TCP connection of every open session.
 """
 
@@ -42,9 +44,32 @@ class ControlServer:
         await self._tasks.close()
 
     async def _handle(self, request: Request) -> Response:
-        status, answer = self._route(request)
+        status, answer = await self._on_sip(request) or self._route(request)
         body = json.dumps(answer, indent=1).encode() + b"\n"
         return Response(status, body, {"content-type": "application/json"})
+
+    async def _on_sip(self, request: Request) -> tuple[int, Any] | None:
+        sip = self._realtime.sip
+        match request.method, request.path:
+            case ("POST", "/sandbox/ring"):
+                try:
+                    body = json.loads(request.body or b"{}")
+                    asked = {name: str(body[name]) for name in ("from", "to", "webhook_url") if name in body}
+                except (ValueError, TypeError) as error:
+                    return 400, {"error": str(error)}
+                sip.webhook_url = asked.get("webhook_url", sip.webhook_url)
+                if not sip.webhook_url:
+                    return 422, {"error": "webhook_url is missing: http://127.0.0.1:6000/openai/webhook"}
+                caller, called = asked.get("from", "+15550100001"), asked.get("to", "+15550100002")
+                return 200, {"call_id": (await sip.ring(from_number=caller, to_number=called)).id}
+            case ("POST", "/sandbox/hangup"):
+                for call in sip.calls.values():
+                    await call.hang_up()
+            case ("GET", "/sandbox/calls"):
+                pass
+            case _:
+                return None
+        return 200, {call.id: {"state": call.state, "ended_by": call.ended_by} for call in sip.calls.values()}
 
     def _route(self, request: Request) -> tuple[int, Any]:
         realtime = self._realtime

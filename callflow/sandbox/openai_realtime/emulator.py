@@ -19,14 +19,17 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
+from callflow.sandbox.common import http_server
 from callflow.sandbox.common.http_server import in_url
 from callflow.sandbox.openai_realtime import client_secrets
 from callflow.sandbox.openai_realtime.client_secrets import ClientSecrets
 from callflow.sandbox.openai_realtime.config import updated
+from callflow.sandbox.openai_realtime.errors import refused
 from callflow.sandbox.openai_realtime.faults import NO_FAULTS, Faults, Quirks
-from callflow.sandbox.openai_realtime.plain_http import PlainRequest, PlainResponse, connections, refusal
+from callflow.sandbox.openai_realtime.plain_http import connections
 from callflow.sandbox.openai_realtime.script import Pace, Script
 from callflow.sandbox.openai_realtime.session import Session
+from callflow.sandbox.openai_realtime.sip import Sip
 
 
 log = logging.getLogger(__name__)
@@ -88,6 +91,8 @@ class Realtime:
         self._numbers: dict[ServerConnection, int] = {}
         self._closing = asyncio.Event()
         self._changed = asyncio.Condition()
+        self.sip = Sip(self, self._rest)
+        """Calls over SIP, and the REST API for them."""
 
     @property
     def url(self) -> str:
@@ -110,7 +115,7 @@ class Realtime:
             self._port,
             process_request=self._admit,
             select_subprotocol=_subprotocol,
-            create_connection=connections(self._connections, self._plain),
+            create_connection=connections(self._connections, self.sip.serve_http),
             compression=None,
             open_timeout=None,
             ping_interval=None,
@@ -126,6 +131,7 @@ class Realtime:
         if server is None:
             return
         self._closing.set()
+        await self.sip.close()
         server.close()
         for connection in list(self._connections):
             # A peer that is not read, or that never finished its handshake, does not answer a close.
@@ -183,8 +189,11 @@ class Realtime:
         if _key(request.headers) != self.api_key and secret is None:
             return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
         if "call_id" in query:
-            # A sideband socket of a SIP or WebRTC call: there are none here. The real 404 has no body.
-            return Response(404, "Not Found", Headers({"Content-Length": "0"}), b"")
+            # A sideband socket of a SIP call. The real 404 has no body.
+            if self.sip.session(query["call_id"][0]) is None:
+                return Response(404, "Not Found", Headers({"Content-Length": "0"}), b"")
+            self._numbers[connection] = number
+            return None
         if not query.get("model") and query.get("intent") != ["transcription"] and secret is None:
             message = "You must provide a model parameter."
             return _refusal(HTTPStatus.BAD_REQUEST, message, "missing_required_parameter")
@@ -210,12 +219,22 @@ class Realtime:
         ends = {"shutdown_date": self.shutdown_dates[name]} if name in self.shutdown_dates else {}
         return {"id": name, "object": "model", "created": 0, "owned_by": "system", **ends}
 
-    def _plain(self, request: PlainRequest) -> PlainResponse:
-        """Answer a request with a body."""
+    def _rest(self, request: http_server.Request) -> http_server.Response:
+        """Answer a request that is not about a call over SIP."""
         if (request.method, request.path) != ("POST", client_secrets.PATH):
-            return refusal(404, f"Invalid URL ({request.method} {request.path})")
+            return refused(404, f"Invalid URL ({request.method} {request.path})")
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         return self.client_secrets.make(request, is_keyed=key == self.api_key)
+
+    async def add_session(self, session: Session) -> None:
+        """Add a session that no socket has opened: that of a call over SIP."""
+        self.sessions.append(session)
+        await self._notify()
+
+    @property
+    def keeps_audio(self) -> bool:
+        """Whether sessions keep what the caller says."""
+        return self._keep_audio
 
     async def _notify(self) -> None:
         async with self._changed:
@@ -224,6 +243,11 @@ class Realtime:
     async def _handle(self, socket: ServerConnection) -> None:
         assert socket.request is not None
         query = parse_qs(urlsplit(socket.request.path).query)
+        beside = self.sip.session(query["call_id"][0]) if "call_id" in query else None
+        if beside is not None:
+            self._numbers.pop(socket)
+            await beside.serve_sideband(socket)
+            return
         secret = self.client_secrets.session_of(_key(socket.request.headers)) or {}
         session = Session(
             socket,

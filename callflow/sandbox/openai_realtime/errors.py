@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from callflow.sandbox.common.http_server import Response, json_response
+
 
 class Refusal(Exception):
     """A client event is refused; the session answers it with an `error` event.
@@ -44,3 +46,9 @@ class Refusal(Exception):
             "param": self.param,
             "event_id": None if self.anonymous else event_id,
         }
+
+
+def refused(status: int, message: str, code: str | None = None, param: str | None = None) -> Response:
+    """Make the answer of the REST API to a request that it refuses."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return json_response(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})

@@ -33,6 +33,9 @@ async def serve(
             f"Emulated OpenAI Realtime on {realtime.url}\n\n"
             f"OPENAI_REALTIME_URL={realtime.url}\n"
             f"OPENAI_API_KEY={realtime.api_key}\n\n"
+            f"Ring over SIP (OPENAI_WEBHOOK_SECRET={realtime.sip.secret}):\n"
+            f"        curl -X POST {control.url}/sandbox/ring"
+            ' -d \'{"webhook_url": "http://127.0.0.1:6000/openai/webhook"}\'\n'
             f"Break:  curl -X PUT {control.url}/sandbox/faults -d '{{\"rate_limit_next\": 1}}'\n"
             f"Watch:  curl {control.url}/sandbox/log",
             flush=True,

@@ -5,6 +5,7 @@ https://www.twilio.com/docs/voice/twiml/dial
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -37,12 +38,14 @@ CONFERENCE: Final = (
     *("waitUrl", "waitMethod", "maxParticipants", "record", "region", "trim", "coach", *_CALLBACK, *_RECORDING),
     "eventCallbackUrl",
 )
-_ELSEWHERE: Final = ("Sip", "Client", "Queue", "Sim", "Application", "WhatsApp")
+_ELSEWHERE: Final = ("Client", "Queue", "Sim", "Application", "WhatsApp")
 
 MAX_NUMBERS: Final = 10
 MAX_LABEL: Final = 128
 """Twilio docs: characters of a participantLabel."""
 MAX_REASON: Final = 50
+MAX_SIP: Final = 255
+"""Twilio docs: a SIP address has fewer characters."""
 CALL_EVENTS: Final = ("initiated", "ringing", "answered", "completed")
 CONFERENCE_EVENTS: Final = ("start", "end", "join", "leave", "mute", "hold", "modify", "speaker", "announcement")
 _BOOLEANS: Final = ("true", "false")
@@ -148,10 +151,14 @@ def dial_of(verb: Element, warn: Callable[[TwimlError], None] | None = None) -> 
     for noun in nouns:
         if noun.tag in _ELSEWHERE:
             raise TwimlError(12100, f"the sandbox does not dial a <{noun.tag}>")
-        if noun.tag not in ("Number", "Conference"):
+        if noun.tag not in ("Number", "Conference", "Sip"):
             raise TwimlError(12100, f"<{noun.tag}> in a <Dial>")
         if len(noun):
             raise TwimlError(12100, f"<{noun[0].tag}> in a <{noun.tag}>")
+    if any(noun.tag == "Sip" for noun in nouns):
+        if len(nouns) > 1:
+            raise TwimlError(12100, "the sandbox dials one <Sip> at a time")
+        _check_sip((nouns[0].text or "").strip())
     conferences = [noun for noun in nouns if noun.tag == "Conference"]
     if bool(text) == bool(nouns) or (conferences and len(nouns) > 1) or len(nouns) > MAX_NUMBERS:
         raise TwimlError(12100, f"a <Dial> has one number as text, one <Conference>, or 1 to {MAX_NUMBERS} <Number>")
@@ -178,6 +185,17 @@ def dial_of(verb: Element, warn: Callable[[TwimlError], None] | None = None) -> 
         record=record,
         recording=_renamed(given, ("recordingTrack", "trim", *_RECORDING[:3])),
     )
+
+
+def _check_sip(address: str) -> None:
+    """Raises TwimlError for an address that cannot be dialled. Twilio docs: /docs/voice/twiml/sip."""
+    uri, _, headers = address.partition("?")
+    if not re.fullmatch(r"sips?:[^@\s]+@[^@\s;]+(;[a-z]+=[A-Za-z0-9.-]+)*", uri) or len(address) >= MAX_SIP:
+        raise TwimlError(13224, f"{address!r} is no SIP address of fewer than {MAX_SIP} characters")
+    for header in headers.split("&") if headers else ():
+        name, _, value = header.partition("=")
+        if not name.lower().startswith("x-") or set(value) & set("; ,=+"):
+            raise TwimlError(12200, f"the header {header!r} of a <Sip> cannot be sent")
 
 
 def _number_of(noun: Element, warn: Callable[[TwimlError], None] | None) -> Number:

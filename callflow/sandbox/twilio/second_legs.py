@@ -134,7 +134,7 @@ class _Attempt:
         call, exchange, account = self._call, self._exchange, self._exchange.account
         refused = next((code for start, code in account.refused.items() if noun.to.startswith(start)), None)
         alive = sum(each.direction != "inbound" and each.state != "ended" for each in exchange.calls.values())
-        if not _E164.fullmatch(noun.to):
+        if not _E164.fullmatch(noun.to) and not noun.to.startswith(("sip:", "sips:")):
             call.fail(TwimlError(13223, f"{noun.to!r} is no phone number"))
         elif refused is not None or (account.trial and noun.to not in account.verified):
             call.fail(TwimlError(_REFUSED.get(refused or 0, 13224), f"{noun.to} is not dialled"))

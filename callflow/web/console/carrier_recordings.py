@@ -14,6 +14,7 @@ from typing import Any, Final
 from quart import Quart, Response, request
 from quart.wrappers.response import ResponseBody
 
+from callflow.call.line_requests import REMOTE
 from callflow.contracts.carrier import Carrier, Download
 from callflow.contracts.errors import BadRequest, CarrierError
 from callflow.contracts.printable import quoted
@@ -45,6 +46,7 @@ _CALL: Final = re.compile(rf"CA[0-9a-f]{{32}}|{_UUID}|v[0-9]+:[A-Za-z0-9_-]{{1,2
 _RANGE: Final = re.compile(r"bytes=[0-9]{0,15}-[0-9]{0,15}")
 _CACHE: Final = "private, max-age=600"
 _EXAMPLE: Final = '{"on": true}'
+_NOT_NOW: Final = "The call is not answered yet, or is over, or its recording is paused."
 _PAUSE_EXAMPLE: Final = '{"pause": true}'
 
 
@@ -108,7 +110,7 @@ def add_carrier_recordings(
             return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls/live lists them.")
         by = requester(has_token=has_token)
         if not live.requests.record(on=on, by=by):
-            return error_response(409, "The call is not answered yet, or is over, or its recording is paused.")
+            return error_response(409, REMOTE if live.relay.is_remote else _NOT_NOW)
         return json_response({"call": call, "on": on, "by": by}, 202)
 
     @app.post("/api/calls/<call>/recording")

@@ -15,6 +15,7 @@ from quart import Quart, websocket
 
 from callflow.call import machine
 from callflow.call.call import Call
+from callflow.call.line_requests import REMOTE
 from callflow.journal import notes
 from callflow.media.live_audio import LiveAudio
 from callflow.switchboard.switchboard import Switchboard
@@ -30,8 +31,12 @@ _JOIN_SECONDS: Final = 0.04
 """Sound that goes into one message."""
 _LOOK_SECONDS: Final = 1.0
 _SEND_SECONDS: Final = 10.0
-_OVER, _NO_CALL, _FULL, _SILENT = 1000, 4404, 4429, 1008
+_OVER, _NO_CALL, _FULL, _SILENT, _REMOTE = 1000, 4404, 4429, 1008, 4409
 """Codes with which the socket is closed."""
+
+
+_MOST_REASON: Final = 120
+"""Bytes of the reason with which a socket is closed."""
 
 
 class _Refused(Exception):
@@ -49,6 +54,9 @@ def add_listen(app: Quart, switchboard: Callable[[], Switchboard], *, has_token:
         live = switchboard().live(call)
         if live is None:
             await websocket.close(_NO_CALL, "There is no such live call.")
+            return
+        if live.relay.is_remote:
+            await websocket.close(_REMOTE, REMOTE[:_MOST_REASON])
             return
         with seats.seat() as is_let_in:
             if not is_let_in or listeners(live) >= MOST_OF_ONE:

@@ -7,11 +7,11 @@ from typing import Any, Final, Literal
 
 from quart import Quart, Response
 
-from callflow.call.requests import MOST_SUMMARY
+from callflow.call.requests import MOST_SUMMARY, referred
 from callflow.contracts.e164 import is_e164
 from callflow.contracts.errors import BadRequest
 from callflow.contracts.printable import quoted
-from callflow.contracts.sip_addresses import SIP
+from callflow.contracts.sip_addresses import SIP, TEL
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, json_object, json_response, unknown_names
@@ -50,15 +50,16 @@ def add_transfer(
         if not number:
             known = ", ".join(live.config.transfer_targets) or "none (TRANSFER_TARGETS)"
             return error_response(400, f"to must be a number in E.164, or a name that is known: {known}.")
-        by_refer = number.startswith(SIP)
+        plain, number = number, referred(number, live.carrier.can)
+        by_refer = number.startswith((*SIP, TEL))
         if ("refers" if by_refer else "transfers") not in live.carrier.can:
             return error_response(409, f"Calls of {live.carrier.name} cannot be transferred so.")
         if mode is not None and by_refer is not (mode == "refer"):
             return error_response(400, _OTHERWISE)
         mode = mode or ("refer" if by_refer else "warm")
-        if not by_refer and (why := await may_dial(number, live.config.business)):
+        if not plain.startswith(SIP) and (why := await may_dial(plain, live.config.business)):
             return error_response(403, why)
-        target = name if number != to else "the person"
+        target = name if plain != to else "the person"
         if not live.requests.transfer(target, number, by=requester(has_token=has_token), summary=summary, mode=mode):
             return error_response(409, "The agent does not have the caller now, or a transfer is under way already.")
         return json_response({"call": call, "to": target, "mode": mode}, 202)

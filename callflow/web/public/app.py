@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 
 from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -30,10 +32,12 @@ def create_public(
     address: PublicAddress,
     startup_hold: Callable[[], StartupHold],
     control: ControlDesk | None = None,
+    closed: Mapping[str, str] = MappingProxyType({}),
 ) -> Quart:
     """Make the app. Each request calls `switchboard` and `startup_hold`, because both are made when the server starts.
 
-    `control`: answers servers that carry calls; None: nobody does.
+    `control`: answers servers that carry calls; None: nobody does. `closed`: paths whose webhooks are refused because
+    nothing could verify them, with what to do about it.
     """
     app = Quart("callflow")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
@@ -52,10 +56,18 @@ def create_public(
             if methods:
                 name = f"{carrier.name}:{route.path}"
                 app.add_url_rule(route.path, name, endpoint.__call__, methods=methods, strict_slashes=True)
+    for path, reason in closed.items():
+        app.add_url_rule(path, f"closed:{path}", partial(_closed, reason), methods=["POST"], strict_slashes=True)
     _answer_errors(app)
     names = {carrier.name for carrier in carriers}
     app.asgi_app = MediaEndpoint(app.asgi_app, switchboard, address, startup_hold, names)  # type: ignore[method-assign]
     return app
+
+
+async def _closed(reason: str) -> Response:
+    """Refuse a webhook, so that it is sent again: what is missing is ours."""
+    refusals.say(f"closed {reason}", "a webhook is refused: %s", reason)
+    return error_response(503, reason)
 
 
 def _answer_errors(app: Quart) -> None:

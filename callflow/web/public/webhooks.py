@@ -88,4 +88,4 @@ class WebhookEndpoint:
     def _refuse(self, error: Forged | Malformed) -> Response:
         kind, reason = type(error).__name__, str(error)[:_MOST_REASON]
         refusals.say(f"{self._carrier.name} {kind}", "%s webhook refused: %s", self._carrier.name, reason)
-        return error_response(403 if isinstance(error, Forged) else 400, str(error))
+        return error_response(self._route.forged_status if isinstance(error, Forged) else 400, str(error))

@@ -39,6 +39,7 @@ def row(call: Call, cost: tuple[float | None, float | None], answered: float | N
         "latency_ms": waits[-1]["total_ms"] if waits else None,
         "cost": None if dollars is None else {"dollars": round(dollars, 4), "ceiling": _rounded(ceiling)},
         "warnings": warnings(call),
+        **({"remote": True} if call.relay.is_remote else {}),
     }
 
 
@@ -62,9 +63,11 @@ def warnings(call: Call) -> list[str]:
     if call.awaits_return:
         return ["The server was restarted, and the carrier has not said yet whether the call is still there."]
     found = []
-    if model.state == machine.RECOVERING or model.media == "lost":
+    if call.relay.is_remote and model.state == machine.RECOVERING:
+        found.append("The session beside the call is lost; caller and model talk on, and it is being opened again.")
+    elif model.state == machine.RECOVERING or model.media == "lost":
         found.append("The carrier's audio stream is lost; another one is awaited.")
-    if model.engine == "lost" or (model.engine == "connecting" and model.tries):
+    if not call.relay.is_remote and (model.engine == "lost" or (model.engine == "connecting" and model.tries)):
         found.append("The model's session is lost; another one is being opened.")
     elif agent.turns.is_filling:
         found.append("The caller waits for an answer, and hears a filler meanwhile.")

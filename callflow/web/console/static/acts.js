@@ -7,7 +7,7 @@ class Acts extends Element {
   static properties = {
     call: {}, mayAct: { type: Boolean }, isOver: { type: Boolean },
     said: { state: true }, failed: { state: true }, busy: { state: true },
-    isHeld: { attribute: false }, muted: { attribute: false },
+    isHeld: { attribute: false }, muted: { attribute: false }, isRemote: { type: Boolean },
   };
 
   constructor() {
@@ -66,16 +66,16 @@ class Acts extends Element {
           <input name="text" dir="auto" maxlength="1000" autocomplete="off" placeholder=${T.sayHint} aria-label=${T.sayHint}>
           <button ?disabled=${this.busy}>${T.say}</button>
         </form>
-        <form @submit=${this.#press}>
+        ${this.isRemote ? nothing : html`<form @submit=${this.#press}>
           <input name="digits" class="short" inputmode="tel" autocomplete="off" placeholder=${T.digitsHint} aria-label=${T.digits}>
           <button ?disabled=${this.busy}>${T.digits}</button>
         </form>
         <button type="button" aria-pressed=${this.isHeld} ?disabled=${this.busy}
           @click=${() => this.#act(this.isHeld ? "resume" : "hold", {}, this.isHeld ? T.done.resume : T.done.hold)}>${this.isHeld ? T.resume : T.hold}</button>
-        ${mute("caller")} ${mute("agent")}
+        ${mute("caller")} ${mute("agent")}`}
         <button type="button" class="danger" ?disabled=${this.busy} @click=${() => this.querySelector("dialog").showModal()}>${T.hangUp}</button>
       </div>
-      <p class="acts-note ${this.failed ? "failed" : "dim"}">${this.failed || this.said || nothing}</p>
+      <p class="acts-note ${this.failed ? "failed" : "dim"}">${this.failed || this.said || (this.isRemote ? T.actsRemote : nothing)}</p>
       <dialog aria-labelledby="hang-up-title">
         <h2 id="hang-up-title">${T.hangUpTitle}</h2>
         <div class="buttons">

@@ -110,6 +110,7 @@ export const T = {
 
   acts: "Step in",
   actsViewer: "Your role may look only. Ask for one that may operate.",
+  actsRemote: "The audio of this call goes straight between caller and model: it cannot be held, muted, recorded or listened to here.",
   actsOver: "The call is over; nothing can be done in it any more.",
   say: "Say",
   sayHint: "The agent says this, word for word",

@@ -18,7 +18,7 @@ def call(**more: Any) -> Any:
         awaits_return=False,
         carrier=SimpleNamespace(name="telnyx"),
         config=SimpleNamespace(profile="sales", business=""),
-        relay=SimpleNamespace(is_flowing=True),
+        relay=SimpleNamespace(is_flowing=True, is_remote=False),
         recordings=SimpleNamespace(pause=SimpleNamespace(is_on=False)),
         requests=SimpleNamespace(line=SimpleNamespace(is_on_hold=False, muted=[], taken_by="")),
         agent=SimpleNamespace(

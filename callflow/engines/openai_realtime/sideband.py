@@ -1,0 +1,64 @@
+"""The socket beside a call whose audio goes straight to the model (SIP): how it is opened, and what its 404 means.
+
+It carries all events of the session but the audio. Before the call is accepted it is refused with 404; after the call's
+end, too, and that is the only word that there is of the end. So before its first opening 404 means "not yet".
+
+Vendor: https://platform.openai.com/docs/guides/realtime-sip
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from callflow.contracts.errors import CallOver, EngineError, HandshakeError
+from callflow.engines.openai_realtime import connection
+from callflow.engines.openai_realtime.engine_socket import EngineSocket
+from callflow.engines.openai_realtime.session_config import RealtimeConfig
+
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE: Final = 0.05
+_MOST_PAUSE: Final = 1.0
+"""The pause after a refusal doubles from the one to the other."""
+_LOOK_SECONDS: Final = 1.5
+_NOT_FOUND: Final = 404
+
+
+async def attach(config: RealtimeConfig, remote: str, *, was_there: bool) -> EngineSocket:
+    """Open the socket, within `config.connect_seconds`. `was_there`: it was open before, so that 404 is the end.
+
+    Raises CallOver; EngineError when it cannot be opened.
+    """
+    error, pause = EngineError("no answer came"), _FIRST_PAUSE
+    try:
+        async with asyncio.timeout(config.connect_seconds):
+            while True:
+                try:
+                    return await connection.open_once(config, remote=remote)
+                except HandshakeError as refused:
+                    if refused.status == _NOT_FOUND and was_there:
+                        raise CallOver("the call is over: its sideband socket is not found any more") from None
+                    if not refused.retry and refused.status != _NOT_FOUND:
+                        raise
+                    error = refused
+                    await asyncio.sleep(max(refused.wait, pause))
+                    pause = min(2 * pause, _MOST_PAUSE)
+    except TimeoutError:
+        seconds = f"{config.connect_seconds:g} s"
+        raise EngineError(f"no sideband socket within {seconds}; {error}", retry=False) from None
+
+
+async def is_over(config: RealtimeConfig, remote: str) -> bool:
+    """Return whether the call is over, now that its socket has closed. What cannot be found out is no."""
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS):
+            socket = await connection.open_once(config, remote=remote)
+    except HandshakeError as refused:
+        return refused.status == _NOT_FOUND
+    except TimeoutError:
+        return False
+    socket.transport.abort()
+    return False
