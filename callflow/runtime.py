@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 OLDEST = (3, 11)
 PACKAGES = (
-    "alembic", "asyncpg", "cachetools", "cryptography", "docstring_parser", "dotenv", "filelock", "httpx",
-    "hypercorn", "jsonschema", "mcp", "msgspec", "phonenumbers", "picows", "prometheus_client", "pydantic",
+    "PIL", "alembic", "asyncpg", "cachetools", "cryptography", "docstring_parser", "dotenv", "filelock",
+    "httpx", "hypercorn", "jsonschema", "mcp", "msgspec", "phonenumbers", "picows", "prometheus_client", "pydantic",
     "pydantic_settings", "pyngrok", "quart", "re2", "rich", "soxr", "sqlalchemy", "standardwebhooks", "tenacity",
     "transitions", "tzdata", "websockets",
 )  # fmt: skip

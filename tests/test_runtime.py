@@ -72,8 +72,8 @@ def test_a_python_that_is_too_old_is_told_so(tmp_path: Path) -> None:
 def test_every_package_is_looked_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     called = {
-        "docstring-parser": "docstring_parser", "google-re2": "re2", "prometheus-client": "prometheus_client",
-        "pydantic-settings": "pydantic_settings", "python-dotenv": "dotenv",
+        "docstring-parser": "docstring_parser", "google-re2": "re2", "pillow": "PIL",
+        "prometheus-client": "prometheus_client", "pydantic-settings": "pydantic_settings", "python-dotenv": "dotenv",
     }  # fmt: skip
     names = [one.split(">")[0].split("[")[0] for one in project["dependencies"] if ";" not in one]
     assert sorted(called.get(name, name) for name in names) == sorted(runtime.PACKAGES)

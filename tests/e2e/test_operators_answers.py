@@ -7,6 +7,7 @@ import asyncio
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from urllib.parse import quote
 
@@ -122,14 +123,18 @@ def refused(answer: Answer, status: int, says: str, method: str = "GET") -> None
     assert says in answer.body.decode(), answer.body
 
 
+def filled(rule: str, known: Mapping[str, str]) -> str:
+    """A path of this route. `known`: by placeholder; all others get what fits."""
+    return re.sub("<[^>]+>", lambda found: known.get(found[0], "1" if ":" in found[0] else "x"), rule)
+
+
 async def test_a_parameter_that_there_is_not_is_said_on_every_route() -> None:
     async with port(record=True) as (the, it):
         row = await ended(the)
         known = {"<call>": row["call_id"], "<sid>": "nobody", "<path:number>": "+15550100002"}
         known |= {"<number>": "+15550100002", "<campaign>": "nobody", "<way>": "pause", "<name>": "x"}
-        known |= {"<path:name>": "x", "<tool>": "x"}
         asked = [
-            (method, re.sub("<[^>]+>", lambda found: known[found[0]], rule))
+            (method, filled(rule, known))
             for method, rule in routes(the)
             if method not in ("OPTIONS", "HEAD") and not rule.startswith("/mcp")
         ]
@@ -167,7 +172,7 @@ async def test_only_pages_are_html_and_nothing_is_for_caches() -> None:
     async with port(record=True) as (the, it):
         row = await ended(the)
         for method, rule in routes(the):
-            path = re.sub("<[^>]+>", row["call_id"], rule)
+            path = filled(rule, {"<call>": row["call_id"]})
             for verb in (method, "PUT", "TRACE", "FOO"):
                 answer = await it.ask(verb, path)
                 kind = answer.headers.get("content-type", "")

@@ -271,7 +271,6 @@ async def test_machines_are_detected_digits_are_sent_and_the_two_are_recorded() 
     [
         ("<Dial/>", 12100),
         ("<Dial><Phone>+15550100077</Phone></Dial>", 12100),
-        ("<Dial><Sip>sip:a@b.example</Sip></Dial>", 12100),
         ("<Dial>+15550100077<Number>+15550100078</Number></Dial>", 12100),
         ("<Dial><Number>+15550100077</Number><Conference>a</Conference></Dial>", 12100),
         ("<Dial>" + "<Number>+15550100077</Number>" * 11 + "</Dial>", 12100),
