@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 from collections.abc import Iterator
@@ -20,8 +21,14 @@ class Documented(NamedTuple):
     """Its docstring in one line; "": it has none."""
 
 
-def documented(settings: type[BaseSettings]) -> Iterator[Documented]:
-    """Yield the settings that a class itself defines, in their order, with heading and docstring."""
+@functools.cache
+def documented(settings: type[BaseSettings]) -> tuple[Documented, ...]:
+    """Return the settings that a class itself defines, in their order, with heading and docstring. Its source is read
+    once."""
+    return tuple(_documented(settings))
+
+
+def _documented(settings: type[BaseSettings]) -> Iterator[Documented]:
     source = inspect.getsource(settings)
     lines = source.splitlines()
     (body,) = (node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
