@@ -142,10 +142,12 @@ class ProfileDesk:
         if business and asked.values.get("business", business) != business:
             raise ProfileRefused(400, f"business must be {quoted(business)}.")
 
+        is_nothing = not whole and not asked.values and not asked.gone and asked.numbers is None
+
         def change(present: KeptProfile | None) -> KeptProfile:
             return _changed(name, None if whole else present, asked, business)
 
-        await self._change(name, change, by, asked.version, make=whole, business=business)
+        await self._change(name, change, by, asked.version, make=whole, business=business, is_nothing=is_nothing)
         return await self.describe(name, asked.warnings, business)
 
     async def restore(
@@ -184,9 +186,11 @@ class ProfileDesk:
         *,
         make: bool = False,
         business: str = "",
+        is_nothing: bool = False,
     ) -> None:
         """Keep what `change` makes of the present profile. `make`: also if there is none yet. `business`: whose the
-        profile and its numbers must be, before and after; "": anybody's."""
+        profile and its numbers must be, before and after; "": anybody's. `is_nothing`: only look whether it might be
+        changed, because the change leaves all as it is."""
         async with self._configs.changing:
             for _ in range(_TRIES):
                 await self._adopt(await self._store.read())
@@ -198,6 +202,8 @@ class ProfileDesk:
                         409, f"Version {seen} is not the newest any more, but {newest}: look at it, and ask again."
                     )
                 after = await asyncio.to_thread(self._checked, name, change, make, business)
+                if is_nothing:
+                    return
                 rows = after.encoded() if after is not None else None
                 version = await self._store.put(name, rows, by=by, seen=self._stored.seq)
                 if version is not None:

@@ -72,6 +72,8 @@ async def test_a_profile_is_made_changed_and_deleted_and_calls_to_its_numbers_fo
     told = await done(the, "PATCH", greeting=None, of_next_year=1)
     assert (told["version"], told["kept"]) == (2, {"voice": "cedar"})
     assert any("of_next_year is left out" in line for line in told["warnings"])
+    told = await done(the, "PATCH", of_next_year=1)
+    assert (told["version"], len(told["warnings"])) == (2, 1), "nothing has changed, so it is no version"
     session = {"audio": {"output": {"voice": "verse", "speed": 1.2}}}
     told = await done(the, "PATCH", session=session, numbers=[DESK])
     assert (told["kept"], told["numbers"]) == ({"voice": "verse", "speed": 1.2}, [DESK])
