@@ -30,6 +30,8 @@ class SpeechStopped(NamedTuple):
 
     ago_ms: float | None = None
     """How much caller audio came after the last word, so how long ago it ended; None: the engine did not say."""
+    answer_due: bool = True
+    """False: the engine decides by itself whether this needs an answer, so that none is missing if none comes."""
 
 
 class ResponseStarted(NamedTuple):

@@ -18,8 +18,8 @@ from callflow.contracts.errors import EngineError, HandshakeError
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.engines.breaker import Breaker, Pace
 from callflow.engines.openai_realtime import connection, session_refusal
+from callflow.engines.openai_realtime.connection import Destination
 from callflow.engines.openai_realtime.engine_socket import EngineSocket
-from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.engines.openai_realtime.spares import Spares
 
 
@@ -45,7 +45,7 @@ class Account:
         """Number of handshakes without an answer, except late ones."""
         self._changed: asyncio.Future[None] | None = None
         """A future for waiting attempts; it is set, and replaced by a new one, whenever an attempt may proceed."""
-        self._refused: RealtimeConfig | None = None
+        self._refused: Destination | None = None
         """The configuration that was refused when the breaker opened; the probes connect with it."""
         self._probing: asyncio.Task[None] | None = None
         self._since = time.time()
@@ -76,7 +76,7 @@ class Account:
         """Log once for all calls that a field is left out of sessions. `why`: the vendor's message."""
         self._repeats.say(f"left out {what}", "the engine refuses %s, which is left out from here on: %s", what, why)
 
-    async def open(self, config: RealtimeConfig, call: str, *, arrives: bool) -> EngineSocket:
+    async def open(self, config: Destination, call: str, *, arrives: bool) -> EngineSocket:
         """Open a connection for one session of a call, within `config.connect_seconds`. Raises EngineError.
 
         `arrives`: this is the call's first session. While the breaker is open, a first session is refused at once;
@@ -95,7 +95,7 @@ class Account:
         finally:
             pace.users -= 1
 
-    def start(self, ahead: RealtimeConfig | None = None) -> None:
+    def start(self, ahead: Destination | None = None) -> None:
         """Start the task that probes the vendor while the breaker is open, and open spares.
 
         `ahead`: for calls with this configuration; None: no spares.
@@ -145,7 +145,7 @@ class Account:
             self._log_closed()
         self._wake()
 
-    def failed(self, config: RealtimeConfig, call: str, error: HandshakeError) -> None:
+    def failed(self, config: Destination, call: str, error: HandshakeError) -> None:
         """Record that a call was refused, or got no answer in time."""
         if not self._breaker.failed(_now(), call, error.counts, error.why, error.wait, random.random()):
             return
@@ -191,7 +191,7 @@ class Account:
             if isinstance(answer, EngineSocket):
                 await answer.close()
 
-    async def _try(self, config: RealtimeConfig, seconds: float) -> EngineSocket | HandshakeError:
+    async def _try(self, config: Destination, seconds: float) -> EngineSocket | HandshakeError:
         try:
             async with asyncio.timeout(seconds):
                 return await connection.open_once(config)
@@ -216,7 +216,7 @@ class Account:
 class _Opening:
     """Opens one session's connection: attempts one after another, and a second attempt beside one that hangs."""
 
-    def __init__(self, account: Account, config: RealtimeConfig, call: str, pace: Pace, *, arrives: bool) -> None:
+    def __init__(self, account: Account, config: Destination, call: str, pace: Pace, *, arrives: bool) -> None:
         self._account, self._config, self._call, self._pace = account, config, call, pace
         self._arrives = arrives
         self._deadline = _now() + config.connect_seconds
@@ -321,7 +321,7 @@ class _Opening:
                 task.result().transport.abort()  # another attempt was quicker, or the call has ended
 
 
-async def open_socket(config: RealtimeConfig, call: str, account: Account, *, arrives: bool = True) -> EngineSocket:
+async def open_socket(config: Destination, call: str, account: Account, *, arrives: bool = True) -> EngineSocket:
     """See `Account.open`."""
     return await account.open(config, call, arrives=arrives)
 
