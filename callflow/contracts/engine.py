@@ -97,6 +97,13 @@ class McpApproval(NamedTuple):
     approved: bool
 
 
+class EngineChosen(NamedTuple):
+    """This session, and those that follow in this call, are of the second engine."""
+
+    engine: str
+    why: str
+
+
 class ItemAdded(NamedTuple):
     """An item took its place in the conversation, in this order."""
 
@@ -150,7 +157,7 @@ class SessionLost(NamedTuple):
 EngineEvent = (
     SessionReady | SpeechStarted | SpeechStopped | ResponseStarted | AudioDelta | AudioDone | ResponseDone | Transcript
     | TranscriptFailed | ItemAdded | McpApproval | ToolCalls | ResponseFailed | SessionExpiring | Usage | ErrorReported
-    | SessionLost
+    | SessionLost | EngineChosen
 )  # fmt: skip
 EngineListener = Callable[[EngineEvent], None]
 """Called on the event loop, in the order in which the engine spoke. Must not block."""

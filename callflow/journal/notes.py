@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, Literal
 from callflow.contracts.private_fields import GROWING, PRIVATE
 from callflow.journal import aliases
 from callflow.journal.engine_notes import (
+    EngineChosen,
     EngineComplaint,
     EngineMissedSpeech,
     EngineRotated,
@@ -33,6 +34,7 @@ from callflow.journal.operator_notes import OperatorAnswered, OperatorAsked, Whi
 
 __all__ = [
     "KINDS",
+    "EngineChosen",
     "EngineComplaint",
     "EngineMissedSpeech",
     "EngineRotated",

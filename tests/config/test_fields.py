@@ -65,7 +65,7 @@ def test_a_field_that_is_no_setting_is_an_error_at_once() -> None:
 
 
 def test_every_config_is_made_from_the_settings() -> None:
-    engine, call = call_configs.realtime_config(Settings()), call_configs.call_config(Settings(), Account())
+    engine, call = engine_choice.realtime_config(Settings()), call_configs.call_config(Settings(), Account())
     assert (engine.voice, call.media.carrier_lead_ms, call.dtmf_end) == ("marin", 400, "#")
 
 
@@ -118,7 +118,7 @@ def plain(config: Any) -> dict[str, Any]:
 
 def configs(settings: Settings) -> list[dict[str, Any]]:
     """All that the settings are turned into: for a call, its engine, its media, and for the carriers."""
-    made: list[Any] = [call_configs.realtime_config(settings), call_configs.call_config(settings, Account())]
+    made: list[Any] = [engine_choice.realtime_config(settings), call_configs.call_config(settings, Account())]
     return [
         plain(each) for each in (*made, registry.telnyx_config(settings, str), registry.twilio_config(settings, str))
     ]

@@ -54,12 +54,34 @@ class Account:
         """The fields of our sessions that the vendor refuses."""
         self.spares = Spares(spares, self)
         """The connections that are opened ahead."""
+        self._beside: Account | None = None
+        self._is_started = False
+
+    @property
+    def beside(self) -> Account:
+        """The account of the same key at the vendor's other interface: one may fail while the other does not."""
+        if self._beside is None:
+            self._beside = Account()
+            if self._is_started:
+                self._beside.start()
+        return self._beside
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the breaker lets no call connect."""
+        return self._breaker.is_open
+
+    @property
+    def why(self) -> str:
+        """The last failure, in a few words, while that is so."""
+        return self._breaker.why
 
     def describe(self) -> dict[str, Any]:
         """Return the account's state, for operators.
 
         {"state": "closed", "open" or "probing", "since": Unix seconds, "why": text,
-        "next_probe_in": seconds, or None unless it is open, "spares": connections opened ahead}
+        "next_probe_in": seconds, or None unless it is open, "spares": connections opened ahead,
+        "beside": the same of the other interface, if any call may use it}
         """
         breaker, next_probe = self._breaker, None
         if breaker.state == "open":
@@ -70,6 +92,7 @@ class Account:
             "why": breaker.why,
             "next_probe_in": next_probe,
             "spares": self.spares.count,
+            **({"beside": self._beside.describe()} if self._beside is not None else {}),
         }
 
     def warn_left_out(self, what: str, why: str) -> None:
@@ -102,10 +125,15 @@ class Account:
         """
         if ahead is not None:
             self.spares.start(ahead)
+        self._is_started = True
+        if self._beside is not None:
+            self._beside.start()
         self._probing = self._probing or asyncio.create_task(self._probe(), name="account-probe")
 
     async def close(self) -> None:
         """Stop probing, and close the spares."""
+        if self._beside is not None:
+            await self._beside.close()
         await self.spares.close()
         if self._probing is not None:
             self._probing.cancel()

@@ -20,6 +20,8 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from callflow.sandbox.common.http_server import in_url
+from callflow.sandbox.openai_live.session import PATH as LIVE_PATH
+from callflow.sandbox.openai_live.session import LiveFaults, LiveSession
 from callflow.sandbox.openai_realtime.faults import NO_FAULTS, Faults, Quirks
 from callflow.sandbox.openai_realtime.script import Pace, Script
 from callflow.sandbox.openai_realtime.session import Session
@@ -83,6 +85,9 @@ class Realtime:
         self.api_key = api_key
         self.sessions: list[Session] = []
         """All sessions that were ever opened, in order."""
+        self.live_faults = LiveFaults()
+        self.live_sessions: list[LiveSession] = []
+        """The same of full-duplex sessions, which have the path `/v1/live/sessions`."""
         self.connections_attempted = 0
         """How many opening handshakes were tried, with those that were refused or never answered."""
         self.attempted_at: deque[float] = deque(maxlen=10_000)
@@ -100,6 +105,11 @@ class Realtime:
     def url(self) -> str:
         """The application's OPENAI_REALTIME_URL; the client adds `?model=`."""
         return f"ws://{in_url(self._host)}:{self._port}{PATH}"
+
+    @property
+    def live_url(self) -> str:
+        """The application's OPENAI_LIVE_URL."""
+        return f"ws://{in_url(self._host)}:{self._port}{LIVE_PATH}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -170,6 +180,8 @@ class Realtime:
         query = parse_qs(address.query)
         if address.path.startswith(f"{MODELS}/"):
             return self._model(request, address.path.removeprefix(f"{MODELS}/"))
+        if address.path.rstrip("/") == LIVE_PATH:
+            return self._admit_live(request, query)
         if address.path.rstrip("/") != PATH:
             return _refusal(HTTPStatus.NOT_FOUND, f"Invalid URL (GET {address.path})", None)
         self.connections_attempted += 1
@@ -195,6 +207,16 @@ class Realtime:
         self._numbers[connection] = number
         return None
 
+    def _admit_live(self, request: Request, query: dict[str, list[str]]) -> Response | None:
+        if self.live_faults.refuse_next:
+            self.live_faults.refuse_next -= self.live_faults.refuse_next > 0
+            return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, *_STATUS_WORDS[503])
+        if _key(request.headers) != self.api_key:
+            return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
+        if query:
+            return _refusal(HTTPStatus.BAD_REQUEST, "This address takes no query.", "invalid_request")
+        return None
+
     def _model(self, request: Request, name: str) -> Response:
         """Answer `GET /v1/models/{name}`: all models of the Realtime API exist."""
         if _key(request.headers) != self.api_key:
@@ -211,6 +233,12 @@ class Realtime:
 
     async def _handle(self, socket: ServerConnection) -> None:
         assert socket.request is not None
+        if urlsplit(socket.request.path).path.rstrip("/") == LIVE_PATH:
+            live = LiveSession(socket, self.script, self.pace, self.live_faults)
+            self.live_sessions.append(live)
+            await self._notify()
+            await live.run()
+            return
         query = parse_qs(urlsplit(socket.request.path).query)
         session = Session(
             socket,
