@@ -45,7 +45,8 @@ _TOLD: Final = (
     "call_refused", "call_turned_away", "budget_reached", "call_hangup", "not_ours", "call_recovered",
     "deadline_passed", "media_lost", "engine_ready",
     "engine_rotated", "end_requested", "goodbye_requested", "hangup_requested", "goodbye_interrupted", "no_input",
-    "record_requested", "pause_requested", "recording", "response_failed", "session_changed", "mcp_approval", "engine_chosen",
+    "record_requested", "pause_requested", "recording", "response_failed", "session_changed", "mcp_approval",
+    "engine_chosen",
 )  # fmt: skip
 """Events and notes that end, replace or refuse something: logged at level info even without a change of state."""
 _MOST_VALUE: Final = 300

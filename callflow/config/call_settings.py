@@ -32,8 +32,8 @@ class CallSettings(OriginSettings):
     # The voice model
 
     engine: Annotated[Literal["openai_realtime", "openai_live"], Lower] = "openai_realtime"
-    """Which of OpenAI's interfaces speaks with the caller: `openai_realtime`, in turns, or `openai_live`, full-duplex, in
-    which the model decides at every moment who speaks, and which is paid by the second."""
+    """Which of OpenAI's interfaces speaks with the caller: `openai_realtime`, in turns, or `openai_live` (GPT-Live),
+    full-duplex: the model decides at every moment who speaks, and is paid by the second."""
     fallback_engine: Annotated[Literal["", "openai_realtime", "openai_live"], Lower] = ""
     """The engine that goes on with a call when the first is lost and does not come back, and that takes calls while the
     first takes none. Empty: none."""

@@ -53,9 +53,7 @@ class Settings(call_settings.CallSettings):
     """The key of the OpenAI account that pays for the voice model. Needed to take calls."""
     openai_realtime_url: Annotated[str, AfterValidator(validators.websocket_url)] = "wss://api.openai.com/v1/realtime"
     """The address of the model's WebSocket; it may already hold a query such as `?model=…`."""
-    openai_live_url: Annotated[str, AfterValidator(validators.websocket_url)] = (
-        "wss://api.openai.com/v1/live/sessions"
-    )
+    openai_live_url: Annotated[str, AfterValidator(validators.websocket_url)] = "wss://api.openai.com/v1/live/sessions"
     """The address of the WebSocket of `openai_live`."""
     telnyx_api_key: Annotated[SecretStr, AfterValidator(validators.telnyx_key)] = SecretStr("")
     """An API key of Telnyx. Set this and `telnyx_public_key`, or neither to leave Telnyx off."""

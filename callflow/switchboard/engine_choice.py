@@ -1,4 +1,4 @@
-"""Makes the engine of each session of a call, and decides which: the one that the call's number asks for, or its second.
+"""Makes the engine of each session of a call: the one that the call's number asks for, or its second.
 
 This is the only file that names the engines. A second engine is used
 
@@ -110,6 +110,14 @@ def not_taken(settings: Settings) -> Mapping[str, Any]:
     return realtime_sessions.not_taken(realtime_config(settings))
 
 
+def told(settings: Settings) -> dict[str, Any]:
+    """Return what operators are told of the engines of these settings: `name`, `model`, `second` ("": none), and by
+    name the settings that the first does not take (`notTaken`)."""
+    first, *second = engines_of(settings)
+    missing = not_taken(settings)
+    return {"name": first, "model": speaking_model(settings), "second": "".join(second), "notTaken": dict(missing)}
+
+
 @dataclass(slots=True)
 class _Fared:
     """How the engines of one call have fared."""
@@ -207,6 +215,6 @@ def make_engine(settings: Settings, account: Account) -> MakeEngine:
 
 
 def missed_after_ms(settings: Settings) -> tuple[int, int] | None:
-    """Return after how much quiet it is concluded that the engine has missed the beginning, and the end, of the caller's
-    speech: never. None: as for any engine that tells both."""
+    """Return after how much quiet it is concluded that the engine has missed the beginning and the end of the caller's
+    speech, for an engine that decides what it answers: never. None: as for any other engine."""
     return (_NEVER_MS, _NEVER_MS) if hears_by_itself(settings) else None

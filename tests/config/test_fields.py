@@ -24,7 +24,7 @@ from callflow.engines.openai_realtime.account import Account
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.media import clips
 from callflow.media.media_config import MediaConfig
-from callflow.switchboard import call_configs
+from callflow.switchboard import call_configs, engine_choice
 from carriers import registry
 from carriers.telnyx.carrier import TelnyxConfig
 from carriers.twilio.config import TwilioConfig

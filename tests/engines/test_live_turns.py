@@ -24,9 +24,11 @@ def _kinds(told: list[EngineEvent]) -> list[type]:
 
 
 def test_silence_is_no_speech_and_a_voice_is() -> None:
-    assert sounds(LOUD) and not sounds(QUIET)
+    assert sounds(LOUD)
+    assert not sounds(QUIET)
     turns = LiveTurns(1)
-    assert turns.audio(QUIET, 0) == [] and turns.due is None
+    assert turns.audio(QUIET, 0) == []
+    assert turns.due is None
     assert _kinds(turns.audio(LOUD, 10)) == [ResponseStarted, ItemAdded, AudioDelta]
 
 
@@ -39,8 +41,10 @@ def test_the_agents_turn_ends_with_a_pause_and_not_within_a_sentence() -> None:
     assert turns.tick(AGENT_PAUSE_MS - 1) == []
     told = turns.tick(AGENT_PAUSE_MS)
     assert _kinds(told) == [AudioDone, Transcript, ResponseDone]
-    assert isinstance(told[1], Transcript) and told[1].text == "Good day."
-    assert isinstance(told[2], ResponseDone) and told[2].answered
+    assert isinstance(told[1], Transcript)
+    assert told[1].text == "Good day."
+    assert isinstance(told[2], ResponseDone)
+    assert told[2].answered
 
 
 def test_the_callers_turn_ends_with_a_pause_or_when_the_agent_speaks() -> None:
@@ -48,12 +52,16 @@ def test_the_callers_turn_ends_with_a_pause_or_when_the_agent_speaks() -> None:
     assert _kinds(turns.caller_words("Are you ", 0, 100)) == [SpeechStarted, ItemAdded, Transcript]
     turns.caller_words("open?", 200, 80)
     told = turns.audio(LOUD, 400)
-    assert _kinds(told[:3]) == [SpeechStopped, ItemAdded, Transcript] and type(told[3]) is ResponseStarted
+    assert _kinds(told[:3]) == [SpeechStopped, ItemAdded, Transcript]
+    assert type(told[3]) is ResponseStarted
     assert told[0] == SpeechStopped(80, answer_due=False)
-    assert isinstance(told[2], Transcript) and told[2].text == "Are you open?" and told[2].final
+    assert isinstance(told[2], Transcript)
+    assert told[2].text == "Are you open?"
+    assert told[2].final
     turns = LiveTurns(1)
     turns.caller_words("Hello", 0, 0)
-    assert turns.tick(CALLER_PAUSE_MS - 1) == [] and _kinds(turns.tick(CALLER_PAUSE_MS))[0] is SpeechStopped
+    assert turns.tick(CALLER_PAUSE_MS - 1) == []
+    assert _kinds(turns.tick(CALLER_PAUSE_MS))[0] is SpeechStopped
 
 
 def test_an_mhm_takes_nothing_from_the_agent() -> None:
@@ -72,7 +80,9 @@ def test_a_model_that_falls_silent_after_the_callers_words_has_given_them_the_fl
     assert turns.tick(YIELD_MS - 1) == []
     told = turns.tick(YIELD_MS)
     assert _kinds(told) == [SpeechStarted, AudioDone, ResponseDone]
-    assert isinstance(told[2], ResponseDone) and told[2].status == "cancelled" and not told[2].answered
+    assert isinstance(told[2], ResponseDone)
+    assert told[2].status == "cancelled"
+    assert not told[2].answered
     assert turns.caller_speaks
     assert _kinds(turns.tick(50 + CALLER_PAUSE_MS)) == [SpeechStopped, ItemAdded, Transcript]
     assert turns.due is None
@@ -82,4 +92,5 @@ def test_a_tool_belongs_to_the_sentence_just_spoken() -> None:
     turns = LiveTurns(2)
     assert turns.spoken_with(0) == ""
     turns.audio(LOUD, 0)
-    assert turns.spoken_with(100) == "live2_a1_r" and turns.spoken_with(60_000) == ""
+    assert turns.spoken_with(100) == "live2_a1_r"
+    assert turns.spoken_with(60_000) == ""

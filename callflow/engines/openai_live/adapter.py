@@ -362,7 +362,9 @@ class OpenAILive:
         code, message, about = server_events.error_of(event)
         if channel.secrets.within(str(event.error)):
             code, message = channel.secrets.told(code), NOT_SHOWN
-        if code in server_events.REFUSED or (about == _START and not self._is_ready and code not in server_events.FATAL):
+        if code in server_events.REFUSED or (
+            about == _START and not self._is_ready and code not in server_events.FATAL
+        ):
             channel.give_up(f"the engine refused the session: {code}: {message}"[:300], retry=False)
         elif code in server_events.FATAL:
             channel.give_up(f"{code}: {message}"[:300])

@@ -16,8 +16,31 @@ from callflow.contracts.tools import ToolCall
 MOST_INSTRUCTIONS: Final = 40_000
 """Characters. The vendor takes 16,384 tokens, of which text in most languages has fewer than one for 2.5 characters."""
 _VOICES: Final = frozenset(
-    "alloy ash ballad beacon bossa cedar cinder coral delta echo gleam marin meridian quartz ripple sage shida shimmer"
-    " stone tempo verse vesper willow".split()
+    [
+        "alloy",
+        "ash",
+        "ballad",
+        "beacon",
+        "bossa",
+        "cedar",
+        "cinder",
+        "coral",
+        "delta",
+        "echo",
+        "gleam",
+        "marin",
+        "meridian",
+        "quartz",
+        "ripple",
+        "sage",
+        "shida",
+        "shimmer",
+        "stone",
+        "tempo",
+        "verse",
+        "vesper",
+        "willow",
+    ]
 )
 _NOT_TAKEN: Final[Mapping[str, str]] = {
     "speed": "the model speaks at its own speed",
@@ -95,9 +118,7 @@ def warnings(config: LiveConfig, *, tools: bool = True) -> list[str]:
     return found
 
 
-def session(
-    config: LiveConfig, context: SessionContext, told: Sequence[ContextItem | ToolCall] = ()
-) -> dict[str, Any]:
+def session(config: LiveConfig, context: SessionContext, told: Sequence[ContextItem | ToolCall] = ()) -> dict[str, Any]:
     """Return the `session` of a `session.start`. `told`: what was said before it began."""
     made: dict[str, Any] = {
         "model": config.live_model,

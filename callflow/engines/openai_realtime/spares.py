@@ -19,8 +19,8 @@ from typing import Any, Final, Protocol
 from callflow.contracts.errors import HandshakeError, Malformed
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.engines.openai_realtime import connection, server_events
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.connection import Destination
+from callflow.engines.openai_realtime.engine_socket import EngineSocket
 
 
 log = logging.getLogger(__name__)

@@ -20,9 +20,9 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from callflow.sandbox.common.http_server import in_url
-from callflow.sandbox.openai_live.session import PATH as LIVE_PATH
-from callflow.sandbox.openai_live.session import LiveFaults, LiveSession
 from callflow.sandbox.openai_realtime.faults import NO_FAULTS, Faults, Quirks
+from callflow.sandbox.openai_realtime.live.session import PATH as LIVE_PATH
+from callflow.sandbox.openai_realtime.live.session import LiveFaults, LiveSession
 from callflow.sandbox.openai_realtime.script import Pace, Script
 from callflow.sandbox.openai_realtime.session import Session
 

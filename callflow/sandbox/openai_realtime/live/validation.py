@@ -36,7 +36,17 @@ _SESSION: Final[Fields] = {
     "safety_identifier": str, "triggers": list, "client": dict,
 }  # fmt: skip
 _RESPONSES: Final = frozenset(
-    "model instructions max_output_tokens parallel_tool_calls reasoning service_tier text tool_choice tools".split()
+    [
+        "model",
+        "instructions",
+        "max_output_tokens",
+        "parallel_tool_calls",
+        "reasoning",
+        "service_tier",
+        "text",
+        "tool_choice",
+        "tools",
+    ]
 )
 _FORMATS: Final = {"audio/pcmu": (8000,), "audio/pcma": (8000,), "audio/pcm": (16000, 24000)}
 _CONTENT: Final = {"developer": "input_text", "user": "input_text", "assistant": "output_text"}
@@ -86,7 +96,11 @@ def _message(item: Any, where: str) -> None:
     _fields(item, {"role": str, "content": list, "type": str, "id": str, "status": str}, {"role", "content"}, where)
     kind = _CONTENT.get(item["role"])
     for part in item["content"]:
-        if not isinstance(part, dict) or part.get("type", "input_text") != kind or not isinstance(part.get("text"), str):
+        if (
+            not isinstance(part, dict)
+            or part.get("type", "input_text") != kind
+            or not isinstance(part.get("text"), str)
+        ):
             raise Refused("invalid_value", f"The content of {item['role']} is {kind}.", f"{where}content")
 
 

@@ -7,7 +7,7 @@ itself when the caller speaks into it, and refuses what is out of order, unknown
 
 from __future__ import annotations
 
-from callflow.sandbox.openai_live.session import PATH, LiveFaults, LiveSession
+from callflow.sandbox.openai_realtime.live.session import PATH, LiveFaults, LiveSession
 
 
 __all__ = ["PATH", "LiveFaults", "LiveSession"]

@@ -14,8 +14,8 @@ from typing import Any, Final
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from callflow.sandbox.openai_live import validation as check
-from callflow.sandbox.openai_live.validation import Refused
+from callflow.sandbox.openai_realtime.live import validation as check
+from callflow.sandbox.openai_realtime.live.validation import Refused
 from callflow.sandbox.openai_realtime.script import Call, Pace, Say, Script, tone, words
 from callflow.sandbox.openai_realtime.vad import Vad
 
@@ -131,7 +131,12 @@ class LiveSession:
 
     def _resource(self) -> dict[str, Any]:
         expires = round(time.time()) + _LIFE_SECONDS
-        return {"id": "sess_live", "expires_at": expires, "status": "active", **(self.config or {"model": "gpt-live-1"})}
+        return {
+            "id": "sess_live",
+            "expires_at": expires,
+            "status": "active",
+            **(self.config or {"model": "gpt-live-1"}),
+        }
 
     # Client events
 
