@@ -71,8 +71,9 @@ class SessionOverrides:
     async def describe(
         self, warnings: list[str] | None = None, said: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return the settings for coming calls and their origins: `profile`, `engine`, `session` (as in the Realtime API),
-        `settings` (value and origin, by name), `kept` (the operators' changes) and `warnings`.
+        """Return the settings for coming calls and their origins: `profile`, `engine` (see `engine_choice.told`),
+        `session` (as in the Realtime API), `settings` (value and origin, by name), `kept` (the operators' changes) and
+        `warnings`.
 
         `warnings`: the warnings of the change just made. `said`: the settings that these warnings concern.
         """
