@@ -101,7 +101,7 @@ class EngineChosen(NamedTuple):
     """This session, and those that follow in this call, are of the second engine."""
 
     engine: str
-    why: str
+    reason: str
 
 
 class ItemAdded(NamedTuple):

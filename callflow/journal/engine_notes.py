@@ -30,7 +30,7 @@ class EngineChosen(Note):
 
     kind: ClassVar[str] = "engine_chosen"
     engine: str = ""
-    why: str = field(default="", metadata=PRIVATE)
+    reason: str = field(default="", metadata=PRIVATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

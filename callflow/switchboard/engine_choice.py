@@ -44,6 +44,9 @@ _DEFAULT_TEMPERATURE: Final = Settings.model_fields["temperature"].default
 _MOST_CALLS: Final = 10_000
 """The most calls of which it is remembered how their engine fared."""
 _NEVER_MS: Final = 3_600_000
+_SHARE: Final = 1 / 3
+"""Of the time in which an engine must be there, how much the first has to connect, so that enough is left for the
+second."""
 
 
 def realtime_config(settings: Settings) -> RealtimeConfig:
@@ -211,6 +214,12 @@ def make_engine(settings: Settings, account: Account) -> MakeEngine:
         live.prepare(full_duplex)
         _ = account.beside  # so that it is watched from the start
     second = settings.fallback_engine if len(names) > 1 and settings.fallback_engine else None
+    if second is not None:
+        seconds = settings.engine_seconds * _SHARE
+        if settings.engine == LIVE and full_duplex is not None:
+            full_duplex = replace(full_duplex, connect_seconds=seconds)
+        else:
+            config = replace(config, connect_seconds=seconds)
     return MakeEngine(config, account, settings.engine, second, full_duplex)
 
 

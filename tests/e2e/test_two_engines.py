@@ -109,7 +109,7 @@ async def test_a_call_goes_on_with_the_second_engine_when_the_first_is_lost_for_
         await the.quiet()
         (chosen,) = the.happened("engine_chosen")
         assert chosen["engine"] == "openai_live"
-        assert "first engine" in chosen["why"]
+        assert "first engine" in chosen["reason"]
         assert realtime.live_sessions[0].violations == []
         assert the.app.account.describe()["beside"]["state"] == "closed"
 
@@ -129,4 +129,4 @@ async def test_while_the_first_engine_takes_no_calls_the_second_takes_them() -> 
         assert not realtime.live_sessions
         assert len(realtime.sessions) == 1
         (chosen,) = the.happened("engine_chosen")
-        assert "takes no calls" in chosen["why"]
+        assert "takes no calls" in chosen["reason"]

@@ -253,8 +253,9 @@ class LiveSession:
         began = time.monotonic()
         for number, piece in enumerate(pieces):
             at = round(self.audio_in / 8)
-            if number < len(texts):
-                self.emit("session.output_transcript.delta", delta=texts[number], start_ms=at, end_ms=at + _STEP_MS)
+            first, behind = (-(-at_piece * len(texts) // len(pieces)) for at_piece in (number, number + 1))
+            for text in texts[first:behind]:
+                self.emit("session.output_transcript.delta", delta=text, start_ms=at, end_ms=at + _STEP_MS)
             self.emit("session.output_audio.delta", delta=b64encode(piece).decode(), start_ms=at, end_ms=at + _STEP_MS)
             self.spoken_ms += len(piece) / 8
             if number == 5:
@@ -295,6 +296,10 @@ class LiveSession:
         while not self.closed.is_set():
             await asyncio.sleep(_SECOND)
             self.emit("session.usage.updated", usage={"seconds": round(time.monotonic() - self._began, 2)})
+
+    def drop(self) -> None:
+        """Break the connection, without a word."""
+        self._socket.transport.abort()
 
     async def wait_for(self, condition: Callable[[LiveSession], object], timeout: float = 10.0) -> None:
         """Wait until something holds. Raises TimeoutError."""
