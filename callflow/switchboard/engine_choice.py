@@ -90,6 +90,17 @@ def transcribing_model(settings: Settings) -> str:
     return "" if settings.engine == LIVE else settings.transcription_model
 
 
+def priced_models(settings: Settings) -> list[str]:
+    """Return every model that calls under these settings may be billed for, of both engines; "" where there is none."""
+    found: list[str] = []
+    for name in engines_of(settings):
+        if name == LIVE:
+            found += [settings.live_model, settings.delegation_model]
+        else:
+            found += [settings.model, settings.transcription_model]
+    return found
+
+
 def hears_by_itself(settings: Settings) -> bool:
     """Whether an engine of these settings decides by itself what of the caller's speech it answers, so that nobody
     may conclude that it has missed some."""
@@ -215,7 +226,7 @@ def make_engine(settings: Settings, account: Account) -> MakeEngine:
         _ = account.beside  # so that it is watched from the start
     second = settings.fallback_engine if len(names) > 1 and settings.fallback_engine else None
     if second is not None:
-        seconds = settings.engine_seconds * _SHARE
+        seconds = round(settings.engine_seconds * _SHARE, 1)
         if settings.engine == LIVE and full_duplex is not None:
             full_duplex = replace(full_duplex, connect_seconds=seconds)
         else:

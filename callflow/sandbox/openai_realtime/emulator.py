@@ -221,7 +221,7 @@ class Realtime:
         """Answer `GET /v1/models/{name}`: all models of the Realtime API exist."""
         if _key(request.headers) != self.api_key:
             return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
-        if not name.startswith("gpt-realtime"):
+        if not name.startswith(("gpt-realtime", "gpt-live")):
             return _refusal(HTTPStatus.NOT_FOUND, f"The model '{name}' does not exist", "model_not_found")
         body = json.dumps({"id": name, "object": "model", "created": 0, "owned_by": "system"}).encode()
         headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body))})
