@@ -112,6 +112,10 @@ def warnings(settings: Settings) -> list[str]:
     names = engines_of(settings)
     found = realtime_sessions.warnings(realtime_config(settings)) if "openai_realtime" in names else []
     found += live_sessions.warnings(live_config(settings)) if LIVE in names else []
+    if settings.engine == LIVE:
+        reasons = live_sessions.not_taken()
+        changed = [name for name in reasons if getattr(settings, name) != Settings.model_fields[name].default]
+        found += [f"engine openai_live: {name} has no effect: {reasons[name]}" for name in changed]
     if settings.fallback_engine == settings.engine:
         found.append(f"fallback_engine is the engine {settings.engine} itself, so that there is no second one")
     return found

@@ -60,6 +60,9 @@ _MOST_WAITING: Final = 128 << 10
 _MOST_TYPES: Final = 200
 _MOST_ADOPTED: Final = 100
 _SHORTEST_SECONDS: Final = 0.1
+_BILL_SECONDS: Final = 4.0
+"""The vendor tells every moment what a session has used; the call is told so often, which is what it may miss at most
+when it ends."""
 
 
 def prepare(config: LiveConfig) -> None:
@@ -96,7 +99,8 @@ class OpenAILive:
         self._adopted: dict[str, None] = {}
         """Unanswered tool calls of earlier sessions."""
         self._answers_speak = False
-        self._seconds = 0.0
+        self._seconds = self._billed = 0.0
+        """What the session has cost so far, and how much of it was told, in seconds."""
         self._socket: EngineSocket | None = None
         self._now = asyncio.get_running_loop().time
 
@@ -134,6 +138,7 @@ class OpenAILive:
             was_closed = channel.is_closed
             await self.close()
             if lost is not None and not was_closed:
+                self._bill()
                 self._notify(lost)
 
     def append(self, payload: str) -> None:
@@ -198,6 +203,7 @@ class OpenAILive:
         if self._channel.is_over:
             return
         self._channel.send({"type": "session.close"})
+        self._bill()
         self._tell(self._turns.end())
         self._channel.end()
 
@@ -281,6 +287,7 @@ class OpenAILive:
                 self._used(event)
             case "session.closed":
                 self._used(event)
+                self._bill()
                 self._tell(self._turns.end())
                 reason = (event.reason or "no reason")[:60]
                 self._channel.give_up(f"the engine closed the session: {reason}", retry=reason != "content")
@@ -350,10 +357,16 @@ class OpenAILive:
             self._channel.report("tools_failed", "the model that calls the tools has failed")
 
     def _used(self, event: LiveEvent) -> None:
-        seconds = server_events.seconds_of(event)
-        if seconds is None or seconds <= self._seconds:
+        self._seconds = max(self._seconds, server_events.seconds_of(event) or 0.0)
+        if self._seconds - self._billed >= _BILL_SECONDS:
+            self._bill()
+
+    def _bill(self) -> None:
+        """Tell what was used since the last time."""
+        used = {"seconds": round(self._seconds - self._billed, 3)}
+        self._billed = self._seconds
+        if not used["seconds"]:
             return
-        used, self._seconds = {"seconds": round(seconds - self._seconds, 3)}, seconds
         model = self._config.live_model
         self._notify(Usage(model, used, model_catalog.cost(model, used)))
 
