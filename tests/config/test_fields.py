@@ -20,6 +20,7 @@ from callflow.config.call_settings import CallSettings
 from callflow.config.fields import from_settings
 from callflow.config.settings import Settings
 from callflow.contracts.realtime_values import UNSENT
+from callflow.engines.openai_live.live_config import LiveConfig
 from callflow.engines.openai_realtime.account import Account
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.media import clips
@@ -31,7 +32,7 @@ from carriers.twilio.config import TwilioConfig
 
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = [RealtimeConfig, TelnyxConfig, TwilioConfig, AgentConfig, CallConfig, MediaConfig]
+CONFIGS = [RealtimeConfig, LiveConfig, TelnyxConfig, TwilioConfig, AgentConfig, CallConfig, MediaConfig]
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -78,7 +79,8 @@ ANOTHER: dict[str, Any] = {
     "transcription_language": "de", "carrier_language": "de", "stream_target_legs": "both",
     "telnyx_public_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "telnyx_api_base": "https://a.example/v2",
     "twilio_account_sid": "AC" + "1" * 32, "twilio_api_key": "SK" + "1" * 32, "twilio_api_base": "https://a.example",
-    "openai_realtime_url": "wss://a.example", "telnyx_from_number": "+15550100002",
+    "openai_realtime_url": "wss://a.example", "openai_live_url": "wss://a.example", "fallback_engine": "openai_live",
+    "telnyx_from_number": "+15550100002",
     "twilio_from_number": "+15550100002", "transfer_targets": "sales = +15550100010", "fallback_number": "+15550100010",
     "failover_url": "https://backup.example", "hours": "10-12", "hours_zone": "Europe/Berlin",
 }  # fmt: skip
@@ -118,8 +120,9 @@ def plain(config: Any) -> dict[str, Any]:
 
 def configs(settings: Settings) -> list[dict[str, Any]]:
     """All that the settings are turned into: for a call, its engine, its media, and for the carriers."""
-    made: list[Any] = [engine_choice.realtime_config(settings), call_configs.call_config(settings, Account())]
-    return [
+    made: list[Any] = [engine_choice.realtime_config(settings), engine_choice.live_config(settings)]
+    made.append(call_configs.call_config(settings, Account()))
+    return [{"engines": engine_choice.engines_of(settings)}] + [
         plain(each) for each in (*made, registry.telnyx_config(settings, str), registry.twilio_config(settings, str))
     ]
 
