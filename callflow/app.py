@@ -42,7 +42,7 @@ from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import is_private
 from callflow.switchboard.budget.make import make_budget
 from callflow.switchboard.budget.prices import PriceLookups
-from callflow.switchboard.call_configs import CallConfigs, realtime_config
+from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.campaigns.runner import CampaignRunner
@@ -50,6 +50,7 @@ from callflow.switchboard.control.follow import make_follower
 from callflow.switchboard.data_folder import stream_tokens
 from callflow.switchboard.dial_permission import DialPermission
 from callflow.switchboard.dialer import Dialer
+from callflow.switchboard.engine_choice import realtime_config
 from callflow.switchboard.health.make import make_health
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard

@@ -9,13 +9,13 @@ from callflow.config.settings import Settings
 from callflow.engines.openai_realtime.response_queue import ResponseQueue
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.media.playout import Playout
-from callflow.switchboard import call_configs
+from callflow.switchboard import engine_choice
 from carriers import registry
 from carriers.telnyx.carrier import TelnyxConfig
 from carriers.twilio.config import TwilioConfig
 
 
-_REALTIME = dataclasses.replace(call_configs.realtime_config(Settings()), api_key="sk-test")
+_REALTIME = dataclasses.replace(engine_choice.realtime_config(Settings()), api_key="sk-test")
 _TELNYX = registry.telnyx_config(Settings(), lambda: "https://app.test")
 _TWILIO = registry.twilio_config(Settings(), lambda: "https://app.test")
 

@@ -35,6 +35,7 @@ from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
     ContextItem,
+    EngineChosen,
     EngineEvent,
     ErrorReported,
     ItemAdded,
@@ -54,12 +55,10 @@ from callflow.contracts.engine import (
     TranscriptFailed,
     Usage,
 )
-from callflow.contracts.events import Event
 from callflow.contracts.media import Cut, SpeechSegmentId
 from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import ToolCall
 from callflow.journal import notes
-from callflow.journal.notes import Note
 from callflow.media.relay import Relay
 
 
@@ -77,8 +76,8 @@ class Agent:
         config: AgentConfig,
         relay: Relay,
         tool_calls: PendingToolCalls,
-        post: Callable[[Event], None],
-        note: Callable[[Note], None],
+        post: Callable[[events.Event], None],
+        note: Callable[[notes.Note], None],
         own: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
         """`post` takes events for the machine, `note` entries of the journal, `own` tasks that end with the call."""
@@ -443,6 +442,7 @@ _HANDLERS: Final[Mapping[type, Callable[[Agent, Any], None]]] = {
     KeyPressed: lambda agent, heard: agent.remote.key_pressed(heard),
     ResponseFailed: Agent._on_response_failed,
     Usage: lambda agent, used: agent._note(agent.usage.added(used)),
+    EngineChosen: lambda agent, chosen: agent._note(notes.EngineChosen(**chosen._asdict())),
     McpApproval: lambda agent, asked: agent._note(notes.McpApproval(**asked._asdict())),
     ErrorReported: lambda agent, error: agent._note(notes.EngineComplaint(**error._asdict())),
 }

@@ -47,7 +47,7 @@ class Transcripts:
     def item_added(self, heard: ItemAdded) -> None:
         """Open a turn: its place in the conversation is fixed now, its text comes later."""
         self._turns.conversation.opened(heard.who, heard.item)
-        self._opened[heard.item] = self._clock()
+        self._opened.setdefault(heard.item, self._clock())
         if len(self._opened) > _REMEMBERED:
             del self._opened[next(iter(self._opened))]
         if heard.who == "caller" and self._turns.taking.caller_item(heard.item):

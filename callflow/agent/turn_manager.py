@@ -229,7 +229,8 @@ class TurnManager:
         if not self.taking.protected:
             self.latency.caller_stopped(now, None if stopped.ago_ms is None else ago)
             self.conversation.caller_pauses()
-            self.expect_speech(since=now - ago)
+            if stopped.answer_due:
+                self.expect_speech(since=now - ago)
         return True
 
     # The engine's speech, in its order

@@ -35,7 +35,7 @@ _LINES_AT_ONCE: Final = 20
 _SHOWN: Final = (
     "deadline", "reason", "why", "cause", "sip_cause", "command", "what", "kind", "clip", "tool", "ok", "ms", "of_ms",
     "session", "quiet", "item", "status", "detail", "final", "code", "message", "server", "approved", "file", "retry",
-    "by", "on", "state", "found", "direction", "encoding", "source", "time",
+    "by", "on", "state", "engine", "found", "direction", "encoding", "source", "time",
 )  # fmt: skip
 """Fields of events and notes that the log shows: no phone numbers, nothing that was said or typed."""
 _TROUBLE: Final = (
@@ -46,6 +46,7 @@ _TOLD: Final = (
     "deadline_passed", "media_lost", "engine_ready",
     "engine_rotated", "end_requested", "goodbye_requested", "hangup_requested", "goodbye_interrupted", "no_input",
     "record_requested", "pause_requested", "recording", "response_failed", "session_changed", "mcp_approval",
+    "engine_chosen",
 )  # fmt: skip
 """Events and notes that end, replace or refuse something: logged at level info even without a change of state."""
 _MOST_VALUE: Final = 300

@@ -19,6 +19,7 @@ SCENARIOS: Final = {
     "interruption": "the caller breaks in, at three kinds of moments",
     "tools": "a slow tool, one that fails, and a goodbye",
     "engine-drop": "the model's connection breaks in mid-sentence",
+    "live": "a full-duplex model, and the other engine goes on when it is lost",
     "rotation": "the model's session is replaced unheard",
     "silence": "the caller says nothing",
     "dtmf": "digits on the keypad, which are secret",

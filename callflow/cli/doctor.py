@@ -38,6 +38,7 @@ from callflow.contracts.secret_text import NOT_SHOWN
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.recent_problems import learnt
 from callflow.history.store import Store
+from callflow.switchboard.engine_choice import speaking_model
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 
@@ -194,7 +195,8 @@ async def _model(settings: Settings) -> list[Finding]:
     """One cheap authenticated question: whether this key may use this model; and whether our clocks agree."""
     parts = urlsplit(settings.openai_realtime_url)
     root = parts._replace(scheme=parts.scheme.replace("ws", "http", 1), query="").geturl()
-    url = f"{root.rstrip('/').removesuffix('/realtime')}/models/{settings.model}"
+    model = speaking_model(settings)
+    url = f"{root.rstrip('/').removesuffix('/realtime')}/models/{model}"
     headers = {"Authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"}
     try:
         async with httpx.AsyncClient(timeout=_SECONDS) as client:
@@ -202,7 +204,7 @@ async def _model(settings: Settings) -> list[Finding]:
     except httpx.HTTPError as error:
         what = f"{parts.hostname} cannot be asked ({type(error).__name__})"
         return [Finding("OpenAI", "wrong", what, "look whether this machine reaches the internet")]
-    return [_judged(answer.status_code, settings.model), *clock(answer.headers.get("date", ""), time.time())]
+    return [_judged(answer.status_code, model), *clock(answer.headers.get("date", ""), time.time())]
 
 
 def _judged(status: int, model: str) -> Finding:

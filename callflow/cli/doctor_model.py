@@ -18,7 +18,8 @@ from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.engines.openai_realtime.models import endings, shutdown_dates
 from callflow.engines.openai_realtime.rest import VendorApi
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
-from callflow.switchboard.call_configs import realtime_config, tool_names
+from callflow.switchboard.call_configs import tool_names
+from callflow.switchboard.engine_choice import LIVE, engines_of, realtime_config
 from callflow.tools.builtin import CallToolset
 
 
@@ -53,6 +54,10 @@ async def _sessions(application: Application) -> AsyncIterator[Finding]:
     tried: dict[tuple[RealtimeConfig, frozenset[str] | None], str] = {}
     for profile, chosen in application.configs.rules.profiles.all().items():
         about = f"session {profile}" if profile else "session"
+        if LIVE in engines_of(chosen):
+            yield Finding(about, "note", "a session of openai_live is not tried, because it is paid for by the second")
+        if engines_of(chosen) == [LIVE]:
+            continue
         config, allowed = realtime_config(chosen), frozenset(tool_names(chosen.agent_tools)) or None
         if (config, allowed) in tried:
             yield Finding(about, "ok", f"the same as {tried[config, allowed]}")

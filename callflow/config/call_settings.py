@@ -31,8 +31,19 @@ class CallSettings(OriginSettings):
 
     # The voice model
 
+    engine: Annotated[Literal["openai_realtime", "openai_live"], Lower] = "openai_realtime"
+    """Which of OpenAI's interfaces speaks with the caller: `openai_realtime`, in turns, or `openai_live` (GPT-Live),
+    full-duplex: the model decides at every moment who speaks, and is paid by the second."""
+    fallback_engine: Annotated[Literal["", "openai_realtime", "openai_live"], Lower] = ""
+    """The engine that goes on with a call when the first is lost and does not come back, and that takes calls while the
+    first takes none. Empty: none."""
     model: Text = "gpt-realtime-2.1"
     """The Realtime model of OpenAI that speaks with the caller."""
+    live_model: Text = "gpt-live-1"
+    """The model of `openai_live`."""
+    delegation_model: str = ""
+    """For `openai_live`: the model that calls the tools, one of OpenAI's Responses interface. Empty: there are no tools
+    in its sessions, and the agent cannot end a call."""
     voice: Text = "marin"
     """One of the model's voices, or the id of a custom voice (`voice_…`)."""
     speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0

@@ -54,6 +54,8 @@ class Settings(call_settings.CallSettings):
     """The key of the OpenAI account that pays for the voice model. Needed to take calls."""
     openai_realtime_url: Annotated[str, AfterValidator(validators.websocket_url)] = "wss://api.openai.com/v1/realtime"
     """The address of the model's WebSocket; it may already hold a query such as `?model=…`."""
+    openai_live_url: Annotated[str, AfterValidator(validators.websocket_url)] = "wss://api.openai.com/v1/live/sessions"
+    """The address of the WebSocket of `openai_live`."""
     openai_webhook_secret: Annotated[SecretStr, AfterValidator(sip_settings.webhook_secret)] = SecretStr("")
     """The secret that verifies OpenAI's webhooks (`whsec_…`), which turns calls over OpenAI's SIP on: they come to
     `/openai/webhook`. While it is being rotated: the new and the old one, separated by a comma."""

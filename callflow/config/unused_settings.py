@@ -24,6 +24,11 @@ class _Rule(NamedTuple):
 
 _VAD: Final = ("vad_threshold", "vad_prefix_padding_ms", "vad_silence_ms")
 _CONDUCT: Final = (
+    _Rule(
+        ("live_model", "delegation_model"),
+        lambda s: "openai_live" not in (s.engine, s.fallback_engine),
+        "the engine openai_live is not used",
+    ),
     _Rule(_VAD, lambda s: s.turn_detection == "semantic_vad", 'turn_detection is "semantic_vad"'),
     _Rule(("vad_eagerness",), lambda s: s.turn_detection == "server_vad", 'turn_detection is "server_vad"'),
     _Rule(

@@ -30,6 +30,8 @@ class SpeechStopped(NamedTuple):
 
     ago_ms: float | None = None
     """How much caller audio came after the last word, so how long ago it ended; None: the engine did not say."""
+    answer_due: bool = True
+    """False: the engine decides by itself whether this needs an answer, so that none is missing if none comes."""
 
 
 class ResponseStarted(NamedTuple):
@@ -93,6 +95,13 @@ class McpApproval(NamedTuple):
     server: str
     tool: str
     approved: bool
+
+
+class EngineChosen(NamedTuple):
+    """This session, and those that follow in this call, are of the second engine."""
+
+    engine: str
+    reason: str
 
 
 class ItemAdded(NamedTuple):
@@ -174,7 +183,7 @@ class SessionLost(NamedTuple):
 EngineEvent = (
     SessionReady | SpeechStarted | SpeechStopped | ResponseStarted | AudioDelta | AudioDone | ResponseDone | Transcript
     | TranscriptFailed | ItemAdded | McpApproval | ToolCalls | ResponseFailed | SessionExpiring | Usage | ErrorReported
-    | PlayoutBegan | PlayoutEnded | KeyPressed | SessionLost
+    | PlayoutBegan | PlayoutEnded | KeyPressed | SessionLost | EngineChosen
 )  # fmt: skip
 EngineListener = Callable[[EngineEvent], None]
 """Called on the event loop, in the order in which the engine spoke. Must not block."""

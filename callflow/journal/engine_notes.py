@@ -25,6 +25,15 @@ class EngineRotated(Note):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineChosen(Note):
+    """The engine's sessions of this call are from here on those of the second engine."""
+
+    kind: ClassVar[str] = "engine_chosen"
+    engine: str = ""
+    reason: str = field(default="", metadata=PRIVATE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineUnable(Note):
     """The engine owes an answer and says that it cannot give it."""
 

@@ -17,6 +17,7 @@ from callflow.contracts.private_fields import GROWING, PRIVATE
 from callflow.journal import aliases
 from callflow.journal.asked_notes import CallerLookup, ControlAsked
 from callflow.journal.engine_notes import (
+    EngineChosen,
     EngineComplaint,
     EngineMissedSpeech,
     EngineRotated,
@@ -37,6 +38,7 @@ __all__ = [
     "KINDS",
     "CallerLookup",
     "ControlAsked",
+    "EngineChosen",
     "EngineComplaint",
     "EngineMissedSpeech",
     "EngineRotated",

@@ -1,7 +1,7 @@
 """Makes the config of each call, from the settings, the operators' changes and the profile of the number.
 
-This is the only file that maps settings to the configs of call, agent, media and engine, and that names the engine;
-`carriers/registry.py` does the same for carriers.
+This is the only file that maps settings to the configs of call, agent and media; `engine_choice.py` does the same for
+engines, `carriers/registry.py` for carriers.
 """
 
 from __future__ import annotations
@@ -27,20 +27,17 @@ from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
 from callflow.contracts import printable, prompt_variables
 from callflow.contracts.caller_lookup import LookedUp
-from callflow.contracts.engine import Engine, EngineListener, SessionContext
 from callflow.contracts.errors import SettingsError
 from callflow.engines import model_catalog
-from callflow.engines.openai_realtime import session_config
 from callflow.engines.openai_realtime.account import Account
-from callflow.engines.openai_realtime.adapter import OpenAIRealtime, prepare
-from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.media import clips
 from callflow.media.media_config import MediaConfig
+from callflow.switchboard import engine_choice
+from callflow.switchboard.engine_choice import MakeEngine
 
 
 log = logging.getLogger(__name__)
 
-_DEFAULT_TEMPERATURE: Final = Settings.model_fields["temperature"].default
 _DIAL_GRACE_SECONDS: Final = 15
 """How long after the end of its ringing the carrier may tell of it, before the call is given up."""
 _SEMANTIC_MS: Final = 9000
@@ -49,19 +46,6 @@ _MOST_EARLIER: Final = 32
 """The most earlier rules that are kept, for restored calls that began under them."""
 Began = tuple[str, int]
 """The profile under which a call began, and its version in the database; 0: the database had no such profile."""
-
-
-def realtime_config(settings: Settings) -> RealtimeConfig:
-    """Return the engine's config. Its fields have the names of settings, except for the few that are given here."""
-    return from_settings(
-        RealtimeConfig,
-        settings,
-        api_key=settings.openai_api_key.get_secret_value(),
-        url=settings.openai_realtime_url,
-        temperature=None if settings.temperature == _DEFAULT_TEMPERATURE else settings.temperature,
-        connect_seconds=settings.engine_seconds,
-        buffer_seconds=settings.engine_buffer_seconds,
-    )
 
 
 def deadline_seconds(settings: Settings) -> dict[str, float]:
@@ -87,57 +71,46 @@ def deadline_seconds(settings: Settings) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _MakeEngine:
-    """Makes the sessions of a call: see `callflow.contracts.engine.MakeEngine`."""
-
-    config: RealtimeConfig
-    account: Account
-
-    def __call__(self, context: SessionContext, hear: EngineListener) -> Engine:
-        return OpenAIRealtime(self.config, context, hear, self.account)
-
-    def describe(self, context: SessionContext) -> Sequence[Mapping[str, Any]]:
-        """Return the session with which a call is accepted: see `callflow.contracts.engine.DescribesSessions`."""
-        return session_config.accepting(self.config, context)
-
-
 def filled(config: CallConfig, variables: Mapping[str, str]) -> CallConfig:
     """Return the config with each `{{name}}` of instructions and greeting replaced. Reads nothing, and takes little
     time."""
     make = config.agent.make_engine
-    asked = make.config.instructions if isinstance(make, _MakeEngine) else ""
+    asked = make.config.instructions if isinstance(make, MakeEngine) else ""
     instructions = prompt_variables.fill(asked, variables)
     greeting = prompt_variables.fill(config.agent.greeting, variables)
-    if isinstance(make, _MakeEngine) and instructions.text != asked:
-        make = replace(make, config=replace(make.config, instructions=instructions.text))
+    if isinstance(make, MakeEngine) and instructions.text != asked:
+        make = make.with_instructions(instructions.text)
     left_out = tuple(dict.fromkeys([*instructions.unknown, *greeting.unknown]))
     return replace(config, agent=replace(config.agent, make_engine=make, greeting=greeting.text), left_out=left_out)
 
 
-def _listener(make: _MakeEngine) -> _MakeEngine:
+def _listener(make: MakeEngine) -> MakeEngine:
     """Make sessions that only transcribe: they answer nothing, and begin with no instructions."""
     silent = replace(
         make.config, turn_detection="server_vad", vad_create_response=False, vad_interrupt_response=False,
         vad_idle_timeout_ms=0, min_interruption_ms=0, instructions="", prompt_id="", tracing="off",
     )  # fmt: skip
-    return _MakeEngine(silent, make.account)
+    return MakeEngine(silent, make.account)
 
 
 def with_key(config: CallConfig, api_key: str) -> CallConfig:
     """Return the config with another key of the engine. The account of that key is that call's alone, so that what the
     vendor says of it means nothing for other calls."""
     make = config.agent.make_engine
-    if not isinstance(make, _MakeEngine):
+    if not isinstance(make, MakeEngine):
         return config
-    make = _MakeEngine(replace(make.config, api_key=api_key), Account())
+    make = make.with_key(api_key)
     return replace(config, agent=replace(config.agent, make_engine=make), make_listener=_listener(make))
 
 
 def models_of(config: CallConfig) -> tuple[str, str]:
     """Return the model that speaks and the one that transcribes; "": there is none."""
     make = config.agent.make_engine
-    return (make.config.model, make.config.transcription_model) if isinstance(make, _MakeEngine) else ("", "")
+    if not isinstance(make, MakeEngine):
+        return "", ""
+    if make.live is not None and make.engine == engine_choice.LIVE:
+        return make.live.model, ""
+    return make.config.model, make.config.transcription_model
 
 
 def call_config(
@@ -153,20 +126,23 @@ def call_config(
     """
     _check_fallback(settings, profile)
     _check_route(settings, profile)
-    engine = realtime_config(settings)
-    prepare(engine)
+    make = engine_choice.make_engine(settings, account)
     announced = settings.record_announcement if settings.record or settings.carrier_record else ""
     deadlines = deadline_seconds(settings)
     by_silence = settings.turn_detection == "server_vad"
+    missed = engine_choice.missed_after_ms(settings) or (
+        max(1500, settings.vad_prefix_padding_ms + 1200),
+        max(2500, settings.vad_silence_ms + 1500) if by_silence else _SEMANTIC_MS,
+    )
     listens = settings.listen_while_bridged and settings.transcription_model
     agent = from_settings(
         AgentConfig,
         settings,
-        make_engine=_MakeEngine(engine, account),
+        make_engine=make,
         disclosure=f"{announced} {settings.disclosure}".strip(),
         max_call_warning_seconds=deadlines["call"],
-        missed_start_after_ms=max(1500, settings.vad_prefix_padding_ms + 1200),
-        missed_end_after_ms=max(2500, settings.vad_silence_ms + 1500) if by_silence else _SEMANTIC_MS,
+        missed_start_after_ms=missed[0],
+        missed_end_after_ms=missed[1],
     )
     return from_settings(
         CallConfig,
@@ -186,7 +162,7 @@ def call_config(
         allowed_tools=frozenset(tool_names(settings.agent_tools)) or None,
         transfer_targets=transfer_targets.read(settings.transfer_targets),
         listen_notice=settings.listen_notice.strip() if listens else "",
-        make_listener=_listener(_MakeEngine(engine, account)),
+        make_listener=_listener(make),
     )
 
 
@@ -410,8 +386,8 @@ class CallConfigs:
         found = list(self.rules.profiles.warnings)
         today = datetime.now().astimezone().date()
         for name, chosen in self.rules.profiles.all().items():
-            about = session_config.warnings(realtime_config(chosen))
-            for model in (chosen.model, chosen.transcription_model):
+            about = engine_choice.warnings(chosen)
+            for model in (engine_choice.speaking_model(chosen), engine_choice.transcribing_model(chosen)):
                 about += [warning] if (warning := model_catalog.shutdown_warning(model, today)) else []
             found += [f"profile {name}: {line}" if name else line for line in about if name == "" or line not in found]
         return found

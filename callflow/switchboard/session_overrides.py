@@ -15,6 +15,7 @@ from callflow.config import display, session_names, session_overrides
 from callflow.config.call_settings import CallSettings
 from callflow.contracts.errors import ProfileRefused, SessionRefused, SettingsError
 from callflow.history.session_overrides import DEFAULT, StoredOverrides
+from callflow.switchboard import engine_choice
 from callflow.switchboard.call_configs import CallConfigs, Rules
 from callflow.switchboard.setting_versions import compared, entry
 
@@ -102,8 +103,9 @@ class SessionOverrides:
     async def describe(
         self, warnings: list[str] | None = None, said: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return the settings for coming calls and their origins: `profile`, `session` (as in the Realtime API),
-        `settings` (value and origin, by name), `kept` (the operators' changes) and `warnings`.
+        """Return the settings for coming calls and their origins: `profile`, `engine` (see `engine_choice.told`),
+        `session` (as in the Realtime API), `settings` (value and origin, by name), `kept` (the operators' changes) and
+        `warnings`.
 
         `warnings`: the warnings of the change just made. `said`: the settings that these warnings concern.
         """
@@ -118,6 +120,7 @@ class SessionOverrides:
             told.append(NOT_KNOWN)
         return {
             "profile": DEFAULT,
+            "engine": engine_choice.told(rules.settings),
             "session": self._seen(session_names.session(rules.settings)),
             "settings": {
                 name: {"value": value, "origin": rules.settings.origin(name)} for name, value in shown.items()

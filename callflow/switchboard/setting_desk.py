@@ -21,7 +21,8 @@ from callflow.contracts.errors import ProfileRefused
 from callflow.contracts.realtime_values import VOICES
 from callflow.engines import model_catalog
 from callflow.engines.openai_realtime import session_config
-from callflow.switchboard.call_configs import CallConfigs, models_of, realtime_config
+from callflow.switchboard import engine_choice
+from callflow.switchboard.call_configs import CallConfigs, models_of
 
 
 _VARIABLE: Final = re.compile(r"\{\{\s*([A-Za-z_]\w{0,63})\s*\}\}")
@@ -59,9 +60,10 @@ class SettingDesk:
             raise ProfileRefused(404, _NO_PROFILE)
         return {
             "profile": profile,
-            "model": settings.model,
-            "minute": _minute(settings.model, settings.transcription_model),
-            "notTaken": session_config.not_taken(realtime_config(settings)),
+            "engine": settings.engine,
+            "model": engine_choice.speaking_model(settings),
+            "minute": _minute(engine_choice.speaking_model(settings), engine_choice.transcribing_model(settings)),
+            "notTaken": engine_choice.not_taken(settings),
             "fields": self._fields,
         }
 
@@ -73,8 +75,8 @@ class SettingDesk:
         profiles = [
             {
                 "profile": name,
-                "model": one.model,
-                "minute": _minute(one.model, one.transcription_model),
+                "model": engine_choice.speaking_model(one),
+                "minute": _minute(engine_choice.speaking_model(one), engine_choice.transcribing_model(one)),
                 "seconds": one.max_call_seconds,
                 "variables": _variables(one),
                 "targets": read_targets(one.transfer_targets),

@@ -35,7 +35,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "engine_lost": ("retry",), "engine_expiring": ("ms",), "engine_rotated": ("session", "quiet"),
-    "engine_unable": (), "engine_complaint": ("code",), "engine_missed_speech": ("end",),
+    "engine_unable": (), "engine_chosen": ("engine",), "engine_complaint": ("code",), "engine_missed_speech": ("end",),
     "response_failed": ("status", "final"), "session_changed": (), "not_transcribed": (),
     "media_lost": (), "media_refused": (), "stream_failed": (), "media_signature": (), "call_resumed": (),
     "command_failed": ("command", "gone"), "deadline_passed": ("deadline",), "call_refused": (), "call_turned_away": (),

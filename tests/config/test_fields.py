@@ -20,11 +20,12 @@ from callflow.config.call_settings import CallSettings
 from callflow.config.fields import from_settings
 from callflow.config.settings import Settings
 from callflow.contracts.realtime_values import UNSENT
+from callflow.engines.openai_live.live_config import LiveConfig
 from callflow.engines.openai_realtime.account import Account
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.media import clips
 from callflow.media.media_config import MediaConfig
-from callflow.switchboard import call_configs
+from callflow.switchboard import call_configs, engine_choice
 from carriers import registry
 from carriers.openai_sip.carrier import OpenAISipConfig
 from carriers.telnyx.carrier import TelnyxConfig
@@ -32,7 +33,9 @@ from carriers.twilio.config import TwilioConfig
 
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = [RealtimeConfig, TelnyxConfig, TwilioConfig, OpenAISipConfig, AgentConfig, CallConfig, MediaConfig]
+CONFIGS = [
+    RealtimeConfig, LiveConfig, TelnyxConfig, TwilioConfig, OpenAISipConfig, AgentConfig, CallConfig, MediaConfig,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -66,7 +69,7 @@ def test_a_field_that_is_no_setting_is_an_error_at_once() -> None:
 
 
 def test_every_config_is_made_from_the_settings() -> None:
-    engine, call = call_configs.realtime_config(Settings()), call_configs.call_config(Settings(), Account())
+    engine, call = engine_choice.realtime_config(Settings()), call_configs.call_config(Settings(), Account())
     assert (engine.voice, call.media.carrier_lead_ms, call.dtmf_end) == ("marin", 400, "#")
 
 
@@ -79,7 +82,8 @@ ANOTHER: dict[str, Any] = {
     "transcription_language": "de", "carrier_language": "de", "stream_target_legs": "both",
     "telnyx_public_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "telnyx_api_base": "https://a.example/v2",
     "twilio_account_sid": "AC" + "1" * 32, "twilio_api_key": "SK" + "1" * 32, "twilio_api_base": "https://a.example",
-    "openai_realtime_url": "wss://a.example", "telnyx_from_number": "+15550100002",
+    "openai_realtime_url": "wss://a.example", "openai_live_url": "wss://a.example", "fallback_engine": "openai_live",
+    "telnyx_from_number": "+15550100002",
     "twilio_from_number": "+15550100002", "transfer_targets": "sales = +15550100010", "fallback_number": "+15550100010",
     "failover_url": "https://backup.example", "hours": "10-12", "hours_zone": "Europe/Berlin",
     "openai_project_id": "proj_2", "openai_sip_host": "sip-eu.api.openai.com",
@@ -122,10 +126,11 @@ def plain(config: Any) -> dict[str, Any]:
 
 def configs(settings: Settings) -> list[dict[str, Any]]:
     """All that the settings are turned into: for a call, its engine, its media, and for the carriers."""
-    made: list[Any] = [call_configs.realtime_config(settings), call_configs.call_config(settings, Account())]
+    made: list[Any] = [engine_choice.realtime_config(settings), engine_choice.live_config(settings)]
+    made.append(call_configs.call_config(settings, Account()))
     made += [registry.telnyx_config(settings, str), registry.twilio_config(settings, str)]
     made.append(registry.openai_sip_config(settings))
-    return [plain(each) for each in made]
+    return [{"engines": engine_choice.engines_of(settings)}, *map(plain, made)]
 
 
 def carriers_settings() -> Iterator[str]:

@@ -182,6 +182,7 @@ async def product(
             chosen = {
                 "openai_api_key": realtime.api_key,
                 "openai_realtime_url": realtime.url,
+                "openai_live_url": realtime.live_url,
                 **carrier.settings(),
                 "port": 0,
                 "console_port": 0,

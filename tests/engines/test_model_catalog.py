@@ -79,6 +79,8 @@ PRICES = {
     "gpt-realtime": BIG | {"text_out": 16.0},
     "gpt-realtime-2.1-mini": MINI,
     "gpt-realtime-mini": MINI,
+    "gpt-live-1": {"minute": 0.05},
+    "gpt-live-1.1": {"minute": 0.05},
     "gpt-transcribe": {"minute": 0.0045},
     "gpt-live-transcribe": {"minute": 0.017},
     "gpt-realtime-whisper": {"minute": 0.017},

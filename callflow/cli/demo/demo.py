@@ -205,6 +205,7 @@ async def _sandbox(
             chosen: dict[str, Any] = {
                 "openai_api_key": realtime.api_key,
                 "openai_realtime_url": realtime.url,
+                "openai_live_url": realtime.live_url,
                 **carrier.settings(),
                 "port": 0,
                 "console_port": 0,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from callflow.cli.arguments import SCENARIOS as STORIES
-from callflow.cli.demo import budget, outbound, sip, transfer, voicemail
+from callflow.cli.demo import budget, live, outbound, sip, transfer, voicemail
 from callflow.cli.demo.story import Begin, Story
 from callflow.journal import notes
 from callflow.sandbox import voices
@@ -202,6 +202,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "interruption": Scenario(STORIES["interruption"], interruption),
     "tools": Scenario(STORIES["tools"], tools, {"tool_filler_after_ms": 800}, TOOLS),
     "engine-drop": Scenario(STORIES["engine-drop"], engine_drop, {"engine_seconds": 12.0}),
+    "live": Scenario(STORIES["live"], live.play, live.SETTINGS),
     "rotation": Scenario(STORIES["rotation"], rotation, {"session_seconds": 6.0}),
     "silence": Scenario(STORIES["silence"], silence, {"no_input_seconds": 1.5}),
     "dtmf": Scenario(STORIES["dtmf"], dtmf, {"dtmf_sensitive": True}),

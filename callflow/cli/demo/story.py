@@ -252,7 +252,8 @@ class Story:
 
     def model_hears(self) -> bool:
         """Whether the caller's audio arrives at the model."""
-        return any(session.caller.clock_ms > 0 for session in self.sessions)
+        live = any(session.audio_in for session in self.realtime.live_sessions)
+        return live or any(session.caller.clock_ms > 0 for session in self.sessions)
 
     def heard_in_full(self, name: str) -> bool:
         """Tell whether the caller has heard all of that line."""

@@ -18,8 +18,8 @@ from callflow.contracts.errors import EngineError, HandshakeError
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.engines.breaker import Breaker, Pace
 from callflow.engines.openai_realtime import connection, session_refusal
+from callflow.engines.openai_realtime.connection import Destination
 from callflow.engines.openai_realtime.engine_socket import EngineSocket
-from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.engines.openai_realtime.spares import Spares
 
 
@@ -45,7 +45,7 @@ class Account:
         """Number of handshakes without an answer, except late ones."""
         self._changed: asyncio.Future[None] | None = None
         """A future for waiting attempts; it is set, and replaced by a new one, whenever an attempt may proceed."""
-        self._refused: RealtimeConfig | None = None
+        self._refused: Destination | None = None
         """The configuration that was refused when the breaker opened; the probes connect with it."""
         self._probing: asyncio.Task[None] | None = None
         self._since = time.time()
@@ -54,12 +54,34 @@ class Account:
         """The fields of our sessions that the vendor refuses."""
         self.spares = Spares(spares, self)
         """The connections that are opened ahead."""
+        self._beside: Account | None = None
+        self._is_started = False
+
+    @property
+    def beside(self) -> Account:
+        """The account of the same key at the vendor's other interface: one may fail while the other does not."""
+        if self._beside is None:
+            self._beside = Account()
+            if self._is_started:
+                self._beside.start()
+        return self._beside
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the breaker lets no call connect."""
+        return self._breaker.is_open
+
+    @property
+    def why(self) -> str:
+        """The last failure, in a few words, while that is so."""
+        return self._breaker.why
 
     def describe(self) -> dict[str, Any]:
         """Return the account's state, for operators.
 
         {"state": "closed", "open" or "probing", "since": Unix seconds, "why": text,
-        "next_probe_in": seconds, or None unless it is open, "spares": connections opened ahead}
+        "next_probe_in": seconds, or None unless it is open, "spares": connections opened ahead,
+        "beside": the same of the other interface, if any call may use it}
         """
         breaker, next_probe = self._breaker, None
         if breaker.state == "open":
@@ -70,13 +92,14 @@ class Account:
             "why": breaker.why,
             "next_probe_in": next_probe,
             "spares": self.spares.count,
+            **({"beside": self._beside.describe()} if self._beside is not None else {}),
         }
 
     def warn_left_out(self, what: str, why: str) -> None:
         """Log once for all calls that a field is left out of sessions. `why`: the vendor's message."""
         self._repeats.say(f"left out {what}", "the engine refuses %s, which is left out from here on: %s", what, why)
 
-    async def open(self, config: RealtimeConfig, call: str, *, arrives: bool) -> EngineSocket:
+    async def open(self, config: Destination, call: str, *, arrives: bool) -> EngineSocket:
         """Open a connection for one session of a call, within `config.connect_seconds`. Raises EngineError.
 
         `arrives`: this is the call's first session. While the breaker is open, a first session is refused at once;
@@ -95,17 +118,22 @@ class Account:
         finally:
             pace.users -= 1
 
-    def start(self, ahead: RealtimeConfig | None = None) -> None:
+    def start(self, ahead: Destination | None = None) -> None:
         """Start the task that probes the vendor while the breaker is open, and open spares.
 
         `ahead`: for calls with this configuration; None: no spares.
         """
         if ahead is not None:
             self.spares.start(ahead)
+        self._is_started = True
+        if self._beside is not None:
+            self._beside.start()
         self._probing = self._probing or asyncio.create_task(self._probe(), name="account-probe")
 
     async def close(self) -> None:
         """Stop probing, and close the spares."""
+        if self._beside is not None:
+            await self._beside.close()
         await self.spares.close()
         if self._probing is not None:
             self._probing.cancel()
@@ -145,7 +173,7 @@ class Account:
             self._log_closed()
         self._wake()
 
-    def failed(self, config: RealtimeConfig, call: str, error: HandshakeError) -> None:
+    def failed(self, config: Destination, call: str, error: HandshakeError) -> None:
         """Record that a call was refused, or got no answer in time."""
         if not self._breaker.failed(_now(), call, error.counts, error.why, error.wait, random.random()):
             return
@@ -191,7 +219,7 @@ class Account:
             if isinstance(answer, EngineSocket):
                 await answer.close()
 
-    async def _try(self, config: RealtimeConfig, seconds: float) -> EngineSocket | HandshakeError:
+    async def _try(self, config: Destination, seconds: float) -> EngineSocket | HandshakeError:
         try:
             async with asyncio.timeout(seconds):
                 return await connection.open_once(config)
@@ -216,7 +244,7 @@ class Account:
 class _Opening:
     """Opens one session's connection: attempts one after another, and a second attempt beside one that hangs."""
 
-    def __init__(self, account: Account, config: RealtimeConfig, call: str, pace: Pace, *, arrives: bool) -> None:
+    def __init__(self, account: Account, config: Destination, call: str, pace: Pace, *, arrives: bool) -> None:
         self._account, self._config, self._call, self._pace = account, config, call, pace
         self._arrives = arrives
         self._deadline = _now() + config.connect_seconds
@@ -321,7 +349,7 @@ class _Opening:
                 task.result().transport.abort()  # another attempt was quicker, or the call has ended
 
 
-async def open_socket(config: RealtimeConfig, call: str, account: Account, *, arrives: bool = True) -> EngineSocket:
+async def open_socket(config: Destination, call: str, account: Account, *, arrives: bool = True) -> EngineSocket:
     """See `Account.open`."""
     return await account.open(config, call, arrives=arrives)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from typing import Final
+from typing import Final, Protocol
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
@@ -18,7 +18,6 @@ from callflow import runtime
 from callflow.contracts.errors import HandshakeError
 from callflow.engines import breaker
 from callflow.engines.openai_realtime.engine_socket import EngineSocket
-from callflow.engines.openai_realtime.session_config import RealtimeConfig, session_url
 
 
 CLOSE_SECONDS: Final = 0.3
@@ -33,15 +32,30 @@ _MOST_BODY: Final = 64 << 10
 """The most bytes that are read of a refusal."""
 
 
-def prepare(config: RealtimeConfig) -> None:
+class Destination(Protocol):
+    """What a connection must know: of either interface."""
+
+    @property
+    def api_key(self) -> str: ...
+
+    @property
+    def address(self) -> str:
+        """The address of the WebSocket."""
+
+    @property
+    def connect_seconds(self) -> float: ...
+
+
+def prepare(config: Destination) -> None:
     """Read what connections under this configuration need, so that no call waits for it."""
-    if session_url(config).startswith("wss:"):
+    if config.address.startswith("wss:"):
         runtime.tls()
 
 
-async def open_once(config: RealtimeConfig, *, ping_seconds: float = PING_SECONDS, remote: str = "") -> EngineSocket:
-    """Open a connection, without a time limit of its own. `remote`: see `SessionContext`. Raises HandshakeError."""
-    url = session_url(config, remote)
+async def open_once(config: Destination, *, ping_seconds: float = PING_SECONDS, url: str = "") -> EngineSocket:
+    """Open a connection, without a time limit of its own. `url`: another address than the config's; "": that one.
+    Raises HandshakeError."""
+    url = url or config.address
     try:
         connection = await connect(
             url,

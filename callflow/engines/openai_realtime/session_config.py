@@ -82,6 +82,11 @@ class RealtimeConfig:
     """How much caller audio may wait for the engine before the session counts as lost."""
 
     @property
+    def address(self) -> str:
+        """Return the address of the WebSocket: see `session_url`."""
+        return session_url(self)
+
+    @property
     def interrupts_itself(self) -> bool:
         """Return whether the server stops its own response when it hears the caller.
 

@@ -15,7 +15,7 @@ from typing import Final
 from callflow.contracts.errors import CallOver, EngineError, HandshakeError
 from callflow.engines.openai_realtime import connection
 from callflow.engines.openai_realtime.engine_socket import EngineSocket
-from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from callflow.engines.openai_realtime.session_config import RealtimeConfig, session_url
 
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ async def attach(config: RealtimeConfig, remote: str, *, was_there: bool) -> Eng
         async with asyncio.timeout(config.connect_seconds):
             while True:
                 try:
-                    return await connection.open_once(config, remote=remote)
+                    return await connection.open_once(config, url=session_url(config, remote))
                 except HandshakeError as refused:
                     if refused.status == _NOT_FOUND and was_there:
                         raise CallOver("the call is over: its sideband socket is not found any more") from None
@@ -55,7 +55,7 @@ async def is_over(config: RealtimeConfig, remote: str) -> bool:
     """Return whether the call is over, now that its socket has closed. What cannot be found out is no."""
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
-            socket = await connection.open_once(config, remote=remote)
+            socket = await connection.open_once(config, url=session_url(config, remote))
     except HandshakeError as refused:
         return refused.status == _NOT_FOUND
     except TimeoutError:

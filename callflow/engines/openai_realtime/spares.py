@@ -19,8 +19,8 @@ from typing import Any, Final, Protocol
 from callflow.contracts.errors import HandshakeError, Malformed
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.engines.openai_realtime import connection, server_events
+from callflow.engines.openai_realtime.connection import Destination
 from callflow.engines.openai_realtime.engine_socket import EngineSocket
-from callflow.engines.openai_realtime.session_config import RealtimeConfig, session_url
 
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class Spares:
         """`most`: 0 for none."""
         self._most, self._gate = most, gate
         self._spares: list[_Spare] = []
-        self._asked: deque[RealtimeConfig] = deque(maxlen=most)
+        self._asked: deque[Destination] = deque(maxlen=most)
         """The configurations of the last calls, one for each spare: what the next calls will need."""
         self._task: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -96,13 +96,13 @@ class Spares:
         """How many are there, ready to be taken."""
         return sum(spare.socket.is_open for spare in self._spares)
 
-    def start(self, config: RealtimeConfig) -> None:
+    def start(self, config: Destination) -> None:
         """Open spares from now on, at first for calls with this configuration. A loop must be running."""
         if self._most and self._task is None:
             self._asked.extend([config] * self._most)
             self._task = asyncio.create_task(self._keep(), name="engine-spares")
 
-    def take(self, config: RealtimeConfig) -> EngineSocket | None:
+    def take(self, config: Destination) -> EngineSocket | None:
         """Return an open connection for a call with this configuration, which owns it from then on; None: there is
         none. Never waits."""
         if self._task is None:
@@ -170,7 +170,7 @@ class Spares:
             else:
                 wanted.remove(spare.key)
 
-    def _lacking(self) -> RealtimeConfig | None:
+    def _lacking(self) -> Destination | None:
         have = [spare.key for spare in self._spares]
         for config in reversed(self._asked):
             if _key(config) not in have:
@@ -178,7 +178,7 @@ class Spares:
             have.remove(_key(config))
         return None
 
-    async def _open(self, config: RealtimeConfig) -> None:
+    async def _open(self, config: Destination) -> None:
         self._gate.began()
         try:
             async with asyncio.timeout(config.connect_seconds):
@@ -222,9 +222,9 @@ class Spares:
         task.add_done_callback(self._closing.discard)
 
 
-def _key(config: RealtimeConfig) -> tuple[str, str]:
+def _key(config: Destination) -> tuple[str, str]:
     """Return all that decides whom a connection reaches, and as whom."""
-    return session_url(config), config.api_key
+    return config.address, config.api_key
 
 
 def _expires_at(message: bytes) -> float:

@@ -26,6 +26,8 @@ from callflow.sandbox.openai_realtime.client_secrets import ClientSecrets
 from callflow.sandbox.openai_realtime.config import updated
 from callflow.sandbox.openai_realtime.errors import refused
 from callflow.sandbox.openai_realtime.faults import NO_FAULTS, Faults, Quirks
+from callflow.sandbox.openai_realtime.live.session import PATH as LIVE_PATH
+from callflow.sandbox.openai_realtime.live.session import LiveFaults, LiveSession
 from callflow.sandbox.openai_realtime.plain_http import connections
 from callflow.sandbox.openai_realtime.script import Pace, Script
 from callflow.sandbox.openai_realtime.session import Session
@@ -72,6 +74,9 @@ class Realtime:
         self.api_key = api_key
         self.sessions: list[Session] = []
         """All sessions that were ever opened, in order."""
+        self.live_faults = LiveFaults()
+        self.live_sessions: list[LiveSession] = []
+        """The same of full-duplex sessions, which have the path `/v1/live/sessions`."""
         self.connections_attempted = 0
         """How many opening handshakes were tried, with those that were refused or never answered."""
         self.attempted_at: deque[float] = deque(maxlen=10_000)
@@ -98,6 +103,11 @@ class Realtime:
     def url(self) -> str:
         """The application's OPENAI_REALTIME_URL; the client adds `?model=`."""
         return f"ws://{in_url(self._host)}:{self._port}{PATH}"
+
+    @property
+    def live_url(self) -> str:
+        """The application's OPENAI_LIVE_URL."""
+        return f"ws://{in_url(self._host)}:{self._port}{LIVE_PATH}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -171,6 +181,8 @@ class Realtime:
             return self._models(request)
         if address.path.startswith(f"{MODELS}/"):
             return self._model(request, address.path.removeprefix(f"{MODELS}/"))
+        if address.path.rstrip("/") == LIVE_PATH:
+            return self._admit_live(request, query)
         if address.path.rstrip("/") != PATH:
             return _refusal(HTTPStatus.NOT_FOUND, f"Invalid URL (GET {address.path})", None)
         self.connections_attempted += 1
@@ -200,11 +212,21 @@ class Realtime:
         self._numbers[connection] = number
         return None
 
+    def _admit_live(self, request: Request, query: dict[str, list[str]]) -> Response | None:
+        if self.live_faults.refuse_next:
+            self.live_faults.refuse_next -= self.live_faults.refuse_next > 0
+            return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, *_STATUS_WORDS[503])
+        if _key(request.headers) != self.api_key:
+            return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
+        if query:
+            return _refusal(HTTPStatus.BAD_REQUEST, "This address takes no query.", "invalid_request")
+        return None
+
     def _model(self, request: Request, name: str) -> Response:
         """Answer `GET /v1/models/{name}`: all models of the Realtime API exist."""
         if _key(request.headers) != self.api_key:
             return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
-        if not name.startswith("gpt-realtime"):
+        if not name.startswith(("gpt-realtime", "gpt-live")):
             return _refusal(HTTPStatus.NOT_FOUND, f"The model '{name}' does not exist", "model_not_found")
         return _json(self._described(name))
 
@@ -242,6 +264,12 @@ class Realtime:
 
     async def _handle(self, socket: ServerConnection) -> None:
         assert socket.request is not None
+        if urlsplit(socket.request.path).path.rstrip("/") == LIVE_PATH:
+            live = LiveSession(socket, self.script, self.pace, self.live_faults)
+            self.live_sessions.append(live)
+            await self._notify()
+            await live.run()
+            return
         query = parse_qs(urlsplit(socket.request.path).query)
         beside = self.sip.session(query["call_id"][0]) if "call_id" in query else None
         if beside is not None:

@@ -10,6 +10,7 @@ from callflow.call.call import Call
 from callflow.config.settings import Settings
 from callflow.engines import model_catalog
 from callflow.history.history import History
+from callflow.switchboard import engine_choice
 from callflow.switchboard.budget.budget import Budget
 from callflow.switchboard.budget.spent import Ceilings
 
@@ -34,7 +35,7 @@ def price_warnings(profiles: Mapping[str, Settings]) -> list[str]:
     for name, chosen in profiles.items():
         if not (chosen.max_daily_usd or chosen.profile_daily_usd):
             continue
-        for model in filter(None, (chosen.model, chosen.transcription_model)):
+        for model in filter(None, engine_choice.priced_models(chosen)):
             if model_catalog.prices(model, today) is not None:
                 continue
             line = (

@@ -20,7 +20,7 @@ from callflow.contracts.engine import SessionContext
 from callflow.contracts.errors import SessionRefused
 from callflow.engines.openai_realtime import session_config
 from callflow.history.control_settings import StoredControl
-from callflow.switchboard.call_configs import realtime_config
+from callflow.switchboard.engine_choice import realtime_config
 
 
 log = logging.getLogger(__name__)

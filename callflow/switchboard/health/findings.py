@@ -61,7 +61,16 @@ def of_carriers(lost: int, failed: int, minutes: int) -> Finding:
 def of_engine(told: Mapping[str, Any]) -> Finding:
     """Judge the model's account, as `Account.describe` describes it."""
     why = f": {told['why']}" if told.get("why") else ""
+    beside = told.get("beside")
+    goes_on = isinstance(beside, Mapping) and beside.get("state") == "closed"
     match told.get("state", "closed"):
+        case "open" if goes_on:
+            remedy = "look at the model's account; profiles without a second engine take no calls"
+            return Finding("model", "wrong", f"one engine does not answer, and the second takes its calls{why}", remedy)
+        case "closed" if isinstance(beside, Mapping) and not goes_on:
+            why = f": {beside['why']}" if beside.get("why") else ""
+            remedy = "look at the model's account: key, limits and access to this model"
+            return Finding("model", "wrong", f"the full-duplex engine does not answer{why}", remedy)
         case "open":
             probe = told.get("next_probe_in")
             again = f", and is tried again in {probe:.0f} s" if isinstance(probe, (int, float)) else ""

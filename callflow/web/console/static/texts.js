@@ -812,6 +812,7 @@ export const T = {
     recording_failed: () => "The recording cannot be written any further",
     engine_lost: (e) => `The model's session was lost${e.reason ? `: ${e.reason}` : ""}`,
     engine_rotated: () => "The model's session was replaced",
+    engine_chosen: (e) => `The second engine (${e.engine}) goes on: ${e.reason}`,
     engine_unable: (e) => `The model cannot: ${e.reason}`,
     response_failed: (e) => `An answer failed${e.detail ? `: ${e.detail}` : ""}`,
     media_lost: (e) => `The audio was lost${e.reason ? `: ${e.reason}` : ""}`,

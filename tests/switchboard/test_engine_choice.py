@@ -1,0 +1,79 @@
+"""Which engine a session gets, and what is said about engines before a call."""
+
+from __future__ import annotations
+
+import asyncio
+
+from callflow.config.settings import Settings
+from callflow.contracts.engine import AudioDelta, EngineChosen, EngineEvent, SessionContext, SessionLost, SessionReady
+from callflow.engines.openai_live.adapter import OpenAILive
+from callflow.engines.openai_live.live_config import session
+from callflow.engines.openai_realtime.account import Account
+from callflow.engines.openai_realtime.adapter import OpenAIRealtime
+from callflow.switchboard import engine_choice
+from callflow.switchboard.call_configs import CallConfigs
+
+
+def test_without_a_second_engine_the_first_is_used_whatever_happens() -> None:
+    async def scene() -> None:
+        make = engine_choice.make_engine(Settings(), Account())
+        heard: list[EngineEvent] = []
+        for number in (1, 2, 3):
+            assert isinstance(make(SessionContext("c", number), heard.append), OpenAIRealtime)
+        assert heard == []
+
+    asyncio.run(scene())
+
+
+def test_a_call_that_has_lost_its_first_engine_stays_with_the_second_and_others_do_not() -> None:
+    async def scene() -> None:
+        make = engine_choice.make_engine(Settings(fallback_engine="openai_live"), Account())
+        heard: list[EngineEvent] = []
+        first = make(SessionContext("c", 1), heard.append)
+        assert isinstance(first, OpenAIRealtime)
+        for told in (SessionReady(), AudioDelta("r", "i", 0, b""), SessionLost("reset")):
+            first._notify(told)
+        assert heard[-1] == SessionLost("reset", retry=True)
+        again = make(SessionContext("c", 2), heard.append)  # a broken connection alone moves nobody
+        assert isinstance(again, OpenAIRealtime)
+        again._notify(SessionLost("HTTP 401", retry=False))
+        assert heard[-1] == SessionLost("HTTP 401", retry=True), "the call would end, with an engine left"
+        assert isinstance(make(SessionContext("c", 3), heard.append), OpenAILive)
+        assert [each.engine for each in heard if isinstance(each, EngineChosen)] == ["openai_live"]
+        assert isinstance(make(SessionContext("c", 4), heard.append), OpenAILive)
+        assert len([each for each in heard if isinstance(each, EngineChosen)]) == 1
+        assert isinstance(make(SessionContext("d", 1), heard.append), OpenAIRealtime)
+
+    asyncio.run(scene())
+
+
+def test_an_engine_that_was_ready_and_never_spoke_is_left() -> None:
+    async def scene() -> None:
+        make = engine_choice.make_engine(Settings(engine="openai_live", fallback_engine="openai_realtime"), Account())
+        heard: list[EngineEvent] = []
+        mute = make(SessionContext("c", 1), heard.append)
+        assert isinstance(mute, OpenAILive)
+        mute._notify(SessionReady())
+        assert isinstance(make(SessionContext("c", 2), heard.append), OpenAIRealtime)
+
+    asyncio.run(scene())
+
+
+def test_what_the_engine_cannot_do_is_said_before_a_call() -> None:
+    assert not any("openai_live" in line for line in CallConfigs(Settings(), Account()).warnings)
+    found = CallConfigs(Settings(engine="openai_live", voice="no-such"), Account()).warnings
+    assert any("tools are off" in line for line in found)
+    assert any('no voice "no-such"' in line for line in found)
+    same = CallConfigs(Settings(fallback_engine="openai_realtime"), Account()).warnings
+    assert any("no second one" in line for line in same)
+    assert "min_interruption_ms" in engine_choice.not_taken(Settings(engine="openai_live"))
+
+
+def test_tools_are_given_to_the_model_behind_the_session_alone() -> None:
+    tool = {"type": "function", "name": "look", "description": "Look.", "parameters": {"type": "object"}}
+    remote = {"type": "mcp", "server_label": "shop", "server_url": "https://shop.example"}
+    context = SessionContext("c", tools=[tool, remote])
+    without = session(engine_choice.live_config(Settings(engine="openai_live")), context)
+    assert without["delegation"] == {"type": "client"}
+    made = session(engine_choice.live_config(Settings(engine="openai_live", delegation_model="m")), context)
+    assert made["delegation"]["responses"]["tools"] == [tool]
