@@ -138,6 +138,7 @@ class Dial extends Sheet {
       <p><span class="chip" data-state=${call.status}><i class="dot" aria-hidden="true"></i>${T.statuses[call.status] ?? call.status}</span>
         ${call.duration ? html` ${duration(call.duration)}` : nothing}
         <a href=${callAddress(call.sid)}>${D.open}</a></p>
+      ${call.endTime && call.causeText ? html`<p class="dim" dir="auto">${call.causeText}</p>` : nothing}
       ${call.warnings?.map((each) => html`<p class="warning">${each}</p>`)}</section>`;
   }
 }
