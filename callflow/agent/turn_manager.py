@@ -188,18 +188,20 @@ class TurnManager:
             self.conversation.caller_speaks()
         self.drop_responses()
 
-    def hush(self) -> None:
-        """Stop the agent's speech and its responses, because the caller is no longer listening."""
+    def cut_short(self) -> None:
+        """Stop the agent's speech and its responses. The session goes on, and no answer is due."""
         if self.is_unplayed:
             self._cut(self._relay.interrupt(self._clock()), by_caller=False)
         self.drop_responses()
         self.no_answer_due()
-        self.engine_away()
 
-    def leave(self) -> None:
-        """Do the same, and let no clip fill the silence: somebody else speaks with the caller now."""
-        self.hush()
-        self.engine_back()
+    def hush(self, *, fills: bool = True) -> None:
+        """Do the same, because the caller is no longer listening: nothing of this session is waited for any more.
+        `fills` False: no clip fills the silence either, because somebody else speaks with the caller."""
+        self.cut_short()
+        self.engine_away()
+        if not fills:
+            self.engine_back()
 
     def drop_responses(self) -> None:
         """Stop the running responses, and drop their audio."""
