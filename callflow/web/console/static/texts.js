@@ -758,7 +758,7 @@ export const T = {
     engine_rotated: () => "The model's session was replaced",
     engine_unable: (e) => `The model cannot: ${e.reason}`,
     response_failed: (e) => `An answer failed${e.detail ? `: ${e.detail}` : ""}`,
-    media_lost: (e) => `The audio was lost${e.reason ? `: ${e.reason}` : ""}`,
+    media_lost: (e) => (e.reason === "stop frame" ? "The carrier ended the audio" : `The audio was lost${e.reason ? `: ${e.reason}` : ""}`),
     media_refused: (e) => `The audio cannot be read: ${e.reason}`,
     stream_failed: (e) => `The carrier could not open the audio${e.reason ? `: ${e.reason}` : ""}`,
     command_failed: (e) => `${e.command} failed${e.reason ? `: ${e.reason}` : ""}`,
