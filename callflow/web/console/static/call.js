@@ -142,7 +142,7 @@ class Call extends Element {
         <h1><span dir="ltr">${facts.from || T.call}</span> <span class="dim">→</span> <span dir="ltr">${facts.to || ""}</span></h1>
         <span class="state chip" data-state=${state}><i class="dot" aria-hidden="true"></i>${T.states[state] ?? state}</span>
         <time class="clock"></time>
-        ${row?.speaking ? html`<span class="dim">${T.speaking[row.speaking]}</span>` : nothing}
+        ${row && !isOver ? html`<span class="dim speaking">${row.speaking ? T.speaking[row.speaking] : nothing}</span>` : nothing}
         ${row?.warnings?.map((each) => html`<span class="warning">${each}</span>`)}
         <span class="connection" data-state=${this.state}>${T.connection[this.state] ?? ""}</span>
         <cf-share .call=${this.call} .mayAct=${this.me?.role !== "view"}></cf-share>
