@@ -2,6 +2,7 @@
 import { follow, get } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
 import { at, duration, fully } from "./format.js";
+import { placeOf } from "./links.js";
 import { live } from "./live.js";
 import { moment } from "./moment.js";
 import { Sounds } from "./sounds.js";
@@ -71,12 +72,20 @@ class Call extends Element {
       this.state = state;
       this.sentence = sentence;
     });
+    if (!live.calls.has(this.call)) this.#look(1);
   }
 
-  /** Ask when the call began and ended, and why in words. */
+  /** Ask when the call began and ended, and why in words. It has one address, whichever of its ids led here. */
   async #look(tries = 5) {
+    const { call } = this;
     try {
-      this.listed = await get(`/api/calls?sid=${encodeURIComponent(this.call)}`);
+      const listed = await get(`/api/calls?sid=${encodeURIComponent(call)}`);
+      if (call !== this.call || !this.isConnected) return;
+      if (listed.id && listed.id !== call) {
+        location.replace(placeOf(listed.id, this.place?.at ?? null, this.place?.beside ?? ""));
+        return;
+      }
+      this.listed = listed;
       this.requestUpdate();
       // Its row is complete a moment later, when the last words are written down.
       if (!this.listed.cause && tries > 1 && this.isConnected) setTimeout(() => this.#look(tries - 1), 1500);
