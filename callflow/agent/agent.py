@@ -389,7 +389,7 @@ class Agent:
 
     def hush(self) -> None:
         """Stop speaking and hearing, because the caller talks with a person now."""
-        self.turns.leave()
+        self.turns.hush(fills=False)
         if not self.remote.hush():
             self.sessions.leave()
         self.no_input.stop()

@@ -1,7 +1,7 @@
 """Runs the turns of one call: handles the reports of engine, media and timers.
 
-`turn_taking.py` decides whose turn it is, `barge_in.py` what an interruption means, `dead_air_timer.py` when a silence
-is too long. A barge-in makes one call to the media: `Relay.interrupt` stops the audio and returns what was cut.
+`turn_taking.py` decides whose turn it is, `barge_in.py` what an interruption means. A barge-in makes one call to the
+media: `Relay.interrupt` stops the audio and returns what was cut.
 """
 
 from __future__ import annotations
@@ -188,18 +188,19 @@ class TurnManager:
             self.conversation.caller_speaks()
         self.drop_responses()
 
-    def hush(self) -> None:
-        """Stop the agent's speech and its responses, because the caller is no longer listening."""
+    def cut_short(self) -> None:
+        """Stop the agent's speech and its responses. The session goes on, and no answer is due."""
         if self.is_unplayed:
             self.cut(self._relay.interrupt(self._clock()), by_caller=False)
         self.drop_responses()
         self.no_answer_due()
-        self.engine_away()
 
-    def leave(self) -> None:
-        """Do the same, and let no clip fill the silence: somebody else speaks with the caller now."""
-        self.hush()
-        self.engine_back()
+    def hush(self, *, fills: bool = True) -> None:
+        """Do the same, because the caller no longer listens. `fills`: whether clips fill the silence: nobody speaks."""
+        self.cut_short()
+        self.engine_away()
+        if not fills:
+            self.engine_back()
 
     def drop_responses(self) -> None:
         """Stop the running responses, and drop their audio."""

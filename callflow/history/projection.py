@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
+from cachetools import FIFOCache
 from sqlalchemy import Connection, bindparam, case, select
 
 from callflow.contracts import events
@@ -27,6 +28,7 @@ from callflow.journal.timeline import broke_in
 
 _RINGING: Final = "ringing"
 _OVER: Final = "hangup"
+_MOST_EARLY: Final = 1000
 
 
 def words_of(content: str) -> str:
@@ -79,6 +81,9 @@ class Projection:
         self._find_words = find_words(self._is_sqlite, "call_id = :call")
         self._changed: dict[str, None] = {}
         self._worded: dict[str, None] = {}
+        self._early: FIFOCache[tuple[str, str], str] = FIFOCache(_MOST_EARLY)
+        """Latencies of answers, by call and item, that came before any word: an answer is heard before it is written
+        down. They are kept after that, for a transaction that is rolled back."""
 
     def _upsert(self, insert: Any, *fields: str, keep_stopped: bool) -> Any:
         names = ("item_id", "item_type", "status", "timestamp", "created_at", *fields)
@@ -228,6 +233,8 @@ class Projection:
                 "timestamp": at, "created_at": at, "role": role, "content": words_of(words), "text": words,
             },
         )  # fmt: skip
+        if (parts := self._early.get((entry.call, clean(item)))) is not None:
+            connection.execute(rows.LATENCY, {"call": entry.call, "item": clean(item), "parts": parts})
         self._changed[entry.call] = self._worded[entry.call] = None
 
     def _turn(self, connection: Connection, entry: JournalEntry, note: notes.Turn) -> None:
@@ -281,7 +288,9 @@ class Projection:
 
     def _latency(self, connection: Connection, entry: JournalEntry, note: notes.Latency) -> None:
         parts = {name: value for name, value in notes.to_json(note).items() if name not in ("event", "item")}
-        connection.execute(rows.LATENCY, {"call": entry.call, "item": clean(note.item), "parts": json_of(parts)})
+        told = {"call": entry.call, "item": clean(note.item), "parts": json_of(parts)}
+        if not connection.execute(rows.LATENCY, told).rowcount:
+            self._early[entry.call, told["item"]] = told["parts"]
 
     def _tool_called(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         self._do_tool(connection, entry, event, "function_call", "assistant", "running", event.get("arguments", ""))

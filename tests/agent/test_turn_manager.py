@@ -6,11 +6,13 @@ import asyncio
 
 import pytest
 
+from callflow.agent.line_control import LineControl
 from callflow.agent.turn_manager import TurnManager
 from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
     ItemAdded,
+    ResponseDone,
     ResponseStarted,
     SpeechStarted,
     SpeechStopped,
@@ -164,3 +166,20 @@ async def test_a_session_that_goes_away_leaves_what_it_said_to_be_heard() -> Non
     assert turn is not None
     assert turn.heard_ms == 300
     await settle()
+
+
+@in_loop
+async def test_who_mutes_the_agent_stops_its_response_and_leaves_no_answer_due() -> None:
+    scene = Scene()
+    scene.ready()
+    scene.answer(ms=900, whole=False)
+    scene.engine.take()
+    line = LineControl(scene.agent, scene.relay, hold_music="silence")
+    line.mute("agent", True)
+    assert ("cancel", "resp_1") in scene.engine.take()
+    scene.tell(ResponseDone("resp_1", "cancelled"))
+    line.mute("agent", False)
+    assert not scene.turns.is_answer_due
+    line.hold()
+    line.unhold()
+    assert not scene.turns.is_answer_due

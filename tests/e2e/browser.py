@@ -75,7 +75,7 @@ async def tab(opened: Browser, port: int, **options: Any) -> AsyncIterator[Tab]:
     one.page.on("pageerror", lambda error: one.said.append(str(error)))
     try:
         yield one
-        assert one.said == []
+        assert one.said == [], one.said
     finally:
         await context.close()
 

@@ -274,7 +274,7 @@ async def test_calls_of_the_earlier_system_are_listed_and_told(tmp_path: Path) -
             assert (told["call"], told["entries"], told["records"]) == (name, [], [])
             assert told["conversation"]["ended_because"] == why
         assert (await client.get("/api/calls/MZold")).status_code == 404
-        table = csv.DictReader((await client.get("/api/conversations/export?format=csv")).text.splitlines())
+        table = csv.DictReader(io.StringIO((await client.get("/api/conversations/export?format=csv")).text))
         assert [row["ended_because"] for row in table] == ["no end is on record", "why is not on record"]
 
 
@@ -331,7 +331,7 @@ def test_a_card_number_is_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixtu
             await the.app.journal.flushed()
             shown = (await client.get(f"/api/calls/{the.app.journal.calls()[0]}")).text
             assert "[card number]" in shown
-            assert "4111" not in shown
+            assert not re.search(r"(?<![\w.])4111(?!\w)|4111\W?1111", shown)  # nor as part of a time or an id
             assert (await client.get("/api/conversations?text=card")).json(), "the words beside it are gone as well"
 
     for ours in ("callflow.call.call", "callflow.agent.agent", "callflow.engines", "callflow.history", "carriers"):

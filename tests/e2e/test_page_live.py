@@ -57,7 +57,9 @@ async def test_a_call_is_watched_by_two_and_ended_by_one() -> None:
         await late.page.click("text=History")
         await late.sees("tbody tr", one.call.from_number)
         await late.page.click("tbody a")
+        await late.page.wait_for_url(early.page.url)  # one address, whichever of its ids led here
         await late.sees(".turn.agent.is-cut .unheard")
+        await late.sees(".notice", "Hung up by this side")
         await the.quiet()
 
 

@@ -19,7 +19,10 @@ async def one(the: Stage, call: str, at: float, *latencies: int, cause: str = "a
     turns = [
         note for number, ms in enumerate(latencies)
         for note in (
-            Turn(who="agent", item=f"i{number}", text="Yes.", whole=True), Latency(item=f"i{number}", total_ms=ms),
+            # as it comes: what is heard is written down later, unless the model was quicker with the words
+            Latency(item=f"i{number}", total_ms=ms if ms != 600 else 1),
+            Turn(who="agent", item=f"i{number}", text="Yes.", whole=True),
+            *([Latency(item=f"i{number}", total_ms=600)] if ms == 600 else []),
         )
     ]  # fmt: skip
     first = [FirstWord(ms=300)] if latencies else []

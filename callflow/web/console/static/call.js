@@ -2,6 +2,7 @@
 import { follow, get } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
 import { at, duration, fully } from "./format.js";
+import { placeOf } from "./links.js";
 import { live } from "./live.js";
 import { moment } from "./moment.js";
 import { Sounds } from "./sounds.js";
@@ -71,12 +72,20 @@ class Call extends Element {
       this.state = state;
       this.sentence = sentence;
     });
+    if (!live.calls.has(this.call)) this.#look(1);
   }
 
-  /** Ask when the call began and ended, and why in words. */
+  /** Ask when the call began and ended, and why in words. It has one address, whichever of its ids led here. */
   async #look(tries = 5) {
+    const { call } = this;
     try {
-      this.listed = await get(`/api/calls?sid=${encodeURIComponent(this.call)}`);
+      const listed = await get(`/api/calls?sid=${encodeURIComponent(call)}`);
+      if (call !== this.call || !this.isConnected) return;
+      if (listed.id && listed.id !== call) {
+        location.replace(placeOf(listed.id, this.place?.at ?? null, this.place?.beside ?? ""));
+        return;
+      }
+      this.listed = listed;
       this.requestUpdate();
       // Its row is complete a moment later, when the last words are written down.
       if (!this.listed.cause && tries > 1 && this.isConnected) setTimeout(() => this.#look(tries - 1), 1500);
@@ -142,7 +151,7 @@ class Call extends Element {
         <h1><span dir="ltr">${facts.from || T.call}</span> <span class="dim">→</span> <span dir="ltr">${facts.to || ""}</span></h1>
         <span class="state chip" data-state=${state}><i class="dot" aria-hidden="true"></i>${T.states[state] ?? state}</span>
         <time class="clock"></time>
-        ${row?.speaking ? html`<span class="dim">${T.speaking[row.speaking]}</span>` : nothing}
+        ${row && !isOver ? html`<span class="dim speaking">${row.speaking ? T.speaking[row.speaking] : nothing}</span>` : nothing}
         ${row?.warnings?.map((each) => html`<span class="warning">${each}</span>`)}
         <span class="connection" data-state=${this.state}>${T.connection[this.state] ?? ""}</span>
         <cf-share .call=${this.call} .mayAct=${this.me?.role !== "view"}></cf-share>

@@ -39,7 +39,7 @@ export class Sheet extends Element {
       this.data = await this.load();
       this.failed = null;
     } catch (error) {
-      this.failed = error;
+      this.failed = this.me?.business && error.status === 404 ? { message: T.healthBound } : error;
     }
   }
 

@@ -63,7 +63,7 @@ export class Story {
     if (does) does.call(this, event, entry.at);
     const notice = T.notices[event.event];
     if (notice && !(event.leg && event.leg !== "caller" && event.event === "call_hangup")) {
-      this.#put({ kind: "notice", at: entry.at, text: notice(event), name: event.event, id: event.id, image: event.event === "image_shown" ? event.number : 0, alarm: T.alarming.has(event.event), key: `n${entry.seq}` });
+      this.#put({ kind: "notice", at: entry.at, text: notice(event, this.facts), name: event.event, id: event.id, image: event.event === "image_shown" ? event.number : 0, alarm: T.alarming.has(event.event), key: `n${entry.seq}` });
     }
     return true;
   }

@@ -815,7 +815,7 @@ export const T = {
     engine_chosen: (e) => `The second engine (${e.engine}) goes on: ${e.reason}`,
     engine_unable: (e) => `The model cannot: ${e.reason}`,
     response_failed: (e) => `An answer failed${e.detail ? `: ${e.detail}` : ""}`,
-    media_lost: (e) => `The audio was lost${e.reason ? `: ${e.reason}` : ""}`,
+    media_lost: (e) => (["stop frame", "the call is over"].includes(e.reason) ? "The carrier ended the audio" : `The audio was lost${e.reason ? `: ${e.reason}` : ""}`),
     media_refused: (e) => `The audio cannot be read: ${e.reason}`,
     stream_failed: (e) => `The carrier could not open the audio${e.reason ? `: ${e.reason}` : ""}`,
     command_failed: (e) => `${e.command} failed${e.reason ? `: ${e.reason}` : ""}`,
@@ -827,7 +827,12 @@ export const T = {
     end_requested: (e) => `The end was asked for${by(e)}`,
     hangup_requested: (e) => `To be hung up${by(e)}`,
     goodbye_requested: (e) => `A goodbye, then the end${by(e)}`,
-    call_hangup: (e) => `Hung up${e.source ? ` by the ${e.source}` : ""}`,
+    // The carrier's "caller" is whoever has dialled: of an outbound call, this side.
+    call_hangup: (e, { direction } = {}) => {
+      const others = direction === "outbound" ? "callee" : "caller";
+      if (e.source !== "caller" && e.source !== "callee") return "Hung up";
+      return e.source !== others ? "Hung up by this side" : `Hung up by the ${others === "caller" ? "caller" : "person who was called"}`;
+    },
     session_changed: (e) => `The session was changed: ${Object.keys(e.changes ?? {}).join(", ")}${by(e)}`,
     whispered: (e) => `Whispered to the model: “${e.text ?? ""}”${by(e)}`,
     operator_asked: (e) => `An operator is asked: ${e.tool} (${seconds(e.ms ?? 0)})`,
