@@ -235,8 +235,8 @@ async def test_a_pause_holds_for_the_carrier_for_our_own_recording_and_for_the_w
 async def test_a_pause_that_nobody_ends_has_an_end_and_the_agent_can_make_one() -> None:
     async with product(realtime=model(), carrier_record=True, record_pause_seconds=0.3, **SETTINGS) as the:
         one = await talk(the)
-        tools = {each["name"] for each in one.session.config["tools"]}
-        assert {"pause_recording", "resume_recording"} <= tools
+        asked = {"pause_recording", "resume_recording"}
+        await until(lambda: asked <= {each["name"] for each in one.session.config["tools"]}, "its tools")
         await until(lambda: the.call.requests.pause(on=True, by="agent"), "something to record")
         await until(lambda: len(the.happened("pause_requested")) == 2, "the end of the pause")
         assert [each["by"] for each in the.happened("pause_requested")] == ["agent", "deadline"]

@@ -387,7 +387,7 @@ async def test_a_fault_of_our_own_in_one_call_ends_that_call_and_no_other(
         with monkeypatch.context() as patch:
             match where:
                 case "make_engine":
-                    patch.setattr("callflow.switchboard.call_configs.OpenAIRealtime", broken)
+                    patch.setattr("callflow.engines.openai_realtime.adapter.OpenAIRealtime", broken)
                 case "engine.run":
                     patch.setattr("callflow.engines.openai_realtime.adapter.open_socket", broken_later)
                 case "engine.append":

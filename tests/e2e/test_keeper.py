@@ -85,7 +85,7 @@ async def test_a_young_call_that_the_carrier_does_not_know_is_asked_about_twice(
     """Carriers' lists lag behind their calls."""
     monkeypatch.setattr(recovery, "AGAIN_SECONDS", (0.0,) * 5)
     async with product() as the:
-        carrier = mock.Mock(call_status=mock.AsyncMock(side_effect=answers))
+        carrier = mock.Mock(can=frozenset(), call_status=mock.AsyncMock(side_effect=answers))
         call: Any = SimpleNamespace(
             id="x", ids=LegIds(), carrier=carrier, model=SimpleNamespace(state="streaming"),
             began=time.time() - age, awaits_leg=False, take_back=mock.Mock(),

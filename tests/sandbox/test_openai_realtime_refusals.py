@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -186,11 +188,18 @@ EVENTS: list[tuple[str, dict[str, Any], str | None, str]] = [
 ]
 
 
+_PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(16)).decode()
+
+
 def test_the_sample_events_of_the_schemas_are_accepted() -> None:
     folder = os.environ.get("CALLFLOW_SCHEMAS")
     if not folder:
         pytest.skip("CALLFLOW_SCHEMAS does not name the folder of the JSON Schemas")
-    samples = json.loads((Path(folder) / "openai" / "samples.json").read_text("utf-8"))["client"]["all"]
+    text = (Path(folder) / "openai" / "samples.json").read_text("utf-8")
+    # The sample of a picture is none.
+    samples = json.loads(re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]*", f"data:image/png;base64,{_PNG}", text))[
+        "client"
+    ]["all"]
     assert {event["type"] for event in samples} == set(CLIENT_EVENTS)
     session = defaults("sess_1", "gpt-realtime-2.1", 0, Quirks(), transcription=False)
     for event in samples:

@@ -175,10 +175,9 @@ def _full(row: Mapping[str, Any], items: list[dict[str, Any]], details: Mapping[
 
 
 def _conversation(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a conversation in the shape of the earlier system, which had inbound calls without recordings only: those
-    that we dialled say so, because their `caller_number` is the number that was called, and those that we recorded."""
-    told = {**earlier(row), "direction": OUTBOUND} if row["direction"] == OUTBOUND else earlier(row)
-    return {**told, "recorded": True} if row["recording"] else told
+    """Return a conversation in the shape of the earlier system, which had inbound calls only: those that we dialled
+    say so, because their `caller_number` is the number that was called."""
+    return {**earlier(row), "direction": OUTBOUND} if row["direction"] == OUTBOUND else earlier(row)
 
 
 def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
