@@ -309,6 +309,7 @@ def test_the_voice_of_any_sound_file_is_used(name: str, tmp_path: Path) -> None:
     assert len(audio) < len(VOICE) + 8000, "silence around it is left out"
 
 
+@pytest.mark.exhaustive
 def test_of_an_hour_the_first_seconds_are_used(tmp_path: Path) -> None:
     with soundfile.SoundFile(tmp_path / "hour.wav", "w", 8000, 1) as file:
         for _ in range(3600 * 8000 // len(VOICE)):

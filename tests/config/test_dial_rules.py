@@ -43,6 +43,7 @@ def test_an_ordinary_number_is_dialled(number: str) -> None:
     assert EVERYTHING.check(number) == ""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", [0, 1, 2, 3])
 def test_the_usual_numbers_of_every_country_are_dialled(kind: int) -> None:
     """`kind`: fixed line, mobile, either, toll-free."""
@@ -201,6 +202,7 @@ def test_what_costs_much_needs_a_prefix_that_is_meant_for_it(
     assert "DIAL_DENY" in DialRules(enough, enough).check(number)
 
 
+@pytest.mark.exhaustive
 def test_the_premium_rates_of_every_country_are_not_dialled() -> None:
     """Nor with digits behind them, where the numbering plan has room for some."""
     tried = longer = 0

@@ -144,6 +144,7 @@ def test_the_official_package_reads_what_we_send(oracle: Any, which: str) -> Non
         assert model.model_dump(exclude_unset=True, mode="json") == event
 
 
+@pytest.mark.exhaustive
 def test_the_official_package_knows_no_other_keys(oracle: Any) -> None:
     full = json.loads(json.dumps(everything_sent("everything")[0]))
     full["session"]["temperature"] = 0.8

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -231,6 +232,7 @@ def test_patterns_find_what_those_of_python_find(pattern: str, text: str) -> Non
     assert Redactor([pattern], cards=False).text(text) == python(pattern, text)
 
 
+@pytest.mark.exhaustive
 def test_the_same_is_found_in_long_texts_with_many_matches() -> None:
     """So many that no search looks at the whole text any more."""
     short, long = "call 555-12 or 0123456789, ok", "BEGIN " + "x 1234 " * 1000 + " END"

@@ -256,6 +256,7 @@ def test_whatever_comes_positions_are_in_bounds_and_never_go_back(acts: list[tup
     assert clock.position(now + 3600) == clock.sent
 
 
+@pytest.mark.exhaustive
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0.0, 2.0, width=16)), min_size=1, max_size=30))
 @settings(max_examples=200, deadline=None)
 def test_a_carrier_that_keeps_time_is_followed_exactly(pieces: list[tuple[int, float]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from callflow.telemetry.last_hour import LastHour, percentile
 
 
@@ -41,6 +43,7 @@ def test_what_is_older_than_an_hour_is_not_told() -> None:
     assert hour.told(later)["calls"] == [1]
 
 
+@pytest.mark.exhaustive
 def test_no_more_than_sixty_minutes_and_no_more_than_their_sums_are_kept() -> None:
     hour = LastHour()
     for minute in range(200):

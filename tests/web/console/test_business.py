@@ -206,6 +206,7 @@ def test_numbers_that_must_not_be_called(tmp_path: Path) -> None:
     played(tmp_path, main)
 
 
+@pytest.mark.exhaustive
 def test_profiles(tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
         cabs, bread = "/api/profiles/cabs", "/api/profiles/bread"

@@ -76,6 +76,7 @@ def test_every_route_that_changes_something_has_the_role_that_somebody_has_thoug
 RULES = [(method, rule) for (method, rule), role in LEAST.items() if role != NOBODY and method == "GET"]
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=300)
 @given(st.sampled_from(RULES), st.data())
 def test_no_other_spelling_that_the_router_takes_needs_less(which: tuple[str, str], data: st.DataObject) -> None:
@@ -124,6 +125,7 @@ def test_who_operates_acts_on_calls_and_configures_nothing(tmp_path: Path) -> No
 # Telephone numbers
 
 
+@pytest.mark.exhaustive
 def test_who_may_only_view_sees_no_whole_number_anywhere(tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
         await the.write_call()
@@ -179,6 +181,7 @@ def mcp(tool: str, **arguments: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": asked}).encode()
 
 
+@pytest.mark.exhaustive
 def test_a_model_with_a_token_to_view_reads_with_masks_and_searches_for_no_number(tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
         await the.write_call()
