@@ -34,9 +34,10 @@ async def test_of_three_calls_one_is_stepped_into_and_only_that_one_changes() ->
         first, second, third = the.app.switchboard.calls
         await wall.page.goto("/")
         await until(lambda: len(the.app.switchboard.calls) == 3, "three calls")
-        await wall.sees("cf-row")
+        await wall.page.locator("cf-row").nth(2).wait_for()
         await one.page.goto(f"/#/calls/{second.id}")
         await other.page.goto(f"/#/calls/{first.id}")
+        await other.sees(".notice", "Answered")
         await one.page.click("cf-acts >> text=Hold")
         await one.sees(".notice", "On hold")
         await one.page.click("cf-acts >> text=Hang up…")
@@ -44,6 +45,8 @@ async def test_of_three_calls_one_is_stepped_into_and_only_that_one_changes() ->
         await one.sees(".end", "The call is over")
         await until(lambda: len(the.app.switchboard.calls) == 2, "one call less")
         assert {call.id for call in the.app.switchboard.calls} == {first.id, third.id}
+        await wall.sees("cf-row .is-over")
+        assert await wall.page.locator("cf-row .is-over").count() == 1
         assert await other.page.locator(".notice", has_text="hold").count() == 0
         assert await other.page.locator(".end").count() == 0
         assert the.happened("hold_requested", second.id)

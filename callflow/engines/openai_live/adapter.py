@@ -47,7 +47,7 @@ from callflow.engines.openai_live.turns import LiveTurns
 from callflow.engines.openai_realtime import connection
 from callflow.engines.openai_realtime.account import Account
 from callflow.engines.openai_realtime.channel import Channel
-from callflow.engines.openai_realtime.connection import CLOSE_SECONDS
+from callflow.engines.openai_realtime.connection import shut
 from callflow.engines.openai_realtime.engine_socket import EngineSocket
 
 
@@ -226,11 +226,7 @@ class OpenAILive:
         if socket is None:
             return
         socket.put('{"type":"session.close"}')  # ends the bill now; not needed if it is over already
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await socket.close()
-        except TimeoutError:
-            socket.transport.abort()
+        await shut(socket)
 
     # The conversation
 

@@ -38,7 +38,7 @@ from callflow.engines.openai_realtime.account import Account, open_socket
 from callflow.engines.openai_realtime.audio_pipeline import AudioPipeline
 from callflow.engines.openai_realtime.beside_call import BesideCall
 from callflow.engines.openai_realtime.channel import Channel
-from callflow.engines.openai_realtime.connection import CLOSE_SECONDS
+from callflow.engines.openai_realtime.connection import shut
 from callflow.engines.openai_realtime.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.response_driver import CREATE, ResponseDriver
 from callflow.engines.openai_realtime.server_events import ServerEvent
@@ -198,11 +198,7 @@ class OpenAIRealtime:
         self._audio.close()
         socket, self._socket, self._channel.socket = self._socket, None, None
         if socket is not None:
-            try:
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await socket.close()
-            except TimeoutError:
-                socket.transport.abort()
+            await shut(socket)
 
     # The conversation
 

@@ -6,6 +6,7 @@ https://platform.openai.com/docs/guides/realtime-websocket
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -50,6 +51,15 @@ def prepare(config: Destination) -> None:
     """Read what connections under this configuration need, so that no call waits for it."""
     if config.address.startswith("wss:"):
         runtime.tls()
+
+
+async def shut(connection: EngineSocket) -> None:
+    """Close a connection; one whose other side takes no part in that is cut."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await connection.close()
+    except TimeoutError:
+        connection.transport.abort()
 
 
 async def open_once(config: Destination, *, ping_seconds: float = PING_SECONDS, url: str = "") -> EngineSocket:

@@ -217,7 +217,7 @@ class Spares:
     def _drop(self, spare: _Spare) -> None:
         self._spares.remove(spare)
         spare.watch.cancel()
-        task = asyncio.create_task(_close(spare.socket), name="engine-spare-close")
+        task = asyncio.create_task(connection.shut(spare.socket), name="engine-spare-close")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -238,14 +238,6 @@ def _expires_at(message: bytes) -> float:
         return float(expires) if isinstance(expires, (int, float)) and expires > 0 else math.inf
     except (Malformed, OverflowError):
         return math.inf
-
-
-async def _close(socket: EngineSocket) -> None:
-    try:
-        async with asyncio.timeout(connection.CLOSE_SECONDS):
-            await socket.close()
-    except TimeoutError:
-        socket.transport.abort()
 
 
 def _now() -> float:
