@@ -14,7 +14,7 @@ here, so that whoever catches one finds all that there is beside it.
     ├── of who set it up, or typed the command: SettingsError, CommandLineError (JournalFileError, CallNotFound,
     │                                           OutputError, UnreadableRecording, BenchError,
     │                                           ConsoleError (ServerAway, AnswerLost))
-    └── our own limits, and the database: Overloaded, DatabaseError, JournalError, CannotWrite, McpToolError
+    └── our own limits, the database, other nodes: Overloaded, Elsewhere, DatabaseError, JournalError, CannotWrite, McpToolError
 """
 
 from __future__ import annotations
@@ -342,6 +342,11 @@ class LookupFailed(CallflowError):
 
 class ControlFailed(CallflowError):
     """The control endpoint gave nothing that can be used, as of `LookupFailed`."""
+
+
+class Elsewhere(CallflowError):
+    """A call that another node of the cluster has: whatever comes about it is for that node. The message is the call's
+    id."""
 
 
 class DatabaseError(CallflowError):

@@ -1,0 +1,45 @@
+"""What the rest of the product may ask of a cluster: who else serves calls, who has a call, who takes a new one.
+
+A node is one serving process. A process that serves alone has no `Peers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another node that is alive, as far as is known."""
+
+    name: str
+    """`[a-z0-9-]{1,32}`."""
+    address: str
+    """Where its cluster listener is: `unix:/path`, or `http://host:port`."""
+
+
+class Peers(Protocol):
+    """The nodes that share one history."""
+
+    me: str
+    """The name of this node."""
+
+    def peer(self, name: str) -> Peer | None:
+        """Return a living node; None: it is this one, or it is dead or unknown."""
+
+    def living(self) -> Sequence[Peer]:
+        """Return all living nodes but this one."""
+
+    def place(self) -> str:
+        """Return the name of the node that takes a new call: the one with the most room, maybe this one."""
+
+    async def owner(self, call: str) -> str:
+        """Return the name of the living node that has a call, maybe this one; "": nobody has it.
+
+        Waits while a call of a dead node is being taken over, within a bound. Never raises.
+        """
+
+    def suspect(self, name: str) -> None:
+        """Learn that a node refuses connections: its process is gone."""
