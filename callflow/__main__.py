@@ -69,9 +69,9 @@ def _main(words: Sequence[str]) -> int:
 
         return runtime.run_interruptible(drill.run(chosen))
     if chosen.command == "bench":
-        from callflow.cli.bench import relay
+        from callflow.cli import benches
 
-        return runtime.run_interruptible(relay.run(chosen))
+        return runtime.run_interruptible(benches.run(chosen))
     if chosen.command == "dial":
         from callflow.cli import dial
 

@@ -325,9 +325,25 @@ def _bench(parser: Parser) -> None:
         "Measures this machine. Exit code 0: there are figures; 1: the calls did not come about; 2: the words cannot be"
         " used."
     )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("calls", "cluster", "simulation"),
+        default="calls",
+        help="calls: this server, from outside; cluster: what a database carries that several processes share;"
+        " simulation: 50 nodes with 10,000 calls in virtual time, some of which die (default: calls)",
+    )
     parser.add_argument("--calls", type=whole(1, 5000), default=40, metavar="N", help="how many calls at once")
     parser.add_argument(
-        "--seconds", type=number(2, 86400), default=10.0, metavar="S", help="how long they talk, in seconds"
+        "--seconds",
+        type=number(1, 86400),
+        default=None,
+        metavar="S",
+        help="how long they talk, in seconds (default: 10); with cluster: how long each figure is measured (default:"
+        " 1.5); with simulation: virtual seconds (default: 300)",
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=1, metavar="N", help="with simulation: the same number, the same course"
     )
     parser.add_argument(
         "--recorded",

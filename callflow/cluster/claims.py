@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -14,7 +15,7 @@ from cachetools import FIFOCache
 from sqlalchemy import Connection
 
 from callflow.cluster import node_store
-from callflow.cluster.nodes import lost
+from callflow.cluster.nodes import LANES, lost
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Ended
 
@@ -34,6 +35,11 @@ class Claims:
         """Calls that began here, and whose first entry is not written yet."""
         self._gone: FIFOCache[str, None] = FIFOCache(_MOST_GONE)
         """Calls that this node has let go of: what is still noted about them here is not written."""
+
+    @property
+    def lane(self) -> int:
+        """The last three digits of the ids of this node's entries: see `node_store.join`."""
+        return (self.key[1] if self.key is not None else os.getpid()) % LANES
 
     def begin(self, call: str) -> None:
         """Learn that a call has begun here."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal_column, select, text, update
 
-from callflow.cluster.nodes import LEASE_SECONDS, Node, View, share
+from callflow.cluster.nodes import LEASE_SECONDS, Node, View, next_epoch, share
 from callflow.history.node_tables import claims, nodes
 from callflow.history.tables import conversations
 
@@ -60,9 +60,10 @@ def join(connection: Connection, node: Node) -> int:
     if connection.dialect.name != "sqlite":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _JOIN_LOCK})
     now = clock(connection)
-    epoch = int(connection.execute(select(func.coalesce(func.max(_node.epoch), 0))).scalar_one())
+    rows = connection.execute(select(_node.epoch, _node.state)).all()
     highest = connection.execute(select(func.coalesce(func.max(_claim.epoch), 0))).scalar_one()
-    epoch = max(epoch, int(highest)) + 1
+    living = [int(row.epoch) for row in rows if row.state != "dead"]
+    epoch = next_epoch(max([int(highest), *(int(row.epoch) for row in rows)]), living)
     values = {
         "name": node.name, "epoch": epoch, "address": node.address, "capacity": node.capacity, "calls": node.calls,
         "lag_ms": node.lag_ms, "state": "up", "lease_until": now + LEASE_SECONDS, "started_at": now,

@@ -14,6 +14,8 @@ State = Literal["up", "draining", "dead"]
 LEASE_SECONDS: Final = 3.0
 """How long a node counts as alive after it was last heard of."""
 RENEW_SECONDS: Final = 0.5
+LANES: Final = 1000
+"""The last digits of an epoch, as many as this has, are no other living node's: ids may end with them."""
 _LATE_MS: Final = 100.0
 """A node whose event loop is later than this takes new calls only when the others are full or as late."""
 _MOST_AT_ONCE: Final = 10
@@ -65,6 +67,13 @@ class View:
         """Whether a node that lived `before` lives no more, or has begun again."""
         keys = {node.key for node in self.alive()}
         return any(node.key not in keys for node in before.alive())
+
+
+def next_epoch(highest: int, living: Collection[int]) -> int:
+    """Return the epoch of a node that joins: above the `highest` that there was, and with an end of its own among the
+    `living`."""
+    taken = {epoch % LANES for epoch in living}
+    return next((epoch for epoch in range(highest + 1, highest + 1 + LANES) if epoch % LANES not in taken), highest + 1)
 
 
 def leader(view: View) -> str:

@@ -185,3 +185,18 @@ async def test_calls_of_a_process_that_served_alone_are_adopted_once(tmp_path: P
         assert await stage.run(lambda connection: node_store.adopt(connection, key)) == [CALL]
         assert await stage.run(lambda connection: node_store.adopt(connection, key)) == []
         await alone.close()
+
+
+@in_loop
+async def test_entries_of_two_nodes_at_the_same_moment_are_all_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry whose id another node has used would be left out of the history."""
+    monkeypatch.setattr("callflow.history.journal_writer.time.time_ns", lambda: 1_790_000_000_000_000_000)
+    async with staged(tmp_path) as stage:
+        journals = [(await stage.node(name))[0] for name in ("a", "b")]
+        for journal, call in zip(journals, (CALL, OTHER), strict=True):
+            journal.note(began(call))
+            journal.note(step(call))
+            await journal.flushed()
+        assert [(journal.counts["written"], journal.counts["unwritable"]) for journal in journals] == [(2, 0), (2, 0)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callflow.cluster.nodes import Node, State, View, leader, lost, place, share
+from callflow.cluster.nodes import Node, State, View, leader, lost, next_epoch, place, share
 
 
 def node(name: str, epoch: int = 1, *, calls: int = 0, capacity: int = 10, state: State = "up", **more: float) -> Node:
@@ -67,3 +67,10 @@ def test_a_node_that_begins_again_counts_as_a_death() -> None:
     before = View((node("a", 1), node("b", 2)))
     assert View((node("a", 3), node("b", 2))).deaths_since(before)
     assert not View((node("a", 1), node("b", 2), node("c", 3))).deaths_since(before)
+
+
+@pytest.mark.parametrize(
+    ("highest", "living", "given"), [(0, [], 1), (7, [3, 7], 8), (1002, [3, 1002], 1004), (1002, [1, 2], 1003)]
+)
+def test_no_two_living_nodes_have_epochs_with_the_same_end(highest: int, living: list[int], given: int) -> None:
+    assert next_epoch(highest, living) == given

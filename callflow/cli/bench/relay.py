@@ -36,6 +36,7 @@ from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.telnyx.call import Call
 
 
+SECONDS: Final = 10.0
 _SETTLE_SECONDS: Final = 1.5
 """Left out at the start of every call, while sockets open."""
 _ANSWER_SECONDS: Final = 20.0
@@ -50,7 +51,9 @@ _OTHER_FILES: Final = 200
 def run(arguments: argparse.Namespace) -> Any:
     """Return the coroutine that runs the benchmark; its result is the exit code."""
     peers = default_folder() if arguments.peers is True else arguments.peers
-    return _checked(arguments.calls, arguments.seconds, arguments.recorded, arguments.json, arguments.only, peers)
+    return _checked(
+        arguments.calls, arguments.seconds or SECONDS, arguments.recorded, arguments.json, arguments.only, peers
+    )
 
 
 @dataclass
