@@ -18,6 +18,10 @@ LANES: Final = 1000
 """The last digits of an epoch, as many as this has, are no other living node's: ids may end with them."""
 _LATE_MS: Final = 100.0
 """A node whose event loop is later than this takes new calls only when the others are full or as late."""
+_ROUNDING: Final = 1e-9
+_CLEARLY: Final = 0.04
+"""A node of many that is fuller than the mean by a smaller share keeps a call that has come to it. Of two, none does:
+there a single call makes a difference."""
 _MOST_AT_ONCE: Final = 10
 """Calls that a node takes over in one transaction: few, so that all survivors get their share."""
 
@@ -88,10 +92,13 @@ def leader(view: View) -> str:
 
 
 def place(nodes: Sequence[Node], placed: Mapping[str, int], me: str) -> str:
-    """Return the name of the node for a new call: the one with the largest free share; `me` if all are equally free.
+    """Return the name of the node for a new call: `me`, unless this node is clearly fuller than the nodes are on
+    average; then one of those that are not.
 
-    `placed`: calls that this node has placed since the others last said how many they have. A full or draining node
-    takes a call only if all are; then `me` decides, and the caller hears what a busy server says.
+    Each node begins at another place of that list: what the others have is known half a second late, and if all of them
+    chose the emptiest one, it would get all calls of that time. `placed`: calls that this node has placed since the
+    others last said how many they have. A full or draining node takes a call only if all are; then `me` decides, and
+    the caller hears what a busy server says.
     """
 
     def load(node: Node) -> float:
@@ -101,7 +108,12 @@ def place(nodes: Sequence[Node], placed: Mapping[str, int], me: str) -> str:
     if not free:
         return me
     quick = [node for node in free if node.lag_ms < _LATE_MS] or free
-    return min(quick, key=lambda node: (load(node), node.name != me, node.name)).name
+    mean = sum(map(load, quick)) / len(quick) + _ROUNDING
+    clearly = 1.0 + _CLEARLY * (1.0 - 2.0 / max(len(quick), 2))
+    if any(node.name == me and load(node) <= mean * clearly for node in quick):
+        return me
+    fit = sorted(node.name for node in quick if load(node) <= mean)
+    return fit[(sum(node.name < me for node in nodes) + sum(placed.values())) % len(fit)]
 
 
 def share(orphans: int, survivors: int) -> int:
