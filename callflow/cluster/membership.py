@@ -22,7 +22,7 @@ from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.heartbeat import Beat, Heartbeat
 from callflow.cluster.node_lock import NodeLock
-from callflow.cluster.nodes import LEASE_SECONDS, Node, View, leader, place
+from callflow.cluster.nodes import LEASE_SECONDS, Node, View, allotment, leader, place
 from callflow.cluster.peers import Peer
 from callflow.history.database import Database
 from callflow.history.history import History
@@ -224,10 +224,14 @@ class Membership:
 
     # Calls of dead nodes
 
-    async def take_orphans(self) -> list[str]:
-        """Claim a share of the calls whose node is dead. Returns their ids; none: there are no more."""
+    async def allotment(self) -> int:
+        """Return how many calls of dead nodes this node takes now. Raises what the driver raises."""
+        return allotment(self.view, self.me, await self._database.read(node_store.orphans))
+
+    async def take_orphans(self, most: int) -> list[str]:
+        """Claim a share of the calls whose node is dead, at most so many. Returns their ids; none: no more are left."""
         key, survivors = (self.me, self.epoch), len(self.view.alive())
-        found = await self._database.write(lambda connection: node_store.take_orphans(connection, key, survivors))
+        found = await self._database.write(lambda connection: node_store.take_orphans(connection, key, survivors, most))
         self.claims.hold(found)
         return found
 

@@ -168,16 +168,21 @@ def owner(connection: Connection, call: str) -> tuple[str, bool]:
     return (row.node, bool(row.lives)) if row is not None else ("", False)
 
 
-def take_orphans(connection: Connection, key: tuple[str, int], survivors: int) -> list[str]:
-    """Claim a share of the calls whose node is dead. Returns their ids; none: there are no more.
+def orphans(connection: Connection) -> int:
+    """Count the calls whose node is dead."""
+    return int(connection.execute(select(func.count()).select_from(claims).where(~_living)).scalar_one())
+
+
+def take_orphans(connection: Connection, key: tuple[str, int], survivors: int, most: int = _MANY) -> list[str]:
+    """Claim a share of the calls whose node is dead, at most so many. Returns their ids; none: there are no more.
 
     PostgreSQL passes over the claims that another survivor is taking at this moment.
     """
     begin(connection)
-    orphans = int(connection.execute(select(func.count()).select_from(claims).where(~_living)).scalar_one())
-    if not orphans or not is_alive(connection, key):
+    there_are = orphans(connection)
+    if not there_are or not is_alive(connection, key):
         return []
-    wanted = select(_claim.call).where(~_living).order_by(_claim.call).limit(share(orphans, survivors))
+    wanted = select(_claim.call).where(~_living).order_by(_claim.call).limit(min(most, share(there_are, survivors)))
     found = [row.call for row in connection.execute(wanted.with_for_update(skip_locked=True, of=claims))]
     if found:
         mine = {"node": key[0], "epoch": key[1]}

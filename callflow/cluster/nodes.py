@@ -22,6 +22,8 @@ _ROUNDING: Final = 1e-9
 _CLEARLY: Final = 0.04
 """A node of many that is fuller than the mean by a smaller share keeps a call that has come to it. Of two, none does:
 there a single call makes a difference."""
+_DIED_SECONDS: Final = 5.0
+"""How long a death counts as one of just now, from the end of the lease."""
 _MOST_AT_ONCE: Final = 10
 """Calls that a node takes over in one transaction: few, so that all survivors get their share."""
 
@@ -114,6 +116,22 @@ def place(nodes: Sequence[Node], placed: Mapping[str, int], me: str) -> str:
         return me
     fit = sorted(node.name for node in quick if load(node) <= mean)
     return fit[(sum(node.name < me for node in nodes) + sum(placed.values())) % len(fit)]
+
+
+def allotment(view: View, me: str, orphans: int) -> int:
+    """Return how many calls of dead nodes `me` takes now; what is left, it takes when the others have had time for
+    theirs.
+
+    The first who learns of a death has some tenths of a second before the others do, in which it could take all calls:
+    then it restores them one after the other, and the callers wait. `orphans`: how many calls are nobody's now. What
+    nodes had that died just now tells how many there were before others took some. A draining node takes none, unless
+    there is nobody else.
+    """
+    able = [node.name for node in view.nodes if node.state == "up"] or [node.name for node in view.alive()]
+    if not orphans or me not in able:
+        return 0
+    died = [node for node in view.nodes if node.state == "dead" and node.lease_until > view.now - _DIED_SECONDS]
+    return -(-max(orphans, sum(node.calls for node in died)) // len(able))
 
 
 def share(orphans: int, survivors: int) -> int:

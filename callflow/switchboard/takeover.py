@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from callflow.cluster.membership import Membership
+from callflow.cluster.nodes import RENEW_SECONDS
 from callflow.cluster.ownership import Ownership
 from callflow.switchboard.switchboard import Switchboard
 
@@ -42,13 +43,14 @@ class Takeover:
         self._membership, self._switchboard, self._ownership = membership, switchboard, ownership
         self._bring_back, self._lead, self._opened = bring_back, lead, opened
         self._has_ownership = False
+        self._taking: set[asyncio.Task[None]] = set()
         membership.on_fenced = self._let_go_of_all
 
     async def run(self) -> None:
         """Join the cluster and take part in it, until cancelled."""
         await self._membership.join()
         async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(self._take_orphans(), name="orphans")
+            first = tasks.create_task(self._take_first_orphans(), name="orphans")
             tasks.create_task(self._keep_leading(), name="leading")
             await asyncio.wait([first], timeout=_LOOK_SECONDS)
             self._opened.set()
@@ -66,17 +68,27 @@ class Takeover:
             self._switchboard.let_go(call)
 
     async def _take_orphans(self) -> None:
-        """Take calls of dead nodes until there are no more. Never raises."""
-        taken: list[asyncio.Future[None]] = []
+        """Take as many calls of dead nodes as this node should now; it looks again soon if there were any. Never
+        raises."""
         try:
-            while calls := await self._membership.take_orphans():
-                # The next share is not held up by the questions that a carrier answers late.
-                taken.append(asyncio.ensure_future(self._try_to_bring_back(calls)))
+            left = await self._membership.allotment()
+            if left:
+                asyncio.get_running_loop().call_later(RENEW_SECONDS, self._membership.changed.set)
+            while left > 0 and (calls := await self._membership.take_orphans(left)):
+                left -= len(calls)
+                # Neither the next share nor the next death is held up by the questions that a carrier answers late.
+                task = asyncio.create_task(self._try_to_bring_back(calls), name="taking over")
+                self._taking.add(task)
+                task.add_done_callback(self._taking.discard)
         except Exception:
             log.exception("calls of a dead node cannot be claimed; it is tried again")
             await asyncio.sleep(_AGAIN_SECONDS[0])
             self._membership.changed.set()
-        await asyncio.gather(*taken)
+
+    async def _take_first_orphans(self) -> None:
+        """Take calls that were nobody's at the start. Returns when they go on here."""
+        await self._take_orphans()
+        await asyncio.gather(*self._taking)
 
     async def _try_to_bring_back(self, calls: Sequence[str]) -> None:
         for pause in _AGAIN_SECONDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callflow.cluster.nodes import Node, State, View, leader, lost, next_epoch, place, share
+from callflow.cluster.nodes import Node, State, View, allotment, leader, lost, next_epoch, place, share
 
 
 def node(name: str, epoch: int = 1, *, calls: int = 0, capacity: int = 10, state: State = "up", **more: float) -> Node:
@@ -81,3 +81,23 @@ def test_a_node_that_begins_again_counts_as_a_death() -> None:
 )
 def test_no_two_living_nodes_have_epochs_with_the_same_end(highest: int, living: list[int], given: int) -> None:
     assert next_epoch(highest, living) == given
+
+
+def died(calls: int, *, ago: float) -> Node:
+    return node("dead", 9, calls=calls, state="dead", lease_until=1000.0 - ago)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "orphans", "taken"),
+    [
+        ([node("me"), node("b"), node("c"), died(60, ago=1)], 60, 20),
+        ([node("me"), node("b"), node("c"), died(60, ago=1)], 40, 20),  # another has taken its own already
+        ([node("me"), node("b"), node("c"), died(60, ago=30)], 10, 4),
+        ([node("me"), node("b"), died(5, ago=1)], 0, 0),
+        ([node("me"), died(40, ago=1)], 40, 40),
+        ([node("me", state="draining"), node("b"), died(40, ago=1)], 40, 0),
+        ([node("me", state="draining"), died(40, ago=1)], 40, 40),
+    ],
+)
+def test_no_survivor_takes_what_others_would_take_a_moment_later(nodes: list[Node], orphans: int, taken: int) -> None:
+    assert allotment(View(tuple(nodes), 1000.0), "me", orphans) == taken

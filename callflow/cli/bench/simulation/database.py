@@ -105,13 +105,17 @@ class Rows:
         """Return the calls whose node is dead, or has left."""
         return [call for key in self._of if not self.lives(key) for call in self._of[key]]
 
-    def lock_orphans(self, key: Key, survivors: int) -> list[int]:
+    def of(self, key: Key) -> list[int]:
+        """Return the calls that a node has."""
+        return list(self._of.get(key, ()))
+
+    def lock_orphans(self, key: Key, survivors: int, most: int) -> list[int]:
         """Choose a share of the orphans, without those that another transaction is taking."""
         orphans = self.orphans()
         if not orphans or not self.lives(key):
             return []
         free = [call for call in orphans if call not in self._taken]
-        found = free[: share(len(orphans), survivors)]
+        found = free[: min(most, share(len(orphans), survivors))]
         self._taken.update(found)
         return found
 

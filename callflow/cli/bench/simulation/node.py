@@ -365,45 +365,49 @@ class SimulatedNode:
     # Calls of others
 
     def _take_over(self) -> Work:
+        rows = self._database.rows
         while True:
             either = Signal()
             self._changed.then(either.fire)
             self._kernel.after(_LOOK_SECONDS, either.fire)
             yield either
             self._changed = Signal()
-            under_way: list[Signal] = []
-            while True:
-                answer = yield self._claim_share()
-                if not answer.ok:
-                    yield _RETRY_SECONDS[0]
-                    self._changed.fire()
+            counted = yield self._database.ask("take over", self.host, self._costs.take, lambda _: len(rows.orphans()))
+            left = self._world.allotment(self.view, self.name, counted.value or 0)
+            if left:
+                self._kernel.after(RENEW_SECONDS, self._look_again, self.host)
+            while left > 0:
+                answer = yield self._claim_share(left)
+                if not answer.ok or not answer.value:
                     break
-                if not answer.value:
-                    break
-                self._held.update(answer.value)
-                self._gone.difference_update(answer.value)
-                done = Signal()
-                under_way.append(done)
-                self.host.start(self._bring_back([self._world.calls[call] for call in answer.value], done))
-            for done in under_way:
-                yield done
+                left -= len(answer.value)
+                self.host.start(self._bring_back([self._world.calls[call] for call in answer.value]))
+            given = yield self._database.ask("take over", self.host, self._costs.take, lambda _: rows.of(self.key))
+            calls = [call for call in given.value or () if call not in self._held and call not in self._fresh]
+            if calls:
+                self.host.start(self._bring_back([self._world.calls[call] for call in calls]))
 
-    def _claim_share(self) -> Signal:
+    def _look_again(self, host: Host) -> None:
+        if host is self.host:
+            self._changed.fire()
+
+    def _claim_share(self, most: int) -> Signal:
         key, survivors, rows = self.key, len(self.view.alive()), self._database.rows
 
         def commit(found: list[int]) -> list[int]:
             rows.unlock(found)
             return rows.take(found, key) if rows.lives(key) else []
 
-        most = -(-len(rows.orphans()) // max(2 * survivors, 1))
         cost = self._costs.take + self._costs.take_of_each * min(10, most)
         return self._database.ask(
-            "take over", self.host, cost, commit, begin=lambda: rows.lock_orphans(key, survivors), undo=rows.unlock,
-            holds=key,
+            "take over", self.host, cost, commit, begin=lambda: rows.lock_orphans(key, survivors, most),
+            undo=rows.unlock, holds=key,
         )  # fmt: skip
 
-    def _bring_back(self, calls: Sequence[Call], done: Signal) -> Work:
+    def _bring_back(self, calls: Sequence[Call]) -> Work:
         restored = []
+        self._held.update(call.id for call in calls)
+        self._gone.difference_update(call.id for call in calls)
         for call in calls:
             for pause in (*_RETRY_SECONDS, 2.0, 2.0, 2.0, 2.0):
                 answer: Answer = yield self._database.ask(
@@ -420,25 +424,18 @@ class SimulatedNode:
                 call.unwritten = 0
                 self.calls[call.id] = call
                 restored.append(call)
-        ends = [Signal() for _ in restored]
-        for call, end in zip(restored, ends, strict=True):
-            self.host.start(self._go_on_with(call, end))
-        for end in ends:
-            yield end
-        done.fire()
+        for call in restored:
+            self.host.start(self._go_on_with(call))
 
-    def _go_on_with(self, call: Call, end: Signal) -> Work:
+    def _go_on_with(self, call: Call) -> Work:
         """Ask the carrier, and have it open another media stream."""
         yield self._dice.lognormvariate(0.0, 0.5) * self._costs.carrier
         if call.id not in self.calls:
-            end.fire()
             return
         if call.is_over:
             self.note(call, "ended")
-            end.fire()
             return
         self._serve(call)
-        end.fire()
         yield self._compute(self._costs.set_up)
         yield self._dice.lognormvariate(0.0, 0.3) * self._costs.stream
         if call.id in self.calls:
@@ -493,6 +490,4 @@ class SimulatedNode:
     def receive(self, call: Call, key: Key) -> None:
         """Go on with a call that a draining node has handed over to the process of this key."""
         if self.host.state != "ended" and self.key == key:
-            self._held.add(call.id)
-            self._gone.discard(call.id)
-            self.host.start(self._bring_back([call], Signal()))
+            self.host.start(self._bring_back([call]))

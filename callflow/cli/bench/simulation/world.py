@@ -14,7 +14,7 @@ from callflow.cli.bench.simulation.costs import Costs
 from callflow.cli.bench.simulation.database import Database, Key
 from callflow.cli.bench.simulation.kernel import Kernel, Signal
 from callflow.cli.bench.simulation.node import Call, SimulatedNode, Step
-from callflow.cluster.nodes import Node, leader, place
+from callflow.cluster.nodes import Node, View, allotment, leader, place
 
 
 Fault = Literal["process killed", "machine lost", "frozen", "link cut", "drained", "database down"]
@@ -102,10 +102,11 @@ class World:
         costs: Costs,
         *,
         place: Callable[[Sequence[Node], Mapping[str, int], str], str] = place,
+        allotment: Callable[[View, str, int], int] = allotment,
     ) -> None:
         self.kernel, self.dice, self.load = Kernel(), random.Random(seed), load
         self.costs = costs
-        self.place = place
+        self.place, self.allotment = place, allotment
         self.database = Database(self.kernel, self.dice, costs)
         self.nodes: dict[str, SimulatedNode] = {}
         for number in range(load.nodes):
