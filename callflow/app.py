@@ -54,6 +54,7 @@ from callflow.switchboard.engine_choice import realtime_config
 from callflow.switchboard.health.make import make_health
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.moving import Moving
 from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.opt_outs import OptOuts
 from callflow.switchboard.profile_desk import ProfileDesk
@@ -101,7 +102,8 @@ class Application:
         ToolsError."""
         self.settings, self._node = settings, node
         self.cluster: Membership | None = None
-        """Once it is open, and unless this process serves alone."""
+        self.moving: Moving | None = None
+        """Both once it is open, and unless this process serves alone."""
         self._tunnel = tunnel
         file, hook = paths.tools_file(settings), settings.lookup_function
         self._tool_process = ToolProcess(file, hook) if settings.tool_process else None
@@ -213,6 +215,7 @@ class Application:
             live=self.live_desk,
             health=self.health,
             doctor=self.doctor,
+            cluster=self.cluster,
             phone=lambda: self.phone,
             phone_costs=self.settings.engine_costs,
             doors=self.doors,
@@ -264,12 +267,15 @@ class Application:
         )
         self.budget = make_budget(settings, self.history, lambda: self.switchboard.calls)
         self.switchboard.keep_to(self.budget)
+        if self.cluster is not None:
+            self.moving = Moving(self.cluster, self.switchboard, self.journal)
         self.health, self.doctor = make_health(
             settings, self.switchboard, self.history, self.account, self.telemetry, self._budget_told, self.sender,
             (lambda address: self.number_desk.listed(address)) if self.carriers else None,
             lambda: (self.address.reached_at(), self.public_at[1], self.warnings, self._secrets),
         )  # fmt: skip
-        self._watches = [asyncio.create_task(each.run(), name="watch") for each in (self.budget, self.health)]
+        watched = (self.budget, self.health, *([self.moving] if self.moving is not None else ()))
+        self._watches = [asyncio.create_task(each.run(), name="watch") for each in watched]
         self.live_desk = LiveDesk(
             lambda: self.switchboard, self.history, self.telemetry, self.redactor,
             costs=self.budget.live_costs, today=lambda: self.budget.calls_today,
@@ -333,6 +339,8 @@ class Application:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an
         open history."""
         await self.account.spares.close()
+        if self.moving is not None and self.settings.drain == "handover":
+            await self.moving.leave(self.settings.drain_seconds)
         if self.settings.drain == "handover" and not self.journal.trouble:
             await self.switchboard.hand_over(self.settings.drain_seconds)
         else:

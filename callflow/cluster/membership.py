@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import Connection
 
@@ -24,6 +24,7 @@ from callflow.cluster.heartbeat import Beat, Heartbeat
 from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.nodes import LEASE_SECONDS, Node, View, leader, place
 from callflow.cluster.peers import Peer
+from callflow.contracts.errors import Overloaded
 from callflow.history.database import Database
 from callflow.history.history import History
 
@@ -56,6 +57,10 @@ async def _nobody() -> bool:
     return False
 
 
+async def _unheard(peer: Peer, calls: Sequence[str]) -> bool:
+    return False
+
+
 class Membership:
     """The cluster as one node sees it; implements `Peers`. Made when a loop runs."""
 
@@ -83,6 +88,9 @@ class Membership:
         """Called when this node turns out to have been declared dead: its calls are another's. Must not wait."""
         self.others_reach_database: Callable[[], Awaitable[bool]] = _nobody
         """Asks the other nodes whether one of them reaches the database. Never raises; takes a second at most."""
+        self.tell: Callable[[Peer, Sequence[str]], Awaitable[bool]] = _unheard
+        """Tells a node that it has been given calls. Returns whether it has heard. Never raises; takes a second at
+        most."""
         self._has_let_go = False
         self._watch: asyncio.Task[None] | None = None
         node = Node(name=config.name, epoch=0, address=config.address, capacity=config.capacity)
@@ -193,6 +201,15 @@ class Membership:
             self._placed[chosen] += 1
         return chosen
 
+    def place_elsewhere(self) -> str:
+        """Return the name of the node that takes a call from here; "": there is none that takes calls."""
+        others = [node for node in self.view.alive() if node.name != self.me and node.state == "up"]
+        chosen = place(others, self._placed, "")
+        if not chosen and others:  # all are full: a call that lives goes before one that has not begun
+            chosen = min(others, key=lambda node: node.calls / max(node.capacity, 1)).name
+        self._placed[chosen] += 1
+        return chosen
+
     async def owner(self, call: str) -> str:
         try:
             async with asyncio.timeout(_OWNER_SECONDS):
@@ -237,6 +254,27 @@ class Membership:
         found = await self._database.write(lambda connection: node_store.adopt(connection, key))
         self.claims.hold(found)
         return found
+
+    async def give(self, call: str, to: str) -> None:
+        """Give the claim on a call to another node. Raises what the driver raises, and Overloaded if that node is not
+        there any more."""
+        node, key = self.view.named(to), (self.me, self.epoch)
+        if node is None:
+            raise Overloaded(f"node {to} is gone")
+        await self._database.write(lambda connection: node_store.hand_over(connection, [call], key, node.key))
+        self.claims.drop([call])
+
+    async def given(self) -> list[str]:
+        """Return the calls that others have given to this node and that it has not taken yet."""
+        key = (self.me, self.epoch)
+        mine = await self._database.read(lambda connection: node_store.claimed_by(connection, key))
+        return [call for call in mine if not self.claims.has(call)]
+
+    async def set_state(self, name: str, state: Literal["up", "draining"]) -> bool:
+        """Let a node drain, or take calls again. Returns whether there is one. Raises what the driver raises."""
+        done = await self._database.write(lambda connection: node_store.set_state(connection, name, state))
+        self._heartbeat.renew_now()
+        return done
 
     async def claim(self, call: str) -> bool:
         """Claim one unfinished call, unless somebody has it. Returns whether this node has it now."""

@@ -32,13 +32,14 @@ class Takeover:
         switchboard: Switchboard,
         ownership: Ownership,
         *,
-        bring_back: Callable[[Sequence[str]], Awaitable[None]],
+        bring_back: Callable[[Sequence[str], bool], Awaitable[None]],
         lead: Callable[[], Coroutine[Any, Any, None]],
         opened: asyncio.Event,
     ) -> None:
         """`ownership`: of the history; a process that serves alone has it, and whoever gets it takes its calls over.
-        `bring_back`: takes back calls that are claimed for this node. `lead`: works for all nodes, until cancelled.
-        `opened`: is set when the calls that were nobody's at the start are known."""
+        `bring_back`: takes back calls that are claimed for this node; True: a living node has given them. `lead`:
+        works for all nodes, until cancelled. `opened`: is set when the calls that were nobody's at the start are known.
+        """
         self._membership, self._switchboard, self._ownership = membership, switchboard, ownership
         self._bring_back, self._lead, self._opened = bring_back, lead, opened
         self._has_ownership = False
@@ -58,6 +59,19 @@ class Takeover:
                         await self._membership.changed.wait()
                 self._membership.changed.clear()
                 await self._take_orphans()
+                await self.take_given()
+
+    async def take_given(self, calls: Sequence[str] | None = None) -> None:
+        """Take calls that another node has given to this one. None: those that it could not tell of. Never raises."""
+        try:
+            found = await self._membership.given()
+        except Exception as error:
+            log.warning("whether another node has given calls to this one is not known: %s", type(error).__name__)
+            return
+        wanted = found if calls is None else [call for call in calls if call in found]
+        if wanted:
+            self._membership.claims.hold(wanted)
+            await self._try_to_bring_back(wanted, given=True)
 
     def _let_go_of_all(self) -> None:
         calls = [call.id for call in self._switchboard.calls]
@@ -78,10 +92,10 @@ class Takeover:
             self._membership.changed.set()
         await asyncio.gather(*taken)
 
-    async def _try_to_bring_back(self, calls: Sequence[str]) -> None:
+    async def _try_to_bring_back(self, calls: Sequence[str], *, given: bool = False) -> None:
         for pause in _AGAIN_SECONDS:
             try:
-                await self._bring_back(calls)
+                await self._bring_back(calls, given)
                 return
             except Exception:
                 log.exception("calls of a dead node cannot be read; it is tried again")
