@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -22,7 +21,7 @@ from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.heartbeat import Beat, Heartbeat
 from callflow.cluster.node_lock import NodeLock
-from callflow.cluster.nodes import LEASE_SECONDS, Node, View, leader, place
+from callflow.cluster.nodes import LEASE_SECONDS, Node, Placed, View, leader, place
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
 from callflow.history.database import Database
@@ -51,6 +50,8 @@ class NodeConfig:
     """Which the nodes of this machine share, for their locks."""
     capacity: int
     """Calls at the same time."""
+    secret: bytes = field(repr=False)
+    """With which nodes sign what they say to each other."""
 
 
 async def _nobody() -> bool:
@@ -67,11 +68,11 @@ class Membership:
     def __init__(
         self, config: NodeConfig, history: History, *, calls: Callable[[], int], lag: Callable[[], float]
     ) -> None:
-        """`calls`: returns how many are live here. `lag`: how late the event loop is, in ms."""
+        """`calls`: returns how many are live here, also on a thread. `lag`: how late the event loop is, in ms."""
         self.me = config.name
         self._database: Database = history.database
         self._journal = history.journal
-        self._calls, self._lag = calls, lag
+        self._calls = calls
         self.claims = Claims()
         self.view = View()
         self.epoch = 0
@@ -79,7 +80,7 @@ class Membership:
         self.trouble = ""
         """Why the lease cannot be renewed; "": it can."""
         self._lease_until = 0.0
-        self._placed: Counter[str] = Counter()
+        self._placed = Placed()
         self.changed = asyncio.Event()
         """Set at each renewal that shows other nodes than the one before; whoever waits for it clears it."""
         self._joined = asyncio.Event()
@@ -95,7 +96,7 @@ class Membership:
         self._watch: asyncio.Task[None] | None = None
         node = Node(name=config.name, epoch=0, address=config.address, capacity=config.capacity)
         self._heartbeat = Heartbeat(
-            self._database.url, node, NodeLock(config.folder, config.name),
+            self._database.url, node, NodeLock(config.folder, config.name), measure=lambda: (calls(), lag()),
             on_beat=self._on_beat, on_trouble=self._on_trouble,
         )  # fmt: skip
 
@@ -126,8 +127,6 @@ class Membership:
         if self.trouble:
             log.warning("the lease of this node is renewed again")
         self.trouble, self._has_let_go = "", False
-        self._placed.clear()
-        self._heartbeat.report(calls=self._calls(), lag_ms=self._lag())
         if {node.key: node.state for node in before.alive()} != {node.key: node.state for node in beat.view.alive()}:
             self.changed.set()
         self._joined.set()
@@ -194,20 +193,18 @@ class Membership:
         return [Peer(node.name, node.address) for node in self.view.alive() if node.name != self.me]
 
     def place(self) -> str:
-        here = self._calls()
-        nodes = [replace(node, calls=here) if node.name == self.me else node for node in self.view.alive()]
-        chosen = place(nodes, self._placed, self.me)
-        if chosen != self.me:
-            self._placed[chosen] += 1
+        chosen = place(self.view.alive(), self._placed.counts(time.monotonic()), self.me)
+        self._placed.add(chosen, time.monotonic())
         return chosen
 
     def place_elsewhere(self) -> str:
         """Return the name of the node that takes a call from here; "": there is none that takes calls."""
+        now = time.monotonic()
         others = [node for node in self.view.alive() if node.name != self.me and node.state == "up"]
-        chosen = place(others, self._placed, "")
+        chosen = place(others, self._placed.counts(now), "")
         if not chosen and others:  # all are full: a call that lives goes before one that has not begun
             chosen = min(others, key=lambda node: node.calls / max(node.capacity, 1)).name
-        self._placed[chosen] += 1
+        self._placed.add(chosen, now)
         return chosen
 
     async def owner(self, call: str) -> str:

@@ -5,6 +5,7 @@ All of them are taken from a `View`, which every node reads from the database at
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -16,6 +17,7 @@ LEASE_SECONDS: Final = 3.0
 RENEW_SECONDS: Final = 0.5
 _LATE_MS: Final = 100.0
 """A node whose event loop is later than this takes new calls only when the others are full or as late."""
+_MOST_PLACED: Final = 1000
 _MOST_AT_ONCE: Final = 10
 """Calls that a node takes over in one transaction: few, so that all survivors get their share."""
 
@@ -93,6 +95,23 @@ def place(nodes: Sequence[Node], placed: Mapping[str, int], me: str) -> str:
         return me
     quick = [node for node in free if node.lag_ms < _LATE_MS] or free
     return min(quick, key=lambda node: (load(node), node.name != me, node.name)).name
+
+
+class Placed:
+    """Calls that this node has placed lately, of which their nodes have not said yet that they have them."""
+
+    def __init__(self) -> None:
+        self._placed: deque[tuple[float, str]] = deque(maxlen=_MOST_PLACED)
+
+    def add(self, name: str, now: float) -> None:
+        """Note a call for a node. `now`: seconds of a monotonic clock."""
+        self._placed.append((now, name))
+
+    def counts(self, now: float) -> Counter[str]:
+        """Return how many calls each node has got that it may not have told of."""
+        while self._placed and self._placed[0][0] <= now - 2 * RENEW_SECONDS:
+            self._placed.popleft()
+        return Counter(name for _, name in self._placed)
 
 
 def share(orphans: int, survivors: int) -> int:
