@@ -54,6 +54,7 @@ from callflow.switchboard.engine_choice import realtime_config
 from callflow.switchboard.health.make import make_health
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.moving import Moving
 from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.opt_outs import OptOuts
 from callflow.switchboard.profile_desk import ProfileDesk
@@ -70,6 +71,7 @@ from callflow.tools.interpreter_watch import InterpreterWatch
 from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
+from callflow.web.cluster_web import ClusterWeb
 from callflow.web.console.app import create_console
 from callflow.web.console.doors import make_doors
 from callflow.web.console.live.desk import LiveDesk
@@ -79,6 +81,7 @@ from callflow.web.listener import Beside, Listener
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
 from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint, MediaServer
+from callflow.web.public.routing import WebhookRouting
 from carriers.registry import closed_paths, make_carriers
 
 
@@ -101,7 +104,9 @@ class Application:
         ToolsError."""
         self.settings, self._node = settings, node
         self.cluster: Membership | None = None
-        """Once it is open, and unless this process serves alone."""
+        self.moving: Moving | None = None
+        self._cluster_web: ClusterWeb | None = None
+        """All three once it is open, and unless this process serves alone."""
         self._tunnel = tunnel
         file, hook = paths.tools_file(settings), settings.lookup_function
         self._tool_process = ToolProcess(file, hook) if settings.tool_process else None
@@ -115,7 +120,9 @@ class Application:
         self._secrets = display.secrets_of(settings)
         self.live = LiveFeed()
         self.telemetry = Telemetry(capacity=settings.max_concurrent_calls)
-        self.address = PublicAddress(settings.public_base_url, f"http://{settings.host}:{settings.port}")
+        self.address = PublicAddress(
+            settings.public_base_url, f"http://{settings.host}:{settings.port}", node=node.name if node else ""
+        )
         self.carriers = make_carriers(settings, self.address)
         self._dial_rules = DialRules.of(settings)
         self.doors = make_doors(settings, lambda: self.effective)
@@ -179,7 +186,10 @@ class Application:
     def public(self) -> Quart:
         """Make the app for carriers: webhooks, media sockets, health checks."""
         board, hold, closed = lambda: self.switchboard, lambda: self.recovery, closed_paths(self.settings)
-        return create_public(self.carriers, board, self.address, hold, self.doors.control, closed)
+        return create_public(self.carriers, board, self.address, hold, self.doors.control, closed, self._routing)
+
+    def _routing(self) -> WebhookRouting | None:
+        return self._cluster_web.routing if self._cluster_web is not None else None
 
     def console(self) -> Quart:
         """Make the app for operators: console and API. Call `open` first."""
@@ -213,6 +223,7 @@ class Application:
             live=self.live_desk,
             health=self.health,
             doctor=self.doctor,
+            cluster=self.cluster,
             phone=lambda: self.phone,
             phone_costs=self.settings.engine_costs,
             doors=self.doors,
@@ -249,8 +260,9 @@ class Application:
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
         if self._node is not None:
             self.cluster = Membership(
-                self._node, self.history, calls=lambda: len(self.switchboard.calls), lag=lambda: self._load.p99_ms
+                self._node, self.history, calls=lambda: self.switchboard.count, lag=lambda: self._load.p99_ms
             )
+            self._cluster_web = ClusterWeb(self._node, self.cluster, lambda: self.switchboard)
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds, membership=self.cluster)
         self._lookup = make_lookup(settings, self.tools.current) if settings.caller_lookup else None
         self._control = make_follower(settings, self.doors.control, self._secrets, self.live, lambda: self.switchboard)
@@ -264,12 +276,15 @@ class Application:
         )
         self.budget = make_budget(settings, self.history, lambda: self.switchboard.calls)
         self.switchboard.keep_to(self.budget)
+        if self.cluster is not None:
+            self.moving = Moving(self.cluster, self.switchboard, self.journal)
         self.health, self.doctor = make_health(
             settings, self.switchboard, self.history, self.account, self.telemetry, self._budget_told, self.sender,
             (lambda address: self.number_desk.listed(address)) if self.carriers else None,
             lambda: (self.address.reached_at(), self.public_at[1], self.warnings, self._secrets),
         )  # fmt: skip
-        self._watches = [asyncio.create_task(each.run(), name="watch") for each in (self.budget, self.health)]
+        watched = (self.budget, self.health, *([self.moving] if self.moving is not None else ()))
+        self._watches = [asyncio.create_task(each.run(), name="watch") for each in watched]
         self.live_desk = LiveDesk(
             lambda: self.switchboard, self.history, self.telemetry, self.redactor,
             costs=self.budget.live_costs, today=lambda: self.budget.calls_today,
@@ -333,6 +348,8 @@ class Application:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an
         open history."""
         await self.account.spares.close()
+        if self.moving is not None and self.settings.drain == "handover":
+            await self.moving.leave(self.settings.drain_seconds)
         if self.settings.drain == "handover" and not self.journal.trouble:
             await self.switchboard.hand_over(self.settings.drain_seconds)
         else:
@@ -354,6 +371,8 @@ class Application:
         if self._tunnel is not None:
             await self._tunnel.close()
         await asyncio.gather(*(listener.close() for listener in self._listeners))
+        if self._cluster_web is not None:
+            await self._cluster_web.close()
         for carrier in self.carriers:
             await carrier.close()
         if self._lookup is not None:
@@ -376,9 +395,12 @@ class Application:
         self.open()
         app = self.public()
         await self._listen(public, app, self._media_server(app))
-        if console is not None:
+        operators = self.console() if console is not None else None
+        if console is not None and operators is not None:
             self.console_at = runtime.name_of(console)
-            await self._listen(console, self.console())
+            await self._listen(console, operators)
+        if self._cluster_web is not None:
+            await self._cluster_web.open(app, operators, self.recovery.take_given)
         try:
             await self._open_tunnel()
         except BaseException:

@@ -52,6 +52,10 @@ class Claims:
         for call in calls:
             self._gone.pop(call, None)
 
+    def has(self, call: str) -> bool:
+        """Whether this node has a call, as far as it knows."""
+        return call in self._held or call in self._fresh
+
     def drop(self, calls: Collection[str]) -> None:
         """Other nodes have these calls now."""
         for call in calls:

@@ -54,12 +54,14 @@ class Heartbeat:
         node: Node,
         lock: NodeLock,
         *,
+        measure: Callable[[], tuple[int, float]],
         on_beat: Callable[[Beat], None],
         on_trouble: Callable[[str], None],
     ) -> None:
-        """`node`: name, address and capacity. `on_trouble`: learns why a renewal failed."""
+        """`node`: name, address and capacity. `measure`: returns how many calls this node has, and how late its event
+        loop is, in ms; called on the thread. `on_trouble`: learns why a renewal failed."""
         self._url, self._node, self._lock = url, node, lock
-        self._on_beat, self._on_trouble = on_beat, on_trouble
+        self._measure, self._on_beat, self._on_trouble = measure, on_beat, on_trouble
         self._main = asyncio.get_running_loop()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
@@ -72,10 +74,6 @@ class Heartbeat:
     def start(self) -> None:
         """Join the cluster, and stay in it until `close`."""
         self._thread.start()
-
-    def report(self, *, calls: int, lag_ms: float) -> None:
-        """Say how this node is; the next renewal tells the others."""
-        self._node = replace(self._node, calls=calls, lag_ms=lag_ms)
 
     def declare_dead(self, node: Node) -> None:
         """Fence a node whose process is known to be gone."""
@@ -141,7 +139,8 @@ class Heartbeat:
 
     def _renew(self, connection: Connection, began: float) -> Beat:
         """Renew or join, fence the dead, and read all nodes: one transaction."""
-        node, was_fenced = replace(self._node, epoch=self._epoch), False
+        calls, lag_ms = self._measure()
+        node, was_fenced = replace(self._node, epoch=self._epoch, calls=calls, lag_ms=lag_ms), False
         if not self._epoch or not node_store.renew(connection, node):
             was_fenced = bool(self._epoch)
             node = replace(node, epoch=node_store.join(connection, node), calls=0)

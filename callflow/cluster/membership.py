@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import Connection
 
@@ -22,8 +21,9 @@ from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.heartbeat import Beat, Heartbeat
 from callflow.cluster.node_lock import NodeLock
-from callflow.cluster.nodes import LEASE_SECONDS, Node, View, allotment, leader, place
+from callflow.cluster.nodes import LEASE_SECONDS, Node, Placed, View, allotment, leader, place
 from callflow.cluster.peers import Peer
+from callflow.contracts.errors import Overloaded
 from callflow.history.database import Database
 from callflow.history.history import History
 
@@ -50,9 +50,15 @@ class NodeConfig:
     """Which the nodes of this machine share, for their locks."""
     capacity: int
     """Calls at the same time."""
+    secret: bytes = field(repr=False)
+    """With which nodes sign what they say to each other."""
 
 
 async def _nobody() -> bool:
+    return False
+
+
+async def _unheard(peer: Peer, calls: Sequence[str]) -> bool:
     return False
 
 
@@ -62,11 +68,11 @@ class Membership:
     def __init__(
         self, config: NodeConfig, history: History, *, calls: Callable[[], int], lag: Callable[[], float]
     ) -> None:
-        """`calls`: returns how many are live here. `lag`: how late the event loop is, in ms."""
+        """`calls`: returns how many are live here, also on a thread. `lag`: how late the event loop is, in ms."""
         self.me = config.name
         self._database: Database = history.database
         self._journal = history.journal
-        self._calls, self._lag = calls, lag
+        self._calls = calls
         self.claims = Claims()
         self.view = View()
         self.epoch = 0
@@ -74,7 +80,7 @@ class Membership:
         self.trouble = ""
         """Why the lease cannot be renewed; "": it can."""
         self._lease_until = 0.0
-        self._placed: Counter[str] = Counter()
+        self._placed = Placed()
         self.changed = asyncio.Event()
         """Set at each renewal that shows other nodes than the one before; whoever waits for it clears it."""
         self._joined = asyncio.Event()
@@ -83,11 +89,14 @@ class Membership:
         """Called when this node turns out to have been declared dead: its calls are another's. Must not wait."""
         self.others_reach_database: Callable[[], Awaitable[bool]] = _nobody
         """Asks the other nodes whether one of them reaches the database. Never raises; takes a second at most."""
+        self.tell: Callable[[Peer, Sequence[str]], Awaitable[bool]] = _unheard
+        """Tells a node that it has been given calls. Returns whether it has heard. Never raises; takes a second at
+        most."""
         self._has_let_go = False
         self._watch: asyncio.Task[None] | None = None
         node = Node(name=config.name, epoch=0, address=config.address, capacity=config.capacity)
         self._heartbeat = Heartbeat(
-            self._database.url, node, NodeLock(config.folder, config.name),
+            self._database.url, node, NodeLock(config.folder, config.name), measure=lambda: (calls(), lag()),
             on_beat=self._on_beat, on_trouble=self._on_trouble,
         )  # fmt: skip
 
@@ -118,8 +127,6 @@ class Membership:
         if self.trouble:
             log.warning("the lease of this node is renewed again")
         self.trouble, self._has_let_go = "", False
-        self._placed.clear()
-        self._heartbeat.report(calls=self._calls(), lag_ms=self._lag())
         if {node.key: node.state for node in before.alive()} != {node.key: node.state for node in beat.view.alive()}:
             self.changed.set()
         self._joined.set()
@@ -186,11 +193,18 @@ class Membership:
         return [Peer(node.name, node.address) for node in self.view.alive() if node.name != self.me]
 
     def place(self) -> str:
-        here = self._calls()
-        nodes = [replace(node, calls=here) if node.name == self.me else node for node in self.view.alive()]
-        chosen = place(nodes, self._placed, self.me)
-        if chosen != self.me:
-            self._placed[chosen] += 1
+        chosen = place(self.view.alive(), self._placed.counts(time.monotonic()), self.me)
+        self._placed.add(chosen, time.monotonic())
+        return chosen
+
+    def place_elsewhere(self) -> str:
+        """Return the name of the node that takes a call from here; "": there is none that takes calls."""
+        now = time.monotonic()
+        others = [node for node in self.view.alive() if node.name != self.me and node.state == "up"]
+        chosen = place(others, self._placed.counts(now), "")
+        if not chosen and others:  # all are full: a call that lives goes before one that has not begun
+            chosen = min(others, key=lambda node: node.calls / max(node.capacity, 1)).name
+        self._placed.add(chosen, now)
         return chosen
 
     async def owner(self, call: str) -> str:
@@ -241,6 +255,27 @@ class Membership:
         found = await self._database.write(lambda connection: node_store.adopt(connection, key))
         self.claims.hold(found)
         return found
+
+    async def give(self, call: str, to: str) -> None:
+        """Give the claim on a call to another node. Raises what the driver raises, and Overloaded if that node is not
+        there any more."""
+        node, key = self.view.named(to), (self.me, self.epoch)
+        if node is None:
+            raise Overloaded(f"node {to} is gone")
+        await self._database.write(lambda connection: node_store.hand_over(connection, [call], key, node.key))
+        self.claims.drop([call])
+
+    async def given(self) -> list[str]:
+        """Return the calls that others have given to this node and that it has not taken yet."""
+        key = (self.me, self.epoch)
+        mine = await self._database.read(lambda connection: node_store.claimed_by(connection, key))
+        return [call for call in mine if not self.claims.has(call)]
+
+    async def set_state(self, name: str, state: Literal["up", "draining"]) -> bool:
+        """Let a node drain, or take calls again. Returns whether there is one. Raises what the driver raises."""
+        done = await self._database.write(lambda connection: node_store.set_state(connection, name, state))
+        self._heartbeat.renew_now()
+        return done
 
     async def claim(self, call: str) -> bool:
         """Claim one unfinished call, unless somebody has it. Returns whether this node has it now."""

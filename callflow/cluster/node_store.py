@@ -162,6 +162,12 @@ def hand_over(connection: Connection, calls: Collection[str], key: tuple[str, in
     )
 
 
+def claimed_by(connection: Connection, key: tuple[str, int]) -> list[str]:
+    """Return the calls that a node has."""
+    found = connection.execute(select(_claim.call).where(_claim.node == key[0], _claim.epoch == key[1]))
+    return [row.call for row in found]
+
+
 def owner(connection: Connection, call: str) -> tuple[str, bool]:
     """Return the name of the node that has a call, and whether it lives; ("", False): nobody has it."""
     row = connection.execute(select(_claim.node, _living.label("lives")).where(_claim.call == call)).first()

@@ -5,6 +5,7 @@ All of them are taken from a `View`, which every node reads from the database at
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -24,6 +25,7 @@ _CLEARLY: Final = 0.04
 there a single call makes a difference."""
 _DIED_SECONDS: Final = 5.0
 """How long a death counts as one of just now, from the end of the lease."""
+_MOST_PLACED: Final = 1000
 _MOST_AT_ONCE: Final = 10
 """Calls that a node takes over in one transaction: few, so that all survivors get their share."""
 
@@ -132,6 +134,23 @@ def allotment(view: View, me: str, orphans: int) -> int:
         return 0
     died = [node for node in view.nodes if node.state == "dead" and node.lease_until > view.now - _DIED_SECONDS]
     return -(-max(orphans, sum(node.calls for node in died)) // len(able))
+
+
+class Placed:
+    """Calls that this node has placed lately, of which their nodes have not said yet that they have them."""
+
+    def __init__(self) -> None:
+        self._placed: deque[tuple[float, str]] = deque(maxlen=_MOST_PLACED)
+
+    def add(self, name: str, now: float) -> None:
+        """Note a call for a node. `now`: seconds of a monotonic clock."""
+        self._placed.append((now, name))
+
+    def counts(self, now: float) -> Counter[str]:
+        """Return how many calls each node has got that it may not have told of."""
+        while self._placed and self._placed[0][0] <= now - 2 * RENEW_SECONDS:
+            self._placed.popleft()
+        return Counter(name for _, name in self._placed)
 
 
 def share(orphans: int, survivors: int) -> int:

@@ -68,6 +68,7 @@ class Recovery:
         """Set when the history is open and the calls of the previous process are known."""
         self.began = asyncio.get_running_loop().time()
         self._carriers: dict[str, Carrier] = {}
+        self._takeover: Takeover | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._lost_legs: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(_QUESTIONS)
@@ -150,9 +151,10 @@ class Recovery:
 
     def _may_be_old(self, webhook_event: events.WebhookEvent) -> bool:
         """Return whether the webhook may be about a call that is over for us: one that asks what to do with a caller,
-        or one of a carrier that sends it again for days, and would have its call opened a second time."""
+        or one of a carrier that sends it again for days, and would have its call opened a second time; in a cluster,
+        another node may have had the call, and knows the end of it alone."""
         carrier = self._carriers.get(webhook_event.carrier)
-        sends_for_days = carrier is not None and "media_is_remote" in carrier.can
+        sends_for_days = self._membership is not None or (carrier is not None and "media_is_remote" in carrier.can)
         asks = (events.CallResumed, events.CallAnswered)
         return isinstance(webhook_event.event, (*asks, events.CallInitiated) if sends_for_days else asks)
 
@@ -197,7 +199,7 @@ class Recovery:
         if self._membership is not None:
             self._history.journal.on_elsewhere = self._is_elsewhere
             self._tasks.append(asyncio.create_task(self._reconcile(), name="reconciliation"))
-            takeover = Takeover(
+            self._takeover = takeover = Takeover(
                 self._membership, self._switchboard, self._ownership,
                 bring_back=self._take_back_all, lead=self._work_for_all, opened=self.opened,
             )  # fmt: skip
@@ -225,18 +227,24 @@ class Recovery:
             await asyncio.sleep(self._reconcile_seconds)
             await self.reconciliation.run_once(lists=self._membership is None or self._membership.leads)
 
+    async def take_given(self, calls: Sequence[str]) -> None:
+        """Take calls that another node has given to this one. Returns when they go on here. Never raises."""
+        if self._takeover is not None:
+            await self._takeover.take_given(calls)
+
     def _is_elsewhere(self, call: str) -> None:
         if self._membership is not None:
             self._membership.claims.drop([call])
             self._switchboard.let_go(call)
 
-    async def _take_back_all(self, names: Sequence[str]) -> None:
-        """Take back calls that this node has claimed. Returns when each goes on here."""
+    async def _take_back_all(self, names: Sequence[str], given: bool) -> None:
+        """Take back calls that this node has claimed. `given`: a living node had them a moment ago, so that nobody has
+        to ask whether they are still there. Returns when each goes on here."""
         back = [call for name in names if (call := await self._bring_back_alone(name)) is not None]
         if back:
             log.warning("taking over %d calls", len(back))
         await pictures.show_again(self._history.database, back)
-        await asyncio.gather(*(self._ask_about(call) for call in back))
+        await asyncio.gather(*(self._ask_about(call, given=given) for call in back))
 
     async def _try_to_load(self) -> None:
         """Call `load` once. If that fails, a task of its own tries again."""
@@ -346,9 +354,10 @@ class Recovery:
             self._learn(old.address)
         return self._switchboard.restore(carrier, old)
 
-    async def _ask_about(self, call: Call) -> None:
+    async def _ask_about(self, call: Call, *, given: bool = False) -> None:
         found: CarrierCallStatus = "ringing" if call.model.state == RINGING else "answered"
-        if "media_is_remote" in call.carrier.can:  # the session beside the call shows how it is
+        is_plain = given and call.model.state != BRIDGED and not call.awaits_leg
+        if is_plain or "media_is_remote" in call.carrier.can:  # there, the session beside the call shows how it is
             call.take_back(found)
             return
         try:

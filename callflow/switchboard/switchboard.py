@@ -120,6 +120,11 @@ class Switchboard:
         return list(self._calls.values())
 
     @property
+    def count(self) -> int:
+        """How many calls are live; may be read on any thread."""
+        return len(self._calls)
+
+    @property
     def is_accepting(self) -> bool:
         """Whether new calls are taken."""
         return self._admission.is_open

@@ -33,24 +33,24 @@ class Takeover:
         switchboard: Switchboard,
         ownership: Ownership,
         *,
-        bring_back: Callable[[Sequence[str]], Awaitable[None]],
+        bring_back: Callable[[Sequence[str], bool], Awaitable[None]],
         lead: Callable[[], Coroutine[Any, Any, None]],
         opened: asyncio.Event,
     ) -> None:
         """`ownership`: of the history; a process that serves alone has it, and whoever gets it takes its calls over.
-        `bring_back`: takes back calls that are claimed for this node. `lead`: works for all nodes, until cancelled.
-        `opened`: is set when the calls that were nobody's at the start are known."""
+        `bring_back`: takes back calls that are claimed for this node; True: a living node has given them. `lead`:
+        works for all nodes, until cancelled. `opened`: is set when the calls that were nobody's at the start are known.
+        """
         self._membership, self._switchboard, self._ownership = membership, switchboard, ownership
         self._bring_back, self._lead, self._opened = bring_back, lead, opened
         self._has_ownership = False
-        self._taking: set[asyncio.Task[None]] = set()
         membership.on_fenced = self._let_go_of_all
 
     async def run(self) -> None:
         """Join the cluster and take part in it, until cancelled."""
         await self._membership.join()
         async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(self._take_first_orphans(), name="orphans")
+            first = tasks.create_task(self._take_first_orphans(tasks), name="orphans")
             tasks.create_task(self._keep_leading(), name="leading")
             await asyncio.wait([first], timeout=_LOOK_SECONDS)
             self._opened.set()
@@ -59,7 +59,20 @@ class Takeover:
                     async with asyncio.timeout(_LOOK_SECONDS):
                         await self._membership.changed.wait()
                 self._membership.changed.clear()
-                await self._take_orphans()
+                await self._take_orphans(tasks)
+                await self.take_given()
+
+    async def take_given(self, calls: Sequence[str] | None = None) -> None:
+        """Take calls that another node has given to this one. None: those that it could not tell of. Never raises."""
+        try:
+            found = await self._membership.given()
+        except Exception as error:
+            log.warning("whether another node has given calls to this one is not known: %s", type(error).__name__)
+            return
+        wanted = found if calls is None else [call for call in calls if call in found]
+        if wanted:
+            self._membership.claims.hold(wanted)
+            await self._try_to_bring_back(wanted, given=True)
 
     def _let_go_of_all(self) -> None:
         calls = [call.id for call in self._switchboard.calls]
@@ -67,33 +80,32 @@ class Takeover:
         for call in calls:
             self._switchboard.let_go(call)
 
-    async def _take_orphans(self) -> None:
-        """Take as many calls of dead nodes as this node should now; it looks again soon if there were any. Never
-        raises."""
+    async def _take_orphans(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Claim as many calls of dead nodes as this node should now; it looks again soon if there were any. Never
+        raises. Returns what brings them back: neither the next share nor the next death is held up by the questions
+        that a carrier answers late."""
+        taking: list[asyncio.Task[None]] = []
         try:
             left = await self._membership.allotment()
             if left:
                 asyncio.get_running_loop().call_later(RENEW_SECONDS, self._membership.changed.set)
             while left > 0 and (calls := await self._membership.take_orphans(left)):
                 left -= len(calls)
-                # Neither the next share nor the next death is held up by the questions that a carrier answers late.
-                task = asyncio.create_task(self._try_to_bring_back(calls), name="taking over")
-                self._taking.add(task)
-                task.add_done_callback(self._taking.discard)
+                taking.append(tasks.create_task(self._try_to_bring_back(calls), name="taking over"))
         except Exception:
             log.exception("calls of a dead node cannot be claimed; it is tried again")
             await asyncio.sleep(_AGAIN_SECONDS[0])
             self._membership.changed.set()
+        return taking
 
-    async def _take_first_orphans(self) -> None:
+    async def _take_first_orphans(self, tasks: asyncio.TaskGroup) -> None:
         """Take calls that were nobody's at the start. Returns when they go on here."""
-        await self._take_orphans()
-        await asyncio.gather(*self._taking)
+        await asyncio.gather(*await self._take_orphans(tasks))
 
-    async def _try_to_bring_back(self, calls: Sequence[str]) -> None:
+    async def _try_to_bring_back(self, calls: Sequence[str], *, given: bool = False) -> None:
         for pause in _AGAIN_SECONDS:
             try:
-                await self._bring_back(calls)
+                await self._bring_back(calls, given)
                 return
             except Exception:
                 log.exception("calls of a dead node cannot be read; it is tried again")

@@ -31,7 +31,7 @@ _STATUS: Final = """<!doctype html>
 class Address(Protocol):
     """Our public address."""
 
-    def __call__(self) -> str: ...
+    def base(self) -> str: ...
 
 
 def create_pages(app: Quart, address: Address) -> Shared:
@@ -59,7 +59,7 @@ def create_pages(app: Quart, address: Address) -> Shared:
 
     @app.get("/public-url")
     async def public_url() -> dict[str, str]:
-        return {"publicUrl": address()}
+        return {"publicUrl": address.base()}
 
     @app.get("/api/version")
     async def about() -> dict[str, Any]:

@@ -6,14 +6,13 @@ It decides with `cluster/nodes.py`, and does in the same order what `cluster/hea
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from callflow.cli.bench.simulation.database import Answer, Held, Key
 from callflow.cli.bench.simulation.kernel import Host, Signal, Work
-from callflow.cluster.nodes import LEASE_SECONDS, RENEW_SECONDS, Node, View, place
+from callflow.cluster.nodes import LEASE_SECONDS, RENEW_SECONDS, Node, Placed, View, place
 
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class SimulatedNode:
         self._held: set[int] = set()
         self._fresh: set[int] = set()
         self._gone: set[int] = set()
-        self._placed: Counter[str] = Counter()
+        self._placed = Placed()
         self._suspects: set[Key] = set()
         self._steps: list[Step] = []
         self._under_way: list[Step] = []
@@ -156,7 +155,6 @@ class SimulatedNode:
         self.key = (self.name, epoch)
         self.lease_until = began + LEASE_SECONDS - MARGIN_SECONDS
         self.trouble = self._has_let_go = False
-        self._placed.clear()
         if {node.key: node.state for node in before.alive()} != {node.key: node.state for node in view.alive()}:
             self._changed.fire()
         mine = view.named(self.name)
@@ -306,9 +304,9 @@ class SimulatedNode:
             here = [
                 replace(node, calls=len(self.calls)) if node.name == self.name else node for node in self.view.alive()
             ]
-            chosen = self._world.place(here, self._placed, self.name)
+            chosen = self._world.place(here, self._placed.counts(self._kernel.now), self.name)
         if chosen != self.name:
-            self._placed[chosen] += 1
+            self._placed.add(chosen, self._kernel.now)
             other = self._world.nodes[chosen]
             if other.host.state != "ended":
                 other.host.start(other.webhook(call, is_forwarded=True))
@@ -465,8 +463,8 @@ class SimulatedNode:
             others = [node for node in self.view.alive() if node.name != self.name]
             if call.id not in self.calls or call.id not in self._held or not others:
                 continue
-            chosen = place(others, self._placed, others[0].name)
-            self._placed[chosen] += 1
+            chosen = place(others, self._placed.counts(self._kernel.now), others[0].name)
+            self._placed.add(chosen, self._kernel.now)
             key, to = self.key, next(node.key for node in others if node.name == chosen)
 
             def commit(_: Any, call: Call = call, key: Key = key, to: Key = to) -> bool:
