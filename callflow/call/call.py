@@ -205,7 +205,7 @@ class Call:
         if isinstance(event, events.MediaLost):
             self.agent.stream_lost()
         entry, is_written = await self._log.step(step)
-        if not is_written and not self.is_handed_over and not await self._services.may_act():
+        if not is_written and not self.is_handed_over and not await self._services.may_act(self.id):
             self.let_go()
         if self._handover.is_elsewhere:
             return

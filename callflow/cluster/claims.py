@@ -56,6 +56,10 @@ class Claims:
         """Whether this node has a call, as far as it knows."""
         return call in self._held or call in self._fresh
 
+    def is_fresh(self, call: str) -> bool:
+        """Whether a call began here and is not claimed yet, as far as is known: no other node knows of it."""
+        return call in self._fresh
+
     def drop(self, calls: Collection[str]) -> None:
         """Other nodes have these calls now."""
         for call in calls:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,17 @@ from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.heartbeat import Beat, Heartbeat
 from callflow.cluster.node_lock import NodeLock
-from callflow.cluster.nodes import LEASE_SECONDS, Node, Placed, View, allotment, leader, place
+from callflow.cluster.nodes import (
+    LEASE_SECONDS,
+    MARGIN_SECONDS,
+    MISSED_SECONDS,
+    Node,
+    Placed,
+    View,
+    allotment,
+    leader,
+    place,
+)
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
 from callflow.history.database import Database
@@ -30,8 +41,6 @@ from callflow.history.history import History
 
 log = logging.getLogger(__name__)
 
-_MARGIN_SECONDS: Final = 0.3
-"""So much before the others may declare it dead, a node stops trusting its lease."""
 _OWNER_SECONDS: Final = 3.0
 """How long a question for a call's owner waits while the call is being taken over."""
 _AGAIN_SECONDS: Final = 0.05
@@ -79,7 +88,8 @@ class Membership:
         """Of this node; 0: it has not joined yet."""
         self.trouble = ""
         """Why the lease cannot be renewed; "": it can."""
-        self._lease_until = 0.0
+        self._renewed = -math.inf
+        """When the last renewal began that has succeeded."""
         self._placed = Placed()
         self.changed = asyncio.Event()
         """Set at each renewal that shows other nodes than the one before; whoever waits for it clears it."""
@@ -123,7 +133,7 @@ class Membership:
             log.error("this node was declared dead meanwhile: its calls are with the others, and it begins anew")
             self._let_go()
         self.claims.key = (self.me, beat.epoch)
-        self._lease_until = beat.began + LEASE_SECONDS - _MARGIN_SECONDS
+        self._renewed = beat.began
         if self.trouble:
             log.warning("the lease of this node is renewed again")
         self.trouble, self._has_let_go = "", False
@@ -148,11 +158,22 @@ class Membership:
     @property
     def lease_holds(self) -> bool:
         """Whether no other node can have declared this one dead, by this node's own clock."""
-        return time.monotonic() < self._lease_until
+        return time.monotonic() < self._renewed + LEASE_SECONDS - MARGIN_SECONDS
 
-    async def may_act(self) -> bool:
-        """Return whether this node may go on with its calls although something was not written. Waits while that is
-        not known, for as long as a lease at most. False: it has let go of its calls."""
+    @property
+    def reaches_database(self) -> bool:
+        """Whether the lease was renewed so lately that the database was there when another node, which asks, could not
+        renew its own. A lease that merely holds says nothing: in an outage for all it runs out a moment later."""
+        return time.monotonic() < self._renewed + MISSED_SECONDS
+
+    async def may_act(self, call: str = "") -> bool:
+        """Return whether this node may go on with a call, or with all, although something was not written. Waits while
+        that is not known, for as long as a lease at most. False: it has let go of its calls.
+
+        A call that began here and was never written is one that no other node can go on with.
+        """
+        if self.claims.is_fresh(call):
+            return True
         for _ in range(int(LEASE_SECONDS / _WATCH_SECONDS)):
             if self.lease_holds:
                 return True
@@ -173,6 +194,7 @@ class Membership:
         if await self.others_reach_database():
             log.error("the database is out of reach for this node alone: the other nodes have its calls now")
             self._let_go()
+            self._heartbeat.rejoin()
             return False
         return not self._has_let_go
 

@@ -15,6 +15,10 @@ State = Literal["up", "draining", "dead"]
 LEASE_SECONDS: Final = 3.0
 """How long a node counts as alive after it was last heard of."""
 RENEW_SECONDS: Final = 0.5
+MARGIN_SECONDS: Final = 0.3
+"""So much before the others may declare it dead, a node stops trusting its lease."""
+MISSED_SECONDS: Final = LEASE_SECONDS / 2
+"""A node whose last renewal began longer ago has missed some."""
 LANES: Final = 1000
 """The last digits of an epoch, as many as this has, are no other living node's: ids may end with them."""
 _LATE_MS: Final = 100.0
@@ -75,6 +79,29 @@ class View:
         """Whether a node that lived `before` lives no more, or has begun again."""
         keys = {node.key for node in self.alive()}
         return any(node.key not in keys for node in before.alive())
+
+
+class Patience:
+    """When a node may judge the leases of others. Times are seconds of a monotonic clock.
+
+    A node that has missed renewals itself does not know whether the others had the same trouble: after an outage of the
+    database all leases have run out, and the first node that is back would declare all others dead. So it waits for a
+    whole lease first. Deaths of which there is evidence are no matter of this.
+    """
+
+    def __init__(self) -> None:
+        self._renewed: float | None = None
+        self._until = 0.0
+
+    def allows(self, now: float) -> bool:
+        """Return whether a renewal that begins now may declare nodes dead whose leases have run out."""
+        if self._renewed is not None and now - self._renewed > MISSED_SECONDS:
+            self._until = now + LEASE_SECONDS
+        return now >= self._until
+
+    def renewed(self, began: float) -> None:
+        """Note a renewal that has succeeded, by its beginning."""
+        self._renewed = began
 
 
 def next_epoch(highest: int, living: Collection[int]) -> int:

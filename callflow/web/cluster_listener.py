@@ -45,7 +45,7 @@ class Node(Protocol):
     """What this node tells the others, and takes from them."""
 
     @property
-    def lease_holds(self) -> bool:
+    def reaches_database(self) -> bool:
         """Whether this node reaches the database."""
 
 
@@ -82,7 +82,7 @@ def create_cluster_app(
 
     @app.get("/state")
     async def state() -> dict[str, Any]:
-        return {"database": node.lease_holds}
+        return {"database": node.reaches_database}
 
     @app.post("/calls")
     async def calls() -> tuple[dict[str, Any], int]:

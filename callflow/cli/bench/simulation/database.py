@@ -222,10 +222,6 @@ class Database:
         """Let it through again."""
         self._cut.discard(host)
 
-    def reaches(self, host: Host) -> bool:
-        """Return whether a question of this client would be answered now."""
-        return self.is_up and host not in self._cut
-
     def ask(
         self,
         kind: str,

@@ -6,19 +6,29 @@ It decides with `cluster/nodes.py`, and does in the same order what `cluster/hea
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from callflow.cli.bench.simulation.database import Answer, Held, Key
 from callflow.cli.bench.simulation.kernel import Host, Signal, Work
-from callflow.cluster.nodes import LEASE_SECONDS, RENEW_SECONDS, Node, Placed, View, place
+from callflow.cluster.nodes import (
+    LEASE_SECONDS,
+    MARGIN_SECONDS,
+    MISSED_SECONDS,
+    RENEW_SECONDS,
+    Node,
+    Patience,
+    Placed,
+    View,
+    place,
+)
 
 
 if TYPE_CHECKING:
     from callflow.cli.bench.simulation.world import World
 
-MARGIN_SECONDS: Final = 0.3
 _GATHER_SECONDS: Final = 0.05
 _STEP_SECONDS: Final = 0.25
 """How long a step waits for the journal."""
@@ -78,7 +88,8 @@ class SimulatedNode:
         """Start a process of this name."""
         self.host = Host(self._kernel)
         self.view, self.epoch, self.key = View(), 0, (self.name, 0)
-        self.lease_until, self.trouble, self._has_let_go = 0.0, False, False
+        self._renewed, self._patience, self._rejoins = -LEASE_SECONDS, Patience(), False
+        self.trouble = self._has_let_go = False
         self.calls, self.live = {}, []
         self._place_of: dict[int, int] = {}
         self._held: set[int] = set()
@@ -103,7 +114,12 @@ class SimulatedNode:
     @property
     def lease_holds(self) -> bool:
         """Whether nobody can have declared this node dead, by its own clock."""
-        return self._kernel.now < self.lease_until
+        return self._kernel.now < self._renewed + LEASE_SECONDS - MARGIN_SECONDS
+
+    @property
+    def reaches_database(self) -> bool:
+        """What it tells another node that asks whether the database is there."""
+        return self._kernel.now < self._renewed + MISSED_SECONDS
 
     def _row(self) -> Node:
         return Node(
@@ -114,14 +130,14 @@ class SimulatedNode:
     def _renew(self) -> Work:
         while True:
             began, node, suspects = self._kernel.now, self._row(), frozenset(self._suspects)
+            may_judge, rejoins = self._patience.allows(began), self._rejoins
             cost = self._costs.beat
 
-            def commit(_: Any, node: Node = node, suspects: frozenset[Key] = suspects) -> tuple[int, View, bool]:
-                return self._commit_beat(node, suspects)
-
+            commit = functools.partial(self._commit_beat, node, suspects, may_judge, rejoins)
             answer = yield self._database.ask("renew a lease", self.host, cost, commit, patience=2.0)
             if answer.ok:
                 self._suspects.clear()
+                self._patience.renewed(began)
                 epoch, view, was_fenced = answer.value
                 self._on_beat(epoch, view, was_fenced, began)
             else:
@@ -132,16 +148,19 @@ class SimulatedNode:
             self._kernel.after(RENEW_SECONDS, self._wake.fire)
             yield self._wake
 
-    def _commit_beat(self, node: Node, suspects: frozenset[Key]) -> tuple[int, View, bool]:
+    def _commit_beat(
+        self, node: Node, suspects: frozenset[Key], may_judge: bool, rejoins: bool, _: Any
+    ) -> tuple[int, View, bool]:
         rows, now = self._database.rows, self._kernel.now
         view = rows.view(now)
         others = [each for each in view.alive() if each.name != self.name]
         gone = [each for each in others if each.key in suspects or self._world.has_ended(self, each)]
-        late = [each for each in view.expired() if each.name != self.name and each not in gone]
+        expired = view.expired() if may_judge else []
+        late = [each for each in expired if each.name != self.name and each not in gone]
         if any(self._database.is_held(each) for each in (*gone, *late)):
             raise Held
         epoch, was_fenced = node.epoch, False
-        if not epoch or not rows.renew(node, now):
+        if not epoch or rejoins or not rows.renew(node, now):
             was_fenced = bool(epoch)
             epoch = rows.join(replace(node, calls=0), now)
         rows.fence(gone, now, expired=False)
@@ -151,9 +170,10 @@ class SimulatedNode:
     def _on_beat(self, epoch: int, view: View, was_fenced: bool, began: float) -> None:
         before, self.view, self.epoch = self.view, view, epoch
         if was_fenced:
+            self._rejoins = False
             self.let_go_of_all()
         self.key = (self.name, epoch)
-        self.lease_until = began + LEASE_SECONDS - MARGIN_SECONDS
+        self._renewed = began
         self.trouble = self._has_let_go = False
         if {node.key: node.state for node in before.alive()} != {node.key: node.state for node in view.alive()}:
             self._changed.fire()
@@ -167,7 +187,8 @@ class SimulatedNode:
         if not self._has_let_go:
             self._has_let_go = True
             for call in list(self.calls.values()):
-                self._let_go(call)
+                if call.id not in self._fresh:  # nobody else knows of it
+                    self._let_go(call)
 
     def _let_go(self, call: Call) -> None:
         self._held.discard(call.id)
@@ -176,7 +197,9 @@ class SimulatedNode:
         if self.forget(call) and call.voice == self.name:
             self._world.fell_silent(call)
 
-    def _may_act(self) -> Generator[float | Signal, Any, bool]:
+    def _may_act(self, call: Call | None = None) -> Generator[float | Signal, Any, bool]:
+        if call is not None and call.id in self._fresh:
+            return True
         for _ in range(int(LEASE_SECONDS / _WATCH_SECONDS)):
             if self.lease_holds:
                 return True
@@ -194,6 +217,8 @@ class SimulatedNode:
         reached = yield self._world.others_reach_database(self)
         if reached:
             self.let_go_of_all()
+            self._rejoins = True
+            self.wake()
         return not self._has_let_go
 
     def _watch_lease(self) -> Work:
@@ -290,7 +315,7 @@ class SimulatedNode:
             self.host.start(self._act_unwritten(step))
 
     def _act_unwritten(self, step: Step) -> Work:
-        may = yield from self._may_act()
+        may = yield from self._may_act(step.call)
         if may and step.call.id in self.calls:
             self._world.command(self, step, is_written=False)
 

@@ -227,10 +227,10 @@ class World:
         return other.machine == asks.machine and (other.host.state == "ended" or other.epoch not in (0, node.epoch))
 
     def others_reach_database(self, node: SimulatedNode) -> Signal:
-        """Ask the other nodes, each of which asks the database now."""
+        """Ask the other nodes whether they reach the database."""
         done = Signal()
         reach = any(
-            other is not node and other.host.state == "running" and self.database.reaches(other.host)
+            other is not node and other.host.state == "running" and other.reaches_database
             for other in self.nodes.values()
         )
         self.kernel.after(0.05, done.fire, reach)
