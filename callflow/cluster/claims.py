@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from callflow.cluster import node_store
 from callflow.cluster.nodes import LANES, lost
+from callflow.contracts.errors import JournalError
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Ended
 
@@ -70,16 +71,21 @@ class Claims:
     def admit(self, connection: Connection, entries: Sequence[JournalEntry]) -> set[str]:
         """Claim the calls that are new, within the transaction that writes these entries.
 
-        Returns the calls of which nothing may be written, because another node has them.
+        Returns the calls of which nothing may be written, because another node has them. Raises JournalError, so that
+        it is tried again, if calls are new and this node is no member of the cluster yet, or again.
         """
         key = self.key
         calls = {entry.call for entry in entries}
         held, fresh, gone = calls & self._held, calls & self._fresh, calls & self._gone.keys()
-        if key is None or not (held or fresh):
+        if not (held or fresh):
             return gone
+        if key is None:
+            raise JournalError("this node has not joined the cluster yet")
         node_store.begin(connection)
         if not node_store.is_alive(connection, key):
-            return gone | held | fresh
+            if fresh:
+                raise JournalError("this node was declared dead, and has to join the cluster anew")
+            return gone | held
         gone |= lost(fresh, node_store.claim(connection, sorted(fresh), key), key) if fresh else set()
         ended = {entry.call for entry in entries if entry.name == _ENDED} - gone
         if ended:

@@ -80,9 +80,8 @@ class Membership:
         """`calls`: returns how many are live here, also on a thread. `lag`: how late the event loop is, in ms."""
         self.me = config.name
         self._database: Database = history.database
-        self._journal = history.journal
         self._calls = calls
-        self.claims = Claims()
+        self.claims = history.journal.guard = Claims()
         self.view = View()
         self.epoch = 0
         """Of this node; 0: it has not joined yet."""
@@ -114,7 +113,6 @@ class Membership:
 
     async def join(self) -> None:
         """Join; the history must be open. Returns when this node is a member, however long that takes."""
-        self._journal.guard = self.claims
         self._heartbeat.start()
         self._watch = asyncio.create_task(self._watch_lease(), name="lease")
         await self._joined.wait()

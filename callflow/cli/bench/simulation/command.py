@@ -86,6 +86,7 @@ def _counts(result: Result) -> Table:
     rows: dict[str, object] = {
         "calls in all": result.calls,
         "calls lost": result.lost,
+        "calls that were never written, and whose node died": result.never_written,
         "commands for a call of another node": result.double,
         "the same command again": result.repeated,
         "steps that whoever took over did not know": result.unknown_to_next,

@@ -130,12 +130,13 @@ class Rows:
             self._give(call, key)
         return found
 
-    def admit(self, key: Key, held: set[int], fresh: set[int], gone: set[int], ended: set[int]) -> set[int]:
-        """Do what `Claims.admit` does: claim what is new, release what is over. Returns what may not be written."""
+    def admit(self, key: Key, held: set[int], fresh: set[int], gone: set[int], ended: set[int]) -> set[int] | None:
+        """Do what `Claims.admit` does: claim what is new, release what is over. Returns what may not be written; None:
+        nothing is written, and it is tried again."""
         if not (held or fresh):
             return gone
         if not self.lives(key):
-            return gone | held | fresh
+            return None if fresh else gone | held
         gone = gone | (lost(fresh, self.claim(sorted(fresh), key), key) if fresh else set())  # type: ignore[arg-type, operator]
         self.release(ended - gone, key)
         return gone

@@ -55,6 +55,8 @@ class Call:
     voice: str = ""
     """The node whose stream the caller hears; "": none."""
     has_begun: bool = False
+    is_written: bool = False
+    """The database knows of it."""
     unwritten: int = 0
     """Steps that were taken and are not in the journal yet."""
 
@@ -259,7 +261,7 @@ class SimulatedNode:
             self._under_way, now = batch, self._kernel.now
             self._compute(self._costs.commit)
             answer = yield self._write_batch(batch, notes)
-            if not answer.ok:
+            if not answer.ok or answer.value is None:
                 self._under_way, self._steps = [], batch + self._steps
                 for step in self._steps:
                     self._go_on_without_journal(step)
@@ -297,6 +299,7 @@ class SimulatedNode:
             elif step.kind == "began":
                 self._fresh.discard(step.call.id)
                 self._held.add(step.call.id)
+                step.call.is_written = True
             if not step.has_gone_on:
                 self._world.command(self, step, is_written=True)
 
@@ -354,7 +357,6 @@ class SimulatedNode:
         self.calls[call.id] = call
         self._fresh.add(call.id)
         call.has_begun = True
-        call.voice = call.voice or self.name
         self._serve(call)
         self.note(call, "began")
         yield self._compute(self._costs.set_up)

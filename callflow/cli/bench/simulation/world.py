@@ -69,6 +69,8 @@ class Result:
     calls: int
     lost: int = 0
     """Calls that no living node serves at the end."""
+    never_written: int = 0
+    """Calls of a node that died before the database, which was away, had got their first entry."""
     double: int = 0
     """Commands of a node for a call of another one, which is not the repetition of a step in the journal."""
     repeated: int = 0
@@ -149,6 +151,8 @@ class World:
             rest -= share
             calls = [self._call(has_begun=True) for _ in range(share)]
             rows.claim([call.id for call in calls], node.key)
+            for call in calls:
+                call.is_written = True
             node.adopt(calls)
 
     def _call(self, *, has_begun: bool = False) -> Call:
@@ -238,22 +242,33 @@ class World:
 
     def command(self, node: SimulatedNode, step: Step, *, is_written: bool) -> None:
         """A node does what a step asks for."""
+        if step.kind == "began":
+            step.call.voice = node.name
         owner: Key | None = self.database.rows.claims.get(step.call.id)
         if owner is None or owner == step.key or not self.database.rows.lives(owner):
             return
-        if is_written:
+        if is_written or step.kind == "began":  # two nodes answer with the same command, under the same id
             self._repeated += 1
         else:
             self._double += 1
 
     def fell_silent(self, call: Call) -> None:
-        """Nobody serves a call from now on."""
+        """A node serves a call no longer that it has served."""
+        key = self.database.rows.claims.get(call.id)
+        if key is not None and (owner := self.nodes[key[0]]).key == key and call in owner.live:
+            call.voice = owner.name
+        else:
+            self._silence(call)
+
+    def _silence(self, call: Call) -> None:
         call.voice = ""
         if call.silent_since is None and not call.is_over:
             call.silent_since = self.kernel.now
 
     def heard(self, call: Call, node: SimulatedNode) -> None:
-        """A caller hears something again."""
+        """A caller hears something again, unless the node is a former one that does not know it yet."""
+        if self.database.rows.claims.get(call.id) not in (None, node.key):
+            return
         call.voice = node.name
         if call.silent_since is not None:
             if (event := self._event_of.pop(call.id, None)) is not None:
@@ -325,7 +340,7 @@ class World:
         for call in calls:
             self._event_of[call.id] = event
             if falls_silent:
-                self.fell_silent(call)
+                self._silence(call)
 
     def _result(self) -> Result:
         rows, load = self.database.rows, self.load
@@ -335,7 +350,8 @@ class World:
             if call.is_over:
                 result.left_claims += key is not None
             elif call.has_begun and not self._is_served(call, key):
-                result.lost += 1
+                result.lost += call.is_written
+                result.never_written += not call.is_written
         result.double, result.repeated, result.refused = self._double, self._repeated, self.refused
         result.unknown_to_next, result.leaders = self.unknown_to_next, self._leaders
         result.most_over_mean = percentile(self._imbalance, 0.99)
