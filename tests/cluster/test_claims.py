@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -31,8 +30,8 @@ OTHER = "22222222-2222-4222-8222-222222222222"
 class Stage:
     """Nodes that share one history."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = Database(url_of("", str(folder)))
+    def __init__(self, url: str) -> None:
+        self.database = Database(url_of(url, ""))
         self.journals: list[DurableJournal] = []
 
     async def open(self) -> Stage:
@@ -68,8 +67,8 @@ def step(call: str = CALL) -> JournalEntry:
 
 
 @asynccontextmanager
-async def staged(folder: Path) -> AsyncIterator[Stage]:
-    stage = await Stage(folder).open()
+async def staged(url: str) -> AsyncIterator[Stage]:
+    stage = await Stage(url).open()
     try:
         yield stage
     finally:
@@ -77,8 +76,8 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
 
 
 @in_loop
-async def test_of_two_nodes_with_the_same_call_one_loses(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_of_two_nodes_with_the_same_call_one_loses(database_url: str) -> None:
+    async with staged(database_url) as stage:
         (first, _), (second, _) = await stage.node("a"), await stage.node("b")
         told: list[str] = []
         second.on_elsewhere = told.append
@@ -92,8 +91,8 @@ async def test_of_two_nodes_with_the_same_call_one_loses(tmp_path: Path) -> None
 
 
 @in_loop
-async def test_the_end_of_a_call_gives_it_up(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_the_end_of_a_call_gives_it_up(database_url: str) -> None:
+    async with staged(database_url) as stage:
         journal, _ = await stage.node("a")
         journal.note(began())
         await journal.append(step())
@@ -103,8 +102,8 @@ async def test_the_end_of_a_call_gives_it_up(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_a_node_that_was_declared_dead_writes_nothing_more_about_its_calls(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_a_node_that_was_declared_dead_writes_nothing_more_about_its_calls(database_url: str) -> None:
+    async with staged(database_url) as stage:
         journal, claims = await stage.node("a")
         journal.note(began())
         await journal.append(step())
@@ -119,8 +118,8 @@ async def test_a_node_that_was_declared_dead_writes_nothing_more_about_its_calls
 
 
 @in_loop
-async def test_survivors_share_the_calls_of_a_dead_node_and_nobody_gets_one_twice(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_survivors_share_the_calls_of_a_dead_node_and_nobody_gets_one_twice(database_url: str) -> None:
+    async with staged(database_url) as stage:
         journal, dead = await stage.node("dead")
         calls = [f"{number:08d}-1111-4111-8111-111111111111" for number in range(37)]
         for call in calls:
@@ -145,8 +144,8 @@ async def test_survivors_share_the_calls_of_a_dead_node_and_nobody_gets_one_twic
 
 
 @in_loop
-async def test_a_node_with_a_lease_is_only_fenced_by_evidence(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_a_node_with_a_lease_is_only_fenced_by_evidence(database_url: str) -> None:
+    async with staged(database_url) as stage:
         _, claims = await stage.node("a")
         assert claims.key is not None
         node = Node(name="a", epoch=claims.key[1])
@@ -157,8 +156,8 @@ async def test_a_node_with_a_lease_is_only_fenced_by_evidence(tmp_path: Path) ->
 
 
 @in_loop
-async def test_a_process_that_begins_again_has_lost_its_calls(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_a_process_that_begins_again_has_lost_its_calls(database_url: str) -> None:
+    async with staged(database_url) as stage:
         journal, _ = await stage.node("a")
         journal.note(began())
         await journal.flushed()
@@ -171,8 +170,8 @@ async def test_a_process_that_begins_again_has_lost_its_calls(tmp_path: Path) ->
 
 
 @in_loop
-async def test_calls_of_a_process_that_served_alone_are_adopted_once(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_calls_of_a_process_that_served_alone_are_adopted_once(database_url: str) -> None:
+    async with staged(database_url) as stage:
         alone = DurableJournal()
         alone.open(stage.database)
         alone.note(began())
