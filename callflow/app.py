@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -247,6 +247,13 @@ class Application:
             raise SessionRefused(["business belongs to a profile, and cannot be chosen for one call."])
         return asked.values, asked.warnings
 
+    def orphaned(self, leave: Callable[[], None]) -> None:
+        """Learn that the main process of the workers has died. `leave`: ends this one, after its calls; it is called
+        when the next main process has asked for the listening sockets, and has workers that take calls."""
+        web, moving = self._cluster_web, self.moving
+        if web is not None and moving is not None:
+            web.give_listeners(self._listeners.bound, lambda: moving.leave_later(leave))
+
     # Its life
 
     def open(self) -> None:
@@ -356,8 +363,8 @@ class Application:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an
         open history."""
         await self.account.spares.close()
-        if self.moving is not None and self.settings.drain == "handover":
-            await self.moving.leave(self.settings.drain_seconds)
+        if self.moving is not None:
+            await self.moving.leave(self.settings.drain_seconds if self.settings.drain == "handover" else 0)
         if self.settings.drain == "handover" and not self.journal.trouble:
             await self.switchboard.hand_over(self.settings.drain_seconds)
         else:

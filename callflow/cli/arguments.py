@@ -96,6 +96,12 @@ def _serve(parser: Parser) -> None:
         "--port", type=PORT, help="its port; 0 takes any free one (default: PORT, else 6000)", metavar="PORT"
     )
     parser.add_argument(
+        "--workers",
+        type=whole(1, 64),
+        metavar="N",
+        help="processes that share the calls, each on a core of its own (default: WORKERS, else 1)",
+    )
+    parser.add_argument(
         "--public",
         action="store_true",
         help="let carriers reach this machine through a tunnel (default: PUBLIC, else off)",

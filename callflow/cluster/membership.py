@@ -8,6 +8,7 @@ the database is gone for everybody, and all go on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,6 +37,8 @@ _OWNER_SECONDS: Final = 3.0
 """How long a question for a call's owner waits while the call is being taken over."""
 _AGAIN_SECONDS: Final = 0.05
 _WATCH_SECONDS: Final = 0.25
+_TOGETHER_SECONDS: Final = 0.15
+"""Nodes that are stopped together say so within this time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,8 @@ class Membership:
         """Tells a node that it has been given calls. Returns whether it has heard. Never raises; takes a second at
         most."""
         self._has_let_go = False
+        self.is_leaving = False
+        """This process is ending: it takes no call over."""
         self._watch: asyncio.Task[None] | None = None
         node = Node(name=config.name, epoch=0, address=config.address, capacity=config.capacity)
         self._heartbeat = Heartbeat(
@@ -240,6 +245,8 @@ class Membership:
 
     async def take_orphans(self) -> list[str]:
         """Claim a share of the calls whose node is dead. Returns their ids; none: there are no more."""
+        if self.is_leaving:
+            return []
         key, survivors = (self.me, self.epoch), len(self.view.alive())
         found = await self._database.write(lambda connection: node_store.take_orphans(connection, key, survivors))
         self.claims.hold(found)
@@ -263,6 +270,8 @@ class Membership:
 
     async def given(self) -> list[str]:
         """Return the calls that others have given to this node and that it has not taken yet."""
+        if self.is_leaving:
+            return []
         key = (self.me, self.epoch)
         mine = await self._database.read(lambda connection: node_store.claimed_by(connection, key))
         return [call for call in mine if not self.claims.has(call)]
@@ -272,6 +281,18 @@ class Membership:
         done = await self._database.write(lambda connection: node_store.set_state(connection, name, state))
         self._heartbeat.renew_now()
         return done
+
+    async def begin_to_leave(self) -> None:
+        """Tell the others that this node takes nothing more, and learn which of them are leaving at the same moment.
+        Raises what the driver raises."""
+        self.is_leaving = True
+        await self.set_state(self.me, "draining")
+        await asyncio.sleep(_TOGETHER_SECONDS)
+        self._beat_came.clear()
+        self._heartbeat.renew_now()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WATCH_SECONDS):
+                await self._beat_came.wait()
 
     async def claim(self, call: str) -> bool:
         """Claim one unfinished call, unless somebody has it. Returns whether this node has it now."""

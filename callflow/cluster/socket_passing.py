@@ -21,7 +21,7 @@ from callflow.config import private_files
 log = logging.getLogger(__name__)
 
 _MOST_WORD: Final = 64
-TAKE_LISTENERS: Final = b"take listeners"
+TAKE_LISTENERS: Final = "take listeners"
 """Asks a worker whose parent has died for its listening sockets; they come back over the socket that is sent along."""
 
 
@@ -58,7 +58,7 @@ class SocketPassing:
 
     def pass_on(self, word: str, connection: socket.socket, name: str) -> bool:
         """Hand an accepted connection to another worker, and close it here. False: it cannot be handed over."""
-        if not send(socket_path(self._folder, name), word.encode(), [connection]):
+        if not send(socket_path(self._folder, name), word, [connection]):
             return False
         connection.close()
         return True
@@ -88,12 +88,12 @@ def socket_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.fd.sock"
 
 
-def send(path: Path, word: bytes, sockets: Sequence[socket.socket]) -> bool:
+def send(path: Path, word: str, sockets: Sequence[socket.socket]) -> bool:
     """Send open sockets to the worker whose datagram socket lies there. Never waits. Returns whether it has them."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         with contextlib.suppress(OSError):
             sender.connect(str(path))
-            socket.send_fds(sender, [word], [each.fileno() for each in sockets])
+            socket.send_fds(sender, [word.encode()], [each.fileno() for each in sockets])
             return True
     return False

@@ -14,6 +14,7 @@ from callflow.config.origins import OriginSettings
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?")
 _MOST_WORKERS: Final = 64
+_MAKE_SECRET: Final = 'make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
 def node_name(text: str) -> str:
@@ -53,7 +54,7 @@ class ClusterSettings(OriginSettings):
         problems = []
         secret = self.cluster_secret.get_secret_value()
         if self.cluster_port and not secret:
-            problems.append(f"CLUSTER_SECRET is not set, but CLUSTER_PORT is: {validators.MAKE_SECRET}")
+            problems.append(f"CLUSTER_SECRET is not set, but CLUSTER_PORT is: {_MAKE_SECRET}")
         if secret and len(secret) < 32:
             problems.append(f"CLUSTER_SECRET has {len(secret)} characters: use at least 32")
         if self.cluster_port and not self.node:

@@ -3,6 +3,7 @@ webhooks."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -10,7 +11,7 @@ from quart import Quart
 
 from callflow.cluster.forwarding import CONSOLE, PUBLIC, Forwarding
 from callflow.cluster.membership import Membership, NodeConfig
-from callflow.cluster.socket_passing import SocketPassing
+from callflow.cluster.socket_passing import TAKE_LISTENERS, SocketPassing
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.cluster_listener import bind, create_cluster_app
 from callflow.web.listener import Listener
@@ -34,6 +35,16 @@ class ClusterWeb:
         """Hand a connection that came in at the public listener to the worker that it names. Returns False if it stays
         here."""
         return self._membership.peer(name) is not None and self.sockets.pass_on(PUBLIC, connection, name)
+
+    def give_listeners(self, listeners: Sequence[socket.socket], leave: Callable[[], None]) -> None:
+        """Give the listening sockets to whoever asks for them on this machine, and then `leave`."""
+
+        def give(asked: socket.socket) -> None:
+            with asked, contextlib.suppress(OSError):
+                socket.send_fds(asked, [b"listeners"], [each.fileno() for each in listeners])
+                leave()
+
+        self.sockets.serve(TAKE_LISTENERS, give)
 
     async def open(
         self,

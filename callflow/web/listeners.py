@@ -53,6 +53,11 @@ class Listeners:
             return [f"The console is off: {error}. Set CONSOLE_PORT to a free port."]
         return []
 
+    @property
+    def bound(self) -> list[socket.socket]:
+        """The listening sockets: that for carriers first."""
+        return [self.public, *([self.console] if self.console is not None else [])]
+
     async def open_public(self, app: Quart, passing: Passing | None) -> Listener:
         """Serve carriers. `passing`: to other workers of this machine; None: there are none."""
         beside = None
