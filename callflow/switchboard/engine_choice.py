@@ -43,6 +43,8 @@ LIVE: Final = "openai_live"
 _DEFAULT_TEMPERATURE: Final = Settings.model_fields["temperature"].default
 _MOST_CALLS: Final = 10_000
 """The most calls of which it is remembered how their engine fared."""
+_OF_TOOLS: Final = ("agent_tools", "tool_choice", "parallel_tool_calls")
+_NO_TOOLS: Final = "delegation_model is empty, so that no tool is called"
 _NEVER_MS: Final = 3_600_000
 _SHARE: Final = 1 / 3
 """Of the time in which an engine must be there, how much the first has to connect, so that enough is left for the
@@ -121,10 +123,22 @@ def warnings(settings: Settings) -> list[str]:
     return found
 
 
+def calls_remote_tools(settings: Settings) -> bool:
+    """Whether an engine of these settings calls tools of MCP servers."""
+    return engines_of(settings) != [LIVE]
+
+
+def tool_warnings(settings: Settings, tools: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each kind of tool that an engine of these settings does not call. `tools`: the definitions of
+    those that the operator has written."""
+    return live_sessions.tool_warnings(live_config(settings), tools) if LIVE in engines_of(settings) else []
+
+
 def not_taken(settings: Settings) -> Mapping[str, Any]:
     """Return the settings that do nothing under the first engine, each with the reason."""
     if settings.engine == LIVE:
-        return live_sessions.not_taken()
+        needs = {} if settings.delegation_model else dict.fromkeys(_OF_TOOLS, _NO_TOOLS)
+        return {**live_sessions.not_taken(), **needs}
     return realtime_sessions.not_taken(realtime_config(settings))
 
 

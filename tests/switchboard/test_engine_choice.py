@@ -12,6 +12,8 @@ from callflow.engines.openai_realtime.account import Account
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.switchboard import engine_choice
 from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.tool_desk import ToolDesk
+from callflow.tools.registry import Tool, Tools
 
 
 def test_without_a_second_engine_the_first_is_used_whatever_happens() -> None:
@@ -77,3 +79,28 @@ def test_tools_are_given_to_the_model_behind_the_session_alone() -> None:
     assert without["delegation"] == {"type": "client"}
     made = session(engine_choice.live_config(Settings(engine="openai_live", delegation_model="m")), context)
     assert made["delegation"]["responses"]["tools"] == [tool]
+
+
+def test_tools_that_the_full_duplex_engine_does_not_call_are_said_before_a_call() -> None:
+    remote = {
+        "type": "mcp",
+        "server_label": "shop",
+        "server_url": "https://shop.example",
+        "authorization": "secret-of-shop",
+    }
+    look = Tool("look", "Look.", {"type": "object", "properties": {}}, print)
+    desk = ToolDesk(lambda: Tools({"look": look}, (remote,)))
+    live, turns = Settings(engine="openai_live"), Settings()
+    of_all = desk.warnings_of({"": turns, "duplex": live})
+    (left_out, none_called) = [line for line in of_all if "openai_live" in line]
+    assert left_out.startswith("profile duplex: ")
+    assert "MCP servers (shop) are left out" in left_out
+    assert "none of the tools (look) can be called: set delegation_model" in none_called
+    assert not any("secret" in line for line in of_all)
+    assert not any("leave to use" in line for line in desk.warnings_of({"": live})), "of tools that nobody calls"
+    assert not any(
+        "look" in line for line in desk.warnings_of({"": Settings(engine="openai_live", delegation_model="m")})
+    )
+    told = engine_choice.told(live)["notTaken"]
+    assert "MCP" in told["mcp_approval"]
+    assert "delegation_model" in told["agent_tools"]

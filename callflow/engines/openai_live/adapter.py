@@ -86,7 +86,7 @@ class OpenAILive:
         self.counts = self._channel.counts
         self._turns = LiveTurns(context.session)
         self._listens = context.turn_detection
-        self._has_tools = bool(config.delegation_model and live_config.functions(context))
+        self._has_tools = bool(config.delegation_model and live_config.functions(context.tools))
         self._told: list[ContextItem | ToolCall] = []
         """What was said before the session began."""
         self._later: list[dict[str, Any]] = []
