@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -106,6 +107,17 @@ async def _ends_and_refusals() -> None:
         await until(lambda: gone.count("accept", 404) == 1, "the accept")
         await made.quiet()
         assert [one["cause"] for one in made.happened("ended")] == ["already_ended"]
+
+        sip.sideband_delay = 60.0
+        left = await sip.ring()
+        await left.until(lambda: left.count("accept"), "the accept")
+        left.state, since = "ended", time.monotonic()  # between the accept and the first socket beside it
+        await until(lambda: len(made.happened("ended")) == 2, "the end of the call", 3)
+        assert time.monotonic() - since < 2.5
+        assert made.happened("ended")[1]["cause"] == "already_ended"
+        assert left.count("hangup", 404) == 1
+        await made.quiet()
+        sip.sideband_delay = 0.0
 
         refused = await sip.ring()
         sip.fail_accepts[:] = [500, 500]
