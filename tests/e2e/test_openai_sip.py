@@ -336,6 +336,14 @@ async def _a_dial(carrier: Twilio | Telnyx) -> None:
         session = await call.wait_answered()
         await session.wait_sent("session.created")
         assert made.happened("call_initiated")[-1]["linked"] == f"call:{dialled.id}"
+        other = await made.realtime.sip.ring(headers=[("X-Callflow-Leg", f"call:{dialled.id[:-1]}0")])
+        await other.wait_answered()
+        sessions = [one.ids.session for one in made.app.switchboard.calls if one.carrier.name == "openai"]
+        assert sessions == [f"call:{dialled.id}", ""], "what anybody may say of a call that is not there"
+        told = made.app.budget._of(dialled), made.app.budget._of(made.app.switchboard.calls[1])
+        assert [(one.calls, one.unpriced_minutes) for one in told][0] == (1, 0.0)
+        assert (told[1].calls, told[1].minutes) == (0, 0.0)
+        await other.hang_up()
         await call.hang_up()
         carrier.callees[URI] = Callee("busy")
         await made.app.dialer.dial(DialRequest(to_number="+15550100003", carrier=name))
