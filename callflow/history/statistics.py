@@ -26,8 +26,8 @@ _HOUR: Final = 13
 _COLUMNS: Final = tuple(
     conversations.c[name]
     for name in (
-        "id", "carrier_session_id", "started_at", "ended_at", "answered_at", "answered_seconds", "interruptions", "first_word_ms",
-        "hangup_cause", "cost_usd", "carrier_usd", "usage", "profile", "carrier", "direction",
+        "id", "carrier_session_id", "started_at", "ended_at", "answered_at", "answered_seconds", "interruptions",
+        "first_word_ms", "hangup_cause", "cost_usd", "carrier_usd", "usage", "profile", "carrier", "direction",
     )
 )  # fmt: skip
 

@@ -79,8 +79,8 @@ class SipRoute:
         return self._lead(carrier, webhook_event, event) if is_open else None
 
     def ids(self, webhook_event: WebhookEvent) -> LegIds:
-        """Return the ids of a leg that rings. One that belongs to a live call of ours, whose other side was led here, has
-        that call for its session. The header that says so is anybody's word, so the call must be one that was led."""
+        """Return the ids of a leg that rings. One that belongs to a live call of ours, whose other side was led here,
+        has that call for its session. The header that says so is anybody's word, so the call must have been led."""
         event, ids = webhook_event.event, webhook_event.ids
         if not isinstance(event, CallInitiated) or not event.linked.startswith(PART_OF):
             return ids

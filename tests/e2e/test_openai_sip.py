@@ -341,7 +341,7 @@ async def _a_dial(carrier: Twilio | Telnyx) -> None:
         sessions = [one.ids.session for one in made.app.switchboard.calls if one.carrier.name == "openai"]
         assert sessions == [f"call:{dialled.id}", ""], "what anybody may say of a call that is not there"
         told = made.app.budget._of(dialled), made.app.budget._of(made.app.switchboard.calls[1])
-        assert [(one.calls, one.unpriced_minutes) for one in told][0] == (1, 0.0)
+        assert (told[0].calls, told[0].unpriced_minutes) == (1, 0.0)
         assert (told[1].calls, told[1].minutes) == (0, 0.0)
         await other.hang_up()
         await call.hang_up()
