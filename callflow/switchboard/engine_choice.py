@@ -5,8 +5,8 @@ This is the only file that names the engines. A second engine is used
 - for a session that begins while the breaker of the first is open, and that of the second is not;
 - for the next session of a call whose first engine could not be reached, refused, or said nothing at all.
 
-A call that has come to its second engine stays there, in the next process as well: to go back would be a second break in
-one conversation.
+A call that has come to its second engine stays there, in the next process as well: to go back would be a second break
+in one conversation.
 """
 
 from __future__ import annotations
