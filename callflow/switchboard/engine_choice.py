@@ -29,12 +29,12 @@ from callflow.contracts.engine import (
     SessionLost,
     SessionReady,
 )
+from callflow.engines.common.account import Account
 from callflow.engines.openai_live import adapter as live
 from callflow.engines.openai_live import live_config as live_sessions
 from callflow.engines.openai_live.live_config import LiveConfig
 from callflow.engines.openai_realtime import adapter as realtime
 from callflow.engines.openai_realtime import session_config as realtime_sessions
-from callflow.engines.openai_realtime.account import Account
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 
 

@@ -6,9 +6,9 @@ import asyncio
 
 from callflow.config.settings import Settings
 from callflow.contracts.engine import AudioDelta, EngineChosen, EngineEvent, SessionContext, SessionLost, SessionReady
+from callflow.engines.common.account import Account
 from callflow.engines.openai_live.adapter import OpenAILive
 from callflow.engines.openai_live.live_config import session
-from callflow.engines.openai_realtime.account import Account
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.switchboard import engine_choice
 from callflow.switchboard.call_configs import CallConfigs

@@ -14,8 +14,8 @@ import logging
 from typing import Final
 
 from callflow.contracts.errors import CallOver, EngineError, HandshakeError
-from callflow.engines.openai_realtime import connection
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
+from callflow.engines.common import connection
+from callflow.engines.common.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.session_config import RealtimeConfig, session_url
 
 
