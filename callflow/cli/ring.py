@@ -23,6 +23,8 @@ _END_SECONDS: Final = 5.0
 """So long the server may take to answer what it is told of the end."""
 _GREETING_SECONDS: Final = 4.0
 """A caller who hears nothing speaks after so long."""
+_GIVES_UP_SECONDS: Final = 3.0
+"""The caller waits so much longer when no webhook was taken; the carrier tries again within less."""
 _PAUSE_MS: Final = 700
 _VERB: Final = re.compile(r"<([A-Z][A-Za-z]*)")
 _MOST_SHOWN: Final = 160
@@ -64,7 +66,7 @@ async def ring(carrier: Emulated, how: Ring) -> bool:
     leg = await carrier.ring(from_number=how.from_number, to_number=how.to_number, phone=phone)
     caller = asyncio.create_task(_speak(leg, phone, how.voice), name="caller")
     try:
-        if await _within(ANSWER_SECONDS, leg.wait_answered):
+        if await _is_answered(carrier, leg):
             await _within(how.seconds, leg.wait_ended)
         if leg.ended_at is None:
             await leg.hang_up()
@@ -77,6 +79,19 @@ async def ring(carrier: Emulated, how: Ring) -> bool:
     found = problems(carrier, leg, how)
     print("\n".join(f"- {printable.line(problem)}" for problem in found) if found else "Nothing was wrong.", flush=True)
     return not found
+
+
+async def _is_answered(carrier: Emulated, leg: Any) -> bool:
+    """Wait for the answer, as long as there is hope for one."""
+    deadline = monotonic() + ANSWER_SECONDS
+    while monotonic() < deadline and leg.ended_at is None:
+        if await _within(0.5, leg.wait_answered):
+            return True
+        if all(each.latency is not None and not each.ok for each in carrier.deliveries):
+            last = max((each.at for each in carrier.deliveries), default=leg.started_at)
+            if monotonic() - last > _GIVES_UP_SECONDS:
+                return False
+    return leg.answered_at is not None
 
 
 async def _within(seconds: float, wait: Any) -> bool:
@@ -115,9 +130,13 @@ def _events(carrier: Emulated, leg: Any) -> Iterator[tuple[float, str]]:
     for each in carrier.deliveries:
         yield each.at, f"webhook {_named(each)}: {_answer(each)}"
     for each in carrier.commands:
-        yield each.at, f"request {each.action or each.path}: {_result(each)}"
+        yield each.at, f"request {_asked(each)}: {_result(each)}"
     if (at := first_sound(leg.phone)) is not None:
         yield at, "the caller hears the first sound"
+    if leg.phone.said:
+        yield leg.phone.said[0].at, "the caller speaks"
+    if (at := answer_heard(leg.phone)) is not None:
+        yield at, "the caller hears the answer"
 
 
 def _named(delivery: Any) -> str:
@@ -134,6 +153,10 @@ def _answer(delivery: Any) -> str:
     return f"HTTP {delivery.status} after {1000 * (delivery.latency or 0.0):.0f} ms{document}"
 
 
+def _asked(command: Any) -> str:
+    return f"{command.method} …/{command.path.rpartition('/')[2]}"
+
+
 def _result(command: Any) -> str:
     if command.status is None:
         return "not answered"
@@ -147,17 +170,24 @@ def _refusal(command: Any) -> str:
     return str(first.get("detail") or first.get("message") or "refused")
 
 
-def first_sound(phone: Phone) -> float | None:
-    """Return when the phone played the first sound; None: it never did."""
+def first_sound(phone: Phone, since: float = 0.0) -> float | None:
+    """Return when the phone played the first sound from a time on; None: it played none."""
     found: list[float] = []
     for line in phone.lines.values():
         for segment in line.segments:
             audio = bytes(segment.audio)
-            loud = (n for n in range(0, len(audio), FRAME_BYTES) if is_loud(audio[n : n + FRAME_BYTES]))
-            if (start := next(loud, None)) is not None:
-                found.append(segment.at + start / BYTES_PER_MS / 1000)
+            times = ((n, segment.at + n / BYTES_PER_MS / 1000) for n in range(0, len(audio), FRAME_BYTES))
+            loud = (at for n, at in times if at >= since and is_loud(audio[n : n + FRAME_BYTES]))
+            if (at := next(loud, None)) is not None:
+                found.append(at)
                 break
     return min(found, default=None)
+
+
+def answer_heard(phone: Phone) -> float | None:
+    """Return when the phone played the first sound after the caller's last word; None: they said nothing, or it played
+    none."""
+    return first_sound(phone, phone.said[-1].ends) if phone.said else None
 
 
 def summary(leg: Any) -> str:
@@ -167,6 +197,10 @@ def summary(leg: Any) -> str:
     parts = [f"Answered after {leg.answered_at - leg.started_at:.2f} s"]
     at = first_sound(leg.phone)
     parts.append("no sound was heard" if at is None else f"first sound {at - leg.answered_at:.2f} s after that")
+    if (answer := answer_heard(leg.phone)) is not None:
+        parts.append(f"an answer {answer - leg.phone.said[-1].ends:.2f} s after the caller's last word")
+    elif leg.phone.said:
+        parts.append("no answer to what the caller said")
     parts.append(f"{leg.phone.loud_ms(leg.started_at) // FRAME_MS * FRAME_MS / 1000:.1f} s of sound in all")
     who = {"product": "the server hung up", "caller": "the caller hung up"}.get(leg.ended_by, "the carrier ended it")
     return f"{', '.join([*parts, who])}."
@@ -177,8 +211,7 @@ def problems(carrier: Emulated, leg: Any, how: Ring) -> list[str]:
     found = list(_unanswered(carrier, leg, how))
     refused = [each for each in carrier.commands if each.status is not None and each.status >= 400]
     found += [
-        f"request {each.action or each.path} was refused ({each.status}): {_refusal(each)}{_key(each, how)}"
-        for each in refused
+        f"request {_asked(each)} was refused ({each.status}): {_refusal(each)}{_key(each, how)}" for each in refused
     ]
     found += [f"error {code}: {detail}" for code, detail in getattr(leg, "errors", ()) if code != _SOCKET_CLOSED]
     for stream in leg.streams:

@@ -45,7 +45,9 @@ def test_a_signal_ends_it_cleanly(peer: str, number: signal.Signals) -> None:
         selector.register(process.stdout, selectors.EVENT_READ)
         try:
             assert selector.select(timeout=30), "it says when it listens"
-            assert b"127.0.0.1" in os.read(process.stdout.fileno(), 65536)
+            told = os.read(process.stdout.fileno(), 65536)
+            assert b"127.0.0.1" in told
+            assert (b"OPENAI_LIVE_URL=ws://127.0.0.1" in told) == (peer == "realtime")
             process.send_signal(number)
             _, said = process.communicate(timeout=30)
         finally:

@@ -27,9 +27,14 @@ async def test_a_call_to_our_own_server_is_answered_and_ends_as_it_should(capsys
         assert await ring.ring(the.telnyx, how), capsys.readouterr().out
         await the.quiet()
     said = capsys.readouterr().out
-    for part in ("webhook call.initiated: HTTP 200", "request answer: HTTP 200", "the caller hears the first sound"):
+    for part in (
+        "webhook call.initiated: HTTP 200",
+        "request POST …/answer: HTTP 200",
+        "the caller speaks",
+        "the caller hears the first sound",
+    ):
         assert part in said
-    told = r"Answered after \d\.\d+ s, first sound \d\.\d\d s after that, .* the caller hung up\."
+    told = r"Answered after \d\.\d+ s, first sound \d\.\d\d s after that, an answer \d\.\d+ s .* the caller hung up\."
     assert re.search(told, said), said
     assert said.endswith("Nothing was wrong.\n")
 
