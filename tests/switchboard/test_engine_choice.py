@@ -104,3 +104,15 @@ def test_tools_that_the_full_duplex_engine_does_not_call_are_said_before_a_call(
     told = engine_choice.told(live)["notTaken"]
     assert "MCP" in told["mcp_approval"]
     assert "delegation_model" in told["agent_tools"]
+
+
+def test_a_call_of_an_earlier_process_goes_on_with_the_second_engine_without_a_word() -> None:
+    async def scene() -> None:
+        make = engine_choice.make_engine(Settings(fallback_engine="openai_live"), Account())
+        heard: list[EngineEvent] = []
+        assert isinstance(make(SessionContext("c", 1, engine="openai_live"), heard.append), OpenAILive)
+        assert isinstance(make(SessionContext("c", 2), heard.append), OpenAILive)
+        assert isinstance(make(SessionContext("d", 1, engine="no-more-there"), heard.append), OpenAIRealtime)
+        assert heard == []
+
+    asyncio.run(scene())
