@@ -26,7 +26,7 @@ from callflow.config.settings import Settings
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import DatabaseError, SessionRefused, ToolsError, TunnelError
 from callflow.contracts.tunnel import Tunnel
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.history.control_settings import StoredControl
 from callflow.history.database import url_of
 from callflow.history.delivery.setup import make_sender

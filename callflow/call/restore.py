@@ -95,6 +95,8 @@ class RestoredCall:
     """When caller and person were joined, in Unix time (seconds)."""
     muted: set[Literal["caller", "agent"]] = field(default_factory=set)
     """Who is muted."""
+    engine: str = ""
+    """The second engine, if the call had come to it."""
     taken_by: str = ""
     """Who spoke with the caller in place of the agent."""
     cuts: list[Turn] = field(default_factory=list)
@@ -114,6 +116,7 @@ class RestoredCall:
             first_word_ms=self.first_word_ms,
             left_quietly=self.quiet and not self.taken_by,
             unanswered=dict.fromkeys(self.unanswered, UNKNOWN_RESULT),
+            engine=self.engine,
             had_session=self.model.media != "none",
         )
 
@@ -213,6 +216,8 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
             call.usage = dict(note.total)
         case notes.FirstWord():
             call.first_word_ms = int(note.ms)
+        case notes.EngineChosen():
+            call.engine = note.engine
         case notes.TakeOver():
             call.taken_by = note.by if note.state != "ended" else ""
         case notes.Recording():

@@ -294,6 +294,8 @@ class SessionContext:
     remote: str = ""
     """The carrier's id of the call, if the caller's audio goes straight to the engine: the session is one beside it.
     "": the audio comes from us."""
+    engine: str = ""
+    """The second engine, to which an earlier process of the call had come; "": none, or this process knows."""
     was_there: bool = False
     """Such a session was open before, in this process or another: the conversation is there already."""
 

@@ -230,7 +230,8 @@ class Switchboard:
                 self._add_tombstone(webhook_event, name)
             return None
         caller, called = (self._services.number(getattr(event, one, "")) for one in ("from_number", "to_number"))
-        call = Call(name, carrier, webhook_event.ids, self._services, from_number=caller, to_number=called)
+        ids = self.sip_route.ids(webhook_event)
+        call = Call(name, carrier, ids, self._services, from_number=caller, to_number=called)
         self._begin(call)
         return call
 

@@ -190,7 +190,6 @@ async def test_the_model_sees_a_picture_before_and_during_a_call_and_the_history
         answer = await ask(the, "POST", "/api/calls", {"toNumber": THEIRS}) if on_telnyx(the) else None
         one = None if answer is not None else await talk(the)
         call = answer.json()["id"] if answer is not None else the.call.id
-        await until(lambda: the.app.journal.has(call), "the call")
         first = await show(the, call, picture("WEBP"), query="?text=Our+menu.")
         assert (first["number"], first["mime"]) == (1, "image/jpeg")
         await show(the, call, b"<svg/>", 415)

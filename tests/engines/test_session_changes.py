@@ -7,8 +7,8 @@ from typing import Any
 
 from callflow.contracts.engine import SessionContext
 from callflow.contracts.secret_text import NONE
-from callflow.engines.openai_realtime.account import Account
-from callflow.engines.openai_realtime.channel import Channel
+from callflow.engines.common.account import Account
+from callflow.engines.common.channel import Channel
 from callflow.engines.openai_realtime.server_events import decode
 from callflow.engines.openai_realtime.session import Session
 from tests.configs import realtime_config

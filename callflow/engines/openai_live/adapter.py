@@ -40,15 +40,15 @@ from callflow.contracts.errors import EngineError, Malformed
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
 from callflow.contracts.tools import ToolCall
 from callflow.engines import model_catalog
+from callflow.engines.common import connection
+from callflow.engines.common.account import Account
+from callflow.engines.common.channel import Channel
+from callflow.engines.common.connection import shut
+from callflow.engines.common.engine_socket import EngineSocket
 from callflow.engines.openai_live import live_config, server_events
 from callflow.engines.openai_live.live_config import LiveConfig
 from callflow.engines.openai_live.server_events import LiveEvent
 from callflow.engines.openai_live.turns import LiveTurns
-from callflow.engines.openai_realtime import connection
-from callflow.engines.openai_realtime.account import Account
-from callflow.engines.openai_realtime.channel import Channel
-from callflow.engines.openai_realtime.connection import shut
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
 
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class OpenAILive:
         self.counts = self._channel.counts
         self._turns = LiveTurns(context.session)
         self._listens = context.turn_detection
-        self._has_tools = bool(config.delegation_model and live_config.functions(context))
+        self._has_tools = bool(config.delegation_model and live_config.functions(context.tools))
         self._told: list[ContextItem | ToolCall] = []
         """What was said before the session began."""
         self._later: list[dict[str, Any]] = []

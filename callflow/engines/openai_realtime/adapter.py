@@ -33,13 +33,14 @@ from callflow.contracts.engine import (
 from callflow.contracts.errors import CallOver, EngineError, Malformed
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
 from callflow.contracts.tools import ToolCall
-from callflow.engines.openai_realtime import audio_format, connection, event_summary, server_events, sideband
-from callflow.engines.openai_realtime.account import Account, open_socket
+from callflow.engines.common import connection
+from callflow.engines.common.account import Account, open_socket
+from callflow.engines.common.channel import Channel
+from callflow.engines.common.connection import shut
+from callflow.engines.common.engine_socket import EngineSocket
+from callflow.engines.openai_realtime import audio_format, event_summary, server_events, sideband
 from callflow.engines.openai_realtime.audio_pipeline import AudioPipeline
 from callflow.engines.openai_realtime.beside_call import BesideCall
-from callflow.engines.openai_realtime.channel import Channel
-from callflow.engines.openai_realtime.connection import shut
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.response_driver import CREATE, ResponseDriver
 from callflow.engines.openai_realtime.server_events import ServerEvent
 from callflow.engines.openai_realtime.session import Session

@@ -12,7 +12,7 @@ import msgspec
 
 from callflow.contracts.engine import EngineListener, ErrorReported, SessionLost
 from callflow.contracts.secret_text import Secrets
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
+from callflow.engines.common.engine_socket import EngineSocket
 from callflow.timers import Timers
 
 
