@@ -147,7 +147,7 @@ class Agent:
         listens = not self.protected_greeting.is_open
         return SessionContext(
             self._call, number, self.tool_calls.definitions, turn_detection=listens,
-            remote=self._relay.remote, was_there=self.sessions.was_there,
+            remote=self._relay.remote, was_there=self.sessions.was_there, tap=self._relay.tap,
         )  # fmt: skip
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:
