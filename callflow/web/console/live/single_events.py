@@ -28,8 +28,11 @@ _COUNT_SECONDS: Final = 1.0
 _MOST_A_SECOND: Final = 60
 """Events that are told one by one, on average."""
 _COUNTED: Final = (".delta", ".segment", "session.usage.updated")
-_MEDIA: Final = (("from_media", "frames_in", 1), ("to_media", "bytes_out", 160))
-"""How frames of audio are counted: the name of the relay's own count, and how much of it is a frame."""
+_MEDIA: Final[tuple[tuple[Way, str, str, int], ...]] = (
+    ("from_media", "frames from the caller", "frames_in", 1),
+    ("to_media", "frames to the caller", "bytes_out", 160),
+)
+"""How frames of audio are counted: the relay's own count, and how much of it is a frame."""
 _KIND: Final = re.compile(r"[A-Za-z0-9_.]{1,80}")
 _INNER: Final = "response.event"
 """Of the full-duplex engine: what is in it is an event of its own."""
@@ -86,7 +89,7 @@ class SingleEvents:
             return
         self.detach()
         self._call, self._tap, self._count_at = call, call.relay.tap, self._now()
-        self._relayed = {name: call.relay.counts[name] for _, name, _ in _MEDIA}
+        self._relayed = {name: call.relay.counts[name] for _, _, name, _ in _MEDIA}
         self._tap.watcher = self
 
     def detach(self) -> None:
@@ -132,10 +135,10 @@ class SingleEvents:
             return
         self._count_at, self._left = now, min(self._left + _MOST_A_SECOND, 2.0 * _MOST_A_SECOND)
         counts = self._call.relay.counts
-        for way, name, share in _MEDIA:
+        for way, kind, name, share in _MEDIA:
             before, self._relayed[name] = self._relayed[name], counts[name]
             if (count := (counts[name] - before) // share) > 0:
-                self._counted[way, "media"] += count  # type: ignore[index]
+                self._counted[way, kind] += count
         if not self._counted:
             return
         counted, self._counted = self._counted, Counter()

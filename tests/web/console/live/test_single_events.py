@@ -46,7 +46,11 @@ class Watched:
         watcher.event(way, kind, json.dumps({"type": kind, **(raw or {})}).encode(), unchanged)
 
     def told(self, at: int | None = None) -> list[tuple[str, Any]]:
-        return list(events_in(self.events.piece(self.events.first if at is None else at)[0]))
+        at, found = self.events.first if at is None else at, list[tuple[str, Any]]()
+        while at < self.events.end:
+            piece, at = self.events.piece(at)
+            found += events_in(piece)
+        return found
 
 
 @pytest.mark.parametrize(
@@ -102,8 +106,8 @@ def test_pieces_are_counted_and_told_once_a_second() -> None:
     the.events.look()
     ((_, told),) = the.told()
     assert told["event"]["counts"] == {
-        "from_media media": 50, "from_model response.output_audio.delta": 30,
-        "from_model response.function_call_arguments.delta": 30, "to_media media": 2,
+        "from_media frames from the caller": 50, "from_model response.output_audio.delta": 30,
+        "from_model response.function_call_arguments.delta": 30, "to_media frames to the caller": 2,
     }  # fmt: skip
     assert the.woken == 1
     the.now += 1
