@@ -731,6 +731,7 @@ export const T = {
   paletteHint: "Type a number, words, or a command",
   paletteNone: "Nothing fits.",
   paletteSearch: (words) => `Search the history for “${words}”`,
+  palettePast: (count) => (count === 1 ? "1 call of before fits." : `${count} calls of before fit.`),
   paletteCall: (row) => `${row.from} → ${row.to}`,
   routes: "What programs can ask for",
 

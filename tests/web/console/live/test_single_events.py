@@ -174,9 +174,13 @@ def test_a_call_is_tapped_only_while_somebody_watches_it(tmp_path: Path) -> None
         )
         the.calls[CALL] = cast(FakeCall, live)
         watched = Stories(lambda: the.board, the.history, Redactor())
+
+        def is_tapped() -> bool:
+            return tap.watcher is not None
+
         lines, page = watched.watch(CALL, 0), watched.watch(CALL, 0, singles=True)
         await anext(lines)
-        assert tap.watcher is None
+        assert not is_tapped()
         await anext(page)
         assert tap.watcher is not None
         tap.watcher.event("from_model", "rate_limits.updated", {}, unchanged)
@@ -186,9 +190,9 @@ def test_a_call_is_tapped_only_while_somebody_watches_it(tmp_path: Path) -> None
         await anext(late)
         assert events_in(await anext(late)) == [(event, told)]
         await late.aclose()
-        assert tap.watcher is not None
+        assert is_tapped()
         await page.aclose()
-        assert tap.watcher is None
+        assert not is_tapped()
         the.history.journal.note(JournalEntry.of(Ended(), call=CALL, at=AT + 1))
         rest = [event for piece in [piece async for piece in lines] for event, _ in events_in(piece)]
         assert rest == ["entry", "over"]
