@@ -36,7 +36,6 @@ class Story:
         self.call = call
         self.viewers = 0
         self.encoder = Encoder(call)
-        self.singles = SingleEvents(redact, news=lambda: self.signal.set(), now=now, began=lambda: self.encoder.began)
         self.of_singles = 0
         """Viewers of single events."""
         self.numbers: list[int] = []
@@ -45,7 +44,9 @@ class Story:
         """What was written down before has been read."""
         self.failed: Exception | None = None
         """Why that could not be read."""
-        self.signal = Signal()
+        self.signal = signal = Signal()
+        encoder = self.encoder
+        self.singles = SingleEvents(redact, news=signal.set, now=now, began=lambda: encoder.began)
         self.partials: dict[str, tuple[int, bytes]] = {}
         """By item: the frame of words that are being spoken, with a number that rises."""
         self.spoken = 0
