@@ -149,6 +149,7 @@ class Agent:
         return SessionContext(
             self._call, number, self.tool_calls.definitions, turn_detection=listens,
             remote=self._relay.remote, was_there=self.sessions.was_there, engine=self.sessions.chosen,
+            tap=self._relay.tap,
         )  # fmt: skip
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:

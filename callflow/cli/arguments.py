@@ -414,6 +414,11 @@ def _bench(parser: Parser) -> None:
         help="measure only this program; may be given more than once (default: all three)",
     )
     parser.add_argument(
+        "--watched",
+        action="store_true",
+        help="measure the same calls in turn with and without viewers on the operators' page (default: off)",
+    )
+    parser.add_argument(
         "--peers",
         type=file,
         nargs="?",

@@ -8,9 +8,10 @@ most others copy: https://platform.openai.com/docs/api-reference/realtime
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+from callflow.contracts.event_tap import EventTap
 from callflow.contracts.tools import ToolCall
 
 
@@ -298,6 +299,8 @@ class SessionContext:
     """The second engine, to which an earlier process of the call had come; "": none, or this process knows."""
     was_there: bool = False
     """Such a session was open before, in this process or another: the conversation is there already."""
+    tap: EventTap = field(default_factory=EventTap, compare=False)
+    """Gets each event of the session, while somebody watches."""
 
 
 @runtime_checkable

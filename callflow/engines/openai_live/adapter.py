@@ -82,7 +82,7 @@ class OpenAILive:
         self._config, self._context, self._notify = config, context, listener
         self._account = account or Account()
         secrets = Secrets([config.api_key, *addresses.secrets_in(config.url)])
-        self._channel = Channel(context.call, context.session, listener, secrets)
+        self._channel = Channel(context, listener, secrets)
         self.counts = self._channel.counts
         self._turns = LiveTurns(context.session)
         self._listens = context.turn_detection
@@ -258,6 +258,8 @@ class OpenAILive:
         try:
             event = server_events.decode(message)
             counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
+            if channel.tap.watcher is not None:
+                channel.tap.watcher.event("from_model", event.type, message, channel.secrets.told)
             self._handle(event)
         except Malformed:
             counts["malformed"] += 1

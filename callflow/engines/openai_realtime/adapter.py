@@ -78,7 +78,7 @@ class OpenAIRealtime:
         secrets = Secrets([config.api_key, *addresses.secrets_in(config.url), *keys])
         self._config, self._context, self._notify = config, context, listener
         self._account = account or Account()
-        self._channel = Channel(context.call, context.session, listener, secrets)
+        self._channel = Channel(context, listener, secrets)
         self._session = Session(config, context, self._account, self._channel)
         self._responses = ResponseDriver(self._session, self._channel)
         self._audio = AudioPipeline(self._session, self._channel, self._responses.played)
@@ -228,6 +228,8 @@ class OpenAIRealtime:
                 text = channel.secrets.told(event_summary.in_short(event))[:_MOST_LOGGED]
                 log.debug("call %s: engine %d: %s", channel.call, channel.session, text)
             counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
+            if channel.tap.watcher is not None:
+                channel.tap.watcher.event("from_model", event.type, message, channel.secrets.told)
             if event.type != server_events.AUDIO_DELTA:
                 self._handle(event)
             elif not self._context.remote and (audio := server_events.audio_delta(event)) is not None:
