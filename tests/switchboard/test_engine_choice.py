@@ -66,6 +66,8 @@ def test_what_the_engine_cannot_do_is_said_before_a_call() -> None:
     assert any('no voice "no-such"' in line for line in found)
     same = CallConfigs(Settings(fallback_engine="openai_realtime"), Account()).warnings
     assert any("no second one" in line for line in same)
+    over_sip = CallConfigs(Settings(engine="openai_live", route="sip"), Account()).warnings
+    assert any("calls over SIP have sessions of openai_realtime" in line for line in over_sip)
     assert "min_interruption_ms" in engine_choice.not_taken(Settings(engine="openai_live"))
 
 
