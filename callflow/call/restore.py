@@ -80,6 +80,8 @@ class RestoredCall:
     """When the pause of its recordings began, in Unix time (seconds); None: there is none."""
     carrier_records: bool = False
     """The carrier records, as far as it was told to."""
+    linked: str = ""
+    """The call of ours, or the leg at another carrier, whose other side it is."""
     address: str = ""
     """Our public address, as the carrier knew it when the call began."""
     looked_up: LookedUp | None = None
@@ -172,6 +174,8 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
 
 def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     match entry.event:
+        case {"event": events.CallInitiated.name, "linked": str(linked)}:
+            call.linked = linked
         case {"event": events.MediaStarted.name, "encoding": str(encoding)}:
             talk.is_remote = encoding == REMOTE
         case {"event": PauseRequested.name, "on": bool(on)} if entry.taken:
