@@ -65,7 +65,7 @@ class Call:
         order: OutboundOrder | None = None,
         restored: RestoredCall | None = None,
     ) -> None:
-        """`config`: that of the outbound call whose other side it is; None: that of the number. `order`: for an outbound
+        """`config`: of the outbound call whose other side it is; None: that of the number. `order`: for an outbound
         call, with its config. `restored`: a call of the previous process, which then waits for `take_back`."""
         self.id, self.carrier, self.ids = call_id, carrier, ids
         self.from_number, self.to_number = from_number, to_number

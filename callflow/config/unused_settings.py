@@ -113,11 +113,12 @@ def of_conduct(
 
 
 def _of_profiles(settings: Settings) -> list[CallSettings]:
-    """Return the settings of the profiles in settings.toml, but of those that cannot be used: they are told of later."""
+    """Return the settings of the profiles in settings.toml, but of those that cannot be used."""
     found: list[CallSettings] = []
-    for table in settings.profiles.values():
+    tables: list[object] = list(settings.profiles.values())
+    for table in tables:
         values = dict(table) if isinstance(table, Mapping) else {}
-        wanted = {ALIASES.get(name, name): value for name, value in values.items()}
+        wanted = {ALIASES.get(str(name), str(name)): value for name, value in values.items()}
         try:
             kept = settings.model_dump(include=set(CallSettings.model_fields))
             found.append(CallSettings(**(kept | {key: wanted[key] for key in kept.keys() & wanted.keys()})))

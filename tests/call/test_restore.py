@@ -90,3 +90,10 @@ def test_what_was_being_said_is_cut_off_only_where_the_audio_came_here(encoding:
     assert call is not None
     assert [turn.text for turn in call.turns] == ["Hello."]
     assert [turn.unheard_text for turn in call.cuts] == unheard
+
+
+def test_whose_other_side_a_call_is_is_known_again() -> None:
+    first = {"event": "call_initiated", "direction": "incoming", "linked": "call:abc"}
+    call = restore_call(recorded(first))
+    assert call is not None
+    assert call.linked == "call:abc"
