@@ -147,9 +147,8 @@ class Agent:
         """Return the context with which the session of this number is opened."""
         listens = not self.protected_greeting.is_open
         return SessionContext(
-            self._call, number, self.tool_calls.definitions, turn_detection=listens,
+            self._call, number, self.tool_calls.definitions, turn_detection=listens, tap=self._relay.tap,
             remote=self._relay.remote, was_there=self.sessions.was_there, engine=self.sessions.chosen,
-            tap=self._relay.tap,
         )  # fmt: skip
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:

@@ -119,6 +119,8 @@ def warnings(settings: Settings) -> list[str]:
         reasons = live_sessions.not_taken()
         changed = [name for name in reasons if getattr(settings, name) != Settings.model_fields[name].default]
         found += [f"engine openai_live: {name} has no effect: {reasons[name]}" for name in changed]
+    if settings.engine == LIVE and settings.route == "sip":
+        found.append('route is "sip": calls over SIP have sessions of openai_realtime, and not of openai_live')
     if settings.fallback_engine == settings.engine:
         found.append(f"fallback_engine is the engine {settings.engine} itself, so that there is no second one")
     return found

@@ -15,7 +15,9 @@ from typing import Any, Final
 
 from cachetools import TTLCache
 
+from callflow.call import machine
 from callflow.call.call import Call
+from callflow.call.call_config import CallConfig
 from callflow.call.carrier_commands import command_id
 from callflow.call.machine.model import BRIDGED
 from callflow.call.services import CallServices
@@ -39,6 +41,8 @@ log = logging.getLogger(__name__)
 
 LED: Final = "sip"
 """The leg that rings the SIP address, as its webhooks name it."""
+_PART_OF: Final = "call:"
+"""Stands before the id of a call of ours in the header that links its other side with it."""
 _MOST: Final = 10_000
 _SECONDS: Final = 120.0
 """How long a leg is remembered that was led away and not answered: far longer than it rings."""
@@ -142,3 +146,11 @@ class SipRoute:
 
     async def _answer(self, carrier: Carrier, back: WebhookEvent) -> None:
         await self._answer_here(carrier, back)
+
+    def config(self, linked: str) -> CallConfig | None:
+        """Return the config of the outbound call whose other side arrives over SIP, because it was ordered for this
+        conversation; None: `linked` names no such call. Callers write that header themselves, so the call must be one
+        that was led."""
+        dialled = self._live(linked.removeprefix(_PART_OF)) if linked.startswith(_PART_OF) else None
+        is_led = dialled is not None and dialled.is_outbound and dialled.model.state == machine.BRIDGED
+        return dialled.config if is_led and dialled is not None else None

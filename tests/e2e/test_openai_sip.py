@@ -316,7 +316,8 @@ async def _a_dial(carrier: Twilio | Telnyx) -> None:
         if isinstance(carrier, Twilio):
             carrier.number(OURS)
         name = carrier.__class__.__name__.lower()
-        await made.app.dialer.dial(DialRequest(to_number="+15550100001", carrier=name))
+        ordered = {"instructions": "Sell pears."}
+        await made.app.dialer.dial(DialRequest(to_number="+15550100001", carrier=name, session=ordered))
         live = made.app.switchboard
         await until(lambda: [one.model.state for one in live.calls] == ["bridged"], "whoever answers to be led there")
         await until(lambda: not isinstance(carrier, Telnyx) or made.actions("transfer"), "the transfer")
@@ -335,6 +336,7 @@ async def _a_dial(carrier: Twilio | Telnyx) -> None:
         )
         session = await call.wait_answered()
         await session.wait_sent("session.created")
+        assert call.commands[0][1]["instructions"] == "Sell pears.", "the agent is not the one that was ordered"
         assert made.happened("call_initiated")[-1]["linked"] == f"call:{dialled.id}"
         other = await made.realtime.sip.ring(headers=[("X-Callflow-Leg", f"call:{dialled.id[:-1]}0")])
         await other.wait_answered()

@@ -79,6 +79,9 @@ async def test_the_same_script_on_both_engines(engine: str, tmp_path: Any) -> No
             _typed(realtime.live_sessions[0])
             (used,) = the.happened("usage")[-1:]
             assert used["model"] == "gpt-live-1"
+            (closed,) = [one for one in realtime.live_sessions[0].sent if one["type"] == "session.closed"]
+            cost = used["total"]["models"]["gpt-live-1"]["seconds"]
+            assert cost == pytest.approx(closed["usage"]["seconds"], abs=0.5), "its last seconds were not billed"
             assert used["usd"] == pytest.approx(used["total"]["models"]["gpt-live-1"]["seconds"] / 60 * 0.05, rel=0.01)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from callflow.config.settings import Settings
 from callflow.contracts.engine import AudioDelta, EngineChosen, EngineEvent, SessionContext, SessionLost, SessionReady
@@ -68,6 +69,10 @@ def test_what_the_engine_cannot_do_is_said_before_a_call() -> None:
     assert any('no voice "no-such"' in line for line in found)
     same = CallConfigs(Settings(fallback_engine="openai_realtime"), Account()).warnings
     assert any("no second one" in line for line in same)
+    sip: dict[str, Any] = {"engine": "openai_live", "route": "sip", "openai_project_id": "proj_a"}
+    sip |= {"openai_api_key": "sk-a", "openai_webhook_secret": "whsec_YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4"}
+    over_sip = CallConfigs(Settings(**sip), Account()).warnings
+    assert any("calls over SIP have sessions of openai_realtime" in line for line in over_sip)
     assert "min_interruption_ms" in engine_choice.not_taken(Settings(engine="openai_live"))
 
 
