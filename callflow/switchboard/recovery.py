@@ -130,6 +130,13 @@ class Recovery:
             return False
         return True
 
+    def lacks(self) -> str:
+        """Return what keeps the history from being served: `database`: it cannot be written; `starting`: it is being
+        opened; "": nothing."""
+        if self._history.journal.trouble:
+            return "database"
+        return "" if self.opened.is_set() else "starting"
+
     async def hold(self, webhook_event: events.WebhookEvent | None) -> None:
         """Hold a request after the start until the calls of the previous process are known, because it may be about one
         of them.

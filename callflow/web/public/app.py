@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.printable import line
 from callflow.switchboard.control.desk import ControlDesk
+from callflow.switchboard.readiness import unready
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.control import add_control
@@ -43,7 +44,7 @@ def create_public(
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     app.url_map.merge_slashes = False  # it answers `//` with a redirect, and carriers do not follow those
-    pages = create_pages(app, address)
+    pages = create_pages(app, address, lambda: unready(switchboard(), startup_hold().lacks()))
     if control is not None:
         add_control(app, control)
     for carrier in carriers:

@@ -39,6 +39,9 @@ class StartupHold(Protocol):
         """Return when the request may continue: at once, except shortly after the start. None: the request opens a
         media socket."""
 
+    def lacks(self) -> str:
+        """Return what the history keeps from being served: see `Recovery.lacks`."""
+
 
 def read_request(scope: Any, method: str, body: bytes, address: PublicAddress, *, socket: bool = False) -> Request:
     """Make a carrier's request from an ASGI scope. The URL is the URL that the carrier used, under the public address.

@@ -66,6 +66,9 @@ class NoHold:
     async def hold(self, webhook_event: WebhookEvent | None) -> None:
         self.held.append(webhook_event.id if webhook_event else "media")
 
+    def lacks(self) -> str:
+        return ""
+
 
 class Scene:
     def __init__(self, *carriers: FakeCarrier, error: Exception | None = None) -> None:
