@@ -35,10 +35,10 @@ def create_app(settings: Settings | None = None, *, console: bool = False) -> Qu
     `settings` None: they are read now. `console`: the console is served on the same port; that needs CONSOLE_TOKEN.
     Raises `callflow.contracts.errors.SettingsError` when the settings cannot be used.
     """
-    from callflow import app
+    from callflow.cli import asgi
     from callflow.config.loader import load
 
-    return app.create_app(settings or load(), console=console)
+    return asgi.create_app(settings or load(), console=console)
 
 
 if __name__ == "__main__":

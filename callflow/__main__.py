@@ -80,6 +80,10 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli import dial
 
         return dial.run(chosen)
+    if chosen.command in ("nodes", "drain"):
+        from callflow.cli import nodes
+
+        return nodes.run_nodes(chosen) if chosen.command == "nodes" else nodes.run_drain(chosen)
     if chosen.command == "budget":
         from callflow.cli import budget
 

@@ -17,14 +17,14 @@ from typing import Any, Final, cast
 from quart import Quart
 
 from callflow import runtime
-from callflow.call.services import CallServices
+from callflow.call.services import CallServices, alone
+from callflow.cluster.membership import Membership, NodeConfig
 from callflow.config import client_keys, display, paths, session_changes, session_overrides
 from callflow.config.dial_rules import DialRules
-from callflow.config.preflight import check_serve
 from callflow.config.profiles import country
 from callflow.config.settings import Settings
 from callflow.contracts.carrier import Carrier
-from callflow.contracts.errors import DatabaseError, SessionRefused, SettingsError, ToolsError, TunnelError
+from callflow.contracts.errors import DatabaseError, SessionRefused, ToolsError, TunnelError
 from callflow.contracts.tunnel import Tunnel
 from callflow.engines.openai_realtime.account import Account
 from callflow.history.control_settings import StoredControl
@@ -54,6 +54,7 @@ from callflow.switchboard.engine_choice import realtime_config
 from callflow.switchboard.health.make import make_health
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.moving import Moving
 from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.opt_outs import OptOuts
 from callflow.switchboard.profile_desk import ProfileDesk
@@ -79,7 +80,6 @@ from callflow.web.listener import Beside, Listener
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
 from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint, MediaServer
-from callflow.web.side_by_side import SideBySide
 from carriers.registry import closed_paths, make_carriers
 
 
@@ -97,9 +97,13 @@ class Application:
     Under another ASGI server, call `open` and `close` instead, and serve `public` (and `console`).
     """
 
-    def __init__(self, settings: Settings, tunnel: Tunnel | None = None) -> None:
-        """Read the tools and the profiles. Raises SettingsError or ToolsError."""
-        self.settings = settings
+    def __init__(self, settings: Settings, tunnel: Tunnel | None = None, node: NodeConfig | None = None) -> None:
+        """Read the tools and the profiles. `node`: this process is one of a cluster. Raises SettingsError or
+        ToolsError."""
+        self.settings, self._node = settings, node
+        self.cluster: Membership | None = None
+        self.moving: Moving | None = None
+        """Both once it is open, and unless this process serves alone."""
         self._tunnel = tunnel
         file, hook = paths.tools_file(settings), settings.lookup_function
         self._tool_process = ToolProcess(file, hook) if settings.tool_process else None
@@ -171,6 +175,7 @@ class Application:
             admit_profile=switchboard.admit_profile,
             caller_lookup=self._lookup,
             control=self._control.asker,
+            may_act=self.cluster.may_act if self.cluster is not None else alone,
         )
 
     def public(self) -> Quart:
@@ -210,6 +215,7 @@ class Application:
             live=self.live_desk,
             health=self.health,
             doctor=self.doctor,
+            cluster=self.cluster,
             phone=lambda: self.phone,
             phone_costs=self.settings.engine_costs,
             doors=self.doors,
@@ -243,8 +249,12 @@ class Application:
             make_events=make_events if settings.events_url else None,
         )
         self.sender = make_sender(settings, self.history)
-        self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds)
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
+        if self._node is not None:
+            self.cluster = Membership(
+                self._node, self.history, calls=lambda: len(self.switchboard.calls), lag=lambda: self._load.p99_ms
+            )
+        self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds, membership=self.cluster)
         self._lookup = make_lookup(settings, self.tools.current) if settings.caller_lookup else None
         self._control = make_follower(settings, self.doors.control, self._secrets, self.live, lambda: self.switchboard)
         self._interpreter_watch = InterpreterWatch(default_runner.at_work)
@@ -257,12 +267,15 @@ class Application:
         )
         self.budget = make_budget(settings, self.history, lambda: self.switchboard.calls)
         self.switchboard.keep_to(self.budget)
+        if self.cluster is not None:
+            self.moving = Moving(self.cluster, self.switchboard, self.journal)
         self.health, self.doctor = make_health(
             settings, self.switchboard, self.history, self.account, self.telemetry, self._budget_told, self.sender,
             (lambda address: self.number_desk.listed(address)) if self.carriers else None,
             lambda: (self.address.reached_at(), self.public_at[1], self.warnings, self._secrets),
         )  # fmt: skip
-        self._watches = [asyncio.create_task(each.run(), name="watch") for each in (self.budget, self.health)]
+        watched = (self.budget, self.health, *([self.moving] if self.moving is not None else ()))
+        self._watches = [asyncio.create_task(each.run(), name="watch") for each in watched]
         self.live_desk = LiveDesk(
             lambda: self.switchboard, self.history, self.telemetry, self.redactor,
             costs=self.budget.live_costs, today=lambda: self.budget.calls_today,
@@ -326,6 +339,8 @@ class Application:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an
         open history."""
         await self.account.spares.close()
+        if self.moving is not None and self.settings.drain == "handover":
+            await self.moving.leave(self.settings.drain_seconds)
         if self.settings.drain == "handover" and not self.journal.trouble:
             await self.switchboard.hand_over(self.settings.drain_seconds)
         else:
@@ -414,34 +429,3 @@ class Application:
             trouble = f"({self.journal.trouble}): calls go on without it. Look at {name}."
             return [*told, f"THE HISTORY CANNOT BE OPENED {trouble}"]
         return [*told, *(await lately(self.history.store) if self.history.is_readable else [])]
-
-
-def create_app(settings: Settings, *, console: bool = False) -> Quart:
-    """Make the public app for any ASGI server; calls are taken from that server's lifespan startup to its shutdown.
-
-    `console`: the console is served on the same port, under its own paths (`/api/…`, `/mcp`, `/tools`). As that port is
-    public, CONSOLE_TOKEN has to be set. Raises SettingsError.
-    """
-    problems = check_serve(settings)
-    if console and not settings.console_token.get_secret_value():
-        problems.append("CONSOLE_TOKEN is not set: create_app(console=True) serves the console where carriers come in")
-    if problems:
-        raise SettingsError(problems)
-    application = Application(settings)
-    app = application.public()
-    beside = SideBySide(app) if console else None
-
-    @app.before_serving
-    async def begin() -> None:
-        application.open()
-        if beside is not None:
-            await beside.open(application.console())
-
-    @app.after_serving
-    async def end() -> None:
-        await application.leave()
-        if beside is not None:
-            await beside.close()
-        await application.close()
-
-    return app

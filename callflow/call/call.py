@@ -69,9 +69,8 @@ class Call:
         self.id, self.carrier, self.ids = call_id, carrier, ids
         self.from_number, self.to_number = from_number, to_number
         self._order = order
-        configured = order.config if order is not None else None
         before = (restored.overrides, restored.looked_up, restored.profile) if restored is not None else (None, None)
-        self.config = configured or services.config(to_number, *before)
+        self.config = (order.config if order is not None else None) or services.config(to_number, *before)
         self.began = services.now()
         self.answered_before = restored.answered_at if restored is not None else None  # Unix time
         self._services = services
@@ -129,8 +128,7 @@ class Call:
 
     def post(self, event: Event) -> None:
         """Put an event into the mailbox. Never waits. Events after the end are only written down."""
-        seen = self._prepared(event)
-        if seen is not None:
+        if (seen := self._prepared(event)) is not None:
             self._put(seen, None)
 
     def request_reply(self, event: Event) -> asyncio.Future[WebhookReply]:
@@ -150,11 +148,9 @@ class Call:
 
     def _put(self, event: Event, reply: asyncio.Future[WebhookReply] | None) -> None:
         if self._released:
-            leaving = self._handover.is_leaving
-            if not leaving:
+            if not self._handover.is_leaving:
                 self._log.late(event, self.model.state)
-            if reply is not None and not reply.done():  # the sender may have given up
-                reply.set_result(self.carrier.reply(event, (), over=not leaving))
+            self._handover.answer(self, event, reply)
             return
         self._mailbox.put(event, reply)
 
@@ -188,8 +184,7 @@ class Call:
                 try:
                     await self._step(event, reply)
                 finally:
-                    if reply is not None and not reply.done():  # the step failed, and the sender still waits
-                        reply.set_result(self.carrier.reply(event, (), over=True))
+                    self._handover.answer(self, event, reply, failed=True)
         except Exception:
             log.exception("call %s: a fault of our own ends it", self.id)
             self.model.cause = "our_fault"
@@ -210,6 +205,10 @@ class Call:
         if isinstance(event, events.MediaLost):
             self.agent.stream_lost()
         entry, is_written = await self._log.step(step)
+        if not is_written and not self.is_handed_over and not await self._services.may_act():
+            self.let_go()
+        if self._handover.is_elsewhere:
+            return
         self._log.tell(entry, self.model, from_number=self.from_number, to_number=self.to_number)
         requests = {
             id(command): self._request(command, ordinal)
@@ -375,10 +374,14 @@ class Call:
             await asyncio.wait([self._asking])
         if machine.is_over(self.model) or self._handover.awaits_return:
             return
-        entry = self._log.entry(notes.HandedOver(quiet=self.is_quiet))
         self._handover.leave()
         self._mailbox.close()
-        await self._log.commit(entry)
+        await self._log.commit(self._log.entry(notes.HandedOver(quiet=self.is_quiet)))
+
+    def let_go(self) -> None:
+        """Give up this call at once, without a word to anybody: another process has it."""
+        self._handover.leave(elsewhere=True)
+        self._mailbox.close()
 
     # Keys of the caller
 

@@ -13,6 +13,7 @@ from callflow.call.dtmf import MASK
 from callflow.call.recording_pause import Blank
 from callflow.call.services import CallServices
 from callflow.contracts import commands, events
+from callflow.contracts.errors import Elsewhere
 from callflow.contracts.events import Event
 from callflow.contracts.rate_limit import RateLimit
 from callflow.journal import notes
@@ -134,6 +135,9 @@ class CallLog:
         try:
             async with asyncio.timeout(self._services.journal_seconds if seconds is None else seconds):
                 await self._services.journal.append(entry)
+        except Elsewhere:
+            log.warning("call %s: another node has it; this one lets go of it", self._call)
+            return False
         except Exception as error:
             # repr: the error itself would hold on to the call for as long as somebody keeps the log
             text = "call %s: step %d is not in the journal (%s); the call goes on"

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from callflow.agent.conversation import Turn
 from callflow.call import machine
 from callflow.call.restore import UNKNOWN_RESULT, RestoredCall
-from callflow.contracts.events import CallRecovered, ToolFinished
+from callflow.contracts.carrier import Carrier, WebhookReply
+from callflow.contracts.errors import Elsewhere
+from callflow.contracts.events import CallRecovered, Event, ToolFinished
 from callflow.journal.notes import Cut
 
 
@@ -36,6 +38,13 @@ class FirstSteps:
     """Results for tools that were running at the break: whether they did their work is unknown."""
 
 
+class OfCarrier(Protocol):
+    """A call, as far as its webhooks are answered here."""
+
+    id: str
+    carrier: Carrier
+
+
 class ProcessHandover:
     """Which process has this call: the previous, this or the next one."""
 
@@ -47,7 +56,9 @@ class ProcessHandover:
         if restored is None:
             self._is_ours.set()
         self.is_leaving = False
-        """This process has left the call, or never had it. The next process continues it."""
+        """This process has left the call, or never had it. Another process continues it."""
+        self.is_elsewhere = False
+        """Another process has the call already: what comes about it is for that one."""
 
     @property
     def awaits_return(self) -> bool:
@@ -77,9 +88,23 @@ class ProcessHandover:
             ),
         )
 
-    def leave(self) -> None:
-        """Leave the call without ending it."""
+    def leave(self, *, elsewhere: bool = False) -> None:
+        """Leave the call without ending it. `elsewhere`: another process has it already."""
         self.is_leaving = True
+        if elsewhere:
+            self.is_elsewhere = True
+            self._is_ours.set()  # nobody waits for `take_back` any more
+
+    def answer(
+        self, call: OfCarrier, event: Event, reply: asyncio.Future[WebhookReply] | None, *, failed: bool = False
+    ) -> None:
+        """Answer a webhook whose event no step has taken: the call is over or elsewhere, or the step `failed`."""
+        if reply is None or reply.done():  # the sender may have given up
+            return
+        if self.is_elsewhere:
+            reply.set_exception(Elsewhere(call.id))
+        else:
+            reply.set_result(call.carrier.reply(event, (), over=failed or not self.is_leaving))
 
     def ended_before(self, cause: str, steps: int) -> float | None:
         """Return when the call ended (Unix time), if that was before this process took it: the time of the last journal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,11 @@ from callflow.contracts.tools import MakeToolbox
 from callflow.journal.journal import Journal
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor
+
+
+async def alone() -> bool:
+    """Return True: no other process can have the calls of this one."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +57,6 @@ class CallServices:
     """Is asked about the session of each call that rings; None: nobody is asked."""
     caller_lookup: CallerLookup | None = None
     """Is asked about each caller while it rings; None: nobody is asked."""
+    may_act: Callable[[], Awaitable[bool]] = alone
+    """Returns whether this process may go on with its calls although a step was not written: False in a cluster, when
+    others have them now."""

@@ -14,7 +14,8 @@ here, so that whoever catches one finds all that there is beside it.
     ├── of who set it up, or typed the command: SettingsError, CommandLineError (JournalFileError, CallNotFound,
     │                                           OutputError, UnreadableRecording, BenchError,
     │                                           ConsoleError (ServerAway, AnswerLost))
-    └── our own limits, the database, other nodes: Overloaded, Elsewhere, DatabaseError, JournalError, CannotWrite, McpToolError
+    └── our own limits, the database, other nodes: Overloaded, Elsewhere, DatabaseError, JournalError, CannotWrite,
+                                                   McpToolError
 """
 
 from __future__ import annotations

@@ -12,12 +12,12 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, insert, select
 
-from callflow.contracts.errors import CannotWrite, JournalError
+from callflow.contracts.errors import CannotWrite, Elsewhere, JournalError
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.database import Database
 from callflow.history.events_out import EventMaker
@@ -45,6 +45,20 @@ _SAY_EVERY_SECONDS: Final = 5.0
 
 Waiting = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
 """An entry that is to be written: its key, itself, and the future of the step that waits for it."""
+
+
+class Guard(Protocol):
+    """Keeps entries out that are about calls of another process: see `callflow.cluster.claims`."""
+
+    def begin(self, call: str) -> None:
+        """Learn that a call has begun here."""
+
+    def admit(self, connection: Connection, entries: Sequence[JournalEntry]) -> Collection[str]:
+        """Return the calls of which nothing may be written, within the transaction that writes these entries; may run
+        on a thread."""
+
+    def written(self, entries: Sequence[JournalEntry]) -> None:
+        """Learn that the transaction of these entries is committed."""
 
 
 class DurableJournal(MemoryJournal):
@@ -85,6 +99,12 @@ class DurableJournal(MemoryJournal):
         """Called for each entry that a call writes down. Must neither wait nor raise."""
         self.on_put: Callable[[int, JournalEntry], None] = lambda key, entry: None
         """Called for each entry that is to be written, with the id of its row. Must neither wait nor raise."""
+        self.guard: Guard | None = None
+        """None: no other process has calls of this history."""
+        self.on_elsewhere: Callable[[str], None] = lambda call: None
+        """Called for each call that turned out to be another process's. Must neither wait nor raise."""
+        self._elsewhere: set[str] = set()
+        """Such calls of the present batch."""
         self.on_events: Callable[[], None] = lambda: None
         """Called when a commit has brought events for EVENTS_URL. Must neither wait nor raise."""
         self.trouble = ""
@@ -112,6 +132,8 @@ class DurableJournal(MemoryJournal):
     def note(self, entry: JournalEntry) -> None:
         super().note(entry)
         self.on_entry(entry)
+        if self.guard is not None and entry.name == Began.kind:
+            self.guard.begin(entry.call)
         if entry.is_step or self._of_call[entry.call] < _MOST_NOTES:
             self._put(entry, None)
         else:
@@ -226,8 +248,14 @@ class DurableJournal(MemoryJournal):
                 self._of_call[entry.call] -= 1
                 if not self._of_call[entry.call]:
                     del self._of_call[entry.call]
-                if done is not None and not done.done():
+                if done is None or done.done():
+                    continue
+                if entry.call in self._elsewhere:
+                    done.set_exception(Elsewhere(entry.call))
+                    done.exception()  # its step may have gone on already
+                else:
                     done.set_result(None)
+            self._elsewhere.clear()
 
     async def _gather(self) -> None:
         """Notes have time: with others of their kind they cost less. A step has none."""
@@ -314,16 +342,28 @@ class DurableJournal(MemoryJournal):
         if not wanted:
             return
         try:
-            await database.write(lambda connection: self._apply(connection, wanted))
+            elsewhere = await database.write(lambda connection: self._apply(connection, wanted))
         except BaseException:
             self._projection.forget()
             raise
-        self.counts["written"] += len(wanted)
+        written = [entry for _, entry in wanted if entry.call not in elsewhere]
+        if self.guard is not None:
+            self.guard.written(written)
+        for call in elsewhere - self._elsewhere:
+            self._elsewhere.add(call)
+            self.on_elsewhere(call)
+        self.counts["written"] += len(written)
         self.counts["batches"] += 1
         if self._events is not None and self._events.taken():
             self.on_events()
 
-    def _apply(self, connection: Connection, wanted: Sequence[tuple[int, JournalEntry]]) -> None:
+    def _apply(self, connection: Connection, wanted: Sequence[tuple[int, JournalEntry]]) -> set[str]:
+        """Returns the calls of another process, of which nothing was written."""
+        elsewhere = set() if self.guard is None else set(self.guard.admit(connection, [entry for _, entry in wanted]))
+        if elsewhere:
+            wanted = [each for each in wanted if each[1].call not in elsewhere]
+            if not wanted:
+                return elsewhere
         with unless_of_the_database():
             connection.execute(_INSERT, [_row(key, entry) for key, entry in wanted])
             for _, entry in wanted:
@@ -331,6 +371,7 @@ class DurableJournal(MemoryJournal):
                 if self._events is not None:
                     self._events.apply(connection, entry)
             self._projection.finish(connection)
+        return elsewhere
 
 
 _INSERT: Final = insert(steps)

@@ -302,4 +302,26 @@ CREATE TABLE images (
     UNIQUE (conversation_id, number)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0020');
+CREATE TABLE nodes (
+    name VARCHAR(32) NOT NULL,
+    epoch BIGINT NOT NULL,
+    address TEXT NOT NULL,
+    capacity INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    lag_ms DOUBLE NOT NULL,
+    state VARCHAR(10) NOT NULL,
+    lease_until DOUBLE NOT NULL,
+    started_at DOUBLE NOT NULL,
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE claims (
+    call VARCHAR(36) NOT NULL,
+    node VARCHAR(32) NOT NULL,
+    epoch BIGINT NOT NULL,
+    PRIMARY KEY (call)
+);
+
+CREATE INDEX idx_claims_node ON claims (node, epoch);
+
+INSERT INTO alembic_version (version_num) VALUES ('0021');

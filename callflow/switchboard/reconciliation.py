@@ -13,7 +13,8 @@ from callflow.contracts.carrier import ActiveCall, Carrier
 from callflow.contracts.errors import CarrierError
 from callflow.history.history import History
 from callflow.switchboard.call_ids import call_id
-from callflow.switchboard.switchboard import Switchboard, hang_up_leg
+from callflow.switchboard.leftover_legs import hang_up_leg
+from callflow.switchboard.switchboard import Switchboard
 
 
 log = logging.getLogger(__name__)
@@ -39,10 +40,11 @@ class Reconciliation:
         self._history, self._switchboard, self._carriers = history, switchboard, carriers
         self._questions, self._bring_back, self._ask_about = questions, bring_back, ask_about
 
-    async def run_once(self) -> None:
-        """Ask the carriers about every live call, and search for every call that the carriers list."""
+    async def run_once(self, *, lists: bool = True) -> None:
+        """Ask the carriers about every live call, and search for every call that the carriers list. `lists`: False
+        leaves that to another node."""
         await asyncio.gather(*(self._doubt(call) for call in self._switchboard.calls))
-        for carrier in self._carriers.values():
+        for carrier in self._carriers.values() if lists else ():
             try:
                 for active in await carrier.active_calls():
                     await self.account_for(carrier, active)

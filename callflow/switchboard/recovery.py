@@ -17,6 +17,7 @@ from callflow.call.call import Call
 from callflow.call.machine import BRIDGED, RINGING
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import restore_call
+from callflow.cluster.membership import Membership
 from callflow.cluster.ownership import Ownership
 from callflow.contracts import events
 from callflow.contracts.carrier import PHONE, ActiveCall, Carrier, CarrierCallStatus
@@ -30,6 +31,7 @@ from callflow.switchboard.call_ids import call_id
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
 from callflow.switchboard.switchboard import Switchboard
+from callflow.switchboard.takeover import Takeover
 
 
 log = logging.getLogger(__name__)
@@ -56,15 +58,17 @@ async def _nothing(*_: object) -> None:
 class Recovery:
     """Opens the history, and continues its unfinished calls."""
 
-    def __init__(self, history: History, *, reconcile_seconds: float) -> None:
-        """`reconcile_seconds`: interval of the comparisons of our calls with the carriers'; 0: none."""
-        self._history = history
+    def __init__(self, history: History, *, reconcile_seconds: float, membership: Membership | None = None) -> None:
+        """`reconcile_seconds`: interval of the comparisons of our calls with the carriers'; 0: none. `membership`: of
+        this node in a cluster; None: this process serves alone."""
+        self._history, self._membership = history, membership
         self._ownership = Ownership(history.database)
         self._reconcile_seconds = reconcile_seconds
         self.opened = asyncio.Event()
         """Set when the history is open and the calls of the previous process are known."""
         self.began = asyncio.get_running_loop().time()
         self._carriers: dict[str, Carrier] = {}
+        self._takeover: Takeover | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._lost_legs: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(_QUESTIONS)
@@ -95,7 +99,7 @@ class Recovery:
         self._outbound, self._in_charge, self._follow = outbound, in_charge, follow
         self._carriers = {carrier.name: carrier for carrier in carriers}
         self.reconciliation = Reconciliation(
-            self._history, switchboard, self._carriers, self._questions, self._bring_back, self._ask_about
+            self._history, switchboard, self._carriers, self._questions, self._bring_back_if_ours, self._ask_about
         )
         switchboard.on_lost_leg = self._look_into
         self._number_ids.begin(self._carriers)
@@ -189,6 +193,8 @@ class Recovery:
             task.cancel()
         await asyncio.gather(*tasks, self._number_ids.close(), return_exceptions=True)
         await self._history.journal.close()
+        if self._membership is not None:
+            await self._membership.close()
         await self._ownership.release()
 
     async def _run(self) -> None:
@@ -196,20 +202,55 @@ class Recovery:
         await self._try_to_load()
         if self._follow is not None:
             self._tasks.append(asyncio.create_task(self._follow(), name="changes of others"))
+        if self._membership is not None:
+            self._history.journal.on_elsewhere = self._is_elsewhere
+            self._tasks.append(asyncio.create_task(self._reconcile(), name="reconciliation"))
+            self._takeover = takeover = Takeover(
+                self._membership, self._switchboard, self._ownership,
+                bring_back=self._take_back_all, lead=self._work_for_all, opened=self.opened,
+            )  # fmt: skip
+            await takeover.run()
+            return
         await self._take_charge()
         await self._try_to_load()  # the previous process may have changed the settings meanwhile
         back = await self._try_to_bring_back()
         await pictures.show_again(self._history.database, back)
         self.opened.set()
-        self._tasks.append(asyncio.create_task(self._history.retention.run(), name="retention"))
-        self._tasks.append(asyncio.create_task(self._history.deletions.run(), name="deletions"))
-        if self._in_charge is not None:
-            self._tasks.append(asyncio.create_task(self._in_charge(), name="work in charge"))
+        self._tasks.append(asyncio.create_task(self._work_for_all(), name="work in charge"))
         await asyncio.gather(*(self._ask_about(call) for call in back))
-        if self._reconcile_seconds:
-            while True:
-                await asyncio.sleep(self._reconcile_seconds)
-                await self.reconciliation.run_once()
+        await self._reconcile()
+
+    async def _work_for_all(self) -> None:
+        """Do what one process does for all that share the history, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._history.retention.run(), name="retention")
+            tasks.create_task(self._history.deletions.run(), name="deletions")
+            if self._in_charge is not None:
+                tasks.create_task(self._in_charge(), name="work in charge")
+
+    async def _reconcile(self) -> None:
+        while self._reconcile_seconds:
+            await asyncio.sleep(self._reconcile_seconds)
+            await self.reconciliation.run_once(lists=self._membership is None or self._membership.leads)
+
+    async def take_given(self, calls: Sequence[str]) -> None:
+        """Take calls that another node has given to this one. Returns when they go on here. Never raises."""
+        if self._takeover is not None:
+            await self._takeover.take_given(calls)
+
+    def _is_elsewhere(self, call: str) -> None:
+        if self._membership is not None:
+            self._membership.claims.drop([call])
+            self._switchboard.let_go(call)
+
+    async def _take_back_all(self, names: Sequence[str], given: bool) -> None:
+        """Take back calls that this node has claimed. `given`: a living node had them a moment ago, so that nobody has
+        to ask whether they are still there. Returns when each goes on here."""
+        back = [call for name in names if (call := await self._bring_back_alone(name)) is not None]
+        if back:
+            log.warning("taking over %d calls", len(back))
+        await pictures.show_again(self._history.database, back)
+        await asyncio.gather(*(self._ask_about(call, given=given) for call in back))
 
     async def _try_to_load(self) -> None:
         """Call `load` once. If that fails, a task of its own tries again."""
@@ -252,13 +293,7 @@ class Recovery:
         for pause in AGAIN_SECONDS:
             try:
                 for name in await self._history.store.unfinished():
-                    try:
-                        call = await self._bring_back(name)
-                    except (SQLAlchemyError, OSError):
-                        raise
-                    except Exception:  # one bad journal must not keep other calls from being taken back
-                        log.exception("call %s cannot be taken back through a fault of our own", name)
-                        continue
+                    call = await self._bring_back_alone(name)
                     if call is not None:
                         back.append(call)
                 break
@@ -270,6 +305,23 @@ class Recovery:
         if back:
             log.warning("taking back %d of the calls of the process before this one", len(back))
         return back
+
+    async def _bring_back_alone(self, name: str) -> Call | None:
+        """Restore an unfinished call: one bad journal must not keep other calls from being taken back. Raises what the
+        database raises."""
+        try:
+            return await self._bring_back(name)
+        except (SQLAlchemyError, OSError):
+            raise
+        except Exception:
+            log.exception("call %s cannot be taken back through a fault of our own", name)
+            return None
+
+    async def _bring_back_if_ours(self, name: str) -> Call | None:
+        """Restore an unfinished call, unless another node has it."""
+        if self._membership is not None and not await self._membership.claim(name):
+            return None
+        return await self._bring_back(name)
 
     async def _bring_back(self, name: str) -> Call | None:
         """Restore an unfinished call from its journal; its carrier is asked for the call's status later."""
@@ -308,9 +360,10 @@ class Recovery:
             self._learn(old.address)
         return self._switchboard.restore(carrier, old)
 
-    async def _ask_about(self, call: Call) -> None:
+    async def _ask_about(self, call: Call, *, given: bool = False) -> None:
         found: CarrierCallStatus = "ringing" if call.model.state == RINGING else "answered"
-        if "media_is_remote" in call.carrier.can:  # the session beside the call shows how it is
+        is_plain = given and call.model.state != BRIDGED and not call.awaits_leg
+        if is_plain or "media_is_remote" in call.carrier.can:  # there, the session beside the call shows how it is
             call.take_back(found)
             return
         try:

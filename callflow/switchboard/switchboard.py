@@ -17,7 +17,6 @@ from cachetools import TTLCache
 
 from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
-from callflow.call.carrier_commands import command_id
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import longest_seconds
 from callflow.call.handover import Found
@@ -27,9 +26,8 @@ from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamHolder
 from callflow.contracts import events, secret_text
-from callflow.contracts.carrier import ActiveCall, Carrier, CarrierRequest, Request, WebhookReply
-from callflow.contracts.commands import Hangup
-from callflow.contracts.errors import CarrierError, Overloaded, Refused
+from callflow.contracts.carrier import ActiveCall, Carrier, Request, WebhookReply
+from callflow.contracts.errors import Overloaded, Refused
 from callflow.contracts.events import (
     CallAnswered,
     CallHangup,
@@ -49,6 +47,7 @@ from callflow.switchboard.admission import Admission, BudgetRules
 from callflow.switchboard.call_ids import call_id
 from callflow.switchboard.dedupe import REMEMBERED_SECONDS, Deliveries, Tombstones, leg_keys
 from callflow.switchboard.drain import Drain
+from callflow.switchboard.leftover_legs import hang_up_leg
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.sip_route import SipRoute
@@ -71,15 +70,6 @@ def _found_by(call: Call, event: Event) -> Found | None:
         return "over"
     asks = (CallResumed, CallAnswered) if call.is_outbound and "answers_in_reply" in call.carrier.can else CallResumed
     return "asking" if isinstance(event, asks) else None
-
-
-async def hang_up_leg(carrier: Carrier, leg: ActiveCall) -> None:
-    """End a leg whose call is over. Steps count from 1, so no command of the call has this id."""
-    CALL.set(leg.call)
-    try:
-        await carrier.execute(CarrierRequest(Hangup(), command_id(leg.call, 0, 0), leg.call, leg.ids))
-    except CarrierError as error:
-        log.warning("call %s: its leg cannot be ended: %s", leg.call, error)
 
 
 class Switchboard:
@@ -386,6 +376,13 @@ class Switchboard:
     def live(self, name: str) -> Call | None:
         """Return the live call of this id."""
         return self._calls.get(name)
+
+    def let_go(self, call: str) -> None:
+        """Give up a call that another node has, if it is live here."""
+        live = self._calls.get(call)
+        if live is not None and not live.is_handed_over:
+            self.counts["let_go"] += 1
+            live.let_go()
 
     def is_live(self, call: str) -> bool:
         """Return whether there is a live call of this id."""

@@ -12,6 +12,7 @@ from typing import Any
 from quart import Quart, Response, request
 from quart.wrappers.response import DataBody
 
+from callflow.cluster.membership import Membership
 from callflow.config import session_changes
 from callflow.config.session_changes import Asked
 from callflow.contracts.carrier import Carrier
@@ -62,6 +63,7 @@ from callflow.web.console.live.routes import add_live
 from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
+from callflow.web.console.nodes import add_nodes
 from callflow.web.console.numbers import add_numbers
 from callflow.web.console.own_tools import add_own_tools
 from callflow.web.console.phone import PhoneLine, add_phone
@@ -115,6 +117,7 @@ def create_console(
     live: LiveDesk | None = None,
     health: HealthDesk | None = None,
     doctor: Doctor | None = None,
+    cluster: Membership | None = None,
     phone: Callable[[], PhoneLine | None] = lambda: None,
     phone_costs: bool = False,
     doors: Doors | None = None,
@@ -136,7 +139,8 @@ def create_console(
     that operators define; None: there are none. `live`: what is watched live; None: nothing is. `health`: looks at the
     server; None: only for those who ask. `doctor`: is asked from the page; None: it cannot be. `phone`: returns the
     line on which the page can ring this server; None: there is none. `phone_costs`: its calls cost money.
-    `doors`: client secrets and the control endpoint; None: there are none.
+    `doors`: client secrets and the control endpoint; None: there are none. `cluster`: the other nodes; None: this
+    process serves alone.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -210,6 +214,7 @@ def create_console(
     desk = health or HealthDesk(switchboard, history, engine, sender=sender, spending=spending)
     add_checks(app, desk)
     add_alerts(app, history, desk, has_token=bool(token))
+    add_nodes(app, cluster)
     if doctor is not None:
         add_doctor(app, doctor, has_token=bool(token))
     add_share(app, history, redact, has_token=bool(token))

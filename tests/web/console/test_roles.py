@@ -32,6 +32,7 @@ CONFIGURING = {
     ("PUT", "/api/tools/own/<name>"),
     ("DELETE", "/api/tools/own/<name>"),
     ("POST", "/api/realtime-token"), ("POST", "/api/realtime/control/settings"),
+    ("POST", "/api/nodes/<node>/drain"), ("POST", "/api/nodes/<node>/resume"),
 }  # fmt: skip
 """What is not in the table, and is for those who configure."""
 

@@ -1,0 +1,86 @@
+"""Which calls this node has: the guard of its journal.
+
+A call is claimed in the transaction of its first entry, and given up in that of its last one. Each transaction first
+looks whether this node was declared dead meanwhile, because then its calls are another's: nothing more is written about
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from cachetools import FIFOCache
+from sqlalchemy import Connection
+
+from callflow.cluster import node_store
+from callflow.cluster.nodes import lost
+from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import Ended
+
+
+_ENDED: Final = Ended.kind
+_MOST_GONE: Final = 10_000
+
+
+class Claims:
+    """The claims of one node, as the writer of its journal asks for them; `admit` may run on a thread."""
+
+    def __init__(self) -> None:
+        self.key: tuple[str, int] | None = None
+        """Name and epoch of this node; None: it has not joined yet, and nothing is claimed."""
+        self._held: set[str] = set()
+        self._fresh: set[str] = set()
+        """Calls that began here, and whose first entry is not written yet."""
+        self._gone: FIFOCache[str, None] = FIFOCache(_MOST_GONE)
+        """Calls that this node has let go of: what is still noted about them here is not written."""
+
+    def begin(self, call: str) -> None:
+        """Learn that a call has begun here."""
+        self._fresh.add(call)
+        self._gone.pop(call, None)
+
+    def hold(self, calls: Collection[str]) -> None:
+        """Calls were claimed for this node elsewhere: they were taken over."""
+        self._held.update(calls)
+        for call in calls:
+            self._gone.pop(call, None)
+
+    def has(self, call: str) -> bool:
+        """Whether this node has a call, as far as it knows."""
+        return call in self._held or call in self._fresh
+
+    def drop(self, calls: Collection[str]) -> None:
+        """Other nodes have these calls now."""
+        for call in calls:
+            self._held.discard(call)
+            self._fresh.discard(call)
+            self._gone[call] = None
+
+    def admit(self, connection: Connection, entries: Sequence[JournalEntry]) -> set[str]:
+        """Claim the calls that are new, within the transaction that writes these entries.
+
+        Returns the calls of which nothing may be written, because another node has them.
+        """
+        key = self.key
+        calls = {entry.call for entry in entries}
+        held, fresh, gone = calls & self._held, calls & self._fresh, calls & self._gone.keys()
+        if key is None or not (held or fresh):
+            return gone
+        node_store.begin(connection)
+        if not node_store.is_alive(connection, key):
+            return gone | held | fresh
+        gone |= lost(fresh, node_store.claim(connection, sorted(fresh), key), key) if fresh else set()
+        ended = {entry.call for entry in entries if entry.name == _ENDED} - gone
+        if ended:
+            node_store.release(connection, ended, key)
+        return gone
+
+    def written(self, entries: Sequence[JournalEntry]) -> None:
+        """The transaction of these entries is committed."""
+        for entry in entries:
+            if entry.call in self._fresh:
+                self._fresh.discard(entry.call)
+                self._held.add(entry.call)
+            if entry.name == _ENDED:
+                self._held.discard(entry.call)

@@ -1,0 +1,179 @@
+"""Renews the lease of this node, reads the other nodes, and declares dead whose lease has run out or whose process has
+ended.
+
+All of it is done by a thread with an event loop and a connection of its own, so that neither audio nor a slow query
+holds it up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sqlalchemy import URL, Connection
+
+from callflow.cluster import node_store
+from callflow.cluster.node_lock import NodeLock
+from callflow.cluster.nodes import RENEW_SECONDS, Node, View
+from callflow.history.database import Database
+
+
+log = logging.getLogger(__name__)
+
+_TRY_SECONDS: Final = 2.0
+"""How long one renewal may take."""
+_LOOK_SECONDS: Final = 0.1
+"""Interval of the looks at the locks of the other nodes of this machine."""
+_JOIN_END_SECONDS: Final = 3.0
+UNIX: Final = "unix:"
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What one renewal found."""
+
+    epoch: int
+    view: View
+    began: float
+    """When the renewal began, in seconds of the monotonic clock: the lease counts from then."""
+    was_fenced: bool = False
+    """This node had been declared dead, and has joined anew, with no calls."""
+
+
+class Heartbeat:
+    """The thread of one node. The callbacks are called on the event loop that made it."""
+
+    def __init__(
+        self,
+        url: URL,
+        node: Node,
+        lock: NodeLock,
+        *,
+        on_beat: Callable[[Beat], None],
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        """`node`: name, address and capacity. `on_trouble`: learns why a renewal failed."""
+        self._url, self._node, self._lock = url, node, lock
+        self._on_beat, self._on_trouble = on_beat, on_trouble
+        self._main = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake: asyncio.Event | None = None
+        self._is_closing = False
+        self._suspects: set[tuple[str, int]] = set()
+        self._view = View()
+        self._epoch = 0
+        self._thread = threading.Thread(target=self._serve, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Join the cluster, and stay in it until `close`."""
+        self._thread.start()
+
+    def report(self, *, calls: int, lag_ms: float) -> None:
+        """Say how this node is; the next renewal tells the others."""
+        self._node = replace(self._node, calls=calls, lag_ms=lag_ms)
+
+    def declare_dead(self, node: Node) -> None:
+        """Fence a node whose process is known to be gone."""
+        self._suspects.add(node.key)
+        self._awake()
+
+    def renew_now(self) -> None:
+        """Renew at once, because something has changed."""
+        self._awake()
+
+    async def close(self) -> None:
+        """Leave the cluster, within a few seconds."""
+        self._is_closing = True
+        self._awake()
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, _JOIN_END_SECONDS)
+
+    def _awake(self) -> None:
+        loop, wake = self._loop, self._wake
+        if loop is not None and wake is not None and not loop.is_closed():
+            try:
+                loop.call_soon_threadsafe(wake.set)
+            except RuntimeError:  # it is closing at this moment
+                pass
+
+    # On the thread
+
+    def _serve(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except Exception:
+            log.exception("THE LEASE OF THIS NODE IS NOT RENEWED ANY MORE, through a fault of our own")
+
+    async def _run(self) -> None:
+        self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
+        database = Database(self._url)
+        try:
+            while not self._is_closing:
+                await self._beat(database)
+                await self._pause()
+            try:
+                node = replace(self._node, epoch=self._epoch)
+                async with asyncio.timeout(_TRY_SECONDS):
+                    await database.write(lambda connection: node_store.leave(connection, node))
+            except Exception as error:
+                log.warning("leaving the cluster failed (%s): the lease runs out instead", database.trouble(error))
+        finally:
+            self._lock.release()
+            await database.close()
+
+    async def _beat(self, database: Database) -> None:
+        began = time.monotonic()
+        try:
+            self._lock.take()
+            async with asyncio.timeout(_TRY_SECONDS):
+                beat = await database.write(lambda connection: self._renew(connection, began))
+        except Exception as error:
+            self._tell(self._on_trouble, f"{type(error).__name__}: {database.trouble(error)}")
+            return
+        self._epoch, self._view = beat.epoch, beat.view
+        self._suspects.clear()
+        self._tell(self._on_beat, beat)
+
+    def _renew(self, connection: Connection, began: float) -> Beat:
+        """Renew or join, fence the dead, and read all nodes: one transaction."""
+        node, was_fenced = replace(self._node, epoch=self._epoch), False
+        if not self._epoch or not node_store.renew(connection, node):
+            was_fenced = bool(self._epoch)
+            node = replace(node, epoch=node_store.join(connection, node), calls=0)
+        view = node_store.view(connection)
+        others = [each for each in view.alive() if each.name != node.name]
+        gone = [each for each in others if each.key in self._suspects or self._has_ended(each)]
+        late = [each for each in view.expired() if each.name != node.name and each not in gone]
+        fenced = node_store.fence(connection, gone, expired=False) + node_store.fence(connection, late, expired=True)
+        for each in fenced:
+            why = "its process has ended" if each in gone else "it has not been heard of for 3 s"
+            log.warning("node %s is declared dead: %s", each.name, why)
+        return Beat(node.epoch, node_store.view(connection) if fenced else view, began, was_fenced)
+
+    def _has_ended(self, node: Node) -> bool:
+        return node.address.startswith(UNIX) and self._lock.is_dead(node.name)
+
+    async def _pause(self) -> None:
+        """Wait until the next renewal is due, or something has changed."""
+        assert self._wake is not None
+        until = time.monotonic() + RENEW_SECONDS
+        while not self._is_closing and (left := until - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(min(left, _LOOK_SECONDS)):
+                    await self._wake.wait()
+            except TimeoutError:
+                if not any(self._has_ended(node) for node in self._view.alive() if node.name != self._node.name):
+                    continue
+            self._wake.clear()
+            return
+
+    def _tell(self, callback: Callable[..., None], what: object) -> None:
+        try:
+            self._main.call_soon_threadsafe(callback, what)
+        except RuntimeError:  # the process is ending
+            self._is_closing = True

@@ -1,0 +1,290 @@
+"""This process as a node of a cluster: its lease, the others as far as is known, and whether it may act.
+
+Whether a node may act: while its lease holds by its own clock, yes. When it cannot be renewed, the others are asked:
+if one of them reaches the database, this node's calls are being taken over there, and it lets go of them; if none does,
+the database is gone for everybody, and all go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from sqlalchemy import Connection
+
+from callflow.cluster import node_store
+from callflow.cluster.claims import Claims
+from callflow.cluster.heartbeat import Beat, Heartbeat
+from callflow.cluster.node_lock import NodeLock
+from callflow.cluster.nodes import LEASE_SECONDS, Node, View, leader, place
+from callflow.cluster.peers import Peer
+from callflow.contracts.errors import Overloaded
+from callflow.history.database import Database
+from callflow.history.history import History
+
+
+log = logging.getLogger(__name__)
+
+_MARGIN_SECONDS: Final = 0.3
+"""So much before the others may declare it dead, a node stops trusting its lease."""
+_OWNER_SECONDS: Final = 3.0
+"""How long a question for a call's owner waits while the call is being taken over."""
+_AGAIN_SECONDS: Final = 0.05
+_WATCH_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """Who this node is."""
+
+    name: str
+    """`[a-z0-9-]{1,32}`."""
+    address: str
+    """Of its cluster listener: `unix:/path`, or `http://host:port`."""
+    folder: Path
+    """Which the nodes of this machine share, for their locks."""
+    capacity: int
+    """Calls at the same time."""
+
+
+async def _nobody() -> bool:
+    return False
+
+
+async def _unheard(peer: Peer, calls: Sequence[str]) -> bool:
+    return False
+
+
+class Membership:
+    """The cluster as one node sees it; implements `Peers`. Made when a loop runs."""
+
+    def __init__(
+        self, config: NodeConfig, history: History, *, calls: Callable[[], int], lag: Callable[[], float]
+    ) -> None:
+        """`calls`: returns how many are live here. `lag`: how late the event loop is, in ms."""
+        self.me = config.name
+        self._database: Database = history.database
+        self._journal = history.journal
+        self._calls, self._lag = calls, lag
+        self.claims = Claims()
+        self.view = View()
+        self.epoch = 0
+        """Of this node; 0: it has not joined yet."""
+        self.trouble = ""
+        """Why the lease cannot be renewed; "": it can."""
+        self._lease_until = 0.0
+        self._placed: Counter[str] = Counter()
+        self.changed = asyncio.Event()
+        """Set at each renewal that shows other nodes than the one before; whoever waits for it clears it."""
+        self._joined = asyncio.Event()
+        self._beat_came = asyncio.Event()
+        self.on_fenced: Callable[[], None] = lambda: None
+        """Called when this node turns out to have been declared dead: its calls are another's. Must not wait."""
+        self.others_reach_database: Callable[[], Awaitable[bool]] = _nobody
+        """Asks the other nodes whether one of them reaches the database. Never raises; takes a second at most."""
+        self.tell: Callable[[Peer, Sequence[str]], Awaitable[bool]] = _unheard
+        """Tells a node that it has been given calls. Returns whether it has heard. Never raises; takes a second at
+        most."""
+        self._has_let_go = False
+        self._watch: asyncio.Task[None] | None = None
+        node = Node(name=config.name, epoch=0, address=config.address, capacity=config.capacity)
+        self._heartbeat = Heartbeat(
+            self._database.url, node, NodeLock(config.folder, config.name),
+            on_beat=self._on_beat, on_trouble=self._on_trouble,
+        )  # fmt: skip
+
+    # Its life
+
+    async def join(self) -> None:
+        """Join; the history must be open. Returns when this node is a member, however long that takes."""
+        self._journal.guard = self.claims
+        self._heartbeat.start()
+        self._watch = asyncio.create_task(self._watch_lease(), name="lease")
+        await self._joined.wait()
+
+    async def close(self) -> None:
+        """Leave the cluster: calls that are still here are taken over by others."""
+        if self._watch is None:
+            return
+        self._watch.cancel()
+        await asyncio.gather(self._watch, return_exceptions=True)
+        await self._heartbeat.close()
+
+    def _on_beat(self, beat: Beat) -> None:
+        before, self.view, self.epoch = self.view, beat.view, beat.epoch
+        if beat.was_fenced:
+            log.error("this node was declared dead meanwhile: its calls are with the others, and it begins anew")
+            self._let_go()
+        self.claims.key = (self.me, beat.epoch)
+        self._lease_until = beat.began + LEASE_SECONDS - _MARGIN_SECONDS
+        if self.trouble:
+            log.warning("the lease of this node is renewed again")
+        self.trouble, self._has_let_go = "", False
+        self._placed.clear()
+        self._heartbeat.report(calls=self._calls(), lag_ms=self._lag())
+        if {node.key: node.state for node in before.alive()} != {node.key: node.state for node in beat.view.alive()}:
+            self.changed.set()
+        self._joined.set()
+        self._beat_came.set()
+
+    def _on_trouble(self, what: str) -> None:
+        if not self.trouble:
+            log.error("THE LEASE OF THIS NODE CANNOT BE RENEWED (%s)", what)
+        self.trouble = what
+        self._beat_came.set()
+
+    def _let_go(self) -> None:
+        if not self._has_let_go:
+            self._has_let_go = True
+            self.on_fenced()
+
+    # May it act?
+
+    @property
+    def lease_holds(self) -> bool:
+        """Whether no other node can have declared this one dead, by this node's own clock."""
+        return time.monotonic() < self._lease_until
+
+    async def may_act(self) -> bool:
+        """Return whether this node may go on with its calls although something was not written. Waits while that is
+        not known, for as long as a lease at most. False: it has let go of its calls."""
+        for _ in range(int(LEASE_SECONDS / _WATCH_SECONDS)):
+            if self.lease_holds:
+                return True
+            if self._has_let_go:
+                return False
+            self._beat_came.clear()
+            self._heartbeat.renew_now()
+            try:
+                async with asyncio.timeout(_WATCH_SECONDS):
+                    await self._beat_came.wait()
+            except TimeoutError:
+                continue
+            if self.trouble and not self.lease_holds:
+                return await self._may_act_alone()
+        return await self._may_act_alone()
+
+    async def _may_act_alone(self) -> bool:
+        if await self.others_reach_database():
+            log.error("the database is out of reach for this node alone: the other nodes have its calls now")
+            self._let_go()
+            return False
+        return not self._has_let_go
+
+    async def _watch_lease(self) -> None:
+        """Let go of all calls when the lease is lost while other nodes live, even if no call takes a step."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self.epoch and not self.lease_holds and not self._has_let_go and self._calls():
+                await self.may_act()
+
+    # Who else is there: see `Peers`
+
+    def peer(self, name: str) -> Peer | None:
+        node = self.view.named(name)
+        return Peer(name, node.address) if node is not None and name != self.me else None
+
+    def living(self) -> Sequence[Peer]:
+        return [Peer(node.name, node.address) for node in self.view.alive() if node.name != self.me]
+
+    def place(self) -> str:
+        here = self._calls()
+        nodes = [replace(node, calls=here) if node.name == self.me else node for node in self.view.alive()]
+        chosen = place(nodes, self._placed, self.me)
+        if chosen != self.me:
+            self._placed[chosen] += 1
+        return chosen
+
+    def place_elsewhere(self) -> str:
+        """Return the name of the node that takes a call from here; "": there is none that takes calls."""
+        others = [node for node in self.view.alive() if node.name != self.me and node.state == "up"]
+        chosen = place(others, self._placed, "")
+        if not chosen and others:  # all are full: a call that lives goes before one that has not begun
+            chosen = min(others, key=lambda node: node.calls / max(node.capacity, 1)).name
+        self._placed[chosen] += 1
+        return chosen
+
+    async def owner(self, call: str) -> str:
+        try:
+            async with asyncio.timeout(_OWNER_SECONDS):
+                while True:
+                    name, lives = await self._database.read(lambda connection: node_store.owner(connection, call))
+                    if not name or lives:
+                        return name
+                    await asyncio.sleep(_AGAIN_SECONDS)
+        except Exception as error:
+            log.warning("call %s: whose it is, is not known: %s", call, type(error).__name__)
+            return ""
+
+    def suspect(self, name: str) -> None:
+        node = self.view.named(name)
+        if node is not None and name != self.me:
+            log.warning("node %s refuses connections", name)
+            self._heartbeat.declare_dead(node)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node does what one does for all."""
+        return self.lease_holds and leader(self.view) == self.me
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether this node has been told to hand its calls over."""
+        node = self.view.named(self.me)
+        return node is not None and node.state == "draining"
+
+    # Calls of dead nodes
+
+    async def take_orphans(self) -> list[str]:
+        """Claim a share of the calls whose node is dead. Returns their ids; none: there are no more."""
+        key, survivors = (self.me, self.epoch), len(self.view.alive())
+        found = await self._database.write(lambda connection: node_store.take_orphans(connection, key, survivors))
+        self.claims.hold(found)
+        return found
+
+    async def adopt(self) -> list[str]:
+        """Claim unfinished calls that no node ever had: those of a process that served alone. Returns their ids."""
+        key = (self.me, self.epoch)
+        found = await self._database.write(lambda connection: node_store.adopt(connection, key))
+        self.claims.hold(found)
+        return found
+
+    async def give(self, call: str, to: str) -> None:
+        """Give the claim on a call to another node. Raises what the driver raises, and Overloaded if that node is not
+        there any more."""
+        node, key = self.view.named(to), (self.me, self.epoch)
+        if node is None:
+            raise Overloaded(f"node {to} is gone")
+        await self._database.write(lambda connection: node_store.hand_over(connection, [call], key, node.key))
+        self.claims.drop([call])
+
+    async def given(self) -> list[str]:
+        """Return the calls that others have given to this node and that it has not taken yet."""
+        key = (self.me, self.epoch)
+        mine = await self._database.read(lambda connection: node_store.claimed_by(connection, key))
+        return [call for call in mine if not self.claims.has(call)]
+
+    async def set_state(self, name: str, state: Literal["up", "draining"]) -> bool:
+        """Let a node drain, or take calls again. Returns whether there is one. Raises what the driver raises."""
+        done = await self._database.write(lambda connection: node_store.set_state(connection, name, state))
+        self._heartbeat.renew_now()
+        return done
+
+    async def claim(self, call: str) -> bool:
+        """Claim one unfinished call, unless somebody has it. Returns whether this node has it now."""
+        key = (self.me, self.epoch)
+
+        def work(connection: Connection) -> bool:
+            node_store.begin(connection)
+            return node_store.claim(connection, [call], key).get(call) == key
+
+        is_mine = await self._database.write(work)
+        if is_mine:
+            self.claims.hold([call])
+        return is_mine

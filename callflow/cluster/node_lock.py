@@ -1,0 +1,70 @@
+"""A lock on a file for as long as a process lives: so the others of the same machine see its death at once.
+
+The kernel lets go of it when the process ends, however it ends. A process that is only stopped keeps it: then its lease
+runs out.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+from callflow.config import private_files
+from callflow.contracts.errors import Overloaded
+
+
+_PATIENCE_SECONDS: Final = 1.0
+"""How long a start waits for the lock: whoever looks whether a process has died holds it for a moment."""
+_PAUSE_SECONDS: Final = 0.02
+
+
+class NodeLock:
+    """The lock of one node, in a folder that all nodes of the machine share."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._file: int | None = None
+
+    def take(self) -> None:
+        """Take it. Raises Overloaded if a living process has it, and OSError."""
+        if self._file is not None:
+            return
+        private_files.make(self._folder)
+        file = os.open(self._folder / f"{self._name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    os.close(file)
+                    raise Overloaded(f"another process serves as node {self._name} here") from None
+                time.sleep(_PAUSE_SECONDS)
+            except BaseException:
+                os.close(file)
+                raise
+        self._file = file
+
+    def release(self) -> None:
+        """Let go of it."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def is_dead(self, name: str) -> bool:
+        """Return whether another node's process has ended. False where it has no lock on this machine."""
+        try:
+            file = os.open(self._folder / f"{name}.lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        finally:
+            os.close(file)
+        return True

@@ -1,0 +1,209 @@
+"""Nodes and claims in the database. Functions of a connection, each for one short transaction.
+
+A node is declared dead (fenced) in a transaction that locks its row, and the journal's transactions of that node hold
+the same row: so what a node wrote before is read by whoever takes its calls over, and after it nothing comes. SQLite
+lets one writer in at a time, with the same effect.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal_column, select, text, update
+
+from callflow.cluster.nodes import LEASE_SECONDS, Node, View, share
+from callflow.history.node_tables import claims, nodes
+from callflow.history.tables import conversations
+
+
+_node, _claim = nodes.c, claims.c
+_JOIN_LOCK: Final = 0x63616C6E6F6465
+_MANY: Final = 500
+_living: Final = (
+    select(_node.name)
+    .where(_node.name == _claim.node, _node.epoch == _claim.epoch, _node.state != "dead")
+    .correlate(claims)
+    .exists()
+)
+
+
+def begin(connection: Connection) -> None:
+    """Begin a transaction that will write, unless it has begun. SQLite: other writers wait from now on, so that what is
+    read holds."""
+    if connection.dialect.name == "sqlite" and not _driver(connection).in_transaction:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
+
+
+def clock(connection: Connection) -> float:
+    """Return Unix time by the database's clock. SQLite: that of this machine."""
+    statement: Any = (
+        text("SELECT (julianday('now') - 2440587.5) * 86400.0")
+        if connection.dialect.name == "sqlite"
+        else text("SELECT extract(epoch FROM clock_timestamp())")
+    )
+    return float(connection.execute(statement).scalar_one())
+
+
+def join(connection: Connection, node: Node) -> int:
+    """Add a node, or let one begin again under its name. Returns its epoch.
+
+    Claims of its earlier epochs are nobody's from then on. Raises ValueError while another process lives under this
+    name, as far as its lease says.
+    """
+    begin(connection)
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _JOIN_LOCK})
+    now = clock(connection)
+    epoch = int(connection.execute(select(func.coalesce(func.max(_node.epoch), 0))).scalar_one())
+    highest = connection.execute(select(func.coalesce(func.max(_claim.epoch), 0))).scalar_one()
+    epoch = max(epoch, int(highest)) + 1
+    values = {
+        "name": node.name, "epoch": epoch, "address": node.address, "capacity": node.capacity, "calls": node.calls,
+        "lag_ms": node.lag_ms, "state": "up", "lease_until": now + LEASE_SECONDS, "started_at": now,
+    }  # fmt: skip
+    connection.execute(delete(nodes).where(_node.name == node.name))
+    connection.execute(insert(nodes), values)
+    return epoch
+
+
+def renew(connection: Connection, node: Node) -> bool:
+    """Renew the lease of a node, and say how it is. Returns False if it was declared dead."""
+    begin(connection)
+    changed = connection.execute(
+        update(nodes)
+        .where(_node.name == node.name, _node.epoch == node.epoch, _node.state != "dead")
+        .values(
+            lease_until=clock(connection) + LEASE_SECONDS,
+            calls=node.calls,
+            lag_ms=node.lag_ms,
+            capacity=node.capacity,
+        )
+    )
+    return changed.rowcount > 0
+
+
+def view(connection: Connection) -> View:
+    """Read all nodes."""
+    rows = connection.execute(select(nodes).order_by(_node.name)).mappings()
+    return View(tuple(Node(**row) for row in rows), clock(connection))
+
+
+def fence(connection: Connection, victims: Iterable[Node], *, expired: bool) -> list[Node]:
+    """Declare nodes dead: nothing that they still write counts. Returns those that this transaction declared.
+
+    `expired`: only if their lease has run out, by now.
+    """
+    begin(connection)
+    done = []
+    for victim in victims:
+        which: list[ColumnElement[bool]] = [
+            _node.name == victim.name, _node.epoch == victim.epoch, _node.state != "dead",
+        ]  # fmt: skip
+        if expired:
+            which.append(_node.lease_until < clock(connection))
+        # The lock waits for a transaction of that node's journal which is under way.
+        if connection.execute(select(_node.name).where(*which).with_for_update()).first() is None:
+            continue
+        connection.execute(update(nodes).where(*which).values(state="dead"))
+        done.append(victim)
+    return done
+
+
+def set_state(connection: Connection, name: str, state: str) -> bool:
+    """Let a living node drain (`draining`), or take calls again (`up`). Returns whether there is such a node."""
+    begin(connection)
+    changed = connection.execute(update(nodes).where(_node.name == name, _node.state != "dead").values(state=state))
+    return changed.rowcount > 0
+
+
+def leave(connection: Connection, node: Node) -> None:
+    """Remove a node that ends. Calls that it still has are nobody's from now on."""
+    begin(connection)
+    connection.execute(delete(nodes).where(_node.name == node.name, _node.epoch == node.epoch))
+
+
+def is_alive(connection: Connection, key: tuple[str, int]) -> bool:
+    """Return whether a node has not been declared dead; it cannot be while this transaction lasts.
+
+    KEY SHARE lets the renewal of the lease pass, and keeps out what declares a node dead, which asks FOR UPDATE.
+    """
+    which = select(_node.state).where(_node.name == key[0], _node.epoch == key[1], _node.state != "dead")
+    return connection.execute(which.with_for_update(read=True, key_share=True)).first() is not None
+
+
+def claim(connection: Connection, calls: Sequence[str], key: tuple[str, int]) -> dict[str, tuple[str, int]]:
+    """Claim calls for a node unless somebody has them. Returns who has each of them now."""
+    insert_new: Any = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert
+    rows = [{"call": call, "node": key[0], "epoch": key[1]} for call in calls]
+    connection.execute(insert_new(claims).on_conflict_do_nothing(), rows)
+    found = connection.execute(select(claims).where(_claim.call.in_(calls)))
+    return {row.call: (row.node, int(row.epoch)) for row in found}
+
+
+def release(connection: Connection, calls: Collection[str], key: tuple[str, int]) -> None:
+    """Give up the claims of a node on calls."""
+    connection.execute(delete(claims).where(_claim.call.in_(calls), _claim.node == key[0], _claim.epoch == key[1]))
+
+
+def hand_over(connection: Connection, calls: Collection[str], key: tuple[str, int], to: tuple[str, int]) -> None:
+    """Give a node's claims on calls to another node."""
+    begin(connection)
+    connection.execute(
+        update(claims)
+        .where(_claim.call.in_(calls), _claim.node == key[0], _claim.epoch == key[1])
+        .values(node=to[0], epoch=to[1])
+    )
+
+
+def claimed_by(connection: Connection, key: tuple[str, int]) -> list[str]:
+    """Return the calls that a node has."""
+    found = connection.execute(select(_claim.call).where(_claim.node == key[0], _claim.epoch == key[1]))
+    return [row.call for row in found]
+
+
+def owner(connection: Connection, call: str) -> tuple[str, bool]:
+    """Return the name of the node that has a call, and whether it lives; ("", False): nobody has it."""
+    row = connection.execute(select(_claim.node, _living.label("lives")).where(_claim.call == call)).first()
+    return (row.node, bool(row.lives)) if row is not None else ("", False)
+
+
+def take_orphans(connection: Connection, key: tuple[str, int], survivors: int) -> list[str]:
+    """Claim a share of the calls whose node is dead. Returns their ids; none: there are no more.
+
+    PostgreSQL passes over the claims that another survivor is taking at this moment.
+    """
+    begin(connection)
+    orphans = int(connection.execute(select(func.count()).select_from(claims).where(~_living)).scalar_one())
+    if not orphans or not is_alive(connection, key):
+        return []
+    wanted = select(_claim.call).where(~_living).order_by(_claim.call).limit(share(orphans, survivors))
+    found = [row.call for row in connection.execute(wanted.with_for_update(skip_locked=True, of=claims))]
+    if found:
+        mine = {"node": key[0], "epoch": key[1]}
+        connection.execute(update(claims).where(_claim.call.in_(found)).values(**mine))
+    return found
+
+
+def adopt(connection: Connection, key: tuple[str, int]) -> list[str]:
+    """Claim the unfinished calls that no node ever claimed: those of a process that served alone. Forget claims on
+    calls that are over. Returns the ids of the claimed ones, oldest first, at most 500."""
+    begin(connection)
+    over = select(conversations.c.call_id).where(
+        conversations.c.call_id == _claim.call, conversations.c.ended_at.is_not(None)
+    )
+    connection.execute(delete(claims).where(over.exists(), ~_living))
+    claimed = select(literal_column("1")).where(_claim.call == conversations.c.call_id).exists()
+    wanted = select(conversations.c.call_id).where(
+        and_(conversations.c.ended_at.is_(None), conversations.c.call_id.is_not(None), ~claimed)
+    )
+    found = [row.call_id for row in connection.execute(wanted.order_by(conversations.c.id).limit(_MANY))]
+    if not found:
+        return []
+    owners = claim(connection, found, key)
+    return [call for call in found if owners.get(call) == key]

@@ -1,0 +1,105 @@
+"""Decisions about the nodes of a cluster, pure: who leads, who takes a new call, how many calls of a dead one.
+
+All of them are taken from a `View`, which every node reads from the database at each renewal of its lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+State = Literal["up", "draining", "dead"]
+LEASE_SECONDS: Final = 3.0
+"""How long a node counts as alive after it was last heard of."""
+RENEW_SECONDS: Final = 0.5
+_LATE_MS: Final = 100.0
+"""A node whose event loop is later than this takes new calls only when the others are full or as late."""
+_MOST_AT_ONCE: Final = 10
+"""Calls that a node takes over in one transaction: few, so that all survivors get their share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One row of `nodes`."""
+
+    name: str
+    epoch: int
+    address: str = ""
+    capacity: int = 1
+    calls: int = 0
+    lag_ms: float = 0.0
+    state: State = "up"
+    lease_until: float = 0.0
+    """Unix time in seconds, by the database's clock."""
+    started_at: float = 0.0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Name and epoch: what a claim names."""
+        return self.name, self.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The nodes as the database had them at one moment."""
+
+    nodes: tuple[Node, ...] = ()
+    now: float = 0.0
+    """By the database's clock."""
+
+    def alive(self) -> list[Node]:
+        """Return the nodes that have not been declared dead, in the order of their epochs."""
+        return sorted((node for node in self.nodes if node.state != "dead"), key=lambda node: node.epoch)
+
+    def named(self, name: str) -> Node | None:
+        """Return the living node of this name."""
+        return next((node for node in self.nodes if node.name == name and node.state != "dead"), None)
+
+    def expired(self) -> list[Node]:
+        """Return the nodes whose lease has run out and that nobody has declared dead yet."""
+        return [node for node in self.nodes if node.state != "dead" and node.lease_until < self.now]
+
+    def deaths_since(self, before: View) -> bool:
+        """Whether a node that lived `before` lives no more, or has begun again."""
+        keys = {node.key for node in self.alive()}
+        return any(node.key not in keys for node in before.alive())
+
+
+def leader(view: View) -> str:
+    """Return the name of the node that does what one does for all; "": there is none.
+
+    The living node with the lowest epoch: a node that joins never takes the work from another. One that drains only
+    leads while nobody else is there.
+    """
+    alive = view.alive()
+    first = next((node for node in alive if node.state == "up"), alive[0] if alive else None)
+    return first.name if first is not None else ""
+
+
+def place(nodes: Sequence[Node], placed: Mapping[str, int], me: str) -> str:
+    """Return the name of the node for a new call: the one with the largest free share; `me` if all are equally free.
+
+    `placed`: calls that this node has placed since the others last said how many they have. A full or draining node
+    takes a call only if all are; then `me` decides, and the caller hears what a busy server says.
+    """
+
+    def load(node: Node) -> float:
+        return (node.calls + placed.get(node.name, 0)) / max(node.capacity, 1)
+
+    free = [node for node in nodes if node.state == "up" and load(node) < 1.0]
+    if not free:
+        return me
+    quick = [node for node in free if node.lag_ms < _LATE_MS] or free
+    return min(quick, key=lambda node: (load(node), node.name != me, node.name)).name
+
+
+def share(orphans: int, survivors: int) -> int:
+    """Return how many calls of a dead node to take in the next transaction."""
+    return max(1, min(_MOST_AT_ONCE, -(-orphans // max(2 * survivors, 1))))
+
+
+def lost(calls: Collection[str], owners: Mapping[str, tuple[str, int]], mine: tuple[str, int]) -> set[str]:
+    """Return those of the calls that another node has. `owners`: the claims of the database, by call."""
+    return {call for call in calls if owners.get(call, mine) != mine}

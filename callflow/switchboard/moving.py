@@ -1,0 +1,98 @@
+"""Moves the calls of this node to nodes that are already running, one by one, each at a moment when nobody speaks.
+
+A call is left here, its claim is given to the other node, and that one is told to go on: from the journal, with a media
+stream and a session of its own. If it cannot be told, it finds the claim by itself a few seconds later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from callflow.call.call import Call
+from callflow.call.machine import BRIDGED
+from callflow.cluster.membership import Membership
+from callflow.cluster.peers import Peer
+from callflow.history.journal_writer import DurableJournal
+from callflow.switchboard.switchboard import Switchboard
+
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS: Final = 0.02
+"""Interval of the looks whether a call is quiet; no event reports it."""
+_WATCH_SECONDS: Final = 0.25
+"""Interval of the looks whether this node has been told to drain."""
+_PATIENCE_SECONDS: Final = 20.0
+"""How long the calls of a node that was told to drain may wait for a quiet moment."""
+_WRITTEN_SECONDS: Final = 2.0
+_AT_ONCE: Final = 4
+"""Calls that are moved at the same moment: each of them makes work for the node that gets it."""
+
+
+class Moving:
+    """Empties this node."""
+
+    def __init__(self, membership: Membership, switchboard: Switchboard, journal: DurableJournal) -> None:
+        self._membership, self._switchboard, self._journal = membership, switchboard, journal
+        self.moved = 0
+
+    async def run(self) -> None:
+        """Move the calls away whenever this node has been told to drain, until cancelled."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self._membership.is_draining and self._switchboard.calls:
+                await self.move_all(_PATIENCE_SECONDS)
+
+    async def leave(self, seconds: float) -> None:
+        """Take no more calls, and move all that are here to other nodes, if there are any."""
+        if not self.is_possible:
+            return
+        try:
+            await self._membership.set_state(self._membership.me, "draining")
+        except Exception as error:
+            log.warning("the other nodes were not told that this one drains: %s", type(error).__name__)
+        await self.move_all(seconds)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether another node would take the calls."""
+        return self._target() is not None and not self._journal.trouble
+
+    def _target(self) -> Peer | None:
+        name = self._membership.place_elsewhere()
+        return self._membership.peer(name) if name else None
+
+    async def move_all(self, seconds: float) -> None:
+        """Move every call, at a quiet moment within `seconds`, or then wherever its conversation is. Returns when none
+        is left here, or when no other node takes them."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while self._switchboard.calls and self.is_possible:
+            late = loop.time() > until
+            ready = [call for call in self._switchboard.calls if late or _may_move(call)][:_AT_ONCE]
+            await asyncio.gather(*(self._move(call) for call in ready))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _move(self, call: Call) -> None:
+        target = self._target()
+        if target is None or call.awaits_return or call.is_handed_over:
+            return
+        await call.hand_over()
+        try:
+            async with asyncio.timeout(_WRITTEN_SECONDS):
+                await self._journal.flushed()
+                await self._membership.give(call.id, target.name)
+        except Exception as error:
+            # The claim is still this node's: whoever lives takes the call over when this process ends.
+            log.error("call %s: it could not be given to node %s: %r", call.id, target.name, error)
+            return
+        self.moved += 1
+        if not await self._membership.tell(target, [call.id]):
+            log.warning("call %s: node %s was not told of it, and finds it by itself", call.id, target.name)
+
+
+def _may_move(call: Call) -> bool:
+    """Whether nobody notices: nobody speaks, or two people talk without us."""
+    return call.is_quiet or call.model.state == BRIDGED

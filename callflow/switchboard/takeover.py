@@ -1,0 +1,137 @@
+"""Takes over the calls of dead nodes, and does for all nodes what one of them does, while that is this one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
+
+from callflow.cluster.membership import Membership
+from callflow.cluster.ownership import Ownership
+from callflow.switchboard.switchboard import Switchboard
+
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS: Final = 5.0
+"""Interval of the looks for calls of nobody, beside those that follow a death at once."""
+_LEAD_SECONDS: Final = 0.5
+"""Interval of the looks whether this node leads."""
+_AGAIN_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
+"""Pauses between tries at a database that does not answer."""
+
+
+class Takeover:
+    """What a node does for the others."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        switchboard: Switchboard,
+        ownership: Ownership,
+        *,
+        bring_back: Callable[[Sequence[str], bool], Awaitable[None]],
+        lead: Callable[[], Coroutine[Any, Any, None]],
+        opened: asyncio.Event,
+    ) -> None:
+        """`ownership`: of the history; a process that serves alone has it, and whoever gets it takes its calls over.
+        `bring_back`: takes back calls that are claimed for this node; True: a living node has given them. `lead`:
+        works for all nodes, until cancelled. `opened`: is set when the calls that were nobody's at the start are known.
+        """
+        self._membership, self._switchboard, self._ownership = membership, switchboard, ownership
+        self._bring_back, self._lead, self._opened = bring_back, lead, opened
+        self._has_ownership = False
+        membership.on_fenced = self._let_go_of_all
+
+    async def run(self) -> None:
+        """Join the cluster and take part in it, until cancelled."""
+        await self._membership.join()
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(self._take_orphans(), name="orphans")
+            tasks.create_task(self._keep_leading(), name="leading")
+            await asyncio.wait([first], timeout=_LOOK_SECONDS)
+            self._opened.set()
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await self._membership.changed.wait()
+                self._membership.changed.clear()
+                await self._take_orphans()
+                await self.take_given()
+
+    async def take_given(self, calls: Sequence[str] | None = None) -> None:
+        """Take calls that another node has given to this one. None: those that it could not tell of. Never raises."""
+        try:
+            found = await self._membership.given()
+        except Exception as error:
+            log.warning("whether another node has given calls to this one is not known: %s", type(error).__name__)
+            return
+        wanted = found if calls is None else [call for call in calls if call in found]
+        if wanted:
+            self._membership.claims.hold(wanted)
+            await self._try_to_bring_back(wanted, given=True)
+
+    def _let_go_of_all(self) -> None:
+        calls = [call.id for call in self._switchboard.calls]
+        self._membership.claims.drop(calls)
+        for call in calls:
+            self._switchboard.let_go(call)
+
+    async def _take_orphans(self) -> None:
+        """Take calls of dead nodes until there are no more. Never raises."""
+        taken: list[asyncio.Future[None]] = []
+        try:
+            while calls := await self._membership.take_orphans():
+                # The next share is not held up by the questions that a carrier answers late.
+                taken.append(asyncio.ensure_future(self._try_to_bring_back(calls)))
+        except Exception:
+            log.exception("calls of a dead node cannot be claimed; it is tried again")
+            await asyncio.sleep(_AGAIN_SECONDS[0])
+            self._membership.changed.set()
+        await asyncio.gather(*taken)
+
+    async def _try_to_bring_back(self, calls: Sequence[str], *, given: bool = False) -> None:
+        for pause in _AGAIN_SECONDS:
+            try:
+                await self._bring_back(calls, given)
+                return
+            except Exception:
+                log.exception("calls of a dead node cannot be read; it is tried again")
+                await asyncio.sleep(pause)
+        log.error("CALLS OF A DEAD NODE CANNOT BE READ: they are not taken over: %s", ", ".join(calls))
+
+    async def _keep_leading(self) -> None:
+        work: asyncio.Task[None] | None = None
+        try:
+            while True:
+                leads = self._membership.leads
+                if leads and work is None:
+                    log.info("this node does the work that one does for all")
+                    work = asyncio.create_task(self._lead(), name="work for all")
+                elif not leads and work is not None:
+                    log.info("another node does the work for all now")
+                    await _end(work)
+                    work = None
+                if leads:
+                    await self._adopt()
+                await asyncio.sleep(_LEAD_SECONDS)
+        finally:
+            if work is not None:
+                await _end(work)
+
+    async def _adopt(self) -> None:
+        """Take the calls of a process that served alone, once it has ended."""
+        try:
+            if not self._has_ownership:
+                self._has_ownership = await self._ownership.take()
+                if self._has_ownership and (calls := await self._membership.adopt()):
+                    await self._try_to_bring_back(calls)
+        except Exception as error:
+            log.warning("whether somebody serves alone with this history is not known: %s", type(error).__name__)
+
+
+async def _end(work: asyncio.Task[None]) -> None:
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)

@@ -1,0 +1,187 @@
+"""Claims, fences and orphans in a real database, as nodes see them that write at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import Connection, update
+
+from callflow.cluster import node_store
+from callflow.cluster.claims import Claims
+from callflow.cluster.nodes import Node
+from callflow.contracts.errors import Elsewhere
+from callflow.history.database import Database, url_of
+from callflow.history.journal_writer import DurableJournal
+from callflow.history.node_tables import nodes
+from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import Began, Ended
+from tests.in_loop import in_loop
+
+
+_Found = TypeVar("_Found")
+CALL = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+
+
+class Stage:
+    """Nodes that share one history."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database(url_of("", str(folder)))
+        self.journals: list[DurableJournal] = []
+
+    async def open(self) -> Stage:
+        await self.database.migrate()
+        return self
+
+    async def node(self, name: str) -> tuple[DurableJournal, Claims]:
+        journal, claims = DurableJournal(), Claims()
+        epoch = await self.run(lambda connection: node_store.join(connection, Node(name=name, epoch=0)))
+        claims.key, journal.guard = (name, epoch), claims
+        journal.open(self.database)
+        self.journals.append(journal)
+        return journal, claims
+
+    async def run(self, work: Callable[[Connection], _Found]) -> _Found:
+        return await self.database.write(work)
+
+    async def owner(self, call: str = CALL) -> tuple[str, bool]:
+        return await self.run(lambda connection: node_store.owner(connection, call))
+
+    async def close(self) -> None:
+        for journal in self.journals:
+            await journal.close()
+        await self.database.close()
+
+
+def began(call: str = CALL) -> JournalEntry:
+    return JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call=call, at=1.0)
+
+
+def step(call: str = CALL) -> JournalEntry:
+    return JournalEntry(call, 1, 2.0, {"event": "call_initiated"}, "ringing", "ringing", True)
+
+
+@asynccontextmanager
+async def staged(folder: Path) -> AsyncIterator[Stage]:
+    stage = await Stage(folder).open()
+    try:
+        yield stage
+    finally:
+        await stage.close()
+
+
+@in_loop
+async def test_of_two_nodes_with_the_same_call_one_loses(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        (first, _), (second, _) = await stage.node("a"), await stage.node("b")
+        told: list[str] = []
+        second.on_elsewhere = told.append
+        first.note(began())
+        await first.append(step())
+        second.note(began())
+        with pytest.raises(Elsewhere):
+            await second.append(step())
+        assert await stage.owner() == ("a", True)
+        assert told == [CALL]
+
+
+@in_loop
+async def test_the_end_of_a_call_gives_it_up(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        journal, _ = await stage.node("a")
+        journal.note(began())
+        await journal.append(step())
+        journal.note(JournalEntry.of(Ended(cause="caller_hung_up"), call=CALL, at=3.0))
+        await journal.flushed()
+        assert await stage.owner() == ("", False)
+
+
+@in_loop
+async def test_a_node_that_was_declared_dead_writes_nothing_more_about_its_calls(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        journal, claims = await stage.node("a")
+        journal.note(began())
+        await journal.append(step())
+        assert claims.key is not None
+        victim = Node(name="a", epoch=claims.key[1])
+        assert await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False)) == [victim]
+        with pytest.raises(Elsewhere):
+            await journal.append(step())
+        journal.note(JournalEntry("3" * 36, 0, 1.0, {"event": "call_hangup"}))  # of no call of its own: it is kept
+        await journal.flushed()
+        assert journal.counts["written"] == 3
+
+
+@in_loop
+async def test_survivors_share_the_calls_of_a_dead_node_and_nobody_gets_one_twice(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        journal, dead = await stage.node("dead")
+        calls = [f"{number:08d}-1111-4111-8111-111111111111" for number in range(37)]
+        for call in calls:
+            journal.note(began(call))
+        await journal.flushed()
+        survivors = [await stage.node("a"), await stage.node("b")]
+        assert dead.key is not None
+        victim = Node(name="dead", epoch=dead.key[1])
+        await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False))
+        taken: list[list[str]] = [[], []]
+
+        async def take(index: int) -> None:
+            key = survivors[index][1].key
+            assert key is not None
+            while found := await stage.run(lambda connection: node_store.take_orphans(connection, key, 2)):
+                taken[index] += found
+                await asyncio.sleep(0)
+
+        await asyncio.gather(take(0), take(1))
+        assert sorted(taken[0] + taken[1]) == calls
+        assert min(map(len, taken)) >= 10
+
+
+@in_loop
+async def test_a_node_with_a_lease_is_only_fenced_by_evidence(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        _, claims = await stage.node("a")
+        assert claims.key is not None
+        node = Node(name="a", epoch=claims.key[1])
+        assert await stage.run(lambda connection: node_store.fence(connection, [node], expired=True)) == []
+        await stage.run(lambda connection: connection.execute(update(nodes).values(lease_until=1.0)))
+        assert await stage.run(lambda connection: node_store.fence(connection, [node], expired=True)) == [node]
+        assert not await stage.run(lambda connection: node_store.renew(connection, node))
+
+
+@in_loop
+async def test_a_process_that_begins_again_has_lost_its_calls(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        journal, _ = await stage.node("a")
+        journal.note(began())
+        await journal.flushed()
+        _, again = await stage.node("a")
+        assert await stage.owner() == ("a", False)
+        key = again.key
+        assert key is not None
+        assert await stage.run(lambda connection: node_store.take_orphans(connection, key, 1)) == [CALL]
+        assert await stage.owner() == ("a", True)
+
+
+@in_loop
+async def test_calls_of_a_process_that_served_alone_are_adopted_once(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        alone = DurableJournal()
+        alone.open(stage.database)
+        alone.note(began())
+        alone.note(began(OTHER))
+        alone.note(JournalEntry.of(Ended(cause="caller_hung_up"), call=OTHER, at=3.0))
+        await alone.flushed()
+        _, claims = await stage.node("a")
+        key = claims.key
+        assert key is not None
+        assert await stage.run(lambda connection: node_store.adopt(connection, key)) == [CALL]
+        assert await stage.run(lambda connection: node_store.adopt(connection, key)) == []
+        await alone.close()
