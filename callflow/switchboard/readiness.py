@@ -20,12 +20,22 @@ class Board(Protocol):
         """Return why no call would begin now, as a clause; "": it would."""
 
 
-def unready(board: Board, lacks: str) -> str:
+class State(Protocol):
+    """What is asked of the history and of the cluster."""
+
+    def lacks(self) -> str:
+        """Return why new calls are better sent elsewhere: see `Recovery.lacks`."""
+
+    def has_room_beside(self) -> bool:
+        """Return whether another worker of this machine takes new calls."""
+
+
+def unready(board: Board, state: State) -> str:
     """Return why no new calls are to be sent here, as a word of `RETRY_AFTER`; "": they are welcome.
 
-    `lacks`: see `Recovery.lacks`. A call that comes in without a database is taken all the same, but another server
-    that has one is to be preferred.
+    A call that comes in without a database is taken all the same, but another server that has one is to be preferred.
+    Workers of one machine answer for each other: any of them may get the question, and passes new calls on.
     """
-    if not board.is_accepting:
-        return "draining"
-    return lacks or ("full" if board.dial_refusal(None) else "")
+    word = "" if board.is_accepting else "draining"
+    word = word or state.lacks() or ("full" if board.dial_refusal(None) else "")
+    return "" if word in ("draining", "full") and state.has_room_beside() else word

@@ -32,9 +32,7 @@ def test_every_server_is_in_all_three_backends_and_tls_may_end_elsewhere(capsys:
 
 
 @pytest.mark.parametrize("node", ["a", "a=h", "A=h:1", "a=h:0", "a=h:65536", "a=h:1 evil", "a-w1=h:1", "a=h:1\nx"])
-def test_a_server_that_would_not_be_found_by_its_name_is_refused(
-    node: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_that_would_not_be_found_by_its_name_is_refused(node: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = said(capsys, "--node", node)
     assert (code, out, err.count("\n")) == (2, "", 1)
 

@@ -12,6 +12,17 @@ from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.readiness import RETRY_AFTER, unready
 
 
+class State:
+    def __init__(self, word: str, beside: bool) -> None:
+        self.word, self.beside = word, beside
+
+    def lacks(self) -> str:
+        return self.word
+
+    def has_room_beside(self) -> bool:
+        return self.beside
+
+
 class Board:
     """The switchboard's part of it, over the real admission."""
 
@@ -28,18 +39,21 @@ class Board:
 
 
 @pytest.mark.parametrize(
-    ("live", "late", "open_", "lacks", "word"),
+    ("live", "late", "open_", "lacks", "beside", "word"),
     [
-        (2, False, True, "", ""),
-        (3, False, True, "", "full"),
-        (2, True, True, "", "full"),
-        (0, False, True, "database", "database"),
-        (3, False, True, "starting", "starting"),
-        (0, False, False, "database", "draining"),
+        (2, False, True, "", False, ""),
+        (3, False, True, "", False, "full"),
+        (3, False, True, "", True, ""),
+        (2, True, True, "", False, "full"),
+        (0, False, True, "database", True, "database"),
+        (3, False, True, "starting", False, "starting"),
+        (0, False, True, "draining", False, "draining"),
+        (0, False, False, "database", False, "draining"),
+        (0, False, False, "", True, ""),
     ],
 )
 async def test_new_calls_are_asked_for_only_where_they_would_be_taken_and_be_on_record(
-    live: int, late: bool, open_: bool, lacks: str, word: str
+    live: int, late: bool, open_: bool, lacks: str, beside: bool, word: str
 ) -> None:
     load = LoadGuard(15, 0, window_seconds=1)
     for second in range(4):
@@ -47,5 +61,5 @@ async def test_new_calls_are_asked_for_only_where_they_would_be_taken_and_be_on_
     board = Board(live, load)
     if not open_:
         board.admission.close()
-    assert unready(board, lacks) == word
+    assert unready(board, State(lacks, beside)) == word
     assert not word or word in RETRY_AFTER

@@ -66,6 +66,13 @@ async def test_new_calls_are_better_sent_elsewhere_until_the_history_is_open_and
     assert recovery.lacks() == ""
     journal.trouble = "the disk is full"
     assert recovery.lacks() == "database"
+    journal.trouble = ""
+    node = SimpleNamespace(is_draining=False, trouble="no connection", has_room_beside=True)
+    recovery._membership = cast(Any, node)
+    assert recovery.lacks() == "database"
+    node.is_draining = True
+    assert recovery.lacks() == "draining"
+    assert recovery.has_room_beside()
 
 
 @pytest.mark.parametrize("asked", [None, RINGS, RESUMED])

@@ -44,7 +44,7 @@ def create_public(
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     app.url_map.merge_slashes = False  # it answers `//` with a redirect, and carriers do not follow those
-    pages = create_pages(app, address, lambda: unready(switchboard(), startup_hold().lacks()))
+    pages = create_pages(app, address, lambda: unready(switchboard(), startup_hold()))
     if control is not None:
         add_control(app, control)
     for carrier in carriers:

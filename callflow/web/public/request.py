@@ -40,7 +40,10 @@ class StartupHold(Protocol):
         media socket."""
 
     def lacks(self) -> str:
-        """Return what the history keeps from being served: see `Recovery.lacks`."""
+        """Return why new calls are better sent elsewhere: see `Recovery.lacks`."""
+
+    def has_room_beside(self) -> bool:
+        """Return whether another worker of this machine takes new calls."""
 
 
 def read_request(scope: Any, method: str, body: bytes, address: PublicAddress, *, socket: bool = False) -> Request:

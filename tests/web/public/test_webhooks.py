@@ -69,6 +69,9 @@ class NoHold:
     def lacks(self) -> str:
         return ""
 
+    def has_room_beside(self) -> bool:
+        return False
+
 
 class Scene:
     def __init__(self, *carriers: FakeCarrier, error: Exception | None = None) -> None:
