@@ -1,4 +1,4 @@
-"""`server.py haproxy`: what it prints, and which words it takes. A real HAProxy runs it in tests/e2e/test_haproxy.py."""
+"""`server.py haproxy`: what it prints, and which words it takes. A real HAProxy runs it in e2e/test_haproxy.py."""
 
 from __future__ import annotations
 

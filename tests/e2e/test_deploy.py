@@ -55,8 +55,8 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
         re.sub(
             r"^(User|Group)=.*",
             r"\1=root",
-            re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.M),
-            flags=re.M,
+            re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE),
+            flags=re.MULTILINE,
         ),
         encoding="utf-8",
     )
@@ -136,7 +136,8 @@ async def test_postgresql_takes_its_file() -> None:
     try:
         connection = await asyncpg.connect(postgres.address(folder).format(name="postgres"))
         try:
-            found = {name: value for name, value in await connection.fetch("SELECT name, setting FROM pg_settings")}
+            rows = await connection.fetch("SELECT name, setting FROM pg_settings")
+            found: dict[str, str] = {row["name"]: row["setting"] for row in rows}
             faults = await connection.fetch("SELECT name, error FROM pg_file_settings WHERE error IS NOT NULL")
         finally:
             await connection.close()

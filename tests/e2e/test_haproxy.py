@@ -113,7 +113,8 @@ async def test_a_machine_that_answers_no_packet_costs_half_a_second_until_the_ch
     a, b = Node("a"), Node("b")
     async with haproxy(tmp_path, [a, b]) as the:
         await a.vanish()
-        began, waits, closed = time.perf_counter(), [], 0
+        began, closed = time.perf_counter(), 0
+        waits: list[float] = []
         while not waits or waits[-1] > 0.25:
             asked = time.perf_counter()
             answer = await the.ask("/nodes/a/webhooks")

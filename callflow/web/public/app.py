@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import Protocol
 
 from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -13,7 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.printable import line
 from callflow.switchboard.control.desk import ControlDesk
-from callflow.switchboard.readiness import unready
+from callflow.switchboard.readiness import State, unready
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.control import add_control
@@ -27,11 +28,15 @@ from callflow.web.responses import without_content_type
 log = logging.getLogger(__name__)
 
 
+class Startup(StartupHold, State, Protocol):
+    """What the history and the cluster say of this process."""
+
+
 def create_public(
     carriers: Sequence[Carrier],
     switchboard: Callable[[], Switchboard],
     address: PublicAddress,
-    startup_hold: Callable[[], StartupHold],
+    startup_hold: Callable[[], Startup],
     control: ControlDesk | None = None,
     closed: Mapping[str, str] = MappingProxyType({}),
 ) -> Quart:

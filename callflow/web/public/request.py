@@ -39,12 +39,6 @@ class StartupHold(Protocol):
         """Return when the request may continue: at once, except shortly after the start. None: the request opens a
         media socket."""
 
-    def lacks(self) -> str:
-        """Return why new calls are better sent elsewhere: see `Recovery.lacks`."""
-
-    def has_room_beside(self) -> bool:
-        """Return whether another worker of this machine takes new calls."""
-
 
 def read_request(scope: Any, method: str, body: bytes, address: PublicAddress, *, socket: bool = False) -> Request:
     """Make a carrier's request from an ASGI scope. The URL is the URL that the carrier used, under the public address.
