@@ -62,6 +62,10 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli import profiles
 
         return profiles.run(chosen)
+    if chosen.command == "haproxy":
+        from callflow.cli import haproxy
+
+        return haproxy.run(chosen)
     if chosen.command == "provision":
         from callflow.cli import provision
 

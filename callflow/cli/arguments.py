@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, Final
 
-from callflow.cli import account_arguments, profile_arguments
+from callflow.cli import account_arguments, cluster_arguments, profile_arguments
 from callflow.cli.account_arguments import CARRIERS
 from callflow.cli.option_types import PORT, file, number, text, web_url, whole, word
 from callflow.cli.parser import Parser, check_words
@@ -81,6 +81,9 @@ def make_parser() -> Parser:
     )
     account_arguments.drill(
         commands.add_parser("drill", help="break server, model and database in the sandbox: what do callers hear?")
+    )
+    cluster_arguments.haproxy(
+        commands.add_parser("haproxy", help="print a configuration for HAProxy in front of several servers")
     )
     profile_arguments.add(commands.add_parser("profiles", help="the running server's profiles, and their versions"))
     _replay(commands.add_parser("replay", help="run journals of calls through the state machine again, and compare"))

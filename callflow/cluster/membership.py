@@ -22,7 +22,7 @@ from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.heartbeat import Beat, Heartbeat
 from callflow.cluster.node_lock import NodeLock
-from callflow.cluster.nodes import LEASE_SECONDS, Node, Placed, View, leader, place
+from callflow.cluster.nodes import LEASE_SECONDS, Node, Placed, View, leader, machine_of, place
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
 from callflow.history.database import Database
@@ -240,6 +240,18 @@ class Membership:
         """Whether this node has been told to hand its calls over."""
         node = self.view.named(self.me)
         return node is not None and node.state == "draining"
+
+    @property
+    def has_room_beside(self) -> bool:
+        """Whether another worker of this machine takes new calls: whoever accepts a connection passes it on."""
+        machine = machine_of(self.me)
+        return any(
+            node.name != self.me
+            and machine_of(node.name) == machine
+            and node.state == "up"
+            and node.calls < node.capacity
+            for node in self.view.alive()
+        )
 
     # Calls of dead nodes
 

@@ -295,8 +295,8 @@ class Switchboard:
         self._begin(opened)
         return opened
 
-    def dial_refusal(self, config: CallConfig) -> str:
-        """Return why a call of this config would not be dialled now, as a clause; "": it would be."""
+    def dial_refusal(self, config: CallConfig | None) -> str:
+        """Return why a call of this config, None: of any, would not begin now, as a clause; "": it would."""
         return self._admission.dial_refusal(len(self._calls) + 1, config)
 
     def leg_known(self, call: str, ids: LegIds, leg: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callflow.cluster.nodes import Node, State, View, leader, lost, place, share
+from callflow.cluster.nodes import Node, State, View, leader, lost, machine_of, place, share
 
 
 def node(name: str, epoch: int = 1, *, calls: int = 0, capacity: int = 10, state: State = "up", **more: float) -> Node:
@@ -67,3 +67,8 @@ def test_a_node_that_begins_again_counts_as_a_death() -> None:
     before = View((node("a", 1), node("b", 2)))
     assert View((node("a", 3), node("b", 2))).deaths_since(before)
     assert not View((node("a", 1), node("b", 2), node("c", 3))).deaths_since(before)
+
+
+@pytest.mark.parametrize(("name", "machine"), [("a-w1", "a"), ("a-w12", "a"), ("w1", ""), ("a", "a"), ("a-w", "a-w")])
+def test_workers_of_one_machine_are_known_by_their_names(name: str, machine: str) -> None:
+    assert machine_of(name) == machine

@@ -49,8 +49,9 @@ def _run(*command: str, folder: Path) -> None:
     subprocess.run([*prefix, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def start() -> Path:
-    """Start a server. Returns its folder. Skips where PostgreSQL is not installed; fails there in CI."""
+def start(more: Path | None = None) -> Path:
+    """Start a server. `more`: a file of settings that it takes as well. Returns its folder. Skips where PostgreSQL is
+    not installed; fails there in CI."""
     bin_ = programs()
     if bin_ is None:
         if os.environ.get("CI") == "true":
@@ -62,6 +63,9 @@ def start() -> Path:
     try:
         data = str(folder / "data")
         _run(str(bin_ / "initdb"), "-D", data, "-A", "trust", "-U", "callflow", "--no-sync", folder=folder)
+        if more is not None:
+            with (folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
+                file.write(more.read_text(encoding="utf-8"))
         options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off -c max_connections=300"
         _run(str(bin_ / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start", folder=folder)
     except BaseException:

@@ -34,6 +34,7 @@ from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.tool_desk import ToolDesk
+from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.registry import ToolResult, Tools
 from callflow.web.console.app import create_console
 from callflow.web.console.doors import make_doors
@@ -119,6 +120,7 @@ class Stage:
             health=self.health,
             doctor=self.doctor,
             doors=self.doors,
+            telemetry=Telemetry(capacity=4),
         )
 
     @staticmethod
