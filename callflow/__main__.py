@@ -35,7 +35,9 @@ def _main(words: Sequence[str]) -> int:
     if chosen.command in (None, "serve"):
         from callflow.cli.serve import serve
 
-        asked = {"host": chosen.host, "port": chosen.port, "public": chosen.public or None}
+        asked = {
+            "host": chosen.host, "port": chosen.port, "public": chosen.public or None, "workers": chosen.workers,
+        }  # fmt: skip
         return serve(asked, check=chosen.check, point=chosen.point or "", yes=chosen.yes)
     if chosen.command == "sandbox":
         from callflow.cli import sandbox
@@ -60,6 +62,10 @@ def _main(words: Sequence[str]) -> int:
         from callflow.cli import profiles
 
         return profiles.run(chosen)
+    if chosen.command == "haproxy":
+        from callflow.cli import haproxy
+
+        return haproxy.run(chosen)
     if chosen.command == "provision":
         from callflow.cli import provision
 

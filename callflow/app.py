@@ -9,10 +9,10 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from quart import Quart
 
@@ -26,7 +26,7 @@ from callflow.config.settings import Settings
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import DatabaseError, SessionRefused, ToolsError, TunnelError
 from callflow.contracts.tunnel import Tunnel
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.history.control_settings import StoredControl
 from callflow.history.database import url_of
 from callflow.history.delivery.setup import make_sender
@@ -77,10 +77,9 @@ from callflow.web.console.doors import make_doors
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.phone import PhoneLine
 from callflow.web.console.try_tool import run_for_no_call
-from callflow.web.listener import Beside, Listener
+from callflow.web.listeners import Inherited, Listeners
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
-from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint, MediaServer
 from callflow.web.public.routing import WebhookRouting
 from carriers.registry import closed_paths, make_carriers
 
@@ -99,9 +98,15 @@ class Application:
     Under another ASGI server, call `open` and `close` instead, and serve `public` (and `console`).
     """
 
-    def __init__(self, settings: Settings, tunnel: Tunnel | None = None, node: NodeConfig | None = None) -> None:
-        """Read the tools and the profiles. `node`: this process is one of a cluster. Raises SettingsError or
-        ToolsError."""
+    def __init__(
+        self,
+        settings: Settings,
+        tunnel: Tunnel | None = None,
+        node: NodeConfig | None = None,
+        inherited: Inherited | None = None,
+    ) -> None:
+        """Read the tools and the profiles. `node`: this process is one of a cluster. `inherited`: sockets that are
+        bound already. Raises SettingsError or ToolsError."""
         self.settings, self._node = settings, node
         self.cluster: Membership | None = None
         self.moving: Moving | None = None
@@ -130,7 +135,10 @@ class Application:
         """Host and port as bound."""
         self.phone: PhoneLine | None = None
         """On which the operators' page can ring; None: it has no telephone."""
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners(
+            inherited, node=node.name if node else "", ping_seconds=settings.media_ping_seconds,
+            media_beside=settings.media_server != "hypercorn",
+        )  # fmt: skip
         self._start_warnings: list[str] = []
         self._of_history: list[str] = []
         if settings.otel_exporter_otlp_endpoint:
@@ -238,6 +246,13 @@ class Application:
         if "business" in asked.values:
             raise SessionRefused(["business belongs to a profile, and cannot be chosen for one call."])
         return asked.values, asked.warnings
+
+    def orphaned(self, leave: Callable[[], None]) -> None:
+        """Learn that the main process of the workers has died. `leave`: ends this one, after its calls; it is called
+        when the next main process has asked for the listening sockets, and has workers that take calls."""
+        web, moving = self._cluster_web, self.moving
+        if web is not None and moving is not None:
+            web.give_listeners(self._listeners.bound, lambda: moving.leave_later(leave))
 
     # Its life
 
@@ -348,8 +363,8 @@ class Application:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an
         open history."""
         await self.account.spares.close()
-        if self.moving is not None and self.settings.drain == "handover":
-            await self.moving.leave(self.settings.drain_seconds)
+        if self.moving is not None:
+            await self.moving.leave(self.settings.drain_seconds if self.settings.drain == "handover" else 0)
         if self.settings.drain == "handover" and not self.journal.trouble:
             await self.switchboard.hand_over(self.settings.drain_seconds)
         else:
@@ -370,7 +385,7 @@ class Application:
         await self.account.close()
         if self._tunnel is not None:
             await self._tunnel.close()
-        await asyncio.gather(*(listener.close() for listener in self._listeners))
+        await self._listeners.close()
         if self._cluster_web is not None:
             await self._cluster_web.close()
         for carrier in self.carriers:
@@ -383,24 +398,19 @@ class Application:
         await self.history.close()
 
     async def __aenter__(self) -> Application:
-        settings = self.settings
-        public, console = runtime.bind(settings.host, settings.port), None
-        try:
-            console = runtime.bind(settings.console_host, settings.console_port)
-        except OSError as error:
-            # Without the console calls are still answered, so the server starts.
-            self._start_warnings.append(f"The console is off: {error}. Set CONSOLE_PORT to a free port.")
-        self.public_at = runtime.name_of(public)
+        listeners = self._listeners
+        self._start_warnings += listeners.bind(self.settings)
+        self.public_at = runtime.name_of(listeners.public)
         self.address.learn(f"http://{self.public_at[0]}:{self.public_at[1]}")
         self.open()
         app = self.public()
-        await self._listen(public, app, self._media_server(app))
-        operators = self.console() if console is not None else None
-        if console is not None and operators is not None:
-            self.console_at = runtime.name_of(console)
-            await self._listen(console, operators)
+        carriers = await listeners.open_public(app, self._cluster_web.passing if self._cluster_web else None)
+        operators = self.console() if listeners.console is not None else None
+        if listeners.console is not None and operators is not None:
+            self.console_at = runtime.name_of(listeners.console)
+            await listeners.open(listeners.console, operators)
         if self._cluster_web is not None:
-            await self._cluster_web.open(app, operators, self.recovery.take_given)
+            await self._cluster_web.open(app, operators, carriers.adopt, self.recovery.take_given)
         try:
             await self._open_tunnel()
         except BaseException:
@@ -412,17 +422,6 @@ class Application:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    def _media_server(self, app: Quart) -> Beside | None:
-        if self.settings.media_server == "hypercorn":
-            return None
-        server = MediaServer(cast(MediaEndpoint, app.asgi_app), ping_seconds=self.settings.media_ping_seconds)
-        return Beside(MEDIA_PATHS, server)
-
-    async def _listen(self, bound: Any, app: Quart, beside: Beside | None = None) -> None:
-        listener = Listener(bound, app, media_ping_seconds=self.settings.media_ping_seconds, beside=beside)
-        self._listeners.append(listener)
-        await listener.open()
 
     async def _open_tunnel(self) -> None:
         if self._tunnel is None:

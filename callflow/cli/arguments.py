@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, Final
 
-from callflow.cli import account_arguments, profile_arguments
+from callflow.cli import account_arguments, cluster_arguments, profile_arguments
 from callflow.cli.account_arguments import CARRIERS
 from callflow.cli.option_types import PORT, file, number, text, web_url, whole, word
 from callflow.cli.parser import Parser, check_words
@@ -82,6 +82,9 @@ def make_parser() -> Parser:
     account_arguments.drill(
         commands.add_parser("drill", help="break server, model and database in the sandbox: what do callers hear?")
     )
+    cluster_arguments.haproxy(
+        commands.add_parser("haproxy", help="print a configuration for HAProxy in front of several servers")
+    )
     profile_arguments.add(commands.add_parser("profiles", help="the running server's profiles, and their versions"))
     _replay(commands.add_parser("replay", help="run journals of calls through the state machine again, and compare"))
     _sandbox(commands.add_parser("sandbox", help="run an emulated carrier or voice model on this machine"))
@@ -94,6 +97,12 @@ def _serve(parser: Parser) -> None:
     parser.add_argument("--host", help="address of the carriers' listener (default: HOST, else 127.0.0.1)")
     parser.add_argument(
         "--port", type=PORT, help="its port; 0 takes any free one (default: PORT, else 6000)", metavar="PORT"
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole(1, 64),
+        metavar="N",
+        help="processes that share the calls, each on a core of its own (default: WORKERS, else 1)",
     )
     parser.add_argument(
         "--public",
@@ -298,7 +307,8 @@ def _sandbox(parser: Parser) -> None:
     )
     peers = parser.add_subparsers(dest="peer", metavar="telnyx|twilio|realtime", required=True, parser_class=Parser)
     telnyx = peers.add_parser("telnyx", help="Telnyx: call control, webhooks, media streams (port 6100)")
-    telnyx.add_argument(
+    webhooks = telnyx.add_mutually_exclusive_group()
+    webhooks.add_argument(
         "--webhook-url",
         type=web_url,
         default="http://127.0.0.1:6000/webhooks",
@@ -309,9 +319,9 @@ def _sandbox(parser: Parser) -> None:
     twilio.add_argument(
         "--public-url",
         type=web_url,
-        default="https://phone.example",
         metavar="URL",
-        help="the server's PUBLIC_BASE_URL, which need not exist",
+        help="the server's PUBLIC_BASE_URL, which need not exist (default: https://phone.example; with --target, its"
+        " address)",
     )
     twilio.add_argument(
         "--server", type=web_url, default="http://127.0.0.1:6000", metavar="URL", help="where that address leads"
@@ -319,6 +329,12 @@ def _sandbox(parser: Parser) -> None:
     realtime = peers.add_parser("realtime", help="OpenAI Realtime: a model that hears and speaks (port 6300)")
     for name, peer in (("telnyx", telnyx), ("twilio", twilio), ("realtime", realtime)):
         peer.description = "Runs until Ctrl-C. Exit code 0: it was asked to stop; 2: it could not listen."
+        if name != "realtime":
+            peer.description += (
+                " With --target: makes one call and reports it; exit code 0: it was answered and ended as it should,"
+                " 1: it was not."
+            )
+            _ringing(peer, webhooks if name == "telnyx" else peer)
         peer.add_argument("--host", type=word, default="127.0.0.1", metavar="ADDRESS", help="address to listen on")
         peer.add_argument(
             "--port",
@@ -336,6 +352,45 @@ def _sandbox(parser: Parser) -> None:
     for name, peer in (("telnyx", telnyx), ("realtime", realtime)):
         peer.add_argument(
             "--api-key", type=word, default=SANDBOX_KEYS[name], metavar="KEY", help="the key that the server must bring"
+        )
+
+
+def _ringing(peer: Parser, beside: argparse._ActionsContainer) -> None:
+    """Add what belongs to a call that the emulated carrier makes to anybody's server."""
+    beside.add_argument(
+        "--target",
+        type=web_url,
+        metavar="URL",
+        help="ring the server once at the URL where its webhooks come in (default: ring nobody)",
+    )
+    peer.add_argument("--wav", type=file, metavar="FILE", help="what the caller says: a recording (default: nothing)")
+    peer.add_argument(
+        "--seconds",
+        type=number(1, 3600),
+        metavar="S",
+        help="the caller hangs up so long after the answer (default: 20)",
+    )
+    numbers = (("from", "from which the caller rings", "+15550100001"), ("to", "that is rung", "+15550100002"))
+    for side, which, default in numbers:
+        peer.add_argument(
+            f"--{side}",
+            dest=f"{side}_number",
+            type=word,
+            metavar="NUMBER",
+            help=f"the number {which} (default: {default})",
+        )
+    if beside is not peer:
+        peer.add_argument(
+            "--public-url",
+            type=web_url,
+            metavar="URL",
+            help="with --target: the server's public address, which need not exist (default: that of the target)",
+        )
+    else:
+        peer.add_argument("--status-url", type=web_url, metavar="URL", help="where status callbacks go (default: none)")
+        peer.add_argument("--account-sid", type=word, metavar="SID", help="its account (default: an emulated one)")
+        peer.add_argument(
+            "--auth-token", type=word, metavar="TOKEN", help="signs the requests (default: the emulated account's)"
         )
 
 
@@ -376,6 +431,11 @@ def _bench(parser: Parser) -> None:
         action="append",
         choices=("callflow", "naive", "splice"),
         help="measure only this program; may be given more than once (default: all three)",
+    )
+    parser.add_argument(
+        "--watched",
+        action="store_true",
+        help="measure the same calls in turn with and without viewers on the operators' page (default: off)",
     )
     parser.add_argument(
         "--peers",

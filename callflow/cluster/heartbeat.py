@@ -30,7 +30,6 @@ _TRY_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.1
 """Interval of the looks at the locks of the other nodes of this machine."""
 _JOIN_END_SECONDS: Final = 3.0
-UNIX: Final = "unix:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ class Heartbeat:
         return Beat(node.epoch, node_store.view(connection) if fenced else view, began, was_fenced)
 
     def _has_ended(self, node: Node) -> bool:
-        return node.address.startswith(UNIX) and self._lock.is_dead(node.name)
+        return self._lock.is_dead(node.name)
 
     async def _pause(self) -> None:
         """Wait until the next renewal is due, or something has changed."""

@@ -8,6 +8,7 @@ the database is gone for everybody, and all go on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -31,6 +32,7 @@ from callflow.cluster.nodes import (
     View,
     allotment,
     leader,
+    machine_of,
     place,
 )
 from callflow.cluster.peers import Peer
@@ -45,6 +47,8 @@ _OWNER_SECONDS: Final = 3.0
 """How long a question for a call's owner waits while the call is being taken over."""
 _AGAIN_SECONDS: Final = 0.05
 _WATCH_SECONDS: Final = 0.25
+_TOGETHER_SECONDS: Final = 0.15
+"""Nodes that are stopped together say so within this time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,8 @@ class Membership:
         """Tells a node that it has been given calls. Returns whether it has heard. Never raises; takes a second at
         most."""
         self._has_let_go = False
+        self.is_leaving = False
+        """This process is ending: it takes no call over."""
         self._watch: asyncio.Task[None] | None = None
         node = Node(name=config.name, epoch=0, address=config.address, capacity=config.capacity)
         self._heartbeat = Heartbeat(
@@ -256,10 +262,24 @@ class Membership:
         node = self.view.named(self.me)
         return node is not None and node.state == "draining"
 
+    @property
+    def has_room_beside(self) -> bool:
+        """Whether another worker of this machine takes new calls: whoever accepts a connection passes it on."""
+        machine = machine_of(self.me)
+        return any(
+            node.name != self.me
+            and machine_of(node.name) == machine
+            and node.state == "up"
+            and node.calls < node.capacity
+            for node in self.view.alive()
+        )
+
     # Calls of dead nodes
 
     async def allotment(self) -> int:
         """Return how many calls of dead nodes this node takes now. Raises what the driver raises."""
+        if self.is_leaving:
+            return 0
         return allotment(self.view, self.me, await self._database.read(node_store.orphans))
 
     async def take_orphans(self, most: int) -> list[str]:
@@ -287,6 +307,8 @@ class Membership:
 
     async def given(self) -> list[str]:
         """Return the calls that others have given to this node and that it has not taken yet."""
+        if self.is_leaving:
+            return []
         key = (self.me, self.epoch)
         mine = await self._database.read(lambda connection: node_store.claimed_by(connection, key))
         return [call for call in mine if not self.claims.has(call)]
@@ -296,6 +318,18 @@ class Membership:
         done = await self._database.write(lambda connection: node_store.set_state(connection, name, state))
         self._heartbeat.renew_now()
         return done
+
+    async def begin_to_leave(self) -> None:
+        """Tell the others that this node takes nothing more, and learn which of them are leaving at the same moment.
+        Raises what the driver raises."""
+        self.is_leaving = True
+        await self.set_state(self.me, "draining")
+        await asyncio.sleep(_TOGETHER_SECONDS)
+        self._beat_came.clear()
+        self._heartbeat.renew_now()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WATCH_SECONDS):
+                await self._beat_came.wait()
 
     async def claim(self, call: str) -> bool:
         """Claim one unfinished call, unless somebody has it. Returns whether this node has it now."""

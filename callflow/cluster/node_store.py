@@ -11,7 +11,19 @@ import importlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal_column, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
 from callflow.cluster.nodes import LEASE_SECONDS, Node, View, next_epoch, share
 from callflow.history.node_tables import claims, nodes
@@ -185,11 +197,19 @@ def take_orphans(connection: Connection, key: tuple[str, int], survivors: int, m
     PostgreSQL passes over the claims that another survivor is taking at this moment.
     """
     begin(connection)
-    there_are = orphans(connection)
-    if not there_are or not is_alive(connection, key):
+    # Which nodes are dead is asked first: of a row that another survivor has just taken, PostgreSQL looks again at the
+    # row's own columns, and not at a subquery.
+    dead = connection.execute(
+        select(_claim.node, _claim.epoch, func.count().label("calls"))
+        .where(~_living)
+        .group_by(_claim.node, _claim.epoch)
+    ).all()
+    if not dead or not is_alive(connection, key):
         return []
-    wanted = select(_claim.call).where(~_living).order_by(_claim.call).limit(min(most, share(there_are, survivors)))
-    found = [row.call for row in connection.execute(wanted.with_for_update(skip_locked=True, of=claims))]
+    most = min(most, share(sum(row.calls for row in dead), survivors))
+    of_the_dead = tuple_(_claim.node, _claim.epoch).in_([(row.node, row.epoch) for row in dead])
+    wanted = select(_claim.call).where(of_the_dead).order_by(_claim.call).limit(most)
+    found = [row.call for row in connection.execute(wanted.with_for_update(skip_locked=True))]
     if found:
         mine = {"node": key[0], "epoch": key[1]}
         connection.execute(update(claims).where(_claim.call.in_(found)).values(**mine))

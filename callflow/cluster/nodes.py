@@ -5,6 +5,7 @@ All of them are taken from a `View`, which every node reads from the database at
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ there a single call makes a difference."""
 _DIED_SECONDS: Final = 5.0
 """How long a death counts as one of just now, from the end of the lease."""
 _MOST_PLACED: Final = 1000
+_WORKER: Final = re.compile(r"(^|-)w[0-9]+$")
 _MOST_AT_ONCE: Final = 10
 """Calls that a node takes over in one transaction: few, so that all survivors get their share."""
 
@@ -183,6 +185,11 @@ class Placed:
 def share(orphans: int, survivors: int) -> int:
     """Return how many calls of a dead node to take in the next transaction."""
     return max(1, min(_MOST_AT_ONCE, -(-orphans // max(2 * survivors, 1))))
+
+
+def machine_of(name: str) -> str:
+    """Return what the names of the workers of one machine have in common: "a" of a-w1, "" of w1."""
+    return _WORKER.sub("", name)
 
 
 def lost(calls: Collection[str], owners: Mapping[str, tuple[str, int]], mine: tuple[str, int]) -> set[str]:

@@ -134,6 +134,20 @@ class Recovery:
             return False
         return True
 
+    def lacks(self) -> str:
+        """Return why new calls are better sent elsewhere: `draining`: this node has been told to drain; `database`: the
+        history cannot be written, or the lease not be renewed; `starting`: the history is being opened; "": nothing."""
+        member = self._membership
+        if member is not None and member.is_draining:
+            return "draining"
+        if self._history.journal.trouble or (member is not None and member.trouble):
+            return "database"
+        return "" if self.opened.is_set() else "starting"
+
+    def has_room_beside(self) -> bool:
+        """Return whether another worker of this machine takes new calls."""
+        return self._membership is not None and self._membership.has_room_beside
+
     async def hold(self, webhook_event: events.WebhookEvent | None) -> None:
         """Hold a request after the start until the calls of the previous process are known, because it may be about one
         of them.

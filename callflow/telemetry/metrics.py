@@ -75,6 +75,7 @@ METRICS: Final = (
     # Calls
     Metric("callflow_calls_live", "gauge", "Live calls, by the state of their machine.", {"state": STATES}),
     Metric("callflow_calls_capacity", "gauge", "Calls that may be live at once (MAX_CONCURRENT_CALLS)."),
+    Metric("callflow_capacity_used", "gauge", "Live calls, as a part of those that may be live at once; 1: full."),
     Metric("callflow_accepting", "gauge", "1 while new calls are taken, 0 during a drain."),
     Metric("callflow_calls_offered_total", "counter", "Calls that carriers have brought, refused ones included."),
     Metric("callflow_calls_answered_total", "counter", "Calls that were answered."),
@@ -121,6 +122,10 @@ METRICS: Final = (
     Metric("callflow_stale_marks_total", "counter", "Marks that came back after a clear, or that were never sent."),
     Metric("callflow_odd_media_signatures_total", "counter", "Media sockets let in by their token alone."),
     Metric("callflow_loop_lag_seconds", "histogram", "How late the event loop runs a timer.", {}, _LAG_BUCKETS),
+    Metric(
+        "callflow_loop_lag_now_seconds", "gauge",
+        "How late the event loop was, at the 99th percentile of the last five seconds; new calls are refused by it.",
+    ),
     Metric("callflow_traces_total", "counter", "Traces of ended calls, by outcome.", {"outcome": TRACES}),
     # Engine and carriers
     Metric("callflow_engine_errors_total", "counter", "Errors of the engine, by class.", {"class": ENGINE_ERRORS}),

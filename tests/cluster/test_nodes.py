@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from callflow.cluster.nodes import Node, State, View, allotment, leader, lost, next_epoch, place, share
+from callflow.cluster.nodes import (
+    LEASE_SECONDS,
+    Node,
+    Patience,
+    State,
+    View,
+    allotment,
+    leader,
+    lost,
+    machine_of,
+    next_epoch,
+    place,
+    share,
+)
 
 
 def node(name: str, epoch: int = 1, *, calls: int = 0, capacity: int = 10, state: State = "up", **more: float) -> Node:
@@ -101,3 +114,24 @@ def died(calls: int, *, ago: float) -> Node:
 )
 def test_no_survivor_takes_what_others_would_take_a_moment_later(nodes: list[Node], orphans: int, taken: int) -> None:
     assert allotment(View(tuple(nodes), 1000.0), "me", orphans) == taken
+
+
+@pytest.mark.parametrize(("name", "machine"), [("a-w1", "a"), ("a-w12", "a"), ("w1", ""), ("a", "a"), ("a-w", "a-w")])
+def test_workers_of_one_machine_are_known_by_their_names(name: str, machine: str) -> None:
+    assert machine_of(name) == machine
+
+
+def test_who_has_missed_renewals_declares_nobody_dead_for_a_lease() -> None:
+    """After an outage of the database all leases have run out, and not because the nodes are dead."""
+    patience = Patience()
+    assert patience.allows(0.0), "a node that joins takes the calls of those that died before"
+    patience.renewed(0.0)
+    assert patience.allows(0.6)
+    assert not patience.allows(10.0)
+    patience.renewed(10.0)
+    assert not patience.allows(10.5)
+    patience.renewed(10.5)
+    for late in (11.5, 12.5):
+        assert not patience.allows(late)
+        patience.renewed(late)
+    assert patience.allows(10.0 + LEASE_SECONDS)

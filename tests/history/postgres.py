@@ -28,10 +28,11 @@ def create(url: str, name: str) -> None:
     run_apart(main())
 
 
-def start() -> Path:
-    """Start a server. Returns its folder. Skips where PostgreSQL is not installed; fails there in CI."""
+def start(more: Path | None = None) -> Path:
+    """Start a server. `more`: a file of settings that it takes as well. Returns its folder. Skips where PostgreSQL is
+    not installed; fails there in CI."""
     try:
-        return postgres.start("fsync=off")
+        return postgres.start("fsync=off", more=more)
     except FileNotFoundError:
         if os.environ.get("CI") == "true":
             pytest.fail("PostgreSQL is not installed (Debian: postgresql), and CI=true")

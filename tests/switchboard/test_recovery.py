@@ -57,6 +57,24 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RESUME_SECONDS", 0.5)
 
 
+async def test_new_calls_are_better_sent_elsewhere_until_the_history_is_open_and_while_it_cannot_be_written() -> None:
+    recovery = made()
+    journal = cast(Any, recovery._history.journal)
+    journal.trouble = ""
+    assert recovery.lacks() == "starting"
+    recovery.opened.set()
+    assert recovery.lacks() == ""
+    journal.trouble = "the disk is full"
+    assert recovery.lacks() == "database"
+    journal.trouble = ""
+    node = SimpleNamespace(is_draining=False, trouble="no connection", has_room_beside=True)
+    recovery._membership = cast(Any, node)
+    assert recovery.lacks() == "database"
+    node.is_draining = True
+    assert recovery.lacks() == "draining"
+    assert recovery.has_room_beside()
+
+
 @pytest.mark.parametrize("asked", [None, RINGS, RESUMED])
 async def test_a_request_waits_until_the_calls_of_the_process_before_are_known(asked: WebhookEvent | None) -> None:
     recovery = made()

@@ -27,8 +27,8 @@ def address(folder: Path) -> str:
     return f"postgresql://callflow@/{{name}}?host={folder}"
 
 
-def start(*options: str) -> Path:
-    """Start a server, with options such as `fsync=off`. Returns its folder.
+def start(*options: str, more: Path | None = None) -> Path:
+    """Start a server, with options such as `fsync=off`, and with those of a file. Returns its folder.
 
     Raises FileNotFoundError if PostgreSQL is not installed, and CalledProcessError if it does not start.
     """
@@ -41,6 +41,9 @@ def start(*options: str) -> Path:
             shutil.chown(folder, "postgres")
         data = str(folder / "data")
         _run(str(bin_ / "initdb"), "-D", data, "-A", "trust", "-U", "callflow", "--no-sync", folder=folder)
+        if more is not None:
+            with (folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
+                file.write(more.read_text(encoding="utf-8"))
         all_ = ("listen_addresses=", f"unix_socket_directories={folder}", "max_connections=300", *options)
         given = " ".join(f"-c {option}" for option in all_)
         _run(str(bin_ / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", given, "start", folder=folder)

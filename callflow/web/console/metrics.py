@@ -54,7 +54,7 @@ def add_metrics(
         for call in board.calls:
             telemetry.calls.media(call.id, summary(call.relay))
         snapshot = telemetry.snapshot()
-        _add_switchboard(snapshot, board)
+        _add_switchboard(snapshot, board, telemetry.capacity)
         _add_journal(snapshot, journal)
         if sender is not None:
             _add_events(snapshot, sender)
@@ -70,11 +70,13 @@ def _write(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
     return written
 
 
-def _add_switchboard(snapshot: Snapshot, board: Switchboard) -> None:
+def _add_switchboard(snapshot: Snapshot, board: Switchboard, capacity: int) -> None:
     for name, count in _OF_SWITCHBOARD.items():
         snapshot.set(name, board.counts.get(count, 0))
     for state, number in Counter(call.model.state for call in board.calls).items():
         snapshot.set("callflow_calls_live", number, state)
+    snapshot.set("callflow_capacity_used", len(board.calls) / capacity if capacity else 0.0)
+    snapshot.set("callflow_loop_lag_now_seconds", board.load.p99_ms / 1000)
     snapshot.set("callflow_accepting", float(board.is_accepting))
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import Protocol
 
 from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -13,6 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.printable import line
 from callflow.switchboard.control.desk import ControlDesk
+from callflow.switchboard.readiness import State, unready
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.control import add_control
@@ -27,11 +29,15 @@ from callflow.web.responses import without_content_type
 log = logging.getLogger(__name__)
 
 
+class Startup(StartupHold, State, Protocol):
+    """What the history and the cluster say of this process."""
+
+
 def create_public(
     carriers: Sequence[Carrier],
     switchboard: Callable[[], Switchboard],
     address: PublicAddress,
-    startup_hold: Callable[[], StartupHold],
+    startup_hold: Callable[[], Startup],
     control: ControlDesk | None = None,
     closed: Mapping[str, str] = MappingProxyType({}),
     routing: Callable[[], WebhookRouting | None] = lambda: None,
@@ -45,7 +51,7 @@ def create_public(
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     app.url_map.merge_slashes = False  # it answers `//` with a redirect, and carriers do not follow those
-    pages = create_pages(app, address)
+    pages = create_pages(app, address, lambda: unready(switchboard(), startup_hold()))
     if control is not None:
         add_control(app, control)
     for carrier in carriers:

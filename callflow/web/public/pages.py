@@ -1,4 +1,4 @@
-"""The pages of the public listener: health, status, public address, and paths of earlier systems.
+"""The pages of the public listener: health, readiness, status, public address, and paths of earlier systems.
 
 No page shows calls. A path may be shared with a carrier's webhooks: see `WebhookRoute.only_with`.
 """
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from quart import Quart, Response, request
+
+from callflow.switchboard.readiness import RETRY_AFTER
 
 
 Receive = Callable[[], Awaitable[Response]]
@@ -34,8 +36,9 @@ class Address(Protocol):
     def base(self) -> str: ...
 
 
-def create_pages(app: Quart, address: Address) -> Shared:
-    """Add the pages to the app. `address`: returns our public address. Returns the paths that webhooks may share."""
+def create_pages(app: Quart, address: Address, unready: Callable[[], str]) -> Shared:
+    """Add the pages to the app. `address`: returns our public address. `unready`: see `switchboard.readiness`.
+    Returns the paths that webhooks may share."""
     shared: Shared = {"/": []}
     commit = _commit()
 
@@ -52,6 +55,15 @@ def create_pages(app: Quart, address: Address) -> Shared:
         nonce = request.args.get("nonce", "")
         echo = f" {nonce}" if _NONCE.fullmatch(nonce) else ""
         return Response(f"OK{echo}", content_type="text/plain")
+
+    @app.get("/ready")
+    async def ready() -> Response:
+        """Answer a load balancer whether new calls are to be sent here: 200, or 503 and a word why not."""
+        word = unready()
+        response = Response(word or "ready", 503 if word else 200, content_type="text/plain")
+        if word:
+            response.headers["Retry-After"] = str(RETRY_AFTER[word])
+        return response
 
     @app.get("/status")
     async def status() -> Response:

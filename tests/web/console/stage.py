@@ -15,7 +15,7 @@ from sqlalchemy import update
 
 from callflow.config.settings import Settings
 from callflow.contracts.secret_text import Secrets
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.history.database import url_of
 from callflow.history.history import History
 from callflow.history.kept_profiles import ProfileStore
@@ -34,6 +34,7 @@ from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.tool_desk import ToolDesk
+from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.registry import ToolResult, Tools
 from callflow.web.console.app import create_console
 from callflow.web.console.doors import make_doors
@@ -119,6 +120,7 @@ class Stage:
             health=self.health,
             doctor=self.doctor,
             doors=self.doors,
+            telemetry=Telemetry(capacity=4),
         )
 
     @staticmethod

@@ -46,6 +46,8 @@ def test_metrics_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
         assert found['callflow_calls_live{state="streaming"}'] == 1
         assert found["callflow_calls_offered_total"] == 3
         assert found["callflow_accepting"] == 1
+        assert found["callflow_capacity_used"] == 0.25
+        assert found["callflow_loop_lag_now_seconds"] == 0
         assert found["callflow_journal_writable"] == 1
         assert found['callflow_journal_entries_total{outcome="written"}'] == 1
         assert found['callflow_breaker_state{state="open",vendor="engine"}'] == 0

@@ -12,9 +12,9 @@ from callflow.web.public.pages import create_pages
 from tests.web.asgi import Answer, ask
 
 
-def asked(path: str) -> Answer:
+def asked(path: str, unready: str = "") -> Answer:
     app = Quart("test")
-    assert create_pages(app, PublicAddress("https://phone.example", "")) == {"/": []}
+    assert create_pages(app, PublicAddress("https://phone.example", ""), lambda: unready) == {"/": []}
     return asyncio.run(ask(app, "GET", path))
 
 
@@ -27,10 +27,16 @@ def test_a_sign_of_life_echoes_a_plain_nonce(query: str, body: bytes) -> None:
     assert (answer.body, answer.headers["content-type"]) == (body, "text/plain")
 
 
+@pytest.mark.parametrize(("unready", "told"), [("", (200, b"ready", None)), ("full", (503, b"full", "5"))])
+def test_a_load_balancer_is_told_a_word(unready: str, told: tuple[int, bytes, str | None]) -> None:
+    answer = asked("/ready", unready)
+    assert (answer.status, answer.body, answer.headers.get("retry-after")) == told
+
+
 def test_where_it_is_found_and_what_runs() -> None:
     assert asked("/public-url").json() == {"publicUrl": "https://phone.example"}
     told = asked("/api/version").json()
     assert told["ok"] is True
     assert told["commit"]
-    assert {"/", "/health", "/status", "/public-url", "/api/version"} <= set(told["routes"])
+    assert {"/", "/health", "/ready", "/status", "/public-url", "/api/version"} <= set(told["routes"])
     assert b"Callflow is running!" in asked("/status").body

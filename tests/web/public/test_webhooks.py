@@ -66,6 +66,12 @@ class NoHold:
     async def hold(self, webhook_event: WebhookEvent | None) -> None:
         self.held.append(webhook_event.id if webhook_event else "media")
 
+    def lacks(self) -> str:
+        return ""
+
+    def has_room_beside(self) -> bool:
+        return False
+
 
 class Scene:
     def __init__(self, *carriers: FakeCarrier, error: Exception | None = None) -> None:
