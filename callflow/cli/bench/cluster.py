@@ -68,7 +68,7 @@ async def _measure(seconds: float, screen: Screen) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="callflow-bench-") as folder:
         screen.print(f"SQLite, {seconds:g} s for each figure …")
-        found["sqlite"] = await _on(f"sqlite:///{folder}/bench.db", seconds, lambda: 0.0)
+        found["sqlite"] = await measure(f"sqlite:///{folder}/bench.db", seconds)
     screen.print(_table(found["sqlite"], has_cpu=False))
     try:
         server = await asyncio.to_thread(postgres.start)
@@ -80,21 +80,24 @@ async def _measure(seconds: float, screen: Screen) -> dict[str, Any]:
     try:
         screen.print(f"\nPostgreSQL, {seconds:g} s for each figure …")
         url, process = postgres.address(server).format(name="postgres"), postgres.process(server)
-        found["postgresql"] = await _on(url, seconds, lambda: _cpu_of(process))
+        found["postgresql"] = await measure(url, seconds, lambda: _cpu_of(process))
     finally:
         await asyncio.to_thread(postgres.stop, server)
     screen.print(_table(found["postgresql"], has_cpu=True))
     return found
 
 
-async def _on(address: str, seconds: float, cpu: _Cpu) -> dict[str, Any]:
-    """Measure one database, with 1, 2 and 4 writers."""
+async def measure(
+    address: str, seconds: float, cpu: _Cpu = lambda: 0.0, counts: Sequence[int] = _WRITERS
+) -> dict[str, Any]:
+    """Measure one database, with so many writers at a time. `cpu`: returns the processor time that it has taken. Raises
+    BenchError."""
     url = url_of(address, "")
     database = Database(url)
     await database.migrate()
     shown = url.render_as_string(hide_password=False)
     found: dict[str, Any] = {}
-    for count in _WRITERS:
+    for count in counts:
         async with _writers(shown, count) as writers:
             before = await database.read(_sizes)
             for kind in ("step", "write", "begin", *(("renew", "kill", "take", "read") if count == 1 else ())):

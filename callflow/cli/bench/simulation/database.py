@@ -114,7 +114,7 @@ class Rows:
         orphans = self.orphans()
         if not orphans or not self.lives(key):
             return []
-        free = [call for call in orphans if call not in self._taken]
+        free = sorted(call for call in orphans if call not in self._taken)
         found = free[: min(most, share(len(orphans), survivors))]
         self._taken.update(found)
         return found
