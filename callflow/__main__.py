@@ -35,7 +35,9 @@ def _main(words: Sequence[str]) -> int:
     if chosen.command in (None, "serve"):
         from callflow.cli.serve import serve
 
-        asked = {"host": chosen.host, "port": chosen.port, "public": chosen.public or None}
+        asked = {
+            "host": chosen.host, "port": chosen.port, "public": chosen.public or None, "workers": chosen.workers,
+        }  # fmt: skip
         return serve(asked, check=chosen.check, point=chosen.point or "", yes=chosen.yes)
     if chosen.command == "sandbox":
         from callflow.cli import sandbox
@@ -73,9 +75,9 @@ def _main(words: Sequence[str]) -> int:
 
         return runtime.run_interruptible(drill.run(chosen))
     if chosen.command == "bench":
-        from callflow.cli.bench import relay
+        from callflow.cli import benches
 
-        return runtime.run_interruptible(relay.run(chosen))
+        return runtime.run_interruptible(benches.run(chosen))
     if chosen.command == "dial":
         from callflow.cli import dial
 

@@ -9,10 +9,10 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from quart import Quart
 
@@ -26,7 +26,7 @@ from callflow.config.settings import Settings
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import DatabaseError, SessionRefused, ToolsError, TunnelError
 from callflow.contracts.tunnel import Tunnel
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.history.control_settings import StoredControl
 from callflow.history.database import url_of
 from callflow.history.delivery.setup import make_sender
@@ -71,15 +71,16 @@ from callflow.tools.interpreter_watch import InterpreterWatch
 from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
+from callflow.web.cluster_web import ClusterWeb
 from callflow.web.console.app import create_console
 from callflow.web.console.doors import make_doors
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.phone import PhoneLine
 from callflow.web.console.try_tool import run_for_no_call
-from callflow.web.listener import Beside, Listener
+from callflow.web.listeners import Inherited, Listeners
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
-from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint, MediaServer
+from callflow.web.public.routing import WebhookRouting
 from carriers.registry import closed_paths, make_carriers
 
 
@@ -97,13 +98,20 @@ class Application:
     Under another ASGI server, call `open` and `close` instead, and serve `public` (and `console`).
     """
 
-    def __init__(self, settings: Settings, tunnel: Tunnel | None = None, node: NodeConfig | None = None) -> None:
-        """Read the tools and the profiles. `node`: this process is one of a cluster. Raises SettingsError or
-        ToolsError."""
+    def __init__(
+        self,
+        settings: Settings,
+        tunnel: Tunnel | None = None,
+        node: NodeConfig | None = None,
+        inherited: Inherited | None = None,
+    ) -> None:
+        """Read the tools and the profiles. `node`: this process is one of a cluster. `inherited`: sockets that are
+        bound already. Raises SettingsError or ToolsError."""
         self.settings, self._node = settings, node
         self.cluster: Membership | None = None
         self.moving: Moving | None = None
-        """Both once it is open, and unless this process serves alone."""
+        self._cluster_web: ClusterWeb | None = None
+        """All three once it is open, and unless this process serves alone."""
         self._tunnel = tunnel
         file, hook = paths.tools_file(settings), settings.lookup_function
         self._tool_process = ToolProcess(file, hook) if settings.tool_process else None
@@ -117,7 +125,9 @@ class Application:
         self._secrets = display.secrets_of(settings)
         self.live = LiveFeed()
         self.telemetry = Telemetry(capacity=settings.max_concurrent_calls)
-        self.address = PublicAddress(settings.public_base_url, f"http://{settings.host}:{settings.port}")
+        self.address = PublicAddress(
+            settings.public_base_url, f"http://{settings.host}:{settings.port}", node=node.name if node else ""
+        )
         self.carriers = make_carriers(settings, self.address)
         self._dial_rules = DialRules.of(settings)
         self.doors = make_doors(settings, lambda: self.effective)
@@ -125,7 +135,10 @@ class Application:
         """Host and port as bound."""
         self.phone: PhoneLine | None = None
         """On which the operators' page can ring; None: it has no telephone."""
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners(
+            inherited, node=node.name if node else "", ping_seconds=settings.media_ping_seconds,
+            media_beside=settings.media_server != "hypercorn",
+        )  # fmt: skip
         self._start_warnings: list[str] = []
         self._of_history: list[str] = []
         if settings.otel_exporter_otlp_endpoint:
@@ -181,7 +194,10 @@ class Application:
     def public(self) -> Quart:
         """Make the app for carriers: webhooks, media sockets, health checks."""
         board, hold, closed = lambda: self.switchboard, lambda: self.recovery, closed_paths(self.settings)
-        return create_public(self.carriers, board, self.address, hold, self.doors.control, closed)
+        return create_public(self.carriers, board, self.address, hold, self.doors.control, closed, self._routing)
+
+    def _routing(self) -> WebhookRouting | None:
+        return self._cluster_web.routing if self._cluster_web is not None else None
 
     def console(self) -> Quart:
         """Make the app for operators: console and API. Call `open` first."""
@@ -231,6 +247,13 @@ class Application:
             raise SessionRefused(["business belongs to a profile, and cannot be chosen for one call."])
         return asked.values, asked.warnings
 
+    def orphaned(self, leave: Callable[[], None]) -> None:
+        """Learn that the main process of the workers has died. `leave`: ends this one, after its calls; it is called
+        when the next main process has asked for the listening sockets, and has workers that take calls."""
+        web, moving = self._cluster_web, self.moving
+        if web is not None and moving is not None:
+            web.give_listeners(self._listeners.bound, lambda: moving.leave_later(leave))
+
     # Its life
 
     def open(self) -> None:
@@ -252,8 +275,9 @@ class Application:
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
         if self._node is not None:
             self.cluster = Membership(
-                self._node, self.history, calls=lambda: len(self.switchboard.calls), lag=lambda: self._load.p99_ms
+                self._node, self.history, calls=lambda: self.switchboard.count, lag=lambda: self._load.p99_ms
             )
+            self._cluster_web = ClusterWeb(self._node, self.cluster, lambda: self.switchboard)
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds, membership=self.cluster)
         self._lookup = make_lookup(settings, self.tools.current) if settings.caller_lookup else None
         self._control = make_follower(settings, self.doors.control, self._secrets, self.live, lambda: self.switchboard)
@@ -339,8 +363,8 @@ class Application:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an
         open history."""
         await self.account.spares.close()
-        if self.moving is not None and self.settings.drain == "handover":
-            await self.moving.leave(self.settings.drain_seconds)
+        if self.moving is not None:
+            await self.moving.leave(self.settings.drain_seconds if self.settings.drain == "handover" else 0)
         if self.settings.drain == "handover" and not self.journal.trouble:
             await self.switchboard.hand_over(self.settings.drain_seconds)
         else:
@@ -361,7 +385,9 @@ class Application:
         await self.account.close()
         if self._tunnel is not None:
             await self._tunnel.close()
-        await asyncio.gather(*(listener.close() for listener in self._listeners))
+        await self._listeners.close()
+        if self._cluster_web is not None:
+            await self._cluster_web.close()
         for carrier in self.carriers:
             await carrier.close()
         if self._lookup is not None:
@@ -372,21 +398,19 @@ class Application:
         await self.history.close()
 
     async def __aenter__(self) -> Application:
-        settings = self.settings
-        public, console = runtime.bind(settings.host, settings.port), None
-        try:
-            console = runtime.bind(settings.console_host, settings.console_port)
-        except OSError as error:
-            # Without the console calls are still answered, so the server starts.
-            self._start_warnings.append(f"The console is off: {error}. Set CONSOLE_PORT to a free port.")
-        self.public_at = runtime.name_of(public)
+        listeners = self._listeners
+        self._start_warnings += listeners.bind(self.settings)
+        self.public_at = runtime.name_of(listeners.public)
         self.address.learn(f"http://{self.public_at[0]}:{self.public_at[1]}")
         self.open()
         app = self.public()
-        await self._listen(public, app, self._media_server(app))
-        if console is not None:
-            self.console_at = runtime.name_of(console)
-            await self._listen(console, self.console())
+        carriers = await listeners.open_public(app, self._cluster_web.passing if self._cluster_web else None)
+        operators = self.console() if listeners.console is not None else None
+        if listeners.console is not None and operators is not None:
+            self.console_at = runtime.name_of(listeners.console)
+            await listeners.open(listeners.console, operators)
+        if self._cluster_web is not None:
+            await self._cluster_web.open(app, operators, carriers.adopt, self.recovery.take_given)
         try:
             await self._open_tunnel()
         except BaseException:
@@ -398,17 +422,6 @@ class Application:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    def _media_server(self, app: Quart) -> Beside | None:
-        if self.settings.media_server == "hypercorn":
-            return None
-        server = MediaServer(cast(MediaEndpoint, app.asgi_app), ping_seconds=self.settings.media_ping_seconds)
-        return Beside(MEDIA_PATHS, server)
-
-    async def _listen(self, bound: Any, app: Quart, beside: Beside | None = None) -> None:
-        listener = Listener(bound, app, media_ping_seconds=self.settings.media_ping_seconds, beside=beside)
-        self._listeners.append(listener)
-        await listener.open()
 
     async def _open_tunnel(self) -> None:
         if self._tunnel is None:

@@ -125,6 +125,7 @@ class Agent:
         self.usage.restore(state.usage)
         self.turns.first_word_ms = state.first_word_ms
         self.remote.restored(state.unanswered, was_there=state.had_session)
+        self.sessions.chosen = state.engine
         self.prompter.restored(ago_seconds, left_quietly=state.left_quietly)
 
     @property
@@ -146,8 +147,8 @@ class Agent:
         """Return the context with which the session of this number is opened."""
         listens = not self.protected_greeting.is_open
         return SessionContext(
-            self._call, number, self.tool_calls.definitions, turn_detection=listens,
-            remote=self._relay.remote, was_there=self.sessions.was_there,
+            self._call, number, self.tool_calls.definitions, turn_detection=listens, tap=self._relay.tap,
+            remote=self._relay.remote, was_there=self.sessions.was_there, engine=self.sessions.chosen,
         )  # fmt: skip
 
     def context_items(self) -> Sequence[ContextItem | ToolCall]:

@@ -28,5 +28,7 @@ class AgentState:
     """The call was handed over at a moment when nobody spoke."""
     unanswered: Mapping[str, str] = field(default_factory=dict)
     """What the model is told of its tool calls without a result, by their ids."""
+    engine: str = ""
+    """The second engine, if the call has come to it."""
     had_session: bool = False
     """A session of the engine was open in the call."""

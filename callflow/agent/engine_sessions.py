@@ -120,6 +120,8 @@ class EngineSessions:
         """Handles the session's events after the end of the call."""
         self.was_there = False
         """There was a session beside this call before: the conversation is there already."""
+        self.chosen = ""
+        """The second engine, to which an earlier process had come."""
         self.resumed = False
         """That was so when the present session was opened."""
         self.changes: dict[str, Any] = {}

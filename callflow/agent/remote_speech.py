@@ -93,7 +93,10 @@ class RemoteSpeech:
             return False
         self._was_playing = self._line.playout.is_unplayed(_now())
         self._line.playout.forget()
-        if lost.over:
+        if lost.over and not self._agent.sessions.was_there:
+            # Hung up all the same: an accept whose answer was lost may not have been obeyed, and the caller waits.
+            self._post(events.HangupRequested(reason="already_ended"))
+        elif lost.over:
             self._post(events.CallHangup(cause="transferred" if self._is_referred else "completed"))
         return lost.over
 

@@ -58,19 +58,21 @@ class Call:
         carrier: Carrier,
         ids: LegIds,
         services: CallServices,
-        *,
         from_number: str = "",
         to_number: str = "",
+        config: CallConfig | None = None,
+        *,
         order: OutboundOrder | None = None,
         restored: RestoredCall | None = None,
     ) -> None:
-        """`order`: for an outbound call, with its config. `restored`: a call of the previous process, read from its
-        journal; the call then waits for `take_back`."""
+        """`config`: of the outbound call whose other side it is; None: that of the number. `order`: for an outbound
+        call, with its config. `restored`: a call of the previous process, which then waits for `take_back`."""
         self.id, self.carrier, self.ids = call_id, carrier, ids
         self.from_number, self.to_number = from_number, to_number
         self._order = order
+        self.given_config = order.config if order is not None else config
         before = (restored.overrides, restored.looked_up, restored.profile) if restored is not None else (None, None)
-        self.config = (order.config if order is not None else None) or services.config(to_number, *before)
+        self.config = self.given_config or services.config(to_number, *before)
         self.began = services.now()
         self.answered_before = restored.answered_at if restored is not None else None  # Unix time
         self._services = services
@@ -205,7 +207,7 @@ class Call:
         if isinstance(event, events.MediaLost):
             self.agent.stream_lost()
         entry, is_written = await self._log.step(step)
-        if not is_written and not self.is_handed_over and not await self._services.may_act():
+        if not is_written and not self.is_handed_over and not await self._services.may_act(self.id):
             self.let_go()
         if self._handover.is_elsewhere:
             return
@@ -271,7 +273,7 @@ class Call:
             return Answers()
         self._asking, asks = first.reply, first.event
         told = await answers(self, self._services, asks, self._mailbox.ends())
-        if (found := told.looked_up) is not None:
+        if (found := told.looked_up) is not None and self.given_config is None:
             self._use(self._services.config(self.to_number, None, found))
             if found.refuse or found.profile:
                 event = refusal(asks, found) if found.refuse else self._services.admit_profile(self.config, asks)
@@ -382,8 +384,6 @@ class Call:
         """Give up this call at once, without a word to anybody: another process has it."""
         self._handover.leave(elsewhere=True)
         self._mailbox.close()
-
-    # Keys of the caller
 
     def _entered(self, digits: str) -> None:
         if machine.is_over(self.model):

@@ -36,6 +36,7 @@ from callflow.contracts.engine import (
     Usage,
 )
 from callflow.contracts.errors import CarrierError, Refused
+from callflow.contracts.event_tap import EventTap
 from callflow.contracts.events import LegIds
 from callflow.contracts.media import MediaProtocol, MediaSocket, StreamStarted
 from callflow.journal import notes
@@ -79,7 +80,7 @@ class Listening:
         """`lease`: for its own streams. `ids`: of the caller's leg. `is_paused`: nothing may be written down now.
         `learn`: takes a fact of the conversation. `own`: takes tasks that end with the call. `seconds`: how long last
         words are awaited."""
-        self.call, self.counts = call, Counter[str]()
+        self.call, self.counts, self.tap = call, Counter[str](), EventTap()
         self._carrier, self._legs, self._lease = carrier, legs, lease
         lease.ordinal = max(lease.ordinal, FIRST)
         self._make, self._media, self._ids = make, media, ids

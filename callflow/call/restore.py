@@ -26,6 +26,7 @@ from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
 from callflow.journal.timeline import broke_in
+from callflow.media.remote_line import ENCODING as REMOTE
 
 
 UNKNOWN_RESULT: Final = '{"error":"the line broke while this was running: whether it was done is not known"}'
@@ -79,6 +80,8 @@ class RestoredCall:
     """When the pause of its recordings began, in Unix time (seconds); None: there is none."""
     carrier_records: bool = False
     """The carrier records, as far as it was told to."""
+    linked: str = ""
+    """The call of ours, or the leg at another carrier, whose other side it is."""
     address: str = ""
     """Our public address, as the carrier knew it when the call began."""
     looked_up: LookedUp | None = None
@@ -95,6 +98,8 @@ class RestoredCall:
     """When caller and person were joined, in Unix time (seconds)."""
     muted: set[Literal["caller", "agent"]] = field(default_factory=set)
     """Who is muted."""
+    engine: str = ""
+    """The second engine, if the call had come to it."""
     taken_by: str = ""
     """Who spoke with the caller in place of the agent."""
     cuts: list[Turn] = field(default_factory=list)
@@ -114,6 +119,7 @@ class RestoredCall:
             first_word_ms=self.first_word_ms,
             left_quietly=self.quiet and not self.taken_by,
             unanswered=dict.fromkeys(self.unanswered, UNKNOWN_RESULT),
+            engine=self.engine,
             had_session=self.model.media != "none",
         )
 
@@ -171,6 +177,10 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
 
 def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     match entry.event:
+        case {"event": events.CallInitiated.name, "linked": str(linked)}:
+            call.linked = linked
+        case {"event": events.MediaStarted.name, "encoding": str(encoding)}:
+            talk.is_remote = encoding == REMOTE
         case {"event": PauseRequested.name, "on": bool(on)} if entry.taken:
             call.paused_at = (call.paused_at or entry.at) if on else None
         case {"event": "command_failed", "command": commands.Record.name}:
@@ -213,6 +223,8 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
             call.usage = dict(note.total)
         case notes.FirstWord():
             call.first_word_ms = int(note.ms)
+        case notes.EngineChosen():
+            call.engine = note.engine
         case notes.TakeOver():
             call.taken_by = note.by if note.state != "ended" else ""
         case notes.Recording():
@@ -276,6 +288,8 @@ class _Talk:
         self._items: dict[str, Turn] = {}
         self._heard: dict[str, notes.Heard] = {}
         self._typed = ""
+        self.is_remote = False
+        """The engine plays its speech itself, and goes on without us."""
 
     def fact(self, at: float, words: str) -> None:
         self._turns.append((at, Turn("system", "", words)))
@@ -315,10 +329,13 @@ class _Talk:
 
     def turns(self) -> tuple[list[Turn], list[Turn]]:
         """Return all turns, and the turns that were not heard to their end before the line broke. Those count as heard
-        up to the last `heard` note."""
+        up to the last `heard` note; where the speech never came here, as heard: our end broke nothing off."""
         cuts = []
         for item, turn in self._items.items():
             if turn.who != "agent" or turn.is_heard or turn.heard_ms is not None:
+                continue
+            if self.is_remote:
+                turn.is_heard = turn.is_complete
                 continue
             heard = self._heard.get(item, notes.Heard(item=item))
             turn.break_off(heard.ms, heard.of_ms if turn.is_complete else 0)

@@ -18,7 +18,7 @@ from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor
 
 
-async def alone() -> bool:
+async def alone(call: str) -> bool:
     """Return True: no other process can have the calls of this one."""
     return True
 
@@ -57,6 +57,6 @@ class CallServices:
     """Is asked about the session of each call that rings; None: nobody is asked."""
     caller_lookup: CallerLookup | None = None
     """Is asked about each caller while it rings; None: nobody is asked."""
-    may_act: Callable[[], Awaitable[bool]] = alone
-    """Returns whether this process may go on with its calls although a step was not written: False in a cluster, when
+    may_act: Callable[[str], Awaitable[bool]] = alone
+    """Returns whether this process may go on with a call although a step was not written: False in a cluster, when
     others have them now."""

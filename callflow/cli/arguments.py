@@ -71,8 +71,10 @@ def make_parser() -> Parser:
     _dial(commands.add_parser("dial", help="make an outbound call, and show it while it goes on"))
     _calls(commands.add_parser("calls", help="list the calls of the history, or show one and why it ended"))
     _budget(commands.add_parser("budget", help="what the calls of today took, and what they may take"))
-    _nodes(commands.add_parser("nodes", help="the processes that serve together, and how many calls each has"))
-    _drain(commands.add_parser("drain", help="let one of them hand its calls over to the others"))
+    cluster_arguments.nodes(
+        commands.add_parser("nodes", help="the processes that serve together, and how many calls each has")
+    )
+    cluster_arguments.drain(commands.add_parser("drain", help="let one of them hand its calls over to the others"))
     account_arguments.numbers(
         commands.add_parser("numbers", help="the carriers' numbers: list them, point one here, put it back"), Parser
     )
@@ -97,6 +99,12 @@ def _serve(parser: Parser) -> None:
     parser.add_argument("--host", help="address of the carriers' listener (default: HOST, else 127.0.0.1)")
     parser.add_argument(
         "--port", type=PORT, help="its port; 0 takes any free one (default: PORT, else 6000)", metavar="PORT"
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole(1, 64),
+        metavar="N",
+        help="processes that share the calls, each on a core of its own (default: WORKERS, else 1)",
     )
     parser.add_argument(
         "--public",
@@ -259,23 +267,6 @@ def _budget(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print it as JSON (default: a table)")
 
 
-def _nodes(parser: Parser) -> None:
-    parser.description = "Asks the running server. Exit code 0: it was shown; 1: it is not known; 2: no server runs."
-    parser.add_argument("--json", action="store_true", help="print it as JSON (default: a table)")
-
-
-def _drain(parser: Parser) -> None:
-    parser.description = (
-        "Each call moves at a moment when nobody speaks. Exit code 0: the node has no call any more; 1: there is no"
-        " such node, or it still has calls; 2: no server runs."
-    )
-    parser.add_argument("node", metavar="NODE", help="the name of the node, as `nodes` shows it")
-    parser.add_argument("--resume", action="store_true", help="let it take calls again (default: it drains)")
-    parser.add_argument(
-        "--seconds", type=whole(1, 3600), default=60, metavar="N", help="how long to wait until it has no call"
-    )
-
-
 def _replay(parser: Parser) -> None:
     parser.description = (
         "Prints each decision that comes out otherwise than it stands in the journal. Exit code 0: none does; 1: one"
@@ -301,7 +292,8 @@ def _sandbox(parser: Parser) -> None:
     )
     peers = parser.add_subparsers(dest="peer", metavar="telnyx|twilio|realtime", required=True, parser_class=Parser)
     telnyx = peers.add_parser("telnyx", help="Telnyx: call control, webhooks, media streams (port 6100)")
-    telnyx.add_argument(
+    webhooks = telnyx.add_mutually_exclusive_group()
+    webhooks.add_argument(
         "--webhook-url",
         type=web_url,
         default="http://127.0.0.1:6000/webhooks",
@@ -312,9 +304,9 @@ def _sandbox(parser: Parser) -> None:
     twilio.add_argument(
         "--public-url",
         type=web_url,
-        default="https://phone.example",
         metavar="URL",
-        help="the server's PUBLIC_BASE_URL, which need not exist",
+        help="the server's PUBLIC_BASE_URL, which need not exist (default: https://phone.example; with --target, its"
+        " address)",
     )
     twilio.add_argument(
         "--server", type=web_url, default="http://127.0.0.1:6000", metavar="URL", help="where that address leads"
@@ -322,6 +314,12 @@ def _sandbox(parser: Parser) -> None:
     realtime = peers.add_parser("realtime", help="OpenAI Realtime: a model that hears and speaks (port 6300)")
     for name, peer in (("telnyx", telnyx), ("twilio", twilio), ("realtime", realtime)):
         peer.description = "Runs until Ctrl-C. Exit code 0: it was asked to stop; 2: it could not listen."
+        if name != "realtime":
+            peer.description += (
+                " With --target: makes one call and reports it; exit code 0: it was answered and ended as it should,"
+                " 1: it was not."
+            )
+            _ringing(peer, webhooks if name == "telnyx" else peer)
         peer.add_argument("--host", type=word, default="127.0.0.1", metavar="ADDRESS", help="address to listen on")
         peer.add_argument(
             "--port",
@@ -342,14 +340,69 @@ def _sandbox(parser: Parser) -> None:
         )
 
 
+def _ringing(peer: Parser, beside: argparse._ActionsContainer) -> None:
+    """Add what belongs to a call that the emulated carrier makes to anybody's server."""
+    beside.add_argument(
+        "--target",
+        type=web_url,
+        metavar="URL",
+        help="ring the server once at the URL where its webhooks come in (default: ring nobody)",
+    )
+    peer.add_argument("--wav", type=file, metavar="FILE", help="what the caller says: a recording (default: nothing)")
+    peer.add_argument(
+        "--seconds",
+        type=number(1, 3600),
+        metavar="S",
+        help="the caller hangs up so long after the answer (default: 20)",
+    )
+    numbers = (("from", "from which the caller rings", "+15550100001"), ("to", "that is rung", "+15550100002"))
+    for side, which, default in numbers:
+        peer.add_argument(
+            f"--{side}",
+            dest=f"{side}_number",
+            type=word,
+            metavar="NUMBER",
+            help=f"the number {which} (default: {default})",
+        )
+    if beside is not peer:
+        peer.add_argument(
+            "--public-url",
+            type=web_url,
+            metavar="URL",
+            help="with --target: the server's public address, which need not exist (default: that of the target)",
+        )
+    else:
+        peer.add_argument("--status-url", type=web_url, metavar="URL", help="where status callbacks go (default: none)")
+        peer.add_argument("--account-sid", type=word, metavar="SID", help="its account (default: an emulated one)")
+        peer.add_argument(
+            "--auth-token", type=word, metavar="TOKEN", help="signs the requests (default: the emulated account's)"
+        )
+
+
 def _bench(parser: Parser) -> None:
     parser.description = (
         "Measures this machine. Exit code 0: there are figures; 1: the calls did not come about; 2: the words cannot be"
         " used."
     )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("calls", "cluster", "simulation"),
+        default="calls",
+        help="calls: this server, from outside; cluster: what a database carries that several processes share;"
+        " simulation: 50 nodes with 10,000 calls in virtual time, some of which die (default: calls)",
+    )
     parser.add_argument("--calls", type=whole(1, 5000), default=40, metavar="N", help="how many calls at once")
     parser.add_argument(
-        "--seconds", type=number(2, 86400), default=10.0, metavar="S", help="how long they talk, in seconds"
+        "--seconds",
+        type=number(1, 86400),
+        default=None,
+        metavar="S",
+        help="how long they talk, in seconds (default: 10); with cluster: how long each figure is measured (default:"
+        " 1.5); with simulation: virtual seconds (default: 300)",
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=1, metavar="N", help="with simulation: the same number, the same course"
     )
     parser.add_argument(
         "--recorded",
@@ -363,6 +416,11 @@ def _bench(parser: Parser) -> None:
         action="append",
         choices=("callflow", "naive", "splice"),
         help="measure only this program; may be given more than once (default: all three)",
+    )
+    parser.add_argument(
+        "--watched",
+        action="store_true",
+        help="measure the same calls in turn with and without viewers on the operators' page (default: off)",
     )
     parser.add_argument(
         "--peers",

@@ -4,22 +4,24 @@ vendor is asked which models it switches off."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from callflow.app import Application
 from callflow.cli.model_endings import models_in_use
 from callflow.contracts.diagnostics import Finding
-from callflow.contracts.engine import EngineEvent, ErrorReported, SessionContext, SessionLost, SessionReady
+from callflow.contracts.engine import Engine, EngineEvent, ErrorReported, SessionContext, SessionLost, SessionReady
 from callflow.contracts.errors import VendorRefused
 from callflow.contracts.tools import Caller
+from callflow.engines.openai_live.adapter import OpenAILive
+from callflow.engines.openai_live.live_config import LiveConfig, functions, spoken_voice
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.engines.openai_realtime.models import endings, shutdown_dates
 from callflow.engines.openai_realtime.rest import VendorApi
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.switchboard.call_configs import tool_names
-from callflow.switchboard.engine_choice import LIVE, engines_of, realtime_config
+from callflow.switchboard.engine_choice import LIVE, engines_of, live_config, realtime_config
 from callflow.tools.builtin import CallToolset
 
 
@@ -29,7 +31,8 @@ _REMEDY: Final = "change the setting that it names, or ask for access at platfor
 
 
 async def model_findings(application: Application) -> AsyncIterator[Finding]:
-    """Yield what each profile's session says, and each model that ends. Costs nothing: nobody speaks."""
+    """Yield what each profile's session says, and each model that ends. Nobody speaks, so that it costs nothing, or, of
+    openai_live, the second for which a session is open."""
     async for finding in _sessions(application):
         yield finding
     settings = application.settings
@@ -50,35 +53,40 @@ async def model_findings(application: Application) -> AsyncIterator[Finding]:
 
 
 async def _sessions(application: Application) -> AsyncIterator[Finding]:
-    """Open one session for each profile; of those with the same session, one."""
-    tried: dict[tuple[RealtimeConfig, frozenset[str] | None], str] = {}
+    """Open one session for each profile and each of its engines; of those with the same session, one."""
+    tried: dict[tuple[RealtimeConfig | LiveConfig, frozenset[str] | None], str] = {}
     for profile, chosen in application.configs.rules.profiles.all().items():
-        about = f"session {profile}" if profile else "session"
-        if LIVE in engines_of(chosen):
-            yield Finding(about, "note", "a session of openai_live is not tried, because it is paid for by the second")
-        if engines_of(chosen) == [LIVE]:
-            continue
-        config, allowed = realtime_config(chosen), frozenset(tool_names(chosen.agent_tools)) or None
-        if (config, allowed) in tried:
-            yield Finding(about, "ok", f"the same as {tried[config, allowed]}")
-            continue
-        tried[config, allowed] = about
-        caller = Caller("doctor", "", "", allowed=allowed)
-        tools = CallToolset(application.tools.current(), caller, {"end_call": print}).definitions
-        lost, complaints = await _tried(config, SessionContext("doctor", tools=tools))
-        for complaint in complaints:
-            yield Finding(about, "wrong", complaint, _REMEDY)
-        if lost:
-            yield Finding(about, "wrong", f"none opens: {lost}", _REMEDY)
-        elif not complaints:
-            writes = (
-                f"written down by {config.transcription_model}" if config.transcription_model else "not written down"
-            )
-            what = f"{config.model} takes it: voice {config.voice}, callers {writes}, tools: {len(tools)}"
-            yield Finding(about, "ok", what)
+        for engine in engines_of(chosen):
+            is_second = engine != chosen.engine
+            about = " ".join(["session", *[profile] * bool(profile), *["(second engine)"] * is_second])
+            config = live_config(chosen) if engine == LIVE else realtime_config(chosen)
+            allowed = frozenset(tool_names(chosen.agent_tools)) or None
+            if (config, allowed) in tried:
+                yield Finding(about, "ok", f"the same as {tried[config, allowed]}")
+                continue
+            tried[config, allowed] = about
+            caller = Caller("doctor", "", "", allowed=allowed)
+            tools = CallToolset(application.tools.current(), caller, {"end_call": print}).definitions
+            lost, complaints = await _tried(config, SessionContext("doctor", tools=tools))
+            for complaint in complaints:
+                yield Finding(about, "wrong", complaint, _REMEDY)
+            if lost:
+                yield Finding(about, "wrong", f"none opens: {lost}", _REMEDY)
+            elif not complaints:
+                yield Finding(about, "ok", f"{config.model} takes it: {_taken(config, tools)}")
 
 
-async def _tried(config: RealtimeConfig, context: SessionContext) -> tuple[str, list[str]]:
+def _taken(config: RealtimeConfig | LiveConfig, tools: Sequence[Mapping[str, Any]]) -> str:
+    if isinstance(config, LiveConfig):
+        count = len(functions(tools)) if config.delegation_model else 0
+        by = f" called by {config.delegation_model}" if count else ""
+        return f"voice {spoken_voice(config) or 'its own'}, tools: {count}{by}"
+    model = config.transcription_model
+    writes = f"written down by {model}" if model else "not written down"
+    return f"voice {config.voice}, callers {writes}, tools: {len(tools)}"
+
+
+async def _tried(config: RealtimeConfig | LiveConfig, context: SessionContext) -> tuple[str, list[str]]:
     """Open a session. Returns why it did not open ("": it did), and what the vendor refused of it."""
     opened: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     complaints: list[str] = []
@@ -89,7 +97,11 @@ async def _tried(config: RealtimeConfig, context: SessionContext) -> tuple[str, 
         elif isinstance(event, SessionReady | SessionLost) and not opened.done():
             opened.set_result(event.reason if isinstance(event, SessionLost) else "")
 
-    engine = OpenAIRealtime(config, context, hear)
+    engine: Engine
+    if isinstance(config, LiveConfig):
+        engine = OpenAILive(config, context, hear)
+    else:
+        engine = OpenAIRealtime(config, context, hear)
     running = asyncio.create_task(engine.run(), name="doctor's session")
     try:
         async with asyncio.timeout(_SECONDS):

@@ -12,6 +12,7 @@ from callflow.contracts.errors import VendorRefused
 from callflow.engines.openai_realtime.models import endings, shutdown_dates
 from callflow.engines.openai_realtime.rest import VendorApi
 from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.engine_choice import priced_models
 
 
 SECONDS: Final = 2.0
@@ -32,9 +33,9 @@ async def model_endings(settings: Settings, configs: CallConfigs, said: Sequence
 
 
 def models_in_use(configs: CallConfigs) -> list[str]:
-    """Return the models that speak and transcribe under all profiles."""
+    """Return the models that speak, transcribe and call tools under all profiles, with those of second engines."""
     chosen = configs.rules.profiles.all().values()
-    return list(dict.fromkeys(name for one in chosen for name in (one.model, one.transcription_model) if name))
+    return list(dict.fromkeys(name for one in chosen for name in priced_models(one) if name))
 
 
 def _asked(settings: Settings, models: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
@@ -39,13 +39,15 @@ def serve(overrides: Mapping[str, object], *, check: bool = False, point: str = 
         problems = check_serve(settings)
         if point and not (settings.public or settings.public_base_url):
             problems.append("--point needs an address that carriers reach: add --public, or set PUBLIC_BASE_URL")
+        if settings.workers > 1 and (point or settings.public):
+            problems.append("--point and --public are for one process: leave them away, or set WORKERS=1")
         if check:
             settings, of_kept, profiles = with_kept(settings)
             told = (*told, *of_kept)
             _show(settings)
         if problems:
             return refuse([*told, *_of_profiles(settings, profiles), *problems])
-        return _check(settings, told, profiles) if check else _run(settings, point, yes)
+        return _check(settings, told, profiles) if check else _run(settings, overrides, point, yes)
     except SettingsError as error:
         return refuse([*told, *error.warnings, *error.problems])
 
@@ -112,7 +114,11 @@ def _check(settings: Settings, told: Sequence[str], profiles: Sequence[KeptProfi
     return 0
 
 
-def _run(settings: Settings, point: str, yes: bool) -> int:
+def _run(settings: Settings, overrides: Mapping[str, object], point: str, yes: bool) -> int:
+    if settings.workers > 1:
+        from callflow.cli.workers import serve_with_workers
+
+        return serve_with_workers(settings, overrides)
     try:
         # Tried first: importing the rest takes a second.
         bind(settings.host, settings.port).close()
@@ -134,17 +140,22 @@ def _load_and_run(settings: Settings, point: str, yes: bool) -> int:
     from callflow.switchboard import redactors
 
     log_to_stderr(settings.log_level, Formatter(FORM, redactors.for_the_log(settings)))
+    from callflow.app import Application
+    from callflow.cli.tunnel import choose
+
+    tunnel = choose(settings.ngrok_auth_token.get_secret_value(), settings.ngrok_download) if settings.public else None
     try:
-        return run(_serve_until_signal(settings, point, yes))
+        return run(serve_until_signal(lambda: Application(settings, tunnel), point, yes))
     except (OSError, NumberRefused, *CANNOT_START) as error:
         return _cannot_start(settings, error)
 
 
-async def _serve_until_signal(settings: Settings, point: str, yes: bool) -> int:
-    """Serve until the first SIGTERM or SIGINT, then drain; a second one ends it at once."""
-    from callflow.app import Application
+async def serve_until_signal(
+    make: Callable[[], Application], point: str = "", yes: bool = False, *, reports: bool = True
+) -> int:
+    """Serve until the first SIGTERM or SIGINT, then drain; a second one ends it at once. `make`: makes what serves.
+    `reports`: print the start table."""
     from callflow.cli.pointing import TemporaryPointing, left_over
-    from callflow.cli.tunnel import choose
     from callflow.switchboard.garbage import GarbageCollection
 
     loop = asyncio.get_running_loop()
@@ -152,14 +163,14 @@ async def _serve_until_signal(settings: Settings, point: str, yes: bool) -> int:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signals.put_nowait, None)
-    tunnel = choose(settings.ngrok_auth_token.get_secret_value(), settings.ngrok_download) if settings.public else None
-    application = Application(settings, tunnel)
+    application = make()
     async with (
         _with_phone(application),
         application,
         TemporaryPointing(application, point, yes=yes) as pointing,
     ):
-        _report(application, [*await left_over(application), *await _endings(application)])
+        if reports:
+            _report(application, [*await left_over(application), *await _endings(application)])
         switchboard = application.switchboard
         garbage = GarbageCollection(lambda: len(switchboard.calls) + switchboard.unwritten)
         switchboard.on_call_gone = garbage.call_gone

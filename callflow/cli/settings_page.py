@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from callflow.cli.generated_file import bring_up_to_date
 from callflow.config import legacy_names, validators
 from callflow.config.call_settings import CallSettings
+from callflow.config.cluster_settings import ClusterSettings
 from callflow.config.documentation import Documented, documented
 from callflow.config.settings import ALIASES, Settings
 
@@ -60,8 +61,8 @@ def render() -> str:
     """Return the whole page as Markdown."""
     in_toml = tomllib.loads((ROOT / "settings.toml").read_text(encoding="utf-8"))
     blocks = [_INTRODUCTION]
-    for settings, introduction in ((CallSettings, _OF_A_CALL), (Settings, _OF_THE_SERVER)):
-        blocks.append(introduction)
+    for settings, introduction in ((CallSettings, _OF_A_CALL), (Settings, _OF_THE_SERVER), (ClusterSettings, "")):
+        blocks += [introduction] if introduction else []
         for heading, group in groupby(documented(settings), key=lambda each: each.heading):
             rows = [_row(each, settings.model_fields[each.name], in_toml) for each in group]
             blocks += [f"### {heading}", _table(("setting", "default", "value", "meaning"), rows)]

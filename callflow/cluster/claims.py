@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -14,7 +15,8 @@ from cachetools import FIFOCache
 from sqlalchemy import Connection
 
 from callflow.cluster import node_store
-from callflow.cluster.nodes import lost
+from callflow.cluster.nodes import LANES, lost
+from callflow.contracts.errors import JournalError
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Ended
 
@@ -35,6 +37,11 @@ class Claims:
         self._gone: FIFOCache[str, None] = FIFOCache(_MOST_GONE)
         """Calls that this node has let go of: what is still noted about them here is not written."""
 
+    @property
+    def lane(self) -> int:
+        """The last three digits of the ids of this node's entries: see `node_store.join`."""
+        return (self.key[1] if self.key is not None else os.getpid()) % LANES
+
     def begin(self, call: str) -> None:
         """Learn that a call has begun here."""
         self._fresh.add(call)
@@ -50,6 +57,10 @@ class Claims:
         """Whether this node has a call, as far as it knows."""
         return call in self._held or call in self._fresh
 
+    def is_fresh(self, call: str) -> bool:
+        """Whether a call began here and is not claimed yet, as far as is known: no other node knows of it."""
+        return call in self._fresh
+
     def drop(self, calls: Collection[str]) -> None:
         """Other nodes have these calls now."""
         for call in calls:
@@ -60,16 +71,21 @@ class Claims:
     def admit(self, connection: Connection, entries: Sequence[JournalEntry]) -> set[str]:
         """Claim the calls that are new, within the transaction that writes these entries.
 
-        Returns the calls of which nothing may be written, because another node has them.
+        Returns the calls of which nothing may be written, because another node has them. Raises JournalError, so that
+        it is tried again, if calls are new and this node is no member of the cluster yet, or again.
         """
         key = self.key
         calls = {entry.call for entry in entries}
         held, fresh, gone = calls & self._held, calls & self._fresh, calls & self._gone.keys()
-        if key is None or not (held or fresh):
+        if not (held or fresh):
             return gone
+        if key is None:
+            raise JournalError("this node has not joined the cluster yet")
         node_store.begin(connection)
         if not node_store.is_alive(connection, key):
-            return gone | held | fresh
+            if fresh:
+                raise JournalError("this node was declared dead, and has to join the cluster anew")
+            return gone | held
         gone |= lost(fresh, node_store.claim(connection, sorted(fresh), key), key) if fresh else set()
         ended = {entry.call for entry in entries if entry.name == _ENDED} - gone
         if ended:

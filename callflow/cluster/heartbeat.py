@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection
 
 from callflow.cluster import node_store
 from callflow.cluster.node_lock import NodeLock
-from callflow.cluster.nodes import RENEW_SECONDS, Node, View
+from callflow.cluster.nodes import RENEW_SECONDS, Node, Patience, View
 from callflow.history.database import Database
 
 
@@ -30,7 +30,6 @@ _TRY_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.1
 """Interval of the looks at the locks of the other nodes of this machine."""
 _JOIN_END_SECONDS: Final = 3.0
-UNIX: Final = "unix:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Beat:
     began: float
     """When the renewal began, in seconds of the monotonic clock: the lease counts from then."""
     was_fenced: bool = False
-    """This node had been declared dead, and has joined anew, with no calls."""
+    """This node had been declared dead, or had let go of its calls, and has joined anew, with no calls."""
 
 
 class Heartbeat:
@@ -54,17 +53,21 @@ class Heartbeat:
         node: Node,
         lock: NodeLock,
         *,
+        measure: Callable[[], tuple[int, float]],
         on_beat: Callable[[Beat], None],
         on_trouble: Callable[[str], None],
     ) -> None:
-        """`node`: name, address and capacity. `on_trouble`: learns why a renewal failed."""
+        """`node`: name, address and capacity. `measure`: returns how many calls this node has, and how late its event
+        loop is, in ms; called on the thread. `on_trouble`: learns why a renewal failed."""
         self._url, self._node, self._lock = url, node, lock
-        self._on_beat, self._on_trouble = on_beat, on_trouble
+        self._measure, self._on_beat, self._on_trouble = measure, on_beat, on_trouble
         self._main = asyncio.get_running_loop()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
         self._is_closing = False
         self._suspects: set[tuple[str, int]] = set()
+        self._patience = Patience()
+        self._rejoins = False
         self._view = View()
         self._epoch = 0
         self._thread = threading.Thread(target=self._serve, name="heartbeat", daemon=True)
@@ -73,13 +76,14 @@ class Heartbeat:
         """Join the cluster, and stay in it until `close`."""
         self._thread.start()
 
-    def report(self, *, calls: int, lag_ms: float) -> None:
-        """Say how this node is; the next renewal tells the others."""
-        self._node = replace(self._node, calls=calls, lag_ms=lag_ms)
-
     def declare_dead(self, node: Node) -> None:
         """Fence a node whose process is known to be gone."""
         self._suspects.add(node.key)
+        self._awake()
+
+    def rejoin(self) -> None:
+        """Give up the lease, and with it all claims, and join anew: this node has let go of its calls."""
+        self._rejoins = True
         self._awake()
 
     def renew_now(self) -> None:
@@ -137,18 +141,23 @@ class Heartbeat:
             return
         self._epoch, self._view = beat.epoch, beat.view
         self._suspects.clear()
+        self._patience.renewed(began)
+        if beat.was_fenced:
+            self._rejoins = False
         self._tell(self._on_beat, beat)
 
     def _renew(self, connection: Connection, began: float) -> Beat:
         """Renew or join, fence the dead, and read all nodes: one transaction."""
-        node, was_fenced = replace(self._node, epoch=self._epoch), False
-        if not self._epoch or not node_store.renew(connection, node):
+        calls, lag_ms = self._measure()
+        node, was_fenced = replace(self._node, epoch=self._epoch, calls=calls, lag_ms=lag_ms), False
+        if not self._epoch or self._rejoins or not node_store.renew(connection, node):
             was_fenced = bool(self._epoch)
             node = replace(node, epoch=node_store.join(connection, node), calls=0)
         view = node_store.view(connection)
         others = [each for each in view.alive() if each.name != node.name]
         gone = [each for each in others if each.key in self._suspects or self._has_ended(each)]
-        late = [each for each in view.expired() if each.name != node.name and each not in gone]
+        expired = view.expired() if self._patience.allows(began) else []
+        late = [each for each in expired if each.name != node.name and each not in gone]
         fenced = node_store.fence(connection, gone, expired=False) + node_store.fence(connection, late, expired=True)
         for each in fenced:
             why = "its process has ended" if each in gone else "it has not been heard of for 3 s"
@@ -156,7 +165,7 @@ class Heartbeat:
         return Beat(node.epoch, node_store.view(connection) if fenced else view, began, was_fenced)
 
     def _has_ended(self, node: Node) -> bool:
-        return node.address.startswith(UNIX) and self._lock.is_dead(node.name)
+        return self._lock.is_dead(node.name)
 
     async def _pause(self) -> None:
         """Wait until the next renewal is due, or something has changed."""

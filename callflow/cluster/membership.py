@@ -8,11 +8,12 @@ the database is gone for everybody, and all go on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -22,7 +23,18 @@ from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.heartbeat import Beat, Heartbeat
 from callflow.cluster.node_lock import NodeLock
-from callflow.cluster.nodes import LEASE_SECONDS, Node, View, leader, machine_of, place
+from callflow.cluster.nodes import (
+    LEASE_SECONDS,
+    MARGIN_SECONDS,
+    MISSED_SECONDS,
+    Node,
+    Placed,
+    View,
+    allotment,
+    leader,
+    machine_of,
+    place,
+)
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
 from callflow.history.database import Database
@@ -31,12 +43,12 @@ from callflow.history.history import History
 
 log = logging.getLogger(__name__)
 
-_MARGIN_SECONDS: Final = 0.3
-"""So much before the others may declare it dead, a node stops trusting its lease."""
 _OWNER_SECONDS: Final = 3.0
 """How long a question for a call's owner waits while the call is being taken over."""
 _AGAIN_SECONDS: Final = 0.05
 _WATCH_SECONDS: Final = 0.25
+_TOGETHER_SECONDS: Final = 0.15
+"""Nodes that are stopped together say so within this time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +63,8 @@ class NodeConfig:
     """Which the nodes of this machine share, for their locks."""
     capacity: int
     """Calls at the same time."""
+    secret: bytes = field(repr=False)
+    """With which nodes sign what they say to each other."""
 
 
 async def _nobody() -> bool:
@@ -67,19 +81,19 @@ class Membership:
     def __init__(
         self, config: NodeConfig, history: History, *, calls: Callable[[], int], lag: Callable[[], float]
     ) -> None:
-        """`calls`: returns how many are live here. `lag`: how late the event loop is, in ms."""
+        """`calls`: returns how many are live here, also on a thread. `lag`: how late the event loop is, in ms."""
         self.me = config.name
         self._database: Database = history.database
-        self._journal = history.journal
-        self._calls, self._lag = calls, lag
-        self.claims = Claims()
+        self._calls = calls
+        self.claims = history.journal.guard = Claims()
         self.view = View()
         self.epoch = 0
         """Of this node; 0: it has not joined yet."""
         self.trouble = ""
         """Why the lease cannot be renewed; "": it can."""
-        self._lease_until = 0.0
-        self._placed: Counter[str] = Counter()
+        self._renewed = -math.inf
+        """When the last renewal began that has succeeded."""
+        self._placed = Placed()
         self.changed = asyncio.Event()
         """Set at each renewal that shows other nodes than the one before; whoever waits for it clears it."""
         self._joined = asyncio.Event()
@@ -92,10 +106,12 @@ class Membership:
         """Tells a node that it has been given calls. Returns whether it has heard. Never raises; takes a second at
         most."""
         self._has_let_go = False
+        self.is_leaving = False
+        """This process is ending: it takes no call over."""
         self._watch: asyncio.Task[None] | None = None
         node = Node(name=config.name, epoch=0, address=config.address, capacity=config.capacity)
         self._heartbeat = Heartbeat(
-            self._database.url, node, NodeLock(config.folder, config.name),
+            self._database.url, node, NodeLock(config.folder, config.name), measure=lambda: (calls(), lag()),
             on_beat=self._on_beat, on_trouble=self._on_trouble,
         )  # fmt: skip
 
@@ -103,7 +119,6 @@ class Membership:
 
     async def join(self) -> None:
         """Join; the history must be open. Returns when this node is a member, however long that takes."""
-        self._journal.guard = self.claims
         self._heartbeat.start()
         self._watch = asyncio.create_task(self._watch_lease(), name="lease")
         await self._joined.wait()
@@ -122,12 +137,10 @@ class Membership:
             log.error("this node was declared dead meanwhile: its calls are with the others, and it begins anew")
             self._let_go()
         self.claims.key = (self.me, beat.epoch)
-        self._lease_until = beat.began + LEASE_SECONDS - _MARGIN_SECONDS
+        self._renewed = beat.began
         if self.trouble:
             log.warning("the lease of this node is renewed again")
         self.trouble, self._has_let_go = "", False
-        self._placed.clear()
-        self._heartbeat.report(calls=self._calls(), lag_ms=self._lag())
         if {node.key: node.state for node in before.alive()} != {node.key: node.state for node in beat.view.alive()}:
             self.changed.set()
         self._joined.set()
@@ -149,11 +162,22 @@ class Membership:
     @property
     def lease_holds(self) -> bool:
         """Whether no other node can have declared this one dead, by this node's own clock."""
-        return time.monotonic() < self._lease_until
+        return time.monotonic() < self._renewed + LEASE_SECONDS - MARGIN_SECONDS
 
-    async def may_act(self) -> bool:
-        """Return whether this node may go on with its calls although something was not written. Waits while that is
-        not known, for as long as a lease at most. False: it has let go of its calls."""
+    @property
+    def reaches_database(self) -> bool:
+        """Whether the lease was renewed so lately that the database was there when another node, which asks, could not
+        renew its own. A lease that merely holds says nothing: in an outage for all it runs out a moment later."""
+        return time.monotonic() < self._renewed + MISSED_SECONDS
+
+    async def may_act(self, call: str = "") -> bool:
+        """Return whether this node may go on with a call, or with all, although something was not written. Waits while
+        that is not known, for as long as a lease at most. False: it has let go of its calls.
+
+        A call that began here and was never written is one that no other node can go on with.
+        """
+        if self.claims.is_fresh(call):
+            return True
         for _ in range(int(LEASE_SECONDS / _WATCH_SECONDS)):
             if self.lease_holds:
                 return True
@@ -174,6 +198,7 @@ class Membership:
         if await self.others_reach_database():
             log.error("the database is out of reach for this node alone: the other nodes have its calls now")
             self._let_go()
+            self._heartbeat.rejoin()
             return False
         return not self._has_let_go
 
@@ -194,20 +219,18 @@ class Membership:
         return [Peer(node.name, node.address) for node in self.view.alive() if node.name != self.me]
 
     def place(self) -> str:
-        here = self._calls()
-        nodes = [replace(node, calls=here) if node.name == self.me else node for node in self.view.alive()]
-        chosen = place(nodes, self._placed, self.me)
-        if chosen != self.me:
-            self._placed[chosen] += 1
+        chosen = place(self.view.alive(), self._placed.counts(time.monotonic()), self.me)
+        self._placed.add(chosen, time.monotonic())
         return chosen
 
     def place_elsewhere(self) -> str:
         """Return the name of the node that takes a call from here; "": there is none that takes calls."""
+        now = time.monotonic()
         others = [node for node in self.view.alive() if node.name != self.me and node.state == "up"]
-        chosen = place(others, self._placed, "")
+        chosen = place(others, self._placed.counts(now), "")
         if not chosen and others:  # all are full: a call that lives goes before one that has not begun
             chosen = min(others, key=lambda node: node.calls / max(node.capacity, 1)).name
-        self._placed[chosen] += 1
+        self._placed.add(chosen, now)
         return chosen
 
     async def owner(self, call: str) -> str:
@@ -253,10 +276,16 @@ class Membership:
 
     # Calls of dead nodes
 
-    async def take_orphans(self) -> list[str]:
-        """Claim a share of the calls whose node is dead. Returns their ids; none: there are no more."""
+    async def allotment(self) -> int:
+        """Return how many calls of dead nodes this node takes now. Raises what the driver raises."""
+        if self.is_leaving:
+            return 0
+        return allotment(self.view, self.me, await self._database.read(node_store.orphans))
+
+    async def take_orphans(self, most: int) -> list[str]:
+        """Claim a share of the calls whose node is dead, at most so many. Returns their ids; none: no more are left."""
         key, survivors = (self.me, self.epoch), len(self.view.alive())
-        found = await self._database.write(lambda connection: node_store.take_orphans(connection, key, survivors))
+        found = await self._database.write(lambda connection: node_store.take_orphans(connection, key, survivors, most))
         self.claims.hold(found)
         return found
 
@@ -278,6 +307,8 @@ class Membership:
 
     async def given(self) -> list[str]:
         """Return the calls that others have given to this node and that it has not taken yet."""
+        if self.is_leaving:
+            return []
         key = (self.me, self.epoch)
         mine = await self._database.read(lambda connection: node_store.claimed_by(connection, key))
         return [call for call in mine if not self.claims.has(call)]
@@ -287,6 +318,18 @@ class Membership:
         done = await self._database.write(lambda connection: node_store.set_state(connection, name, state))
         self._heartbeat.renew_now()
         return done
+
+    async def begin_to_leave(self) -> None:
+        """Tell the others that this node takes nothing more, and learn which of them are leaving at the same moment.
+        Raises what the driver raises."""
+        self.is_leaving = True
+        await self.set_state(self.me, "draining")
+        await asyncio.sleep(_TOGETHER_SECONDS)
+        self._beat_came.clear()
+        self._heartbeat.renew_now()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WATCH_SECONDS):
+                await self._beat_came.wait()
 
     async def claim(self, call: str) -> bool:
         """Claim one unfinished call, unless somebody has it. Returns whether this node has it now."""

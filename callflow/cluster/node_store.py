@@ -11,9 +11,21 @@ import importlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal_column, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
-from callflow.cluster.nodes import LEASE_SECONDS, Node, View, share
+from callflow.cluster.nodes import LEASE_SECONDS, Node, View, next_epoch, share
 from callflow.history.node_tables import claims, nodes
 from callflow.history.tables import conversations
 
@@ -60,9 +72,10 @@ def join(connection: Connection, node: Node) -> int:
     if connection.dialect.name != "sqlite":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _JOIN_LOCK})
     now = clock(connection)
-    epoch = int(connection.execute(select(func.coalesce(func.max(_node.epoch), 0))).scalar_one())
+    rows = connection.execute(select(_node.epoch, _node.state)).all()
     highest = connection.execute(select(func.coalesce(func.max(_claim.epoch), 0))).scalar_one()
-    epoch = max(epoch, int(highest)) + 1
+    living = [int(row.epoch) for row in rows if row.state != "dead"]
+    epoch = next_epoch(max([int(highest), *(int(row.epoch) for row in rows)]), living)
     values = {
         "name": node.name, "epoch": epoch, "address": node.address, "capacity": node.capacity, "calls": node.calls,
         "lag_ms": node.lag_ms, "state": "up", "lease_until": now + LEASE_SECONDS, "started_at": now,
@@ -173,17 +186,30 @@ def owner(connection: Connection, call: str) -> tuple[str, bool]:
     return (row.node, bool(row.lives)) if row is not None else ("", False)
 
 
-def take_orphans(connection: Connection, key: tuple[str, int], survivors: int) -> list[str]:
-    """Claim a share of the calls whose node is dead. Returns their ids; none: there are no more.
+def orphans(connection: Connection) -> int:
+    """Count the calls whose node is dead."""
+    return int(connection.execute(select(func.count()).select_from(claims).where(~_living)).scalar_one())
+
+
+def take_orphans(connection: Connection, key: tuple[str, int], survivors: int, most: int = _MANY) -> list[str]:
+    """Claim a share of the calls whose node is dead, at most so many. Returns their ids; none: there are no more.
 
     PostgreSQL passes over the claims that another survivor is taking at this moment.
     """
     begin(connection)
-    orphans = int(connection.execute(select(func.count()).select_from(claims).where(~_living)).scalar_one())
-    if not orphans or not is_alive(connection, key):
+    # Which nodes are dead is asked first: of a row that another survivor has just taken, PostgreSQL looks again at the
+    # row's own columns, and not at a subquery.
+    dead = connection.execute(
+        select(_claim.node, _claim.epoch, func.count().label("calls"))
+        .where(~_living)
+        .group_by(_claim.node, _claim.epoch)
+    ).all()
+    if not dead or not is_alive(connection, key):
         return []
-    wanted = select(_claim.call).where(~_living).order_by(_claim.call).limit(share(orphans, survivors))
-    found = [row.call for row in connection.execute(wanted.with_for_update(skip_locked=True, of=claims))]
+    most = min(most, share(sum(row.calls for row in dead), survivors))
+    of_the_dead = tuple_(_claim.node, _claim.epoch).in_([(row.node, row.epoch) for row in dead])
+    wanted = select(_claim.call).where(of_the_dead).order_by(_claim.call).limit(most)
+    found = [row.call for row in connection.execute(wanted.with_for_update(skip_locked=True))]
     if found:
         mine = {"node": key[0], "epoch": key[1]}
         connection.execute(update(claims).where(_claim.call.in_(found)).values(**mine))

@@ -6,6 +6,7 @@ All of them are taken from a `View`, which every node reads from the database at
 from __future__ import annotations
 
 import re
+from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,8 +16,21 @@ State = Literal["up", "draining", "dead"]
 LEASE_SECONDS: Final = 3.0
 """How long a node counts as alive after it was last heard of."""
 RENEW_SECONDS: Final = 0.5
+MARGIN_SECONDS: Final = 0.3
+"""So much before the others may declare it dead, a node stops trusting its lease."""
+MISSED_SECONDS: Final = LEASE_SECONDS / 2
+"""A node whose last renewal began longer ago has missed some."""
+LANES: Final = 1000
+"""The last digits of an epoch, as many as this has, are no other living node's: ids may end with them."""
 _LATE_MS: Final = 100.0
 """A node whose event loop is later than this takes new calls only when the others are full or as late."""
+_ROUNDING: Final = 1e-9
+_CLEARLY: Final = 0.04
+"""A node of many that is fuller than the mean by a smaller share keeps a call that has come to it. Of two, none does:
+there a single call makes a difference."""
+_DIED_SECONDS: Final = 5.0
+"""How long a death counts as one of just now, from the end of the lease."""
+_MOST_PLACED: Final = 1000
 _WORKER: Final = re.compile(r"(^|-)w[0-9]+$")
 _MOST_AT_ONCE: Final = 10
 """Calls that a node takes over in one transaction: few, so that all survivors get their share."""
@@ -69,6 +83,36 @@ class View:
         return any(node.key not in keys for node in before.alive())
 
 
+class Patience:
+    """When a node may judge the leases of others. Times are seconds of a monotonic clock.
+
+    A node that has missed renewals itself does not know whether the others had the same trouble: after an outage of the
+    database all leases have run out, and the first node that is back would declare all others dead. So it waits for a
+    whole lease first. Deaths of which there is evidence are no matter of this.
+    """
+
+    def __init__(self) -> None:
+        self._renewed: float | None = None
+        self._until = 0.0
+
+    def allows(self, now: float) -> bool:
+        """Return whether a renewal that begins now may declare nodes dead whose leases have run out."""
+        if self._renewed is not None and now - self._renewed > MISSED_SECONDS:
+            self._until = now + LEASE_SECONDS
+        return now >= self._until
+
+    def renewed(self, began: float) -> None:
+        """Note a renewal that has succeeded, by its beginning."""
+        self._renewed = began
+
+
+def next_epoch(highest: int, living: Collection[int]) -> int:
+    """Return the epoch of a node that joins: above the `highest` that there was, and with an end of its own among the
+    `living`."""
+    taken = {epoch % LANES for epoch in living}
+    return next((epoch for epoch in range(highest + 1, highest + 1 + LANES) if epoch % LANES not in taken), highest + 1)
+
+
 def leader(view: View) -> str:
     """Return the name of the node that does what one does for all; "": there is none.
 
@@ -81,10 +125,13 @@ def leader(view: View) -> str:
 
 
 def place(nodes: Sequence[Node], placed: Mapping[str, int], me: str) -> str:
-    """Return the name of the node for a new call: the one with the largest free share; `me` if all are equally free.
+    """Return the name of the node for a new call: `me`, unless this node is clearly fuller than the nodes are on
+    average; then one of those that are not.
 
-    `placed`: calls that this node has placed since the others last said how many they have. A full or draining node
-    takes a call only if all are; then `me` decides, and the caller hears what a busy server says.
+    Each node begins at another place of that list: what the others have is known half a second late, and if all of them
+    chose the emptiest one, it would get all calls of that time. `placed`: calls that this node has placed since the
+    others last said how many they have. A full or draining node takes a call only if all are; then `me` decides, and
+    the caller hears what a busy server says.
     """
 
     def load(node: Node) -> float:
@@ -94,7 +141,45 @@ def place(nodes: Sequence[Node], placed: Mapping[str, int], me: str) -> str:
     if not free:
         return me
     quick = [node for node in free if node.lag_ms < _LATE_MS] or free
-    return min(quick, key=lambda node: (load(node), node.name != me, node.name)).name
+    mean = sum(map(load, quick)) / len(quick) + _ROUNDING
+    clearly = 1.0 + _CLEARLY * (1.0 - 2.0 / max(len(quick), 2))
+    if any(node.name == me and load(node) <= mean * clearly for node in quick):
+        return me
+    fit = sorted(node.name for node in quick if load(node) <= mean)
+    return fit[(sum(node.name < me for node in nodes) + sum(placed.values())) % len(fit)]
+
+
+def allotment(view: View, me: str, orphans: int) -> int:
+    """Return how many calls of dead nodes `me` takes now; what is left, it takes when the others have had time for
+    theirs.
+
+    The first who learns of a death has some tenths of a second before the others do, in which it could take all calls:
+    then it restores them one after the other, and the callers wait. `orphans`: how many calls are nobody's now. What
+    nodes had that died just now tells how many there were before others took some. A draining node takes none, unless
+    there is nobody else.
+    """
+    able = [node.name for node in view.nodes if node.state == "up"] or [node.name for node in view.alive()]
+    if not orphans or me not in able:
+        return 0
+    died = [node for node in view.nodes if node.state == "dead" and node.lease_until > view.now - _DIED_SECONDS]
+    return -(-max(orphans, sum(node.calls for node in died)) // len(able))
+
+
+class Placed:
+    """Calls that this node has placed lately, of which their nodes have not said yet that they have them."""
+
+    def __init__(self) -> None:
+        self._placed: deque[tuple[float, str]] = deque(maxlen=_MOST_PLACED)
+
+    def add(self, name: str, now: float) -> None:
+        """Note a call for a node. `now`: seconds of a monotonic clock."""
+        self._placed.append((now, name))
+
+    def counts(self, now: float) -> Counter[str]:
+        """Return how many calls each node has got that it may not have told of."""
+        while self._placed and self._placed[0][0] <= now - 2 * RENEW_SECONDS:
+            self._placed.popleft()
+        return Counter(name for _, name in self._placed)
 
 
 def share(orphans: int, survivors: int) -> int:

@@ -29,6 +29,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from callflow.config import call_settings, control_values, display, legacy_names, sip_settings, suggestions, validators
+from callflow.config.cluster_settings import ClusterSettings
 from callflow.contracts import secret_text
 
 
@@ -45,7 +46,7 @@ Secrets = Annotated[SecretStr, AfterValidator(validators.secrets)]
 Host = Annotated[call_settings.Text, AfterValidator(validators.host)]
 
 
-class Settings(call_settings.CallSettings):
+class Settings(ClusterSettings, call_settings.CallSettings):
     """All settings; frozen. Here those that hold for the whole server: secrets, addresses, limits, operation."""
 
     # Keys and addresses of the vendors
@@ -129,7 +130,6 @@ class Settings(call_settings.CallSettings):
     console_token: Secret = SecretStr("")
     """The console's password, at least 16 characters. Needed when `console_host` can be reached from other machines,
     and for whatever costs money or changes an account."""
-
     console_tokens: Annotated[SecretStr, AfterValidator(validators.console_tokens)] = SecretStr("")
     """Further tokens of operators, `name:role:token` or `name:role:business:token` each, separated by commas. The role
     is `view` (sees, with telephone numbers masked), `operate` (also acts on calls, and dials) or `configure` (whatever

@@ -5,13 +5,15 @@ Only values that differ from the default are mentioned, because `settings.toml` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from pydantic import ValidationError
+
 from callflow.config import client_keys
 from callflow.config.call_settings import CallSettings
-from callflow.config.settings import Settings
+from callflow.config.settings import ALIASES, Settings
 
 
 class _Rule(NamedTuple):
@@ -91,16 +93,37 @@ _OF_TELNYX: Final = (
 )  # fmt: skip
 
 
-def of_conduct(chosen: CallSettings, written: Collection[str], named: Callable[[str], str] = str.upper) -> list[str]:
+def of_conduct(
+    chosen: CallSettings,
+    written: Collection[str],
+    named: Callable[[str], str] = str.upper,
+    heirs: Iterable[CallSettings] = (),
+) -> list[str]:
     """Return a line for each reason why some settings of calls have no effect.
 
     `written`: the names of the settings that were set; others are not mentioned. `named`: turns a name into what the
-    line calls it.
+    line calls it. `heirs`: settings that have all of these but what they say themselves: what has an effect in one of
+    them is not mentioned.
     """
-    found = []
+    found, everywhere = [], [chosen, *heirs]
     for names, holds, why in _CONDUCT:
-        if (idle := _different(chosen, names, written)) and holds(chosen):
+        if (idle := _different(chosen, names, written)) and all(map(holds, everywhere)):
             found.append(_line(map(named, idle), why))
+    return found
+
+
+def _of_profiles(settings: Settings) -> list[CallSettings]:
+    """Return the settings of the profiles in settings.toml, but of those that cannot be used."""
+    found: list[CallSettings] = []
+    tables: list[object] = list(settings.profiles.values())
+    for table in tables:
+        values = dict(table) if isinstance(table, Mapping) else {}
+        wanted = {ALIASES.get(str(name), str(name)): value for name, value in values.items()}
+        try:
+            kept = settings.model_dump(include=set(CallSettings.model_fields))
+            found.append(CallSettings(**(kept | {key: wanted[key] for key in kept.keys() & wanted.keys()})))
+        except ValidationError:
+            pass
     return found
 
 
@@ -115,7 +138,7 @@ def lines(settings: Settings) -> list[str]:
             found.append(_line(map(named, idle), why))
 
     written = {name for name in type(settings).model_fields if settings.origin(name) != "default"}
-    found = of_conduct(settings, written, named)
+    found = of_conduct(settings, written, named, _of_profiles(settings))
     if not settings.twilio_on:
         say("Twilio is off (TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN turn it on)", *_OF_TWILIO)
     if not settings.telnyx_on:

@@ -8,9 +8,10 @@ most others copy: https://platform.openai.com/docs/api-reference/realtime
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+from callflow.contracts.event_tap import EventTap
 from callflow.contracts.tools import ToolCall
 
 
@@ -294,8 +295,12 @@ class SessionContext:
     remote: str = ""
     """The carrier's id of the call, if the caller's audio goes straight to the engine: the session is one beside it.
     "": the audio comes from us."""
+    engine: str = ""
+    """The second engine, to which an earlier process of the call had come; "": none, or this process knows."""
     was_there: bool = False
     """Such a session was open before, in this process or another: the conversation is there already."""
+    tap: EventTap = field(default_factory=EventTap, compare=False)
+    """Gets each event of the session, while somebody watches."""
 
 
 @runtime_checkable

@@ -14,8 +14,8 @@ here, so that whoever catches one finds all that there is beside it.
     ├── of who set it up, or typed the command: SettingsError, CommandLineError (JournalFileError, CallNotFound,
     │                                           OutputError, UnreadableRecording, BenchError,
     │                                           ConsoleError (ServerAway, AnswerLost))
-    └── our own limits, the database, other nodes: Overloaded, Elsewhere, DatabaseError, JournalError, CannotWrite,
-                                                   McpToolError
+    └── our own limits, the database, other nodes: Overloaded, Elsewhere, PeerAway, DatabaseError, JournalError,
+                                                   CannotWrite, McpToolError
 """
 
 from __future__ import annotations
@@ -348,6 +348,16 @@ class ControlFailed(CallflowError):
 class Elsewhere(CallflowError):
     """A call that another node of the cluster has: whatever comes about it is for that node. The message is the call's
     id."""
+
+
+class PeerAway(CallflowError):
+    """Another node of the cluster does not answer. `sent`: it may have got the request."""
+
+    retry = True
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class DatabaseError(CallflowError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 CALLER = "caller"
@@ -22,13 +22,22 @@ class LegIds:
     """The id that commands are addressed to (Telnyx `call_control_id`). It is never parsed."""
     leg: str = ""
     session: str = ""
-    """Groups the legs of one conversation (Telnyx `call_session_id`)."""
+    """Groups the legs of one conversation (Telnyx `call_session_id`); see `PART_OF`."""
     number: str = ""
     """The id of the number that was dialled (Twilio `PN…`)."""
 
     def known(self) -> tuple[str, ...]:
         """Return the ids that belong to this leg alone."""
         return tuple(name for name in (self.leg, self.control) if name)
+
+
+PART_OF: Final = "call:"
+"""Stands before the id of a call of ours in the `session` of its other leg, which came to us as a call of its own."""
+
+
+def part_of(ids: LegIds) -> str:
+    """Return the id of our call whose other leg this is; "": of none."""
+    return ids.session.removeprefix(PART_OF) if ids.session.startswith(PART_OF) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

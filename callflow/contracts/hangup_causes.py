@@ -42,7 +42,7 @@ _CAUSES: Final = {
     "engine_timeout": "the voice model was not there in time (engine_seconds)",
     "not_answered": "the carrier never said that it was answered",
     "dial_failed": "the carrier did not dial it",
-    "transferred": "a person had taken it over, and hung up",
+    "transferred": "it had been passed on to a person",
     "dial_lost": "the carrier never said whether it had dialled it",
     "already_ended": "the carrier said that it was over already",
     "not_ours": "it turned out to be somebody else's",

@@ -41,6 +41,8 @@ _GATHER_SECONDS: Final = 0.05
 _FLUSH_SECONDS: Final = 3.0
 """How long the end of the process waits for the last entries."""
 _FORGOTTEN: Final = 10_000
+_WRITTEN_SECONDS: Final = 0.5
+"""How much later than the time of an entry its id may be: it waits for its turn of the processor."""
 _SAY_EVERY_SECONDS: Final = 5.0
 
 Waiting = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
@@ -49,6 +51,10 @@ Waiting = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
 
 class Guard(Protocol):
     """Keeps entries out that are about calls of another process: see `callflow.cluster.claims`."""
+
+    @property
+    def lane(self) -> int:
+        """The last three digits of the ids of entries: no other process of this history uses them."""
 
     def begin(self, call: str) -> None:
         """Learn that a call has begun here."""
@@ -89,7 +95,7 @@ class DurableJournal(MemoryJournal):
         self._idle.set()
         self._database: Database | None = None
         self._task: asyncio.Task[None] | None = None
-        self._last = 0
+        self._tick = 0
         self._forgotten: dict[str, None] = {}
         self._said = -_SAY_EVERY_SECONDS
         self._said_opening = False
@@ -141,6 +147,11 @@ class DurableJournal(MemoryJournal):
         if entry.name == Began.kind and isinstance(began := entry.note, Began):
             self.on_began(entry.call, began)
 
+    def seed(self, entries: Sequence[JournalEntry]) -> None:
+        super().seed(entries)
+        if entries:  # of another machine perhaps, whose clock is ahead: what follows comes after them
+            self._tick = max(self._tick, int((entries[-1].at + _WRITTEN_SECONDS) * 1_000_000))
+
     def add(self, entry: JournalEntry) -> None:
         """Write down a note about a call that may be long over."""
         if entry.call in self._calls:
@@ -184,11 +195,13 @@ class DurableJournal(MemoryJournal):
             if done is not None:
                 done.set_exception(JournalError("too many entries wait to be written"))
             return
-        # Ids follow the order of happening, also over several processes, as far as clocks allow.
-        self._last = max(time.time_ns() // 1000 * 1000, self._last + 1)
-        self._waiting.append((self._last, entry, done))
+        # Ids follow the order of happening, also over several processes, as far as clocks allow: a microsecond, and
+        # three digits that no other process uses.
+        self._tick = max(time.time_ns() // 1000, self._tick + 1)
+        key = self._tick * 1000 + (self.guard.lane if self.guard is not None else 0)
+        self._waiting.append((key, entry, done))
         self._of_call[entry.call] += 1
-        self.on_put(self._last, entry)
+        self.on_put(key, entry)
         self._wake.set()
         if done is not None:
             self._urgent.set()

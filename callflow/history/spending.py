@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Float, case, func, select
+from sqlalchemy import ColumnElement, Connection, Float, Integer, case, func, select
 
 from callflow.history.database import Database
-from callflow.history.tables import conversations, iso
+from callflow.history.tables import IS_PART, conversations, iso
 
 
 _of = conversations.c
-_SECONDS: Final = func.coalesce(_of.answered_seconds, 0.0)
-_UNPRICED: Final = case((_of.usage.is_not(None) & _of.cost_usd.is_(None), _SECONDS), else_=0.0)
+_ANSWERED: Final = func.coalesce(_of.answered_seconds, 0.0)
+_SECONDS: Final = case((IS_PART, 0.0), else_=_ANSWERED)
+_UNPRICED: Final = case((_of.usage.is_not(None) & _of.cost_usd.is_(None), _ANSWERED), else_=0.0)
 _SUMS: Final[tuple[ColumnElement[Any], ...]] = (
-    func.count().label("calls"),
+    func.sum(case((IS_PART, 0), else_=1), type_=Integer).label("calls"),
     func.sum(_SECONDS, type_=Float).label("seconds"),
     func.sum(func.coalesce(_of.cost_usd, 0.0), type_=Float).label("engine_usd"),
     func.sum(func.coalesce(_of.carrier_usd, 0.0), type_=Float).label("carrier_usd"),

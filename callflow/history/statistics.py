@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, Float, Integer, Select, case, cast, func, select
 
+from callflow.contracts.event import PART_OF
 from callflow.history.database import Database
 from callflow.history.query import Query, select_conversations
 from callflow.history.tables import conversations, items
@@ -25,8 +26,8 @@ _HOUR: Final = 13
 _COLUMNS: Final = tuple(
     conversations.c[name]
     for name in (
-        "id", "started_at", "ended_at", "answered_at", "answered_seconds", "interruptions", "first_word_ms",
-        "hangup_cause", "cost_usd", "carrier_usd", "usage", "profile", "carrier", "direction",
+        "id", "carrier_session_id", "started_at", "ended_at", "answered_at", "answered_seconds", "interruptions",
+        "first_word_ms", "hangup_cause", "cost_usd", "carrier_usd", "usage", "profile", "carrier", "direction",
     )
 )  # fmt: skip
 
@@ -58,10 +59,15 @@ class Statistics:
 
     def _count(self, connection: Connection, wanted: Select[Any]) -> dict[str, Any]:
         of = wanted.limit(MOST_CALLS).subquery("chosen").c
-        answered = func.sum(case((of.answered_at.is_not(None), 1), else_=0), type_=Integer)
+        is_whole = func.coalesce(of.carrier_session_id, "").not_like(f"{PART_OF}%")
+        answered = func.sum(case((of.answered_at.is_not(None) & is_whole, 1), else_=0), type_=Integer)
 
         def groups(column: ColumnElement[Any], *more: ColumnElement[Any], by_name: bool = False) -> list[list[Any]]:
-            asked = select(column, *more, func.count().label("n"), answered.label("m")).group_by(column, *more)
+            asked = (
+                select(column, *more, func.count().label("n"), answered.label("m"))
+                .group_by(column, *more)
+                .where(is_whole)
+            )
             asked = asked.order_by(column.desc() if by_name else func.count().desc()).limit(_MOST_GROUPS)
             return [list(row) for row in connection.execute(asked)]
 
@@ -74,38 +80,46 @@ class Statistics:
         ended = case((of.ended_at.is_not(None), func.coalesce(of.hangup_cause, "")), else_=None)
         seconds = cast(func.round(of.answered_seconds), Integer)
         return {
-            "calls": self._sums(connection, of, answered, wanted),
+            "calls": self._sums(connection, of, answered, is_whole, wanted),
             "hours": sorted(groups(func.substr(of.started_at, 1, _HOUR), by_name=True)),
             "endings": [[cause, bool(was_heard), count] for cause, was_heard, count, _ in groups(ended, heard)],
             "profiles": groups(func.coalesce(of.profile, "")),
             "carriers": groups(func.coalesce(of.carrier, "")),
             "directions": groups(func.coalesce(of.direction, "inbound")),
-            "talked": values(seconds, of.answered_seconds.is_not(None)),
+            "talked": values(seconds, of.answered_seconds.is_not(None), is_whole),
             "latency": values(
                 self._total_ms(), items.c.conversation_id.in_(select(of.id)), items.c.latency.is_not(None)
             ),
         }
 
     def _sums(
-        self, connection: Connection, of: Any, answered: ColumnElement[Any], wanted: Select[Any]
+        self,
+        connection: Connection,
+        of: Any,
+        answered: ColumnElement[Any],
+        is_whole: ColumnElement[bool],
+        wanted: Select[Any],
     ) -> dict[str, Any]:
         def total(column: ColumnElement[Any]) -> ColumnElement[Any]:
             return func.coalesce(func.sum(column, type_=Float), 0.0)
 
         unpriced = case((of.usage.is_not(None) & of.cost_usd.is_(None), 1), else_=0)
         columns: Sequence[ColumnElement[Any]] = (
-            func.count().label("all"),
+            func.count().label("rows"),
+            func.coalesce(func.sum(case((is_whole, 1), else_=0), type_=Integer), 0).label("all"),
             func.coalesce(answered, 0).label("answered"),
-            func.coalesce(func.sum(case((of.ended_at.is_not(None), 1), else_=0), type_=Integer), 0).label("over"),
+            func.coalesce(func.sum(case((of.ended_at.is_not(None) & is_whole, 1), else_=0), type_=Integer), 0).label(
+                "over"
+            ),
             func.coalesce(func.sum(of.interruptions, type_=Integer), 0).label("interruptions"),
-            total(of.answered_seconds).label("seconds"),
+            total(case((is_whole, of.answered_seconds), else_=None)).label("seconds"),
             total(of.cost_usd).label("engine_usd"),
             total(of.carrier_usd).label("carrier_usd"),
             func.coalesce(func.sum(unpriced, type_=Integer), 0).label("unpriced"),
         )
         found = dict(connection.execute(select(*columns)).one()._mapping)
         more = select(func.count()).select_from(wanted.subquery("more"))
-        found["whole"] = found["all"] < MOST_CALLS or int(connection.execute(more).scalar_one()) <= MOST_CALLS
+        found["whole"] = found.pop("rows") < MOST_CALLS or int(connection.execute(more).scalar_one()) <= MOST_CALLS
         return found
 
     def _total_ms(self) -> ColumnElement[Any]:

@@ -30,6 +30,8 @@ from sqlalchemy import (
     text,
 )
 
+from callflow.contracts.event import PART_OF
+
 
 metadata: Final = MetaData()
 _NOW: Final = text("CURRENT_TIMESTAMP")
@@ -89,6 +91,8 @@ conversations: Final = Table(
     Index("idx_conversations_caller_number", "caller_number"),
     Index("idx_conversations_carrier_call_id", "carrier_call_id"),
 )
+IS_PART: Final = func.coalesce(conversations.c.carrier_session_id, "").startswith(PART_OF)
+"""It is the second leg of another conversation: calls and minutes count there, and here what the model costs."""
 EARLIER: Final = (
     "id", "stream_sid", "phone_number", "phone_number_sid", "caller_number", "started_at", "ended_at",
     "duration_seconds", "message_count", "created_at",

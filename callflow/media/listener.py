@@ -35,8 +35,14 @@ _MOST_UNDECIDED: Final = 1000
 """Connections that have not sent their request yet; beyond these, new ones are closed."""
 _PAUSE_SECONDS: Final = 0.1
 """Pause after an accept that failed, as when there are no more file descriptors."""
+_NODE: Final = re.compile(rb"[A-Z]{3,7} /nodes/([a-z0-9-]{1,32})/")
+_NODE_START: Final = re.compile(rb"[A-Z]{1,7}( (/(n(o(d(e(s(/[a-z0-9-]{0,32})?)?)?)?)?)?)?)?")
 _REQUEST: Final = re.compile(rb"GET (/[\x21-\x7e]*) HTTP/1[.]1")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
+
+
+Passing = Callable[[socket.socket, str], bool]
+"""Hands an accepted connection to the worker of this name. Returns False if it cannot; never waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +65,12 @@ class SplitListener:
         paths: Sequence[str],
         media: Callable[[socket.socket, Handshake], Awaitable[None]],
         http: Callable[[socket.socket], Awaitable[None]],
+        passing: Passing | None = None,
     ) -> None:
         """`bound`: closed by `close`. `paths`: with what the path of a media socket begins. `media` and `http` serve an
-        accepted connection until it ends, and own it from their call on."""
-        self._bound, self._media, self._http = bound, media, http
+        accepted connection until it ends, and own it from their call on. `passing`: to the other workers of this
+        machine; None: there are none."""
+        self._bound, self._media, self._http, self._passing = bound, media, http, passing
         self._starts = tuple(f"GET {path}".encode() for path in paths)
         self._longest = max((len(start) for start in self._starts), default=0)
         self._undecided = 0
@@ -102,15 +110,24 @@ class SplitListener:
                 )
                 connection.close()
                 continue
-            task = loop.create_task(self._serve(connection), name="connection")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(connection, passes=self._passing is not None)
 
-    async def _serve(self, connection: socket.socket) -> None:
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve a connection that another worker has accepted."""
+        self._start(connection, passes=False)
+
+    def _start(self, connection: socket.socket, *, passes: bool) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(connection, passes), name="connection")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: socket.socket, passes: bool) -> None:
         connection.setblocking(False)
         self._undecided += 1
         try:
             async with asyncio.timeout(_HEAD_SECONDS):
+                if passes and await self._passed_on(connection):
+                    return
                 handshake = await self._handshake(connection) if self._starts else None
         except (TimeoutError, OSError):
             connection.close()
@@ -124,6 +141,18 @@ class SplitListener:
             await (self._http(connection) if handshake is None else self._media(connection, handshake))
         except Exception:
             log.exception("a connection failed through a fault of ours")
+
+    async def _passed_on(self, connection: socket.socket) -> bool:
+        """Pass the connection on if its first request names another worker. Returns whether it is gone."""
+        again = _AGAIN_SECONDS
+        while True:
+            head = await _peeked(connection)
+            if _is_cut(head):
+                await asyncio.sleep(again)
+                again *= 2
+                continue
+            named = _NODE.match(head)
+            return named is not None and self._passing is not None and self._passing(connection, named[1].decode())
 
     async def _handshake(self, connection: socket.socket) -> Handshake | None:
         """Return the handshake of a media socket; None: this is for the HTTP server. Raises OSError."""
@@ -159,6 +188,11 @@ async def _peeked(connection: socket.socket) -> bytes:
     with contextlib.suppress(BlockingIOError):
         return connection.recv(MOST_HEAD, socket.MSG_PEEK)
     return b""
+
+
+def _is_cut(head: bytes) -> bool:
+    """Whether what has come of a request may be the beginning of one that names a node."""
+    return bool(head) and _NODE_START.fullmatch(head) is not None
 
 
 def _wake(readable: asyncio.Future[None]) -> None:

@@ -11,9 +11,11 @@ import binascii
 import hmac
 import logging
 from collections import Counter
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 from callflow.contracts.errors import Malformed
+from callflow.contracts.event_tap import EventTap, unchanged
 from callflow.contracts.media import (
     CallerAudio,
     DtmfFrame,
@@ -46,6 +48,7 @@ class StreamOwner(Protocol):
 
     call: str
     counts: Counter[str]
+    tap: EventTap
 
     def append(self, payload: str, audio: bytes) -> None:
         """Process a frame of the caller: base64 of µ-law, and the same audio decoded."""
@@ -127,6 +130,8 @@ class MediaStream:
         """Queue a mark; the carrier returns it after playing the audio before it."""
         if self._shows:
             log.debug("call %s: media out: mark %s", self._relay.call, name)
+        if (watcher := self._relay.tap.watcher) is not None:
+            watcher.event("to_media", "mark", {"name": name}, unchanged)
         self._put(self._protocol.mark(name))
 
     def clear(self) -> None:
@@ -134,6 +139,8 @@ class MediaStream:
         if self.started:
             if self._shows:
                 log.debug("call %s: media out: clear", self._relay.call)
+            if (watcher := self._relay.tap.watcher) is not None:
+                watcher.event("to_media", "clear", {}, unchanged)
             self._put(self._protocol.clear())
 
     def _message(self, message: str | bytes) -> None:
@@ -195,6 +202,8 @@ class MediaStream:
     def _other(self, frame: Frame) -> None:
         if self._shows and not isinstance(frame, (IgnoredFrame, OtherAudio)):  # of an outbound track come 50 a second
             log.debug("call %s: media in: %s", self._relay.call, _in_words(frame))
+        if (watcher := self._relay.tap.watcher) is not None and type(frame) in _SHOWN:
+            watcher.event("from_media", *_SHOWN[type(frame)](frame), unchanged)
         match frame:
             case MarkReceived(name=name):
                 self._relay.marked(name)
@@ -251,6 +260,26 @@ class MediaStream:
                 await self._socket.close(code, reason)
         except (TimeoutError, OSError, RuntimeError) as error:
             log.debug("call %s: its media socket did not close cleanly: %r", self._relay.call, error)
+
+
+_SHOWN: Final[Mapping[type, Callable[[Any], tuple[str, dict[str, Any]]]]] = {
+    StreamConnected: lambda frame: ("connected", {}),
+    StreamStarted: lambda frame: (
+        "start",
+        {
+            "stream": frame.stream,
+            "call": frame.call,
+            "encoding": frame.encoding,
+            "sample_rate": frame.sample_rate,
+            "channels": frame.channels,
+        },
+    ),
+    MarkReceived: lambda frame: ("mark", {"name": frame.name}),
+    StreamStopped: lambda frame: ("stop", {"reason": frame.reason}),
+    DtmfFrame: lambda frame: ("dtmf", {"digit": frame.digit}),
+    MediaError: lambda frame: ("error", {"code": frame.code, "detail": frame.detail}),
+}
+"""Frames as single events, which show neither digits nor secrets: see `EventWatcher`."""
 
 
 def _in_words(frame: Frame) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from callflow.contracts import events
+from callflow.contracts.event_tap import EventTap
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.media import Cut, Heard, MediaProtocol, MediaSocket, SpeechSegmentId, StreamStarted
 from callflow.contracts.owners import to_owner
@@ -93,6 +94,7 @@ class Relay:
         self.recorder: CallRecorder | None = None
         self.taps: set[AudioTap] = set()
         """Get the audio of both sides, for those who watch or listen."""
+        self.tap = EventTap()
         self.before_audio: Callable[[], object] | None = None
         """Called when a stream starts, before any audio of it."""
         self._stream: MediaStream | None = None

@@ -70,7 +70,8 @@ class Admission:
         refused call that is answered already gets a goodbye.
         """
         self._counts["calls"] += 1
-        reason, why = self._refusal(call, live)
+        is_part = call.given_config is not None  # of a conversation that was admitted when it was dialled
+        reason, why = ("", "") if is_part else self._refusal(call, live)
         if not reason:
             return event
         self._counts["refused"] += 1

@@ -29,7 +29,7 @@ from callflow.contracts import printable, prompt_variables
 from callflow.contracts.caller_lookup import LookedUp
 from callflow.contracts.errors import SettingsError
 from callflow.engines import model_catalog
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.media import clips
 from callflow.media.media_config import MediaConfig
 from callflow.switchboard import engine_choice

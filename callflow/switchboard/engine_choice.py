@@ -5,7 +5,8 @@ This is the only file that names the engines. A second engine is used
 - for a session that begins while the breaker of the first is open, and that of the second is not;
 - for the next session of a call whose first engine could not be reached, refused, or said nothing at all.
 
-A call that has come to its second engine stays there: to go back would be a second break in one conversation.
+A call that has come to its second engine stays there, in the next process as well: to go back would be a second break
+in one conversation.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from callflow.contracts.engine import (
     SessionLost,
     SessionReady,
 )
+from callflow.engines.common.account import Account
 from callflow.engines.openai_live import adapter as live
 from callflow.engines.openai_live import live_config as live_sessions
 from callflow.engines.openai_live.live_config import LiveConfig
 from callflow.engines.openai_realtime import adapter as realtime
 from callflow.engines.openai_realtime import session_config as realtime_sessions
-from callflow.engines.openai_realtime.account import Account
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 
 
@@ -43,6 +44,8 @@ LIVE: Final = "openai_live"
 _DEFAULT_TEMPERATURE: Final = Settings.model_fields["temperature"].default
 _MOST_CALLS: Final = 10_000
 """The most calls of which it is remembered how their engine fared."""
+_OF_TOOLS: Final = ("agent_tools", "tool_choice", "parallel_tool_calls")
+_NO_TOOLS: Final = "delegation_model is empty, so that no tool is called"
 _NEVER_MS: Final = 3_600_000
 _SHARE: Final = 1 / 3
 """Of the time in which an engine must be there, how much the first has to connect, so that enough is left for the
@@ -116,15 +119,29 @@ def warnings(settings: Settings) -> list[str]:
         reasons = live_sessions.not_taken()
         changed = [name for name in reasons if getattr(settings, name) != Settings.model_fields[name].default]
         found += [f"engine openai_live: {name} has no effect: {reasons[name]}" for name in changed]
+    if settings.engine == LIVE and settings.route == "sip":
+        found.append('route is "sip": calls over SIP have sessions of openai_realtime, and not of openai_live')
     if settings.fallback_engine == settings.engine:
         found.append(f"fallback_engine is the engine {settings.engine} itself, so that there is no second one")
     return found
 
 
+def calls_remote_tools(settings: Settings) -> bool:
+    """Whether an engine of these settings calls tools of MCP servers."""
+    return engines_of(settings) != [LIVE]
+
+
+def tool_warnings(settings: Settings, tools: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each kind of tool that an engine of these settings does not call. `tools`: the definitions of
+    those that the operator has written."""
+    return live_sessions.tool_warnings(live_config(settings), tools) if LIVE in engines_of(settings) else []
+
+
 def not_taken(settings: Settings) -> Mapping[str, Any]:
     """Return the settings that do nothing under the first engine, each with the reason."""
     if settings.engine == LIVE:
-        return live_sessions.not_taken()
+        needs = {} if settings.delegation_model else dict.fromkeys(_OF_TOOLS, _NO_TOOLS)
+        return {**live_sessions.not_taken(), **needs}
     return realtime_sessions.not_taken(realtime_config(settings))
 
 
@@ -183,7 +200,7 @@ class MakeEngine:
             return self._make(self.engine, context, hear)
         fared = self._fared.get(context.call)
         if fared is None:
-            fared = self._fared[context.call] = _Fared()
+            fared = self._fared[context.call] = _Fared(on_second=context.engine == self.second)
         why = ""
         first, second = self._account_of(self.engine), self._account_of(self.second)
         last, fared.last = fared.last, None

@@ -7,7 +7,9 @@ stream and a session of its own. If it cannot be told, it finds the claim by its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from callflow.call.call import Call
@@ -26,6 +28,8 @@ _WATCH_SECONDS: Final = 0.25
 """Interval of the looks whether this node has been told to drain."""
 _PATIENCE_SECONDS: Final = 20.0
 """How long the calls of a node that was told to drain may wait for a quiet moment."""
+_SUCCESSOR_SECONDS: Final = 20.0
+"""How long the workers of a main process that has died wait for those of the next one."""
 _WRITTEN_SECONDS: Final = 2.0
 _AT_ONCE: Final = 4
 """Calls that are moved at the same moment: each of them makes work for the node that gets it."""
@@ -37,6 +41,7 @@ class Moving:
     def __init__(self, membership: Membership, switchboard: Switchboard, journal: DurableJournal) -> None:
         self._membership, self._switchboard, self._journal = membership, switchboard, journal
         self.moved = 0
+        self._leaving: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Move the calls away whenever this node has been told to drain, until cancelled."""
@@ -46,14 +51,29 @@ class Moving:
                 await self.move_all(_PATIENCE_SECONDS)
 
     async def leave(self, seconds: float) -> None:
-        """Take no more calls, and move all that are here to other nodes, if there are any."""
-        if not self.is_possible:
-            return
+        """Take no more calls, and move all that are here to other nodes within `seconds`, if any other node takes them.
+        0: none is moved."""
         try:
-            await self._membership.set_state(self._membership.me, "draining")
+            await self._membership.begin_to_leave()
         except Exception as error:
-            log.warning("the other nodes were not told that this one drains: %s", type(error).__name__)
-        await self.move_all(seconds)
+            log.warning("the other nodes were not told that this one leaves: %s", type(error).__name__)
+        if seconds and self.is_possible:
+            await self.move_all(seconds)
+
+    def leave_later(self, leave: Callable[[], None]) -> None:
+        """Take no more calls, and call `leave` as soon as another node takes those that are here."""
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave_later(leave), name="leaving")
+
+    async def _leave_later(self, leave: Callable[[], None]) -> None:
+        with contextlib.suppress(Exception):  # then they are told when it leaves
+            await self._membership.set_state(self._membership.me, "draining")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SUCCESSOR_SECONDS):
+                await asyncio.sleep(_WATCH_SECONDS)  # others may be leaving at the same moment
+                while not self.is_possible:  # noqa: ASYNC110 - the view changes by itself
+                    await asyncio.sleep(_LOOK_SECONDS)
+        leave()
 
     @property
     def is_possible(self) -> bool:

@@ -68,7 +68,8 @@ class NumberIds:
     def began(self, call: str, began: Began) -> None:
         """Pass the id of its number to a call that has begun, now or after the carrier's answer. Never waits."""
         key = (began.carrier, began.from_number if began.direction == "outbound" else began.to_number)
-        if began.number or key[0] not in self._carriers or not _NUMBER.fullmatch(key[1]):
+        carrier = self._carriers.get(began.carrier)
+        if began.number or carrier is None or "media_is_remote" in carrier.can or not _NUMBER.fullmatch(key[1]):
             return
         known = self._known.get(key)
         if known is not None:

@@ -165,9 +165,10 @@ class Recovery:
 
     def _may_be_old(self, webhook_event: events.WebhookEvent) -> bool:
         """Return whether the webhook may be about a call that is over for us: one that asks what to do with a caller,
-        or one of a carrier that sends it again for days, and would have its call opened a second time."""
+        or one of a carrier that sends it again for days, and would have its call opened a second time; in a cluster,
+        another node may have had the call, and knows the end of it alone."""
         carrier = self._carriers.get(webhook_event.carrier)
-        sends_for_days = carrier is not None and "media_is_remote" in carrier.can
+        sends_for_days = self._membership is not None or (carrier is not None and "media_is_remote" in carrier.can)
         asks = (events.CallResumed, events.CallAnswered)
         return isinstance(webhook_event.event, (*asks, events.CallInitiated) if sends_for_days else asks)
 

@@ -120,6 +120,11 @@ class Switchboard:
         return list(self._calls.values())
 
     @property
+    def count(self) -> int:
+        """How many calls are live; may be read on any thread."""
+        return len(self._calls)
+
+    @property
     def is_accepting(self) -> bool:
         """Whether new calls are taken."""
         return self._admission.is_open
@@ -225,7 +230,8 @@ class Switchboard:
                 self._add_tombstone(webhook_event, name)
             return None
         caller, called = (self._services.number(getattr(event, one, "")) for one in ("from_number", "to_number"))
-        call = Call(name, carrier, webhook_event.ids, self._services, from_number=caller, to_number=called)
+        ids, config = self.sip_route.ids(webhook_event), self.sip_route.config(getattr(event, "linked", ""))
+        call = Call(name, carrier, ids, self._services, caller, called, config)
         self._begin(call)
         return call
 
@@ -307,9 +313,10 @@ class Switchboard:
         call = Call(
             restored.call, carrier, restored.ids, self._services,
             from_number=restored.from_number, to_number=restored.to_number, order=restored.order, restored=restored,
+            config=self.sip_route.config(restored.linked),
         )  # fmt: skip
         self.counts["recovered"] += 1
-        if not call.is_outbound:
+        if not call.is_outbound and call.given_config is None:
             self._admission.count_restored(call, max(self._services.now() - restored.began, 0.0))
         self._begin(call)
         return call

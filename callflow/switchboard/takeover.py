@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from callflow.cluster.membership import Membership
+from callflow.cluster.nodes import RENEW_SECONDS
 from callflow.cluster.ownership import Ownership
 from callflow.switchboard.switchboard import Switchboard
 
@@ -49,7 +50,7 @@ class Takeover:
         """Join the cluster and take part in it, until cancelled."""
         await self._membership.join()
         async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(self._take_orphans(), name="orphans")
+            first = tasks.create_task(self._take_first_orphans(tasks), name="orphans")
             tasks.create_task(self._keep_leading(), name="leading")
             await asyncio.wait([first], timeout=_LOOK_SECONDS)
             self._opened.set()
@@ -58,7 +59,7 @@ class Takeover:
                     async with asyncio.timeout(_LOOK_SECONDS):
                         await self._membership.changed.wait()
                 self._membership.changed.clear()
-                await self._take_orphans()
+                await self._take_orphans(tasks)
                 await self.take_given()
 
     async def take_given(self, calls: Sequence[str] | None = None) -> None:
@@ -74,23 +75,33 @@ class Takeover:
             await self._try_to_bring_back(wanted, given=True)
 
     def _let_go_of_all(self) -> None:
-        calls = [call.id for call in self._switchboard.calls]
+        # Of a call that was never written nobody else knows: it goes on here, and is claimed as soon as it is written.
+        calls = [call.id for call in self._switchboard.calls if not self._membership.claims.is_fresh(call.id)]
         self._membership.claims.drop(calls)
         for call in calls:
             self._switchboard.let_go(call)
 
-    async def _take_orphans(self) -> None:
-        """Take calls of dead nodes until there are no more. Never raises."""
-        taken: list[asyncio.Future[None]] = []
+    async def _take_orphans(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Claim as many calls of dead nodes as this node should now; it looks again soon if there were any. Never
+        raises. Returns what brings them back: neither the next share nor the next death is held up by the questions
+        that a carrier answers late."""
+        taking: list[asyncio.Task[None]] = []
         try:
-            while calls := await self._membership.take_orphans():
-                # The next share is not held up by the questions that a carrier answers late.
-                taken.append(asyncio.ensure_future(self._try_to_bring_back(calls)))
+            left = await self._membership.allotment()
+            if left:
+                asyncio.get_running_loop().call_later(RENEW_SECONDS, self._membership.changed.set)
+            while left > 0 and (calls := await self._membership.take_orphans(left)):
+                left -= len(calls)
+                taking.append(tasks.create_task(self._try_to_bring_back(calls), name="taking over"))
         except Exception:
             log.exception("calls of a dead node cannot be claimed; it is tried again")
             await asyncio.sleep(_AGAIN_SECONDS[0])
             self._membership.changed.set()
-        await asyncio.gather(*taken)
+        return taking
+
+    async def _take_first_orphans(self, tasks: asyncio.TaskGroup) -> None:
+        """Take calls that were nobody's at the start. Returns when they go on here."""
+        await asyncio.gather(*await self._take_orphans(tasks))
 
     async def _try_to_bring_back(self, calls: Sequence[str], *, given: bool = False) -> None:
         for pause in _AGAIN_SECONDS:

@@ -17,6 +17,7 @@ from callflow.contracts.errors import ToolRefused
 from callflow.contracts.printable import quoted
 from callflow.contracts.tools import Caller
 from callflow.history.own_tools import OwnToolStore, StoredTools
+from callflow.switchboard import engine_choice
 from callflow.switchboard.call_configs import tool_names
 from callflow.tools import own
 from callflow.tools.builtin import BUILT_IN, CallToolset
@@ -73,10 +74,12 @@ class ToolDesk:
         """Return a line for each setting of these profiles that names a tool in vain."""
         remote = self.current().remote
         names = [one.get("name") for one in self.definitions]
+        written = [one for one in self.definitions if one.get("name") not in BUILT_IN]
         known = (*names, *BUILT_IN, *(each.get("server_label") for each in remote))
         found: list[str] = []
         for profile, chosen in profiles.items():
-            about = remote_tools.leave(remote, chosen.mcp_approval)
+            about = remote_tools.leave(remote, chosen.mcp_approval) if engine_choice.calls_remote_tools(chosen) else []
+            about += engine_choice.tool_warnings(chosen, written)
             if chosen.tool_choice not in ("auto", "none", "required", *names):
                 about.insert(0, f'tool_choice "{chosen.tool_choice}" is not used: there is no tool of that name')
             about += [

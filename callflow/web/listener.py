@@ -16,7 +16,7 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Sockets
 from quart import Quart
 
-from callflow.media.listener import Handshake, SplitListener
+from callflow.media.listener import Handshake, Passing, SplitListener
 from callflow.media.websocket import MOST_MESSAGE
 from callflow.web import http1
 from callflow.web.media_pings import ListenerConfig
@@ -38,10 +38,17 @@ class Listener:
     """Serves one app on one port with Hypercorn."""
 
     def __init__(
-        self, bound: socket.socket, app: Quart, *, media_ping_seconds: float, beside: Beside | None = None
+        self,
+        bound: socket.socket,
+        app: Quart,
+        *,
+        media_ping_seconds: float,
+        beside: Beside | None = None,
+        passing: Passing | None = None,
     ) -> None:
         """`bound`: a bound socket, which `close` closes. `media_ping_seconds`: interval of the pings on a media socket
-        that the app serves; 0: no pings. `beside`: who serves media sockets; None: the app does."""
+        that the app serves; 0: no pings. `beside`: who serves media sockets; None: the app does. `passing`: to other
+        workers; None: there are none."""
         http1.install()
         self._app = app
         self._wrapped = ASGIWrapper(app)
@@ -51,7 +58,9 @@ class Listener:
             paths=beside.paths if beside is not None else (),
             media=beside.serve if beside is not None else _nobody,
             http=self._serve,
+            passing=passing,
         )
+        self.adopt = self._connections.adopt
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._config = ListenerConfig()

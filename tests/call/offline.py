@@ -17,7 +17,7 @@ from callflow.call.stream_tokens import StreamTokens
 from callflow.config.settings import Settings
 from callflow.contracts.carrier import ActiveCall, Carrier, CarrierRequest, Request, WebhookReply
 from callflow.contracts.events import Event, LegIds
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.journal.journal import MemoryJournal
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import Redactor

@@ -20,7 +20,7 @@ from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import Event, LegIds
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.switchboard.call_configs import call_config
 
 

@@ -22,7 +22,7 @@ from callflow.call.line_requests import (
 )
 from callflow.config.settings import Settings
 from callflow.contracts.events import DtmfRequested, Event, HoldRequested, MuteRequested, SayRequested, ToolCalled
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.media.audio_gates import AudioGates
 from callflow.switchboard.call_configs import call_config
 

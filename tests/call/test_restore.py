@@ -81,3 +81,19 @@ def test_a_call_that_had_used_nothing_goes_on_with_a_known_price() -> None:
     used.restore({})
     used.add(Usage(usage={"input": 5}, model="m", usd=0.5))
     assert used.total() == {"models": {"m": {"input": 5}}, "usd": 0.5}
+
+
+@pytest.mark.parametrize(("encoding", "unheard"), [("pcmu", ["Hello."]), ("remote", [])])
+def test_what_was_being_said_is_cut_off_only_where_the_audio_came_here(encoding: str, unheard: list[str]) -> None:
+    said = {"event": "turn", "who": "agent", "item": "i1", "text": "Hello.", "whole": True}
+    call = restore_call(recorded({"event": "media_started", "encoding": encoding}, said))
+    assert call is not None
+    assert [turn.text for turn in call.turns] == ["Hello."]
+    assert [turn.unheard_text for turn in call.cuts] == unheard
+
+
+def test_whose_other_side_a_call_is_is_known_again() -> None:
+    first = {"event": "call_initiated", "direction": "incoming", "linked": "call:abc"}
+    call = restore_call(recorded(first))
+    assert call is not None
+    assert call.linked == "call:abc"

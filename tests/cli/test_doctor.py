@@ -44,6 +44,7 @@ async def world(*, serve: bool = True, **changes: Any) -> AsyncIterator[tuple[Se
             right: dict[str, Any] = {
                 "openai_api_key": realtime.api_key,
                 "openai_realtime_url": realtime.url,
+                "openai_live_url": realtime.live_url,
                 **telnyx.settings(),
                 **twilio.settings(),
                 "public_base_url": address,
@@ -335,6 +336,24 @@ async def test_a_session_is_opened_under_each_profile_and_what_is_refused_is_sai
         assert "none opens" in wrong(await modelled(other))[0].what
         plain = told(found + refused)
         assert settings.openai_api_key.get_secret_value() not in plain
+
+
+async def test_a_session_of_the_full_duplex_engine_is_tried_too() -> None:
+    async with world(serve=False) as (settings, _, _, realtime):
+        settings._profiles = {
+            "duplex": {"numbers": ["+15550100071"], "engine": "openai_live", "delegation_model": "gpt-5"},
+            "both": {"numbers": ["+15550100072"], "fallback_engine": "openai_live", "voice": "nobody"},
+        }
+        found = [one for one in await modelled(settings) if one.about.startswith("session")]
+        assert [(one.about, one.state) for one in found] == [
+            ("session", "ok"), ("session duplex", "ok"), ("session both", "ok"), ("session both (second engine)", "ok"),
+        ], told(found)  # fmt: skip
+        assert f"{settings.live_model} takes it: voice {settings.voice}, tools: 2 called by gpt-5" in found[1].what
+        assert "voice its own, tools: 0" in found[3].what
+        assert [one.violations for one in realtime.live_sessions] == [[], []]
+        realtime.live_faults.refuse_start = "model_not_found"
+        refused = wrong(await modelled(settings))
+        assert "none opens: the engine refused the session: model_not_found" in refused[0].what
 
 
 async def test_the_table_at_start_tells_of_models_that_end_and_waits_for_nobody() -> None:

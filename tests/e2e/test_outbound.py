@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import ApiFault
 from callflow.sandbox.twilio import ApiFault as TwilioApiFault
 from tests.e2e import product as houses
-from tests.e2e.outbound import OURS, THEIRS, callee, dial, dialled, dialling, dials
+from tests.e2e.outbound import OURS, THEIRS, ask, callee, dial, dialled, dialling, dials
 from tests.e2e.product import until
+from tests.web.console.test_pictures import picture
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -54,6 +56,24 @@ async def test_the_model_is_connected_while_it_rings() -> None:
         assert len(the.realtime.sessions) == 1
         await call.hang_up()
         await the.quiet()
+
+
+async def test_a_picture_that_is_posted_as_soon_as_the_call_is_dialled_is_seen_before_the_first_word() -> None:
+    async with dialling() as the:
+        the.carrier.exchange.timing.ring_s = 30.0
+        made = await dialled(the)
+        url = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
+        told = await ask(the, "POST", f"/api/calls/{made['id']}/images", {"url": url, "text": "Our menu."})
+        assert told.status_code == 202, told.text
+        call = the.carrier_call()
+        call.pick_up()
+        session = await the.realtime.wait_session()
+        await session.wait_for("response.create")
+        kinds = [one.event["type"] for one in session.received]
+        assert kinds.index("conversation.item.create") < kinds.index("response.create")
+        item = next(one.event["item"] for one in session.received if one.event["type"] == "conversation.item.create")
+        assert [part["type"] for part in item["content"]] == ["input_image", "input_text"]
+        await call.hang_up()
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,9 @@ async def test_a_number_is_pointed_here_and_put_back() -> None:
             await it.page.click("dialog button.primary")
             await it.sees("cf-numbers .chip", "here")
             assert the.telnyx.webhook_url.startswith("https://phone.example/")
+            the.telnyx.webhook_url = "https://another.example"
             await it.page.click("tr:has-text('+15550100002') >> text=Undo")
+            await it.sees("dialog[open]", "https://another.example now, which was not set from here")
+            await it.page.click("dialog button.danger")
             await it.sees(".outcome", "leads where it led before")
             await until(lambda: the.telnyx.webhook_url == before, "where it led before")

@@ -95,3 +95,36 @@ async def test_filters_a_saved_search_figures_and_the_undo_after_a_reload() -> N
         assert await it.is_as_wide_as_its_window()
         if folder:
             await it.page.screenshot(path=f"{folder}/history-narrow.png")
+
+
+async def test_calls_of_before_are_found_from_anywhere_and_trouble_does_not_move_the_page() -> None:
+    async with (
+        product(**{**FAST, "console_token": ""}) as the,
+        browser() as opened,
+        tab(opened, the.app.console_at[1], viewport={"width": 1280, "height": 800}) as it,
+    ):
+        await the.app.history.database.write(fill)
+        await it.page.goto("/")
+        await it.sees(".connection[data-state=open]")
+        height = await it.page.evaluate(BAR)
+        for typed in ("1 (555) 010-0007", "+15550100007"):
+            await it.page.keyboard.press("Control+k")
+            await it.page.keyboard.type(typed)
+            await it.sees(".palette li", "+15550100007 → +15550100002")
+            assert await it.page.locator(".palette li", has_text="+15550100002").count() == 1
+            await it.page.keyboard.press("Escape")
+        await it.page.keyboard.press("Control+k")
+        await it.page.keyboard.type("+15550100002")
+        await it.sees(".palette li >> nth=8")
+        assert await it.page.locator(".palette li", has_text="→ +15550100002").count() == 8
+        await it.page.keyboard.press("ArrowUp")
+        await it.page.keyboard.press("Enter")
+        await it.page.wait_for_url("**/#/calls/c8")
+        await it.page.route("**/api/live", lambda route: route.abort())
+        await it.page.reload()
+        await it.sees(".bar .connection", "The server does not answer.")
+        assert await it.page.evaluate(BAR) == height
+        assert await it.is_as_wide_as_its_window()
+
+
+BAR = "document.querySelector('.bar').getBoundingClientRect().height"

@@ -151,9 +151,7 @@ def test_forty_calls_ask_twenty_times_at_most_once_the_breaker_is_open_and_the_l
             await the.quiet(5)
 
     run(together({name: scene(faults) for name, faults in refusing.items()}))
-    said = [
-        record.getMessage() for record in caplog.records if record.name == "callflow.engines.openai_realtime.account"
-    ]
+    said = [record.getMessage() for record in caplog.records if record.name == "callflow.engines.common.account"]
     assert len([line for line in said if "refuses calls" in line]) == len(refusing), said
     assert not [line for line in said if "takes calls again" in line], said
 
@@ -196,9 +194,7 @@ def test_an_engine_that_recovers_is_asked_at_once_and_whoever_waited_greeted(
         )
     }
     run(together(scenes))
-    said = [
-        record.getMessage() for record in caplog.records if record.name == "callflow.engines.openai_realtime.account"
-    ]
+    said = [record.getMessage() for record in caplog.records if record.name == "callflow.engines.common.account"]
     assert len([line for line in said if "refuses calls" in line]) == 1, said
     assert len([line for line in said if "takes calls again" in line]) == 1, said
 

@@ -131,8 +131,8 @@ async def office(realtime: Realtime | None = None, **env: object) -> AsyncIterat
         with tempfile.TemporaryDirectory() as name:
             port = free_port()
             given: dict[str, object] = {
-                "OPENAI_API_KEY": realtime.api_key, "OPENAI_REALTIME_URL": realtime.url, "PORT": port,
-                "CONSOLE_PORT": 0, "DATA_DIR": name,
+                "OPENAI_API_KEY": realtime.api_key, "OPENAI_REALTIME_URL": realtime.url,
+                "OPENAI_LIVE_URL": realtime.live_url, "PORT": port, "CONSOLE_PORT": 0, "DATA_DIR": name,
                 **{key.upper(): value for key, value in carrier.settings().items()}, **QUICK, **env,
             }  # fmt: skip
             one = Office(carrier, realtime, given, port, Path(name))

@@ -12,7 +12,8 @@ from callflow.sandbox import voices
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
 from callflow.sandbox.openai_realtime.live import LiveSession
-from tests.e2e.product import Product, product
+from tests.e2e.product import Product, product, until
+from tests.e2e.test_survival import office
 
 
 def _voice(name: str) -> Say:
@@ -78,6 +79,9 @@ async def test_the_same_script_on_both_engines(engine: str, tmp_path: Any) -> No
             _typed(realtime.live_sessions[0])
             (used,) = the.happened("usage")[-1:]
             assert used["model"] == "gpt-live-1"
+            (closed,) = [one for one in realtime.live_sessions[0].sent if one["type"] == "session.closed"]
+            cost = used["total"]["models"]["gpt-live-1"]["seconds"]
+            assert cost == pytest.approx(closed["usage"]["seconds"], abs=0.5), "its last seconds were not billed"
             assert used["usd"] == pytest.approx(used["total"]["models"]["gpt-live-1"]["seconds"] / 60 * 0.05, rel=0.01)
 
 
@@ -112,6 +116,29 @@ async def test_a_call_goes_on_with_the_second_engine_when_the_first_is_lost_for_
         assert "first engine" in chosen["reason"]
         assert realtime.live_sessions[0].violations == []
         assert the.app.account.describe()["beside"]["state"] == "closed"
+
+
+@pytest.mark.process
+async def test_a_call_whose_server_is_killed_goes_on_with_the_engine_that_it_had() -> None:
+    script = Script.of(Turn.voice("agent/greeting"), otherwise=Turn.voice("agent/resume"))
+    realtime = Realtime(script=script, pace=Pace.instant())
+    async with office(realtime, FALLBACK_ENGINE="openai_live", ENGINE_SECONDS=1) as one:
+        caller = await one.ring()
+        await caller.phone.hears(0.5)
+        realtime.faults.refuse_next, realtime.faults.refuse_status = -1, 401
+        await realtime.sessions[0].end_by_fault()
+        await until(lambda: realtime.live_sessions, "the second engine")
+        await realtime.live_sessions[0].wait_for(lambda live: live.config)
+        await until(lambda: one.rows("SELECT * FROM steps WHERE event LIKE '%engine_chosen%'"), "it on record")
+        realtime.faults.refuse_next = 0  # the first would take them again
+        await one.stop()
+        await one.start()
+        await until(lambda: len(realtime.live_sessions) > 1, "the second engine again", 15)
+        await realtime.live_sessions[1].wait_for(lambda live: live.spoken_ms > 100)
+        assert len(realtime.sessions) == 1, "back at the first engine"
+        assert len(one.rows("SELECT * FROM steps WHERE event LIKE '%engine_chosen%'")) == 1
+        assert caller.is_up
+        await caller.call.hang_up()
 
 
 async def test_while_the_first_engine_takes_no_calls_the_second_takes_them() -> None:

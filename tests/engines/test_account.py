@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection
 
 from callflow.contracts.errors import EngineError
 from callflow.engines.breaker import Breaker, Pace
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.sandbox.openai_realtime import Faults, Realtime
 from tests.configs import realtime_config
 
@@ -218,7 +218,7 @@ def test_a_caller_who_gives_up_leaves_nothing_behind() -> None:
 async def test_forty_calls_do_not_storm_a_vendor_that_refuses(
     faults: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "callflow.engines.openai_realtime.account")
+    caplog.set_level(logging.INFO, "callflow.engines.common.account")
     async with office(**faults) as one:
         waiting = [asyncio.create_task(one.refused(f"call {number}", seconds=1.5)) for number in range(40)]
         await one.until(lambda: one.state != "closed", "the breaker to open")

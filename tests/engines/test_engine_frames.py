@@ -16,7 +16,7 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 from websockets.utils import accept_key
 
-from callflow.engines.openai_realtime.engine_socket import EngineSocket, text_frame
+from callflow.engines.common.engine_socket import EngineSocket, text_frame
 
 
 MOST = 70_000

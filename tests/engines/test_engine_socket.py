@@ -11,8 +11,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 
-from callflow.engines.openai_realtime import engine_socket
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
+from callflow.engines.common import engine_socket
+from callflow.engines.common.engine_socket import EngineSocket
 
 
 pytestmark = pytest.mark.e2e

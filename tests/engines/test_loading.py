@@ -22,7 +22,7 @@ LOADED = """
 import sys
 import callflow.app
 from callflow.config.settings import Settings
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.switchboard.call_configs import CallConfigs
 CallConfigs(Settings(engine_audio=sys.argv[1]), Account())
 print([name for name in ("numpy", "soxr", "soundfile") if name in sys.modules])

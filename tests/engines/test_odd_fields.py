@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 import pytest
 
 from callflow.contracts.engine import SessionLost
+from callflow.engines.common.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
 from tests.configs import realtime_config
 from tests.engines.realtime_server import BRIEF
 from tests.engines.test_event_summary import EVENTS, WHERE

@@ -7,8 +7,8 @@ from typing import Any
 
 from callflow.contracts.engine import SessionContext
 from callflow.contracts.secret_text import NONE
-from callflow.engines.openai_realtime.account import Account
-from callflow.engines.openai_realtime.channel import Channel
+from callflow.engines.common.account import Account
+from callflow.engines.common.channel import Channel
 from callflow.engines.openai_realtime.server_events import decode
 from callflow.engines.openai_realtime.session import Session
 from tests.configs import realtime_config
@@ -25,7 +25,7 @@ class Sent:
 
 
 def test_a_change_before_the_confirmation_is_sent_after_it_and_only_then() -> None:
-    channel, sent = Channel("call", 1, lambda event: None, NONE), Sent()
+    channel, sent = Channel(SessionContext("call"), lambda event: None, NONE), Sent()
     channel.socket = sent  # type: ignore[assignment]
     session = Session(realtime_config(voice="marin"), SessionContext("call"), Account(), channel)
     session.change({"voice": "ash"}, spoken=False)

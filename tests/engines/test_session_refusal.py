@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from callflow.contracts.engine import ErrorReported, SessionContext, SessionLost, SessionReady
+from callflow.engines.common.refused_fields import FieldPath, RefusedFields
 from callflow.engines.openai_realtime import session_config
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
-from callflow.engines.openai_realtime.session_refusal import FieldPath, RefusedFields, refused_field, without
+from callflow.engines.openai_realtime.session_refusal import refused_field, without
 from callflow.sandbox.openai_realtime import Quirks
 from callflow.sandbox.openai_realtime import config as emulated
 from callflow.sandbox.openai_realtime.errors import Refusal

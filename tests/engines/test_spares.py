@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from callflow.contracts.errors import EngineError
-from callflow.engines.openai_realtime import spares
-from callflow.engines.openai_realtime.account import Account
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
+from callflow.engines.common import spares
+from callflow.engines.common.account import Account
+from callflow.engines.common.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.sandbox.openai_realtime import Faults, Quirks, Realtime
 from tests.configs import realtime_config

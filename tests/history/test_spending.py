@@ -17,12 +17,20 @@ DAY = (AT - 3600, AT + 3600)
 
 
 def call(
-    the: House, name: str, *, profile: str = "", seconds: float = 60.0, usd: float | None = 0.5, at: float = AT
+    the: House,
+    name: str,
+    *,
+    profile: str = "",
+    seconds: float = 60.0,
+    usd: float | None = 0.5,
+    at: float = AT,
+    session: str = "",
 ) -> None:
     """A call of this length, of which the model has cost so much. None: its price is not known."""
     began = notes.Began(
-        carrier="twilio", control=f"CA-{name}", from_number="+15550100001", to_number="+15550100002", profile=profile
-    )
+        carrier="twilio", control=f"CA-{name}", session=session,
+        from_number="+15550100001", to_number="+15550100002", profile=profile,
+    )  # fmt: skip
     the.note(began, call=name, at=at)
     the.journal.note(JournalEntry(name, 1, at + 5, {"event": "call_answered"}, "ringing", "answered", True, []))
     total = {"models": {"m": {"audio_in": 3}}, "usd": usd}
@@ -52,6 +60,20 @@ async def test_minutes_count_from_the_answer_and_unknown_prices_are_kept_apart(
         found = {one.name: [round(figure, 3) for figure in one[1:]] for one in sums}
         assert found == {"sales": [2, 120.0, 0.5, 0.02, 30.0], "": [1, 60.0, 0.5, 0.0, 0.0]}
         assert there == {"a", "c"}
+
+
+async def test_the_other_leg_of_a_call_counts_for_what_the_model_costs_alone(database_url: str, tmp_path: Path) -> None:
+    async with house(database_url, tmp_path) as the:
+        call(the, "dialled", seconds=90, usd=0.0)
+        for name, usd in (("led", 0.25), ("unknown", None)):
+            call(the, name, seconds=80, usd=usd, session="call:dialled")
+        await the.journal.flushed()
+        store = SpendingStore(the.database)
+        (sums,), there = await store.of_profiles(*DAY, ["led"])
+        assert [round(figure, 3) for figure in sums[1:]] == [1, 90.0, 0.25, 0.0, 80.0]
+        assert there == {"led"}
+        (caller,) = await store.of_callers(*DAY, 5)
+        assert (caller.calls, round(caller.seconds), caller.engine_usd) == (1, 90, 0.25)
 
 
 async def test_what_legs_cost_is_added_up_and_a_repeat_is_not(database_url: str, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from tests.web.console.stage import Stage, play
 NOON = 1_700_000_000.0 - 1_700_000_000.0 % 86400 + 43200
 
 
-async def one(the: Stage, call: str, at: float, *latencies: int, cause: str = "agent", talked: float = 0.0) -> None:
+async def one(
+    the: Stage, call: str, at: float, *latencies: int, cause: str = "agent", talked: float = 0.0, session: str = ""
+) -> None:
     """A call that is over."""
     turns = [
         note for number, ms in enumerate(latencies)
@@ -26,7 +28,7 @@ async def one(the: Stage, call: str, at: float, *latencies: int, cause: str = "a
         )
     ]  # fmt: skip
     first = [FirstWord(ms=300)] if latencies else []
-    began = Began(carrier="telnyx", from_number="+15550100001", to_number="+15550100002")
+    began = Began(carrier="telnyx", session=session, from_number="+15550100001", to_number="+15550100002")
     await the.write(began, *first, *turns, Ended(cause=cause), call=call, at=at)
     if talked:
         row = {"call": call, "seconds": talked}
@@ -40,6 +42,7 @@ def test_the_database_counts(database_url: str, tmp_path: Path) -> None:
         await one(the, "c2", NOON + 600, 2000, talked=61.0)
         await one(the, "c3", NOON + 3600, cause="normal_clearing")
         await one(the, "c4", NOON - 86400 * 300, 9999, talked=900.0)
+        await one(the, "c5", NOON + 601, talked=60.0, session="call:c2")  # the other leg of c2
         path = "/api/stats?from=2023-11-14&to=2023-11-14"
         told = (await the.get(path)).json()
         assert told["calls"] == {"all": 3, "answered": 2, "rate": 0.6667, "over": 3, "whole": True, "most": 20_000}

@@ -33,6 +33,7 @@ class FakeCall:
     id: str
     from_number: str = "+15550100001"
     config: FakeConfig = field(default_factory=lambda: FakeConfig())
+    given_config: FakeConfig | None = None
     posted: list[Event] = field(default_factory=list)
     carrier: Any = field(default_factory=lambda: SimpleNamespace(can=frozenset({"speaks"})))
 
@@ -127,3 +128,10 @@ async def test_a_call_that_is_answered_already_is_told_goodbye() -> None:
     assert call.posted == [], "not before its first event"
     await asyncio.sleep(0)
     assert call.posted == [GoodbyeRequested(reason="draining")]
+
+
+async def test_the_other_side_of_a_call_that_was_dialled_is_no_caller_of_its_own() -> None:
+    the = Scene(max_calls=1, at_once=1)
+    assert the.admit(FakeCall("a")) is RINGS
+    assert the.admit(FakeCall("b")) == refusal("caller_busy", "this caller has 1 call already")
+    assert the.admit(FakeCall("c", given_config=FakeConfig()), live=2) is RINGS

@@ -14,7 +14,7 @@ from callflow.config.loader import load
 from callflow.config.settings import Settings
 from callflow.contracts.caller_lookup import LookedUp
 from callflow.contracts.errors import SettingsError
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.switchboard import call_configs
 from callflow.switchboard.call_configs import CallConfigs
 

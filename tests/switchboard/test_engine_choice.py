@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from callflow.config.settings import Settings
 from callflow.contracts.engine import AudioDelta, EngineChosen, EngineEvent, SessionContext, SessionLost, SessionReady
+from callflow.engines.common.account import Account
 from callflow.engines.openai_live.adapter import OpenAILive
 from callflow.engines.openai_live.live_config import session
-from callflow.engines.openai_realtime.account import Account
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.switchboard import engine_choice
 from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.tool_desk import ToolDesk
+from callflow.tools.registry import Tool, Tools
 
 
 def test_without_a_second_engine_the_first_is_used_whatever_happens() -> None:
@@ -66,6 +69,10 @@ def test_what_the_engine_cannot_do_is_said_before_a_call() -> None:
     assert any('no voice "no-such"' in line for line in found)
     same = CallConfigs(Settings(fallback_engine="openai_realtime"), Account()).warnings
     assert any("no second one" in line for line in same)
+    sip: dict[str, Any] = {"engine": "openai_live", "route": "sip", "openai_project_id": "proj_a"}
+    sip |= {"openai_api_key": "sk-a", "openai_webhook_secret": "whsec_YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4"}
+    over_sip = CallConfigs(Settings(**sip), Account()).warnings
+    assert any("calls over SIP have sessions of openai_realtime" in line for line in over_sip)
     assert "min_interruption_ms" in engine_choice.not_taken(Settings(engine="openai_live"))
 
 
@@ -77,3 +84,40 @@ def test_tools_are_given_to_the_model_behind_the_session_alone() -> None:
     assert without["delegation"] == {"type": "client"}
     made = session(engine_choice.live_config(Settings(engine="openai_live", delegation_model="m")), context)
     assert made["delegation"]["responses"]["tools"] == [tool]
+
+
+def test_tools_that_the_full_duplex_engine_does_not_call_are_said_before_a_call() -> None:
+    remote = {
+        "type": "mcp",
+        "server_label": "shop",
+        "server_url": "https://shop.example",
+        "authorization": "secret-of-shop",
+    }
+    look = Tool("look", "Look.", {"type": "object", "properties": {}}, print)
+    desk = ToolDesk(lambda: Tools({"look": look}, (remote,)))
+    live, turns = Settings(engine="openai_live"), Settings()
+    of_all = desk.warnings_of({"": turns, "duplex": live})
+    (left_out, none_called) = [line for line in of_all if "openai_live" in line]
+    assert left_out.startswith("profile duplex: ")
+    assert "MCP servers (shop) are left out" in left_out
+    assert "none of the tools (look) can be called: set delegation_model" in none_called
+    assert not any("secret" in line for line in of_all)
+    assert not any("leave to use" in line for line in desk.warnings_of({"": live})), "of tools that nobody calls"
+    assert not any(
+        "look" in line for line in desk.warnings_of({"": Settings(engine="openai_live", delegation_model="m")})
+    )
+    told = engine_choice.told(live)["notTaken"]
+    assert "MCP" in told["mcp_approval"]
+    assert "delegation_model" in told["agent_tools"]
+
+
+def test_a_call_of_an_earlier_process_goes_on_with_the_second_engine_without_a_word() -> None:
+    async def scene() -> None:
+        make = engine_choice.make_engine(Settings(fallback_engine="openai_live"), Account())
+        heard: list[EngineEvent] = []
+        assert isinstance(make(SessionContext("c", 1, engine="openai_live"), heard.append), OpenAILive)
+        assert isinstance(make(SessionContext("c", 2), heard.append), OpenAILive)
+        assert isinstance(make(SessionContext("d", 1, engine="no-more-there"), heard.append), OpenAIRealtime)
+        assert heard == []
+
+    asyncio.run(scene())

@@ -17,6 +17,8 @@ from callflow.switchboard.number_ids import NumberIds
 class Carrier:
     """What of a carrier is asked."""
 
+    can: frozenset[str] = frozenset()
+
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.answers: list[str | Exception] = []
@@ -106,6 +108,8 @@ def test_nothing_is_asked_that_is_known_or_is_no_number() -> None:
             the.began("b", to=to)
         the.ids.began("c", Began(carrier="nobody", to_number="+15550100002"))
         the.ids.began("d", Began())
+        the.carrier.can = frozenset({"media_is_remote"})  # such a one has no numbers at all
+        the.began("e")
         await the.answered()
         assert (the.carrier.asked, the.told) == ([], [])
 

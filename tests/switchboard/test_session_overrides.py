@@ -10,7 +10,7 @@ import pytest
 
 from callflow.config.settings import Settings
 from callflow.contracts.errors import SessionRefused
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.history.session_overrides import StoredOverrides
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides

@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import binascii
+import contextlib
 import functools
 import json
 import platform
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +26,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from callflow.cli import output_file
-from callflow.cli.bench import coded_frames, journal
+from callflow.cli.bench import coded_frames, journal, viewers
 from callflow.cli.bench.peers.install import PEERS, default_folder, prepare
 from callflow.cli.bench.subjects import CALLFLOW, SUBJECTS, Subject, world
 from callflow.cli.terminal import Screen
@@ -36,6 +37,7 @@ from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.telnyx.call import Call
 
 
+SECONDS: Final = 10.0
 _SETTLE_SECONDS: Final = 1.5
 """Left out at the start of every call, while sockets open."""
 _ANSWER_SECONDS: Final = 20.0
@@ -50,7 +52,10 @@ _OTHER_FILES: Final = 200
 def run(arguments: argparse.Namespace) -> Any:
     """Return the coroutine that runs the benchmark; its result is the exit code."""
     peers = default_folder() if arguments.peers is True else arguments.peers
-    return _checked(arguments.calls, arguments.seconds, arguments.recorded, arguments.json, arguments.only, peers)
+    return _checked(
+        arguments.calls, arguments.seconds or SECONDS, arguments.recorded, arguments.json, arguments.only, peers,
+        is_watched=arguments.watched,
+    )  # fmt: skip
 
 
 @dataclass
@@ -116,14 +121,21 @@ class CodedProbe(Probe):
 
 
 async def _checked(
-    calls: int, seconds: float, recorded: int, path: Path | None, names: Sequence[str] | None, peers: Path | None
+    calls: int,
+    seconds: float,
+    recorded: int,
+    path: Path | None,
+    names: Sequence[str] | None,
+    peers: Path | None,
+    *,
+    is_watched: bool,
 ) -> int:
     problem = _too_many(calls) or (output_file.problem(path, "--json") if path is not None else None)
     if problem is not None:
         print(problem, file=sys.stderr)
         return 2
     try:
-        return await _bench(calls, seconds, recorded, path, names or list(SUBJECTS), peers)
+        return await _bench(calls, seconds, recorded, path, names or list(SUBJECTS), peers, is_watched=is_watched)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
@@ -151,7 +163,14 @@ def _too_many(calls: int) -> str | None:
 
 
 async def _bench(
-    calls: int, seconds: float, recorded: int, path: Path | None, names: Sequence[str], peers: Path | None
+    calls: int,
+    seconds: float,
+    recorded: int,
+    path: Path | None,
+    names: Sequence[str],
+    peers: Path | None,
+    *,
+    is_watched: bool,
 ) -> int:
     console = Screen(highlight=False)
     console.print(f"{calls} calls, {seconds:g} s, 50 frames a second each way; each program alone on one core …")
@@ -162,7 +181,7 @@ async def _bench(
             console.print(f"{name}: left out, because the package {subject.lacks} is not installed")
             continue
         console.print(f"{name}: {subject.what} …")
-        found[name] = await measure(subject, calls, seconds)
+        found[name] = await measure(subject, calls, seconds, is_watched=is_watched and subject is CALLFLOW)
     left_out = await _peers(found, console, peers, calls, seconds) if peers is not None else {}
     if not found:
         raise BenchError("There is nothing to measure.")
@@ -170,6 +189,9 @@ async def _bench(
     for name, why in left_out.items():
         console.print(f"{name}: {why}")
     figures = {**found.pop(CALLFLOW.name, {}), "python": platform.python_version()}
+    if watched := {name: value for name, value in figures.items() if "watched" in name or "ratio_" in name}:
+        console.print(f"\nthe same calls, with and without {viewers.WALLS} on the wall and {viewers.CALLS} on a call:")
+        console.print(_table(watched))
     figures |= {"others": found, "ratios": _ratios(figures, found)}
     if peers is not None:
         figures |= {"peers": {peer.name: peer.version for peer in PEERS}, "not_measured": left_out}
@@ -204,8 +226,8 @@ async def _peers(
     return left_out
 
 
-async def measure(subject: Subject, calls: int, seconds: float) -> dict[str, Any]:
-    """Return the figures of one subject: see `_COLUMNS`. Raises BenchError."""
+async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: bool = False) -> dict[str, Any]:
+    """Return the figures of one subject: see `_COLUMNS`. `is_watched`: see `viewers`. Raises BenchError."""
     import psutil
 
     coded = [CodedProbe(number + 1) for number in range(calls)] if subject.coded_at else []
@@ -249,6 +271,13 @@ async def measure(subject: Subject, calls: int, seconds: float) -> dict[str, Any
         await asyncio.sleep(1.0)
         for leg in legs:
             await leg.hang_up()
+        first, watched = [*probes], dict[str, Any]()
+        if is_watched:
+            watched = await viewers.compare(
+                the.console, seconds, functools.partial(_new_calls, the.telnyx, probes),
+                functools.partial(_figures, probes), functools.partial(_cpu, process),
+            )  # fmt: skip
+            probes[:] = first
     figures = _figures(probes, began, ended)
     if figures["frames"] == figures["frames_lost"]:
         raise BenchError("No audio came back from the server: choose fewer calls with --calls.")
@@ -262,7 +291,21 @@ async def measure(subject: Subject, calls: int, seconds: float) -> dict[str, Any
         "memory_mb_before": round(before / 1e6),
         "start_up_ms": round(the.started_ms),
         **storm,
+        **watched,
     }
+
+
+@contextlib.asynccontextmanager
+async def _new_calls(telnyx: Telnyx, probes: list[Probe]) -> AsyncIterator[None]:
+    """Have as many calls anew."""
+    probes[:] = [Probe(probe.call) for probe in probes]
+    legs = [await _ring(telnyx, probe) for probe in probes]
+    for leg in legs:
+        await leg.wait_streaming(_ANSWER_SECONDS)
+    await asyncio.sleep(_SETTLE_SECONDS)
+    yield
+    for leg in legs:
+        await leg.hang_up()
 
 
 async def _ring(telnyx: Telnyx, probe: Probe) -> Call:

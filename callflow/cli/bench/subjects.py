@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from callflow.cli.drill.line_server import free_port
 from callflow.config import legacy_names
 from callflow.config.settings import ALIASES, Settings
 from callflow.contracts.errors import BenchError
@@ -74,6 +75,8 @@ class World:
     server: asyncio.subprocess.Process
     started_ms: float
     """From the start of its process to its address."""
+    console: int
+    """The port of the operators' listener, of the server itself."""
 
 
 @contextlib.asynccontextmanager
@@ -88,6 +91,7 @@ async def world(subject: Subject, on_echo: Callable[[str], None]) -> AsyncIterat
             Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_bench") as telnyx,
             Realtime(script=Script.echoing(on_echo), keep_audio=False) as realtime,
         ):
+            console = free_port()
             # Only this machine is measured: the settings are the defaults, and nothing of one's own is touched.
             for name in (".env", "settings.toml"):
                 (Path(folder) / name).touch()
@@ -97,7 +101,7 @@ async def world(subject: Subject, on_echo: Callable[[str], None]) -> AsyncIterat
                 "OPENAI_REALTIME_URL": realtime.url,
                 **{name.upper(): value for name, value in telnyx.settings().items()},
                 "PORT": "0",
-                "CONSOLE_PORT": "0",
+                "CONSOLE_PORT": str(console),
                 "DATA_DIR": folder,
                 "MAX_CONCURRENT_CALLS": "10000",
                 "LOG_LEVEL": "error",
@@ -121,7 +125,7 @@ async def world(subject: Subject, on_echo: Callable[[str], None]) -> AsyncIterat
                     os.sched_setaffinity(server.pid, {cores[0]})
                     os.sched_setaffinity(0, set(cores[1:]))
                 telnyx.set_server(f"http://127.0.0.1:{port}")
-                yield World(telnyx, server, started)
+                yield World(telnyx, server, started, console)
             except TimeoutError:
                 raise BenchError(f"The server was not ready within {_START_SECONDS:g} s: try again.") from None
             finally:

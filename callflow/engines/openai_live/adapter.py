@@ -40,15 +40,15 @@ from callflow.contracts.errors import EngineError, Malformed
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
 from callflow.contracts.tools import ToolCall
 from callflow.engines import model_catalog
+from callflow.engines.common import connection
+from callflow.engines.common.account import Account
+from callflow.engines.common.channel import Channel
+from callflow.engines.common.connection import shut
+from callflow.engines.common.engine_socket import EngineSocket
 from callflow.engines.openai_live import live_config, server_events
 from callflow.engines.openai_live.live_config import LiveConfig
 from callflow.engines.openai_live.server_events import LiveEvent
 from callflow.engines.openai_live.turns import LiveTurns
-from callflow.engines.openai_realtime import connection
-from callflow.engines.openai_realtime.account import Account
-from callflow.engines.openai_realtime.channel import Channel
-from callflow.engines.openai_realtime.connection import shut
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
 
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,7 @@ _MOST_TYPES: Final = 200
 _MOST_ADOPTED: Final = 100
 _SHORTEST_SECONDS: Final = 0.1
 _BILL_SECONDS: Final = 4.0
-"""The vendor tells every moment what a session has used; the call is told so often, which is what it may miss at most
-when it ends."""
+"""The vendor tells every moment what a session has used; the call is told so often, and of the rest at its end."""
 
 
 def prepare(config: LiveConfig) -> None:
@@ -82,11 +81,11 @@ class OpenAILive:
         self._config, self._context, self._notify = config, context, listener
         self._account = account or Account()
         secrets = Secrets([config.api_key, *addresses.secrets_in(config.url)])
-        self._channel = Channel(context.call, context.session, listener, secrets)
+        self._channel = Channel(context, listener, secrets)
         self.counts = self._channel.counts
         self._turns = LiveTurns(context.session)
         self._listens = context.turn_detection
-        self._has_tools = bool(config.delegation_model and live_config.functions(context))
+        self._has_tools = bool(config.delegation_model and live_config.functions(context.tools))
         self._told: list[ContextItem | ToolCall] = []
         """What was said before the session began."""
         self._later: list[dict[str, Any]] = []
@@ -103,6 +102,8 @@ class OpenAILive:
         self._answers_speak = False
         self._seconds = self._billed = 0.0
         """What the session has cost so far, and how much of it was told, in seconds."""
+        self._began: float | None = None
+        """When it began to cost, on the loop's clock; None: not yet, or its end was billed."""
         self._socket: EngineSocket | None = None
         self._now = asyncio.get_running_loop().time
 
@@ -140,7 +141,6 @@ class OpenAILive:
             was_closed = channel.is_closed
             await self.close()
             if lost is not None and not was_closed:
-                self._bill()
                 self._notify(lost)
 
     def append(self, payload: str) -> None:
@@ -206,7 +206,7 @@ class OpenAILive:
         if self._channel.is_over:
             return
         self._channel.send({"type": "session.close"})
-        self._bill()
+        self._bill_to_the_end()
         self._tell(self._turns.end())
         self._channel.end()
 
@@ -221,6 +221,7 @@ class OpenAILive:
 
     async def close(self) -> None:
         socket, self._socket, self._channel.socket = self._socket, None, None
+        self._bill_to_the_end()
         self._channel.close()
         self._waiting.clear()
         if socket is None:
@@ -258,6 +259,8 @@ class OpenAILive:
         try:
             event = server_events.decode(message)
             counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
+            if channel.tap.watcher is not None:
+                channel.tap.watcher.event("from_model", event.type, message, channel.secrets.told)
             self._handle(event)
         except Malformed:
             counts["malformed"] += 1
@@ -286,6 +289,7 @@ class OpenAILive:
                 self._used(event)
             case "session.closed":
                 self._used(event)
+                self._began = None  # it says itself what it has cost
                 self._bill()
                 self._tell(self._turns.end())
                 reason = (event.reason or "no reason")[:60]
@@ -308,7 +312,7 @@ class OpenAILive:
     def _started(self, event: LiveEvent) -> None:
         if self._is_ready:
             return
-        self._is_ready = True
+        self._is_ready, self._began = True, self._now()
         if not self._listens:
             self._channel.send({"type": "session.input_audio.mute"})
         self._notify(SessionReady())
@@ -359,6 +363,12 @@ class OpenAILive:
         self._seconds = max(self._seconds, server_events.seconds_of(event) or 0.0)
         if self._seconds - self._billed >= _BILL_SECONDS:
             self._bill()
+
+    def _bill_to_the_end(self) -> None:
+        """Tell what was used since the last time, to this moment: nobody waits for the vendor's last word on it."""
+        if self._began is not None:
+            self._seconds, self._began = max(self._seconds, self._now() - self._began), None
+        self._bill()
 
     def _bill(self) -> None:
         """Tell what was used since the last time."""

@@ -64,6 +64,7 @@ _NOT_TAKEN: Final[Mapping[str, str]] = {
     "truncation": "the vendor decides what the model remembers",
     "tracing": "the vendor keeps no traces of these sessions",
     "model": "live_model is used",
+    "mcp_approval": "its sessions call functions only, and tools of MCP servers are left out",
 }
 """Settings of calls that these sessions do not take, and why."""
 
@@ -111,10 +112,28 @@ def warnings(config: LiveConfig, *, tools: bool = True) -> list[str]:
             "engine openai_live: tools are off, so the agent cannot end a call either; set delegation_model to a model"
             " that calls them"
         )
-    if _voice(config.voice) != config.voice and not config.voice.startswith("voice_"):
+    if not spoken_voice(config):
         found.append(f'engine openai_live: it has no voice "{config.voice}", and takes its own')
     if len(config.instructions) > MOST_INSTRUCTIONS:
         found.append(f"engine openai_live: only the first {MOST_INSTRUCTIONS} characters of instructions are sent")
+    return found
+
+
+def tool_warnings(config: LiveConfig, tools: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for the tools of MCP servers, which are left out, and one if ours cannot be called."""
+    labels = [str(tool.get("server_label")) for tool in tools if tool.get("type") == "mcp"]
+    found = []
+    if labels:
+        found.append(
+            f"engine openai_live: the tools of MCP servers ({', '.join(labels)}) are left out: its sessions call"
+            " functions only; use openai_realtime for them"
+        )
+    names = [str(tool["name"]) for tool in functions(tools)]
+    if names and not config.delegation_model:
+        found.append(
+            f"engine openai_live: none of the tools ({', '.join(names)}) can be called: set delegation_model to the"
+            " model that calls them, one of OpenAI's Responses interface"
+        )
     return found
 
 
@@ -133,12 +152,10 @@ def session(config: LiveConfig, context: SessionContext, told: Sequence[ContextI
     return made
 
 
-def functions(context: SessionContext) -> list[dict[str, Any]]:
+def functions(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the tools that we run; those that the vendor would run are left out."""
     known = ("type", "name", "description", "parameters")
-    return [
-        {name: tool[name] for name in known if name in tool} for tool in context.tools if tool.get("type") == "function"
-    ]
+    return [{name: tool[name] for name in known if name in tool} for tool in tools if tool.get("type") == "function"]
 
 
 def fact(item: ContextItem | ToolCall) -> str:
@@ -148,6 +165,11 @@ def fact(item: ContextItem | ToolCall) -> str:
     return {"caller": "The caller said: ", "agent": "You said: ", "system": ""}[item.who] + item.text
 
 
+def spoken_voice(config: LiveConfig) -> str:
+    """Return the voice that is asked for; "": the session's own, because it has none of that name."""
+    return config.voice if _voice(config.voice) else ""
+
+
 def _voice(voice: str) -> Any:
     if voice.startswith("voice_"):
         return {"id": voice}
@@ -155,7 +177,7 @@ def _voice(voice: str) -> Any:
 
 
 def _delegation(config: LiveConfig, context: SessionContext) -> dict[str, Any]:
-    tools = functions(context)
+    tools = functions(context.tools)
     if not config.delegation_model or not tools:
         return {"type": "client"}
     responses: dict[str, Any] = {

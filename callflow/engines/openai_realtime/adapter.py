@@ -33,13 +33,14 @@ from callflow.contracts.engine import (
 from callflow.contracts.errors import CallOver, EngineError, Malformed
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
 from callflow.contracts.tools import ToolCall
-from callflow.engines.openai_realtime import audio_format, connection, event_summary, server_events, sideband
-from callflow.engines.openai_realtime.account import Account, open_socket
+from callflow.engines.common import connection
+from callflow.engines.common.account import Account, open_socket
+from callflow.engines.common.channel import Channel
+from callflow.engines.common.connection import shut
+from callflow.engines.common.engine_socket import EngineSocket
+from callflow.engines.openai_realtime import audio_format, event_summary, server_events, sideband
 from callflow.engines.openai_realtime.audio_pipeline import AudioPipeline
 from callflow.engines.openai_realtime.beside_call import BesideCall
-from callflow.engines.openai_realtime.channel import Channel
-from callflow.engines.openai_realtime.connection import shut
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.response_driver import CREATE, ResponseDriver
 from callflow.engines.openai_realtime.server_events import ServerEvent
 from callflow.engines.openai_realtime.session import Session
@@ -77,7 +78,7 @@ class OpenAIRealtime:
         secrets = Secrets([config.api_key, *addresses.secrets_in(config.url), *keys])
         self._config, self._context, self._notify = config, context, listener
         self._account = account or Account()
-        self._channel = Channel(context.call, context.session, listener, secrets)
+        self._channel = Channel(context, listener, secrets)
         self._session = Session(config, context, self._account, self._channel)
         self._responses = ResponseDriver(self._session, self._channel)
         self._audio = AudioPipeline(self._session, self._channel, self._responses.played)
@@ -227,6 +228,8 @@ class OpenAIRealtime:
                 text = channel.secrets.told(event_summary.in_short(event))[:_MOST_LOGGED]
                 log.debug("call %s: engine %d: %s", channel.call, channel.session, text)
             counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
+            if channel.tap.watcher is not None:
+                channel.tap.watcher.event("from_model", event.type, message, channel.secrets.told)
             if event.type != server_events.AUDIO_DELTA:
                 self._handle(event)
             elif not self._context.remote and (audio := server_events.audio_delta(event)) is not None:

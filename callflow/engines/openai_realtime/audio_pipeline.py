@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from callflow.contracts.engine import AudioDelta, AudioDone
+from callflow.engines.common.channel import Channel
 from callflow.engines.openai_realtime import audio_format
-from callflow.engines.openai_realtime.channel import Channel
 from callflow.engines.openai_realtime.server_events import ServerEvent
 from callflow.engines.openai_realtime.session import Session
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from callflow.contracts.engine import KeyPressed
-from callflow.engines.openai_realtime.channel import Channel
+from callflow.engines.common.channel import Channel
 from callflow.engines.openai_realtime.remote_playout import RemotePlayout
 from callflow.engines.openai_realtime.response_driver import ResponseDriver
 from callflow.engines.openai_realtime.server_events import ServerEvent

@@ -24,8 +24,8 @@ from callflow.contracts.engine import (
 )
 from callflow.contracts.tools import ToolCall
 from callflow.engines import model_catalog
+from callflow.engines.common.channel import Channel
 from callflow.engines.openai_realtime import server_events
-from callflow.engines.openai_realtime.channel import Channel
 from callflow.engines.openai_realtime.response_endings import ResponseEndings, approval_request
 from callflow.engines.openai_realtime.response_queue import Action, Create, GiveUp, ResponseQueue, RetryIn
 from callflow.engines.openai_realtime.server_events import ServerEvent

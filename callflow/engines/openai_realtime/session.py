@@ -16,9 +16,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from callflow.contracts.engine import EngineCan, SessionContext, SessionExpiring
+from callflow.engines.common.account import Account
+from callflow.engines.common.channel import Channel
+from callflow.engines.common.refused_fields import FieldPath
 from callflow.engines.openai_realtime import session_config, session_refusal
-from callflow.engines.openai_realtime.account import Account
-from callflow.engines.openai_realtime.channel import Channel
 from callflow.engines.openai_realtime.server_events import ServerEvent
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 
@@ -45,7 +46,7 @@ class Session:
         """The server has confirmed a session."""
         self._context, self._account, self._channel = context, account, channel
         self._transcribes = False
-        self._left_out: tuple[session_refusal.FieldPath, ...] = ()
+        self._left_out: tuple[FieldPath, ...] = ()
         """Fields that the server refuses; our updates do not contain them."""
         self._requested: dict[str, Any] = {}
         """The session that the newest of the first updates requested."""

@@ -1,4 +1,4 @@
-"""Leaves refused fields out of a session, and keeps the rest. Pure: the clock is an argument.
+"""Leaves refused fields out of a session, and keeps the rest. Pure.
 
 A server accepts a `session.update` as a whole or refuses it as a whole. It names the refused field by a path
 (`session.tools[0].foo`), as the error's `param` or in its message. Our paths name a tool by type and name instead of
@@ -10,28 +10,16 @@ Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/er
 from __future__ import annotations
 
 import copy
-import hashlib
 import re
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import msgspec
-from cachetools import TTLCache
-
+from callflow.engines.common.refused_fields import FieldPath, tool_names
 from callflow.engines.openai_realtime.session_config import PCM24
 
 
-FieldPath = tuple[str, ...]
-"""The names on the way to a field of a session: ("tools", "mcp:shop", "headers")."""
-
 MOST_TRIES: Final = 8
 """The most updates of one session, each requesting less than the previous."""
-_MOST_FIELDS: Final = 64
-"""The most refused fields that are remembered for one account."""
-_KEPT_SECONDS: Final = 3600.0
-"""After this time a field is requested again, because servers are updated."""
-
 _NEEDED: Final[frozenset[FieldPath]] = frozenset({(), ("type",), ("instructions",), ("tools",), ("audio",)})
 """Fields that are never left out: without them the session would be invalid, or be another agent."""
 _TURNS: Final = frozenset({"create_response", "interrupt_response"})
@@ -86,42 +74,6 @@ def shown(path: FieldPath) -> str:
     return ".".join(("session", *path))
 
 
-class RefusedFields:
-    """The fields that one account refuses, for its next sessions."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._known: TTLCache[tuple[str, FieldPath, str], None] = TTLCache(_MOST_FIELDS, _KEPT_SECONDS, clock)
-        """Key of the account, path, and digest of the value that was refused."""
-
-    def recall(self, account: str, session: Mapping[str, Any]) -> tuple[FieldPath, ...]:
-        """Return the fields of this session that were refused before with the same value.
-
-        `account`: identifies the server, the model and the key.
-        """
-        known = list(self._known)
-        return tuple(path for of, path, value in known if of == account and value == _digest(session, path))
-
-    def keep(self, account: str, session: Mapping[str, Any], paths: Iterable[FieldPath]) -> None:
-        """Remember these fields for an hour; fields remembered already are not remembered longer."""
-        for path in paths:
-            key = account, path, _digest(session, path)
-            if key not in self._known:
-                self._known[key] = None
-
-
-def _digest(session: Mapping[str, Any], path: FieldPath) -> str:
-    """Return a digest of the value at this path, or of the whole tool that contains it; "" if there is none."""
-    at: Any = session
-    for step in path[:2] if path[0] == "tools" else path:
-        if isinstance(at, list):
-            at = dict(zip(_names(at), at, strict=True)).get(step)
-        else:
-            at = at.get(step) if isinstance(at, Mapping) else None
-        if at is None:
-            return ""
-    return hashlib.sha256(msgspec.json.encode(at)).hexdigest()
-
-
 def _steps(name: str) -> list[str]:
     steps = _STEP.findall(name)
     return steps[1:] if steps[:1] == ["session"] else steps
@@ -135,20 +87,11 @@ def _found(session: Mapping[str, Any], steps: Iterable[str]) -> FieldPath:
         if isinstance(at, Mapping) and step in at:
             at, path = at[step], (*path, step)
         elif path == ("tools",) and step.isdecimal() and int(step) < len(at):
-            path = (*path, _names(at)[int(step)])
+            path = (*path, tool_names(at)[int(step)])
             at = at[int(step)]
         else:
             break
     return path
-
-
-def _names(tools: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return a name for each tool: its type, and its label or name; unique within the list."""
-    names: list[str] = []
-    for tool in tools:
-        name = f"{tool.get('type')}:{tool.get('server_label') or tool.get('name')}"
-        names.append(name if name not in names else f"{name}#{len(names)}")
-    return names
 
 
 def _to_leave_out(session: Mapping[str, Any], path: FieldPath) -> FieldPath | None:
@@ -184,7 +127,7 @@ def _leave_out(session: dict[str, Any], path: FieldPath) -> None:
     way: list[tuple[Any, str]] = []
     for n, step in enumerate(above):
         if isinstance(at, list):
-            names = _names(at)
+            names = tool_names(at)
             following = at[names.index(step)] if step in names else None
         else:
             following = at.get(step)
@@ -194,7 +137,7 @@ def _leave_out(session: dict[str, Any], path: FieldPath) -> None:
             return
         at = following
     if isinstance(at, list):
-        at[:] = [tool for tool, name in zip(at, _names(at), strict=True) if name != last]
+        at[:] = [tool for tool, name in zip(at, tool_names(at), strict=True) if name != last]
     elif len(path) == 3 and path[0] == "audio" and last in ("format", "turn_detection"):
         if at.get(last) is not None:
             at[last] = _default(path, at[last])

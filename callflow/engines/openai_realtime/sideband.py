@@ -1,7 +1,8 @@
 """The socket beside a call whose audio goes straight to the model (SIP): how it is opened, and what its 404 means.
 
 It carries all events of the session but the audio. Before the call is accepted it is refused with 404; after the call's
-end, too, and that is the only word that there is of the end. So before its first opening 404 means "not yet".
+end, too, and that is the only word that there is of the end. It is opened once the accept was answered: so at its first
+opening 404 means "not yet" for a moment, and then that the caller has gone in between.
 
 Vendor: https://platform.openai.com/docs/guides/realtime-sip
 """
@@ -13,8 +14,8 @@ import logging
 from typing import Final
 
 from callflow.contracts.errors import CallOver, EngineError, HandshakeError
-from callflow.engines.openai_realtime import connection
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
+from callflow.engines.common import connection
+from callflow.engines.common.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.session_config import RealtimeConfig, session_url
 
 
@@ -25,6 +26,8 @@ _MOST_PAUSE: Final = 1.0
 """The pause after a refusal doubles from the one to the other."""
 _LOOK_SECONDS: Final = 1.5
 _NOT_FOUND: Final = 404
+_YET_SECONDS: Final = 1.5
+"""So long after its accept a call may be unknown to the socket."""
 
 
 async def attach(config: RealtimeConfig, remote: str, *, was_there: bool) -> EngineSocket:
@@ -33,6 +36,8 @@ async def attach(config: RealtimeConfig, remote: str, *, was_there: bool) -> Eng
     Raises CallOver; EngineError when it cannot be opened.
     """
     error, pause = EngineError("no answer came"), _FIRST_PAUSE
+    clock = asyncio.get_running_loop().time
+    until = clock() + _YET_SECONDS
     try:
         async with asyncio.timeout(config.connect_seconds):
             while True:
@@ -41,6 +46,8 @@ async def attach(config: RealtimeConfig, remote: str, *, was_there: bool) -> Eng
                 except HandshakeError as refused:
                     if refused.status == _NOT_FOUND and was_there:
                         raise CallOver("the call is over: its sideband socket is not found any more") from None
+                    if refused.status == _NOT_FOUND and clock() >= until:
+                        raise CallOver("the caller has gone before the call was connected: it is not found") from None
                     if not refused.retry and refused.status != _NOT_FOUND:
                         raise
                     error = refused

@@ -2,8 +2,9 @@
 
 - `GET /sandbox/faults`: all faults. `PUT`: sets those in the JSON body; an empty body sets none. `DELETE`: no faults.
 - `GET /sandbox/log`: every session with its counts of events, its effective configuration and its violations.
-- `POST /sandbox/ring`: lets a telephone ring over SIP, `{"from": …, "to": …}`. `webhook_url`: where that is told, from
-  then on. `GET /sandbox/calls`: all calls over SIP. `POST /sandbox/hangup`: hangs all their telephones up.
+- `POST /sandbox/ring`: lets a telephone ring over SIP, `{"from": …, "to": …}`. `headers`: further ones of the INVITE,
+  by name. `webhook_url`: where that is told, from then on. `GET /sandbox/calls`: all calls over SIP.
+  `POST /sandbox/hangup`: hangs all their telephones up.
 - `POST /sandbox/drop`: resets the TCP connection of every open session.
 """
 
@@ -55,13 +56,14 @@ class ControlServer:
                 try:
                     body = json.loads(request.body or b"{}")
                     asked = {name: str(body[name]) for name in ("from", "to", "webhook_url") if name in body}
-                except (ValueError, TypeError) as error:
+                    headers = [(str(name), str(value)) for name, value in body.get("headers", {}).items()]
+                except (ValueError, TypeError, AttributeError) as error:
                     return 400, {"error": str(error)}
                 sip.webhook_url = asked.get("webhook_url", sip.webhook_url)
                 if not sip.webhook_url:
                     return 422, {"error": "webhook_url is missing: http://127.0.0.1:6000/openai/webhook"}
                 caller, called = asked.get("from", "+15550100001"), asked.get("to", "+15550100002")
-                return 200, {"call_id": (await sip.ring(from_number=caller, to_number=called)).id}
+                return 200, {"call_id": (await sip.ring(from_number=caller, to_number=called, headers=headers)).id}
             case ("POST", "/sandbox/hangup"):
                 for call in sip.calls.values():
                     await call.hang_up()

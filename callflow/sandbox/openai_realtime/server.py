@@ -30,8 +30,9 @@ async def serve(
         ControlServer(realtime, host, control_port) as control,
     ):
         print(
-            f"Emulated OpenAI Realtime on {realtime.url}\n\n"
+            f"Emulated OpenAI Realtime on {realtime.url}, GPT-Live on {realtime.live_url} (ENGINE=openai_live)\n\n"
             f"OPENAI_REALTIME_URL={realtime.url}\n"
+            f"OPENAI_LIVE_URL={realtime.live_url}\n"
             f"OPENAI_API_KEY={realtime.api_key}\n\n"
             f"Ring over SIP (OPENAI_WEBHOOK_SECRET={realtime.sip.secret}):\n"
             f"        curl -X POST {control.url}/sandbox/ring"

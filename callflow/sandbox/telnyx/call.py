@@ -374,7 +374,7 @@ class Call(Leg[MediaStream, Faults]):
         try:
             if self.faults.connect_fails:
                 raise OSError("the faults ask for it")
-            await stream.connect()
+            await stream.connect(self._exchange.webhooks.hosts)
         except (OSError, TimeoutError, ValueError, WebSocketException) as error:
             self.note(f"media socket failed: {type(error).__name__}: {error}")
             stream.fail()

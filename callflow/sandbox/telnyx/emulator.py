@@ -29,6 +29,7 @@ class Telnyx(emulator.Emulator[Call, Faults, Command, Delivery]):
         webhook_url: where the application listens; it may be changed before a call rings.
         api_key: what the application has to send as its bearer token.
         port: 0 takes any free one.
+        signing: words from which the key that signs webhooks is made; "": a new one.
     """
 
     def __init__(
@@ -40,9 +41,10 @@ class Telnyx(emulator.Emulator[Call, Faults, Command, Delivery]):
         port: int = 0,
         faults: Faults | None = None,
         timing: Timing | None = None,
+        signing: str = "",
     ) -> None:
         self.api_key = api_key
-        self.exchange: Exchange[Call] = Exchange(webhook_url, faults or Faults(), timing or Timing())
+        self.exchange: Exchange[Call] = Exchange(webhook_url, faults or Faults(), timing or Timing(), signing)
         self._outbound = OutboundCalls(self.exchange)
         self.api = Api(self.exchange, api_key)
         super().__init__(self.exchange, self.api, ControlRoutes(self, Faults), host, port)

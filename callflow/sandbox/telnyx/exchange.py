@@ -16,14 +16,15 @@ class Exchange(exchange.Exchange[CallT, Faults]):
 
     Args:
         webhook_url: receives the webhooks of every call that has no URL of its own.
+        signing: words from which the key that signs webhooks is made; "": a new one.
     """
 
     webhooks: Webhooks
 
-    def __init__(self, webhook_url: str, faults: Faults, timing: Timing) -> None:
+    def __init__(self, webhook_url: str, faults: Faults, timing: Timing, signing: str = "") -> None:
         super().__init__("telnyx", faults)
         self.timing = timing
-        self.signer = Signer()
+        self.signer = Signer(signing)
         self.account = Account(webhook_url)
         self.links: dict[str, tuple[str, str, float]] = {}
         """The links to recordings, by their signature: the recording's id, the format, and when they expire."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -58,10 +59,20 @@ class MediaStream(MediaSocket):
         self._own_faults = faults
         self._timing = timing
 
-    async def connect(self) -> None:
-        """Open the socket and send `connected`. Raises OSError, TimeoutError, ValueError or WebSocketException."""
-        token = self.options.auth_token
-        if not await self.open(self.options.url, {AUTH_HEADER: token} if token else {}, self._timing.connect_timeout_s):
+    async def connect(self, hosts: Mapping[str, str]) -> None:
+        """Open the socket and send `connected`. Raises OSError, TimeoutError, ValueError or WebSocketException.
+
+        `hosts`: see `Webhooks.hosts`.
+        """
+        token, url = self.options.auth_token, self.options.url
+        where: dict[str, Any] = {}
+        if (found := hosts.get(urlsplit(url).netloc)) is not None:
+            server = urlsplit(found)
+            where = {"host": server.hostname, "port": server.port or (443 if server.scheme == "https" else 80)}
+            if server.scheme == "http" and url.startswith("wss:"):
+                url = f"ws{url.removeprefix('wss')}"
+        headers = {AUTH_HEADER: token} if token else {}
+        if not await self.open(url, headers, self._timing.connect_timeout_s, **where):
             return
         hello: dict[str, Any] = {"event": "connected", "version": "1.0.0"}
         if token:

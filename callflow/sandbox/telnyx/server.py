@@ -18,9 +18,8 @@ async def serve(
     faults: Faults | None = None,
 ) -> None:
     """Run until cancelled, after printing what to put into the application's environment."""
-    async with Telnyx(
-        webhook_url=webhook_url, api_key=api_key or DEFAULT_API_KEY, host=host, port=port, faults=faults
-    ) as telnyx:
+    key = api_key or DEFAULT_API_KEY
+    async with Telnyx(webhook_url=webhook_url, api_key=key, host=host, port=port, faults=faults, signing=key) as telnyx:
         root = telnyx.root
         number = telnyx.number().phone_number
         print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import msgspec
@@ -55,13 +57,15 @@ class Delivery:
 
 
 class Signer:
-    """Signs webhook bodies with a new key.
+    """Signs webhook bodies.
 
     Telnyx docs: Ed25519 over `timestamp|raw body`; the public key is base64 of its 32 raw bytes.
     """
 
-    def __init__(self) -> None:
-        self._key = Ed25519PrivateKey.generate()
+    def __init__(self, words: str = "") -> None:
+        """`words`: the key is made from them, the same each time; "": a new one."""
+        seed = hashlib.sha256(f"emulated Telnyx: {words}".encode()).digest()
+        self._key = Ed25519PrivateKey.from_private_bytes(seed) if words else Ed25519PrivateKey.generate()
         raw = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.public_key = base64.b64encode(raw).decode("ascii")
 
@@ -88,6 +92,9 @@ class Webhooks(WebhookSender[Delivery]):
         super().__init__(tasks, changed, {"User-Agent": "telnyx-webhooks"})
         self.signer = signer
         self.timing = timing
+        self.hosts: dict[str, str] = {}
+        """Where requests to single hosts are really sent, such as "http://127.0.0.1:6000"; others: where their name
+        leads."""
         self._held: list[tuple[str, str, asyncio.Event]] = []
         """Webhooks that wait for another one: leg, the event type waited for, and what releases them."""
 
@@ -171,9 +178,14 @@ class Webhooks(WebhookSender[Delivery]):
         """Make one POST request. The attempt is in `deliveries` before it is answered."""
         self.deliveries.append(delivery)
         self.changed()
+        url, sent = delivery.url, dict(headers)
+        parts = urlsplit(url)
+        if (found := self.hosts.get(parts.netloc)) is not None:
+            server = urlsplit(found)
+            url, sent["Host"] = urlunsplit(parts._replace(scheme=server.scheme, netloc=server.netloc)), parts.netloc
         try:
             async with asyncio.timeout(self.timing.webhook_timeout_s):
-                response = await self._client.post(delivery.url, content=body, headers=dict(headers))
+                response = await self._client.post(url, content=body, headers=sent)
             delivery.status = response.status_code
         except TimeoutError:
             delivery.error = f"no answer within {self.timing.webhook_timeout_s:g} s"

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
 from callflow.contracts.errors import DatabaseError
+from callflow.contracts.event import part_of
 from callflow.contracts.events import BudgetReached, GoodbyeRequested
 from callflow.history.history import History
 from callflow.history.spending import Sums
@@ -197,7 +198,10 @@ class Budget:
     def _of(self, call: Call) -> Spent:
         minutes = max(self._seconds(call), 0.0) / 60
         usd = call.agent.usage.usd
-        return Spent(1, minutes, usd or 0.0, 0.0, minutes if usd is None else 0.0)
+        is_part = part_of(call.ids) != ""  # its call counts for it, but for what the model costs
+        is_led = call.is_outbound and call.config.route == "sip" and usd is None
+        unpriced = minutes if usd is None and not is_led else 0.0
+        return Spent(0 if is_part else 1, 0.0 if is_part else minutes, usd or 0.0, 0.0, unpriced)
 
     def _seconds(self, call: Call) -> float:
         """Return how long a call has been answered, an earlier process included."""

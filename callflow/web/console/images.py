@@ -23,6 +23,7 @@ from callflow.web.responses import error_response, history_not_open, json_respon
 
 
 _NOT_THERE: Final = "There is no such picture."
+_RECORD_SECONDS: Final = 2.0
 _JUST_BEGUN: Final = "The call has only just begun, and is not on record yet: try again in a second."
 
 
@@ -48,6 +49,8 @@ def add_images(app: Quart, switchboard: Callable[[], Switchboard], history: Hist
             }  # fmt: skip
             pictures = {"shown": picture.shown, "thumbnail": picture.thumbnail}
             number = await image_rows.add(history.database, call, fields, pictures, by, most=MOST_BYTES)
+            if number is None and await _is_written(history):  # of a call that has only just been dialled
+                number = await image_rows.add(history.database, call, fields, pictures, by, most=MOST_BYTES)
         if number is None:
             return error_response(409, _JUST_BEGUN)
         if number == 0:
@@ -87,6 +90,16 @@ def add_images(app: Quart, switchboard: Callable[[], Switchboard], history: Hist
         if row is None:
             raise BadRequest(404, "There is no such call.")
         return int(row["id"])
+
+
+async def _is_written(history: History) -> bool:
+    """Wait until what calls have written down so far is on record. Returns False if that takes too long."""
+    try:
+        async with asyncio.timeout(_RECORD_SECONDS):
+            await history.journal.flushed()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _upload() -> Upload:

@@ -24,6 +24,9 @@ _MAGIC: Final = (
     ("WEBP", re.compile(rb"RIFF.{4}WEBP", re.DOTALL)),
 )  # fmt: skip
 _MOST_PIXELS: Final = 50_000_000
+_ORIENTATION: Final = 0x0112
+_ON_ITS_SIDE: Final = (5, 6, 7, 8)
+"""Values of the EXIF orientation of a picture that is turned by 90 degrees before it is shown."""
 _LONGEST: Final = 1536
 """Pixels of a side that the model gets: it looks at no more."""
 _MOST_SHOWN: Final = 256 << 10
@@ -52,7 +55,9 @@ def reduced(data: bytes) -> tuple[dict[str, Any], bytes, bytes]:
         with Image.open(io.BytesIO(data), formats=(kind,)) as opened:
             width, height = opened.size
             if width * height > _MOST_PIXELS:
-                raise Refused(413, f"The picture has more than {_MOST_PIXELS // 1_000_000} million pixels.")
+                raise _too_many_pixels()
+            if opened.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE:
+                width, height = height, width
             opened.draft("RGB", (_LONGEST, _LONGEST))  # a large JPEG is decoded to a smaller size
             opened.load()
             picture = ImageOps.exif_transpose(opened)
@@ -63,8 +68,14 @@ def reduced(data: bytes) -> tuple[dict[str, Any], bytes, bytes]:
         return {"mime": mime, "width": width, "height": height}, shown, _saved(small, "JPEG", quality=75)
     except Refused:
         raise
+    except Image.DecompressionBombError:  # Pillow's own limit, which it looks at first
+        raise _too_many_pixels() from None
     except Exception:  # whatever the decoder stumbles over is in the data
         raise Refused(415, f"This {kind} is broken and cannot be read as a picture.") from None
+
+
+def _too_many_pixels() -> Refused:
+    return Refused(413, f"The picture has more than {_MOST_PIXELS // 1_000_000} million pixels.")
 
 
 def _encoded(picture: Image.Image, kind: str) -> tuple[str, bytes]:

@@ -38,6 +38,8 @@ _MOST_JSON: Final = 2 << 20
 _SECONDS: Final = 15.0
 """How long a picture may take."""
 _WORKER: Final = Path(__file__).with_name("picture_worker.py")
+_KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMPDIR", "PYTHONHOME")
+"""Variables of the environment without which a program may not find its libraries."""
 _DATA_URL: Final = re.compile(r"data:[\w/+.-]*;base64,([A-Za-z0-9+/=\s]*)")
 _EXAMPLE: Final = '{"url": "data:image/png;base64,…", "text": "Our menu."}'
 _FORM: Final = ("text", "now")
@@ -62,7 +64,7 @@ class Picture:
     """The same as a data URL."""
     width: int
     height: int
-    """As it was sent, in pixels."""
+    """As it was sent, in pixels, once it stands upright."""
     size: int
     """As it was sent, in bytes."""
     shown: bytes
@@ -137,7 +139,7 @@ def read_picture(file: IO[bytes]) -> Picture:
     try:
         done = subprocess.run(
             [sys.executable, "-P", str(_WORKER)], input=data, capture_output=True, timeout=_SECONDS, check=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=_environment(),
             start_new_session=True,  # Ctrl-C is for the server
         )  # fmt: skip
     except (subprocess.SubprocessError, OSError) as error:
@@ -150,6 +152,12 @@ def read_picture(file: IO[bytes]) -> Picture:
     shown, thumbnail = pictures[: told["shown"]], pictures[told["shown"] :]
     url = f"data:{told['mime']};base64,{base64.b64encode(shown).decode()}"
     return Picture(told["mime"], url, told["width"], told["height"], size, shown, thumbnail)
+
+
+def _environment() -> dict[str, str]:
+    """Return what the worker needs of the environment, which may hold our keys: it reads strangers' data."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def too_large() -> BadRequest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
+from callflow.cluster import node_paths
 from callflow.config.validators import is_loopback
 
 
@@ -15,13 +16,20 @@ class PublicAddress:
     """The address at which carriers reach us (http or https, host and port, no path): PUBLIC_BASE_URL, else the
     tunnel's address, else the address to which the newest verified webhook was sent."""
 
-    def __init__(self, configured: str, fallback: str) -> None:
-        """`fallback`: the address until another is known."""
+    def __init__(self, configured: str, fallback: str, *, node: str = "") -> None:
+        """`fallback`: the address until another is known. `node`: the name of this node in a cluster; "": there is
+        none."""
         self._configured = configured
         self._learned = fallback
+        self._route = node_paths.route(node)
         self.tunnel = ""
 
     def __call__(self) -> str:
+        """Return the address for what is about one call of this process: in a cluster, it leads to this node."""
+        return self.base() + self._route
+
+    def base(self) -> str:
+        """Return the address that is the same for all nodes."""
         return self.known or self._learned
 
     @property
@@ -32,14 +40,14 @@ class PublicAddress:
     def reached_at(self) -> str:
         """Return the address if carriers reach us there; "": none is known but one of this machine only. One that is
         configured is taken as it is."""
-        found = self()
+        found = self.base()
         return self.known or ("" if is_loopback(urlsplit(found).hostname or "") else found)
 
     def of(self, host: str, forwarded_proto: str) -> str:
         """Return the address to which a request was sent. The request's headers count only if no address is known: in
         development, behind a tunnel whose address is not in PUBLIC_BASE_URL."""
         if self.known or not host:
-            return self()
+            return self.base()
         local = host.rsplit(":", 1)[0] in _LOCAL
         scheme = forwarded_proto if forwarded_proto in ("http", "https") else "http" if local else "https"
         return f"{scheme}://{host}"
@@ -50,5 +58,6 @@ class PublicAddress:
 
     def relearn(self, address: str) -> None:
         """Set the address that the previous process knew, unless it is a loopback address."""
-        if not is_loopback(urlsplit(address).hostname or ""):
-            self.learn(address)
+        parts = urlsplit(address)
+        if not is_loopback(parts.hostname or ""):
+            self.learn(f"{parts.scheme}://{parts.netloc}")

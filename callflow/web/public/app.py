@@ -21,6 +21,7 @@ from callflow.web.public.control import add_control
 from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint
 from callflow.web.public.pages import create_pages
 from callflow.web.public.request import BODY_SECONDS, MOST_BODY, MOST_PATH, StartupHold, error_response, refusals
+from callflow.web.public.routing import WebhookRouting
 from callflow.web.public.webhooks import WebhookEndpoint
 from callflow.web.responses import without_content_type
 
@@ -39,11 +40,12 @@ def create_public(
     startup_hold: Callable[[], Startup],
     control: ControlDesk | None = None,
     closed: Mapping[str, str] = MappingProxyType({}),
+    routing: Callable[[], WebhookRouting | None] = lambda: None,
 ) -> Quart:
     """Make the app. Each request calls `switchboard` and `startup_hold`, because both are made when the server starts.
 
     `control`: answers servers that carry calls; None: nobody does. `closed`: paths whose webhooks are refused because
-    nothing could verify them, with what to do about it.
+    nothing could verify them, with what to do about it. `routing`: of webhooks among the nodes of a cluster.
     """
     app = Quart("callflow")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
@@ -54,7 +56,7 @@ def create_public(
         add_control(app, control)
     for carrier in carriers:
         for route in carrier.routes:
-            endpoint = WebhookEndpoint(carrier, route, switchboard, address, startup_hold)
+            endpoint = WebhookEndpoint(carrier, route, switchboard, address, startup_hold, routing)
             methods = list(route.methods)
             if "GET" in methods and route.path in pages:
                 methods.remove("GET")

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from hypercorn.typing import Scope
 
 from callflow.call.stream_lease import StreamHolder
+from callflow.cluster import node_paths
 from callflow.contracts.errors import Forged, Refused
 from callflow.media.listener import MOST_HEAD, Handshake
 from callflow.media.picows_socket import PicowsSocket, serve
@@ -43,6 +44,7 @@ class MediaEndpoint:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve one request or one WebSocket."""
+        scope = node_paths.without_node(scope)
         if scope["type"] != "websocket":
             await self._inner(scope, *read_to_the_end(receive, send))
             return
@@ -102,11 +104,12 @@ class MediaServer:
         await call.serve_socket(listener)
 
 
-def _scope(handshake: Handshake) -> dict[str, Any]:
+def _scope(handshake: Handshake) -> Any:
     """Return what `read_request` needs of an ASGI scope."""
     path, _, query = handshake.target.partition(b"?")
     decoded = unquote(path.decode("latin-1"))
-    return {"path": decoded, "raw_path": path, "query_string": query, "headers": handshake.headers}
+    scope = {"path": decoded, "raw_path": path, "query_string": query, "headers": handshake.headers}
+    return node_paths.without_node(scope)
 
 
 async def _refuse(connection: socket.socket) -> None:

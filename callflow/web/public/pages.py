@@ -33,7 +33,7 @@ _STATUS: Final = """<!doctype html>
 class Address(Protocol):
     """Our public address."""
 
-    def __call__(self) -> str: ...
+    def base(self) -> str: ...
 
 
 def create_pages(app: Quart, address: Address, unready: Callable[[], str]) -> Shared:
@@ -71,7 +71,7 @@ def create_pages(app: Quart, address: Address, unready: Callable[[], str]) -> Sh
 
     @app.get("/public-url")
     async def public_url() -> dict[str, str]:
-        return {"publicUrl": address()}
+        return {"publicUrl": address.base()}
 
     @app.get("/api/version")
     async def about() -> dict[str, Any]:

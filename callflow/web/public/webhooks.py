@@ -15,11 +15,12 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply, WebhookRoute
 from callflow.contracts.commands import Speak
-from callflow.contracts.errors import Forged, Malformed, Overloaded
+from callflow.contracts.errors import Elsewhere, Forged, Malformed, Overloaded
 from callflow.contracts.events import WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.request import StartupHold, error_response, read_request, refusals, target_of
+from callflow.web.public.routing import WebhookRouting
 
 
 log = logging.getLogger(__name__)
@@ -38,10 +39,12 @@ class WebhookEndpoint:
         switchboard: Callable[[], Switchboard],
         address: PublicAddress,
         startup_hold: Callable[[], StartupHold],
+        routing: Callable[[], WebhookRouting | None] = lambda: None,
     ) -> None:
-        """Each request asks for `switchboard` and `startup_hold`, because both are made when the server starts.
-        `address`: takes the public address to which a verified webhook was sent."""
-        self._carrier, self._route = carrier, route
+        """Each request asks for `switchboard`, `startup_hold` and `routing`, because they are made when the server
+        starts. `address`: takes the public address to which a verified webhook was sent. `routing`: among the nodes of
+        a cluster; None: this process serves alone."""
+        self._carrier, self._route, self._routing = carrier, route, routing
         self._switchboard, self._address, self._startup_hold = switchboard, address, startup_hold
 
     async def __call__(self) -> Response:
@@ -58,13 +61,24 @@ class WebhookEndpoint:
         if not self._address.known:
             self._address.learn(webhook.url[: -len(target_of(request.scope))])
         reply: WebhookReply | None = None
+        routing = self._routing()
         for webhook_event in webhook_events:
+            if routing is not None and (to := await routing.elsewhere(request.scope, webhook_event)):
+                answer = await routing.forward(request.scope, request.method, body, to)
+                if answer is not None:
+                    return answer
+                if await routing.elsewhere(request.scope, webhook_event):  # it may be here now
+                    return error_response(503, f"node {to} has this call, and does not answer")
             await self._startup_hold().hold(webhook_event)
             try:
                 reply = await self._dispatch(webhook_event)
             except Overloaded as error:
                 refusals.say("overloaded", "%s webhook refused for now: %s", self._carrier.name, error)
                 return error_response(503, str(error))
+            except Elsewhere as error:
+                to = await routing.owner(str(error)) if routing is not None else ""
+                answer = await routing.forward(request.scope, request.method, body, to) if routing and to else None
+                return answer or error_response(503, "another node has this call")
         reply = reply or self._carrier.reply(None, ())
         return Response(reply.body, reply.status, content_type=reply.content_type)
 
@@ -78,8 +92,8 @@ class WebhookEndpoint:
             log.debug("call %s: %s webhook %s, delivery %s", call, self._carrier.name, what, webhook_event.id)
         try:
             return await switchboard.dispatch(self._carrier, webhook_event)
-        except Exception:
-            if "answers_in_reply" not in self._carrier.can:
+        except Exception as error:
+            if "answers_in_reply" not in self._carrier.can or isinstance(error, Elsewhere):
                 raise
             log.exception("%s webhook failed through a fault of our own", self._carrier.name)
             apology = CarrierRequest(Speak(sentence="sorry"), webhook_event.id, "", webhook_event.ids)

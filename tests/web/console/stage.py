@@ -15,7 +15,7 @@ from sqlalchemy import update
 
 from callflow.config.settings import Settings
 from callflow.contracts.secret_text import Secrets
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.history.database import url_of
 from callflow.history.history import History
 from callflow.history.kept_profiles import ProfileStore

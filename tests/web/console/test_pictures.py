@@ -62,7 +62,8 @@ def test_a_large_one_is_made_small_and_its_place_and_camera_are_not_told() -> No
     noise = Image.effect_noise((3000, 2000), 80).convert("RGB")
     into = io.BytesIO()
     noise.save(into, "JPEG", exif=exif, comment=b"secret words")
-    _, given, thumbnail = reduced(into.getvalue())
+    told, given, thumbnail = reduced(into.getvalue())
+    assert (told["width"], told["height"]) == (2000, 3000)
     assert max(shown(given).size) <= 1536
     assert shown(given).height > shown(given).width
     assert len(given) <= 256 << 10
@@ -88,6 +89,8 @@ def test_what_is_too_large_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(Refused) as refused:
         reduced(picture("PNG", (8000, 7000), mode="1"))
     assert refused.value.status == 413
+    with pytest.raises(Refused, match="million pixels"):  # past Pillow's own limit
+        reduced(picture("PNG", (20_000, 10_000), mode="1"))
     for size, status in ((0, 400), ((15 << 20) + 1, 413)):
         with pytest.raises(BadRequest) as early:
             pictures.read_picture(io.BytesIO(b"0" * size))
@@ -105,6 +108,11 @@ def test_another_process_does_it(tmp_path: Path) -> None:
     with pytest.raises(BadRequest) as refused:
         pictures.read_picture(io.BytesIO(BROKEN["cut"]))
     assert (refused.value.status, "broken" in refused.value.problems[0]) == (415, True)
+
+
+def test_the_other_process_gets_no_key_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    assert "OPENAI_API_KEY" not in pictures._environment()
 
 
 def form(*parts: tuple[str, bytes]) -> bytes:

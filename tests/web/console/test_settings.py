@@ -10,7 +10,7 @@ import pytest
 
 from callflow.config.call_settings import CallSettings
 from callflow.config.settings import Settings
-from callflow.engines.openai_realtime.account import Account
+from callflow.engines.common.account import Account
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.setting_desk import SettingDesk
 from tests.web.console.stage import Stage, play

@@ -7,13 +7,14 @@ import asyncio
 import pytest
 from quart import Quart
 
+from callflow.web.public.address import PublicAddress
 from callflow.web.public.pages import create_pages
 from tests.web.asgi import Answer, ask
 
 
 def asked(path: str, unready: str = "") -> Answer:
     app = Quart("test")
-    assert create_pages(app, lambda: "https://phone.example", lambda: unready) == {"/": []}
+    assert create_pages(app, PublicAddress("https://phone.example", ""), lambda: unready) == {"/": []}
     return asyncio.run(ask(app, "GET", path))
 
 

@@ -21,7 +21,8 @@ class Encoder:
 
     def __init__(self, call: str) -> None:
         self._call = call
-        self._first: float | None = None
+        self.began: float | None = None
+        """The moment of the first entry, from which on those of the others count. None: there is none."""
         self._metrics = CallMetrics()  # tells the result of the call by the rules of `/metrics`
         self.number = 0
         """Of the last entry."""
@@ -30,8 +31,8 @@ class Encoder:
 
     def encode(self, entry: JournalEntry) -> bytes:
         """Return the frame of the next entry."""
-        if self._first is None:
-            self._first = entry.at
+        if self.began is None:
+            self.began = entry.at
         self.number = max(round(entry.at * 1e6), self.number + 1)
         with contextlib.suppress(Exception):  # an entry of another version, say
             self._metrics.take(entry)
@@ -41,7 +42,7 @@ class Encoder:
                 "result": self._metrics.hour.result(self._call),
                 "cause": cause if isinstance(cause, str) else "",
             }
-        return frame("entry", self._told(entry, entry.at - self._first), self.number)
+        return frame("entry", self._told(entry, entry.at - self.began), self.number)
 
     def _told(self, entry: JournalEntry, at: float) -> dict[str, Any]:
         told = {"seq": self.number, "at": round(at, 3), "kind": entry.name, "line": _line(entry)}

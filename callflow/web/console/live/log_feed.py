@@ -16,7 +16,8 @@ import msgspec
 
 from callflow.call.call import Call
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.live.model_events import growing, model_events
+from callflow.web.console.live.model_events import growing, model_events, single
+from callflow.web.console.live.single_events import MOST
 from callflow.web.console.live.sse import HEARTBEAT, Signal, news
 from callflow.web.console.live.story import Stories
 from callflow.web.responses import to_json
@@ -38,8 +39,18 @@ class _Followed:
     """The id of its first media stream; "": there was none so far, and nothing is told."""
     told: list[str] = field(default_factory=list)
     """All its messages; before its stream has started, those that wait for it."""
+    singles: list[str] = field(default_factory=list)
+    """Those of them that tell single events, of which only the newest are kept."""
     spoken: dict[str, str] = field(default_factory=dict)
     """By item: words that were told while they were being spoken."""
+
+    def keep(self, message: str) -> None:
+        """Note a message about a single event, and let go of old ones."""
+        self.singles.append(message)
+        if len(self.singles) > 2 * MOST:
+            gone = set(map(id, self.singles[:MOST]))
+            self.told = [each for each in self.told if id(each) not in gone]
+            del self.singles[:MOST]
 
     @property
     def business(self) -> str:
@@ -119,7 +130,7 @@ class LogFeed:
 
     async def _follow(self, call: Call) -> None:
         followed = self._followed[call.id] = _Followed(call)
-        pieces = self._stories.watch(call.id, 0)
+        pieces = self._stories.watch(call.id, 0, singles=True)
         try:
             async for piece in pieces:
                 if piece != HEARTBEAT:
@@ -138,6 +149,12 @@ class LogFeed:
             if followed.stream and now.startswith(before) and now != before:
                 followed.spoken[data["item"]] = now
                 self._tell(followed, growing(data["who"], data["item"], now[len(before) :]), is_kept=False)
+            return
+        if event == "single":
+            if (made := single(data)) is not None:
+                self._tell(followed, made, is_single=True)
+            return
+        if event == "missed":  # it would have to be further behind than anybody can be within one process
             return
         if event == "over":
             self._tell(followed, {"type": "call.ended", "message": "Call ended", **data})
@@ -159,13 +176,17 @@ class LogFeed:
         for made in waiting:
             self._tell(followed, msgspec.json.decode(made))
 
-    def _tell(self, followed: _Followed, made: Mapping[str, Any], *, is_kept: bool = True) -> None:
+    def _tell(
+        self, followed: _Followed, made: Mapping[str, Any], *, is_kept: bool = True, is_single: bool = False
+    ) -> None:
         if not followed.stream:
             followed.told.append(to_json(made).decode())
             return
         message = to_json({**made, "streamSid": followed.stream, "callId": followed.call.id}).decode()
         if is_kept:
             followed.told.append(message)
+        if is_single:
+            followed.keep(message)
         self._recent.append((followed.business, message))
         if len(self._recent) > 2 * _MOST:
             del self._recent[:_MOST]

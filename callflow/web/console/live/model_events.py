@@ -1,7 +1,8 @@
 """What a call writes down, in the words of the Realtime API, as an earlier system's page understood it. Pure.
 
 The journal has what happened, not the engine's frames: each entry becomes the event of the API that says the same, with
-the API's present names. Audio, and what the engine says only to us, is not among them.
+the API's present names. The engine's other events come as they are, without words, while somebody watches; audio is not
+among them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,18 @@ def model_events(entry: Fields) -> list[dict[str, Any]]:
     if step.get("before") != step.get("after"):
         found.append({"type": "call.state", "state": step["after"], "before": step["before"]})
     return found
+
+
+def single(told: Fields) -> dict[str, Any] | None:
+    """Return the event for a single event as viewers get it: see `SingleEvents`. None: it is not the engine's, or an
+    entry of the journal says the same."""
+    event = told["event"]
+    if told["way"] != "from_model" or told["kind"] in _FROM_JOURNAL or "counts" in event:
+        return None
+    item = event.get("item")
+    if isinstance(item, dict) and item.get("type") in ("function_call", "function_call_output"):
+        return None
+    return dict(event)
 
 
 def growing(who: str, item: str, delta: str) -> dict[str, Any]:
@@ -79,6 +92,13 @@ def _complaint(told: Fields) -> Events:
     yield {"type": "error", "error": dict(told)}
 
 
+_FROM_JOURNAL: Final = frozenset(
+    {
+        *("session.updated", "error", "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"),
+        *("response.output_audio_transcript.done", "conversation.item.truncated"),
+        *(f"conversation.item.input_audio_transcription.{end}" for end in ("completed", "failed")),
+    }
+)
 _MADE: Final[Mapping[str, Callable[[Fields], Events]]] = {
     "turn": _turn,
     "not_transcribed": _not_transcribed,

@@ -70,7 +70,7 @@ def add_live(app: Quart, desk: LiveDesk, switchboard: Callable[[], Switchboard],
         name = await found(call)
         if name is None:
             return _nothing(call, history)
-        return event_stream(desk.stories.watch(name, after), desk.seats)
+        return event_stream(desk.stories.watch(name, after, singles=True), desk.seats)
 
     @app.get("/api/live/<sid>/sse")
     @query_parameters()

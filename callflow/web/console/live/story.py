@@ -18,6 +18,7 @@ from callflow.journal.journal import BEGAN, JournalEntry
 from callflow.journal.redaction import Redactor
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.live.entries import Encoder
+from callflow.web.console.live.single_events import SingleEvents
 from callflow.web.console.live.sse import HEARTBEAT, Signal, frame, news
 
 
@@ -31,17 +32,21 @@ _LAST_TURNS: Final = 6
 class Story:
     """The frames of one call, while anybody watches it."""
 
-    def __init__(self, call: str) -> None:
+    def __init__(self, call: str, redact: Redactor, now: Callable[[], float]) -> None:
         self.call = call
         self.viewers = 0
         self.encoder = Encoder(call)
+        self.of_singles = 0
+        """Viewers of single events."""
         self.numbers: list[int] = []
         self.frames: list[bytes] = []
         self.is_known = asyncio.Event()
         """What was written down before has been read."""
         self.failed: Exception | None = None
         """Why that could not be read."""
-        self.signal = Signal()
+        self.signal = signal = Signal()
+        encoder = self.encoder
+        self.singles = SingleEvents(redact, news=signal.set, now=now, began=lambda: encoder.began)
         self.partials: dict[str, tuple[int, bytes]] = {}
         """By item: the frame of words that are being spoken, with a number that rises."""
         self.spoken = 0
@@ -116,13 +121,16 @@ class Stories:
 
     # Viewers
 
-    async def watch(self, call: str, after: int) -> AsyncGenerator[bytes, None]:
+    async def watch(self, call: str, after: int, *, singles: bool = False) -> AsyncGenerator[bytes, None]:
         """Yield what a viewer of one call gets, until the call is over. `call`: our id of it. `after`: the number of
-        the entry that the viewer has got last; 0: none."""
+        the entry that the viewer has got last; 0: none. `singles`: with the single events of engine and stream."""
         story = await self.enter(call)
+        story.of_singles += singles
         try:
+            if singles:
+                self._tap(story)
             at = bisect_right(story.numbers, after)
-            heard = 0
+            heard, single = 0, story.singles.first
             while not story.is_closed:
                 event = story.signal.waiting()
                 if at < len(story.frames):
@@ -135,16 +143,22 @@ class Stories:
                     told, heard = story.spoken_since(heard), story.spoken
                     if told:
                         yield told
+                elif singles and single < story.singles.end:
+                    told, single = story.singles.piece(single)
+                    yield told
                 elif not await news(event):
                     yield HEARTBEAT
         finally:
+            story.of_singles -= singles
+            if not story.of_singles:
+                story.singles.detach()
             self.leave(story)
 
     async def enter(self, call: str) -> Story:
         """Return the story of a call, as soon as it is known. Raises what reading it raises. `leave` it afterwards."""
         story = self._open.get(call)
         if story is None:
-            story = self._open[call] = Story(call)
+            story = self._open[call] = Story(call, self._redact, self._history.now)
             story.reading = asyncio.create_task(self._read(story), name=f"story of {call}")
         story.viewers += 1
         try:
@@ -212,7 +226,15 @@ class Stories:
                 live = board.live(story.call)
                 if live is not None and story.is_known.is_set():
                     self._look_at(story, live)
+                    self._tap(story)
+                    story.singles.look()
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _tap(self, story: Story) -> None:
+        """Watch the single events of a live call, if anybody wants them."""
+        live = self._switchboard().live(story.call)
+        if story.of_singles and live is not None:
+            story.singles.attach(live)
 
     def _look_at(self, story: Story, call: Call) -> None:
         """Tell the words of turns that are not written down yet, where there are more of them."""

@@ -58,6 +58,8 @@ class Call extends Element {
     this.#stream = follow(() => (this.story.seq ? `${path}?after=${this.story.seq}` : path), {
       entry: (entry, id) => { this.#take({ ...entry, seq: entry.seq ?? Number(id) }); },
       partial: (data) => { this.story.partial(data, this.#now()); this.#soon(); },
+      single: (data) => { if (this.story.single(data)) { this.#pending.push(data); this.#soon(); } },
+      missed: ({ count }) => { this.#pending.push({ missed: count, at: this.#now() }); this.#soon(); },
       over: (data) => {
         this.#stream?.close();
         this.story.end(data);
@@ -177,7 +179,7 @@ class Call extends Element {
           <section class="panel" aria-labelledby="facts-title"><h2 id="facts-title">${T.facts}</h2>${this.#facts(facts, row)}</section>
         </aside>
       </div>
-      <section class="panel" aria-labelledby="log-title"><h2 id="log-title">${T.log}</h2><cf-log></cf-log></section>
+      <section class="panel" aria-labelledby="log-title"><h2 id="log-title">${T.log}</h2><cf-log .isOver=${isOver}></cf-log></section>
       <cf-cursor .call=${this.call} .beside=${beside} .story=${story} .length=${story.rungs.at(-1)?.at ?? 0} .isOver=${isOver}></cf-cursor>`;
   }
 

@@ -20,17 +20,22 @@ class Control extends Sheet {
 
   #secret() { return { "X-Admin-Secret": this.querySelector("input[name=admin]").value }; }
 
+  /** Whether the admin secret is there; the browser says it where it is not. Without it the server would ask for a login. */
+  #ready() { return this.querySelector("form").reportValidity(); }
+
   #show(told) {
     this.told = told;
     this.querySelector("textarea[name=settings]").value = told.settings ? pretty(told.settings) : "";
   }
 
   async #look() {
+    if (!this.#ready()) return;
     const told = await this.act(async () => (await ask(PATH, { more: this.#secret() })).json(), (one) => (one.settings ? C.loaded : C.defaults));
     if (told) this.#show(told);
   }
 
   async #save(settings) {
+    if (!this.#ready()) return;
     const told = await this.act(async () => (await ask(PATH, { method: "POST", body: { settings }, more: this.#secret() })).json(), settings ? C.saved : C.reset);
     if (told) this.#show(told);
   }

@@ -50,7 +50,7 @@ class Cursor extends Element {
 
   /** Go so many events further, or back. */
   step(by) {
-    const { rungs } = this.story;
+    const rungs = this.story.rungs.filter((each) => !each.isSingle);
     if (!rungs.length) return;
     const at = moment.at;
     let index = at === null ? (by > 0 ? (this.isOver ? -1 : rungs.length - 1) : rungs.length) : lastAt(rungs, at);

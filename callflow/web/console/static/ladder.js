@@ -19,7 +19,7 @@ class Ladder extends Element {
   static properties = {
     story: { attribute: false, hasChanged: () => true }, isOver: { type: Boolean },
     /** px for a second; 0: a row for each event. */
-    scale: { state: true }, filter: { state: true },
+    scale: { state: true }, filter: { state: true }, hasSingles: { state: true },
   };
   #width = 0;
   #top = 0;
@@ -32,7 +32,7 @@ class Ladder extends Element {
   #watch = new ResizeObserver(([entry]) => { this.#width = entry.contentRect.width; this.requestUpdate(); });
   #moved = () => this.#stand();
 
-  constructor() { super(); this.scale = 0; this.filter = ""; }
+  constructor() { super(); this.scale = 0; this.filter = ""; this.hasSingles = true; }
 
   connectedCallback() {
     super.connectedCallback();
@@ -59,7 +59,8 @@ class Ladder extends Element {
 
   willUpdate() {
     const wanted = this.filter.trim().toLowerCase();
-    this.#shown = wanted ? this.story.rungs.filter((each) => `${each.name} ${each.words}`.toLowerCase().includes(wanted)) : this.story.rungs;
+    const rungs = this.hasSingles ? this.story.rungs : this.story.rungs.filter((each) => !each.isSingle);
+    this.#shown = wanted ? rungs.filter((each) => `${each.name} ${each.words}`.toLowerCase().includes(wanted)) : rungs;
     this.#active = moment.at === null ? -1 : lastAt(this.#shown, moment.at);
     if (moment.source !== "ladder") this.#chosen = -1;
     else if (this.#shown[this.#chosen]?.at === this.#shown[this.#active]?.at) this.#active = this.#chosen; // of several at one moment
@@ -152,7 +153,7 @@ class Ladder extends Element {
     const most = Math.max(4, Math.floor((this.#width - left - 8) / CHARACTER));
     const words = rung.moved ? `${rung.words} → ${T.states[rung.moved] ?? rung.moved}` : rung.words;
     const told = `${exact(rung.at)} ${T.ladder.lanes[LANES[rung.from]]}${rung.from === rung.to ? "" : ` → ${T.ladder.lanes[LANES[rung.to]]}`}: ${words}`;
-    return svg`<g role="option" id=${`rung-${rung.key}`} class="rung ${rung.isBad ? "is-bad" : ""} ${rung.isInert ? "is-inert" : ""}" aria-label=${told}
+    return svg`<g role="option" id=${`rung-${rung.key}`} class="rung ${rung.isBad ? "is-bad" : ""} ${rung.isInert ? "is-inert" : ""} ${rung.isSingle ? "is-single" : ""}" aria-label=${told}
         aria-selected=${index === this.#active} aria-setsize=${this.#shown.length} aria-posinset=${index + 1} @click=${() => this.#go(index)}>
       <title>${told}</title>
       <rect class="ground" x="0" y=${y - (this.scale ? 6 : this.#row / 2)} width=${Math.max(0, this.#width)} height=${this.scale ? 12 : this.#row}></rect>
@@ -187,6 +188,7 @@ class Ladder extends Element {
         <button type="button" aria-pressed=${Boolean(this.scale)} @click=${() => { this.scale ||= this.#fitting(); }}>${L.byTime}</button>
         <button type="button" aria-label=${L.less} title=${L.less} ?disabled=${!this.scale} @click=${() => this.#zoom(-1)}>−</button>
         <button type="button" aria-label=${L.more} title=${L.more} ?disabled=${this.scale === SCALES.at(-1)} @click=${() => this.#zoom(1)}>+</button>
+        ${this.story.singles ? html`<button type="button" aria-pressed=${this.hasSingles} title=${T.logSinglesHint} @click=${() => { this.hasSingles = !this.hasSingles; }}>${T.logSingles}</button>` : nothing}
         <input type="search" placeholder=${T.logFilter} aria-label=${L.filter} .value=${this.filter} @input=${(event) => { this.filter = event.target.value; }}>
       </div>
       <svg class="lanes" aria-hidden="true" height="20" width=${Math.max(0, this.#width)}>${LANES.map((name, lane) => svg`<text x=${lanes[lane]} y="14">${L.lanes[name]}</text>`)}</svg>

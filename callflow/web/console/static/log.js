@@ -1,4 +1,5 @@
-// The raw events of one call: pause, clear, filter, and never more than 2,000 lines.
+// The raw events of one call: its journal, and while it is watched single events, which are not kept anywhere. Pause,
+// clear, filter, and never more than 2,000 lines.
 import { Element, html, nothing, repeat } from "./base.js";
 import { precise } from "./format.js";
 import { lastAt } from "./links.js";
@@ -9,8 +10,16 @@ import { T } from "./texts.js";
 
 export const MOST = 2000;
 
+/** Let go of the oldest lines; of single events first, where they are most of it. */
+function trim(lines) {
+  while (lines.length > MOST) {
+    const isCrowded = lines.reduce((count, each) => count + each.isSingle, 0) > MOST / 2;
+    lines.splice(isCrowded ? lines.findIndex((each) => each.isSingle) : 0, 1);
+  }
+}
+
 class Log extends Element {
-  static properties = { paused: { state: true }, filter: { state: true } };
+  static properties = { paused: { state: true }, filter: { state: true }, hasSingles: { state: true }, isOver: { type: Boolean } };
   #lines = [];
   #waiting = [];
   #count = 0;
@@ -19,7 +28,7 @@ class Log extends Element {
   #marked;
   #moved = () => this.#stand();
 
-  constructor() { super(); this.filter = ""; this.paused = false; }
+  constructor() { super(); this.filter = ""; this.paused = false; this.hasSingles = true; }
 
   connectedCallback() {
     super.connectedCallback();
@@ -54,14 +63,16 @@ class Log extends Element {
     if (now && moment.source !== "log") reveal(frame, now);
   }
 
-  /** Take an entry; drawn with the next update. */
+  /** Take an entry, a single event, or how many of those are missing; drawn with the next update. */
   take(entry) {
-    const json = JSON.stringify(entry.step ?? entry.note ?? {});
-    const line = { key: (this.#count += 1), at: entry.at, kind: eventOf(entry).event, line: entry.line ?? "", json };
+    const isSingle = Boolean(entry.way || entry.missed);
+    const json = JSON.stringify(entry.step ?? entry.note ?? entry.event ?? {});
+    const kind = entry.missed ? T.logMissed(entry.missed) : isSingle ? `${T.logWays[entry.way] ?? ""} ${entry.kind}` : eventOf(entry).event;
+    const line = { key: (this.#count += 1), at: entry.at, kind, line: entry.line ?? "", json, isSingle };
     line.text = `${line.kind} ${line.line} ${json}`.toLowerCase();
     const target = this.paused ? this.#waiting : this.#lines;
     target.push(line);
-    if (target.length > MOST) target.splice(0, target.length - MOST);
+    trim(target);
   }
 
   draw() { this.requestUpdate(); }
@@ -69,7 +80,8 @@ class Log extends Element {
   toggle() {
     this.paused = !this.paused;
     if (!this.paused) {
-      this.#lines = [...this.#lines, ...this.#waiting].slice(-MOST);
+      this.#lines = [...this.#lines, ...this.#waiting];
+      trim(this.#lines);
       this.#waiting = [];
     }
   }
@@ -78,18 +90,21 @@ class Log extends Element {
 
   render() {
     const wanted = this.filter.trim().toLowerCase();
-    const shown = this.#shown = wanted ? this.#lines.filter((each) => each.text.includes(wanted)) : this.#lines;
+    const lines = this.hasSingles ? this.#lines : this.#lines.filter((each) => !each.isSingle);
+    const shown = this.#shown = wanted ? lines.filter((each) => each.text.includes(wanted)) : lines;
     return html`
       <div class="tools">
         <button type="button" aria-pressed=${this.paused} @click=${() => this.toggle()}>${this.paused ? T.logResume : T.logPause}</button>
         <button type="button" @click=${() => this.#clear()}>${T.logClear}</button>
+        <button type="button" aria-pressed=${this.hasSingles} title=${T.logSinglesHint} @click=${() => { this.hasSingles = !this.hasSingles; }}>${T.logSingles}</button>
         <input type="search" placeholder=${T.logFilter} aria-label=${T.logFilter} .value=${this.filter} @input=${(event) => { this.filter = event.target.value; }}>
         <span class="dim">${T.logLines(shown.length, this.#lines.length)}${this.#waiting.length ? html` · ${T.logWaiting(this.#waiting.length)}` : nothing}</span>
       </div>
+      <p class="dim">${this.isOver ? T.logSinglesOver : T.logSinglesHint}</p>
       <div class="log" role="log" aria-live="off" aria-label=${T.log} tabindex="0">
         ${shown.length ? nothing : html`<p class="dim">${T.logEmpty}</p>`}
         ${repeat(shown, (each) => each.key, (each) => html`
-          <details><summary @click=${() => moment.set(each.at, "log")}><time>${precise(each.at)}</time> <b>${each.kind}</b> <span dir="auto">${each.line}</span></summary><pre>${each.json}</pre></details>`)}
+          <details class=${each.isSingle ? "is-single" : ""}><summary @click=${() => moment.set(each.at, "log")}><time>${precise(each.at)}</time> <b>${each.kind}</b> <span dir="auto">${each.line}</span></summary><pre>${each.json}</pre></details>`)}
       </div>`;
   }
 }

@@ -27,7 +27,7 @@ class Numbers extends Sheet {
 
   async #point(one) {
     const words = [N.leadsNow(one.leadsTo || N.nowhere), N.willLead(this.data.address)];
-    if (await confirmed(N.sure.point(one.number), words, [["yes", N.point, "primary"]])) this.#change(one, "point");
+    if (await confirmed(N.sure.point(one.number), words, [["yes", N.point.replace("…", ""), "primary"]])) this.#change(one, "point");
   }
 
   draw() {

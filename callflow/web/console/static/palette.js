@@ -1,13 +1,19 @@
-// Ctrl-K: find a call, a number or a command. And the list of keys.
+// Ctrl-K: find a call, live or of before, a number or a command. And the list of keys.
 import { Element, callAddress, html, nothing } from "./base.js";
+import { at } from "./format.js";
 import { live } from "./live.js";
+import { PastCalls, isId, isNumber } from "./past_calls.js";
 import { PLACES } from "./place_names.js";
 import { T } from "./texts.js";
 
 class Palette extends Element {
   static properties = { words: { state: true }, chosen: { state: true } };
 
+  #past = new PastCalls(() => this.requestUpdate());
+
   constructor() { super(); this.words = ""; this.chosen = 0; }
+
+  willUpdate(changed) { if (changed.has("words")) this.#past.look(this.words.trim()); }
 
   get dialog() { return this.querySelector("dialog"); }
 
@@ -28,9 +34,11 @@ class Palette extends Element {
     ].filter(([name]) => fits(name)).map(([text, href]) => ({ text, href }));
     const found = [...calls.slice(0, 8).map((row) => ({ text: T.paletteCall(row), note: T.states[row.state] ?? row.state, href: callAddress(row.id) })), ...commands];
     if (words) {
-      const isNumber = digits.length > 6 && /^[+\d\s()./-]+$/.test(words);
-      found.push({ text: T.paletteSearch(words), href: `#/history?${new URLSearchParams({ [isNumber ? "number" : "text"]: words })}` });
-      if (/^[\w.:=-]{16,}$/.test(words)) found.unshift({ text: `${T.open} ${words}`, href: callAddress(words) });
+      found.push({ text: T.paletteSearch(words), href: `#/history?${new URLSearchParams({ [isNumber(words) ? "number" : "text"]: words })}` });
+      // Behind the rest, so that what is chosen does not move when they come.
+      const past = this.#past.rows.filter((row) => !live.calls.has(row.id));
+      found.push(...past.map((row) => ({ text: T.paletteCall({ from: row.from || T.unknown, to: row.to || T.unknown }), note: at(row.began), href: callAddress(row.id) })));
+      if (isId(words)) found.unshift({ text: `${T.open} ${words}`, href: callAddress(words) });
     }
     return found;
   }
@@ -40,6 +48,7 @@ class Palette extends Element {
     if (step) {
       event.preventDefault();
       this.chosen = (this.chosen + step + found.length) % Math.max(1, found.length);
+      this.updateComplete.then(() => this.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" }));
     } else if (event.key === "Enter" && found[this.chosen]) {
       event.preventDefault();
       this.#go(found[this.chosen].href);
@@ -62,6 +71,7 @@ class Palette extends Element {
         <li role="option" id=${option(index)} aria-selected=${index === this.chosen} @click=${() => this.#go(each.href)}>
           <span dir="auto">${each.text}</span>${each.note ? html`<small class="dim">${each.note}</small>` : nothing}</li>`)}</ul>
       ${found.length ? nothing : html`<p class="dim">${T.paletteNone}</p>`}
+      <p class="hidden" role="status">${this.words.trim() && !this.#past.isBusy ? T.palettePast(this.#past.rows.length) : ""}</p>
     </dialog>`;
   }
 }

@@ -51,6 +51,14 @@ function wordsOf(entry, name) {
 
 const aboutOf = (command) => ["clip", "sentence", "reason", "number", "target", "tool"].map((name) => command[name]).find((each) => typeof each === "string" && each) ?? "";
 
+const WAYS = { from_model: [MODEL, AGENT], to_model: [AGENT, MODEL], from_media: [MEDIA, AGENT], to_media: [AGENT, MEDIA] };
+
+/** The rung of a single event of the model or the media stream. */
+export function singleRung({ at, way, kind, line, n }) {
+  const [from, to] = WAYS[way] ?? [AGENT, AGENT];
+  return { at, from, to, name: kind, words: [kind, line].filter(Boolean).join(": "), moved: "", isBad: kind === "error", isInert: false, isSingle: true, key: `s${n}` };
+}
+
 /** The rungs of an entry, in order: what came, then the commands that followed. `event`: as `eventOf` tells it. */
 export function rungsOf(entry, event) {
   const { step, at } = entry;

@@ -3,9 +3,10 @@
 import { precise } from "./format.js";
 import { Happened } from "./happened.js";
 import { lastAt } from "./links.js";
-import { rungsOf } from "./rungs.js";
+import { rungsOf, singleRung } from "./rungs.js";
 import { T } from "./texts.js";
 
+const MOST_SINGLES = 1000; // rungs of single events
 const NEAR = 1; // s after the caller's last word within which their turn is written down
 
 /** The event or note of an entry, with its name under `event`. */
@@ -48,6 +49,10 @@ export class Story {
   #latencies = new Map();
   #tools = new Map();
   #speech = [];
+  #rungs = 0;
+  #single = 0;
+  /** How many rungs are single events. */
+  singles = 0;
 
   /** Take the next entry of the journal. An entry that was taken already is passed over. */
   take(entry) {
@@ -56,7 +61,7 @@ export class Story {
     this.version += 1;
     const event = eventOf(entry);
     this.began ??= (entry.seq || 0) / 1e6 - entry.at;
-    for (const rung of rungsOf(entry, event)) this.rungs.push({ ...rung, key: this.rungs.length });
+    for (const rung of rungsOf(entry, event)) this.#climb({ ...rung, key: (this.#rungs += 1) });
     this.happened.take(entry, event);
     if (entry.step) this.#moved(entry);
     const does = this[`_${event.event}`];
@@ -66,6 +71,28 @@ export class Story {
       this.#put({ kind: "notice", at: entry.at, text: notice(event, this.facts), name: event.event, id: event.id, image: event.event === "image_shown" ? event.number : 0, alarm: T.alarming.has(event.event), key: `n${entry.seq}` });
     }
     return true;
+  }
+
+  /** Take a single event of the model or the media stream. One that was taken already is passed over. */
+  single(told) {
+    if (told.n <= this.#single) return false;
+    this.#single = told.n;
+    this.version += 1;
+    this.singles += 1;
+    if (this.singles > MOST_SINGLES) {
+      let gone = MOST_SINGLES / 2;
+      this.rungs = this.rungs.filter((each) => !each.isSingle || (gone -= 1) < 0);
+      this.singles -= MOST_SINGLES / 2;
+    }
+    this.#climb(singleRung(told));
+    return true;
+  }
+
+  /** Put a rung in its place: single events come a moment sooner or later than entries. */
+  #climb(rung) {
+    let place = this.rungs.length;
+    while (place > 0 && this.rungs[place - 1].at > rung.at && (rung.isSingle || this.rungs[place - 1].isSingle)) place -= 1;
+    this.rungs.splice(place, 0, rung);
   }
 
   /** Words that are being spoken. */

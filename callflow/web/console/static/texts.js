@@ -107,6 +107,11 @@ export const T = {
   logWaiting: (count) => `${count} waiting`,
   logLines: (shown, all) => (shown === all ? `${all} lines` : `${shown} of ${all} lines`),
   logEmpty: "No line fits.",
+  logSingles: "Single events",
+  logSinglesHint: "Single events of the model and of the audio stream are shown only while somebody watches the call, without words, and are not kept.",
+  logSinglesOver: "Single events of the model and of the audio stream were shown while the call went on, and are not kept.",
+  logMissed: (count) => (count === 1 ? "1 single event is missing here: this page was too slow" : `${count} single events are missing here: this page was too slow`),
+  logWays: { from_model: "model →", to_model: "→ model", from_media: "audio →", to_media: "→ audio" },
 
   acts: "Step in",
   actsViewer: "Your role may look only. Ask for one that may operate.",
@@ -210,7 +215,7 @@ export const T = {
     byEvent: "By event", byTime: "By time", less: "Less detail", more: "More detail",
     filter: "Filter the ladder",
     empty: "Nothing to show.",
-    hint: "Arrow keys go through it; + and − change the scale. Frames of audio and single pieces of an answer are not on record.",
+    hint: "Arrow keys go through it; + and − change the scale. Frames of audio are counted; single events of model and audio stream are shown only while somebody watches, and are not kept.",
   },
   waits: {
     title: "How long each answer took",
@@ -726,6 +731,7 @@ export const T = {
   paletteHint: "Type a number, words, or a command",
   paletteNone: "Nothing fits.",
   paletteSearch: (words) => `Search the history for “${words}”`,
+  palettePast: (count) => (count === 1 ? "1 call of before fits." : `${count} calls of before fit.`),
   paletteCall: (row) => `${row.from} → ${row.to}`,
   routes: "What programs can ask for",
 

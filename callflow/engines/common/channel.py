@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from callflow.contracts.engine import EngineListener, ErrorReported, SessionLost
+from callflow.contracts.engine import EngineListener, ErrorReported, SessionContext, SessionLost
 from callflow.contracts.secret_text import Secrets
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
+from callflow.engines.common.engine_socket import EngineSocket
 from callflow.timers import Timers
 
 
@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 class Channel:
     """Sends client events to the server and engine events to the call."""
 
-    def __init__(self, call: str, session: int, notify: EngineListener, secrets: Secrets) -> None:
-        """`session`: the number of the session within its call, from 1. `secrets`: removed from all texts."""
-        self.call, self.session = call, session
+    def __init__(self, context: SessionContext, notify: EngineListener, secrets: Secrets) -> None:
+        """`secrets`: removed from all texts."""
+        self.call, self.session, self.tap = context.call, context.session, context.tap
         self.notify = notify
         """Reports an event to the call."""
         self.secrets = secrets
@@ -52,6 +52,8 @@ class Channel:
         if self.is_debugging:
             names = (event.get(name) for name in ("type", "event_id", "response_id", "item_id"))
             log.debug("call %s: to engine %d: %s", self.call, self.session, " ".join(name for name in names if name))
+        if self.tap.watcher is not None:
+            self.tap.watcher.event("to_model", event["type"], event, self.secrets.told)
         text = msgspec.json.encode(event).decode()
         if is_large:
             self.socket.allow(len(text))

@@ -16,11 +16,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from callflow.contracts.errors import HandshakeError, Malformed
+import msgspec
+
+from callflow.contracts.errors import HandshakeError
 from callflow.contracts.repeated_warnings import RepeatedWarnings
-from callflow.engines.openai_realtime import connection, server_events
-from callflow.engines.openai_realtime.connection import Destination
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
+from callflow.engines.common import connection
+from callflow.engines.common.connection import Destination
+from callflow.engines.common.engine_socket import EngineSocket
 
 
 log = logging.getLogger(__name__)
@@ -222,6 +224,15 @@ class Spares:
         task.add_done_callback(self._closing.discard)
 
 
+class _First(msgspec.Struct):
+    """The first event of a session, as far as it matters here."""
+
+    session: Any = None
+
+
+_read_first: Final = msgspec.json.Decoder(_First).decode
+
+
 def _key(config: Destination) -> tuple[str, str]:
     """Return all that decides whom a connection reaches, and as whom."""
     return config.address, config.api_key
@@ -233,10 +244,10 @@ def _expires_at(message: bytes) -> float:
     Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/session/created
     """
     try:
-        session: Any = server_events.decode(message).session
+        session: Any = _read_first(message).session
         expires = session.get("expires_at") if isinstance(session, dict) else None
         return float(expires) if isinstance(expires, (int, float)) and expires > 0 else math.inf
-    except (Malformed, OverflowError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return math.inf
 
 

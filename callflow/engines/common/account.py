@@ -17,10 +17,11 @@ from typing import Any, Final
 from callflow.contracts.errors import EngineError, HandshakeError
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.engines.breaker import Breaker, Pace
-from callflow.engines.openai_realtime import connection, session_refusal
-from callflow.engines.openai_realtime.connection import Destination
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
-from callflow.engines.openai_realtime.spares import Spares
+from callflow.engines.common import connection
+from callflow.engines.common.connection import Destination
+from callflow.engines.common.engine_socket import EngineSocket
+from callflow.engines.common.refused_fields import RefusedFields
+from callflow.engines.common.spares import Spares
 
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Account:
         self._probing: asyncio.Task[None] | None = None
         self._since = time.time()
         self._repeats = RepeatedWarnings(log)
-        self.refused_fields = session_refusal.RefusedFields()
+        self.refused_fields = RefusedFields()
         """The fields of our sessions that the vendor refuses."""
         self.spares = Spares(spares, self)
         """The connections that are opened ahead."""

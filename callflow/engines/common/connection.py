@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 from callflow import runtime
 from callflow.contracts.errors import HandshakeError
 from callflow.engines import breaker
-from callflow.engines.openai_realtime.engine_socket import EngineSocket
+from callflow.engines.common.engine_socket import EngineSocket
 
 
 CLOSE_SECONDS: Final = 0.3

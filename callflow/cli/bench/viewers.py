@@ -1,0 +1,114 @@
+"""`bench --watched`: what operators' pages cost the calls, which are measured in turn with and without viewers.
+
+A page on the wall reads `/api/live`, and one on a call `/api/live/<call>/events`, with the single events of its model
+and its audio stream. What the pages do with that is their browser's work, and is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+from callflow.contracts.errors import BenchError
+
+
+WALLS: Final = 5
+CALLS: Final = 3
+_ROUNDS: Final = 8
+_SETTLE_SECONDS: Final = 1.0
+"""Left out of each window: streams begin with all that was told before, and the last frames come back."""
+_WAYS: Final = ("caller_to_model_ms", "model_to_caller_ms")
+
+
+async def compare(
+    port: int,
+    seconds: float,
+    calls: Callable[[], AbstractAsyncContextManager[None]],
+    figures: Callable[[float, float], Mapping[str, Any]],
+    cpu: Callable[[], float],
+) -> dict[str, Any]:
+    """Return the windows' delays with and without viewers, and the ratios of the 99th percentiles.
+
+    `calls`: has new calls, while it is entered: what the server has to play for a caller grows whenever this machine
+    stands still, and stays. `figures`: of the frames that were sent between two moments. `cpu`: processor time of the
+    server so far, in seconds. Raises BenchError.
+    """
+    found: dict[bool, list[Mapping[str, Any]]] = {False: [], True: []}
+    for number in range(2 * _ROUNDS):
+        is_watched = number % 4 in (1, 2)
+        async with calls():
+            async with _viewers(port) if is_watched else contextlib.nullcontext():
+                await asyncio.sleep(_SETTLE_SECONDS)
+                used, began = cpu(), time.monotonic()
+                await asyncio.sleep(seconds)
+                used, ended = cpu() - used, time.monotonic()
+            await asyncio.sleep(_SETTLE_SECONDS)
+        found[is_watched].append({**figures(began, ended), "cpu": 100 * used / (ended - began)})
+    told: dict[str, Any] = {}
+    for is_watched, name in ((False, "unwatched"), (True, "watched")):
+        windows = found[is_watched]
+        for way in _WAYS:
+            told[f"{name}_{way}"] = {
+                part: round(_usual(each[way][part] for each in windows), 2) for part in ("p50", "p99")
+            }
+        told[f"{name}_cpu_percent"] = round(_usual(each["cpu"] for each in windows), 1)
+    for way in _WAYS:
+        before, after = told[f"unwatched_{way}"]["p99"], told[f"watched_{way}"]["p99"]
+        told[f"ratio_of_p99_{way.removesuffix('_ms')}"] = round(after / before, 2) if before else None
+    return told
+
+
+def _usual(values: Iterable[float]) -> float:
+    """Return the lower quartile: whatever else this machine does makes some windows worse, and none better."""
+    ordered = sorted(values)
+    return ordered[len(ordered) // 4]
+
+
+@contextlib.asynccontextmanager
+async def _viewers(port: int) -> AsyncIterator[None]:
+    """Have viewers read until this is left."""
+    calls = [call["id"] for call in (await _get(port, "/api/calls/live"))["live"][:CALLS]]
+    paths = ["/api/live"] * WALLS + [f"/api/live/{call}/events" for call in calls]
+    readers = [asyncio.create_task(_read(port, path), name=f"viewer of {path}") for path in paths]
+    try:
+        yield
+        if ended := [task for task in readers if task.done()]:
+            raise BenchError(f"{len(ended)} of {len(readers)} viewers were sent away: is the server too busy?")
+    finally:
+        for task in readers:
+            task.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+
+
+async def _read(port: int, path: str) -> None:
+    reader, writer = await _asked(port, path)
+    try:
+        while await reader.read(64 << 10):
+            pass
+    finally:
+        writer.close()
+
+
+async def _get(port: int, path: str) -> Any:
+    reader, writer = await _asked(port, path, "Connection: close\r\n")
+    try:
+        answer = await reader.read()
+        return json.loads(answer.partition(b"\r\n\r\n")[2])
+    except ValueError:
+        raise BenchError(f"The operators' listener has not answered {path}: try again.") from None
+    finally:
+        writer.close()
+
+
+async def _asked(port: int, path: str, more: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError as error:
+        raise BenchError(f"The operators' listener cannot be reached: {error}") from None
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{more}\r\n".encode())
+    return reader, writer

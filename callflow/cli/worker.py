@@ -1,0 +1,96 @@
+"""`python -m callflow.cli.worker FD`: one of several processes that share a machine's calls; started by
+`callflow.cli.workers`.
+
+The pipe FD brings one line of JSON, see `worker_order.py`; its end says that the parent has died. A worker then goes
+on, until it gets a signal, or until the next `server.py --workers` asks for its listening sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from callflow.cli.worker_order import Order
+
+
+if TYPE_CHECKING:
+    from callflow.app import Application
+
+log = logging.getLogger("callflow")
+
+_MOST_ORDER: Final = 1 << 16
+
+
+def _read(fd: int) -> Order:
+    line = b""
+    while not line.endswith(b"\n") and len(line) < _MOST_ORDER:
+        part = os.read(fd, 4096)
+        if not part:
+            raise SystemExit("the parent process has gone before it said what to do")
+        line += part
+    return Order(**json.loads(line))
+
+
+def main(fd: int) -> int:
+    """Serve. Returns the exit code."""
+    from callflow import runtime
+
+    runtime.quiet()
+    order = _read(fd)
+    gc.disable()  # as `serve` does
+    runtime.load_httpx()
+    from callflow.app import CANNOT_START, Application
+    from callflow.cli.serve import serve_until_signal
+    from callflow.cluster.membership import NodeConfig
+    from callflow.config.loader import load
+    from callflow.contracts.errors import SettingsError
+    from callflow.contracts.log_format import FORM, Formatter
+    from callflow.switchboard import redactors
+    from callflow.web.listeners import Inherited
+
+    try:
+        settings = load(order.overrides)
+    except SettingsError as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        return 2
+    settings = settings.model_copy(update={"max_concurrent_calls": order.capacity})
+    form = f"[{order.name}] {FORM}"
+    runtime.log_to_stderr(settings.log_level, Formatter(form, redactors.for_the_log(settings)))
+    node = NodeConfig(
+        name=order.name, address=order.address, folder=Path(order.folder), capacity=order.capacity,
+        secret=bytes.fromhex(order.secret),
+    )  # fmt: skip
+    inherited = Inherited(
+        socket.socket(fileno=order.public), socket.socket(fileno=order.console) if order.console >= 0 else None
+    )
+
+    def make() -> Application:
+        application = Application(settings, None, node, inherited)
+        asyncio.get_running_loop().add_reader(fd, _parent_is_gone, application, fd)
+        return application
+
+    try:
+        return runtime.run(serve_until_signal(make, reports=order.reports))
+    except (OSError, SettingsError, *CANNOT_START) as error:
+        print(f"[{order.name}] cannot start: {error}", file=sys.stderr)
+        return 2
+
+
+def _parent_is_gone(application: Application, fd: int) -> None:
+    """Go on without the parent: calls stay, and new ones are taken."""
+    asyncio.get_running_loop().remove_reader(fd)
+    os.close(fd)
+    log.warning("the main process has gone: this worker goes on until the next one takes its place, or SIGTERM")
+    application.orphaned(lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

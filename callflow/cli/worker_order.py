@@ -1,0 +1,32 @@
+"""What a worker is told by its parent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One line of JSON, over a pipe."""
+
+    name: str
+    address: str
+    """Of its cluster listener."""
+    folder: str
+    capacity: int
+    secret: str
+    """In hexadecimal."""
+    public: int
+    """The inherited socket for carriers, as a file descriptor."""
+    console: int
+    """That for operators; -1: there is none."""
+    overrides: dict[str, Any]
+    """Settings of the command line."""
+    reports: bool
+    """It prints the start table."""
+
+    def line(self) -> bytes:
+        """Return it as it is sent."""
+        return json.dumps(asdict(self)).encode() + b"\n"

@@ -1,0 +1,240 @@
+"""`python server.py --workers N`: binds the ports, starts N workers that share them, and replaces one that dies.
+
+This process carries no call. Every worker accepts connections from the shared sockets, so nothing is lost when this one
+dies: the workers go on, and the next `server.py --workers` asks them for their sockets and lets them hand their calls
+over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from callflow.cli.worker_order import Order
+from callflow.cluster.node_lock import NodeLock
+from callflow.cluster.socket_passing import TAKE_LISTENERS, send, socket_path
+from callflow.config.display import secrets_of
+from callflow.config.settings import Settings
+from callflow.contracts.errors import SettingsError
+from callflow.runtime import bind
+from callflow.switchboard.data_folder import stream_tokens
+
+
+_ROOT: Final = Path(__file__).parents[2]
+_BACKOFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""Pauses before a worker is started again that has died again and again."""
+_STEADY_SECONDS: Final = 30.0
+"""A worker that has lived so long counts as one that works."""
+_HOPELESS: Final = 5
+"""So many starts in a row of which none lived for a second: then nothing works."""
+_ANSWER_SECONDS: Final = 2.0
+_MOST_NAMES: Final = 256
+
+
+@dataclass
+class _Worker:
+    name: str
+    index: int
+    process: subprocess.Popen[bytes]
+    pipe: int
+    began: float
+    failures: int = 0
+
+
+class Workers:
+    """The main process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        overrides: Mapping[str, object],
+        public: socket.socket,
+        console: socket.socket | None,
+    ) -> None:
+        """`overrides`: settings of the command line. `public`, `console`: bound sockets."""
+        self._settings, self._overrides, self._public, self._console = settings, overrides, public, console
+        self._folder = Path(settings.data_dir).absolute() / "cluster"
+        given = settings.cluster_secret.get_secret_value()
+        # The same as of an earlier main process, whose workers may still be there.
+        self._secret = given.encode() if given else stream_tokens(settings).secret_for("nodes of this machine")
+        self._workers: dict[int, _Worker] = {}
+        self._due: list[tuple[float, int, int]] = []
+        """When to start which worker again, and how often it has failed."""
+        self._signals = 0
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+
+    def run(self) -> int:
+        """Serve until a signal, and until all workers have ended. Returns the exit code."""
+        old = signal.set_wakeup_fd(self._wake)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        try:
+            for index in range(self._settings.workers):
+                self._start(index, 0)
+            code = 0
+            while self._workers or (self._due and not self._signals):
+                self._wait()
+                code = self._reap() or code
+                if code and not self._signals:
+                    self._signal_all(signal.SIGTERM)
+                    self._signals = 1
+                self._start_due()
+            return code
+        finally:
+            signal.set_wakeup_fd(old)
+
+    def _on_signal(self, *_: Any) -> None:
+        self._signals += 1
+        self._signal_all(signal.SIGTERM if self._signals < 3 else signal.SIGKILL)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for worker in self._workers.values():
+            with contextlib.suppress(ProcessLookupError):
+                worker.process.send_signal(number)
+
+    def _wait(self) -> None:
+        due = min((at for at, _, _ in self._due), default=None) if not self._signals else None
+        seconds = max(due - time.monotonic(), 0.0) if due is not None else 60.0
+        if select.select([self._woken], [], [], seconds)[0]:
+            os.read(self._woken, 4096)
+
+    def _reap(self) -> int:
+        """Look which workers have ended, and plan their return. Returns an exit code once nothing works."""
+        code = 0
+        for pid, worker in list(self._workers.items()):
+            ended = worker.process.poll()
+            if ended is None:
+                continue
+            del self._workers[pid]
+            os.close(worker.pipe)
+            if self._signals:
+                code = code or (max(0, ended))
+                continue
+            lived = time.monotonic() - worker.began
+            failures = 0 if lived > _STEADY_SECONDS else worker.failures + 1
+            how = f"by signal {-ended}" if ended < 0 else f"with exit code {ended}"
+            print(f"worker {worker.name} has ended {how}: it is started again", file=sys.stderr, flush=True)
+            if ended == 2 and failures >= _HOPELESS:
+                print("No worker can start: see above.", file=sys.stderr)
+                return 2
+            pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)] if failures else 0.0
+            self._due.append((time.monotonic() + pause, worker.index, failures))
+        return code
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        ready, self._due = [one for one in self._due if one[0] <= now], [one for one in self._due if one[0] > now]
+        for _, index, failures in ready:
+            if not self._signals:
+                self._start(index, failures)
+
+    def _start(self, index: int, failures: int) -> None:
+        settings, name = self._settings, self._free_name()
+        read, write = os.pipe()
+        port = settings.cluster_port
+        order = Order(
+            name=name,
+            address=(f"http://{settings.cluster_host}:{port + index}" if port else f"unix:{self._folder / name}.sock"),
+            folder=str(self._folder),
+            capacity=_share(settings.max_concurrent_calls, settings.workers, index),
+            secret=self._secret.hex(),
+            public=self._public.fileno(),
+            console=self._console.fileno() if self._console is not None else -1,
+            overrides=dict(self._overrides),
+            reports=index == 0 and failures == 0,
+        )
+        kept = [read, order.public, *([order.console] if order.console >= 0 else [])]
+        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "callflow.cli.worker", str(read)], pass_fds=kept, stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
+        os.close(read)
+        os.write(write, order.line())
+        self._workers[process.pid] = _Worker(name, index, process, write, time.monotonic(), failures)
+
+    def _free_name(self) -> str:
+        """Return the first name that no living process has: a worker of an earlier main process may still be there."""
+        taken = {worker.name for worker in self._workers.values()}
+        lock, prefix = NodeLock(self._folder, ""), f"{self._settings.node}-" if self._settings.node else ""
+        for number in range(1, _MOST_NAMES):
+            name = f"{prefix}w{number}"
+            is_new = not (self._folder / f"{name}.lock").exists()
+            if name not in taken and (is_new or lock.is_dead(name)):
+                return name
+        raise OSError("no name for a worker is free")
+
+
+def _share(calls: int, workers: int, index: int) -> int:
+    """Return how many of all calls the worker of this index may have; one at least."""
+    return max(calls // workers + (1 if index < calls % workers else 0), 1)
+
+
+def serve_with_workers(settings: Settings, overrides: Mapping[str, object]) -> int:
+    """Serve with several processes until a signal. `overrides`: settings of the command line. Returns the exit code."""
+    try:
+        public = _public(settings)
+    except OSError as error:
+        print(f"Cannot start: {secrets_of(settings).told(str(error))}", file=sys.stderr)
+        return 2
+    listeners, orphans = public
+    if len(listeners) < 2:
+        try:
+            listeners.append(bind(settings.console_host, settings.console_port))
+        except OSError as error:
+            print(f"The console is off: {error}. Set CONSOLE_PORT to a free port.", file=sys.stderr)
+    if orphans:
+        print("The workers of an earlier main process hand their calls over.", file=sys.stderr)
+    for each in listeners:
+        each.listen(1024)
+    try:
+        workers = Workers(settings, overrides, listeners[0], listeners[1] if len(listeners) > 1 else None)
+    except SettingsError as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        return 2
+    return workers.run()
+
+
+def _public(settings: Settings) -> tuple[list[socket.socket], bool]:
+    """Bind the port for carriers, or get both ports from workers whose main process has died. Returns the sockets, and
+    whether there are such workers. Raises OSError."""
+    try:
+        return [bind(settings.host, settings.port)], False
+    except OSError:
+        found = _ask_orphans(Path(settings.data_dir).absolute() / "cluster")
+        if not found:
+            raise
+        return found, True
+
+
+def _ask_orphans(folder: Path) -> list[socket.socket]:
+    """Ask the workers that are left for their listening sockets; each of them then hands its calls over and ends."""
+    found: list[socket.socket] = []
+    for path in sorted(folder.glob("*.fd.sock")):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with ours, theirs:
+            if not send(socket_path(folder, path.name.removesuffix(".fd.sock")), TAKE_LISTENERS, [theirs]):
+                continue
+            theirs.close()
+            ours.settimeout(_ANSWER_SECONDS)
+            with contextlib.suppress(OSError):
+                _, fds, _, _ = socket.recv_fds(ours, 16, 2)
+                sockets = [socket.socket(fileno=fd) for fd in fds]
+                if found:
+                    for each in sockets:
+                        each.close()
+                else:
+                    found = sockets
+    return found

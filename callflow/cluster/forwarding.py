@@ -1,0 +1,142 @@
+"""Requests from this node to others: a webhook or an operator's request for the node whose call it is about, and what
+nodes tell each other.
+
+Each is signed, sent once, and has a deadline. A refused connection is evidence that the other process is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from callflow.cluster import signing
+from callflow.cluster.peers import Peer, Peers
+from callflow.contracts.errors import PeerAway
+
+
+log = logging.getLogger(__name__)
+
+PUBLIC: Final = "public"
+CONSOLE: Final = "console"
+CLUSTER: Final = "cluster"
+"""The apps of a node: where a request to its cluster listener goes; also the first part of the path."""
+FROM: Final = "x-callflow-from"
+"""The name of the node that a request comes from."""
+_UNIX: Final = "unix:"
+_CONNECT_SECONDS: Final = 0.5
+_TELL_SECONDS: Final = 1.0
+_HOP: Final = frozenset({
+    "connection", "content-length", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "te",
+    "trailer", "transfer-encoding", "upgrade", signing.HEADER, FROM,
+})  # fmt: skip
+"""Headers that belong to one connection, or that only a node may set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the other node answered."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Forwarding:
+    """Sends requests to other nodes, over connections that stay open."""
+
+    def __init__(self, me: str, secret: bytes, peers: Peers) -> None:
+        self._me, self._secret, self._peers = me, secret, peers
+        self._clients: dict[str, httpx.AsyncClient] = {}
+
+    async def send(
+        self,
+        peer: Peer,
+        app: str,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        *,
+        seconds: float,
+    ) -> Answer:
+        """Send one request, and return the answer. `target`: path and query, as they came in. Raises PeerAway."""
+        whole = f"/{app}{target}"
+        kept = [(name, value) for name, value in headers if name.lower() not in _HOP]
+        signature = signing.sign(self._secret, time.time(), method, whole, body)
+        sent = [*kept, (signing.HEADER, signature), (FROM, self._me)]
+        client, base = self._client(peer)
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await client.request(method, base + whole, headers=sent, content=body)
+        except httpx.ConnectError as error:
+            # Nobody listens there: the process is gone. A host that cannot be reached may be alive, and says nothing.
+            if _is_refused(error):
+                self._peers.suspect(peer.name)
+            raise PeerAway(f"node {peer.name} does not take connections", sent=False) from None
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise PeerAway(f"node {peer.name} does not answer: {type(error).__name__}", sent=True) from None
+        told = [(name, value) for name, value in answer.headers.multi_items() if name.lower() not in _HOP]
+        return Answer(answer.status_code, told, answer.content)
+
+    async def ask(self, peer: Peer, method: str, path: str, told: Mapping[str, Any] | None = None) -> Any:
+        """Say something to a node's own app, and return what its answer holds. Raises PeerAway."""
+        body = msgspec.json.encode(told) if told is not None else b""
+        answer = await self.send(peer, CLUSTER, method, path, body=body, seconds=_TELL_SECONDS)
+        if answer.status != 200:
+            raise PeerAway(f"node {peer.name} answered {answer.status}", sent=True)
+        try:
+            return msgspec.json.decode(answer.body)
+        except msgspec.DecodeError:
+            raise PeerAway(f"node {peer.name} answered something else than JSON", sent=True) from None
+
+    async def tell_given(self, peer: Peer, calls: Sequence[str]) -> bool:
+        """Tell a node that it has been given calls. Returns whether it has heard."""
+        try:
+            await self.ask(peer, "POST", "/calls", {"calls": list(calls)})
+        except PeerAway as error:
+            log.warning("%s", error)
+            return False
+        return True
+
+    async def others_reach_database(self) -> bool:
+        """Return whether another node says that it reaches the database."""
+
+        async def one(peer: Peer) -> bool:
+            try:
+                return bool((await self.ask(peer, "GET", "/state"))["database"])
+            except (PeerAway, KeyError, TypeError):
+                return False
+
+        return any(await asyncio.gather(*(one(peer) for peer in self._peers.living())))
+
+    def _client(self, peer: Peer) -> tuple[httpx.AsyncClient, str]:
+        client = self._clients.get(peer.address)
+        is_unix = peer.address.startswith(_UNIX)
+        if client is None:
+            transport = httpx.AsyncHTTPTransport(
+                uds=peer.address.removeprefix(_UNIX) if is_unix else None, trust_env=False
+            )
+            timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
+            client = self._clients[peer.address] = httpx.AsyncClient(transport=transport, timeout=timeout)
+        return client, "http://node" if is_unix else peer.address
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            await client.aclose()
+
+
+def _is_refused(error: BaseException) -> bool:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, (ConnectionRefusedError, FileNotFoundError)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

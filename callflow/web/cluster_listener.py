@@ -1,0 +1,190 @@
+"""The listener for the other nodes: what they forward, and what nodes tell each other.
+
+Every request is signed (see `callflow.cluster.signing`). The first part of the path names the app: `/public/…` and
+`/console/…` are served as if they had come in at this node's own listeners; `/cluster/…` is between nodes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+from urllib.parse import urlsplit
+
+import msgspec
+from quart import Quart, request
+
+from callflow import runtime
+from callflow.cluster import signing
+from callflow.cluster.forwarding import CLUSTER, FROM
+from callflow.cluster.node_paths import FORWARDED
+from callflow.contracts.errors import Forged
+from callflow.contracts.repeated_warnings import RepeatedWarnings
+
+
+log = logging.getLogger(__name__)
+_warnings: Final = RepeatedWarnings(log)
+
+_MOST_BODY: Final = 24 << 20
+"""Bytes of a request: pictures for a call may come from another node."""
+_BODY_SECONDS: Final = 10.0
+_UNIX: Final = "unix:"
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class _Given(msgspec.Struct):
+    calls: list[str]
+
+
+class Node(Protocol):
+    """What this node tells the others, and takes from them."""
+
+    @property
+    def reaches_database(self) -> bool:
+        """Whether this node reaches the database."""
+
+
+def bind(address: str) -> socket.socket:
+    """Bind the socket of a cluster listener: `unix:/path`, readable by this user only, or `http://host:port`. Raises
+    OSError."""
+    if not address.startswith(_UNIX):
+        parts = urlsplit(address)
+        return runtime.bind(parts.hostname or "", parts.port or 0)
+    path = Path(address.removeprefix(_UNIX))
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)  # of a process that has ended: the node's lock says that there is no other
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        bound.bind(str(path))
+        path.chmod(0o600)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def create_cluster_app(
+    node: Node,
+    secret: bytes,
+    apps: Mapping[str, Asgi],
+    take_given: Callable[[list[str]], Awaitable[None]],
+    now: Callable[[], float] = time.time,
+) -> Quart:
+    """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that another node
+    has given to this one."""
+    app = Quart("cluster")
+    app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
+
+    @app.get("/state")
+    async def state() -> dict[str, Any]:
+        return {"database": node.reaches_database}
+
+    @app.post("/calls")
+    async def calls() -> tuple[dict[str, Any], int]:
+        try:
+            told = msgspec.json.decode(cast(bytes, await request.get_data()), type=_Given)
+        except msgspec.DecodeError as error:
+            return {"error": str(error)}, 400
+        await take_given(told.calls)
+        return {"ok": True}, 200
+
+    own = app.asgi_app
+    gate = _Gate(secret, {**apps, CLUSTER: own}, now)
+    app.asgi_app = gate  # type: ignore[method-assign]
+    return app
+
+
+class _Gate:
+    """ASGI: verifies each request, and passes it to the app that it is for."""
+
+    def __init__(self, secret: bytes, apps: Mapping[str, Asgi], now: Callable[[], float]) -> None:
+        self._secret, self._apps, self._now = secret, apps, now
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._apps[CLUSTER](scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
+        body = await _body(receive)
+        app = self._verified(scope, scope["method"], body) if body is not None else None
+        if app is None:
+            await _refuse(send)
+            return
+        await app(_inner(scope), _once(body or b"", receive), send)
+
+    async def _socket(self, scope: Any, receive: Any, send: Any) -> None:
+        app = self._verified(scope, "GET", b"")
+        if app is None:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await app(_inner(scope), receive, send)
+
+    def _verified(self, scope: Any, method: str, body: bytes) -> Asgi | None:
+        headers = dict(scope["headers"])
+        given = headers.get(signing.HEADER.encode(), b"").decode("latin-1")
+        query = scope["query_string"]
+        target = (scope["raw_path"] + (b"?" + query if query else b"")).decode("latin-1")
+        try:
+            signing.verify(self._secret, given, self._now(), method, target, body)
+        except Forged as error:
+            _warnings.say("forged", "a request to the cluster's listener is refused: %s", error)
+            return None
+        return self._apps.get(target.split("/", 2)[1])
+
+
+def _inner(scope: Any) -> Any:
+    """Return the scope without the app's name in its path, and with the node that it comes from."""
+    app = scope["raw_path"].split(b"/", 2)[1]
+    headers = [(name, value) for name, value in scope["headers"] if name != signing.HEADER.encode()]
+    sender = dict(headers).get(FROM.encode(), b"").decode("latin-1")
+    return {
+        **scope,
+        "path": scope["path"].removeprefix(f"/{app.decode('latin-1')}"),
+        "raw_path": scope["raw_path"].removeprefix(b"/" + app),
+        "headers": [(name, value) for name, value in headers if name != FROM.encode()],
+        FORWARDED: sender or "?",
+    }
+
+
+async def _body(receive: Any) -> bytes | None:
+    """Read a whole body; None: it is too long, or does not come."""
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > _MOST_BODY:
+                    return None
+                if not message.get("more_body"):
+                    return b"".join(parts)
+    except TimeoutError:
+        return None
+
+
+def _once(body: bytes, receive: Any) -> Any:
+    """Return a `receive` that brings the body that was read already, and then what comes."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receiving() -> Any:
+        return waiting.pop() if waiting else await receive()
+
+    return receiving
+
+
+async def _refuse(send: Any) -> None:
+    body = msgspec.json.encode({"error": "not signed by a node of this cluster"})
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,70 @@
+"""What a node of a cluster has beside its two listeners: the third one, the requests to other nodes, and the routing of
+webhooks."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+
+from quart import Quart
+
+from callflow.cluster.forwarding import CONSOLE, PUBLIC, Forwarding
+from callflow.cluster.membership import Membership, NodeConfig
+from callflow.cluster.socket_passing import TAKE_LISTENERS, SocketPassing
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.cluster_listener import bind, create_cluster_app
+from callflow.web.listener import Listener
+from callflow.web.public.routing import WebhookRouting
+
+
+class ClusterWeb:
+    """Of one node. Made when a loop runs."""
+
+    def __init__(self, config: NodeConfig, membership: Membership, switchboard: Callable[[], Switchboard]) -> None:
+        self._config, self._membership = config, membership
+        self.forwarding = Forwarding(config.name, config.secret, membership)
+        membership.tell = self.forwarding.tell_given
+        membership.others_reach_database = self.forwarding.others_reach_database
+        self.routing = WebhookRouting(membership, self.forwarding, switchboard)
+        self._listener: Listener | None = None
+        self.sockets = SocketPassing(config.folder, config.name)
+        """Connections from and to the other workers of this machine."""
+
+    def passing(self, connection: socket.socket, name: str) -> bool:
+        """Hand a connection that came in at the public listener to the worker that it names. Returns False if it stays
+        here."""
+        return self._membership.peer(name) is not None and self.sockets.pass_on(PUBLIC, connection, name)
+
+    def give_listeners(self, listeners: Sequence[socket.socket], leave: Callable[[], None]) -> None:
+        """Give the listening sockets to whoever asks for them on this machine, and then `leave`."""
+
+        def give(asked: socket.socket) -> None:
+            with asked, contextlib.suppress(OSError):
+                socket.send_fds(asked, [b"listeners"], [each.fileno() for each in listeners])
+                leave()
+
+        self.sockets.serve(TAKE_LISTENERS, give)
+
+    async def open(
+        self,
+        public: Quart,
+        console: Quart | None,
+        adopt: Callable[[socket.socket], None],
+        take_given: Callable[[Sequence[str]], Awaitable[None]],
+    ) -> None:
+        """Listen to the other nodes. `adopt`: serves a connection that another worker has accepted at the public
+        listener. `take_given`: takes calls that one of them has given to this node. Raises OSError."""
+        self.sockets.serve(PUBLIC, adopt)
+        self.sockets.open()
+        apps = {PUBLIC: public.asgi_app} | ({CONSOLE: console.asgi_app} if console is not None else {})
+        app = create_cluster_app(self._membership, self._config.secret, apps, take_given)
+        self._listener = Listener(bind(self._config.address), app, media_ping_seconds=0)
+        await self._listener.open()
+
+    async def close(self) -> None:
+        """Stop listening, and close all connections to other nodes. Never raises."""
+        self.sockets.close()
+        if self._listener is not None:
+            await self._listener.close()
+        await self.forwarding.close()

@@ -1,0 +1,81 @@
+"""The two listeners of a process: carriers and operators."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from typing import cast
+
+from quart import Quart
+
+from callflow import runtime
+from callflow.cluster import node_paths
+from callflow.config.settings import Settings
+from callflow.media.listener import Passing
+from callflow.web.listener import Beside, Listener
+from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint, MediaServer
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """Listening sockets that another process has bound."""
+
+    public: socket.socket
+    console: socket.socket | None
+
+
+class Listeners:
+    """Binds the ports, unless another process has done so, and serves on them."""
+
+    public: socket.socket
+    """Once it is bound."""
+
+    def __init__(self, inherited: Inherited | None, *, node: str, ping_seconds: float, media_beside: bool) -> None:
+        """`node`: the name of this node in a cluster; "": there is none. `ping_seconds`: interval of the pings on a
+        media socket. `media_beside`: media sockets are served beside the app for carriers, and not by it."""
+        self._inherited, self._route = inherited, node_paths.route(node)
+        self._ping_seconds, self._media_beside = ping_seconds, media_beside
+        self.console: socket.socket | None = None
+        """None: its port cannot be used."""
+        self._open: list[Listener] = []
+
+    def bind(self, settings: Settings) -> list[str]:
+        """Bind the ports. Returns warnings, a line each. Raises OSError if carriers cannot be served."""
+        if self._inherited is not None:
+            self.public, self.console = self._inherited.public, self._inherited.console
+            return []
+        self.public = runtime.bind(settings.host, settings.port)
+        try:
+            self.console = runtime.bind(settings.console_host, settings.console_port)
+        except OSError as error:
+            # Without the console calls are still answered, so the server starts.
+            return [f"The console is off: {error}. Set CONSOLE_PORT to a free port."]
+        return []
+
+    @property
+    def bound(self) -> list[socket.socket]:
+        """The listening sockets: that for carriers first."""
+        return [self.public, *([self.console] if self.console is not None else [])]
+
+    async def open_public(self, app: Quart, passing: Passing | None) -> Listener:
+        """Serve carriers. `passing`: to other workers of this machine; None: there are none."""
+        beside = None
+        if self._media_beside:
+            server = MediaServer(cast(MediaEndpoint, app.asgi_app), ping_seconds=self._ping_seconds)
+            paths = [*MEDIA_PATHS, *(self._route + path for path in MEDIA_PATHS if self._route)]
+            beside = Beside(paths, server)
+        return await self.open(self.public, app, beside, passing)
+
+    async def open(
+        self, bound: socket.socket, app: Quart, beside: Beside | None = None, passing: Passing | None = None
+    ) -> Listener:
+        """Serve an app on a bound socket."""
+        listener = Listener(bound, app, media_ping_seconds=self._ping_seconds, beside=beside, passing=passing)
+        self._open.append(listener)
+        await listener.open()
+        return listener
+
+    async def close(self) -> None:
+        """Close all listeners. Never raises."""
+        await asyncio.gather(*(listener.close() for listener in self._open))

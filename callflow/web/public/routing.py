@@ -1,0 +1,72 @@
+"""Which node of a cluster a webhook is for, and sending it there.
+
+A webhook is forwarded once at most. One about a call of a dead node waits until that call has been taken over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from quart import Response
+
+from callflow.cluster.forwarding import PUBLIC, Forwarding
+from callflow.cluster.node_paths import FORWARDED, NODE
+from callflow.cluster.peers import Peers
+from callflow.contracts import events
+from callflow.contracts.errors import PeerAway
+from callflow.contracts.events import WebhookEvent
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.public.request import target_of
+
+
+log = logging.getLogger(__name__)
+
+_SECONDS: Final = 2.0
+"""How long the other node may take: it answers within 0.7 s, unless it asks somebody about a caller meanwhile."""
+_OPENS: Final = (events.CallInitiated, events.CallAnswered, events.CallResumed)
+"""Events that open a call where nobody has it."""
+
+
+class WebhookRouting:
+    """The routing of one node."""
+
+    def __init__(self, peers: Peers, forwarding: Forwarding, switchboard: Callable[[], Switchboard]) -> None:
+        self._peers, self._forwarding, self._switchboard = peers, forwarding, switchboard
+
+    async def elsewhere(self, scope: Any, webhook_event: WebhookEvent) -> str:
+        """Return the name of the node that a webhook is for; "": this one."""
+        switchboard, peers = self._switchboard(), self._peers
+        if scope.get(FORWARDED) or switchboard.has(webhook_event):
+            return ""
+        named = scope.get(NODE, "")
+        if named and peers.peer(named) is not None:
+            return str(named)
+        owner = await peers.owner(webhook_event.call or switchboard.name_of(webhook_event))
+        if not owner and isinstance(webhook_event.event, _OPENS) and not webhook_event.call:
+            owner = peers.place()
+        return "" if owner == peers.me else owner
+
+    async def owner(self, call: str) -> str:
+        """Return the name of the node that has a call which this node has just let go of; "": it is not known."""
+        owner = await self._peers.owner(call)
+        return "" if owner == self._peers.me else owner
+
+    async def forward(self, scope: Any, method: str, body: bytes, to: str) -> Response | None:
+        """Send a webhook to another node, and return its answer. None: that node is gone, or does not answer."""
+        peer = self._peers.peer(to)
+        if peer is None:
+            return None
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        try:
+            answer = await self._forwarding.send(
+                peer, PUBLIC, method, target_of(scope), headers, body, seconds=_SECONDS
+            )
+        except PeerAway as error:
+            log.warning("a webhook could not be forwarded: %s", error)
+            return None
+        response = Response(answer.body, answer.status)
+        for name, value in answer.headers:
+            response.headers[name] = value
+        return response
