@@ -126,7 +126,7 @@ def test_what_a_machine_has_of_its_own_is_taken_by_the_settings() -> None:
     sample = (DEPLOY / "node.env.sample").read_text(encoding="utf-8")
     own = {name.lower(): value for name, value in re.findall(r"^([A-Z_]+)=(.*)$", sample, re.MULTILINE)}
     assert own["cluster_secret"] == "", "a secret that everybody can read"
-    settings = Settings(**own | {"cluster_secret": "s" * 32})  # type: ignore[arg-type]
+    settings = Settings(**own | {"cluster_secret": "s" * 32})
     assert set(own) <= settings.model_fields_set
     assert settings.cluster_problems(settings.media_server, settings.database_url) == []
     assert Server(settings.node, f"{settings.host}:{settings.port}") in EXAMPLE, "the examples are of two clusters"
