@@ -71,8 +71,10 @@ def make_parser() -> Parser:
     _dial(commands.add_parser("dial", help="make an outbound call, and show it while it goes on"))
     _calls(commands.add_parser("calls", help="list the calls of the history, or show one and why it ended"))
     _budget(commands.add_parser("budget", help="what the calls of today took, and what they may take"))
-    _nodes(commands.add_parser("nodes", help="the processes that serve together, and how many calls each has"))
-    _drain(commands.add_parser("drain", help="let one of them hand its calls over to the others"))
+    cluster_arguments.nodes(
+        commands.add_parser("nodes", help="the processes that serve together, and how many calls each has")
+    )
+    cluster_arguments.drain(commands.add_parser("drain", help="let one of them hand its calls over to the others"))
     account_arguments.numbers(
         commands.add_parser("numbers", help="the carriers' numbers: list them, point one here, put it back"), Parser
     )
@@ -263,23 +265,6 @@ def _calls(parser: Parser) -> None:
 def _budget(parser: Parser) -> None:
     parser.description = "Asks the running server. Exit code 0: it was shown; 1: it is not known; 2: no server runs."
     parser.add_argument("--json", action="store_true", help="print it as JSON (default: a table)")
-
-
-def _nodes(parser: Parser) -> None:
-    parser.description = "Asks the running server. Exit code 0: it was shown; 1: it is not known; 2: no server runs."
-    parser.add_argument("--json", action="store_true", help="print it as JSON (default: a table)")
-
-
-def _drain(parser: Parser) -> None:
-    parser.description = (
-        "Each call moves at a moment when nobody speaks. Exit code 0: the node has no call any more; 1: there is no"
-        " such node, or it still has calls; 2: no server runs."
-    )
-    parser.add_argument("node", metavar="NODE", help="the name of the node, as `nodes` shows it")
-    parser.add_argument("--resume", action="store_true", help="let it take calls again (default: it drains)")
-    parser.add_argument(
-        "--seconds", type=whole(1, 3600), default=60, metavar="N", help="how long to wait until it has no call"
-    )
 
 
 def _replay(parser: Parser) -> None:

@@ -6,7 +6,8 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Final
 
-from callflow.cli.option_types import but, word
+from callflow.cli.option_types import but, whole, word
+from callflow.cli.parser import Parser
 
 
 if TYPE_CHECKING:
@@ -64,4 +65,21 @@ def haproxy(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--no-tls", action="store_true", help="TLS ends elsewhere, and plain HTTP comes here (default: off)"
+    )
+
+
+def nodes(parser: Parser) -> None:
+    parser.description = "Asks the running server. Exit code 0: it was shown; 1: it is not known; 2: no server runs."
+    parser.add_argument("--json", action="store_true", help="print it as JSON (default: a table)")
+
+
+def drain(parser: Parser) -> None:
+    parser.description = (
+        "Each call moves at a moment when nobody speaks. Exit code 0: the node has no call any more; 1: there is no"
+        " such node, or it still has calls; 2: no server runs."
+    )
+    parser.add_argument("node", metavar="NODE", help="the name of the node, as `nodes` shows it")
+    parser.add_argument("--resume", action="store_true", help="let it take calls again (default: it drains)")
+    parser.add_argument(
+        "--seconds", type=whole(1, 3600), default=60, metavar="N", help="how long to wait until it has no call"
     )

@@ -41,6 +41,8 @@ _GATHER_SECONDS: Final = 0.05
 _FLUSH_SECONDS: Final = 3.0
 """How long the end of the process waits for the last entries."""
 _FORGOTTEN: Final = 10_000
+_WRITTEN_SECONDS: Final = 0.5
+"""How much later than the time of an entry its id may be: it waits for its turn of the processor."""
 _SAY_EVERY_SECONDS: Final = 5.0
 
 Waiting = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
@@ -144,6 +146,11 @@ class DurableJournal(MemoryJournal):
             self.counts["dropped"] += 1
         if entry.name == Began.kind and isinstance(began := entry.note, Began):
             self.on_began(entry.call, began)
+
+    def seed(self, entries: Sequence[JournalEntry]) -> None:
+        super().seed(entries)
+        if entries:  # of another machine perhaps, whose clock is ahead: what follows comes after them
+            self._tick = max(self._tick, int((entries[-1].at + _WRITTEN_SECONDS) * 1_000_000))
 
     def add(self, entry: JournalEntry) -> None:
         """Write down a note about a call that may be long over."""

@@ -187,6 +187,22 @@ async def test_calls_of_a_process_that_served_alone_are_adopted_once(database_ur
 
 
 @in_loop
+async def test_entries_of_a_call_stay_in_order_though_the_clock_of_the_new_owner_is_late(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with staged(database_url) as stage:
+        journal, _ = await stage.node("a")
+        monkeypatch.setattr("callflow.history.journal_writer.time.time_ns", lambda: 1_790_000_000_000_000_000)
+        was = JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call=CALL, at=1_790_000_000.8)
+        journal.seed([was])
+        keys: list[int] = []
+        journal.on_put = lambda key, entry: keys.append(key)
+        journal.note(step())
+        await journal.flushed()
+        assert keys[0] > 1_790_000_000_800_000_000
+
+
+@in_loop
 async def test_entries_of_two_nodes_at_the_same_moment_are_all_written(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
