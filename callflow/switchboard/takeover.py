@@ -65,19 +65,17 @@ class Takeover:
     async def take_given(self, calls: Sequence[str] | None = None) -> None:
         """Take calls that another node has given to this one. None: those that it could not tell of. Never raises."""
         try:
-            found = await self._membership.given()
+            wanted = await self._membership.take_given(calls)
         except Exception as error:
             log.warning("whether another node has given calls to this one is not known: %s", type(error).__name__)
             return
-        wanted = found if calls is None else [call for call in calls if call in found]
         if wanted:
-            self._membership.claims.hold(wanted)
             await self._try_to_bring_back(wanted, given=True)
 
     def _let_go_of_all(self) -> None:
         # Of a call that was never written nobody else knows: it goes on here, and is claimed as soon as it is written.
         calls = [call.id for call in self._switchboard.calls if not self._membership.claims.is_fresh(call.id)]
-        self._membership.claims.drop(calls)
+        self._membership.claims.drop_all()
         for call in calls:
             self._switchboard.let_go(call)
 

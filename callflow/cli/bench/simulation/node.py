@@ -7,6 +7,7 @@ It decides with `cluster/nodes.py`, and does in the same order what `cluster/hea
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -94,7 +95,7 @@ class SimulatedNode:
         self.trouble = self._has_let_go = False
         self.calls, self.live = {}, []
         self._place_of: dict[int, int] = {}
-        self._held: set[int] = set()
+        self._held: dict[int, Key] = {}
         self._fresh: set[int] = set()
         self._gone: set[int] = set()
         self._placed = Placed()
@@ -172,7 +173,7 @@ class SimulatedNode:
     def _on_beat(self, epoch: int, view: View, was_fenced: bool, began: float) -> None:
         before, self.view, self.epoch = self.view, view, epoch
         if was_fenced:
-            self._rejoins = False
+            self._rejoins = self._has_let_go = False
             self.let_go_of_all()
         self.key = (self.name, epoch)
         self._renewed = began
@@ -188,12 +189,14 @@ class SimulatedNode:
         """Others have the calls."""
         if not self._has_let_go:
             self._has_let_go = True
+            self._gone.update(self._held)
+            self._held.clear()
             for call in list(self.calls.values()):
                 if call.id not in self._fresh:  # nobody else knows of it
                     self._let_go(call)
 
     def _let_go(self, call: Call) -> None:
-        self._held.discard(call.id)
+        self._held.pop(call.id, None)
         self._fresh.discard(call.id)
         self._gone.add(call.id)
         if self.forget(call) and call.voice == self.name:
@@ -216,7 +219,10 @@ class SimulatedNode:
                 break
         if self.lease_holds:
             return True
-        reached = yield self._world.others_reach_database(self)
+        asked, reached = -math.inf, False
+        while self._kernel.now - asked > MISSED_SECONDS:
+            asked = self._kernel.now
+            reached = yield self._world.others_reach_database(self)
         if reached:
             self.let_go_of_all()
             self._rejoins = True
@@ -258,7 +264,7 @@ class SimulatedNode:
             batch, self._steps = self._steps[:_BATCH], self._steps[_BATCH:]
             if not batch and (not notes or not self.live):
                 continue
-            self._under_way, now = batch, self._kernel.now
+            self._under_way, now, key = batch, self._kernel.now, self.key
             self._compute(self._costs.commit)
             answer = yield self._write_batch(batch, notes)
             if not answer.ok or answer.value is None:
@@ -269,12 +275,14 @@ class SimulatedNode:
                 failures += 1
                 continue
             failures, written_at, self._under_way = 0, now, []
-            self._on_written(batch, answer.value)
+            self._on_written(batch, answer.value, key)
 
     def _write_batch(self, batch: Sequence[Step], notes: int) -> Signal:
         calls = {step.call.id for step in batch}
         calls |= {self._dice.choice(self.live).id for _ in range(min(3, notes)) if self.live}
-        held, fresh, gone = calls & self._held, calls & self._fresh, calls & self._gone
+        held, fresh, gone = calls & self._held.keys(), calls & self._fresh, calls & self._gone
+        former = {call for call in held if self._held[call] != self.key}
+        held, gone = held - former, gone | former
         ended = {step.call.id for step in batch if step.kind == "ended"}
         key = self.key
         cost = self._costs.journal + self._costs.entry * (len(batch) + notes) + self._costs.claim * len(fresh)
@@ -284,7 +292,7 @@ class SimulatedNode:
             lambda _: self._database.rows.admit(key, held, fresh, gone, ended), holds=holds,
         )  # fmt: skip
 
-    def _on_written(self, batch: Sequence[Step], elsewhere: set[int]) -> None:
+    def _on_written(self, batch: Sequence[Step], elsewhere: set[int], key: Key) -> None:
         for call_id in sorted(elsewhere):
             if (call := self.calls.get(call_id)) is not None:
                 self._let_go(call)
@@ -294,11 +302,11 @@ class SimulatedNode:
             if step.has_gone_on:
                 step.call.unwritten -= 1
             if step.kind == "ended":
-                self._held.discard(step.call.id)
+                self._held.pop(step.call.id, None)
                 self.forget(step.call)
             elif step.kind == "began":
                 self._fresh.discard(step.call.id)
-                self._held.add(step.call.id)
+                self._held[step.call.id] = key
                 step.call.is_written = True
             if not step.has_gone_on:
                 self._world.command(self, step, is_written=True)
@@ -369,7 +377,7 @@ class SimulatedNode:
         """Have calls from the beginning on."""
         for call in calls:
             self.calls[call.id], call.voice = call, self.name
-            self._held.add(call.id)
+            self._held[call.id] = self.key
             self._serve(call)
 
     def forget(self, call: Call) -> bool:
@@ -396,21 +404,27 @@ class SimulatedNode:
             self._changed.then(either.fire)
             self._kernel.after(_LOOK_SECONDS, either.fire)
             yield either
-            self._changed = Signal()
+            self._changed, key = Signal(), self.key
             counted = yield self._database.ask("take over", self.host, self._costs.take, lambda _: len(rows.orphans()))
             left = self._world.allotment(self.view, self.name, counted.value or 0)
             if left:
                 self._kernel.after(RENEW_SECONDS, self._look_again, self.host)
             while left > 0:
+                key = self.key
                 answer = yield self._claim_share(left)
                 if not answer.ok or not answer.value:
                     break
                 left -= len(answer.value)
-                self.host.start(self._bring_back([self._world.calls[call] for call in answer.value]))
-            given = yield self._database.ask("take over", self.host, self._costs.take, lambda _: rows.of(self.key))
+                self.host.start(self._bring_back([self._world.calls[call] for call in answer.value], key))
+            key = self.key
+            given = yield self._list(key)
             calls = [call for call in given.value or () if call not in self._held and call not in self._fresh]
             if calls:
-                self.host.start(self._bring_back([self._world.calls[call] for call in calls]))
+                self.host.start(self._bring_back([self._world.calls[call] for call in calls], key))
+
+    def _list(self, key: Key) -> Signal:
+        rows = self._database.rows
+        return self._database.ask("take over", self.host, self._costs.take, lambda _: rows.of(key))
 
     def _look_again(self, host: Host) -> None:
         if host is self.host:
@@ -429,9 +443,9 @@ class SimulatedNode:
             undo=rows.unlock, holds=key,
         )  # fmt: skip
 
-    def _bring_back(self, calls: Sequence[Call]) -> Work:
+    def _bring_back(self, calls: Sequence[Call], key: Key) -> Work:
         restored = []
-        self._held.update(call.id for call in calls)
+        self._held.update(dict.fromkeys((call.id for call in calls), key))
         self._gone.difference_update(call.id for call in calls)
         for call in calls:
             for pause in (*_RETRY_SECONDS, 2.0, 2.0, 2.0, 2.0):
@@ -444,7 +458,7 @@ class SimulatedNode:
             else:
                 continue
             yield self._compute(self._costs.restore)
-            if call.id in self._held:
+            if self._held.get(call.id) == self.key:
                 self._world.unknown_to_next += call.unwritten
                 call.unwritten = 0
                 self.calls[call.id] = call
@@ -506,7 +520,7 @@ class SimulatedNode:
                     break
                 yield _RETRY_SECONDS[0]
             if answer.value:
-                self._held.discard(call.id)
+                self._held.pop(call.id, None)
                 self._gone.add(call.id)
                 self.forget(call)
                 self._world.nodes[chosen].receive(call, to)
@@ -515,4 +529,4 @@ class SimulatedNode:
     def receive(self, call: Call, key: Key) -> None:
         """Go on with a call that a draining node has handed over to the process of this key."""
         if self.host.state != "ended" and self.key == key:
-            self.host.start(self._bring_back([call]))
+            self.host.start(self._bring_back([call], key))

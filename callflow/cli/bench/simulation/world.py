@@ -367,7 +367,7 @@ class World:
         if key is None or not self.database.rows.lives(key):
             return False
         node = self.nodes[key[0]]
-        return node.key == key and node.host.state == "running" and call.id in node.calls and call.silent_since is None
+        return node.key == key and node.host.state == "running" and call in node.live
 
 
 def _by(counts: Mapping[str, float], seconds: float) -> dict[str, float]:
