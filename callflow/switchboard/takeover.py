@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
@@ -102,14 +103,15 @@ class Takeover:
         await asyncio.gather(*await self._take_orphans(tasks))
 
     async def _try_to_bring_back(self, calls: Sequence[str], *, given: bool = False) -> None:
-        for pause in _AGAIN_SECONDS:
+        for pause in itertools.chain(_AGAIN_SECONDS, itertools.repeat(_AGAIN_SECONDS[-1])):
             try:
                 await self._bring_back(calls, given)
                 return
             except Exception:
-                log.exception("calls of a dead node cannot be read; it is tried again")
+                log.exception("CALLS OF ANOTHER NODE CANNOT BE READ, so that nobody serves them; it is tried again")
                 await asyncio.sleep(pause)
-        log.error("CALLS OF A DEAD NODE CANNOT BE READ: they are not taken over: %s", ", ".join(calls))
+            if not any(map(self._membership.claims.has, calls)):
+                return  # others have them now
 
     async def _keep_leading(self) -> None:
         work: asyncio.Task[None] | None = None

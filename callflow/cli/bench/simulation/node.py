@@ -7,6 +7,7 @@ It decides with `cluster/nodes.py`, and does in the same order what `cluster/hea
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
@@ -448,15 +449,15 @@ class SimulatedNode:
         self._held.update(dict.fromkeys((call.id for call in calls), key))
         self._gone.difference_update(call.id for call in calls)
         for call in calls:
-            for pause in (*_RETRY_SECONDS, 2.0, 2.0, 2.0, 2.0):
+            for pause in itertools.chain(_RETRY_SECONDS, itertools.repeat(_RETRY_SECONDS[-1])):
                 answer: Answer = yield self._database.ask(
                     "read a journal", self.host, self._costs.read_journal, lambda _: None
                 )
                 if answer.ok:
                     break
                 yield pause
-            else:
-                continue
+                if self._held.get(call.id) != self.key:
+                    break
             yield self._compute(self._costs.restore)
             if self._held.get(call.id) == self.key:
                 self._world.unknown_to_next += call.unwritten
