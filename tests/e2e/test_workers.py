@@ -1,0 +1,231 @@
+"""Several processes on one machine, as a user starts them: `server.py --workers 2`, over real sockets and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
+from callflow.sandbox.telnyx import Telnyx
+from callflow.sandbox.twilio import Twilio
+from tests.e2e import product
+from tests.e2e.process import ROOT, SERVER
+from tests.e2e.product import PUBLIC, Exchange, run, until
+from tests.e2e.talk import noise
+from tests.ports import free_port
+
+
+pytestmark = pytest.mark.process
+CARRIERS: Final = ("telnyx", "twilio")
+"""Of both, by turns: see `tests/conftest.py`."""
+GREETING: Final = Turn.say("Good day, this is the harbour office.", noise(1500, 1))
+
+
+@dataclass
+class Office:
+    """A main process with its workers, and the carrier and the model."""
+
+    carrier: Exchange
+    realtime: Realtime
+    folder: Path
+    port: int
+    console: int
+    env: Mapping[str, str]
+    mains: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    async def start(self, workers: int = 2) -> None:
+        with (self.folder / "log").open("ab") as log:
+            main = await asyncio.create_subprocess_exec(
+                sys.executable, SERVER, "--workers", str(workers),
+                cwd=self.folder, env=self.env, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+        self.mains.append(main)
+        before = {node["name"] for node in await self.nodes()}
+
+        async def are_there() -> bool:
+            return sum(node["name"] not in before for node in await self.nodes()) >= workers
+
+        await eventually(are_there, "the workers", 20)
+        await asyncio.sleep(0.6)  # until each worker has seen the others
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """The nodes that live, as the operators' port tells."""
+        try:
+            async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+                answer = await client.get(f"http://127.0.0.1:{self.console}/api/nodes", timeout=2)
+        except httpx.HTTPError:
+            return []
+        return [node for node in answer.json()["nodes"] if node["state"] != "dead"]
+
+    async def ring(self, calls: int) -> list[Any]:
+        """Calls that have heard the greeting."""
+        rung = []
+        for _ in range(calls):
+            rung.append(await self.carrier.ring())
+            await asyncio.sleep(0.02)
+        await asyncio.gather(*(call.phone.hears(0.3, timeout=15) for call in rung))
+        return rung
+
+    def workers(self) -> list[int]:
+        """The processes of all workers."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                where = (path.parent / "cwd").readlink()
+                if b"callflow.cli.worker" in words and where == self.folder:
+                    found.append(int(path.parent.name))
+        return found
+
+    def said(self) -> str:
+        return (self.folder / "log").read_text(encoding="utf-8")
+
+
+@contextlib.asynccontextmanager
+async def office(**env: object) -> AsyncIterator[Office]:
+    port, console = free_port(), free_port()
+    server = f"http://127.0.0.1:{port}"
+    realtime = Realtime(script=Script.of(GREETING, otherwise=Turn.say("Yes.", noise(400, 2))), pace=Pace.instant())
+    carrier: Exchange = (
+        Twilio(PUBLIC, server=server) if product.usual == "twilio" else Telnyx(webhook_url=f"{server}/webhooks")
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file in (".env", "settings.toml"):
+            (folder / file).write_text("", encoding="utf-8")
+        async with carrier, realtime:
+            settings = {
+                "OPENAI_API_KEY": realtime.api_key,
+                "OPENAI_REALTIME_URL": realtime.url,
+                **{key.upper(): value for key, value in carrier.settings().items()},
+                "PORT": port,
+                "CONSOLE_PORT": console,
+                "DATA_DIR": folder / "data",
+                "ADMISSION_LAG_MS": 0,
+                "JOURNAL_SECONDS": 2,
+                "DRAIN": "handover",
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": ROOT,
+                "COLUMNS": 200,
+                **env,
+            }
+            the = Office(
+                carrier, realtime, folder, port, console, {key: _text(value) for key, value in settings.items()}
+            )
+            try:
+                await the.start()
+                yield the
+            finally:
+                for main in the.mains:
+                    if main.returncode is None:
+                        main.kill()
+                    await main.wait()
+                for pid in the.workers():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+
+def _text(value: object) -> str:
+    return str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)
+
+
+def streams(calls: Sequence[Any]) -> list[int]:
+    return [len(call.streams) for call in calls]
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str, seconds: float) -> None:
+    """Ask a condition of another process until it holds."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await condition():  # noqa: ASYNC110 - another process has no event for us
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"waited {seconds:g} s for {what}") from None
+
+
+def test_calls_are_spread_and_those_of_a_worker_that_is_killed_go_on() -> None:
+    run(killed())
+
+
+async def killed() -> None:
+    async with office() as the:
+        calls = await the.ring(8)
+        await until(lambda: all(len(call.streams) == 1 for call in calls), "the streams")
+
+        async def spread() -> bool:
+            each: list[int] = [node["calls"] for node in await the.nodes()]
+            return sum(each) == 8 and max(each) - min(each) <= 2
+
+        await eventually(spread, "the calls to be spread", 3)
+        had = {node["name"]: node["calls"] for node in await the.nodes()}
+        os.kill(the.workers()[0], signal.SIGKILL)
+
+        async def one_is_gone() -> bool:
+            return len({node["name"] for node in await the.nodes()} & had.keys()) == 1
+
+        await eventually(one_is_gone, "the death to be known", 5)
+        (gone,) = had.keys() - {node["name"] for node in await the.nodes()}
+        await until(lambda: sum(streams(calls)) == 8 + had[gone], "the calls to be taken over", 5)
+        moved = [call for call in calls if len(call.streams) == 2]
+        await asyncio.gather(*(call.phone.hears(1.0, timeout=8) for call in moved))
+        assert len(moved) == had[gone], "a call of the other worker was touched"
+
+        async def replaced() -> bool:
+            return len(await the.nodes()) == 2
+
+        await eventually(replaced, "another worker", 15)
+        assert {call.state for call in calls} <= {"answered", "in-progress"}
+
+
+def test_workers_whose_main_process_is_killed_go_on_and_hand_over_to_those_of_the_next() -> None:
+    run(main_killed())
+
+
+async def main_killed() -> None:
+    async with office() as the:
+        calls = await the.ring(2)
+        the.mains[0].kill()
+        await the.mains[0].wait()
+        await until(lambda: "the main process has gone" in the.said(), "a word about it")
+        assert streams(calls) == [1, 1]
+        more = await the.ring(2)  # they answer, too
+        old = set(the.workers())
+        await the.start()
+        await until(lambda: all(count >= 2 for count in streams([*calls, *more])), "all calls to be moved", 20)
+        await until(lambda: not old & set(the.workers()), "the old workers to end", 20)
+        assert {call.state for call in [*calls, *more]} <= {"answered", "in-progress"}
+        the.mains[1].terminate()
+        async with asyncio.timeout(15):
+            assert await the.mains[1].wait() == 0
+        assert the.workers() == []
+
+
+@pytest.mark.proof
+def test_a_worker_that_was_stopped_commands_nothing_when_it_goes_on() -> None:
+    run(stopped_for_a_while())
+
+
+async def stopped_for_a_while() -> None:
+    async with office() as the:
+        calls = await the.ring(4)
+        stopped = the.workers()[0]
+        os.kill(stopped, signal.SIGSTOP)
+        await until(lambda: sum(streams(calls)) == 6, "two calls to be taken over", 8)
+        await asyncio.sleep(1)
+        commands = len(the.carrier.commands)
+        os.kill(stopped, signal.SIGCONT)
+        await until(lambda: "this node was declared dead meanwhile" in the.said(), "the stopped worker to notice", 5)
+        await asyncio.sleep(1)
+        assert len(the.carrier.commands) == commands
+        assert streams(calls).count(2) == 2
