@@ -13,7 +13,8 @@ from callflow.cli.bench.simulation.command import schedule
 from callflow.cli.bench.simulation.costs import Costs
 from callflow.cli.bench.simulation.database import Rows
 from callflow.cli.bench.simulation.kernel import Host, Kernel, Signal, Work
-from callflow.cli.bench.simulation.world import FAULTS, Fault, Load, Result, World, percentile
+from callflow.cli.bench.simulation.load import Load
+from callflow.cli.bench.simulation.world import FAULTS, Fault, Result, World, percentile
 from callflow.cluster import node_store
 from callflow.cluster.nodes import Node, View, allotment
 from callflow.history.node_tables import claims, nodes

@@ -9,12 +9,15 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+import random
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal, Protocol
 
-from callflow.cli.bench.simulation.database import Answer, Held, Key
-from callflow.cli.bench.simulation.kernel import Host, Signal, Work
+from callflow.cli.bench.simulation.costs import Costs
+from callflow.cli.bench.simulation.database import Answer, Database, Held, Key
+from callflow.cli.bench.simulation.kernel import Host, Kernel, Signal, Work
+from callflow.cli.bench.simulation.load import Call, Load, Step
 from callflow.cluster.nodes import (
     LEASE_SECONDS,
     MARGIN_SECONDS,
@@ -27,9 +30,6 @@ from callflow.cluster.nodes import (
     place,
 )
 
-
-if TYPE_CHECKING:
-    from callflow.cli.bench.simulation.world import World
 
 _GATHER_SECONDS: Final = 0.05
 _STEP_SECONDS: Final = 0.25
@@ -45,41 +45,44 @@ _QUIET_SECONDS: Final = 2.0
 """Until nobody speaks in a call, on average; assumed."""
 
 
-@dataclass(slots=True, eq=False)
-class Call:
-    """A caller on the line."""
+class Surroundings(Protocol):
+    """What a node finds around itself: see `World`."""
 
-    id: int
-    ends_at: float
-    is_over: bool = False
-    silent_since: float | None = None
-    """Since when nobody serves it; None: somebody does."""
-    voice: str = ""
-    """The node whose stream the caller hears; "": none."""
-    has_begun: bool = False
-    is_written: bool = False
-    """The database knows of it."""
-    unwritten: int = 0
-    """Steps that were taken and are not in the journal yet."""
+    kernel: Kernel
+    database: Database
+    dice: random.Random
+    costs: Costs
+    load: Load
+    nodes: dict[str, SimulatedNode]
+    calls: dict[int, Call]
+    refused: int
+    unknown_to_next: int
+    place: Callable[[Sequence[Node], Mapping[str, int], str], str]
+    allotment: Callable[[View, str, int], int]
 
+    def has_ended(self, asks: SimulatedNode, node: Node) -> bool:
+        """Whether the lock of a node is free, for one on the same machine that asks."""
 
-@dataclass(slots=True, eq=False)
-class Step:
-    """A step of a call, which waits for the journal."""
+    def others_reach_database(self, node: SimulatedNode) -> Signal:
+        """Ask the other nodes whether they reach the database."""
 
-    call: Call
-    kind: Literal["began", "step", "ended"]
-    at: float
-    key: Key
-    """Of the node that takes it."""
-    has_gone_on: bool = False
-    """Without the journal."""
+    def command(self, node: SimulatedNode, step: Step, *, is_written: bool) -> None:
+        """A node does what a step asks for."""
+
+    def fell_silent(self, call: Call) -> None:
+        """A node serves a call no longer that it has served."""
+
+    def heard(self, call: Call, node: SimulatedNode) -> None:
+        """A caller hears something again."""
+
+    def has_drained(self, node: SimulatedNode) -> None:
+        """A node has handed all its calls over, and ends."""
 
 
 class SimulatedNode:
     """One serving process, or several one after the other under the same name."""
 
-    def __init__(self, world: World, name: str, machine: int, capacity: int) -> None:
+    def __init__(self, world: Surroundings, name: str, machine: int, capacity: int) -> None:
         self._world, self.name, self.machine, self.capacity = world, name, machine, capacity
         self._kernel, self._database, self._dice, self._costs = world.kernel, world.database, world.dice, world.costs
         self.host = Host(self._kernel)

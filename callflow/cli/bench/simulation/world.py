@@ -13,7 +13,8 @@ from typing import Final, Literal
 from callflow.cli.bench.simulation.costs import Costs
 from callflow.cli.bench.simulation.database import Database, Key
 from callflow.cli.bench.simulation.kernel import Kernel, Signal
-from callflow.cli.bench.simulation.node import Call, SimulatedNode, Step
+from callflow.cli.bench.simulation.load import Call, Load, Step
+from callflow.cli.bench.simulation.node import SimulatedNode
 from callflow.cluster.nodes import Node, View, allotment, leader, place
 
 
@@ -27,26 +28,6 @@ _AGAIN_SECONDS: Final = 2.0
 _RESTART_SECONDS: Final = 8.0
 _SETTLE_SECONDS: Final = 40.0
 """At the end, without faults."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What the cluster has to do. `steps` and `notes`: of one call in a second, as counted in a conversation."""
-
-    nodes: int = 50
-    of_machine: int = 4
-    """Nodes on one machine."""
-    calls: int = 10_000
-    """At the same time, on average."""
-    seconds: float = 300.0
-    talk: float = 180.0
-    """Length of a call in seconds, on average."""
-    capacity: int = 300
-    """Calls of a node at most."""
-    steps: float = 0.06
-    notes: float = 2.1
-    twice: float = 0.01
-    """Share of the first webhooks that reach two nodes at the same moment."""
 
 
 @dataclass(slots=True)
