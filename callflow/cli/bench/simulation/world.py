@@ -14,6 +14,7 @@ from callflow.cli.bench.simulation.costs import Costs
 from callflow.cli.bench.simulation.database import Database, Key
 from callflow.cli.bench.simulation.kernel import Kernel, Signal
 from callflow.cli.bench.simulation.load import Call, Load, Step
+from callflow.cli.bench.simulation.member import Member
 from callflow.cli.bench.simulation.node import SimulatedNode
 from callflow.cluster.nodes import Node, View, allotment, leader, place
 
@@ -206,12 +207,12 @@ class World:
 
     # What nodes ask and tell
 
-    def has_ended(self, asks: SimulatedNode, node: Node) -> bool:
+    def has_ended(self, asks: Member, node: Node) -> bool:
         """Whether the lock of a node is free, for one on the same machine that asks."""
         other = self.nodes[node.name]
         return other.machine == asks.machine and (other.host.state == "ended" or other.epoch not in (0, node.epoch))
 
-    def others_reach_database(self, node: SimulatedNode) -> Signal:
+    def others_reach_database(self, node: Member) -> Signal:
         """Ask the other nodes whether they reach the database."""
         done = Signal()
         reach = any(
@@ -221,7 +222,7 @@ class World:
         self.kernel.after(0.05, done.fire, reach)
         return done
 
-    def command(self, node: SimulatedNode, step: Step, *, is_written: bool) -> None:
+    def command(self, node: Member, step: Step, *, is_written: bool) -> None:
         """A node does what a step asks for."""
         if step.kind == "began":
             step.call.voice = node.name
@@ -246,7 +247,7 @@ class World:
         if call.silent_since is None and not call.is_over:
             call.silent_since = self.kernel.now
 
-    def heard(self, call: Call, node: SimulatedNode) -> None:
+    def heard(self, call: Call, node: Member) -> None:
         """A caller hears something again, unless the node is a former one that does not know it yet."""
         if self.database.rows.claims.get(call.id) not in (None, node.key):
             return
@@ -256,7 +257,7 @@ class World:
                 event.gaps.append(self.kernel.now - call.silent_since)
             call.silent_since = None
 
-    def has_drained(self, node: SimulatedNode) -> None:
+    def has_drained(self, node: Member) -> None:
         """A node has handed all its calls over, and ends; its successor starts."""
         self._end(node)
         self.kernel.after(_RESTART_SECONDS, node.boot)
@@ -301,7 +302,7 @@ class World:
             self._end(node)
             self.kernel.after(_RESTART_SECONDS, node.boot)
 
-    def _end(self, node: SimulatedNode) -> None:
+    def _end(self, node: Member) -> None:
         node.host.end()
         for mate in self.nodes.values():
             if mate.machine == node.machine and mate.host.state == "running":
