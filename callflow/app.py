@@ -131,8 +131,8 @@ class Application:
         self.carriers = make_carriers(settings, self.address)
         self._dial_rules = DialRules.of(settings)
         self.doors = make_doors(settings, lambda: self.effective)
-        self.public_at = self.console_at = ("off", 0)
-        """Host and port as bound."""
+        self.public_at = self.console_at = self.own_console_at = ("off", 0)
+        """Host and port as bound. `own`: where no other worker of this machine answers."""
         self.phone: PhoneLine | None = None
         """On which the operators' page can ring; None: it has no telephone."""
         self._listeners = Listeners(
@@ -232,6 +232,7 @@ class Application:
             health=self.health,
             doctor=self.doctor,
             cluster=self.cluster,
+            forwarding=self._cluster_web.forwarding if self._cluster_web is not None else None,
             phone=lambda: self.phone,
             phone_costs=self.settings.engine_costs,
             doors=self.doors,
@@ -303,6 +304,7 @@ class Application:
         self.live_desk = LiveDesk(
             lambda: self.switchboard, self.history, self.telemetry, self.redactor,
             costs=self.budget.live_costs, today=lambda: self.budget.calls_today,
+            others=self._cluster_web.others if self._cluster_web is not None else None,
         )  # fmt: skip
         self.tool_desk.keep_in(OwnToolStore(self.history.database))
         self.overrides = SessionOverrides(self.configs, StoredOverrides(self.history.database), self._of_settings)
@@ -398,7 +400,7 @@ class Application:
         await self.history.close()
 
     async def __aenter__(self) -> Application:
-        listeners = self._listeners
+        listeners, settings = self._listeners, self.settings
         self._start_warnings += listeners.bind(self.settings)
         self.public_at = runtime.name_of(listeners.public)
         self.address.learn(f"http://{self.public_at[0]}:{self.public_at[1]}")
@@ -407,10 +409,12 @@ class Application:
         carriers = await listeners.open_public(app, self._cluster_web.passing if self._cluster_web else None)
         operators = self.console() if listeners.console is not None else None
         if listeners.console is not None and operators is not None:
-            self.console_at = runtime.name_of(listeners.console)
+            self.console_at = self.own_console_at = runtime.name_of(listeners.console)
             await listeners.open(listeners.console, operators)
+            if self._node is not None and settings.console_phone:
+                self.own_console_at = await listeners.open_own(operators)
         if self._cluster_web is not None:
-            await self._cluster_web.open(app, operators, carriers.adopt, self.recovery.take_given)
+            await self._cluster_web.open(app, operators, carriers.adopt, self.recovery.take_given, self.live_desk)
         try:
             await self._open_tunnel()
         except BaseException:

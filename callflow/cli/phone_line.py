@@ -52,7 +52,7 @@ class _Phone(Softphone):
 
     async def ring(self, to_number: str = "", from_number: str = "") -> SoftphoneCall:
         """Begin a call: see `Softphone.ring`."""
-        host, port = self._application.console_at
+        host, port = self._application.own_console_at
         self._exchange.set_server(f"http://{in_url(_reached(host))}:{port}")
         return await super().ring(to_number, from_number)
 

@@ -39,8 +39,10 @@ def serve(overrides: Mapping[str, object], *, check: bool = False, point: str = 
         problems = check_serve(settings)
         if point and not (settings.public or settings.public_base_url):
             problems.append("--point needs an address that carriers reach: add --public, or set PUBLIC_BASE_URL")
-        if settings.workers > 1 and (point or settings.public):
-            problems.append("--point and --public are for one process: leave them away, or set WORKERS=1")
+        if settings.is_clustered and (point or settings.public):
+            problems.append(
+                "--point and --public are for one process: leave them away, or set WORKERS=1 and no CLUSTER_PORT"
+            )
         if check:
             settings, of_kept, profiles = with_kept(settings)
             told = (*told, *of_kept)
@@ -115,7 +117,7 @@ def _check(settings: Settings, told: Sequence[str], profiles: Sequence[KeptProfi
 
 
 def _run(settings: Settings, overrides: Mapping[str, object], point: str, yes: bool) -> int:
-    if settings.workers > 1:
+    if settings.is_clustered:
         from callflow.cli.workers import serve_with_workers
 
         return serve_with_workers(settings, overrides)

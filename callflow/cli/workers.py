@@ -36,7 +36,7 @@ _BACKOFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 _STEADY_SECONDS: Final = 30.0
 """A worker that has lived so long counts as one that works."""
 _HOPELESS: Final = 5
-"""So many starts in a row of which none lived for a second: then nothing works."""
+"""So many starts in a row that failed, while no other worker lives: then nothing works."""
 _ANSWER_SECONDS: Final = 2.0
 _MOST_NAMES: Final = 256
 
@@ -48,6 +48,8 @@ class _Worker:
     process: subprocess.Popen[bytes]
     pipe: int
     began: float
+    port: int
+    """Of its cluster listener; 0: that is a Unix socket."""
     failures: int = 0
 
 
@@ -81,8 +83,8 @@ class Workers:
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         try:
-            for index in range(self._settings.workers):
-                self._start(index, 0)
+            self._due = [(0.0, index, 0) for index in range(self._settings.workers)]
+            self._start_due()
             code = 0
             while self._workers or (self._due and not self._signals):
                 self._wait()
@@ -126,7 +128,7 @@ class Workers:
             failures = 0 if lived > _STEADY_SECONDS else worker.failures + 1
             how = f"by signal {-ended}" if ended < 0 else f"with exit code {ended}"
             print(f"worker {worker.name} has ended {how}: it is started again", file=sys.stderr, flush=True)
-            if ended == 2 and failures >= _HOPELESS:
+            if ended == 2 and failures >= _HOPELESS and not self._workers:
                 print("No worker can start: see above.", file=sys.stderr)
                 return 2
             pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)] if failures else 0.0
@@ -138,15 +140,20 @@ class Workers:
         ready, self._due = [one for one in self._due if one[0] <= now], [one for one in self._due if one[0] > now]
         for _, index, failures in ready:
             if not self._signals:
-                self._start(index, failures)
+                try:
+                    self._start(index, failures)
+                except OSError as error:
+                    print(f"a worker cannot be started: {error}; it is tried again", file=sys.stderr)
+                    pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
+                    self._due.append((now + pause, index, failures + 1))
 
     def _start(self, index: int, failures: int) -> None:
         settings, name = self._settings, self._free_name()
+        port = self._free_port() if settings.cluster_port else 0
         read, write = os.pipe()
-        port = settings.cluster_port
         order = Order(
             name=name,
-            address=(f"http://{settings.cluster_host}:{port + index}" if port else f"unix:{self._folder / name}.sock"),
+            address=f"http://{settings.cluster_host}:{port}" if port else f"unix:{self._folder / name}.sock",
             folder=str(self._folder),
             capacity=_share(settings.max_concurrent_calls, settings.workers, index),
             secret=self._secret.hex(),
@@ -160,10 +167,24 @@ class Workers:
         process = subprocess.Popen(
             [sys.executable, "-m", "callflow.cli.worker", str(read)], pass_fds=kept, stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path},
+            process_group=0,  # Ctrl-C comes to this process alone, which passes it on
         )  # fmt: skip
         os.close(read)
         os.write(write, order.line())
-        self._workers[process.pid] = _Worker(name, index, process, write, time.monotonic(), failures)
+        self._workers[process.pid] = _Worker(name, index, process, write, time.monotonic(), port, failures)
+        if self._signals:  # one came between
+            process.send_signal(signal.SIGTERM)
+
+    def _free_port(self) -> int:
+        """Return the first port for a cluster listener that nobody has: a worker of an earlier main process may."""
+        taken = {worker.port for worker in self._workers.values()}
+        first = self._settings.cluster_port
+        for port in range(first, first + 2 * self._settings.workers):
+            if port not in taken:
+                with contextlib.suppress(OSError):
+                    bind(self._settings.cluster_host, port).close()
+                    return port
+        raise OSError(f"no port of {first} to {port} on {self._settings.cluster_host} is free")
 
     def _free_name(self) -> str:
         """Return the first name that no living process has: a worker of an earlier main process may still be there."""

@@ -7,14 +7,17 @@ Each is signed, sent once, and has a deadline. A refused connection is evidence 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
 
 from callflow.cluster import signing
 from callflow.cluster.peers import Peer, Peers
@@ -48,6 +51,15 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What the other node answers, as it comes."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    pieces: AsyncIterator[bytes]
+
+
 class Forwarding:
     """Sends requests to other nodes, over connections that stay open."""
 
@@ -67,14 +79,36 @@ class Forwarding:
         seconds: float,
     ) -> Answer:
         """Send one request, and return the answer. `target`: path and query, as they came in. Raises PeerAway."""
-        whole = f"/{app}{target}"
-        kept = [(name, value) for name, value in headers if name.lower() not in _HOP]
-        signature = signing.sign(self._secret, time.time(), method, whole, body)
-        sent = [*kept, (signing.HEADER, signature), (FROM, self._me)]
+        async with self.stream(peer, app, method, target, headers, body, seconds=seconds) as answer:
+            try:
+                async with asyncio.timeout(seconds):
+                    whole = b"".join([piece async for piece in answer.pieces])
+            except TimeoutError:
+                raise PeerAway(f"node {peer.name} does not end its answer", sent=True) from None
+            return Answer(answer.status, answer.headers, whole)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        peer: Peer,
+        app: str,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        *,
+        seconds: float,
+    ) -> AsyncIterator[Stream]:
+        """Send one request, and let the answer be read piece by piece. `seconds`: until the answer begins. Raises
+        PeerAway, also while it is read."""
         client, base = self._client(peer)
+        whole = f"/{app}{target}"
+        request = client.build_request(
+            method, base + whole, headers=self._signed(method, whole, headers, body), content=body
+        )
         try:
             async with asyncio.timeout(seconds):
-                answer = await client.request(method, base + whole, headers=sent, content=body)
+                answer = await client.send(request, stream=True)
         except httpx.ConnectError as error:
             # Nobody listens there: the process is gone. A host that cannot be reached may be alive, and says nothing.
             if _is_refused(error):
@@ -83,7 +117,37 @@ class Forwarding:
         except (httpx.HTTPError, TimeoutError) as error:
             raise PeerAway(f"node {peer.name} does not answer: {type(error).__name__}", sent=True) from None
         told = [(name, value) for name, value in answer.headers.multi_items() if name.lower() not in _HOP]
-        return Answer(answer.status_code, told, answer.content)
+        try:
+            yield Stream(answer.status_code, told, answer.aiter_raw())
+        except httpx.HTTPError as error:
+            raise PeerAway(f"node {peer.name} broke off: {type(error).__name__}", sent=True) from None
+        finally:
+            await answer.aclose()
+
+    def _signed(
+        self, method: str, whole: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> list[tuple[str, str]]:
+        kept = [(name, value) for name, value in headers if name.lower() not in _HOP]
+        signature = signing.sign(self._secret, time.time(), method, whole, body)
+        return [*kept, (signing.HEADER, signature), (FROM, self._me)]
+
+    async def connect(
+        self, peer: Peer, app: str, target: str, headers: Sequence[tuple[str, str]], subprotocols: Sequence[str]
+    ) -> ClientConnection:
+        """Open a WebSocket at another node. Raises OSError, TimeoutError, and what `websockets` raises."""
+        whole = f"/{app}{target}"
+        # Origin and the handshake's own headers are made anew by the library.
+        kept = [(name, value) for name, value in headers if not name.lower().startswith("sec-websocket-")]
+        host = next((value for name, value in headers if name.lower() == "host"), "node")
+        sent = [(name, value) for name, value in self._signed("GET", whole, kept, b"") if name.lower() != "host"]
+        options: dict[str, Any] = {
+            "additional_headers": sent, "subprotocols": list(subprotocols) or None, "compression": None,
+            "open_timeout": _CONNECT_SECONDS * 4, "proxy": None, "user_agent_header": None, "max_size": None,
+        }  # fmt: skip
+        if peer.address.startswith(_UNIX):
+            return await unix_connect(peer.address.removeprefix(_UNIX), f"ws://{host}{whole}", **options)
+        parts = urlsplit(peer.address)
+        return await connect(f"ws://{host}{whole}", host=parts.hostname, port=parts.port, **options)
 
     async def ask(self, peer: Peer, method: str, path: str, told: Mapping[str, Any] | None = None) -> Any:
         """Say something to a node's own app, and return what its answer holds. Raises PeerAway."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -38,8 +39,9 @@ class ClusterSettings(OriginSettings):
     on each machine. Empty: there is one machine."""
     cluster_host: str = "127.0.0.1"
     """The address on which the other machines reach this one's workers. Nobody else may."""
-    cluster_port: Annotated[int, Field(ge=0, le=65535 - _MOST_WORKERS)] = 0
-    """The port for that, of the first worker; the second has the next one, and so on. 0: there is one machine."""
+    cluster_port: Annotated[int, Field(ge=0, le=65535 - 2 * _MOST_WORKERS)] = 0
+    """The first of the ports for that, twice as many as there are workers: each has one, and during a restart so have
+    the workers of before. 0: there is one machine."""
     cluster_secret: Annotated[SecretStr, AfterValidator(validators.secret)] = SecretStr("")
     """With what the nodes sign what they say to each other, at least 32 characters, the same on all machines. Needed
     with `cluster_port`."""
@@ -49,8 +51,9 @@ class ClusterSettings(OriginSettings):
         """Whether more than one process may serve with this history."""
         return self.workers > 1 or self.cluster_port > 0
 
-    def cluster_problems(self, media_server: str, database_url: str) -> list[str]:
-        """Return a line for each problem that keeps several processes from serving."""
+    def cluster_problems(self, media_server: str, database_url: str, others: Sequence[int]) -> list[str]:
+        """Return a line for each problem that keeps several processes from serving. `others`: ports that are used
+        otherwise."""
         problems = []
         secret = self.cluster_secret.get_secret_value()
         if self.cluster_port and not secret:
@@ -61,6 +64,8 @@ class ClusterSettings(OriginSettings):
             problems.append("NODE is not set, but CLUSTER_PORT is: give each machine a name of its own")
         if self.cluster_port and not database_url.startswith("postgres"):
             problems.append("CLUSTER_PORT is set, but DATABASE_URL is no PostgreSQL: machines share nothing else")
+        ports = range(self.cluster_port, self.cluster_port + 2 * self.workers) if self.cluster_port else range(0)
+        problems += [f"CLUSTER_PORT={self.cluster_port}: {port} is used already" for port in others if port in ports]
         if self.is_clustered and media_server == "hypercorn":
             problems.append("MEDIA_SERVER=hypercorn serves one process: leave it away, or set WORKERS=1")
         if self.is_clustered and os.name == "nt":

@@ -37,7 +37,9 @@ def check_serve(settings: Settings) -> list[str]:
             f"{validators.MAKE_SECRET}"
         )
     problems += control_values.problems(settings)
-    problems += settings.cluster_problems(settings.media_server, settings.database_url)
+    problems += settings.cluster_problems(
+        settings.media_server, settings.database_url, (settings.port, settings.console_port)
+    )
     if settings.port and (settings.host, settings.port) == (settings.console_host, settings.console_port):
         problems.append(f"CONSOLE_PORT={settings.console_port} is also PORT: give the console a port of its own")
     return [*problems, *paths.problems(settings)]

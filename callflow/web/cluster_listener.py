@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit
 
 import msgspec
-from quart import Quart, request
+from quart import Quart, Response, request
 
 from callflow import runtime
 from callflow.cluster import signing
@@ -24,6 +24,8 @@ from callflow.cluster.forwarding import CLUSTER, FROM
 from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.errors import Forged
 from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.live.sse import event_stream
 
 
 log = logging.getLogger(__name__)
@@ -73,10 +75,11 @@ def create_cluster_app(
     secret: bytes,
     apps: Mapping[str, Asgi],
     take_given: Callable[[list[str]], Awaitable[None]],
+    live: LiveDesk,
     now: Callable[[], float] = time.time,
 ) -> Quart:
     """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that another node
-    has given to this one."""
+    has given to this one. `live`: what is watched live."""
     app = Quart("cluster")
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
 
@@ -92,6 +95,11 @@ def create_cluster_app(
             return {"error": str(error)}, 400
         await take_given(told.calls)
         return {"ok": True}, 200
+
+    @app.get("/live")
+    async def wall() -> Response:
+        refusal = live.seats.refusal()
+        return refusal or event_stream(live.own_wall.watch(""), live.seats)
 
     own = app.asgi_app
     gate = _Gate(secret, {**apps, CLUSTER: own}, now)

@@ -14,6 +14,8 @@ from callflow.cluster.membership import Membership, NodeConfig
 from callflow.cluster.socket_passing import TAKE_LISTENERS, SocketPassing
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.cluster_listener import bind, create_cluster_app
+from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.live.other_nodes import OtherNodes
 from callflow.web.listener import Listener
 from callflow.web.public.routing import WebhookRouting
 
@@ -27,6 +29,7 @@ class ClusterWeb:
         membership.tell = self.forwarding.tell_given
         membership.others_reach_database = self.forwarding.others_reach_database
         self.routing = WebhookRouting(membership, self.forwarding, switchboard)
+        self.others = OtherNodes(membership, self.forwarding)
         self._listener: Listener | None = None
         self.sockets = SocketPassing(config.folder, config.name)
         """Connections from and to the other workers of this machine."""
@@ -52,13 +55,15 @@ class ClusterWeb:
         console: Quart | None,
         adopt: Callable[[socket.socket], None],
         take_given: Callable[[Sequence[str]], Awaitable[None]],
+        live: LiveDesk,
     ) -> None:
         """Listen to the other nodes. `adopt`: serves a connection that another worker has accepted at the public
-        listener. `take_given`: takes calls that one of them has given to this node. Raises OSError."""
+        listener. `take_given`: takes calls that one of them has given to this node. `live`: what is watched
+        live. Raises OSError."""
         self.sockets.serve(PUBLIC, adopt)
         self.sockets.open()
         apps = {PUBLIC: public.asgi_app} | ({CONSOLE: console.asgi_app} if console is not None else {})
-        app = create_cluster_app(self._membership, self._config.secret, apps, take_given)
+        app = create_cluster_app(self._membership, self._config.secret, apps, take_given, live)
         self._listener = Listener(bind(self._config.address), app, media_ping_seconds=0)
         await self._listener.open()
 

@@ -76,6 +76,12 @@ class Listeners:
         await listener.open()
         return listener
 
+    async def open_own(self, app: Quart) -> tuple[str, int]:
+        """Serve an app on a port of this process alone, for this machine. Returns host and port."""
+        bound = runtime.bind("127.0.0.1", 0)
+        await self.open(bound, app)
+        return runtime.name_of(bound)
+
     async def close(self) -> None:
         """Close all listeners. Never raises."""
         await asyncio.gather(*(listener.close() for listener in self._open))

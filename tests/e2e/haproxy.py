@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -42,8 +42,8 @@ class Node:
         """Of a server that answers no packet: its listening socket, and what waits there for ever."""
 
     @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+    def server(self) -> Server:
+        return Server(self.name, f"127.0.0.1:{self.port}")
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -122,9 +122,9 @@ class HAProxy:
         self.folder, self.port, self.process = folder, port, process
         self._sockets: list[Socket] = []
 
-    async def reload(self, nodes: list[Node]) -> None:
+    async def reload(self, nodes: Sequence[Node]) -> None:
         """As `systemctl reload` does it."""
-        write_configuration(self.folder, self.port, nodes)
+        write_configuration(self.folder, self.port, [node.server for node in nodes])
         self.process.send_signal(signal.SIGUSR2)
 
     async def ask(self, target: str, method: str = "POST", body: bytes = b"{}") -> tuple[int, str]:
@@ -192,9 +192,9 @@ def program() -> str:
     return found
 
 
-def write_configuration(folder: Path, port: int, nodes: list[Node]) -> Path:
-    """What is printed for these nodes, without what only a system's own HAProxy has: its user and its folders."""
-    text = configuration([Server(node.name, node.address) for node in nodes], bind=f"127.0.0.1:{port}", certificate="")
+def write_configuration(folder: Path, port: int, servers: Sequence[Server]) -> Path:
+    """What is printed for these servers, without what only a system's own HAProxy has: its user and its folders."""
+    text = configuration(servers, bind=f"127.0.0.1:{port}", certificate="")
     for line in ("user haproxy", "group haproxy", "chroot /var/lib/haproxy"):
         assert text.count(f"    {line}\n") == 1
         text = text.replace(f"    {line}\n", "")
@@ -204,27 +204,39 @@ def write_configuration(folder: Path, port: int, nodes: list[Node]) -> Path:
 
 
 @asynccontextmanager
-async def haproxy(folder: Path, nodes: list[Node]) -> AsyncIterator[HAProxy]:
-    """Run it in front of these nodes, which are started before and stopped at the end."""
-    path, port = program(), free_port()
-    for node in nodes:
-        await node.start()
-    log = (folder / "log").open("wb")
+async def in_front_of(folder: Path, servers: Sequence[Server], port: int) -> AsyncIterator[HAProxy]:
+    """Run HAProxy in front of these servers."""
+    log = (folder / "haproxy.log").open("wb")
     process = await asyncio.create_subprocess_exec(
-        path, "-W", "-f", str(write_configuration(folder, port, nodes)),
+        program(), "-W", "-f", str(write_configuration(folder, port, servers)),
         stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
     )  # fmt: skip
     the = HAProxy(folder, port, process)
+
+    def listens() -> bool:
+        assert process.returncode is None, (folder / "haproxy.log").read_text(encoding="utf-8")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
     try:
-        # As many checks as it takes until every server is known as it is.
-        await until(
-            lambda: process.returncode is not None or all(len(node.requests) >= 2 for node in nodes),
-            "HAProxy to look at every server",
-        )
-        assert process.returncode is None, (folder / "log").read_text(encoding="utf-8")
+        await until(listens, "HAProxy to listen")
         yield the
     finally:
         await the.close()
+        log.close()
+
+
+@asynccontextmanager
+async def haproxy(folder: Path, nodes: Sequence[Node]) -> AsyncIterator[HAProxy]:
+    """Run it in front of these nodes, which are started before and stopped at the end."""
+    program()
+    for node in nodes:
+        await node.start()
+    try:
+        async with in_front_of(folder, [node.server for node in nodes], free_port()) as the:
+            # As many checks as it takes until every server is known as it is.
+            await until(lambda: all(len(node.requests) >= 2 for node in nodes), "HAProxy to look at every server")
+            yield the
+    finally:
         for node in nodes:
             await node.die()
-        log.close()

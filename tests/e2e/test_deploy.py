@@ -17,8 +17,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from callflow.cli.haproxy import FILE
-from callflow.config.settings import ALIASES, Settings
+from callflow.cli.haproxy import EXAMPLE, FILE, Server
+from callflow.config.settings import Settings
 from tests.e2e.haproxy import program
 from tests.e2e.process import python, serving
 from tests.e2e.scenes import exchange, model
@@ -122,10 +122,14 @@ async def test_the_package_is_whole_from_what_the_container_copies(tmp_path: Pat
         assert "0.0.0.0" in checked.said()
 
 
-def test_what_a_machine_has_of_its_own_are_settings() -> None:
+def test_what_a_machine_has_of_its_own_is_taken_by_the_settings() -> None:
     sample = (DEPLOY / "node.env.sample").read_text(encoding="utf-8")
-    named = re.findall(r"^([A-Z_]+)=", sample, re.MULTILINE)
-    assert {name.lower() for name in named} - set(Settings.model_fields) - set(ALIASES) == set()
+    own = {name.lower(): value for name, value in re.findall(r"^([A-Z_]+)=(.*)$", sample, re.MULTILINE)}
+    assert own["cluster_secret"] == "", "a secret that everybody can read"
+    settings = Settings(**own | {"cluster_secret": "s" * 32})
+    assert set(own) <= settings.model_fields_set
+    assert settings.cluster_problems(settings.media_server, settings.database_url) == []
+    assert Server(settings.node, f"{settings.host}:{settings.port}") in EXAMPLE, "the examples are of two clusters"
 
 
 async def test_postgresql_takes_its_file() -> None:

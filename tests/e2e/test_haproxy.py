@@ -9,8 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.haproxy import HAProxy, Node, Socket, haproxy
+import httpx
+
+from callflow.cli.haproxy import Server
+from tests.e2e.haproxy import HAProxy, Node, Socket, haproxy, in_front_of, program
+from tests.e2e.process import serving
 from tests.e2e.product import until
+from tests.e2e.scenes import exchange, model
+from tests.ports import free_port
 
 
 def told(what: str, seconds: float) -> None:
@@ -166,3 +172,28 @@ async def test_a_reload_loses_no_request_and_cuts_no_media_socket(tmp_path: Path
         late.sort()
         told("a frame there and back through HAProxy, p99", late[int(len(late) * 0.99)])
         await c.die()
+
+
+async def test_a_call_goes_through_it_and_is_served_on_while_the_server_drains(tmp_path: Path) -> None:
+    program()
+    port, telnyx, realtime = free_port(), exchange(), model()
+    address = f"http://127.0.0.1:{port}"
+    async with serving(telnyx, realtime, DATA_DIR=tmp_path, PUBLIC_BASE_URL=address, DRAIN_SECONDS=20) as server:
+        here = f"127.0.0.1:{await server.public_port()}"
+        async with in_front_of(tmp_path, [Server("a", here)], port):
+            telnyx.webhook_url = f"{address}/webhooks"
+            call = await telnyx.ring()
+            await call.wait_streaming(8)
+            session = await realtime.wait_session(1)
+            await until(lambda: session.audio_in, "the caller's voice at the model")
+            async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+                before = await client.get(f"http://{here}/ready")
+                assert (before.status_code, before.text) == (200, "ready")
+                await server.stop()
+                while (told := await client.get(f"http://{here}/ready")).status_code == 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                assert (told.status_code, told.text, told.headers["retry-after"]) == (503, "draining", "30")
+            heard = len(session.audio_in)
+            await until(lambda: len(session.audio_in) - heard > 16000, "two seconds of the caller's voice, meanwhile")
+            await call.hang_up()
+            assert await server.ended() == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -186,6 +187,34 @@ async def killed() -> None:
 
         await eventually(replaced, "another worker", 15)
         assert {call.state for call in calls} <= {"answered", "in-progress"}
+
+
+def test_operators_reach_every_call_at_whichever_worker_they_come_in() -> None:
+    run(operated())
+
+
+async def operated() -> None:
+    async with office() as the:
+        calls = await the.ring(4)
+        base = f"http://127.0.0.1:{the.console}"
+        seen: list[list[str]] = []
+        for _ in range(4):  # a connection each, so that both workers are asked
+            async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+                live = (await client.get(f"{base}/api/calls/live")).json()["live"]
+                seen.append(sorted(call["id"] for call in live))
+        assert all(len(ids) == 4 for ids in seen)
+        assert seen.count(seen[0]) == 4
+        for name in seen[0]:
+            async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+                said = await client.post(f"{base}/api/calls/{name}/say", json={"text": "One moment."})
+                assert said.status_code == 202, said.text
+                async with client.stream("GET", f"{base}/api/live/{name}/events") as stream:
+                    first = await anext(stream.aiter_lines())
+                    assert first.startswith(("id:", "retry:", "event:")), first
+                metrics = (await client.get(f"{base}/metrics")).text
+                assert len(set(re.findall(r'callflow_accepting\{node="(w\d)"\} 1', metrics))) == 2
+                assert (await client.post(f"{base}/api/calls/{name}/hangup", json={"when": "now"})).status_code == 200
+        await until(lambda: not {call.state for call in calls} & {"answered", "in-progress"}, "the calls to end", 10)
 
 
 def test_workers_whose_main_process_is_killed_go_on_and_hand_over_to_those_of_the_next() -> None:

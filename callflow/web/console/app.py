@@ -12,6 +12,7 @@ from typing import Any
 from quart import Quart, Response, request
 from quart.wrappers.response import DataBody
 
+from callflow.cluster.forwarding import Forwarding
 from callflow.cluster.membership import Membership
 from callflow.config import session_changes
 from callflow.config.session_changes import Asked
@@ -52,6 +53,7 @@ from callflow.web.console.doctor import add_doctor
 from callflow.web.console.doors import Doors
 from callflow.web.console.dtmf import add_dtmf
 from callflow.web.console.events import add_events
+from callflow.web.console.everywhere import Everywhere
 from callflow.web.console.history import add_history
 from callflow.web.console.hold import add_hold
 from callflow.web.console.images import add_images
@@ -63,6 +65,7 @@ from callflow.web.console.live.routes import add_live
 from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
+from callflow.web.console.node_door import NodeDoor
 from callflow.web.console.nodes import add_nodes
 from callflow.web.console.numbers import add_numbers
 from callflow.web.console.own_tools import add_own_tools
@@ -118,6 +121,7 @@ def create_console(
     health: HealthDesk | None = None,
     doctor: Doctor | None = None,
     cluster: Membership | None = None,
+    forwarding: Forwarding | None = None,
     phone: Callable[[], PhoneLine | None] = lambda: None,
     phone_costs: bool = False,
     doors: Doors | None = None,
@@ -139,8 +143,8 @@ def create_console(
     that operators define; None: there are none. `live`: what is watched live; None: nothing is. `health`: looks at the
     server; None: only for those who ask. `doctor`: is asked from the page; None: it cannot be. `phone`: returns the
     line on which the page can ring this server; None: there is none. `phone_costs`: its calls cost money.
-    `doors`: client secrets and the control endpoint; None: there are none. `cluster`: the other nodes; None: this
-    process serves alone.
+    `doors`: client secrets and the control endpoint; None: there are none. `cluster`, `forwarding`: the other nodes,
+    and the way to them; None: this process serves alone.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.response_class = RecordingResponse
@@ -164,13 +168,17 @@ def create_console(
     named, free = identity.named_tokens(named_tokens), () if phone_costs else (PHONE_PATH,)
     policy = AccessPolicy(host, token, named, secret=login_secret, free=free)
     mcp = McpEndpoint(app.asgi_app, store)
-    app.asgi_app = PhoneDoor(AccessMiddleware(mcp, policy), phone)  # type: ignore[method-assign]
+    everywhere: Everywhere | None = None
+    inner: McpEndpoint | NodeDoor = mcp
+    if cluster is not None and forwarding is not None:
+        everywhere, inner = Everywhere(cluster, forwarding), NodeDoor(mcp, cluster, forwarding, switchboard)
+    app.asgi_app = PhoneDoor(AccessMiddleware(inner, policy), phone)  # type: ignore[method-assign]
     app.after_serving(mcp.close)
 
     add_login(app, policy.sessions)
     add_index(app, connects=doors.secrets.origin if doors is not None else "")
     add_static_files(app)
-    add_call_list(app, switchboard, history)
+    add_call_list(app, switchboard, history, everywhere)
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
     for add in (add_hold, add_mute, add_say, add_dtmf, add_step_in):
         add(app, switchboard, has_token=bool(token))
@@ -218,7 +226,7 @@ def create_console(
     if doctor is not None:
         add_doctor(app, doctor, has_token=bool(token))
     add_share(app, history, redact, has_token=bool(token))
-    add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender)
+    add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender, everywhere)
 
     @app.get("/health")
     async def figures() -> dict[str, Any]:

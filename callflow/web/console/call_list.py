@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from callflow.history.call_list import ListedCall, newest, of_entries, of_live, 
 from callflow.history.history import History
 from callflow.history.query import Query
 from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.everywhere import Everywhere
 from callflow.web.console.history_query import parameter
 from callflow.web.console.identity import own_business
 from callflow.web.responses import error_response, history_not_open, json_response, query_parameters
@@ -30,8 +32,10 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:=+/-]{0,255}")
 """Ids of calls: ours (UUID), Twilio's (`CA…`), Telnyx's (`v3:…`), those of media streams."""
 
 
-def add_call_list(app: Quart, switchboard: Callable[[], Switchboard], history: History) -> None:
-    """Add the routes to the app."""
+def add_call_list(
+    app: Quart, switchboard: Callable[[], Switchboard], history: History, everywhere: Everywhere | None = None
+) -> None:
+    """Add the routes to the app. `everywhere`: the other nodes; None: there are none."""
     journal, lists = history.journal, _Lists(switchboard, history)
 
     @app.get("/api/calls")
@@ -62,8 +66,10 @@ def add_call_list(app: Quart, switchboard: Callable[[], Switchboard], history: H
             rows = await history.store.find(Query(limit=100, business=business))
             written = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
             names = [*written, *(name for name in names if name not in written)]  # those are written in a moment
-        live = [call.describe() for call in switchboard().calls]
-        return {"live": [call for call in live if business in ("", call["business"])], "recorded": names}
+        live = {call.id: call.describe() for call in switchboard().calls}
+        for answer in (await everywhere.answers()).values() if everywhere is not None else ():
+            live = {call["id"]: call for call in json.loads(answer.body)["live"]} | live
+        return {"live": [call for call in live.values() if business in ("", call["business"])], "recorded": names}
 
 
 class _Lists:

@@ -19,9 +19,12 @@ from callflow.history.journal_writer import DurableJournal
 from callflow.media.relay_figures import summary
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.metrics import BREAKER_STATES, ENTRIES, EVENTS, Snapshot
+from callflow.telemetry.node_metrics import merged
 from callflow.telemetry.telemetry import Telemetry
+from callflow.web.console.everywhere import Everywhere
 
 
+_PLAIN: Final = "text/plain"
 _OF_SWITCHBOARD: Final = {
     "callflow_calls_offered_total": "calls",
     "callflow_calls_recovered_total": "recovered",
@@ -43,9 +46,10 @@ def add_metrics(
     journal: DurableJournal,
     engine: Callable[[], Mapping[str, Any]],
     sender: Sender | None = None,
+    everywhere: Everywhere | None = None,
 ) -> None:
     """Add the route to the app. `engine`: describes the model's account, as `Account.describe` does. `sender`: sends
-    events to EVENTS_URL; None: that is not set."""
+    events to EVENTS_URL; None: that is not set. `everywhere`: the other nodes; None: there are none."""
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -61,7 +65,11 @@ def add_metrics(
         state = engine().get("state")
         for each in BREAKER_STATES:
             snapshot.set("callflow_breaker_state", float(each == state), "engine", each)
-        body, content_type = await asyncio.to_thread(_write, snapshot, request.headers.get("Accept", ""))
+        accept = request.headers.get("Accept", "") if everywhere is None else _PLAIN
+        body, content_type = await asyncio.to_thread(_write, snapshot, accept)
+        if everywhere is not None and (answers := await everywhere.answers(_PLAIN)):
+            texts = {name: answer.body.decode() for name, answer in answers.items()} | {everywhere.me: body.decode()}
+            body = (await asyncio.to_thread(merged, texts)).encode()
         return Response(body, content_type=content_type)
 
 

@@ -48,8 +48,11 @@ class WebhookRouting:
             owner = peers.place()
         return "" if owner == peers.me else owner
 
-    async def owner(self, call: str) -> str:
-        """Return the name of the node that has a call which this node has just let go of; "": it is not known."""
+    async def owner(self, scope: Any, call: str) -> str:
+        """Return the name of the node that has a call which this node has just let go of; "": it is not known, or the
+        webhook has been forwarded already."""
+        if scope.get(FORWARDED):
+            return ""
         owner = await self._peers.owner(call)
         return "" if owner == self._peers.me else owner
 

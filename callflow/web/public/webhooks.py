@@ -76,7 +76,7 @@ class WebhookEndpoint:
                 refusals.say("overloaded", "%s webhook refused for now: %s", self._carrier.name, error)
                 return error_response(503, str(error))
             except Elsewhere as error:
-                to = await routing.owner(str(error)) if routing is not None else ""
+                to = await routing.owner(request.scope, str(error)) if routing is not None else ""
                 answer = await routing.forward(request.scope, request.method, body, to) if routing and to else None
                 return answer or error_response(503, "another node has this call")
         reply = reply or self._carrier.reply(None, ())

@@ -9,6 +9,7 @@ from callflow.journal.redaction import Redactor
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console.live.log_feed import LogFeed
+from callflow.web.console.live.other_nodes import OtherNodes
 from callflow.web.console.live.rows import Costs
 from callflow.web.console.live.sse import Seats
 from callflow.web.console.live.story import Stories
@@ -28,12 +29,15 @@ class LiveDesk:
         costs: Callable[[], Costs] = dict,
         today: Callable[[], int | None] = lambda: None,
         most_viewers: int | None = None,
+        others: OtherNodes | None = None,
     ) -> None:
         """`costs`: as `Budget.live_costs`. `today`: returns how many calls today has had. `most_viewers`: of all
-        streams together; None: the usual bound."""
+        streams together; None: the usual bound. `others`: the other nodes of a cluster; None: there are none."""
         self.seats = Seats() if most_viewers is None else Seats(most_viewers)
         self.hour = telemetry.calls.hour
-        self.wall = Wall(switchboard, self.hour, costs=costs, today=today, now=history.now)
+        self.wall = Wall(switchboard, self.hour, costs=costs, today=today, now=history.now, others=others)
+        self.own_wall = Wall(switchboard, self.hour, costs=costs, today=today, now=history.now)
+        """Of this node alone, for the others."""
         self.stories = Stories(switchboard, history, redact)
         self.logs = LogFeed(switchboard, self.stories)
         self.redact = redact
@@ -42,5 +46,6 @@ class LiveDesk:
         """End all streams; the server stops."""
         self.seats.is_closed = True
         self.wall.close()
+        self.own_wall.close()
         self.stories.close()
         self.logs.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,8 @@ from callflow.call.call import Call
 from callflow.media.voice_levels import VoiceLevels
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.last_hour import LastHour
+from callflow.web.console.live.other_calls import OtherCalls
+from callflow.web.console.live.other_nodes import LOST, OtherNodes
 from callflow.web.console.live.rows import NO_COST, Costs, answered_at, row
 from callflow.web.console.live.sse import HEARTBEAT, Signal, frame, news
 
@@ -88,9 +91,11 @@ class Wall:
         costs: Callable[[], Costs],
         today: Callable[[], int | None],
         now: Callable[[], float],
+        others: OtherNodes | None = None,
     ) -> None:
         """`costs`: as `Budget.live_costs`. `today`: returns how many calls today has had; None: that is not known.
-        `now`: Unix time, in seconds."""
+        `now`: Unix time, in seconds. `others`: the other nodes, whose calls are shown as well; None: there are none."""
+        self._others, self._theirs = others, OtherCalls()
         self._switchboard, self._hour, self._costs, self._today, self._now = switchboard, hour, costs, today, now
         self._channels: dict[str, _Channel] = {}
         self._seen: dict[str, _Seen] = {}
@@ -111,6 +116,8 @@ class Wall:
             if self._task is None:
                 self._has_looked = asyncio.Event()
                 self._task = asyncio.create_task(self._run(), name="live wall")
+                if self._others is not None:
+                    self._others.open(self._told_by)
             await self._has_looked.wait()
             at = -1
             while not self.is_closed:
@@ -141,6 +148,9 @@ class Wall:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        if self._others is not None:
+            self._others.close()
+        self._theirs = OtherCalls()
         for seen in self._seen.values():
             _untap(seen)
         self._seen.clear()
@@ -152,6 +162,7 @@ class Wall:
             channel.counters = self._counters(channel.business)
         if channel.snapshot is None:
             rows = [seen.told for seen in self._seen.values() if channel.shows(seen.call.config.business)]
+            rows += [row for row in self._theirs.rows(self._seen) if channel.shows(row["business"])]
             channel.snapshot = frame("snapshot", {"calls": rows, "counters": channel.counters})
         return channel.snapshot
 
@@ -213,9 +224,14 @@ class Wall:
             _untap(seen)
             self._leaving[name] = seen.call.config.business, now + _RESULT_SECONDS
         for name, (business, until) in list(self._leaving.items()):
-            if (result := self._hour.result(name)) or now >= until:
+            if name in self._theirs:  # another node has it now, and tells of it
+                del self._leaving[name]
+            elif (result := self._hour.result(name)) or now >= until:
                 del self._leaving[name]
                 self._tell("gone", {"id": name, "result": result}, business)
+        for told in self._theirs.forgotten(now):
+            if told["id"] not in self._seen:
+                self._tell("gone", {"id": told["id"], "result": ""}, told["business"])
 
     def _tell(self, event: str, data: dict[str, Any], business: str) -> None:
         told = frame(event, data)
@@ -223,31 +239,60 @@ class Wall:
             if channel.shows(business):
                 channel.tell(told)
 
+    def _told_by(self, node: str, event: str, data: Any) -> None:
+        """Take what another node tells of its calls."""
+        if event == LOST:
+            self._theirs.lost(node, asyncio.get_running_loop().time())
+        elif event == "snapshot":
+            self._theirs.counters[node] = data["counters"]
+            for each in data["calls"]:
+                self._told_by(node, "call", each)
+        elif event == "counters":
+            self._theirs.counters[node] = data
+        elif event == "call":
+            self._theirs.add(node, data)
+            if data["id"] not in self._seen:
+                self._tell("call", data, data["business"])
+        elif event == "gone":
+            old = self._theirs.remove(node, data["id"])
+            if old is not None and data["id"] not in self._seen:
+                self._tell("gone", data, old["business"])
+        elif event == "levels":
+            self._tell_levels({name: both for name, both in data.items() if name not in self._seen})
+
     def _tell_levels(self, levels: dict[str, tuple[float, float]]) -> None:
         told = frame("levels", levels)
         for channel in self._channels.values():
             if channel.business == _ALL:
                 channel.tell(told)
                 continue
-            own = {name: both for name, both in levels.items() if channel.shows(self._seen[name].call.config.business)}
+            own = {name: both for name, both in levels.items() if channel.shows(self._business(name))}
             if own:
                 channel.tell(frame("levels", own))
+
+    def _business(self, name: str) -> str:
+        seen = self._seen.get(name)
+        return seen.call.config.business if seen is not None else self._theirs.business(name)
 
     def _counters(self, business: str) -> dict[str, Any]:
         """Return the counters. Who is bound to a business sees nothing of the others in them."""
         board, at = self._switchboard(), self._now()
         if business:
             own = sum(call.config.business == business for call in board.calls)
+            own += sum(row["business"] == business for row in self._theirs.rows(self._seen))
             of_all = dict.fromkeys(("today", "latency_p50_ms", "latency_p95_ms", "loop_lag_p99_ms"))
             return {"live": own, **of_all, "ended": {}}
         p50, p95 = self._hour.latency(at)
+        ended = Counter(self._hour.results(at))
+        for each in self._theirs.counters.values():
+            ended.update(each["ended"])
         return {
-            "live": len(board.calls),
+            "live": len(board.calls) + len(self._theirs.rows(self._seen)),
             "today": self._today(),
             "latency_p50_ms": p50,
             "latency_p95_ms": p95,
             "loop_lag_p99_ms": round(board.load.p99_ms, 1),
-            "ended": self._hour.results(at),
+            "ended": dict(ended),
         }
 
 

@@ -1,0 +1,29 @@
+"""Puts the metrics of several nodes together: the text format of Prometheus, with a label for the node. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+
+_SAMPLE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?( .+)")
+_ABOUT: Final = re.compile(r"# (?:HELP|TYPE) ([a-zA-Z_:][a-zA-Z0-9_:]*) ?")
+
+
+def merged(texts: Mapping[str, str]) -> str:
+    """Return one text with all samples, those of one metric together. `texts`: of each node, by its name."""
+    about: dict[str, list[str]] = {}
+    samples: dict[str, list[str]] = {}
+    for node in sorted(texts):
+        family = ""
+        for line in texts[node].splitlines():
+            if (told := _ABOUT.match(line)) is not None:
+                family = told[1]
+                lines = about.setdefault(family, [])
+                if line not in lines:
+                    lines.append(line)
+            elif (sample := _SAMPLE.fullmatch(line)) is not None:
+                labels = f'node="{node}"' + (f",{sample[2]}" if sample[2] else "")
+                samples.setdefault(family, []).append(f"{sample[1]}{{{labels}}}{sample[3]}")
+    return "".join("\n".join([*about[family], *samples.get(family, ())]) + "\n" for family in about)

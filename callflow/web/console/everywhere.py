@@ -1,0 +1,61 @@
+"""Asks the other nodes of a cluster the same that an operator has asked this one, for what only all of them know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from quart import request
+
+from callflow.cluster.forwarding import CONSOLE, Answer, Forwarding
+from callflow.cluster.membership import Membership
+from callflow.cluster.node_paths import FORWARDED
+from callflow.cluster.peers import Peer
+from callflow.contracts.errors import PeerAway
+from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.web.public.request import target_of
+
+
+log = logging.getLogger(__name__)
+_warnings: Final = RepeatedWarnings(log)
+
+_SECONDS: Final = 1.0
+
+
+class Everywhere:
+    """The other nodes, for routes of the operators' app."""
+
+    def __init__(self, cluster: Membership, forwarding: Forwarding) -> None:
+        self._cluster, self._forwarding = cluster, forwarding
+
+    @property
+    def me(self) -> str:
+        """The name of this node."""
+        return self._cluster.me
+
+    async def answers(self, accept: str = "") -> dict[str, Answer]:
+        """Send the present request to all other nodes, and return their answers by name, without those that do not
+        answer within a second. Empty for a request that another node has sent. `accept`: the form that is wanted."""
+        if request.scope.get(FORWARDED):
+            return {}
+        headers = [(name, value) for name, value in request.headers if not (accept and name.lower() == "accept")]
+        if accept:
+            headers.append(("Accept", accept))
+
+        async def one(peer: Peer) -> Answer | None:
+            try:
+                return await self._forwarding.send(
+                    peer, CONSOLE, request.method, target_of(request.scope), headers, seconds=_SECONDS
+                )
+            except PeerAway as error:
+                _warnings.say(peer.name, "what all nodes know is shown without one of them: %s", error)
+                return None
+
+        peers = self._cluster.living()
+        found = await asyncio.gather(*(one(peer) for peer in peers))
+        return {
+            peer.name: answer
+            for peer, answer in zip(peers, found, strict=True)
+            if answer is not None and answer.status == 200
+        }

@@ -1,0 +1,88 @@
+"""What the other nodes of a cluster tell of their live calls, while somebody watches here: one stream from each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from callflow.cluster.forwarding import CLUSTER, Forwarding
+from callflow.cluster.membership import Membership
+from callflow.cluster.peers import Peer
+from callflow.contracts.errors import PeerAway
+
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS: Final = 0.5
+_HEAD_SECONDS: Final = 5.0
+_MOST_FRAME: Final = 4 << 20
+LOST: Final = "lost"
+"""The event that stands for the end of a node's stream."""
+
+Told = Callable[[str, str, Any], None]
+"""Takes the name of a node, an event of its wall, and the data."""
+
+
+class OtherNodes:
+    """The streams of all other nodes."""
+
+    def __init__(self, cluster: Membership, forwarding: Forwarding) -> None:
+        self._cluster, self._forwarding = cluster, forwarding
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self, told: Told) -> None:
+        """Begin to listen."""
+        self._task = asyncio.create_task(self._run(told), name="other nodes")
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _run(self, told: Told) -> None:
+        streams: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                living = {peer.name: peer for peer in self._cluster.living()}
+                for name in [name for name, task in streams.items() if task.done() or name not in living]:
+                    streams.pop(name).cancel()
+                for name, peer in living.items():
+                    if name not in streams:
+                        streams[name] = asyncio.create_task(self._listen(peer, told), name=f"node {name}")
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            for task in streams.values():
+                task.cancel()
+
+    async def _listen(self, peer: Peer, told: Told) -> None:
+        try:
+            async with self._forwarding.stream(peer, CLUSTER, "GET", "/live", seconds=_HEAD_SECONDS) as stream:
+                waiting = b""
+                async for piece in stream.pieces:
+                    *frames, waiting = (waiting + piece).split(b"\n\n")
+                    if len(waiting) > _MOST_FRAME:
+                        raise PeerAway(f"node {peer.name} sends too much at once", sent=True)
+                    for each in frames:
+                        _read(peer.name, each, told)
+        except PeerAway as error:
+            log.info("%s", error)
+        except Exception:
+            log.exception("what node %s tells of its calls cannot be read", peer.name)
+        finally:
+            told(peer.name, LOST, None)
+
+
+def _read(name: str, text: bytes, told: Told) -> None:
+    event, data = "", b""
+    for line in text.split(b"\n"):
+        if line.startswith(b"event: "):
+            event = line.removeprefix(b"event: ").decode()
+        elif line.startswith(b"data: "):
+            data = line.removeprefix(b"data: ")
+    if event and data:
+        told(name, event, msgspec.json.decode(data))

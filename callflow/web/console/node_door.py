@@ -1,0 +1,143 @@
+"""Leads operators' requests about one live call to the node of the cluster that has it.
+
+It stands behind the check of access, so whoever gets here may ask; the other node checks again. A request is led on
+once at most. Streams and WebSockets are passed through piece by piece, without a queue: a slow viewer slows the other
+side down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import Any, Final
+
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from callflow.cluster.forwarding import CONSOLE, Forwarding
+from callflow.cluster.membership import Membership
+from callflow.cluster.node_paths import FORWARDED
+from callflow.cluster.peers import Peer
+from callflow.contracts.errors import PeerAway
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.public.request import target_of
+from callflow.web.responses import error_body
+
+
+log = logging.getLogger(__name__)
+
+_OF_A_CALL: Final = re.compile(r"/api/(?:calls|live)/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:/|$)")
+_HEAD_SECONDS: Final = 10.0
+"""How long the other node may take to begin its answer."""
+_AWAY: Final = "The node that has this call does not answer. Try again in a moment."
+
+
+class NodeDoor:
+    """ASGI middleware of the operators' app."""
+
+    def __init__(self, inner: Any, cluster: Membership, forwarding: Forwarding, switchboard: Any) -> None:
+        """`switchboard`: returns the one of this node."""
+        self._inner, self._cluster, self._forwarding = inner, cluster, forwarding
+        self._switchboard = switchboard
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request or one WebSocket."""
+        peer = await self._elsewhere(scope) if scope["type"] in ("http", "websocket") else None
+        if peer is None:
+            await self._inner(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._lead_request(peer, scope, receive, send)
+        else:
+            await self._lead_socket(peer, scope, receive, send)
+
+    async def _elsewhere(self, scope: Any) -> Peer | None:
+        """Return the node that a request is for; None: this one."""
+        found = _OF_A_CALL.match(scope["path"])
+        switchboard: Switchboard = self._switchboard()
+        if found is None or scope.get(FORWARDED) or switchboard.is_live(found[1]):
+            return None
+        return self._cluster.peer(await self._cluster.owner(found[1]))
+
+    async def _lead_request(self, peer: Peer, scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if message["type"] != "http.request" or not message.get("more_body"):
+                break
+        began = False
+        try:
+            async with self._forwarding.stream(
+                peer, CONSOLE, scope["method"], target_of(scope), _headers(scope), body, seconds=_HEAD_SECONDS
+            ) as answer:
+                headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+                await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+                began = True
+                gone = asyncio.ensure_future(_until_gone(receive))
+                try:
+                    async for piece in answer.pieces:
+                        if gone.done():
+                            return
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                finally:
+                    gone.cancel()
+        except PeerAway as error:
+            log.warning("an operator's request could not be led on: %s", error)
+            if not began:
+                await _refuse(send)
+                return
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _lead_socket(self, peer: Peer, scope: Any, receive: Any, send: Any) -> None:
+        await receive()  # websocket.connect
+        try:
+            other = await self._forwarding.connect(
+                peer, CONSOLE, target_of(scope), _headers(scope), scope.get("subprotocols") or []
+            )
+        except (PeerAway, InvalidStatus, WebSocketException, OSError, TimeoutError) as error:
+            log.warning("an operator's WebSocket could not be led on: %s", type(error).__name__)
+            await send({"type": "websocket.close", "code": 1011})
+            return
+        await send({"type": "websocket.accept", "subprotocol": other.subprotocol})
+        inwards = asyncio.ensure_future(_pass_in(receive, other))
+        try:
+            async for piece in other:
+                told = {"bytes": piece} if isinstance(piece, bytes) else {"text": piece}
+                await send({"type": "websocket.send", **told})
+        except ConnectionClosed:
+            pass
+        finally:
+            inwards.cancel()
+            await asyncio.gather(inwards, return_exceptions=True)
+            await other.close()
+        if not inwards.cancelled():
+            return
+        code = other.close_code or 1000
+        await send({"type": "websocket.close", "code": code if code not in (1005, 1006) else 1011})
+
+
+def _headers(scope: Any) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+
+
+async def _until_gone(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _pass_in(receive: Any, other: Any) -> None:
+    """Pass what the operator sends to the other node, until the operator has gone."""
+    while True:
+        message = await receive()
+        if message["type"] != "websocket.receive":
+            await other.close()
+            return
+        piece = message.get("bytes")
+        await other.send(piece if piece is not None else message.get("text", ""))
+
+
+async def _refuse(send: Any) -> None:
+    body = error_body(_AWAY)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 503, "headers": [*headers, (b"retry-after", b"1")]})
+    await send({"type": "http.response.body", "body": body})
