@@ -31,7 +31,10 @@ class Claims:
     def __init__(self) -> None:
         self.key: tuple[str, int] | None = None
         """Name and epoch of this node; None: it has not joined yet, and nothing is claimed."""
-        self._held: set[str] = set()
+        self._held: dict[str, tuple[str, int] | None] = {}
+        """Claimed calls, each with the key under which it was: after this node has joined anew, it has them no more."""
+        self._claimed_as: tuple[str, int] | None = None
+        """The key of the last claims in a transaction of the journal."""
         self._fresh: set[str] = set()
         """Calls that began here, and whose first entry is not written yet."""
         self._gone: FIFOCache[str, None] = FIFOCache(_MOST_GONE)
@@ -47,15 +50,15 @@ class Claims:
         self._fresh.add(call)
         self._gone.pop(call, None)
 
-    def hold(self, calls: Collection[str]) -> None:
-        """Calls were claimed for this node elsewhere: they were taken over."""
-        self._held.update(calls)
+    def hold(self, calls: Collection[str], key: tuple[str, int]) -> None:
+        """Calls were claimed for this node under this key elsewhere: they were taken over."""
+        self._held.update(dict.fromkeys(calls, key))
         for call in calls:
             self._gone.pop(call, None)
 
     def has(self, call: str) -> bool:
         """Whether this node has a call, as far as it knows."""
-        return call in self._held or call in self._fresh
+        return call in self._fresh or (call in self._held and self._held[call] == self.key)
 
     def is_fresh(self, call: str) -> bool:
         """Whether a call began here and is not claimed yet, as far as is known: no other node knows of it."""
@@ -64,9 +67,13 @@ class Claims:
     def drop(self, calls: Collection[str]) -> None:
         """Other nodes have these calls now."""
         for call in calls:
-            self._held.discard(call)
+            self._held.pop(call, None)
             self._fresh.discard(call)
             self._gone[call] = None
+
+    def drop_all(self) -> None:
+        """Other nodes have all calls now that this node has claimed, also those that it is just taking over."""
+        self.drop(list(self._held))
 
     def admit(self, connection: Connection, entries: Sequence[JournalEntry]) -> set[str]:
         """Claim the calls that are new, within the transaction that writes these entries.
@@ -76,7 +83,9 @@ class Claims:
         """
         key = self.key
         calls = {entry.call for entry in entries}
-        held, fresh, gone = calls & self._held, calls & self._fresh, calls & self._gone.keys()
+        held, fresh, gone = calls & self._held.keys(), calls & self._fresh, calls & self._gone.keys()
+        former = {call for call in held if self._held[call] != key}
+        held, gone = held - former, gone | former
         if not (held or fresh):
             return gone
         if key is None:
@@ -86,6 +95,7 @@ class Claims:
             if fresh:
                 raise JournalError("this node was declared dead, and has to join the cluster anew")
             return gone | held
+        self._claimed_as = key
         gone |= lost(fresh, node_store.claim(connection, sorted(fresh), key), key) if fresh else set()
         ended = {entry.call for entry in entries if entry.name == _ENDED} - gone
         if ended:
@@ -97,6 +107,6 @@ class Claims:
         for entry in entries:
             if entry.call in self._fresh:
                 self._fresh.discard(entry.call)
-                self._held.add(entry.call)
+                self._held[entry.call] = self._claimed_as
             if entry.name == _ENDED:
-                self._held.discard(entry.call)
+                self._held.pop(entry.call, None)

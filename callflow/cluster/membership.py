@@ -135,6 +135,7 @@ class Membership:
         before, self.view, self.epoch = self.view, beat.view, beat.epoch
         if beat.was_fenced:
             log.error("this node was declared dead meanwhile: its calls are with the others, and it begins anew")
+            self._has_let_go = False  # what it was just taking over then, it has to let go of, too
             self._let_go()
         self.claims.key = (self.me, beat.epoch)
         self._renewed = beat.began
@@ -195,7 +196,11 @@ class Membership:
         return await self._may_act_alone()
 
     async def _may_act_alone(self) -> bool:
-        if await self.others_reach_database():
+        asked, others_reach_it = -math.inf, False
+        while time.monotonic() - asked > MISSED_SECONDS:  # a process that was stopped meanwhile asks again
+            asked = time.monotonic()
+            others_reach_it = await self.others_reach_database()
+        if others_reach_it:
             log.error("the database is out of reach for this node alone: the other nodes have its calls now")
             self._let_go()
             self._heartbeat.rejoin()
@@ -286,14 +291,14 @@ class Membership:
         """Claim a share of the calls whose node is dead, at most so many. Returns their ids; none: no more are left."""
         key, survivors = (self.me, self.epoch), len(self.view.alive())
         found = await self._database.write(lambda connection: node_store.take_orphans(connection, key, survivors, most))
-        self.claims.hold(found)
+        self.claims.hold(found, key)
         return found
 
     async def adopt(self) -> list[str]:
         """Claim unfinished calls that no node ever had: those of a process that served alone. Returns their ids."""
         key = (self.me, self.epoch)
         found = await self._database.write(lambda connection: node_store.adopt(connection, key))
-        self.claims.hold(found)
+        self.claims.hold(found, key)
         return found
 
     async def give(self, call: str, to: str) -> None:
@@ -305,13 +310,16 @@ class Membership:
         await self._database.write(lambda connection: node_store.hand_over(connection, [call], key, node.key))
         self.claims.drop([call])
 
-    async def given(self) -> list[str]:
-        """Return the calls that others have given to this node and that it has not taken yet."""
+    async def take_given(self, calls: Sequence[str] | None) -> list[str]:
+        """Return those of the calls that others have given to this node and that it has not taken yet: it has them now.
+        None: all that there are."""
         if self.is_leaving:
             return []
         key = (self.me, self.epoch)
         mine = await self._database.read(lambda connection: node_store.claimed_by(connection, key))
-        return [call for call in mine if not self.claims.has(call)]
+        found = [call for call in mine if not self.claims.has(call) and (calls is None or call in calls)]
+        self.claims.hold(found, key)
+        return found
 
     async def set_state(self, name: str, state: Literal["up", "draining"]) -> bool:
         """Let a node drain, or take calls again. Returns whether there is one. Raises what the driver raises."""
@@ -341,5 +349,5 @@ class Membership:
 
         is_mine = await self._database.write(work)
         if is_mine:
-            self.claims.hold([call])
+            self.claims.hold([call], key)
         return is_mine

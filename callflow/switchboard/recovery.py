@@ -366,6 +366,9 @@ class Recovery:
         self._number_ids.began(name, began)
         if old.address:
             self._learn(old.address)
+        if self._membership is not None and not self._membership.claims.has(name):
+            log.warning("call %s: another node has it meanwhile", name)
+            return None
         return self._switchboard.restore(carrier, old)
 
     async def _ask_about(self, call: Call, *, given: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
@@ -65,19 +66,17 @@ class Takeover:
     async def take_given(self, calls: Sequence[str] | None = None) -> None:
         """Take calls that another node has given to this one. None: those that it could not tell of. Never raises."""
         try:
-            found = await self._membership.given()
+            wanted = await self._membership.take_given(calls)
         except Exception as error:
             log.warning("whether another node has given calls to this one is not known: %s", type(error).__name__)
             return
-        wanted = found if calls is None else [call for call in calls if call in found]
         if wanted:
-            self._membership.claims.hold(wanted)
             await self._try_to_bring_back(wanted, given=True)
 
     def _let_go_of_all(self) -> None:
         # Of a call that was never written nobody else knows: it goes on here, and is claimed as soon as it is written.
         calls = [call.id for call in self._switchboard.calls if not self._membership.claims.is_fresh(call.id)]
-        self._membership.claims.drop(calls)
+        self._membership.claims.drop_all()
         for call in calls:
             self._switchboard.let_go(call)
 
@@ -104,14 +103,15 @@ class Takeover:
         await asyncio.gather(*await self._take_orphans(tasks))
 
     async def _try_to_bring_back(self, calls: Sequence[str], *, given: bool = False) -> None:
-        for pause in _AGAIN_SECONDS:
+        for pause in itertools.chain(_AGAIN_SECONDS, itertools.repeat(_AGAIN_SECONDS[-1])):
             try:
                 await self._bring_back(calls, given)
                 return
             except Exception:
-                log.exception("calls of a dead node cannot be read; it is tried again")
+                log.exception("CALLS OF ANOTHER NODE CANNOT BE READ, so that nobody serves them; it is tried again")
                 await asyncio.sleep(pause)
-        log.error("CALLS OF A DEAD NODE CANNOT BE READ: they are not taken over: %s", ", ".join(calls))
+            if not any(map(self._membership.claims.has, calls)):
+                return  # others have them now
 
     async def _keep_leading(self) -> None:
         work: asyncio.Task[None] | None = None

@@ -218,6 +218,22 @@ async def test_entries_of_two_nodes_at_the_same_moment_are_all_written(
 
 
 @in_loop
+async def test_what_a_node_was_just_taking_over_when_it_joined_anew_is_not_its_own(database_url: str) -> None:
+    """The claim has the node's former key, under which others take the call over."""
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        former = claims.key
+        assert former is not None
+        await stage.run(lambda connection: node_store.claim(connection, [CALL], former) and None)
+        claims.hold([CALL], former)
+        assert claims.has(CALL)
+        claims.key = ("a", await stage.run(lambda connection: node_store.join(connection, Node(name="a", epoch=0))))
+        assert not claims.has(CALL)
+        with pytest.raises(Elsewhere):
+            await journal.append(step())
+
+
+@in_loop
 async def test_a_call_that_was_never_written_waits_until_its_node_has_joined_anew(database_url: str) -> None:
     """Nobody else knows of it, so it is not taken from the node that was declared dead."""
     async with staged(database_url) as stage:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +13,8 @@ from callflow.cli.bench.simulation.command import schedule
 from callflow.cli.bench.simulation.costs import Costs
 from callflow.cli.bench.simulation.database import Rows
 from callflow.cli.bench.simulation.kernel import Host, Kernel, Signal, Work
-from callflow.cli.bench.simulation.world import FAULTS, Fault, Load, Result, World, percentile
+from callflow.cli.bench.simulation.load import Load
+from callflow.cli.bench.simulation.world import FAULTS, Fault, Result, World, percentile
 from callflow.cluster import node_store
 from callflow.cluster.nodes import Node, View, allotment
 from callflow.history.node_tables import claims, nodes
@@ -93,60 +93,43 @@ def test_a_frozen_process_goes_on_with_what_came_meanwhile_and_a_killed_one_does
 
 @pytest.mark.parametrize("seed", range(2))
 def test_its_database_does_what_the_statements_do(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    dice, rows, now = random.Random(seed), Rows(), 1000.0
-    monkeypatch.setattr(node_store, "clock", lambda connection: now)
+    dice, rows, now = random.Random(seed), Rows(), [1000.0]
+    monkeypatch.setattr(node_store, "clock", lambda connection: now[0])
     monkeypatch.setattr(node_store, "begin", lambda connection: None)
-    engine = create_engine("sqlite://")
-    names, calls = ["a", "b", "c"], list(range(12))
-    keys: dict[str, tuple[str, int]] = {}
-    with engine.connect() as connection:
-        for table in (nodes, claims):
-            table.create(connection)
-
-        def both(simulated: Callable[[], Any], real: Callable[[], Any]) -> Any:
-            found, wanted = simulated(), real()
-            assert found == wanted
-            return found
-
-        def text(some: list[int]) -> list[str]:
-            return [f"{call:03d}" for call in some]
-
-        def numbers(found: Any) -> Any:
-            return {int(call): key for call, key in found.items()}
-
+    with create_engine("sqlite://").connect() as connection:
+        nodes.create(connection)
+        claims.create(connection)
+        keys: dict[str, tuple[str, int]] = {}
         for _ in range(150):
-            now += dice.uniform(0.0, 1.5)
-            name, some = dice.choice(names), dice.sample(calls, 3)
+            now[0] += dice.uniform(0.0, 1.5)
+            name, calls = dice.choice("abc"), dice.sample(range(12), 3)
             node = Node(name=name, epoch=keys.get(name, ("", 0))[1], calls=dice.randrange(9))
+            words = [str(100 + call) for call in calls]
             match dice.randrange(8):
                 case 0 | 1:
-                    epoch = both(lambda: rows.join(node, now), lambda: node_store.join(connection, node))
-                    keys[name] = (name, epoch)
+                    keys[name] = (name, rows.join(node, now[0]))
+                    assert node_store.join(connection, node) == keys[name][1]
                 case 2:
-                    both(lambda: rows.renew(node, now), lambda: node_store.renew(connection, node))
-                case 3 if name in keys:
+                    assert rows.renew(node, now[0]) == node_store.renew(connection, node)
+                case 3:
                     late = dice.random() < 0.5
-                    both(
-                        lambda: rows.fence([node], now, expired=late),
-                        lambda: node_store.fence(connection, [node], expired=late),
-                    )
+                    fenced = rows.fence([node], now[0], expired=late)
+                    assert fenced == node_store.fence(connection, [node], expired=late)
                 case 4 if name in keys and rows.lives(keys[name]):
-                    both(
-                        lambda: rows.claim(some, keys[name]),
-                        lambda: numbers(node_store.claim(connection, text(some), keys[name])),
-                    )
+                    found = node_store.claim(connection, words, keys[name])
+                    assert found == {str(100 + call): key for call, key in rows.claim(calls, keys[name]).items()}
                 case 5 if name in keys:
-                    rows.release(some, keys[name])
-                    node_store.release(connection, text(some), keys[name])
-                case 6 if name in keys and (to := keys.get(dice.choice(names))):
-                    rows.hand_over(some, keys[name], to)
-                    node_store.hand_over(connection, text(some), keys[name], to)
+                    rows.release(calls, keys[name])
+                    node_store.release(connection, words, keys[name])
+                case 6 if name in keys and (to := keys.get(dice.choice("abc"))):
+                    rows.hand_over(calls, keys[name], to)
+                    node_store.hand_over(connection, words, keys[name], to)
                 case 7 if name in keys:
-                    found = rows.lock_orphans(keys[name], 2, 100)
-                    rows.unlock(found)
-                    real = node_store.take_orphans(connection, keys[name], 2)
-                    assert text(rows.take(found, keys[name])) == real
+                    locked = rows.lock_orphans(keys[name], 2, 100)
+                    rows.unlock(locked)
+                    taken = [str(100 + call) for call in rows.take(locked, keys[name])]
+                    assert taken == node_store.take_orphans(connection, keys[name], 2)
                 case _:
-                    both(lambda: len(rows.orphans()), lambda: node_store.orphans(connection))
+                    assert len(rows.orphans()) == node_store.orphans(connection)
             held = {row.call: (row.node, row.epoch) for row in connection.execute(claims.select())}
-            assert {f"{call:03d}": key for call, key in rows.claims.items()} == held
+            assert {str(100 + call): key for call, key in rows.claims.items()} == held

@@ -19,7 +19,8 @@ from rich.table import Table
 
 from callflow.cli import output_file
 from callflow.cli.bench.simulation.costs import Costs
-from callflow.cli.bench.simulation.world import FAULTS, Fault, Load, Result, World, percentile
+from callflow.cli.bench.simulation.load import Load
+from callflow.cli.bench.simulation.world import FAULTS, Fault, Result, World, percentile
 from callflow.cli.terminal import Screen
 
 

@@ -13,7 +13,9 @@ from typing import Final, Literal
 from callflow.cli.bench.simulation.costs import Costs
 from callflow.cli.bench.simulation.database import Database, Key
 from callflow.cli.bench.simulation.kernel import Kernel, Signal
-from callflow.cli.bench.simulation.node import Call, SimulatedNode, Step
+from callflow.cli.bench.simulation.load import Call, Load, Step
+from callflow.cli.bench.simulation.member import Member
+from callflow.cli.bench.simulation.node import SimulatedNode
 from callflow.cluster.nodes import Node, View, allotment, leader, place
 
 
@@ -27,26 +29,6 @@ _AGAIN_SECONDS: Final = 2.0
 _RESTART_SECONDS: Final = 8.0
 _SETTLE_SECONDS: Final = 40.0
 """At the end, without faults."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What the cluster has to do. `steps` and `notes`: of one call in a second, as counted in a conversation."""
-
-    nodes: int = 50
-    of_machine: int = 4
-    """Nodes on one machine."""
-    calls: int = 10_000
-    """At the same time, on average."""
-    seconds: float = 300.0
-    talk: float = 180.0
-    """Length of a call in seconds, on average."""
-    capacity: int = 300
-    """Calls of a node at most."""
-    steps: float = 0.06
-    notes: float = 2.1
-    twice: float = 0.01
-    """Share of the first webhooks that reach two nodes at the same moment."""
 
 
 @dataclass(slots=True)
@@ -225,12 +207,12 @@ class World:
 
     # What nodes ask and tell
 
-    def has_ended(self, asks: SimulatedNode, node: Node) -> bool:
+    def has_ended(self, asks: Member, node: Node) -> bool:
         """Whether the lock of a node is free, for one on the same machine that asks."""
         other = self.nodes[node.name]
         return other.machine == asks.machine and (other.host.state == "ended" or other.epoch not in (0, node.epoch))
 
-    def others_reach_database(self, node: SimulatedNode) -> Signal:
+    def others_reach_database(self, node: Member) -> Signal:
         """Ask the other nodes whether they reach the database."""
         done = Signal()
         reach = any(
@@ -240,7 +222,7 @@ class World:
         self.kernel.after(0.05, done.fire, reach)
         return done
 
-    def command(self, node: SimulatedNode, step: Step, *, is_written: bool) -> None:
+    def command(self, node: Member, step: Step, *, is_written: bool) -> None:
         """A node does what a step asks for."""
         if step.kind == "began":
             step.call.voice = node.name
@@ -265,7 +247,7 @@ class World:
         if call.silent_since is None and not call.is_over:
             call.silent_since = self.kernel.now
 
-    def heard(self, call: Call, node: SimulatedNode) -> None:
+    def heard(self, call: Call, node: Member) -> None:
         """A caller hears something again, unless the node is a former one that does not know it yet."""
         if self.database.rows.claims.get(call.id) not in (None, node.key):
             return
@@ -275,7 +257,7 @@ class World:
                 event.gaps.append(self.kernel.now - call.silent_since)
             call.silent_since = None
 
-    def has_drained(self, node: SimulatedNode) -> None:
+    def has_drained(self, node: Member) -> None:
         """A node has handed all its calls over, and ends; its successor starts."""
         self._end(node)
         self.kernel.after(_RESTART_SECONDS, node.boot)
@@ -320,7 +302,7 @@ class World:
             self._end(node)
             self.kernel.after(_RESTART_SECONDS, node.boot)
 
-    def _end(self, node: SimulatedNode) -> None:
+    def _end(self, node: Member) -> None:
         node.host.end()
         for mate in self.nodes.values():
             if mate.machine == node.machine and mate.host.state == "running":
@@ -367,7 +349,7 @@ class World:
         if key is None or not self.database.rows.lives(key):
             return False
         node = self.nodes[key[0]]
-        return node.key == key and node.host.state == "running" and call.id in node.calls and call.silent_since is None
+        return node.key == key and node.host.state == "running" and call in node.live
 
 
 def _by(counts: Mapping[str, float], seconds: float) -> dict[str, float]:
