@@ -128,7 +128,7 @@ def test_what_a_machine_has_of_its_own_is_taken_by_the_settings() -> None:
     assert own["cluster_secret"] == "", "a secret that everybody can read"
     settings = Settings(**own | {"cluster_secret": "s" * 32})
     assert set(own) <= settings.model_fields_set
-    assert settings.cluster_problems(settings.media_server, settings.database_url) == []
+    assert settings.cluster_problems(settings.media_server, settings.database_url, ()) == []
     assert Server(settings.node, f"{settings.host}:{settings.port}") in EXAMPLE, "the examples are of two clusters"
 
 

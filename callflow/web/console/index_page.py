@@ -37,6 +37,7 @@ _LINKS: Final = (
     ("/api/checks", "what is set up and how the server is, in words, and what to do about what is missing"),
     ("/api/alerts", "what the server has found wrong with itself: open, seen, closed"),
     ("/api/doctor", "what the doctor has found when it was asked last"),
+    ("/api/nodes", "the processes that serve together, and how many calls each has"),
     ("/metrics", "counts and times of all calls, for Prometheus"),
 )
 _OTHERS: Final = (
@@ -73,6 +74,7 @@ _OTHERS: Final = (
     ("POST /api/events/dead/ID/again", "sends such an event again"),
     ("POST /api/alerts/ID/seen", "somebody has seen an alert; …/closed closes it by hand"),
     ("POST /api/doctor", "lets the doctor look at everything that a first call needs"),
+    ("POST /api/nodes/NODE/drain", "lets a node hand its calls over to the others; /resume lets it take calls again"),
     ("POST /api/calls/ID/share", 'makes a link with which anybody reads that call: {"days": 3}'),
     ("DELETE /api/shares/ID", "revokes such a link"),
     ("POST /mcp", "the history for a model's tools, over MCP"),

@@ -97,7 +97,7 @@ FREE = {
     ("DELETE", "/api/calls/<call>"), ("POST", "/api/calls/<call>/restore"),
     ("POST", "/api/do-not-call"), ("DELETE", "/api/do-not-call/<number>"),
     ("POST", "/api/events/dead/<name>/again"), ("POST", "/api/realtime/control/settings"),
-    ("POST", "/api/doctor"),
+    ("POST", "/api/doctor"), ("POST", "/api/nodes/<node>/drain"), ("POST", "/api/nodes/<node>/resume"),
     ("POST", "/api/alerts/<alert>/seen"), ("POST", "/api/alerts/<alert>/closed"),
     ("POST", "/api/calls/<call>/share"), ("DELETE", "/api/shares/<share>"),
     ("POST", "/login"), ("POST", "/logout"), ("POST", "/api/tools/own"), ("POST", "/api/tools/check"),
