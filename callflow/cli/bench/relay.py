@@ -274,7 +274,7 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
         if is_watched:
             watched = await viewers.compare(
                 the.console, seconds, functools.partial(_new_calls, the.telnyx, probes),
-                functools.partial(_figures, probes), functools.partial(_cpu, process),
+                functools.partial(_figures, probes, above_least=True), functools.partial(_cpu, process),
             )  # fmt: skip
             probes[:] = first
     figures = _figures(probes, began, ended)
@@ -347,10 +347,13 @@ async def _storm(telnyx: Telnyx, probes: list[Probe], seconds: float) -> dict[st
     return {f"storm_{name}": found[name] for name in ("caller_to_model_ms", "model_to_caller_ms")}
 
 
-def _figures(probes: list[Probe], began: float, ended: float) -> dict[str, Any]:
+def _figures(probes: list[Probe], began: float, ended: float, *, above_least: bool = False) -> dict[str, Any]:
+    """Return the delays of frames that were sent between two moments. `above_least`: to the caller, what they took
+    longer than the quickest of their call, which leaves out what waits to be played since the machine stood still."""
     there, back_again = [], []
     lost = sent = 0
     for probe in probes:
+        own: list[float] = []
         for chunk, at in probe.sent.items():
             if began <= at < ended:
                 sent += 1
@@ -359,7 +362,9 @@ def _figures(probes: list[Probe], began: float, ended: float) -> dict[str, Any]:
                     lost += 1
                 else:
                     there.append((reached - at) * 1000)
-                    back_again.append((returned - reached) * 1000)
+                    own.append((returned - reached) * 1000)
+        least = min(own, default=0.0) if above_least else 0.0
+        back_again += [each - least for each in own]
     return {
         "frames": sent,
         "frames_lost": lost,
