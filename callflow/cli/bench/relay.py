@@ -253,14 +253,7 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
         process = psutil.Process(the.server.pid)
         cost = await _set_up_cost(the.telnyx, process)
         before = process.memory_info().rss
-        legs = [await _ring(the.telnyx, probe) for probe in probes]
-        try:
-            for leg in legs:
-                await leg.wait_streaming(_ANSWER_SECONDS)
-        except TimeoutError:
-            raise BenchError(
-                f"Not all of the {calls} calls were answered within {_ANSWER_SECONDS:g} s: choose fewer with --calls."
-            ) from None
+        legs = await _ring_all(the.telnyx, probes)
         await asyncio.sleep(_SETTLE_SECONDS)
         cpu, began = _cpu(process), time.monotonic()
         await asyncio.sleep(seconds)
@@ -298,13 +291,24 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
 async def _new_calls(telnyx: Telnyx, probes: list[Probe]) -> AsyncIterator[None]:
     """Have as many calls anew."""
     probes[:] = [Probe(probe.call) for probe in probes]
-    legs = [await _ring(telnyx, probe) for probe in probes]
-    for leg in legs:
-        await leg.wait_streaming(_ANSWER_SECONDS)
+    legs = await _ring_all(telnyx, probes)
     await asyncio.sleep(_SETTLE_SECONDS)
     yield
     for leg in legs:
         await leg.hang_up()
+
+
+async def _ring_all(telnyx: Telnyx, probes: Sequence[Probe]) -> list[Call]:
+    """Have a call of each, with its audio. Raises BenchError."""
+    legs = [await _ring(telnyx, probe) for probe in probes]
+    try:
+        for leg in legs:
+            await leg.wait_streaming(_ANSWER_SECONDS)
+    except TimeoutError:
+        raise BenchError(
+            f"Not all of the {len(probes)} calls were answered within {_ANSWER_SECONDS:g} s: choose fewer with --calls."
+        ) from None
+    return legs
 
 
 async def _ring(telnyx: Telnyx, probe: Probe) -> Call:
