@@ -170,6 +170,10 @@ FOR_OPERATORS = pytest.mark.parametrize("text", [README, OPERATIONS], ids=["READ
 SAMPLE = (ROOT / ".env.sample").read_text(encoding="utf-8")
 _OF_OTHERS = {"GET", "POST", "PATCH", "DELETE", "MIT", "REFER", "TwiML", "REST", "HTTP", "SID", "SIGTERM", "SIGINT"}
 _NO_SETTINGS = {
+    "from_media",
+    "from_model",
+    "to_media",
+    "to_model",
     "call_cost_in_webhooks",
     "call_ended",
     "input_text",

@@ -254,14 +254,7 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
         process = psutil.Process(the.server.pid)
         cost = await _set_up_cost(the.telnyx, process)
         before = process.memory_info().rss
-        legs = [await _ring(the.telnyx, probe) for probe in probes]
-        try:
-            for leg in legs:
-                await leg.wait_streaming(_ANSWER_SECONDS)
-        except TimeoutError:
-            raise BenchError(
-                f"Not all of the {calls} calls were answered within {_ANSWER_SECONDS:g} s: choose fewer with --calls."
-            ) from None
+        legs = await _ring_all(the.telnyx, probes)
         await asyncio.sleep(_SETTLE_SECONDS)
         cpu, began = _cpu(process), time.monotonic()
         await asyncio.sleep(seconds)
@@ -275,7 +268,7 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
         if is_watched:
             watched = await viewers.compare(
                 the.console, seconds, functools.partial(_new_calls, the.telnyx, probes),
-                functools.partial(_figures, probes), functools.partial(_cpu, process),
+                functools.partial(_figures, probes, above_least=True), functools.partial(_cpu, process),
             )  # fmt: skip
             probes[:] = first
     figures = _figures(probes, began, ended)
@@ -299,13 +292,24 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
 async def _new_calls(telnyx: Telnyx, probes: list[Probe]) -> AsyncIterator[None]:
     """Have as many calls anew."""
     probes[:] = [Probe(probe.call) for probe in probes]
-    legs = [await _ring(telnyx, probe) for probe in probes]
-    for leg in legs:
-        await leg.wait_streaming(_ANSWER_SECONDS)
+    legs = await _ring_all(telnyx, probes)
     await asyncio.sleep(_SETTLE_SECONDS)
     yield
     for leg in legs:
         await leg.hang_up()
+
+
+async def _ring_all(telnyx: Telnyx, probes: Sequence[Probe]) -> list[Call]:
+    """Have a call of each, with its audio. Raises BenchError."""
+    legs = [await _ring(telnyx, probe) for probe in probes]
+    try:
+        for leg in legs:
+            await leg.wait_streaming(_ANSWER_SECONDS)
+    except TimeoutError:
+        raise BenchError(
+            f"Not all of the {len(probes)} calls were answered within {_ANSWER_SECONDS:g} s: choose fewer with --calls."
+        ) from None
+    return legs
 
 
 async def _ring(telnyx: Telnyx, probe: Probe) -> Call:
@@ -348,10 +352,13 @@ async def _storm(telnyx: Telnyx, probes: list[Probe], seconds: float) -> dict[st
     return {f"storm_{name}": found[name] for name in ("caller_to_model_ms", "model_to_caller_ms")}
 
 
-def _figures(probes: list[Probe], began: float, ended: float) -> dict[str, Any]:
+def _figures(probes: list[Probe], began: float, ended: float, *, above_least: bool = False) -> dict[str, Any]:
+    """Return the delays of frames that were sent between two moments. `above_least`: to the caller, what they took
+    longer than the quickest of their call, which leaves out what waits to be played since the machine stood still."""
     there, back_again = [], []
     lost = sent = 0
     for probe in probes:
+        own: list[float] = []
         for chunk, at in probe.sent.items():
             if began <= at < ended:
                 sent += 1
@@ -360,7 +367,9 @@ def _figures(probes: list[Probe], began: float, ended: float) -> dict[str, Any]:
                     lost += 1
                 else:
                     there.append((reached - at) * 1000)
-                    back_again.append((returned - reached) * 1000)
+                    own.append((returned - reached) * 1000)
+        least = min(own, default=0.0) if above_least else 0.0
+        back_again += [each - least for each in own]
     return {
         "frames": sent,
         "frames_lost": lost,
