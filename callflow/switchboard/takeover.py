@@ -12,10 +12,13 @@ from typing import Any, Final
 from callflow.cluster.membership import Membership
 from callflow.cluster.nodes import RENEW_SECONDS
 from callflow.cluster.ownership import Ownership
+from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.switchboard.switchboard import Switchboard
 
 
 log = logging.getLogger(__name__)
+_warnings: Final = RepeatedWarnings(log)
+"""While the database is away, they would come five times a second."""
 
 _LOOK_SECONDS: Final = 5.0
 """Interval of the looks for calls of nobody, beside those that follow a death at once."""
@@ -68,7 +71,7 @@ class Takeover:
         try:
             wanted = await self._membership.take_given(calls)
         except Exception as error:
-            log.warning("whether another node has given calls to this one is not known: %s", type(error).__name__)
+            _warnings.say("given", "whether nodes have given calls to this one is not known: %s", type(error).__name__)
             return
         if wanted:
             await self._try_to_bring_back(wanted, given=True)
@@ -92,8 +95,10 @@ class Takeover:
             while left > 0 and (calls := await self._membership.take_orphans(left)):
                 left -= len(calls)
                 taking.append(tasks.create_task(self._try_to_bring_back(calls), name="taking over"))
-        except Exception:
-            log.exception("calls of a dead node cannot be claimed; it is tried again")
+        except Exception as error:
+            _warnings.say(
+                "orphans", "calls of dead nodes cannot be looked for: %s", type(error).__name__, exc_info=error
+            )
             await asyncio.sleep(_AGAIN_SECONDS[0])
             self._membership.changed.set()
         return taking
