@@ -1,0 +1,167 @@
+"""Nodes of one machine as they see each other: leases, evidence, claims that change hands. In one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from callflow.cluster.membership import Membership, NodeConfig
+from callflow.history.database import url_of
+from callflow.history.history import History
+from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import Began
+from tests.e2e.product import until
+from tests.in_loop import in_loop
+
+
+CALL = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+
+
+class Machine:
+    """A folder that nodes share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.histories: list[History] = []
+        self.nodes: list[Membership] = []
+
+    async def node(self, name: str, calls: int = 0) -> Membership:
+        url = url_of("", str(self.folder))
+        history = History(url, recordings=self.folder / "recordings", retention_days=0, country="US")
+        await history.open()
+        config = NodeConfig(
+            name=name, address=f"unix:{self.folder}/{name}.sock", folder=self.folder / "cluster", capacity=10,
+            secret=b"s" * 32,
+        )  # fmt: skip
+        node = Membership(config, history, calls=lambda: calls, lag=lambda: 1.0)
+        history.journal.guard = node.claims
+        await node.join()
+        self.histories.append(history)
+        self.nodes.append(node)
+        for each in self.nodes:
+            each._heartbeat.renew_now()
+        await until(lambda: all(len(each.living()) == len(self.nodes) - 1 for each in self.nodes), "all to be known")
+        return node
+
+    async def began(self, index: int, call: str = CALL) -> None:
+        journal = self.histories[index].journal
+        journal.note(JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call=call, at=1.0))
+        await journal.flushed()
+
+
+@asynccontextmanager
+async def machine(folder: Path) -> AsyncIterator[Machine]:
+    the = Machine(folder)
+    try:
+        yield the
+    finally:
+        await asyncio.gather(*(node.close() for node in the.nodes))
+        for history in the.histories:
+            await history.journal.close()
+            await history.close()
+
+
+@in_loop
+async def test_nodes_find_each_other_and_the_first_one_leads(tmp_path: Path) -> None:
+    async with machine(tmp_path) as the:
+        a, b = await the.node("w1", calls=4), await the.node("w2")
+        assert (a.leads, b.leads) == (True, False)
+        assert [peer.name for peer in a.living()] == ["w2"]
+        peer = b.peer("w1")
+        assert peer is not None
+        assert peer.address == f"unix:{tmp_path}/w1.sock"
+        assert a.peer("w1") is None
+        assert a.peer("w3") is None
+        assert (a.place(), b.place(), a.place_elsewhere()) == ("w2", "w2", "w2")
+        assert a.has_room_beside
+        assert await a.may_act()
+
+
+@in_loop
+async def test_a_node_that_leaves_is_gone_at_once_and_its_calls_are_taken(tmp_path: Path) -> None:
+    async with machine(tmp_path) as the:
+        a, b = await the.node("w1"), await the.node("w2")
+        await the.began(0)
+        assert (await a.owner(CALL), await b.owner(CALL), await b.owner(OTHER)) == ("w1", "w1", "")
+        assert await b.allotment() == 0
+        await a.close()
+        await until(lambda: not b.living(), "the end of w1", 5)
+        assert await b.allotment() == 1
+        assert await b.take_orphans(1) == [CALL]
+        assert await b.owner(CALL) == "w2"
+        await until(lambda: b.leads, "the other to lead", 2)
+
+
+@in_loop
+async def test_a_refused_connection_is_evidence_and_the_node_that_lives_after_all_joins_anew(tmp_path: Path) -> None:
+    async with machine(tmp_path) as the:
+        a, b = await the.node("w1"), await the.node("w2")
+        await the.began(0)
+        fenced: list[int] = []
+        a.on_fenced = lambda: fenced.append(a.epoch)
+        before = a.epoch
+        b.suspect("w1")
+        await until(lambda: fenced, "w1 to learn that it was declared dead", 5)
+        await until(lambda: a.epoch > before and b.peer("w1") is not None, "w1 to be back", 5)
+        assert await b.take_orphans(1) == [CALL]
+
+
+@in_loop
+async def test_a_call_is_given_to_another_node(tmp_path: Path) -> None:
+    async with machine(tmp_path) as the:
+        a, b = await the.node("w1"), await the.node("w2")
+        await the.began(0)
+        assert await b.take_given(None) == []
+        await a.give(CALL, "w2")
+        assert await b.take_given([OTHER]) == []
+        assert await b.take_given([CALL, OTHER]) == [CALL]
+        assert await b.take_given(None) == []
+        assert await a.owner(CALL) == "w2"
+
+
+@in_loop
+async def test_a_node_drains_and_takes_calls_again(tmp_path: Path) -> None:
+    async with machine(tmp_path) as the:
+        a, b = await the.node("w1"), await the.node("w2")
+        assert await b.set_state("w1", "draining")
+        await until(lambda: a.is_draining and b.view.named("w1") is not None, "w1 to know", 3)
+        assert not await b.set_state("w9", "draining")
+        await until(lambda: b.leads, "another to lead", 3)
+        assert a.place() == "w2"
+        assert await a.set_state("w1", "up")
+        await a.begin_to_leave()
+        assert (await a.allotment(), await a.take_given(None)) == (0, [])
+
+
+@in_loop
+async def test_calls_of_nobody_are_adopted_or_claimed_once(tmp_path: Path) -> None:
+    async with machine(tmp_path) as the:
+        a, b = await the.node("w1"), await the.node("w2")
+        guard, the.histories[0].journal.guard = the.histories[0].journal.guard, None
+        await the.began(0)
+        the.histories[0].journal.guard = guard
+        assert await b.adopt() == [CALL]
+        assert not await a.claim(CALL)
+        assert await a.claim(OTHER)
+
+
+@in_loop
+async def test_a_lost_lease_ends_calls_only_where_others_reach_the_database(tmp_path: Path) -> None:
+    async with machine(tmp_path) as the:
+        node = await the.node("w1", calls=1)
+        let_go: list[bool] = []
+        node.on_fenced = lambda: let_go.append(True)
+        await node._heartbeat.close()
+        node.trouble, node._renewed = "no route to host", -100.0
+        assert not node.lease_holds
+        assert await node.may_act()  # nobody else has it either
+
+        async def others() -> bool:
+            return True
+
+        node.others_reach_database = others
+        assert not await node.may_act()
+        assert let_go == [True]

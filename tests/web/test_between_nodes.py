@@ -1,0 +1,220 @@
+"""Requests between nodes, over a Unix socket: what is signed is served, streams and WebSockets pass through."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from callflow.cluster.forwarding import CLUSTER, CONSOLE, PUBLIC, Forwarding
+from callflow.cluster.membership import Membership
+from callflow.cluster.node_paths import FORWARDED
+from callflow.cluster.peers import Peer
+from callflow.contracts.errors import PeerAway
+from callflow.web.cluster_listener import bind, create_cluster_app
+from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.live.other_nodes import LOST, OtherNodes
+from callflow.web.console.live.sse import Seats, frame
+from callflow.web.console.node_door import NodeDoor
+from callflow.web.listener import Listener
+from tests.e2e.product import until
+from tests.in_loop import in_loop
+from tests.web.asgi import ask, scope
+
+
+SECRET = b"s" * 32
+CALL = "11111111-1111-4111-8111-111111111111"
+
+
+@dataclass
+class Known:
+    """Peers that are known, and what was told of them."""
+
+    peers: dict[str, Peer]
+    me: str = "w1"
+    suspects: list[str] = field(default_factory=list)
+    lease_holds: bool = True
+    reaches_database: bool = True
+
+    def peer(self, name: str) -> Peer | None:
+        return self.peers.get(name)
+
+    def living(self) -> Sequence[Peer]:
+        return list(self.peers.values())
+
+    def place(self) -> str:
+        return self.me
+
+    async def owner(self, call: str) -> str:
+        return "w2"
+
+    def suspect(self, name: str) -> None:
+        self.suspects.append(name)
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Tells what it was asked, in two pieces; a WebSocket gets its words back."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": "words"})
+        while (message := await receive())["type"] == "websocket.receive":
+            told = message.get("bytes")
+            await send({"type": "websocket.send", "bytes": told} if told else {
+                "type": "websocket.send", "text": f"{message['text']}!",
+            })  # fmt: skip
+        return
+    body = (await receive())["body"]
+    await send({"type": "http.response.start", "status": 202, "headers": [(b"x-from", scope[FORWARDED].encode())]})
+    await send({"type": "http.response.body", "body": scope["raw_path"] + b"?", "more_body": True})
+    await send({"type": "http.response.body", "body": scope["query_string"] + b" " + body})
+
+
+@contextlib.asynccontextmanager
+async def other_node(folder: Path, given: list[str] | None = None) -> AsyncIterator[tuple[Known, Forwarding]]:
+    """A node `w2` that listens, and what this node `w1` has to reach it."""
+    address = f"unix:{folder}/cluster/w2.sock"
+    known = Known({"w2": Peer("w2", address)})
+
+    async def wall(business: str) -> AsyncGenerator[bytes, None]:
+        yield frame("snapshot", {"calls": [{"id": CALL}], "counters": {}})
+        await asyncio.sleep(60)
+
+    live = SimpleNamespace(seats=Seats(), own_wall=SimpleNamespace(watch=wall))
+
+    async def take(calls: list[str]) -> None:
+        (given if given is not None else []).extend(calls)
+
+    app = create_cluster_app(known, SECRET, {PUBLIC: echo, CONSOLE: echo}, take, cast(LiveDesk, live))
+    listener = Listener(bind(address), app, media_ping_seconds=0)
+    await listener.open()
+    forwarding = Forwarding("w1", SECRET, known)
+    try:
+        yield known, forwarding
+    finally:
+        await forwarding.close()
+        await listener.close()
+
+
+@in_loop
+async def test_a_request_is_led_on_as_it_came(tmp_path: Path) -> None:
+    async with other_node(tmp_path) as (known, forwarding):
+        peer = known.peers["w2"]
+        headers = [("Host", "calls.example.org"), ("Connection", "close"), ("X-Callflow-From", "forged")]
+        answer = await forwarding.send(peer, PUBLIC, "POST", "/nodes/w2/webhooks?a=%20b", headers, b"{}", seconds=5)
+        assert (answer.status, answer.body) == (202, b"/nodes/w2/webhooks?a=%20b {}")
+        assert ("x-from", "w1") in answer.headers
+
+
+@in_loop
+async def test_nodes_tell_each_other_what_they_know_and_give(tmp_path: Path) -> None:
+    given: list[str] = []
+    async with other_node(tmp_path, given) as (known, forwarding):
+        peer = known.peers["w2"]
+        assert await forwarding.others_reach_database()
+        known.reaches_database = known.lease_holds = False
+        assert not await forwarding.others_reach_database()
+        assert await forwarding.tell_given(peer, [CALL])
+        assert given == [CALL]
+        with pytest.raises(PeerAway):
+            await forwarding.ask(peer, "POST", "/calls", {"calls": 1})
+        with pytest.raises(PeerAway):
+            await forwarding.ask(peer, "GET", "/nothing")
+
+
+@in_loop
+async def test_what_is_not_signed_is_refused(tmp_path: Path) -> None:
+    async with other_node(tmp_path) as (known, _):
+        transport = httpx.AsyncHTTPTransport(uds=f"{tmp_path}/cluster/w2.sock")
+        async with httpx.AsyncClient(transport=transport) as client:
+            assert (await client.post("http://node/public/webhooks", content=b"{}")).status_code == 403
+        stranger = Forwarding("w1", b"x" * 32, known)
+        assert (await stranger.send(known.peers["w2"], CLUSTER, "GET", "/state", seconds=5)).status == 403
+        await stranger.close()
+
+
+@in_loop
+async def test_a_process_that_is_gone_is_told_from_one_that_is_slow(tmp_path: Path) -> None:
+    known = Known({"w2": Peer("w2", f"unix:{tmp_path}/w2.sock"), "w3": Peer("w3", "http://127.0.0.1:9")})
+    forwarding = Forwarding("w1", SECRET, known)
+    for name in ("w2", "w3"):
+        with pytest.raises(PeerAway) as caught:
+            await forwarding.send(known.peers[name], PUBLIC, "GET", "/", seconds=2)
+        assert not caught.value.sent
+    assert known.suspects == ["w2", "w3"]
+    assert not await forwarding.tell_given(known.peers["w2"], [CALL])
+    assert not await forwarding.others_reach_database()
+    await forwarding.close()
+
+
+def door(known: Known, forwarding: Forwarding, *, live: bool = False) -> NodeDoor:
+    board = SimpleNamespace(is_live=lambda call: live)
+    return NodeDoor(echo, cast(Membership, known), forwarding, lambda: board)
+
+
+@in_loop
+async def test_an_operators_request_reaches_the_owner_of_the_call(tmp_path: Path) -> None:
+    async with other_node(tmp_path) as (known, forwarding):
+        path = f"/api/calls/{CALL}/say?x=1"
+        answer = await ask(door(known, forwarding), "POST", path, body=b'{"text": "Hello."}')
+        assert answer.body == f'/api/calls/{CALL}/say?x=1 {{"text": "Hello."}}'.encode()
+        assert answer.headers["x-from"] == "w1"
+        known.peers.clear()
+        with pytest.raises(KeyError):  # served here, where nobody has forwarded it
+            await ask(door(known, forwarding), "POST", path)
+
+
+@in_loop
+async def test_an_owner_that_is_gone_is_told_as_that(tmp_path: Path) -> None:
+    known = Known({"w2": Peer("w2", f"unix:{tmp_path}/w2.sock")})
+    forwarding = Forwarding("w1", SECRET, known)
+    answer = await ask(door(known, forwarding), "GET", f"/api/live/{CALL}/events")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert "does not answer" in answer.json()["error"]
+    await forwarding.close()
+
+
+@in_loop
+async def test_an_operators_socket_reaches_the_owner_of_the_call(tmp_path: Path) -> None:
+    async with other_node(tmp_path) as (known, forwarding):
+        waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        for message in (
+            {"type": "websocket.connect"},
+            {"type": "websocket.receive", "text": "Hello", "bytes": None},
+            {"type": "websocket.receive", "text": None, "bytes": b"\x01\x02"},
+        ):
+            waiting.put_nowait(message)
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        asked = scope("GET", f"/api/calls/{CALL}/listen", [("host", "localhost")], "websocket")
+        asked["subprotocols"] = ["words"]
+        serving = asyncio.create_task(door(known, forwarding)(asked, waiting.get, send))
+        await until(lambda: len(sent) == 3, "the words to come back", 5)
+        assert sent[0] == {"type": "websocket.accept", "subprotocol": "words"}
+        assert sent[1:] == [
+            {"type": "websocket.send", "text": "Hello!"}, {"type": "websocket.send", "bytes": b"\x01\x02"},
+        ]  # fmt: skip
+        waiting.put_nowait({"type": "websocket.disconnect", "code": 1001})
+        await asyncio.wait_for(serving, 5)
+
+
+@in_loop
+async def test_the_walls_of_other_nodes_are_listened_to_and_their_end_is_told(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    async with other_node(tmp_path) as (known, forwarding):
+        others = OtherNodes(cast(Membership, known), forwarding)
+        others.open(lambda node, event, data: told.append((node, event)))
+        await until(lambda: told, "the snapshot", 5)
+        assert told == [("w2", "snapshot")]
+        known.peers.clear()
+        await until(lambda: (("w2", LOST)) in told, "the end", 5)
+        others.close()
