@@ -37,7 +37,9 @@ class ClusterWeb:
     def passing(self, connection: socket.socket, name: str) -> bool:
         """Hand a connection that came in at the public listener to the worker that it names. Returns False if it stays
         here."""
-        return self._membership.peer(name) is not None and self.sockets.pass_on(PUBLIC, connection, name)
+        # One that has just joined is not known yet; one that was stopped would take it and do nothing.
+        is_dead = any(node.name == name and node.state == "dead" for node in self._membership.view.nodes)
+        return name != self._config.name and not is_dead and self.sockets.pass_on(PUBLIC, connection, name)
 
     def give_listeners(self, listeners: Sequence[socket.socket], leave: Callable[[], None]) -> None:
         """Give the listening sockets to whoever asks for them on this machine, and then `leave`."""
