@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -15,6 +16,8 @@ from callflow.config.origins import OriginSettings
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?")
 _MOST_WORKERS: Final = 64
+_LONGEST_SOCKET: Final = 103
+"""Characters of the path of a Unix socket: 107 on Linux, 103 elsewhere."""
 _MAKE_SECRET: Final = 'make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
@@ -51,9 +54,11 @@ class ClusterSettings(OriginSettings):
         """Whether more than one process may serve with this history."""
         return self.workers > 1 or self.cluster_port > 0
 
-    def cluster_problems(self, media_server: str, database_url: str, others: Sequence[int]) -> list[str]:
+    def cluster_problems(
+        self, media_server: str, database_url: str, others: Sequence[int], data_dir: str = ""
+    ) -> list[str]:
         """Return a line for each problem that keeps several processes from serving. `others`: ports that are used
-        otherwise."""
+        otherwise. `data_dir`: the folder with the workers' sockets."""
         problems = []
         secret = self.cluster_secret.get_secret_value()
         if self.cluster_port and not secret:
@@ -68,6 +73,9 @@ class ClusterSettings(OriginSettings):
         problems += [f"CLUSTER_PORT={self.cluster_port}: {port} is used already" for port in others if port in ports]
         if self.is_clustered and media_server == "hypercorn":
             problems.append("MEDIA_SERVER=hypercorn serves one process: leave it away, or set WORKERS=1")
+        socket = len(str(Path(data_dir).absolute())) + len(f"/cluster/{self.node}-w99.fd.sock")
+        if self.is_clustered and socket > _LONGEST_SOCKET:
+            problems.append(f"DATA_DIR is {socket - _LONGEST_SOCKET} characters too long for the workers' Unix sockets")
         if self.is_clustered and os.name == "nt":
             problems.append("WORKERS: several processes need Unix sockets, which Windows has not: set WORKERS=1")
         return problems

@@ -38,7 +38,7 @@ def check_serve(settings: Settings) -> list[str]:
         )
     problems += control_values.problems(settings)
     problems += settings.cluster_problems(
-        settings.media_server, settings.database_url, (settings.port, settings.console_port)
+        settings.media_server, settings.database_url, (settings.port, settings.console_port), settings.data_dir
     )
     if settings.port and (settings.host, settings.port) == (settings.console_host, settings.console_port):
         problems.append(f"CONSOLE_PORT={settings.console_port} is also PORT: give the console a port of its own")

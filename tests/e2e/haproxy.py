@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -199,8 +200,13 @@ def write_configuration(folder: Path, port: int, servers: Sequence[Server]) -> P
         assert text.count(f"    {line}\n") == 1
         text = text.replace(f"    {line}\n", "")
     file = folder / "haproxy.cfg"
-    file.write_text(text.replace("/run/haproxy/admin.sock", str(folder / "admin.sock")), encoding="utf-8")
+    file.write_text(text.replace("/run/haproxy/admin.sock", str(short_folder() / "admin.sock")), encoding="utf-8")
     return file
+
+
+def short_folder() -> Path:
+    """A folder for a Unix socket, whose path may have 97 characters for HAProxy: pytest's own may be longer."""
+    return Path(tempfile.mkdtemp(prefix="ha"))
 
 
 @asynccontextmanager

@@ -191,6 +191,7 @@ async def python(
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
             )
         else:
             process = await _fork(arguments, folder, variables | own)
@@ -202,6 +203,9 @@ async def python(
             if process.returncode is None:
                 process.kill()
             await process.wait()
+            if not isinstance(process, Forked):  # what it started and left behind would hold its output open
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
             # What it started and left behind may hold its output open.
             await asyncio.wait(watched._reading, timeout=2)
             if isinstance(process, Forked):

@@ -54,9 +54,16 @@ async def machine(
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_all(process.pid)
         await process.wait()
+
+
+def kill_all(session: int) -> None:
+    """Kill every process of a session: workers are in process groups of their own."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text(encoding="utf-8").rpartition(")")[2].split()[3]) == session:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
 
 
 @pytest.mark.proof
@@ -112,7 +119,7 @@ async def test_the_calls_of_a_machine_that_dies_go_on_at_the_other(postgresql: s
             assert set(before) == {"a-w1", "b-w1"}
             assert all(before.values()), "one machine has all calls"
             began = time.perf_counter()
-            os.killpg(a.pid, signal.SIGKILL)
+            kill_all(a.pid)
             await until(lambda: sum(len(call.streams) == 2 for call in calls) == before["a-w1"], "the takeover", 10)
             told("all calls of a machine that died have a stream again after", time.perf_counter() - began)
             await asyncio.gather(*(call.phone.hears(0.3, timeout=8) for call in calls if len(call.streams) == 2))
