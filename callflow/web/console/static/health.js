@@ -6,6 +6,7 @@ import { findings } from "./findings.js";
 import { at, fully } from "./format.js";
 import { T } from "./texts.js";
 import "./doctor.js";
+import "./nodes.js";
 
 const EVERY = 5000; // ms
 
@@ -64,7 +65,7 @@ class Health extends Element {
           <button type="button" @click=${() => this.#ask()}>${T.retry}</button></p>` : nothing}
         ${told ? html`<p id="health-summary">${this.#summary()}</p>` : failed ? nothing : html`<p class="empty">${T.healthLoading}</p>`}
       </section>
-      ${told ? html`<cf-alerts .me=${this.me}></cf-alerts>
+      ${told ? html`<cf-alerts .me=${this.me}></cf-alerts><cf-nodes .me=${this.me}></cf-nodes>
         ${this.#list("now", T.healthNow, told.now)} ${this.#list("setup", T.healthSetup, told.setup)}
         <cf-doctor .me=${this.me}></cf-doctor>` : nothing}`;
   }
