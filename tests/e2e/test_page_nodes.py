@@ -11,7 +11,7 @@ from typing import Any, cast
 from playwright.async_api import Page, Route
 
 from callflow.cluster.membership import Membership
-from callflow.cluster.nodes import Node, View
+from callflow.cluster.nodes import Node, State, View
 from callflow.web.console.nodes import describe
 from tests.e2e.browser import NARROW, Tab, browser, tab
 from tests.e2e.operators_port import TOKEN
@@ -46,7 +46,7 @@ class Cluster:
                 return
             self.asked.append(way)
             _, name, verb = way.split("/")
-            state = "draining" if verb == "drain" else "up"
+            state: State = "draining" if verb == "drain" else "up"
             self.nodes = [replace(each, state=state) if each.name == name else each for each in self.nodes]
             (one,) = [each for each in self.told()["nodes"] if each["name"] == name]
             await route.fulfill(json={"node": one, "warnings": ["A warning of the server."]})
