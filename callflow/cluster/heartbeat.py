@@ -169,17 +169,26 @@ class Heartbeat:
 
     async def _pause(self) -> None:
         """Wait until the next renewal is due, or something has changed."""
-        assert self._wake is not None
-        until = time.monotonic() + RENEW_SECONDS
-        while not self._is_closing and (left := until - time.monotonic()) > 0:
-            try:
-                async with asyncio.timeout(min(left, _LOOK_SECONDS)):
-                    await self._wake.wait()
-            except TimeoutError:
-                if not any(self._has_ended(node) for node in self._view.alive() if node.name != self._node.name):
-                    continue
-            self._wake.clear()
+        loop, wake = self._loop, self._wake
+        if self._is_closing or loop is None or wake is None:
             return
+        due = loop.call_later(RENEW_SECONDS, wake.set)
+        self._look_later()
+        await wake.wait()
+        wake.clear()
+        due.cancel()
+        self._look.cancel()
+
+    def _look_later(self) -> None:
+        assert self._loop is not None
+        self._look = self._loop.call_later(_LOOK_SECONDS, self._look_for_the_dead)
+
+    def _look_for_the_dead(self) -> None:
+        assert self._wake is not None
+        if any(self._has_ended(node) for node in self._view.alive() if node.name != self._node.name):
+            self._wake.set()
+        else:
+            self._look_later()
 
     def _tell(self, callback: Callable[..., None], what: object) -> None:
         try:

@@ -225,17 +225,20 @@ class Membership:
 
     def place(self) -> str:
         chosen = place(self.view.alive(), self._placed.counts(time.monotonic()), self.me)
-        self._placed.add(chosen, time.monotonic())
+        self.gets_one(chosen)
         return chosen
 
+    def gets_one(self, name: str) -> None:
+        """Learn that a node gets a call, of which it will tell only at its next renewal."""
+        self._placed.add(name, time.monotonic())
+
     def place_elsewhere(self) -> str:
-        """Return the name of the node that takes a call from here; "": there is none that takes calls."""
+        """Return the name of the node that would take a call from here; "": there is none that takes calls."""
         now = time.monotonic()
         others = [node for node in self.view.alive() if node.name != self.me and node.state == "up"]
         chosen = place(others, self._placed.counts(now), "")
         if not chosen and others:  # all are full: a call that lives goes before one that has not begun
             chosen = min(others, key=lambda node: node.calls / max(node.capacity, 1)).name
-        self._placed.add(chosen, now)
         return chosen
 
     async def owner(self, call: str) -> str:

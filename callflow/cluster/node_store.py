@@ -14,7 +14,9 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Float,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -33,6 +35,26 @@ from callflow.history.tables import conversations
 _node, _claim = nodes.c, claims.c
 _JOIN_LOCK: Final = 0x63616C6E6F6465
 _MANY: Final = 500
+_NOW: Final = {True: "(julianday('now') - 2440587.5) * 86400.0", False: "extract(epoch FROM clock_timestamp())"}
+"""Unix time by the database's clock, for SQLite and for PostgreSQL."""
+_COLUMNS: Final = [column.name for column in nodes.columns]
+# What a node asks several times a second is made once: making a statement takes longer than SQLite takes for it.
+_this_node: Final = and_(_node.name == bindparam("of"), _node.epoch == bindparam("since"), _node.state != "dead")
+_IS_ALIVE: Final = select(_node.state).where(_this_node).with_for_update(read=True, key_share=True)
+_RENEW: Final = {
+    now: update(nodes)
+    .where(_this_node)
+    .values(
+        lease_until=literal_column(now, Float) + LEASE_SECONDS,
+        calls=bindparam("has"),
+        lag_ms=bindparam("late"),
+        capacity=bindparam("room"),
+    )
+    for now in _NOW.values()
+}
+_VIEW: Final = {
+    now: select(nodes, literal_column(now, Float).label("now")).order_by(_node.name) for now in _NOW.values()
+}
 _living: Final = (
     select(_node.name)
     .where(_node.name == _claim.node, _node.epoch == _claim.epoch, _node.state != "dead")
@@ -54,12 +76,7 @@ def _driver(connection: Connection) -> Any:
 
 def clock(connection: Connection) -> float:
     """Return Unix time by the database's clock. SQLite: that of this machine."""
-    statement: Any = (
-        text("SELECT (julianday('now') - 2440587.5) * 86400.0")
-        if connection.dialect.name == "sqlite"
-        else text("SELECT extract(epoch FROM clock_timestamp())")
-    )
-    return float(connection.execute(statement).scalar_one())
+    return float(connection.execute(select(literal_column(_NOW[connection.dialect.name == "sqlite"]))).scalar_one())
 
 
 def join(connection: Connection, node: Node) -> int:
@@ -88,23 +105,16 @@ def join(connection: Connection, node: Node) -> int:
 def renew(connection: Connection, node: Node) -> bool:
     """Renew the lease of a node, and say how it is. Returns False if it was declared dead."""
     begin(connection)
-    changed = connection.execute(
-        update(nodes)
-        .where(_node.name == node.name, _node.epoch == node.epoch, _node.state != "dead")
-        .values(
-            lease_until=clock(connection) + LEASE_SECONDS,
-            calls=node.calls,
-            lag_ms=node.lag_ms,
-            capacity=node.capacity,
-        )
-    )
-    return changed.rowcount > 0
+    now = _NOW[connection.dialect.name == "sqlite"]
+    said = {"of": node.name, "since": node.epoch, "has": node.calls, "late": node.lag_ms, "room": node.capacity}
+    return connection.execute(_RENEW[now], said).rowcount > 0
 
 
 def view(connection: Connection) -> View:
     """Read all nodes."""
-    rows = connection.execute(select(nodes).order_by(_node.name)).mappings()
-    return View(tuple(Node(**row) for row in rows), clock(connection))
+    rows = connection.execute(_VIEW[_NOW[connection.dialect.name == "sqlite"]]).all()
+    now = float(rows[0].now) if rows else clock(connection)
+    return View(tuple(Node(**{name: getattr(row, name) for name in _COLUMNS}) for row in rows), now)
 
 
 def fence(connection: Connection, victims: Iterable[Node], *, expired: bool) -> list[Node]:
@@ -146,8 +156,7 @@ def is_alive(connection: Connection, key: tuple[str, int]) -> bool:
 
     KEY SHARE lets the renewal of the lease pass, and keeps out what declares a node dead, which asks FOR UPDATE.
     """
-    which = select(_node.state).where(_node.name == key[0], _node.epoch == key[1], _node.state != "dead")
-    return connection.execute(which.with_for_update(read=True, key_share=True)).first() is not None
+    return connection.execute(_IS_ALIVE, {"of": key[0], "since": key[1]}).first() is not None
 
 
 def claim(connection: Connection, calls: Sequence[str], key: tuple[str, int]) -> dict[str, tuple[str, int]]:

@@ -99,6 +99,7 @@ class Moving:
         target = self._target()
         if target is None or call.awaits_return or call.is_handed_over:
             return
+        self._membership.gets_one(target.name)
         await call.hand_over()
         try:
             async with asyncio.timeout(_WRITTEN_SECONDS):

@@ -217,6 +217,7 @@ class Recovery:
                 self._membership, self._switchboard, self._ownership,
                 bring_back=self._take_back_all, lead=self._work_for_all, opened=self.opened,
             )  # fmt: skip
+            await self._membership.join()
             await takeover.run()
             return
         await self._take_charge()

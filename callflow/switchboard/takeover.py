@@ -48,12 +48,13 @@ class Takeover:
         self._membership, self._switchboard, self._ownership = membership, switchboard, ownership
         self._bring_back, self._lead, self._opened = bring_back, lead, opened
         self._has_ownership = False
+        self._tasks: asyncio.TaskGroup | None = None
         membership.on_fenced = self._let_go_of_all
 
     async def run(self) -> None:
-        """Join the cluster and take part in it, until cancelled."""
-        await self._membership.join()
+        """Take part in the cluster, which this node has joined, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             first = tasks.create_task(self._take_first_orphans(tasks), name="orphans")
             tasks.create_task(self._keep_leading(), name="leading")
             await asyncio.wait([first], timeout=_LOOK_SECONDS)
@@ -64,17 +65,29 @@ class Takeover:
                         await self._membership.changed.wait()
                 self._membership.changed.clear()
                 await self._take_orphans(tasks)
-                await self.take_given()
+                await self._take_given(None)
 
-    async def take_given(self, calls: Sequence[str] | None = None) -> None:
-        """Take calls that another node has given to this one. None: those that it could not tell of. Never raises."""
+    async def take_given(self, calls: Sequence[str]) -> None:
+        """Take calls that another node has given to this one. Returns when they go on here. Never raises.
+
+        A node that leaves may end before it has the answer: the calls go on here all the same.
+        """
+        bringing = await self._take_given(calls)
+        if bringing is not None:
+            await asyncio.shield(bringing)
+
+    async def _take_given(self, calls: Sequence[str] | None) -> asyncio.Task[None] | None:
+        """None: those that the others could not tell of. Returns what brings them back, if there are any."""
+        if self._tasks is None:
+            return None  # the first look finds them
         try:
             wanted = await self._membership.take_given(calls)
         except Exception as error:
             _warnings.say("given", "whether nodes have given calls to this one is not known: %s", type(error).__name__)
-            return
-        if wanted:
-            await self._try_to_bring_back(wanted, given=True)
+            return None
+        if not wanted:
+            return None
+        return self._tasks.create_task(self._try_to_bring_back(wanted, given=True), name="taking what was given")
 
     def _let_go_of_all(self) -> None:
         # Of a call that was never written nobody else knows: it goes on here, and is claimed as soon as it is written.

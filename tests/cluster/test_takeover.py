@@ -1,0 +1,48 @@
+"""What a node does with calls that are given to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from callflow.cluster.ownership import Ownership
+from callflow.switchboard.takeover import Takeover
+from tests.cluster.test_membership import CALL, machine
+from tests.in_loop import in_loop
+from tests.switchboard.test_switchboard import stage
+
+
+async def nothing() -> None:
+    pass
+
+
+@in_loop
+async def test_calls_go_on_although_the_node_that_gave_them_has_gone_meanwhile(tmp_path: Path) -> None:
+    reading, may_go_on, back = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def bring_back(calls: Sequence[str], given: bool) -> None:
+        reading.set()
+        await may_go_on.wait()
+        assert (list(calls), given) == ([CALL], True)
+        back.set()
+
+    async with machine(tmp_path) as the, stage() as board:
+        a, b = await the.node("w1"), await the.node("w2")
+        await the.began(0)
+        takeover = Takeover(
+            b, board.board, Ownership(the.histories[1].database),
+            bring_back=bring_back, lead=nothing, opened=(opened := asyncio.Event()),
+        )  # fmt: skip
+        running = asyncio.create_task(takeover.run())
+        await opened.wait()
+        await a.give(CALL, "w2")
+        request = asyncio.create_task(takeover.take_given([CALL]))
+        await reading.wait()
+        request.cancel()  # as the web server does when the connection ends
+        await asyncio.wait([request])
+        may_go_on.set()
+        async with asyncio.timeout(5):
+            await back.wait()
+        running.cancel()
+        await asyncio.wait([running])
