@@ -43,7 +43,8 @@ class Reconciliation:
     async def run_once(self, *, lists: bool = True) -> None:
         """Ask the carriers about every live call, and search for every call that the carriers list. `lists`: False
         leaves that to another node."""
-        await asyncio.gather(*(self._doubt(call) for call in self._switchboard.calls))
+        old = [call for call in self._switchboard.calls if self._history.now() - call.began >= _SETTLED_SECONDS]
+        await asyncio.gather(*(self.doubt(call) for call in old))
         for carrier in self._carriers.values() if lists else ():
             try:
                 for active in await carrier.active_calls():
@@ -53,8 +54,9 @@ class Reconciliation:
             except Exception:
                 log.exception("comparing our calls with those of %s failed through a fault of our own", carrier.name)
 
-    async def _doubt(self, call: Call) -> None:
-        if self._history.now() - call.began < _SETTLED_SECONDS or call.awaits_return:
+    async def doubt(self, call: Call) -> None:
+        """Ask the carrier about one live call, and end the call if its carrier has it no more. Never raises."""
+        if call.awaits_return:
             return
         try:
             async with self._questions:

@@ -9,18 +9,17 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.call.call import Call
-from callflow.call.machine import BRIDGED, RINGING
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import restore_call
 from callflow.cluster.membership import Membership
 from callflow.cluster.ownership import Ownership
 from callflow.contracts import events
-from callflow.contracts.carrier import PHONE, ActiveCall, Carrier, CarrierCallStatus
+from callflow.contracts.carrier import PHONE, ActiveCall, Carrier
 from callflow.contracts.errors import CarrierError
 from callflow.history.history import AGAIN_SECONDS, History
 from callflow.journal import notes
@@ -28,6 +27,7 @@ from callflow.journal.journal import JournalEntry
 from callflow.switchboard import pictures
 from callflow.switchboard.call_configs import Began
 from callflow.switchboard.call_ids import call_id
+from callflow.switchboard.line_questions import LineQuestions
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
 from callflow.switchboard.switchboard import Switchboard
@@ -47,8 +47,6 @@ _MOST_LOST_LEGS: Final = 100
 """The most legs that are looked into at once; the next comparison with the carrier finds the others."""
 _QUESTIONS: Final = 20
 """The most simultaneous requests to carriers."""
-_YOUNG_SECONDS: Final = 10.0
-"""A call younger than this may not be in its carrier's list yet."""
 
 
 async def _nothing(*_: object) -> None:
@@ -72,6 +70,7 @@ class Recovery:
         self._tasks: list[asyncio.Task[None]] = []
         self._lost_legs: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(_QUESTIONS)
+        self._line = LineQuestions(history.now, lambda call: self.reconciliation.doubt(call), self._questions)
         self._number_ids = NumberIds(self._note_number_id)
         history.journal.on_began = self._number_ids.began
 
@@ -99,8 +98,9 @@ class Recovery:
         self._outbound, self._in_charge, self._follow = outbound, in_charge, follow
         self._carriers = {carrier.name: carrier for carrier in carriers}
         self.reconciliation = Reconciliation(
-            self._history, switchboard, self._carriers, self._questions, self._bring_back_if_ours, self._ask_about
-        )
+            self._history, switchboard, self._carriers, self._questions, self._bring_back_if_ours,
+            self._line.ask,
+        )  # fmt: skip
         switchboard.on_lost_leg = self._look_into
         self._number_ids.begin(self._carriers)
         self._tasks.append(asyncio.create_task(self._run(), name="recovery"))
@@ -199,7 +199,7 @@ class Recovery:
         tasks = [*self._tasks, *self._lost_legs]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, self._number_ids.close(), return_exceptions=True)
+        await asyncio.gather(*tasks, self._line.close(), self._number_ids.close(), return_exceptions=True)
         await self._history.journal.close()
         if self._membership is not None:
             await self._membership.close()
@@ -226,7 +226,7 @@ class Recovery:
         await pictures.show_again(self._history.database, back)
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._work_for_all(), name="work in charge"))
-        await asyncio.gather(*(self._ask_about(call) for call in back))
+        await asyncio.gather(*(self._line.ask(call) for call in back))
         await self._reconcile()
 
     async def _work_for_all(self) -> None:
@@ -259,7 +259,7 @@ class Recovery:
         if back:
             log.warning("taking over %d calls", len(back))
         await pictures.show_again(self._history.database, back)
-        await asyncio.gather(*(self._ask_about(call, given=given) for call in back))
+        await asyncio.gather(*(self._line.ask(call, given=given) for call in back))
 
     async def _try_to_load(self) -> None:
         """Call `load` once. If that fails, a task of its own tries again."""
@@ -370,39 +370,6 @@ class Recovery:
         if self._membership is not None and not self._membership.claims.has(name):
             log.warning("call %s: another node has it meanwhile", name)
             return None
+        if self._membership is not None:
+            self._line.broke(name, old.at)
         return self._switchboard.restore(carrier, old)
-
-    async def _ask_about(self, call: Call, *, given: bool = False) -> None:
-        found: CarrierCallStatus = "ringing" if call.model.state == RINGING else "answered"
-        is_plain = given and call.model.state != BRIDGED and not call.awaits_leg
-        if is_plain or "media_is_remote" in call.carrier.can:  # there, the session beside the call shows how it is
-            call.take_back(found)
-            return
-        try:
-            async with self._questions:
-                if call.awaits_leg:
-                    await call.find_leg()
-                found = "gone" if call.awaits_leg else await call.carrier.call_status(call.ids)
-                if call.awaits_leg:
-                    log.warning("call %s: the carrier knows of no such leg, so it was not dialled, or is over", call.id)
-                elif found == "gone" and self._history.now() - call.began < _YOUNG_SECONDS:
-                    await asyncio.sleep(AGAIN_SECONDS[2])  # carriers' lists lag behind their calls
-                    found = await call.carrier.call_status(call.ids)
-        except CarrierError as error:
-            log.warning("call %s: the carrier does not say how it is, so it is taken back anyway: %s", call.id, error)
-        except Exception:
-            log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
-        call.take_back(found, await self._person_status(call))
-
-    async def _person_status(self, call: Call) -> Literal["", "answered", "gone"]:
-        """Ask for the status of the person with whom the caller talks; "": with none, or it is not known."""
-        if call.model.state != BRIDGED or not call.legs.human.control:
-            return ""
-        try:
-            async with self._questions:
-                return "gone" if await call.carrier.call_status(call.legs.human) == "gone" else "answered"
-        except CarrierError as error:
-            log.warning("call %s: the carrier does not say whether the person is still there: %s", call.id, error)
-        except Exception:
-            log.exception("call %s: asking about the person's leg failed through a fault of our own", call.id)
-        return ""

@@ -6,16 +6,11 @@ import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-from unittest import mock
 
 import pytest
 
-from callflow.contracts.events import LegIds
 from callflow.history.query import Query
 from callflow.journal.journal import ENDED, JournalEntry
-from callflow.switchboard import recovery
 from tests.e2e.product import product, run
 from tests.history.test_journal_writer import began, journal
 
@@ -67,29 +62,3 @@ def test_calls_are_kept_for_as_many_days_as_the_settings_say(tmp_path: Path) -> 
 
     asyncio.run(left_behind())
     run(main())
-
-
-@pytest.mark.parametrize(
-    ("age", "answers", "found"),
-    [
-        (1.0, ["gone", "answered"], "answered"),
-        (1.0, ["gone", "gone"], "gone"),
-        (60.0, ["gone"], "gone"),
-        (1.0, ["ringing"], "ringing"),
-    ],
-    ids=["young, and on no list yet", "young, and gone", "old, and gone", "there"],
-)
-async def test_a_young_call_that_the_carrier_does_not_know_is_asked_about_twice(
-    age: float, answers: list[str], found: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Carriers' lists lag behind their calls."""
-    monkeypatch.setattr(recovery, "AGAIN_SECONDS", (0.0,) * 5)
-    async with product() as the:
-        carrier = mock.Mock(can=frozenset(), call_status=mock.AsyncMock(side_effect=answers))
-        call: Any = SimpleNamespace(
-            id="x", ids=LegIds(), carrier=carrier, model=SimpleNamespace(state="streaming"),
-            began=time.time() - age, awaits_leg=False, take_back=mock.Mock(),
-        )  # fmt: skip
-        await the.app.recovery._ask_about(call)
-        call.take_back.assert_called_once_with(found, "")
-        assert carrier.call_status.await_count == len(answers)

@@ -8,14 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from callflow.call import machine
 from callflow.contracts import events
-from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import LegIds, WebhookEvent
 from callflow.history.history import History
 from callflow.switchboard import recovery as module
 from callflow.switchboard.recovery import Recovery
-from tests.call.offline import FakeCarrier
 
 
 IDS = LegIds("control", "leg")
@@ -98,46 +95,3 @@ async def test_waiting_for_the_history_is_bounded() -> None:
     assert not await recovery.is_open(0.01)
     recovery.opened.set()
     assert await recovery.is_open(0.01)
-
-
-@pytest.mark.parametrize(
-    ("state", "status", "found"),
-    [
-        (machine.RINGING, "answered", "answered"),
-        (machine.STREAMING, "gone", "gone"),
-        (machine.RINGING, CarrierError("busy"), "ringing"),
-        (machine.STREAMING, CarrierError("busy"), "answered"),
-        (machine.STREAMING, KeyError("ours"), "answered"),
-    ],
-)
-async def test_a_call_is_taken_back_as_its_carrier_has_it_or_as_it_was(state: str, status: Any, found: str) -> None:
-    carrier, taken = FakeCarrier(), list[str]()
-    carrier.statuses["control"] = status
-    call = SimpleNamespace(
-        id="c1",
-        ids=IDS,
-        carrier=carrier,
-        began=NOW - 100,
-        model=SimpleNamespace(state=state),
-        take_back=lambda found, human: taken.append(found),
-        awaits_leg=False,
-    )
-    await made()._ask_about(cast(Any, call))
-    assert taken == [found]
-
-
-async def test_a_young_call_that_is_gone_is_asked_about_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "AGAIN_SECONDS", (0.0, 0.0, 0.01))
-    carrier, taken = FakeCarrier(), list[str]()
-    answers = ["gone", "answered"]
-
-    async def call_status(ids: LegIds) -> str:
-        return answers.pop(0)
-
-    carrier.call_status = call_status  # type: ignore[method-assign]
-    call = SimpleNamespace(
-        id="c1", ids=IDS, carrier=carrier, began=NOW - 1, model=SimpleNamespace(state=machine.STREAMING),
-        take_back=lambda found, human: taken.append(found), awaits_leg=False,
-    )  # fmt: skip
-    await made()._ask_about(cast(Any, call))
-    assert taken == ["answered"], "carriers' lists lag behind their calls"
