@@ -28,7 +28,8 @@ class Scene:
         self.doubted: list[str] = []
         self.call = SimpleNamespace(
             id="c1", ids=IDS, carrier=self.carrier, began=began, model=SimpleNamespace(state=state, human=""),
-            legs=SimpleNamespace(human=LegIds()), take_back=lambda found, human="": self.taken.append(found), awaits_leg=False,
+            legs=SimpleNamespace(human=LegIds()), awaits_leg=False,
+            take_back=lambda found, human="": self.taken.append(found),
         )  # fmt: skip
         self.questions = LineQuestions(lambda: NOW, self.doubt, asyncio.Semaphore(2))
 
