@@ -22,7 +22,7 @@ MISSED_SECONDS: Final = LEASE_SECONDS / 2
 """A node whose last renewal began longer ago has missed some."""
 LANES: Final = 1000
 """The last digits of an epoch, as many as this has, are no other living node's: ids may end with them."""
-_LATE_MS: Final = 100.0
+_LATE_MS: Final = 200.0
 """A node whose event loop is later than this takes new calls only when the others are full or as late."""
 _ROUNDING: Final = 1e-9
 _CLEARLY: Final = 0.04

@@ -21,10 +21,12 @@ class LoadGuard:
         self._began: float | None = None
         self._lags: list[float] = []
         self._bad = 0
+        self._windows = 0
         self.is_overloaded = False
         """Whether the last windows were bad."""
         self.p99_ms = 0.0
-        """Of the last complete window."""
+        """Of the last complete window; 0 after the first one, which has the imports of the start and its one full
+        collection of garbage."""
 
     def sample(self, lag: float, used: float, now: float) -> bool:
         """Take how late a timer was, in seconds; True: `is_overloaded` has changed.
@@ -38,9 +40,10 @@ class LoadGuard:
         if now - self._began < self._window_seconds:
             return False
         self._lags.sort()
-        self.p99_ms = self._lags[ceil(len(self._lags) * 0.99) - 1] * 1000
+        p99_ms = self._lags[ceil(len(self._lags) * 0.99) - 1] * 1000
         self._began, self._lags = now, []
-        self._bad = self._bad + 1 if self._lag_ms > 0 and self.p99_ms > self._lag_ms else 0
+        self.p99_ms, self._windows = p99_ms if self._windows else 0.0, self._windows + 1
+        self._bad = self._bad + 1 if self._lag_ms > 0 and p99_ms > self._lag_ms else 0
         before, self.is_overloaded = self.is_overloaded, self._bad >= _BAD_WINDOWS
         return before != self.is_overloaded
 
