@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _YOUNG_SECONDS: Final = 10.0
 """A call younger than this may not be in its carrier's list yet."""
-_FRESH_SECONDS: Final = 10.0
+_FRESH_SECONDS: Final = 60.0
 """A conversation in which something happened so lately is taken to be still on the line when its node dies."""
 _AGAIN_SECONDS: Final = 1.0
 _DOUBT_SECONDS: Final = 5.0

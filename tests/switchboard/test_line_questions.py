@@ -93,7 +93,7 @@ def test_a_young_call_that_its_carrier_does_not_know_is_asked_about_twice(
     [
         (machine.STREAMING, 3, True),
         (machine.RECOVERING, 3, True),
-        (machine.STREAMING, 11, False),
+        (machine.STREAMING, 61, False),
         (machine.RINGING, 3, False),
         (machine.BRIDGED, 3, False),
     ],
