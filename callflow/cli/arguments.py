@@ -414,8 +414,9 @@ def _bench(parser: Parser) -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("callflow", "naive", "splice"),
-        help="measure only this program; may be given more than once (default: all three)",
+        choices=("callflow", "workers", "naive", "splice"),
+        help="measure only this program; may be given more than once; workers: this server as two processes, which"
+        " share that core (default: all but workers)",
     )
     parser.add_argument(
         "--watched",

@@ -28,7 +28,7 @@ from rich.table import Table
 from callflow.cli import output_file
 from callflow.cli.bench import coded_frames, journal, viewers
 from callflow.cli.bench.peers.install import PEERS, default_folder, prepare
-from callflow.cli.bench.subjects import CALLFLOW, SUBJECTS, Subject, world
+from callflow.cli.bench.subjects import CALLFLOW, SUBJECTS, USUAL, Subject, processes, world
 from callflow.cli.terminal import Screen
 from callflow.contracts.errors import BenchError
 from callflow.media.g711 import FRAME_BYTES, ulaw_to_pcm16
@@ -135,7 +135,7 @@ async def _checked(
         print(problem, file=sys.stderr)
         return 2
     try:
-        return await _bench(calls, seconds, recorded, path, names or list(SUBJECTS), peers, is_watched=is_watched)
+        return await _bench(calls, seconds, recorded, path, names or USUAL, peers, is_watched=is_watched)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
@@ -228,8 +228,6 @@ async def _peers(
 
 async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: bool = False) -> dict[str, Any]:
     """Return the figures of one subject: see `_COLUMNS`. `is_watched`: see `viewers`. Raises BenchError."""
-    import psutil
-
     coded = [CodedProbe(number + 1) for number in range(calls)] if subject.coded_at else []
     probes: list[Probe] = [*coded] or [Probe(number + 1) for number in range(calls)]
 
@@ -251,15 +249,15 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
                 coded[call - 1].on_code(code, at)
 
     async with world(subject, on_coded_echo if coded else on_echo) as the:
-        process = psutil.Process(the.server.pid)
+        process = processes(the.server.pid)
         cost = await _set_up_cost(the.telnyx, process)
-        before = process.memory_info().rss
+        before = _memory(process)
         legs = await _ring_all(the.telnyx, probes)
         await asyncio.sleep(_SETTLE_SECONDS)
         cpu, began = _cpu(process), time.monotonic()
         await asyncio.sleep(seconds)
         used, ended = _cpu(process) - cpu, time.monotonic()
-        memory = process.memory_info().rss - before
+        memory = _memory(process) - before
         storm = await _storm(the.telnyx, probes, min(seconds, 5.0))
         await asyncio.sleep(1.0)
         for leg in legs:
@@ -318,8 +316,12 @@ async def _ring(telnyx: Telnyx, probe: Probe) -> Call:
     return leg
 
 
-def _cpu(process: Any) -> float:
-    return float(sum(process.cpu_times()[:2]))
+def _cpu(process: Sequence[Any]) -> float:
+    return float(sum(sum(each.cpu_times()[:2]) for each in process))
+
+
+def _memory(process: Sequence[Any]) -> int:
+    return sum(each.memory_info().rss for each in process)
 
 
 async def _short_call(telnyx: Telnyx) -> None:
@@ -330,7 +332,7 @@ async def _short_call(telnyx: Telnyx) -> None:
     await leg.hang_up()
 
 
-async def _set_up_cost(telnyx: Telnyx, process: Any) -> float:
+async def _set_up_cost(telnyx: Telnyx, process: Sequence[Any]) -> float:
     """Return the processor time in ms to set up and end a call of 0.2 s, after some that are not counted."""
     for counted in (False, True):
         began = _cpu(process)

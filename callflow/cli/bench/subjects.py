@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from callflow.cli.bench.viewers import get
 from callflow.cli.drill.line_server import free_port
 from callflow.config import legacy_names
 from callflow.config.settings import ALIASES, Settings
@@ -42,11 +43,14 @@ class Subject:
     coded_at: int = 0
     """Samples a second of its audio for the model, if its frames are to be coded (see `coded_frames`); 0: they pass it
     unchanged."""
+    workers: int = 0
+    """Processes of the server that share the calls; 0: it is one process."""
 
     @property
     def command(self) -> list[str]:
         """The arguments for Python."""
-        return ["-m", self.module] if self.module else [str(ROOT / "server.py"), "serve"]
+        shared = ["--workers", str(self.workers)] if self.workers else []
+        return ["-m", self.module] if self.module else [str(ROOT / "server.py"), "serve", *shared]
 
     @property
     def lacks(self) -> str:
@@ -55,6 +59,7 @@ class Subject:
 
 
 CALLFLOW: Final = Subject("callflow", "the server, with its default settings")
+WORKERS: Final = Subject("workers", "the server as two processes, both on that core", workers=2)
 NAIVE: Final = Subject(
     "naive",
     "a relay as tutorials show it: Starlette, uvicorn, websockets, json",
@@ -64,7 +69,8 @@ NAIVE: Final = Subject(
 SPLICE: Final = Subject(
     "splice", "the limit: two sockets joined, nothing parsed or kept", "callflow.cli.bench.splice", ("picows",)
 )
-SUBJECTS: Final = {each.name: each for each in (CALLFLOW, NAIVE, SPLICE)}
+SUBJECTS: Final = {each.name: each for each in (CALLFLOW, WORKERS, NAIVE, SPLICE)}
+USUAL: Final = [each.name for each in (CALLFLOW, NAIVE, SPLICE)]
 
 
 @dataclass(frozen=True)
@@ -121,17 +127,37 @@ async def world(subject: Subject, on_echo: Callable[[str], None]) -> AsyncIterat
             try:
                 port = await asyncio.wait_for(_port(server), _START_SECONDS)
                 started = (time.monotonic() - began) * 1000
+                await asyncio.wait_for(_all_there(subject.workers, console), _START_SECONDS)
                 if len(cores) > 1:
-                    os.sched_setaffinity(server.pid, {cores[0]})
+                    for process in processes(server.pid):
+                        os.sched_setaffinity(process.pid, {cores[0]})
                     os.sched_setaffinity(0, set(cores[1:]))
                 telnyx.set_server(f"http://127.0.0.1:{port}")
                 yield World(telnyx, server, started, console)
             except TimeoutError:
                 raise BenchError(f"The server was not ready within {_START_SECONDS:g} s: try again.") from None
             finally:
-                with contextlib.suppress(ProcessLookupError):
-                    server.kill()  # what it has written goes with the folder
+                for process in processes(server.pid):  # what they have written goes with the folder
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process.pid, signal.SIGKILL)
                 await server.wait()
+
+
+def processes(pid: int) -> list[Any]:
+    """Return the process of this id and its children."""
+    import psutil
+
+    try:
+        first = psutil.Process(pid)
+        return [first, *first.children()]
+    except psutil.NoSuchProcess:
+        return []
+
+
+async def _all_there(workers: int, console: int) -> None:
+    """Wait until all workers take calls. Raises BenchError."""
+    while workers and len((await get(console, "/api/nodes"))["nodes"]) < workers:  # noqa: ASYNC110 - they tell nobody
+        await asyncio.sleep(0.1)
 
 
 def _end_like_ctrl_c() -> None:

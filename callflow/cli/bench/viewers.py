@@ -72,7 +72,7 @@ def _usual(values: Iterable[float]) -> float:
 @contextlib.asynccontextmanager
 async def _viewers(port: int) -> AsyncIterator[None]:
     """Have viewers read until this is left."""
-    calls = [call["id"] for call in (await _get(port, "/api/calls/live"))["live"][:CALLS]]
+    calls = [call["id"] for call in (await get(port, "/api/calls/live"))["live"][:CALLS]]
     paths = ["/api/live"] * WALLS + [f"/api/live/{call}/events" for call in calls]
     readers = [asyncio.create_task(_read(port, path), name=f"viewer of {path}") for path in paths]
     try:
@@ -94,7 +94,8 @@ async def _read(port: int, path: str) -> None:
         writer.close()
 
 
-async def _get(port: int, path: str) -> Any:
+async def get(port: int, path: str) -> Any:
+    """Return what the operators' listener answers. Raises BenchError."""
     reader, writer = await _asked(port, path, "Connection: close\r\n")
     try:
         answer = await reader.read()
