@@ -112,7 +112,7 @@ def create_console(
     client_keys: bool = False,
     profiles: ProfileDesk | None = None,
     named_tokens: str = "",
-    login_secret: bytes = b"",
+    login_secrets: Callable[[], Sequence[bytes]] | None = None,
     business_of: Callable[[str], str] = lambda number: "",
     setting_desk: SettingDesk | None = None,
     try_tool: TryTool | None = None,
@@ -137,7 +137,7 @@ def create_console(
     is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there
     are none. `spending`: returns what the calls of today took; None: that is not counted. `client_keys`: a request
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
-    `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
+    `named_tokens`: CONSOLE_TOKENS. `login_secrets`: see `Sessions`; None: logins end with this process.
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`: explains settings and
     limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `tool_desk`: changes those
     that operators define; None: there are none. `live`: what is watched live; None: nothing is. `health`: looks at the
@@ -166,7 +166,7 @@ def create_console(
         return history.store
 
     named, free = identity.named_tokens(named_tokens), () if phone_costs else (PHONE_PATH,)
-    policy = AccessPolicy(host, token, named, secret=login_secret, free=free)
+    policy = AccessPolicy(host, token, named, secrets_now=login_secrets, free=free)
     mcp = McpEndpoint(app.asgi_app, store)
     everywhere: Everywhere | None = None
     inner: McpEndpoint | NodeDoor = mcp
