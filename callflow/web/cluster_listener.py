@@ -24,6 +24,7 @@ from callflow.cluster.forwarding import CLUSTER, FROM
 from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.errors import Forged
 from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.history.store import remove_files
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.sse import event_stream
 
@@ -41,6 +42,10 @@ Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 class _Given(msgspec.Struct):
     calls: list[str]
+
+
+class _Deleted(msgspec.Struct):
+    files: list[str]
 
 
 class Node(Protocol):
@@ -76,10 +81,12 @@ def create_cluster_app(
     apps: Mapping[str, Asgi],
     take_given: Callable[[list[str]], Awaitable[None]],
     live: LiveDesk,
+    recordings: Path,
     now: Callable[[], float] = time.time,
 ) -> Quart:
     """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that another node
-    has given to this one. `live`: what is watched live."""
+    has given to this one. `live`: what is watched live. `recordings`: their
+    folder here."""
     app = Quart("cluster")
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
 
@@ -100,6 +107,19 @@ def create_cluster_app(
     async def wall() -> Response:
         refusal = live.seats.refusal()
         return refusal or event_stream(live.own_wall.watch(""), live.seats)
+
+    @app.get("/recordings/<name>")
+    async def recording(name: str) -> dict[str, Any]:
+        return {"here": await asyncio.to_thread((recordings / name).is_file)}
+
+    @app.post("/recordings/delete")
+    async def delete_recordings() -> tuple[dict[str, Any], int]:
+        try:
+            told = msgspec.json.decode(cast(bytes, await request.get_data()), type=_Deleted)
+        except msgspec.DecodeError as error:
+            return {"error": str(error)}, 400
+        await asyncio.to_thread(remove_files, told.files, recordings)
+        return {"ok": True}, 200
 
     own = app.asgi_app
     gate = _Gate(secret, {**apps, CLUSTER: own}, now)

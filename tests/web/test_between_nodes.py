@@ -77,8 +77,10 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def other_node(folder: Path, given: list[str] | None = None) -> AsyncIterator[tuple[Known, Forwarding]]:
-    """A node `w2` that listens, and what this node `w1` has to reach it."""
+async def other_node(
+    folder: Path, given: list[str] | None = None, console: Any = echo, recordings: Path = Path()
+) -> AsyncIterator[tuple[Known, Forwarding]]:
+    """A node `w2` that listens, and what this node `w1` has to reach it. `recordings`: the folder of that node's."""
     address = f"unix:{folder}/cluster/w2.sock"
     known = Known({"w2": Peer("w2", address)})
 
@@ -91,7 +93,8 @@ async def other_node(folder: Path, given: list[str] | None = None) -> AsyncItera
     async def take(calls: list[str]) -> None:
         (given if given is not None else []).extend(calls)
 
-    app = create_cluster_app(known, SECRET, {PUBLIC: echo, CONSOLE: echo}, take, cast(LiveDesk, live))
+    apps = {PUBLIC: echo, CONSOLE: console}
+    app = create_cluster_app(known, SECRET, apps, take, cast(LiveDesk, live), recordings)
     listener = Listener(bind(address), app, media_ping_seconds=0)
     await listener.open()
     forwarding = Forwarding("w1", SECRET, known)

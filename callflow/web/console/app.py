@@ -74,6 +74,7 @@ from callflow.web.console.phone_door import PhoneDoor
 from callflow.web.console.policy import PHONE_PATH, AccessPolicy
 from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
+from callflow.web.console.recordings_elsewhere import RecordingsElsewhere
 from callflow.web.console.replay import add_replay
 from callflow.web.console.saved_views import add_saved_views
 from callflow.web.console.say import add_say
@@ -171,7 +172,8 @@ def create_console(
     everywhere: Everywhere | None = None
     inner: McpEndpoint | NodeDoor = mcp
     if cluster is not None and forwarding is not None:
-        everywhere, inner = Everywhere(cluster, forwarding), NodeDoor(mcp, cluster, forwarding, switchboard)
+        everywhere, lying = Everywhere(cluster, forwarding), RecordingsElsewhere(history, cluster, forwarding)
+        inner = NodeDoor(mcp, cluster, forwarding, switchboard, lying)
     app.asgi_app = PhoneDoor(AccessMiddleware(inner, policy), phone)  # type: ignore[method-assign]
     app.after_serving(mcp.close)
 
@@ -193,7 +195,7 @@ def create_console(
     if number_desk is not None:
         add_numbers(app, number_desk, history, address, business_of)
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
-    add_carrier_recordings(app, history, switchboard, carriers or {}, has_token=bool(token))
+    add_carrier_recordings(app, history, switchboard, carriers or {}, everywhere, has_token=bool(token))
     add_history(app, history, redact)
     add_replay(app, history)
     add_statistics(app, history)

@@ -1,4 +1,5 @@
-"""Leads operators' requests about one live call to the node of the cluster that has it.
+"""Leads operators' requests about one live call to the node of the cluster that has it, and those for a recording to
+the node where it lies.
 
 It stands behind the check of access, so whoever gets here may ask; the other node checks again. A request is led on
 once at most. Streams and WebSockets are passed through piece by piece, without a queue: a slow viewer slows the other
@@ -12,6 +13,7 @@ import logging
 import re
 from typing import Any, Final
 
+from sqlalchemy.exc import SQLAlchemyError
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from callflow.cluster.forwarding import CONSOLE, Forwarding
@@ -20,6 +22,7 @@ from callflow.cluster.node_paths import FORWARDED
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.recordings_elsewhere import RecordingsElsewhere
 from callflow.web.public.request import target_of
 from callflow.web.responses import error_body
 
@@ -35,14 +38,25 @@ _AWAY: Final = "The node that has this call does not answer. Try again in a mome
 class NodeDoor:
     """ASGI middleware of the operators' app."""
 
-    def __init__(self, inner: Any, cluster: Membership, forwarding: Forwarding, switchboard: Any) -> None:
-        """`switchboard`: returns the one of this node."""
+    def __init__(
+        self,
+        inner: Any,
+        cluster: Membership,
+        forwarding: Forwarding,
+        switchboard: Any,
+        recordings: RecordingsElsewhere | None = None,
+    ) -> None:
+        """`switchboard`: returns the one of this node. `recordings`: finds them; None: they are all here."""
         self._inner, self._cluster, self._forwarding = inner, cluster, forwarding
-        self._switchboard = switchboard
+        self._switchboard, self._recordings = switchboard, recordings
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request or one WebSocket."""
-        peer = await self._elsewhere(scope) if scope["type"] in ("http", "websocket") else None
+        try:
+            peer = await self._elsewhere(scope) if scope["type"] in ("http", "websocket") else None
+        except PeerAway as error:
+            await _refuse(send, f"{str(error).capitalize()}. Try again in a moment.")
+            return
         if peer is None:
             await self._inner(scope, receive, send)
         elif scope["type"] == "http":
@@ -51,7 +65,14 @@ class NodeDoor:
             await self._lead_socket(peer, scope, receive, send)
 
     async def _elsewhere(self, scope: Any) -> Peer | None:
-        """Return the node that a request is for; None: this one."""
+        """Return the node that a request is for; None: this one. Raises PeerAway."""
+        if self._recordings is not None and not scope.get(FORWARDED):
+            try:
+                holder = await self._recordings.find(scope)
+            except (SQLAlchemyError, OSError):
+                holder = ""  # the route says what is wrong
+            if holder:
+                return self._cluster.peer(holder)
         found = _OF_A_CALL.match(scope["path"])
         switchboard: Switchboard = self._switchboard()
         if found is None or scope.get(FORWARDED) or switchboard.is_live(found[1]):
@@ -71,6 +92,8 @@ class NodeDoor:
                 peer, CONSOLE, scope["method"], target_of(scope), _headers(scope), body, seconds=_HEAD_SECONDS
             ) as answer:
                 headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+                if answer.length:
+                    headers.append((b"content-length", answer.length.encode("latin-1")))
                 await send({"type": "http.response.start", "status": answer.status, "headers": headers})
                 began = True
                 gone = asyncio.ensure_future(_until_gone(receive))
@@ -84,8 +107,9 @@ class NodeDoor:
         except PeerAway as error:
             log.warning("an operator's request could not be led on: %s", error)
             if not began:
-                await _refuse(send)
-                return
+                await _refuse(send, _AWAY)
+            if not began or answer.length:
+                return  # whoever reads sees that some of it is missing
         await send({"type": "http.response.body", "body": b""})
 
     async def _lead_socket(self, peer: Peer, scope: Any, receive: Any, send: Any) -> None:
@@ -136,8 +160,8 @@ async def _pass_in(receive: Any, other: Any) -> None:
         await other.send(piece if piece is not None else message.get("text", ""))
 
 
-async def _refuse(send: Any) -> None:
-    body = error_body(_AWAY)
+async def _refuse(send: Any, sentence: str) -> None:
+    body = error_body(sentence)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 503, "headers": [*headers, (b"retry-after", b"1")]})
     await send({"type": "http.response.body", "body": body})
