@@ -12,7 +12,6 @@ from callflow.cluster.membership import Membership
 from callflow.cluster.peers import Peer
 from callflow.journal.notes import Began, Ended, Recording
 from callflow.web.console.node_door import NodeDoor
-from callflow.web.console.recordings_elsewhere import RecordingsElsewhere
 from tests.in_loop import in_loop
 from tests.web.asgi import ask
 from tests.web.console.stage import CALL, Stage, stage
@@ -30,10 +29,7 @@ class Cluster:
     def __init__(self, here: Stage, there: Stage, known: Known, forwarding: Forwarding) -> None:
         self.here, self.there, self.known, self.forwarding = here, there, known, forwarding
         cluster = cast(Membership, known)
-        self.door = NodeDoor(
-            here.app.asgi_app, cluster, forwarding, lambda: here.board,
-            RecordingsElsewhere(here.history, cluster, forwarding),
-        )  # fmt: skip
+        self.door = NodeDoor(here.app.asgi_app, cluster, forwarding, lambda: here.board, here.history)
 
     async def get(self, path: str, **headers: str) -> Any:
         return await ask(self.door, "GET", path, **headers)
@@ -93,3 +89,15 @@ async def test_it_is_deleted_there_when_its_call_is_deleted_here(tmp_path: Path)
         assert len(files(tmp_path)) == 2
         await the.here.history.delete([row["id"]])
         assert not files(tmp_path)
+
+
+@in_loop
+async def test_the_stream_of_a_call_is_led_to_its_owner_also_by_the_carriers_id(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/callflow.db"
+    async with stage(tmp_path / "a", url=url) as here, other_node(tmp_path) as (known, forwarding):
+        await here.write(Began(carrier="twilio", control="CA1", from_number="+15550100001"))
+        door = NodeDoor(here.app.asgi_app, cast(Membership, known), forwarding, lambda: here.board, here.history)
+        answer = await ask(door, "GET", "/api/live/CA1/sse")
+        assert (answer.status, answer.headers["x-from"]) == (202, "w1"), "the other node's echo"
+        await here.write(Ended(cause="hangup"))
+        assert (await ask(door, "GET", "/api/live/CA1/sse")).status == 404, "it is over: nobody has it"

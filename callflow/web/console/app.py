@@ -74,7 +74,6 @@ from callflow.web.console.phone_door import PhoneDoor
 from callflow.web.console.policy import PHONE_PATH, AccessPolicy
 from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import RecordingResponse, add_recordings
-from callflow.web.console.recordings_elsewhere import RecordingsElsewhere
 from callflow.web.console.replay import add_replay
 from callflow.web.console.saved_views import add_saved_views
 from callflow.web.console.say import add_say
@@ -172,8 +171,7 @@ def create_console(
     everywhere: Everywhere | None = None
     inner: McpEndpoint | NodeDoor = mcp
     if cluster is not None and forwarding is not None:
-        everywhere, lying = Everywhere(cluster, forwarding), RecordingsElsewhere(history, cluster, forwarding)
-        inner = NodeDoor(mcp, cluster, forwarding, switchboard, lying)
+        everywhere, inner = Everywhere(cluster, forwarding), NodeDoor(mcp, cluster, forwarding, switchboard, history)
     app.asgi_app = PhoneDoor(AccessMiddleware(inner, policy), phone)  # type: ignore[method-assign]
     app.after_serving(mcp.close)
 
@@ -218,7 +216,7 @@ def create_console(
         add_client_secrets(app, doors.secrets)
         add_control_settings(app, doors.control, history, asks=doors.asks, has_token=bool(token))
     if live is not None:
-        add_live(app, live, switchboard, history)
+        add_live(app, live, switchboard, history, everywhere)
         add_logs(app, live, switchboard, history, overrides, checked)
     add_events(app, history, sender)
     desk = health or HealthDesk(switchboard, history, engine, sender=sender, spending=spending)

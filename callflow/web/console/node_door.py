@@ -21,6 +21,7 @@ from callflow.cluster.membership import Membership
 from callflow.cluster.node_paths import FORWARDED
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
+from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.recordings_elsewhere import RecordingsElsewhere
 from callflow.web.public.request import target_of
@@ -30,6 +31,7 @@ from callflow.web.responses import error_body
 log = logging.getLogger(__name__)
 
 _OF_A_CALL: Final = re.compile(r"/api/(?:calls|live)/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:/|$)")
+_BY_ANY_ID: Final = re.compile(r"/api/live/([^/]+)/(?:events|sse)")
 _HEAD_SECONDS: Final = 10.0
 """How long the other node may take to begin its answer."""
 _AWAY: Final = "The node that has this call does not answer. Try again in a moment."
@@ -44,11 +46,13 @@ class NodeDoor:
         cluster: Membership,
         forwarding: Forwarding,
         switchboard: Any,
-        recordings: RecordingsElsewhere | None = None,
+        history: History | None = None,
     ) -> None:
-        """`switchboard`: returns the one of this node. `recordings`: finds them; None: they are all here."""
+        """`switchboard`: returns the one of this node. `history`: knows the recordings and the carriers' ids of calls;
+        None: nothing of that is looked for."""
         self._inner, self._cluster, self._forwarding = inner, cluster, forwarding
-        self._switchboard, self._recordings = switchboard, recordings
+        self._switchboard, self._history = switchboard, history
+        self._recordings = RecordingsElsewhere(history, cluster, forwarding) if history is not None else None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request or one WebSocket."""
@@ -73,11 +77,25 @@ class NodeDoor:
                 holder = ""  # the route says what is wrong
             if holder:
                 return self._cluster.peer(holder)
-        found = _OF_A_CALL.match(scope["path"])
-        switchboard: Switchboard = self._switchboard()
-        if found is None or scope.get(FORWARDED) or switchboard.is_live(found[1]):
+        if scope.get(FORWARDED):
             return None
-        return self._cluster.peer(await self._cluster.owner(found[1]))
+        found = _OF_A_CALL.match(scope["path"])
+        call = found[1] if found is not None else await self._named(scope["path"])
+        switchboard: Switchboard = self._switchboard()
+        if not call or switchboard.is_live(call):
+            return None
+        return self._cluster.peer(await self._cluster.owner(call))
+
+    async def _named(self, path: str) -> str:
+        """Return our id of the call that a path of the live streams names by another; "": none does."""
+        found = _BY_ANY_ID.fullmatch(path)
+        if found is None or self._history is None or not self._history.is_readable:
+            return ""
+        try:
+            row = await self._history.store.listed_call(found[1])
+        except (SQLAlchemyError, OSError):
+            return ""
+        return str(row["call_id"] or "") if row is not None and row["ended_at"] is None else ""
 
     async def _lead_request(self, peer: Peer, scope: Any, receive: Any, send: Any) -> None:
         body = b""
