@@ -108,6 +108,11 @@ def create_cluster_app(
         refusal = live.seats.refusal()
         return refusal or event_stream(live.own_wall.watch(""), live.seats)
 
+    @app.get("/logs")
+    async def logs() -> Response:
+        refusal = live.seats.refusal()
+        return refusal or event_stream(live.logs.frames(), live.seats)
+
     @app.get("/recordings/<name>")
     async def recording(name: str) -> dict[str, Any]:
         return {"here": await asyncio.to_thread((recordings / name).is_file)}

@@ -32,7 +32,7 @@ class Cluster:
         self.door = NodeDoor(here.app.asgi_app, cluster, forwarding, lambda: here.board, here.history)
 
     async def get(self, path: str, **headers: str) -> Any:
-        return await ask(self.door, "GET", path, **headers)
+        return await ask(self.door, "GET", path, body=b"", **headers)
 
 
 @contextlib.asynccontextmanager

@@ -61,6 +61,7 @@ from callflow.web.console.index_page import add_index
 from callflow.web.console.listen import add_listen
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.logs import add_logs
+from callflow.web.console.live.other_logs import OtherLogs
 from callflow.web.console.live.routes import add_live
 from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
@@ -217,7 +218,8 @@ def create_console(
         add_control_settings(app, doors.control, history, asks=doors.asks, has_token=bool(token))
     if live is not None:
         add_live(app, live, switchboard, history, everywhere)
-        add_logs(app, live, switchboard, history, overrides, checked)
+        other_logs = OtherLogs(cluster, forwarding) if cluster is not None and forwarding is not None else None
+        add_logs(app, live, switchboard, history, overrides, checked, other_logs)
     add_events(app, history, sender)
     desk = health or HealthDesk(switchboard, history, engine, sender=sender, spending=spending)
     add_checks(app, desk)
