@@ -47,7 +47,7 @@ from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.campaigns.runner import CampaignRunner
 from callflow.switchboard.control.follow import make_follower
-from callflow.switchboard.data_folder import stream_tokens
+from callflow.switchboard.data_folder import share, stream_tokens
 from callflow.switchboard.dial_permission import DialPermission
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.engine_choice import realtime_config
@@ -176,7 +176,7 @@ class Application:
             make_toolbox=lambda caller, acts: CallToolset(
                 self.tool_desk.current(), caller, opt_outs.beside(acts, caller)
             ),
-            stream_tokens=stream_tokens(self.settings),
+            stream_tokens=self._tokens,
             journal_seconds=self.settings.journal_seconds,
             address=self.address,
             now=time.time,
@@ -223,7 +223,7 @@ class Application:
             client_keys=client_keys.in_force(self.settings),
             profiles=self.profiles,
             named_tokens=self.settings.console_tokens.get_secret_value(),
-            login_secret=stream_tokens(self.settings).secret_for("logins of operators"),
+            login_secrets=lambda: self._tokens.secrets_for("logins of operators"),
             business_of=lambda number: self.configs.business_of(number)[0],
             tool_desk=self.tool_desk,
             try_tool=run_for_no_call(self.tools.current, lambda: self.effective.tool_timeout_seconds),
@@ -272,13 +272,13 @@ class Application:
             country=country(settings),
             make_events=make_events if settings.events_url else None,
         )
-        self.sender = make_sender(settings, self.history)
+        self.sender, self._tokens = make_sender(settings, self.history), stream_tokens(settings)
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
         if self._node is not None:
             self.cluster = Membership(
                 self._node, self.history, calls=lambda: self.switchboard.count, lag=lambda: self._load.p99_ms
             )
-            self._cluster_web = ClusterWeb(self._node, self.cluster, lambda: self.switchboard)
+            self._cluster_web = ClusterWeb(self._node, self.cluster, self.history, lambda: self.switchboard)
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds, membership=self.cluster)
         self._lookup = make_lookup(settings, self.tools.current) if settings.caller_lookup else None
         self._control = make_follower(settings, self.doors.control, self._secrets, self.live, lambda: self.switchboard)
@@ -339,6 +339,7 @@ class Application:
 
     async def _load_kept(self) -> None:
         """Read what the database keeps of the settings. Raises the driver's exceptions."""
+        await share(self._tokens, self.history.database)
         await self.profiles.load()
         await self.overrides.load()
         await self.tool_desk.load()

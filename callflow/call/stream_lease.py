@@ -81,7 +81,7 @@ class StreamLease:
         """Use the reservation for a socket. Returns the secret that the carrier may send with its first frame."""
         self._reserved = False
         self._joined = self.ordinal
-        return self._tokens.header_token(self._call, self.ordinal)
+        return self.secret or self._tokens.header_token(self._call, self.ordinal)
 
     def failed(self, event: StreamFailed) -> Event:
         """Return a carrier's report of a failed stream for machine and journal, without the address, which contains a

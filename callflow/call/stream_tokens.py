@@ -1,8 +1,9 @@
 """The tokens in the paths of media sockets.
 
-A token is HMAC-SHA256 over (call, ordinal) under a secret in the data folder: a restarted process can compute it again,
-and it is never stored. The token is in the path because carriers drop or change query strings. It contains the call's
-id, so the call is looked up by id, and the secret part is only compared, in constant time.
+A token is HMAC-SHA256 over (call, ordinal) under a secret that the database keeps, or, until that has been read, under
+that of the data folder: another process can compute it again, and it is never stored. The token is in the path because
+carriers drop or change query strings. It contains the call's id, so the call is looked up by id, and the secret part is
+only compared, in constant time.
 
 This is not itsdangerous' `Signer`, although that makes the same signature: it also accepts three other spellings of
 each one (base64 leaves two bits of the last character unused), so that the whole token would have to be compared again.
@@ -37,11 +38,13 @@ class StreamToken(NamedTuple):
 
 
 class StreamTokens:
-    """Makes and reads the tokens of one data folder."""
+    """Makes tokens with one secret, and reads those that were made with an earlier one, too."""
 
     def __init__(self, secret: bytes) -> None:
         """`secret`: 32 bytes."""
-        self._secret = secret
+        self._secrets = [secret]
+        self.is_shared = False
+        """The secret is one that all processes with this history have."""
 
     @classmethod
     def in_folder(cls, folder: Path) -> StreamTokens:
@@ -59,13 +62,26 @@ class StreamTokens:
             raise OSError(f"{path} is damaged: delete it, and a new one is made")
         return cls(secret)
 
+    def share(self, keep: bytes) -> None:
+        """Make tokens with this secret from now on, which all processes with this history have. Raises ValueError for
+        one that is damaged."""
+        if len(keep) != _SECRET_BYTES:
+            raise ValueError("the secret that the database keeps is damaged: delete its row, and restart")
+        self._secrets = [keep, *(each for each in self._secrets if each != keep)]
+        self.is_shared = True
+
+    @property
+    def newest(self) -> bytes:
+        """The secret with which tokens are made."""
+        return self._secrets[0]
+
     def path_token(self, call: str, ordinal: int) -> str:
         """Make the token of a stream, about 80 characters that are safe in a path. `call`: a UUID."""
-        return f"{UUID(call).hex}.{ordinal}.{self._mac('path', call, ordinal)}"
+        return _path_token(self.newest, call, ordinal)
 
     def header_token(self, call: str, ordinal: int) -> str:
         """Make a second secret of the same stream, for carriers that send one in a header: 43 characters."""
-        return self._mac("header", call, ordinal)
+        return _mac(self.newest, "header", call, ordinal)
 
     def read(self, token: str) -> StreamToken:
         """Return the stream that a path token names. Raises Refused unless the token is one of ours."""
@@ -76,17 +92,24 @@ class StreamTokens:
         except ValueError:
             raise Refused("not a stream token") from None
         # The whole token, because UUID and int read several spellings of the same value.
-        if not hmac.compare_digest(given, self.path_token(call, ordinal).encode()):
+        right = [hmac.compare_digest(given, _path_token(each, call, ordinal).encode()) for each in self._secrets]
+        if not any(right):
             raise Refused("not a stream token of this server")
         return StreamToken(call, ordinal)
 
-    def secret_for(self, purpose: str) -> bytes:
-        """Return another secret of the same folder, from which this one cannot be found. `purpose`: some words."""
-        return hmac.digest(self._secret, f"for: {purpose}".encode(), "sha256")
+    def secrets_for(self, purpose: str) -> list[bytes]:
+        """Return other secrets, from which those of the tokens cannot be found: what is signed is signed with the
+        first, and the others are of before. `purpose`: some words."""
+        return [hmac.digest(each, f"for: {purpose}".encode(), "sha256") for each in self._secrets]
 
-    def _mac(self, purpose: str, call: str, ordinal: int) -> str:
-        digest = hmac.new(self._secret, f"{purpose}:{call}:{ordinal}".encode(), hashlib.sha256).digest()
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+def _path_token(secret: bytes, call: str, ordinal: int) -> str:
+    return f"{UUID(call).hex}.{ordinal}.{_mac(secret, 'path', call, ordinal)}"
+
+
+def _mac(secret: bytes, purpose: str, call: str, ordinal: int) -> str:
+    digest = hmac.new(secret, f"{purpose}:{call}:{ordinal}".encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _write_once(path: Path, content: bytes) -> None:

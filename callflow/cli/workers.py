@@ -68,7 +68,7 @@ class Workers:
         self._folder = Path(settings.data_dir).absolute() / "cluster"
         given = settings.cluster_secret.get_secret_value()
         # The same as of an earlier main process, whose workers may still be there.
-        self._secret = given.encode() if given else stream_tokens(settings).secret_for("nodes of this machine")
+        self._secret = given.encode() if given else stream_tokens(settings).secrets_for("nodes of this machine")[0]
         self._workers: dict[int, _Worker] = {}
         self._due: list[tuple[float, int, int]] = []
         """When to start which worker again, and how often it has failed."""

@@ -58,6 +58,8 @@ class Stream:
     status: int
     headers: list[tuple[str, str]]
     pieces: AsyncIterator[bytes]
+    length: str = ""
+    """How many bytes come, as the other node says; "": it does not."""
 
 
 class Forwarding:
@@ -118,7 +120,7 @@ class Forwarding:
             raise PeerAway(f"node {peer.name} does not answer: {type(error).__name__}", sent=True) from None
         told = [(name, value) for name, value in answer.headers.multi_items() if name.lower() not in _HOP]
         try:
-            yield Stream(answer.status_code, told, answer.aiter_raw())
+            yield Stream(answer.status_code, told, answer.aiter_raw(), answer.headers.get("content-length", ""))
         except httpx.HTTPError as error:
             raise PeerAway(f"node {peer.name} broke off: {type(error).__name__}", sent=True) from None
         finally:
@@ -168,6 +170,18 @@ class Forwarding:
             log.warning("%s", error)
             return False
         return True
+
+    async def tell_deleted(self, files: Sequence[str]) -> None:
+        """Tell all other nodes that these recordings are deleted, so that those who have them delete them. Never
+        raises."""
+
+        async def one(peer: Peer) -> None:
+            try:
+                await self.ask(peer, "POST", "/recordings/delete", {"files": list(files)})
+            except PeerAway as error:
+                log.error("RECORDINGS OF DELETED CALLS MAY STILL LIE AT NODE %s (%s): %s", peer.name, error, files)
+
+        await asyncio.gather(*(one(peer) for peer in self._peers.living()))
 
     async def others_reach_database(self) -> bool:
         """Return whether another node says that it reaches the database."""

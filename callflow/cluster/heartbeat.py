@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection
 
 from callflow.cluster import node_store
 from callflow.cluster.node_lock import NodeLock
-from callflow.cluster.nodes import RENEW_SECONDS, Node, Patience, View
+from callflow.cluster.nodes import RENEW_SECONDS, Node, Patience, View, leader
 from callflow.history.database import Database
 
 
@@ -159,6 +159,8 @@ class Heartbeat:
         expired = view.expired() if self._patience.allows(began) else []
         late = [each for each in expired if each.name != node.name and each not in gone]
         fenced = node_store.fence(connection, gone, expired=False) + node_store.fence(connection, late, expired=True)
+        if leader(view) == node.name and (forgettable := view.forgettable()):
+            node_store.forget(connection, forgettable)
         for each in fenced:
             why = "its process has ended" if each in gone else "it has not been heard of for 3 s"
             log.warning("node %s is declared dead: %s", each.name, why)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Float,
+    Select,
     and_,
     bindparam,
     delete,
@@ -82,8 +83,8 @@ def clock(connection: Connection) -> float:
 def join(connection: Connection, node: Node) -> int:
     """Add a node, or let one begin again under its name. Returns its epoch.
 
-    Claims of its earlier epochs are nobody's from then on. Raises ValueError while another process lives under this
-    name, as far as its lease says.
+    Claims of its earlier epochs are nobody's from then on. A process that still lives under this name is fenced by
+    that: it finds out with its next renewal or entry. On one machine `NodeLock` keeps a second one from coming so far.
     """
     begin(connection)
     if connection.dialect.name != "sqlite":
@@ -136,6 +137,17 @@ def fence(connection: Connection, victims: Iterable[Node], *, expired: bool) -> 
         connection.execute(update(nodes).where(*which).values(state="dead"))
         done.append(victim)
     return done
+
+
+def forget(connection: Connection, dead: Iterable[Node]) -> None:
+    """Remove dead nodes of whose calls none is left to be taken over."""
+    begin(connection)
+    claimed: Select[Any] = (
+        select(literal_column("1")).where(_claim.node == _node.name, _claim.epoch == _node.epoch).correlate(nodes)
+    )
+    for node in dead:
+        gone = (_node.name == node.name, _node.epoch == node.epoch, _node.state == "dead", ~claimed.exists())
+        connection.execute(delete(nodes).where(*gone))
 
 
 def set_state(connection: Connection, name: str, state: str) -> bool:

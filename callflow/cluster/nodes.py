@@ -24,6 +24,8 @@ LANES: Final = 1000
 """The last digits of an epoch, as many as this has, are no other living node's: ids may end with them."""
 _LATE_MS: Final = 200.0
 """A node whose event loop is later than this takes new calls only when the others are full or as late."""
+_DEAD_SECONDS: Final = 86400.0
+"""How long a dead node is listed."""
 _ROUNDING: Final = 1e-9
 _CLEARLY: Final = 0.04
 """A node of many that is fuller than the mean by a smaller share keeps a call that has come to it. Of two, none does:
@@ -76,6 +78,16 @@ class View:
     def expired(self) -> list[Node]:
         """Return the nodes whose lease has run out and that nobody has declared dead yet."""
         return [node for node in self.nodes if node.state != "dead" and node.lease_until < self.now]
+
+    def forgettable(self) -> list[Node]:
+        """Return the nodes that have been dead for so long that nobody asks for them any more; never the one with the
+        highest epoch, so that none is given twice."""
+        highest = max((node.epoch for node in self.nodes), default=0)
+        return [
+            node
+            for node in self.nodes
+            if node.state == "dead" and node.lease_until < self.now - _DEAD_SECONDS and node.epoch != highest
+        ]
 
     def deaths_since(self, before: View) -> bool:
         """Whether a node that lived `before` lives no more, or has begun again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,6 +63,8 @@ class History:
         self._side_file = SideFile(recordings.parent / NAME)
         self.journal = DurableJournal(side_file=self._side_file, make_events=make_events)
         self.recordings = recordings
+        self.on_deleted: Callable[[Sequence[str]], Awaitable[None]] | None = None
+        """Learns the names of recordings that are deleted: other nodes may have them. Must not raise."""
         self.now = now
         self.is_readable = False
         """Its tables are there."""
@@ -127,3 +129,5 @@ class History:
             self.journal.forget(call)
         await asyncio.to_thread(remove_files, files, self.recordings)
         await asyncio.to_thread(self._side_file.forget, calls)
+        if files and self.on_deleted is not None:
+            await self.on_deleted(files)

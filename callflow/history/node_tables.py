@@ -1,4 +1,4 @@
-"""The tables of a cluster: its nodes, and which of them has which call."""
+"""The tables of a cluster: its nodes, which of them has which call, and the secret that they share."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ claims: Final = Table(
     Index("idx_claims_node", "node", "epoch"),
 )
 """Which process has a live call, where there are several: the one whose row in `nodes` has this name and epoch."""
+
+secrets: Final = Table(
+    "secrets",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+"""What all who serve with this history sign with: random bytes, in hex. Whoever comes first brings it."""

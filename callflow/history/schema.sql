@@ -324,4 +324,11 @@ CREATE TABLE claims (
 
 CREATE INDEX idx_claims_node ON claims (node, epoch);
 
-INSERT INTO alembic_version (version_num) VALUES ('0021');
+CREATE TABLE secrets (
+    name VARCHAR(32) NOT NULL,
+    value TEXT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    PRIMARY KEY (name)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0022');

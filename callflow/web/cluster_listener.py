@@ -1,7 +1,8 @@
 """The listener for the other nodes: what they forward, and what nodes tell each other.
 
-Every request is signed (see `callflow.cluster.signing`). The first part of the path names the app: `/public/…` and
-`/console/…` are served as if they had come in at this node's own listeners; `/cluster/…` is between nodes.
+Every request is signed (see `callflow.cluster.signing`), and no body is read before that is verified. The first
+part of the path names the app: `/public/…` and `/console/…` are served as if they had come in at this node's own
+listeners; `/cluster/…` is between nodes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from callflow.cluster.forwarding import CLUSTER, FROM
 from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.errors import Forged
 from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.history.store import remove_files
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.sse import event_stream
 
@@ -41,6 +43,10 @@ Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 class _Given(msgspec.Struct):
     calls: list[str]
+
+
+class _Deleted(msgspec.Struct):
+    files: list[str]
 
 
 class Node(Protocol):
@@ -76,10 +82,12 @@ def create_cluster_app(
     apps: Mapping[str, Asgi],
     take_given: Callable[[list[str]], Awaitable[None]],
     live: LiveDesk,
+    recordings: Path,
     now: Callable[[], float] = time.time,
 ) -> Quart:
     """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that another node
-    has given to this one. `live`: what is watched live."""
+    has given to this one. `live`: what is watched live. `recordings`: their
+    folder here."""
     app = Quart("cluster")
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
 
@@ -101,6 +109,24 @@ def create_cluster_app(
         refusal = live.seats.refusal()
         return refusal or event_stream(live.own_wall.watch(""), live.seats)
 
+    @app.get("/logs")
+    async def logs() -> Response:
+        refusal = live.seats.refusal()
+        return refusal or event_stream(live.logs.frames(), live.seats)
+
+    @app.get("/recordings/<name>")
+    async def recording(name: str) -> dict[str, Any]:
+        return {"here": await asyncio.to_thread((recordings / name).is_file)}
+
+    @app.post("/recordings/delete")
+    async def delete_recordings() -> tuple[dict[str, Any], int]:
+        try:
+            told = msgspec.json.decode(cast(bytes, await request.get_data()), type=_Deleted)
+        except msgspec.DecodeError as error:
+            return {"error": str(error)}, 400
+        await asyncio.to_thread(remove_files, told.files, recordings)
+        return {"ok": True}, 200
+
     own = app.asgi_app
     gate = _Gate(secret, {**apps, CLUSTER: own}, now)
     app.asgi_app = gate  # type: ignore[method-assign]
@@ -120,32 +146,37 @@ class _Gate:
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send)
             return
-        body = await _body(receive)
-        app = self._verified(scope, scope["method"], body) if body is not None else None
-        if app is None:
+        try:
+            app, promise = self._verified(scope, scope["method"])
+            body = await _body(receive, min(promise.length, _MOST_BODY))
+            promise.check(body)
+        except Forged as error:
+            _warnings.say("forged", "a request to the cluster's listener is refused: %s", error)
             await _refuse(send)
             return
-        await app(_inner(scope), _once(body or b"", receive), send)
+        await app(_inner(scope), _once(body, receive), send)
 
     async def _socket(self, scope: Any, receive: Any, send: Any) -> None:
-        app = self._verified(scope, "GET", b"")
-        if app is None:
+        try:
+            app, _ = self._verified(scope, "GET")
+        except Forged as error:
+            _warnings.say("forged", "a WebSocket at the cluster's listener is refused: %s", error)
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
         await app(_inner(scope), receive, send)
 
-    def _verified(self, scope: Any, method: str, body: bytes) -> Asgi | None:
+    def _verified(self, scope: Any, method: str) -> tuple[Asgi, signing.Promise]:
+        """Return the app that a request is for, and which body another node has signed. Raises Forged."""
         headers = dict(scope["headers"])
         given = headers.get(signing.HEADER.encode(), b"").decode("latin-1")
         query = scope["query_string"]
         target = (scope["raw_path"] + (b"?" + query if query else b"")).decode("latin-1")
-        try:
-            signing.verify(self._secret, given, self._now(), method, target, body)
-        except Forged as error:
-            _warnings.say("forged", "a request to the cluster's listener is refused: %s", error)
-            return None
-        return self._apps.get(target.split("/", 2)[1])
+        promise = signing.verify(self._secret, given, self._now(), method, target)
+        app = self._apps.get(target.split("/", 2)[1])
+        if app is None:
+            raise Forged("for an app that this node does not have")
+        return app, promise
 
 
 def _inner(scope: Any) -> Any:
@@ -162,23 +193,23 @@ def _inner(scope: Any) -> Any:
     }
 
 
-async def _body(receive: Any) -> bytes | None:
-    """Read a whole body; None: it is too long, or does not come."""
+async def _body(receive: Any, most: int) -> bytes:
+    """Read a whole body of at most so many bytes. Raises Forged if it is longer, or does not come."""
     parts, size = [], 0
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             while True:
                 message = await receive()
                 if message["type"] != "http.request":
-                    return None
+                    raise Forged("it breaks off")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > _MOST_BODY:
-                    return None
+                if size > most:
+                    raise Forged("longer than a node has signed, or than nodes may send")
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        return None
+        raise Forged("its body does not come") from None
 
 
 def _once(body: bytes, receive: Any) -> Any:

@@ -12,6 +12,7 @@ from quart import Quart
 from callflow.cluster.forwarding import CONSOLE, PUBLIC, Forwarding
 from callflow.cluster.membership import Membership, NodeConfig
 from callflow.cluster.socket_passing import TAKE_LISTENERS, SocketPassing
+from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.cluster_listener import bind, create_cluster_app
 from callflow.web.console.live.desk import LiveDesk
@@ -23,11 +24,14 @@ from callflow.web.public.routing import WebhookRouting
 class ClusterWeb:
     """Of one node. Made when a loop runs."""
 
-    def __init__(self, config: NodeConfig, membership: Membership, switchboard: Callable[[], Switchboard]) -> None:
-        self._config, self._membership = config, membership
+    def __init__(
+        self, config: NodeConfig, membership: Membership, history: History, switchboard: Callable[[], Switchboard]
+    ) -> None:
+        self._config, self._membership, self._recordings = config, membership, history.recordings
         self.forwarding = Forwarding(config.name, config.secret, membership)
         membership.tell = self.forwarding.tell_given
         membership.others_reach_database = self.forwarding.others_reach_database
+        history.on_deleted = self.forwarding.tell_deleted
         self.routing = WebhookRouting(membership, self.forwarding, switchboard)
         self.others = OtherNodes(membership, self.forwarding)
         self._listener: Listener | None = None
@@ -65,7 +69,7 @@ class ClusterWeb:
         self.sockets.serve(PUBLIC, adopt)
         self.sockets.open()
         apps = {PUBLIC: public.asgi_app} | ({CONSOLE: console.asgi_app} if console is not None else {})
-        app = create_cluster_app(self._membership, self._config.secret, apps, take_given, live)
+        app = create_cluster_app(self._membership, self._config.secret, apps, take_given, live, self._recordings)
         self._listener = Listener(bind(self._config.address), app, media_ping_seconds=0)
         await self._listener.open()
 

@@ -154,3 +154,14 @@ def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         StreamTokens.in_folder(tmp_path / "file" / "data")
+
+
+def test_tokens_of_the_folder_hold_when_the_secret_of_all_nodes_comes() -> None:
+    here, there = StreamTokens(bytes(range(32))), StreamTokens(b"y" * 32)
+    there.share(bytes(range(1, 33)))
+    here.share(bytes(range(1, 33)))
+    assert here.read(TOKEN) == StreamToken(CALL, 12)
+    assert here.path_token(CALL, 12) == there.path_token(CALL, 12) != TOKEN
+    assert here.secrets_for("x")[0] == there.secrets_for("x")[0] not in MINT.secrets_for("x")
+    with pytest.raises(ValueError, match="damaged"):
+        here.share(b"short")

@@ -30,11 +30,14 @@ def test_a_path_may_name_a_node(path: str, name: str, rest: str) -> None:
     assert node_paths.split(path) == (name, rest)
 
 
+def signed_text() -> str:
+    return signing.sign(SECRET, 1000.0, "POST", "/public/webhooks?a=1", b"{}")
+
+
 def signed(**changed: object) -> tuple[str, float, str, str, bytes]:
     given = {"now": 1000.0, "method": "POST", "target": "/public/webhooks?a=1", "body": b"{}", **changed}
-    text = signing.sign(SECRET, 1000.0, "POST", "/public/webhooks?a=1", b"{}")
     return (
-        str(changed.get("text", text)),
+        str(changed.get("text", signed_text())),
         float(str(given["now"])),
         str(given["method"]),
         str(given["target"]),
@@ -42,21 +45,28 @@ def signed(**changed: object) -> tuple[str, float, str, str, bytes]:
     )
 
 
+def verify(text: str, now: float, method: str, target: str, body: bytes) -> None:
+    signing.verify(SECRET, text, now, method, target).check(body)
+
+
 def test_a_signed_request_is_taken() -> None:
-    signing.verify(SECRET, *signed())
-    signing.verify(SECRET, *signed(now=1029.0))
+    verify(*signed())
+    verify(*signed(now=1029.0))
+    assert signing.verify(SECRET, *signed()[:4]).length == 2, "known before the body is read"
 
 
 @pytest.mark.parametrize(
     "changed",
     [
         {"now": 1031.0}, {"now": 969.0}, {"method": "GET"}, {"target": "/public/webhooks?a=2"},
-        {"target": "/console/webhooks?a=1"}, {"body": b"{ }"}, {"text": ""}, {"text": "t=1000,v1=" + "0" * 64},
+        {"target": "/console/webhooks?a=1"}, {"body": b"{ }"}, {"text": ""},
+        {"text": f"t=1000,n=2,b={'0' * 64},v1={'0' * 64}"},
+        {"text": signed_text().replace("n=2", "n=9")}, {"text": signed_text().replace("t=1000", "t=1001")},
     ],
 )  # fmt: skip
 def test_anything_else_is_refused(changed: dict[str, object]) -> None:
     with pytest.raises(Forged):
-        signing.verify(SECRET, *signed(**changed))
+        verify(*signed(**changed))
 
 
 def test_metrics_of_several_nodes_stand_together_under_each_metric() -> None:

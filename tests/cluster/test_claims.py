@@ -156,6 +156,32 @@ async def test_a_node_with_a_lease_is_only_fenced_by_evidence(database_url: str)
 
 
 @in_loop
+async def test_a_node_that_is_dead_for_a_day_is_forgotten_when_its_calls_are_taken(database_url: str) -> None:
+    async with staged(database_url) as stage:
+        (journal, _), _, (_, leader) = [await stage.node(name) for name in ("old", "older", "a")]
+        journal.note(began())
+        await journal.flushed()
+        dead = update(nodes).where(nodes.c.name != "a").values(state="dead", lease_until=1.0)
+        await stage.run(lambda connection: connection.execute(dead))
+
+        async def left() -> list[str]:
+            def look(connection: Connection) -> list[str]:
+                node_store.forget(connection, node_store.view(connection).forgettable())
+                return sorted(node.name for node in node_store.view(connection).nodes)
+
+            return await stage.run(look)
+
+        assert await left() == ["a", "old"], "its call is nobody's yet"
+        key = leader.key
+        assert key is not None
+        await stage.run(lambda connection: node_store.take_orphans(connection, key, 1))
+        assert await left() == ["a"]
+        everyone = update(nodes).values(state="dead", lease_until=1.0)
+        await stage.run(lambda connection: connection.execute(everyone))
+        assert await left() == ["a"], "whose epoch nobody else may get"
+
+
+@in_loop
 async def test_a_process_that_begins_again_has_lost_its_calls(database_url: str) -> None:
     async with staged(database_url) as stage:
         journal, _ = await stage.node("a")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callflow.telemetry.last_hour import LastHour, percentile
+from callflow.telemetry.last_hour import LastHour, merged, percentile
 
 
 NOON = 1_700_000_040.0 // 60 * 60
@@ -66,3 +66,23 @@ def test_percentiles() -> None:
     assert percentile([], 0.5) is None
     assert percentile([7], 0.95) == 7
     assert percentile([3, 1, 2], 0.5) == 2
+
+
+def test_the_hours_of_several_processes_are_one_hour() -> None:
+    whole, parts = LastHour(), [LastHour(), LastHour()]
+    for ms in range(1500):
+        for hour in (whole, parts[ms % 5 == 0]):
+            hour.answered(NOON + 1 + ms / 100, ms)
+    for number, hour in enumerate(parts):
+        hour.began(NOON + 60 * number)
+        hour.lagged(NOON + 60, 0.001 * (number + 1))
+        hour.ended(NOON + 61, f"c{number}", "success")
+    told = merged([hour.told(NOON + 70, waits=True) for hour in parts])
+    assert (told["at"], told["calls"]) == ([NOON, NOON + 60], [1, 1])
+    assert (told["lag"], told["ended"]) == ([None, 2.0], {"success": 2})
+    for name in ("p50", "p95"):
+        assert told[name] == [pytest.approx(whole.told(NOON + 70)[name][0], rel=0.05), None]
+    few = LastHour()
+    few.answered(NOON, 10)
+    few.answered(NOON, 20)
+    assert merged([few.told(NOON, waits=True)]) == few.told(NOON)

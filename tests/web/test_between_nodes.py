@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from callflow.cluster import signing
 from callflow.cluster.forwarding import CLUSTER, CONSOLE, PUBLIC, Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.node_paths import FORWARDED
@@ -77,8 +79,10 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def other_node(folder: Path, given: list[str] | None = None) -> AsyncIterator[tuple[Known, Forwarding]]:
-    """A node `w2` that listens, and what this node `w1` has to reach it."""
+async def other_node(
+    folder: Path, given: list[str] | None = None, console: Any = echo, recordings: Path = Path()
+) -> AsyncIterator[tuple[Known, Forwarding]]:
+    """A node `w2` that listens, and what this node `w1` has to reach it. `recordings`: the folder of that node's."""
     address = f"unix:{folder}/cluster/w2.sock"
     known = Known({"w2": Peer("w2", address)})
 
@@ -91,7 +95,8 @@ async def other_node(folder: Path, given: list[str] | None = None) -> AsyncItera
     async def take(calls: list[str]) -> None:
         (given if given is not None else []).extend(calls)
 
-    app = create_cluster_app(known, SECRET, {PUBLIC: echo, CONSOLE: echo}, take, cast(LiveDesk, live))
+    apps = {PUBLIC: echo, CONSOLE: console}
+    app = create_cluster_app(known, SECRET, apps, take, cast(LiveDesk, live), recordings)
     listener = Listener(bind(address), app, media_ping_seconds=0)
     await listener.open()
     forwarding = Forwarding("w1", SECRET, known)
@@ -137,6 +142,26 @@ async def test_what_is_not_signed_is_refused(tmp_path: Path) -> None:
         stranger = Forwarding("w1", b"x" * 32, known)
         assert (await stranger.send(known.peers["w2"], CLUSTER, "GET", "/state", seconds=5)).status == 403
         await stranger.close()
+
+
+@in_loop
+async def test_no_body_of_a_stranger_is_read(tmp_path: Path) -> None:
+    app = create_cluster_app(Known({}), SECRET, {PUBLIC: echo}, cast(Any, None), cast(LiveDesk, None), Path())
+    gate: Any = app.asgi_app
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> Any:
+        pytest.fail("the body is read")
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    forged = signing.sign(b"x" * 32, time.time(), "POST", "/public/webhooks", b"{}")
+    await gate(scope("POST", "/public/webhooks", [(signing.HEADER, forged)]), receive, send)
+    assert sent[0]["status"] == 403
+    short = signing.sign(SECRET, time.time(), "POST", "/public/webhooks", b"{}")
+    answer = await ask(gate, "POST", "/public/webhooks", body=[b"{}", b"x" * 100], **{signing.HEADER: short})
+    assert answer.status == 403, "longer than was signed"
 
 
 @in_loop

@@ -61,6 +61,7 @@ from callflow.web.console.index_page import add_index
 from callflow.web.console.listen import add_listen
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.logs import add_logs
+from callflow.web.console.live.other_logs import OtherLogs
 from callflow.web.console.live.routes import add_live
 from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
@@ -112,7 +113,7 @@ def create_console(
     client_keys: bool = False,
     profiles: ProfileDesk | None = None,
     named_tokens: str = "",
-    login_secret: bytes = b"",
+    login_secrets: Callable[[], Sequence[bytes]] | None = None,
     business_of: Callable[[str], str] = lambda number: "",
     setting_desk: SettingDesk | None = None,
     try_tool: TryTool | None = None,
@@ -137,7 +138,7 @@ def create_console(
     is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there
     are none. `spending`: returns what the calls of today took; None: that is not counted. `client_keys`: a request
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
-    `named_tokens`: CONSOLE_TOKENS. `login_secret`: signs the logins of browsers; b"": they end with this process.
+    `named_tokens`: CONSOLE_TOKENS. `login_secrets`: see `Sessions`; None: logins end with this process.
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`: explains settings and
     limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `tool_desk`: changes those
     that operators define; None: there are none. `live`: what is watched live; None: nothing is. `health`: looks at the
@@ -166,12 +167,12 @@ def create_console(
         return history.store
 
     named, free = identity.named_tokens(named_tokens), () if phone_costs else (PHONE_PATH,)
-    policy = AccessPolicy(host, token, named, secret=login_secret, free=free)
+    policy = AccessPolicy(host, token, named, secrets_now=login_secrets, free=free)
     mcp = McpEndpoint(app.asgi_app, store)
     everywhere: Everywhere | None = None
     inner: McpEndpoint | NodeDoor = mcp
     if cluster is not None and forwarding is not None:
-        everywhere, inner = Everywhere(cluster, forwarding), NodeDoor(mcp, cluster, forwarding, switchboard)
+        everywhere, inner = Everywhere(cluster, forwarding), NodeDoor(mcp, cluster, forwarding, switchboard, history)
     app.asgi_app = PhoneDoor(AccessMiddleware(inner, policy), phone)  # type: ignore[method-assign]
     app.after_serving(mcp.close)
 
@@ -193,7 +194,7 @@ def create_console(
     if number_desk is not None:
         add_numbers(app, number_desk, history, address, business_of)
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
-    add_carrier_recordings(app, history, switchboard, carriers or {}, has_token=bool(token))
+    add_carrier_recordings(app, history, switchboard, carriers or {}, everywhere, has_token=bool(token))
     add_history(app, history, redact)
     add_replay(app, history)
     add_statistics(app, history)
@@ -216,8 +217,9 @@ def create_console(
         add_client_secrets(app, doors.secrets)
         add_control_settings(app, doors.control, history, asks=doors.asks, has_token=bool(token))
     if live is not None:
-        add_live(app, live, switchboard, history)
-        add_logs(app, live, switchboard, history, overrides, checked)
+        add_live(app, live, switchboard, history, everywhere)
+        other_logs = OtherLogs(cluster, forwarding) if cluster is not None and forwarding is not None else None
+        add_logs(app, live, switchboard, history, overrides, checked, other_logs)
     add_events(app, history, sender)
     desk = health or HealthDesk(switchboard, history, engine, sender=sender, spending=spending)
     add_checks(app, desk)

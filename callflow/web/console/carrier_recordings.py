@@ -6,6 +6,7 @@ carrier's keys leave this server.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -21,6 +22,7 @@ from callflow.contracts.printable import quoted
 from callflow.history import recording_rows
 from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.everywhere import Everywhere
 from callflow.web.console.history_query import parameter
 from callflow.web.console.identity import own_business
 from callflow.web.console.recordings import send_recording
@@ -55,10 +57,12 @@ def add_carrier_recordings(
     history: History,
     switchboard: Callable[[], Switchboard],
     carriers: Mapping[str, Carrier],
+    everywhere: Everywhere | None = None,
     *,
     has_token: bool,
 ) -> None:
-    """Add the routes to the app. `carriers`: by name. `has_token`: operators need CONSOLE_TOKEN."""
+    """Add the routes to the app. `carriers`: by name. `everywhere`: the other nodes, which have files of their own;
+    None: there are none. `has_token`: operators need CONSOLE_TOKEN."""
 
     @app.get("/api/recordings")
     @query_parameters("callSid")
@@ -71,7 +75,11 @@ def add_carrier_recordings(
             return history_not_open()
         most = _MOST_OF_CALL if call else _MOST
         found = await recording_rows.newest(history.database, history.recordings, most, call, own_business())
-        return json_response(found)
+        answers = await everywhere.answers() if everywhere is not None else {}
+        known = {_key(each): each for answer in answers.values() for each in json.loads(answer.body)}
+        known.update((_key(each), each) for each in found)
+        newest = sorted(known.values(), key=lambda each: str(each["dateCreated"]), reverse=True) if answers else found
+        return json_response(newest[:most])
 
     @app.get("/api/recordings/<name>/audio")
     async def audio(name: str) -> Response:
@@ -125,6 +133,10 @@ def add_carrier_recordings(
         if not live.requests.pause(on=on, by=by):
             return error_response(409, "Nothing of this call is being recorded, so there is nothing to pause.")
         return json_response({"call": call, "pause": on, "by": by}, 202)
+
+
+def _key(recording: Mapping[str, Any]) -> tuple[str, ...]:
+    return recording["source"], recording["call"] or "", recording["sid"] or ""
 
 
 def _none(name: str) -> Response:

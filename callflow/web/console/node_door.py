@@ -1,4 +1,5 @@
-"""Leads operators' requests about one live call to the node of the cluster that has it.
+"""Leads operators' requests about one live call to the node of the cluster that has it, and those for a recording to
+the node where it lies.
 
 It stands behind the check of access, so whoever gets here may ask; the other node checks again. A request is led on
 once at most. Streams and WebSockets are passed through piece by piece, without a queue: a slow viewer slows the other
@@ -12,6 +13,7 @@ import logging
 import re
 from typing import Any, Final
 
+from sqlalchemy.exc import SQLAlchemyError
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from callflow.cluster.forwarding import CONSOLE, Forwarding
@@ -19,7 +21,9 @@ from callflow.cluster.membership import Membership
 from callflow.cluster.node_paths import FORWARDED
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
+from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.recordings_elsewhere import RecordingsElsewhere
 from callflow.web.public.request import target_of
 from callflow.web.responses import error_body
 
@@ -27,6 +31,7 @@ from callflow.web.responses import error_body
 log = logging.getLogger(__name__)
 
 _OF_A_CALL: Final = re.compile(r"/api/(?:calls|live)/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:/|$)")
+_BY_ANY_ID: Final = re.compile(r"/api/live/([^/]+)/(?:events|sse)")
 _HEAD_SECONDS: Final = 10.0
 """How long the other node may take to begin its answer."""
 _AWAY: Final = "The node that has this call does not answer. Try again in a moment."
@@ -35,14 +40,27 @@ _AWAY: Final = "The node that has this call does not answer. Try again in a mome
 class NodeDoor:
     """ASGI middleware of the operators' app."""
 
-    def __init__(self, inner: Any, cluster: Membership, forwarding: Forwarding, switchboard: Any) -> None:
-        """`switchboard`: returns the one of this node."""
+    def __init__(
+        self,
+        inner: Any,
+        cluster: Membership,
+        forwarding: Forwarding,
+        switchboard: Any,
+        history: History | None = None,
+    ) -> None:
+        """`switchboard`: returns the one of this node. `history`: knows the recordings and the carriers' ids of calls;
+        None: nothing of that is looked for."""
         self._inner, self._cluster, self._forwarding = inner, cluster, forwarding
-        self._switchboard = switchboard
+        self._switchboard, self._history = switchboard, history
+        self._recordings = RecordingsElsewhere(history, cluster, forwarding) if history is not None else None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request or one WebSocket."""
-        peer = await self._elsewhere(scope) if scope["type"] in ("http", "websocket") else None
+        try:
+            peer = await self._elsewhere(scope) if scope["type"] in ("http", "websocket") else None
+        except PeerAway as error:
+            await _refuse(send, f"{str(error).capitalize()}. Try again in a moment.")
+            return
         if peer is None:
             await self._inner(scope, receive, send)
         elif scope["type"] == "http":
@@ -51,12 +69,33 @@ class NodeDoor:
             await self._lead_socket(peer, scope, receive, send)
 
     async def _elsewhere(self, scope: Any) -> Peer | None:
-        """Return the node that a request is for; None: this one."""
-        found = _OF_A_CALL.match(scope["path"])
-        switchboard: Switchboard = self._switchboard()
-        if found is None or scope.get(FORWARDED) or switchboard.is_live(found[1]):
+        """Return the node that a request is for; None: this one. Raises PeerAway."""
+        if self._recordings is not None and not scope.get(FORWARDED):
+            try:
+                holder = await self._recordings.find(scope)
+            except (SQLAlchemyError, OSError):
+                holder = ""  # the route says what is wrong
+            if holder:
+                return self._cluster.peer(holder)
+        if scope.get(FORWARDED):
             return None
-        return self._cluster.peer(await self._cluster.owner(found[1]))
+        found = _OF_A_CALL.match(scope["path"])
+        call = found[1] if found is not None else await self._named(scope["path"])
+        switchboard: Switchboard = self._switchboard()
+        if not call or switchboard.is_live(call):
+            return None
+        return self._cluster.peer(await self._cluster.owner(call))
+
+    async def _named(self, path: str) -> str:
+        """Return our id of the call that a path of the live streams names by another; "": none does."""
+        found = _BY_ANY_ID.fullmatch(path)
+        if found is None or self._history is None or not self._history.is_readable:
+            return ""
+        try:
+            row = await self._history.store.listed_call(found[1])
+        except (SQLAlchemyError, OSError):
+            return ""
+        return str(row["call_id"] or "") if row is not None and row["ended_at"] is None else ""
 
     async def _lead_request(self, peer: Peer, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -71,6 +110,8 @@ class NodeDoor:
                 peer, CONSOLE, scope["method"], target_of(scope), _headers(scope), body, seconds=_HEAD_SECONDS
             ) as answer:
                 headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+                if answer.length:
+                    headers.append((b"content-length", answer.length.encode("latin-1")))
                 await send({"type": "http.response.start", "status": answer.status, "headers": headers})
                 began = True
                 gone = asyncio.ensure_future(_until_gone(receive))
@@ -84,8 +125,9 @@ class NodeDoor:
         except PeerAway as error:
             log.warning("an operator's request could not be led on: %s", error)
             if not began:
-                await _refuse(send)
-                return
+                await _refuse(send, _AWAY)
+            if not began or answer.length:
+                return  # whoever reads sees that some of it is missing
         await send({"type": "http.response.body", "body": b""})
 
     async def _lead_socket(self, peer: Peer, scope: Any, receive: Any, send: Any) -> None:
@@ -136,8 +178,8 @@ async def _pass_in(receive: Any, other: Any) -> None:
         await other.send(piece if piece is not None else message.get("text", ""))
 
 
-async def _refuse(send: Any) -> None:
-    body = error_body(_AWAY)
+async def _refuse(send: Any, sentence: str) -> None:
+    body = error_body(sentence)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 503, "headers": [*headers, (b"retry-after", b"1")]})
     await send({"type": "http.response.body", "body": body})

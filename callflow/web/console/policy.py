@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from callflow.contracts.errors import AccessRefused
@@ -63,16 +63,16 @@ class AccessPolicy:
         token: str,
         named: Sequence[tuple[str, Operator]] = (),
         *,
-        secret: bytes = b"",
+        secrets_now: Callable[[], Sequence[bytes]] | None = None,
         free: Sequence[str] = (),
     ) -> None:
         """`host`: a name of the listener, beside localhost and the loopback addresses. `token` "": no token is
-        needed. `named`: further tokens, which need `token`, and their holders. `secret`: see `Sessions`. `free`: paths
-        of `COSTLY` that cost nothing here."""
+        needed. `named`: further tokens, which need `token`, and their holders. `secrets_now`: see `Sessions`. `free`:
+        paths of `COSTLY` that cost nothing here."""
         self._free = free
         self._hosts = _LOCAL | {host.lower()}
         holders = [(token, Operator()), *named] if token else []
-        self.sessions = Sessions([(each.encode("utf-8", "surrogateescape"), of) for each, of in holders], secret)
+        self.sessions = Sessions([(each.encode("utf-8", "surrogateescape"), of) for each, of in holders], secrets_now)
 
     def check(self, headers: Headers, method: str, path: str, query: bytes = b"") -> Operator:
         """Check a request without its body. `method`: `SOCKET` for a WebSocket. `path`: percent-decoded. Returns who

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from quart import Quart, Response, request, send_from_directory
 from quart.wrappers.response import FileBody
@@ -87,12 +87,22 @@ async def _file(
 ) -> tuple[Path | None, bool, bool]:
     """Return the file of a part, whether the call's recording still grows, and whether this part does; None: there is
     no such part."""
+    found = await file_of(history, call, part)
+    if found is None or not found[1].is_file():
+        return None, False, False
+    row, file = found
+    grows = row["ended_at"] is None or is_live(row["call_id"])
+    return file, grows, grows and part == len(row["recording"].split(","))
+
+
+async def file_of(history: History, call: str, part: int) -> tuple[dict[str, Any], Path] | None:
+    """Return the row of a call, and where the file of a part of its recording would be; None: there is no such
+    part."""
     row = await history.store.conversation(call)
     parts = (row["recording"] or "").split(",") if row is not None else []
-    if row is None or not 1 <= part <= len(parts) or not (history.recordings / parts[part - 1]).is_file():
-        return None, False, False
-    grows = row["ended_at"] is None or is_live(row["call_id"])
-    return history.recordings / parts[part - 1], grows, grows and part == len(parts)
+    if row is None or not row["recording"] or not 1 <= part <= len(parts):
+        return None
+    return row, history.recordings / parts[part - 1]
 
 
 def _cache(*, grows: bool) -> str:

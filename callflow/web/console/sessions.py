@@ -1,8 +1,9 @@
 """Logins of browsers: what their cookie says, and whose it is.
 
 The cookie is `ends.random.signature.name`: the name of a token, until when it counts, and an HMAC over both. The key is
-made of the data folder's secret and the token, so that a login ends when its token is no longer configured, and lasts
-over a restart; the token itself cannot be found from it. A logout is remembered until the process ends, for so many.
+made of a secret that all processes with this history share and the token, so that a login ends when its token is no
+longer configured, lasts over a restart and holds at every node; the token itself cannot be found from it. A logout is
+remembered by this process, until it ends, for so many; the browser forgets its cookie in any case.
 """
 
 from __future__ import annotations
@@ -33,16 +34,15 @@ class Sessions:
     def __init__(
         self,
         tokens: Sequence[tuple[bytes, Operator]],
-        secret: bytes = b"",
+        secrets_now: Callable[[], Sequence[bytes]] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`tokens`: none, if none is needed. `secret`: the key of all signatures; b"": one of this process. `now`:
-        returns Unix seconds."""
+        """`tokens`: none, if none is needed. `secrets_now`: returns the secret of all signatures, and then those of
+        before, which still hold; None: one of this process. `now`: returns Unix seconds."""
         self._tokens = list(tokens)
-        secret = secret or secrets.token_bytes(32)
-        self._keys = {
-            holder.name: (hmac.digest(secret, b"login:" + token, "sha256"), holder) for token, holder in self._tokens
-        }
+        own = secrets.token_bytes(32)
+        self._secrets_now = secrets_now or (lambda: [own])
+        self._by_name = {holder.name: (token, holder) for token, holder in self._tokens}
         self._now = now
         self._ended: OrderedDict[str, float] = OrderedDict()
 
@@ -62,7 +62,7 @@ class Sessions:
     def begin(self, holder: Operator) -> str:
         """Return the value of a cookie for this holder of a token."""
         signed = f"{int(self._now()) + SECONDS}.{secrets.token_urlsafe(16)}"
-        return f"{signed}.{self._signature(signed, holder.name)}.{holder.name}"
+        return f"{signed}.{self._signatures(signed, holder.name)[0]}.{holder.name}"
 
     def holder(self, cookie: str) -> Operator | None:
         """Return whose login this cookie is, and until when; None: it is none, or has ended."""
@@ -70,14 +70,15 @@ class Sessions:
         if len(parts) != 4 or len(cookie) > _LONGEST or not cookie.isascii():
             return None
         ends, random, signature, name = parts
-        if name not in self._keys:
+        if name not in self._by_name:
             return None
-        right = self._signature(f"{ends}.{random}", name)
-        if not hmac.compare_digest(signature.encode(), right.encode()):
+        right = self._signatures(f"{ends}.{random}", name)
+        fits = [hmac.compare_digest(signature.encode(), each.encode()) for each in right]
+        if not any(fits):
             return None
         if not self._now() < int(ends) or random in self._ended:  # a number, because it was signed
             return None
-        return replace(self._keys[name][1], until=float(ends))
+        return replace(self._by_name[name][1], until=float(ends))
 
     def end(self, cookie: str) -> None:
         """End the login of this cookie, wherever it is kept. What is none is ignored."""
@@ -89,6 +90,12 @@ class Sessions:
         while self._ended and (len(self._ended) > _MOST_ENDED or next(iter(self._ended.values())) <= now):
             self._ended.popitem(last=False)
 
-    def _signature(self, signed: str, name: str) -> str:
-        digest = hmac.new(self._keys[name][0], f"{signed}.{name}".encode(), hashlib.sha256).digest()
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    def _signatures(self, signed: str, name: str) -> list[str]:
+        """Return that of now, and then those that secrets of before would have made."""
+        token = b"login:" + self._by_name[name][0]
+        return [_signature(hmac.digest(each, token, "sha256"), f"{signed}.{name}") for each in self._secrets_now()]
+
+
+def _signature(key: bytes, text: str) -> str:
+    digest = hmac.new(key, text.encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -262,7 +262,9 @@ def served(path: str, token: str, inner: Any, *, kind: str = "websocket", **give
             sent.append(message)
 
         named = [(name.replace("_", "-"), value) for name, value in {"host": "localhost", **given}.items()]
-        middleware = AccessMiddleware(inner, AccessPolicy("x", token, named_tokens(NAMED), secret=bytes(32)))
+        middleware = AccessMiddleware(
+            inner, AccessPolicy("x", token, named_tokens(NAMED), secrets_now=lambda: [bytes(32)])
+        )
         async with asyncio.timeout(10):
             await middleware(scope("GET", path, named, kind), receive, send)
 
@@ -276,7 +278,7 @@ async def talks(scope: Any, receive: Any, send: Any) -> None:
 
 
 def login(name: str) -> str:
-    sessions = AccessPolicy("x", ALL, named_tokens(NAMED), secret=bytes(32)).sessions
+    sessions = AccessPolicy("x", ALL, named_tokens(NAMED), secrets_now=lambda: [bytes(32)]).sessions
     (holder,) = (holder for _, holder in named_tokens(NAMED) if holder.name == name)
     return f"callflow_console={sessions.begin(holder)}"
 

@@ -21,8 +21,9 @@ class Clock:
         return self.now
 
 
-def sessions(clock: Clock, *tokens: tuple[bytes, Operator], secret: bytes = SECRET) -> Sessions:
-    return Sessions(tokens or ((TOKEN, Operator()), (OTHER, DESK)), secret, clock)
+def sessions(clock: Clock, *tokens: tuple[bytes, Operator], secret: bytes = SECRET, before: bytes = b"") -> Sessions:
+    known = [each for each in (secret, before) if each]
+    return Sessions(tokens or ((TOKEN, Operator()), (OTHER, DESK)), (lambda: known) if known else None, clock)
 
 
 def test_a_login_is_its_holders_until_it_ends() -> None:
@@ -53,6 +54,13 @@ def test_a_login_lasts_over_a_restart_and_ends_with_its_token() -> None:
     assert sessions(clock, (TOKEN, Operator())).holder(cookie) is None
     assert sessions(clock, secret=bytes(31) + b"x").holder(cookie) is None
     assert sessions(clock, secret=b"").holder(sessions(clock, secret=b"").begin(DESK)) is None, "each has its own"
+
+
+def test_a_login_of_before_holds_when_the_secret_of_all_nodes_comes() -> None:
+    clock, new = Clock(), bytes(31) + b"n"
+    early, late = sessions(clock).begin(DESK), sessions(clock, secret=new, before=SECRET).begin(DESK)
+    assert sessions(clock, secret=new, before=SECRET).holder(early) == DESK
+    assert sessions(clock, secret=new).holder(late) == DESK, "at another node, which never had the first secret"
 
 
 def test_a_logout_ends_one_login_wherever_its_cookie_is() -> None:

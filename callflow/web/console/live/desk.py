@@ -39,7 +39,8 @@ class LiveDesk:
         self.own_wall = Wall(switchboard, self.hour, costs=costs, today=today, now=history.now)
         """Of this node alone, for the others."""
         self.stories = Stories(switchboard, history, redact)
-        self.logs = LogFeed(switchboard, self.stories)
+        # What is told at once when somebody comes is more than viewers of here can take in one go.
+        self.logs = LogFeed(switchboard, self.stories, others.beside("/logs", pause=0.02) if others else None)
         self.redact = redact
 
     def close(self) -> None:

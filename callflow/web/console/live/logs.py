@@ -14,15 +14,17 @@ from typing import Any, Final
 from quart import Quart, websocket
 
 from callflow.call.call import Call
+from callflow.cluster.node_paths import FORWARDED
 from callflow.config.session_changes import Asked
 from callflow.contracts.bounded_json import read
-from callflow.contracts.errors import DatabaseError, OutOfBounds, SessionRefused
+from callflow.contracts.errors import DatabaseError, OutOfBounds, PeerAway, SessionRefused
 from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.identity import ASKING, CONFIGURE, OPERATE, own_business
 from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.live.other_logs import OtherLogs
 from callflow.web.responses import to_json
 
 
@@ -46,8 +48,10 @@ def add_logs(
     history: History,
     overrides: SessionOverrides,
     checked: Callable[[Mapping[str, Any]], Asked],
+    other_logs: OtherLogs | None = None,
 ) -> None:
-    """Add the socket to the app. `checked`: reads the requested changes of a session."""
+    """Add the socket to the app. `checked`: reads the requested changes of a session. `other_logs`: those of the other
+    nodes; None: there are none."""
 
     @app.websocket("/logs")
     async def logs() -> None:
@@ -64,7 +68,7 @@ def add_logs(
             await websocket.close(_TRY_LATER, "the connection was too slow, or the server stops: come back")
 
     async def _send() -> None:
-        messages = desk.logs.messages(own_business())
+        messages = desk.logs.messages(own_business(), own=FORWARDED in websocket.scope)
         try:
             async for message in messages:
                 async with asyncio.timeout(_SEND_SECONDS):
@@ -92,8 +96,22 @@ def add_logs(
             raise _Refused(f"/logs takes {' and '.join(_KINDS)}, {given}.")
         if not ASKING.get().may(OPERATE):
             raise _Refused("Your token may view, and not change calls.")
+        if other_logs is not None and FORWARDED not in websocket.scope:
+            name, node = _named_elsewhere(request)
+            if node:
+                try:
+                    return await other_logs.ask(node, name, request, list(websocket.headers.items()))
+                except PeerAway:
+                    raise _Refused("The node that has this call does not answer: try again in a moment.") from None
         call = _addressed(request)
         return await _update(call, request) if kind == _UPDATE else _add_item(call, request)
+
+    def _named_elsewhere(request: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the call of another node that a request is for, and the node; "" and "": it is for none."""
+        name = request.get("streamSid") or request.get("callId")
+        if not isinstance(name, str) or switchboard().is_live(name):
+            return "", ""
+        return desk.logs.elsewhere(name, own_business())
 
     def _addressed(request: Mapping[str, Any]) -> Call | None:
         """Return the call that a request is for; None: there is no live call, and it names none. Raises _Refused."""
@@ -101,8 +119,10 @@ def add_logs(
         business = own_business()
         calls = [each for each in switchboard().calls if business in ("", each.config.business)]
         if name is None:
-            if len(calls) > 1:
-                raise _Refused("Several calls are live: say in streamSid or callId which one this is for.")
+            if len(calls) + desk.logs.count_elsewhere(business) > len(calls[:1]):
+                raise _Refused(
+                    "Several calls are live, or one at another node: say in streamSid or callId which one this is for."
+                )
             return calls[0] if calls else None
         call = desk.logs.call(name, business) if isinstance(name, str) else None
         if call is None:

@@ -1,4 +1,5 @@
-"""What the other nodes of a cluster tell of their live calls, while somebody watches here: one stream from each."""
+"""What the other nodes of a cluster tell of their live calls, while somebody watches here: one stream from each, for
+the wall, and one for `/logs`."""
 
 from __future__ import annotations
 
@@ -30,9 +31,14 @@ Told = Callable[[str, str, Any], None]
 class OtherNodes:
     """The streams of all other nodes."""
 
-    def __init__(self, cluster: Membership, forwarding: Forwarding) -> None:
-        self._cluster, self._forwarding = cluster, forwarding
+    def __init__(self, cluster: Membership, forwarding: Forwarding, path: str = "/live", *, pause: float = 0.0) -> None:
+        """`path`: of the stream, at the other nodes. `pause`: seconds between two pieces of a stream."""
+        self._cluster, self._forwarding, self._path, self._pause = cluster, forwarding, path, pause
         self._task: asyncio.Task[None] | None = None
+
+    def beside(self, path: str, *, pause: float) -> OtherNodes:
+        """Return what listens to other streams of the same nodes."""
+        return OtherNodes(self._cluster, self._forwarding, path, pause=pause)
 
     def open(self, told: Told) -> None:
         """Begin to listen."""
@@ -61,7 +67,7 @@ class OtherNodes:
 
     async def _listen(self, peer: Peer, told: Told) -> None:
         try:
-            async with self._forwarding.stream(peer, CLUSTER, "GET", "/live", seconds=_HEAD_SECONDS) as stream:
+            async with self._forwarding.stream(peer, CLUSTER, "GET", self._path, seconds=_HEAD_SECONDS) as stream:
                 waiting = b""
                 async for piece in stream.pieces:
                     *frames, waiting = (waiting + piece).split(b"\n\n")
@@ -69,6 +75,7 @@ class OtherNodes:
                         raise PeerAway(f"node {peer.name} sends too much at once", sent=True)
                     for each in frames:
                         _read(peer.name, each, told)
+                    await asyncio.sleep(self._pause)
         except PeerAway as error:
             log.info("%s", error)
         except Exception:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from typing import Final
 
 from quart import Quart, Response, request
 
+from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.errors import BadRequest
 from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
+from callflow.telemetry.last_hour import merged
+from callflow.web.console.everywhere import Everywhere
 from callflow.web.console.identity import own_business
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.sse import event_stream
@@ -26,8 +30,14 @@ _OPEN_SECONDS: Final = 5.0
 before it."""
 
 
-def add_live(app: Quart, desk: LiveDesk, switchboard: Callable[[], Switchboard], history: History) -> None:
-    """Add the routes to the app."""
+def add_live(
+    app: Quart,
+    desk: LiveDesk,
+    switchboard: Callable[[], Switchboard],
+    history: History,
+    everywhere: Everywhere | None = None,
+) -> None:
+    """Add the routes to the app. `everywhere`: the other nodes; None: there are none."""
 
     async def found(name: str) -> str | None:
         """Return our id of a call that somebody names by any of its ids; None: there is none."""
@@ -57,7 +67,13 @@ def add_live(app: Quart, desk: LiveDesk, switchboard: Callable[[], Switchboard],
     @query_parameters()
     async def hour() -> Response:
         """Tell of each minute of the last hour: calls, waits for answers, lag of the event loop; and the results."""
-        return json_response(desk.hour.told(history.now()))
+        if everywhere is None:
+            return json_response(desk.hour.told(history.now()))
+        own = desk.hour.told(history.now(), waits=True)
+        if request.scope.get(FORWARDED):
+            return json_response(own)
+        bodies = [answer.body for answer in (await everywhere.answers()).values()]
+        return json_response(await asyncio.to_thread(lambda: merged([own, *map(json.loads, bodies)])))
 
     @app.get("/api/live/<call>/events")
     @query_parameters("after")

@@ -1,0 +1,103 @@
+"""Recordings that lie with another node: they are answered at this one, and deleted there with their calls."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+from callflow.cluster.forwarding import Forwarding
+from callflow.cluster.membership import Membership
+from callflow.cluster.peers import Peer
+from callflow.journal.notes import Began, Ended, Recording
+from callflow.web.console.node_door import NodeDoor
+from tests.in_loop import in_loop
+from tests.web.asgi import ask
+from tests.web.console.stage import CALL, Stage, stage
+from tests.web.test_between_nodes import Known, other_node
+
+
+SOUND = bytes(range(256)) * 4000
+"""More than one piece."""
+PATH = f"/api/calls/{CALL}/recording"
+
+
+class Cluster:
+    """This node, which has part 2 of a recording, and another, which has part 1."""
+
+    def __init__(self, here: Stage, there: Stage, known: Known, forwarding: Forwarding) -> None:
+        self.here, self.there, self.known, self.forwarding = here, there, known, forwarding
+        cluster = cast(Membership, known)
+        self.door = NodeDoor(here.app.asgi_app, cluster, forwarding, lambda: here.board, here.history)
+
+    async def get(self, path: str, **headers: str) -> Any:
+        return await ask(self.door, "GET", path, body=b"", **headers)
+
+
+@contextlib.asynccontextmanager
+async def cluster(folder: Path) -> AsyncIterator[Cluster]:
+    url = f"sqlite:///{folder}/callflow.db"
+    async with stage(folder / "a", url=url) as here, stage(folder / "b", url=url) as there:
+        for each, name, sound in ((there, f"{CALL}.wav", SOUND), (here, f"{CALL}-2.wav", b"second")):
+            each.history.recordings.mkdir(parents=True)
+            (each.history.recordings / name).write_bytes(sound)
+        await here.write(
+            Began(carrier="telnyx"), Recording(file=f"{CALL}.wav,{CALL}-2.wav", announced=False), Ended(cause="hangup")
+        )
+        console = there.app.asgi_app
+        async with other_node(folder, console=console, recordings=there.history.recordings) as (known, forwarding):
+            yield Cluster(here, there, known, forwarding)
+
+
+def files(folder: Path) -> list[Path]:
+    return list(folder.glob("*/recordings/*"))
+
+
+@in_loop
+async def test_a_recording_is_answered_by_the_node_that_has_it(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as the:
+        whole = await the.get(PATH)
+        assert (whole.status, whole.body == SOUND) == (200, True)
+        assert whole.headers["content-length"] == str(len(SOUND))
+        part = await the.get(PATH, range="bytes=1000-1009")
+        assert (part.status, part.body) == (206, SOUND[1000:1010])
+        assert part.headers["content-range"] == f"bytes 1000-1009/{len(SOUND)}"
+        assert (await the.get(f"/api/recordings/{CALL}-1/audio", range="bytes=-3")).body == SOUND[-3:]
+        assert (await the.get(f"{PATH}?part=2")).body == b"second", "which lies here"
+        assert (await the.get(f"{PATH}?part=3")).status == 404
+        assert (await ask(the.door, "HEAD", PATH)).headers["content-length"] == str(len(SOUND))
+
+
+@in_loop
+async def test_a_node_that_may_have_it_and_is_away_is_named(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as the:
+        the.known.peers["w3"] = Peer("w3", f"unix:{tmp_path}/nobody.sock")
+        assert (await the.get(PATH)).status == 200, "another has it"
+        del the.known.peers["w2"]
+        answer = await the.get(PATH)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert "w3" in answer.json()["error"]
+
+
+@in_loop
+async def test_it_is_deleted_there_when_its_call_is_deleted_here(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as the:
+        the.here.history.on_deleted = the.forwarding.tell_deleted
+        row = await the.here.history.store.conversation(CALL)
+        assert row is not None
+        assert len(files(tmp_path)) == 2
+        await the.here.history.delete([row["id"]])
+        assert not files(tmp_path)
+
+
+@in_loop
+async def test_the_stream_of_a_call_is_led_to_its_owner_also_by_the_carriers_id(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/callflow.db"
+    async with stage(tmp_path / "a", url=url) as here, other_node(tmp_path) as (known, forwarding):
+        await here.write(Began(carrier="twilio", control="CA1", from_number="+15550100001"))
+        door = NodeDoor(here.app.asgi_app, cast(Membership, known), forwarding, lambda: here.board, here.history)
+        answer = await ask(door, "GET", "/api/live/CA1/sse")
+        assert (answer.status, answer.headers["x-from"]) == (202, "w1"), "the other node's echo"
+        await here.write(Ended(cause="hangup"))
+        assert (await ask(door, "GET", "/api/live/CA1/sse")).status == 404, "it is over: nobody has it"
