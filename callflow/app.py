@@ -185,7 +185,7 @@ class Application:
             number=self.configs.number,
             redact=self.redactor,
             recordings=self.history.recordings,
-            admit_profile=switchboard.admit_profile,
+            admit_profile=switchboard.admission.admit_profile,
             caller_lookup=self._lookup,
             control=self._control.asker,
             may_act=self.cluster.may_act if self.cluster is not None else alone,

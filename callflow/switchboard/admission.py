@@ -54,7 +54,7 @@ class Admission:
         self.budget: BudgetRules | None = None
         """What the calls of a day may take; None: as much as they like."""
         self._load = load
-        self._max_calls, self._callers, self._counts = max_calls, callers, counts
+        self._max_calls, self.callers, self._counts = max_calls, callers, counts
         self._loop = asyncio.get_running_loop()
         self.is_open = True
         """False: every new call is refused."""
@@ -107,11 +107,11 @@ class Admission:
     def count_restored(self, call: Call, seconds: float) -> None:
         """Count a call that another process accepted `seconds` ago."""
         now = self._loop.time()
-        self._callers.taken(call.id, call.from_number, now - seconds, now)
+        self.callers.taken(call.id, call.from_number, now - seconds, now)
 
     def ended(self, call: Call) -> None:
         """Stop counting the call among its caller's live calls."""
-        self._callers.over(call.id)
+        self.callers.over(call.id)
         if self.budget is not None:
             self.budget.ended(call)
 
@@ -123,7 +123,7 @@ class Admission:
             reason, why = self._of_profile(call.config)
         if reason:
             return reason, why
-        return self._callers.take(call.id, call.from_number, self._loop.time())
+        return self.callers.take(call.id, call.from_number, self._loop.time())
 
     def _of_profile(self, config: CallConfig) -> tuple[str, str]:
         opening = config.opening

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from typing import Final
+
+from cachetools import FIFOCache
 
 
 HOUR: Final = 3600.0
 _MOST_CALLERS: Final = 10_000
 """The most callers whose calls of the last hour are remembered; beyond it the caller with the oldest last call is
 forgotten."""
+_MOST_ELSEWHERE: Final = 1000
 _URI: Final = re.compile(r"sips?:([^@;?>]*)(?:@([^;?>]*))?", re.IGNORECASE)
 _NO_HOST: Final = ".invalid"
 """The end of the host name in the SIP address of an anonymous caller (RFC 3323)."""
@@ -63,6 +67,18 @@ class CallerLimits:
         self._count: dict[str, int] = {}
         self._lately: OrderedDict[str, deque[float]] = OrderedDict()
         """Times of each caller's last accepted calls, oldest first; the callers in the order of their last calls."""
+        self._everywhere: FIFOCache[str, tuple[frozenset[str], int]] = FIFOCache(_MOST_ELSEWHERE)
+        """What all nodes together had of a caller whose next call is decided about now: see `learn`."""
+
+    @property
+    def are_set(self) -> bool:
+        """Whether there is a limit."""
+        return bool(self._at_once or self._per_hour)
+
+    def learn(self, number: str, live: Collection[str], within_an_hour: int) -> None:
+        """Learn which live calls a caller has at all nodes of a cluster, and how many were accepted within an hour, for
+        the decision about the caller's next call."""
+        self._everywhere[caller_of(number)] = frozenset(live), within_an_hour
 
     def take(self, call: str, number: str, now: float) -> tuple[str, str]:
         """Count a new call, unless it exceeds a limit. Returns ("", "") if the call is counted, now or before; else the
@@ -72,6 +88,8 @@ class CallerLimits:
             return "", ""
         self._forget(now)
         live, lately = self._count.get(caller, 0), self._within_an_hour(caller, now)
+        elsewhere, hour = self._everywhere.pop(caller, (frozenset(), 0))
+        live, lately = live + len((elsewhere - {call}) - self._live.keys()), max(lately, hour)
         if self._at_once and live >= self._at_once:
             return "caller_busy", f"this caller has {_calls(live)} already"
         if self._per_hour and lately >= self._per_hour:

@@ -21,12 +21,14 @@ from callflow.cluster.ownership import Ownership
 from callflow.contracts import events
 from callflow.contracts.carrier import PHONE, ActiveCall, Carrier
 from callflow.contracts.errors import CarrierError
+from callflow.history import caller_counts
 from callflow.history.history import AGAIN_SECONDS, History
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard import pictures
 from callflow.switchboard.call_configs import Began
 from callflow.switchboard.call_ids import call_id
+from callflow.switchboard.limits import HOUR
 from callflow.switchboard.line_questions import LineQuestions
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
@@ -42,6 +44,8 @@ _HOLD_SECONDS: Final = 1.0
 _LOCK_SECONDS: Final = 0.2
 """Interval of the checks whether another process still owns the history."""
 _CLOSE_SECONDS: Final = 3.0
+_COUNT_SECONDS: Final = 0.3
+"""How long a new caller waits until it is known how many calls they have at other nodes."""
 _MOST_LOADS: Final = 1000
 _MOST_LOST_LEGS: Final = 100
 """The most legs that are looked into at once; the next comparison with the carrier finds the others."""
@@ -162,6 +166,23 @@ class Recovery:
             await self._await_opening(webhook_event)
         if webhook_event is not None and self._may_be_old(webhook_event):
             await self._look_for_the_end(webhook_event)
+            await self._count_caller(webhook_event.event)
+
+    async def _count_caller(self, event: events.Event) -> None:
+        """Count the calls of a new caller at the other nodes, where callers have limits."""
+        if self._membership is None or not isinstance(event, events.CallInitiated):
+            return
+        callers = self._switchboard.admission.callers
+        if not callers.are_set:
+            return
+        number = self._switchboard.international(event.from_number)
+        try:
+            async with asyncio.timeout(_COUNT_SECONDS):
+                counts = await caller_counts.of_caller(self._history.database, number, self._history.now() - HOUR)
+        except Exception as error:
+            log.warning("how many calls a caller has at other nodes is not known: %s", type(error).__name__)
+        else:
+            callers.learn(number, *counts)
 
     def _may_be_old(self, webhook_event: events.WebhookEvent) -> bool:
         """Return whether the webhook may be about a call that is over for us: one that asks what to do with a caller,

@@ -100,8 +100,8 @@ class Switchboard:
         """The legs that were dialled for calls that have ended here, by call and leg."""
         self.load = load or LoadGuard(0, 0)
         """How late the event loop is, and whether new calls are refused for that."""
-        self._admission = Admission(max_calls, callers or CallerLimits(), self.load, self.counts)
-        self._drain = Drain(self._calls, self._admission, most_unwritten=max_calls, farewell_seconds=farewell_seconds)
+        self.admission = Admission(max_calls, callers or CallerLimits(), self.load, self.counts)
+        self._drain = Drain(self._calls, self.admission, most_unwritten=max_calls, farewell_seconds=farewell_seconds)
         self._signature_warnings = RepeatedWarnings(log, seconds=_SIGNATURE_WARNING_SECONDS)
         self.on_lost_leg: Callable[[Carrier, ActiveCall], None] = lambda carrier, leg: None
         """Called for a leg that we dialled, and whose call is not live here."""
@@ -112,7 +112,7 @@ class Switchboard:
 
     def keep_to(self, budget: BudgetRules) -> None:
         """Take calls within this budget only."""
-        self._admission.budget = budget
+        self.admission.budget = budget
 
     @property
     def calls(self) -> list[Call]:
@@ -127,7 +127,7 @@ class Switchboard:
     @property
     def is_accepting(self) -> bool:
         """Whether new calls are taken."""
-        return self._admission.is_open
+        return self.admission.is_open
 
     # Webhooks
 
@@ -171,13 +171,13 @@ class Switchboard:
         if self._drain.is_handing_over:
             reply.set_result(self._defer_to_next_process(carrier, webhook_event))
             return reply
-        led = self.sip_route.take(carrier, webhook_event, is_open=self._admission.is_open)
+        led = self.sip_route.take(carrier, webhook_event, is_open=self.admission.is_open)
         if led is not None:
             reply.set_result(led)
             return reply
         opened = self._open_call(carrier, webhook_event)
         if opened is not None:
-            return opened.request_reply(self._admission.admit(opened, webhook_event.event, len(self._calls)))
+            return opened.request_reply(self.admission.admit(opened, webhook_event.event, len(self._calls)))
         reply.set_result(carrier.reply(webhook_event.event, (), over=True))
         return reply
 
@@ -254,10 +254,6 @@ class Switchboard:
             self.counts["orphans"] += 1
             self._drain.run_after_call(hang_up_leg(carrier, ActiveCall(ids, call)))
 
-    def admit_profile(self, config: CallConfig, event: CallInitiated) -> Event:
-        """Decide about a call that has got another profile while it rings: see `Admission.admit_profile`."""
-        return self._admission.admit_profile(config, event)
-
     def is_over(self, webhook_event: WebhookEvent, name: str) -> None:
         """Learn that the call of this leg is over, with the id that the call had."""
         self._add_tombstone(webhook_event, name)
@@ -287,7 +283,7 @@ class Switchboard:
         live = self._calls.get(call)
         if live is not None:
             return live
-        self._admission.admit_dial(len(self._calls) + 1, order.config)
+        self.admission.admit_dial(len(self._calls) + 1, order.config)
         opened = Call(
             call, carrier, LegIds(), self._services,
             from_number=order.from_number, to_number=order.to_number, order=order,
@@ -297,7 +293,7 @@ class Switchboard:
 
     def dial_refusal(self, config: CallConfig | None) -> str:
         """Return why a call of this config, None: of any, would not begin now, as a clause; "": it would."""
-        return self._admission.dial_refusal(len(self._calls) + 1, config)
+        return self.admission.dial_refusal(len(self._calls) + 1, config)
 
     def leg_known(self, call: str, ids: LegIds, leg: str) -> None:
         """Take the carrier's ids of a leg that was dialled."""
@@ -317,7 +313,7 @@ class Switchboard:
         )  # fmt: skip
         self.counts["recovered"] += 1
         if not call.is_outbound and call.given_config is None:
-            self._admission.count_restored(call, max(self._services.now() - restored.began, 0.0))
+            self.admission.count_restored(call, max(self._services.now() - restored.began, 0.0))
         self._begin(call)
         return call
 
@@ -332,7 +328,7 @@ class Switchboard:
             await call.run()
         finally:
             self._calls.pop(call.id, None)
-            self._admission.ended(call)
+            self.admission.ended(call)
             if not call.is_handed_over:
                 self._remember_dials(call)
             for key in [key for key, (owner, _) in self._legs.items() if owner is call]:
@@ -375,6 +371,10 @@ class Switchboard:
         """Return the id of the call that a webhook is about, live or not."""
         found = self._find(webhook_event)
         return call_id(webhook_event.carrier, webhook_event.ids) if found is None else found[0].id
+
+    def international(self, number: str) -> str:
+        """Return a telephone number as it is written down."""
+        return self._services.number(number)
 
     def has(self, webhook_event: WebhookEvent) -> bool:
         """Return whether a webhook is about a live call."""

@@ -258,3 +258,18 @@ async def stopped_for_a_while() -> None:
         await asyncio.sleep(1)
         assert len(the.carrier.commands) == commands
         assert streams(calls) == taken
+
+
+@pytest.mark.proof
+def test_the_limits_of_a_caller_hold_over_all_workers() -> None:
+    run(limited())
+
+
+async def limited() -> None:
+    async with office(MAX_CALLS_PER_CALLER=2) as the:
+        for _ in range(2):
+            await the.ring(1)
+            await asyncio.sleep(0.6)  # each worker has heard how many calls the other has
+        assert [node["calls"] for node in await the.nodes()] == [1, 1]
+        await the.carrier.ring()
+        await until(lambda: "caller_busy" in the.said(), "the third call to be refused", 5)

@@ -103,3 +103,15 @@ def test_no_more_callers_are_remembered_than_may_be() -> None:
     limits.over("forgotten")
     limits.take("late", "+15550109999", 2 * HOUR)
     assert limits.remembered == 1, "callers of hours ago are remembered"
+
+
+def test_calls_at_other_nodes_count_for_the_next_decision() -> None:
+    limits = CallerLimits(at_once=2, per_hour=5)
+    assert limits.are_set
+    assert limits.take("a", "+15550100001", 0) == ("", "")
+    limits.learn("+15550100001", ["a", "b", "x"], 3)
+    assert limits.take("b", "+15550100001", 1)[0] == "caller_busy", "a is ours and counts once, b is this call"
+    limits.learn("+15550100001", [], 5)
+    assert limits.take("c", "+15550100001", 2)[0] == "caller_limit"
+    assert limits.take("d", "+15550100001", 3) == ("", ""), "what was learned is for one decision"
+    assert not CallerLimits().are_set
