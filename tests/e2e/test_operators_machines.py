@@ -138,6 +138,9 @@ async def test_whoever_logs_in_at_one_machine_has_calls_logs_and_recordings_at_t
         gone = await b.delete(f"/api/conversations/stream/{stream}", headers={"X-Callflow": "console"})
         assert gone.status_code == 200, gone.text
         assert not await asyncio.to_thread(files[0].is_file)
+        left = await b.post("/logout", headers={"X-Callflow": "console"})
+        assert left.status_code == 200
+        assert (await a.get("/api/whoami", headers={"Cookie": cookie})).status_code == 401
 
 
 async def until_line(lines: AsyncIterator[str], word: str) -> AsyncIterator[str]:

@@ -176,7 +176,7 @@ def create_console(
     app.asgi_app = PhoneDoor(AccessMiddleware(inner, policy), phone)  # type: ignore[method-assign]
     app.after_serving(mcp.close)
 
-    add_login(app, policy.sessions)
+    add_login(app, policy.sessions, everywhere)
     add_index(app, connects=doors.secrets.origin if doors is not None else "")
     add_static_files(app)
     add_call_list(app, switchboard, history, everywhere)

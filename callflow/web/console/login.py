@@ -11,6 +11,7 @@ from quart import Quart, Response, request
 
 from callflow.contracts.errors import BadRequest
 from callflow.web.console import login_page
+from callflow.web.console.everywhere import Everywhere
 from callflow.web.console.identity import ASKING, Operator
 from callflow.web.console.login_limit import LoginLimit
 from callflow.web.console.policy import cookies
@@ -24,8 +25,14 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _LONGEST_TOKEN: Final = 4096
 
 
-def add_login(app: Quart, sessions: Sessions, clock: Callable[[], float] = time.monotonic) -> None:
-    """Add the routes to the app. `clock`: seconds of a steady clock, for the limit of wrong tokens."""
+def add_login(
+    app: Quart,
+    sessions: Sessions,
+    everywhere: Everywhere | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Add the routes to the app. `everywhere`: the other nodes, where a login holds, too; None: there are none.
+    `clock`: seconds of a steady clock, for the limit of wrong tokens."""
     limit = LoginLimit()
 
     @app.get("/api/whoami")
@@ -67,9 +74,12 @@ def add_login(app: Quart, sessions: Sessions, clock: Callable[[], float] = time.
     @app.post("/logout")
     @query_parameters()
     async def log_out() -> Any:
-        """End the login, here and in the browser."""
-        for cookie in cookies(list(request.scope["headers"])):
+        """End the login, here, at the other nodes that answer, and in the browser."""
+        logins = [cookie for cookie in cookies(list(request.scope["headers"])) if sessions.holder(cookie) is not None]
+        for cookie in logins:
             sessions.end(cookie)
+        if logins and everywhere is not None:
+            await everywhere.answers()
         answer = _to(login_page.PATH) if request.mimetype == _FORM else json_response({"success": True})
         _set_cookie(answer, "", 0)
         return answer

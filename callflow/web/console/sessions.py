@@ -3,7 +3,7 @@
 The cookie is `ends.random.signature.name`: the name of a token, until when it counts, and an HMAC over both. The key is
 made of a secret that all processes with this history share and the token, so that a login ends when its token is no
 longer configured, lasts over a restart and holds at every node; the token itself cannot be found from it. A logout is
-remembered by this process, until it ends, for so many; the browser forgets its cookie in any case.
+remembered by each process that was told of it, until it ends, for so many; the browser forgets its cookie in any case.
 """
 
 from __future__ import annotations
