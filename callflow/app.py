@@ -324,12 +324,11 @@ class Application:
             may_release=settings.allow_number_release,
         )  # fmt: skip
         self._campaign_runner = CampaignRunner(
-            self.history, self.switchboard, self.dialer.dial,
+            self.history, self.switchboard, self.dialer.dial, self.cluster,
             most_calls=max(int(settings.max_concurrent_calls * settings.campaign_share), 1),
         )  # fmt: skip
-        self.campaigns = Campaigns(
-            self.history, self.dialer, check=self._dial_rules.check, wake=self._campaign_runner.wake
-        )
+        wake = self._campaign_runner.wake
+        self.campaigns = Campaigns(self.history, self.dialer, check=self._dial_rules.check, wake=wake)
         self.account.start(realtime_config(self.effective))
         self.tools.watch()
         if self._tool_process is not None:
@@ -415,7 +414,8 @@ class Application:
             if self._node is not None and settings.console_phone:
                 self.own_console_at = await listeners.open_own(operators)
         if self._cluster_web is not None:
-            await self._cluster_web.open(app, operators, carriers.adopt, self.recovery.take_given, self.live_desk)
+            given, dialer = self.recovery.take_given, self.dialer
+            await self._cluster_web.open(app, operators, carriers.adopt, given, self.live_desk, dialer)
         try:
             await self._open_tunnel()
         except BaseException:

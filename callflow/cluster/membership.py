@@ -324,6 +324,10 @@ class Membership:
         self.claims.hold(found, key)
         return found
 
+    async def claimed(self, calls: Sequence[str]) -> set[str]:
+        """Return those of the calls that some node has, dead or alive. Raises what the driver raises."""
+        return await self._database.read(lambda connection: node_store.claimed(connection, calls))
+
     async def set_state(self, name: str, state: Literal["up", "draining"]) -> bool:
         """Let a node drain, or take calls again. Returns whether there is one. Raises what the driver raises."""
         done = await self._database.write(lambda connection: node_store.set_state(connection, name, state))

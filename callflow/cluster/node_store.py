@@ -201,6 +201,11 @@ def claimed_by(connection: Connection, key: tuple[str, int]) -> list[str]:
     return [row.call for row in found]
 
 
+def claimed(connection: Connection, calls: Collection[str]) -> set[str]:
+    """Return those of the calls that some node has."""
+    return set(connection.execute(select(_claim.call).where(_claim.call.in_(calls))).scalars())
+
+
 def owner(connection: Connection, call: str) -> tuple[str, bool]:
     """Return the name of the node that has a call, and whether it lives; ("", False): nobody has it."""
     row = connection.execute(select(_claim.node, _living.label("lives")).where(_claim.call == call)).first()

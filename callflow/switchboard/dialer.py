@@ -14,12 +14,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
+from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
 from callflow.call.legs import NOT_WRITTEN
+from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.outbound_order import OutboundOrder
 from callflow.contracts.carrier import Carrier, CarrierAccount, TakesAccounts
 from callflow.contracts.e164 import is_e164
 from callflow.contracts.errors import CarrierError, DialRefused, Overloaded, SettingsError
+from callflow.contracts.events import LegIds
 from callflow.contracts.printable import quoted
 from callflow.contracts.rate_limit import RateLimit
 from callflow.history.dial_keys import call_of
@@ -31,6 +34,8 @@ from callflow.switchboard.switchboard import Switchboard
 
 _ANSWER_SECONDS: Final = 12.0
 """How long a request waits for the carrier's answer to the dial; the call goes on without it."""
+_LOOK_SECONDS: Final = 0.1
+"""Interval of the looks whether another node has the call, which happens only where the same key came in twice."""
 _MOST_KEY: Final = 255
 _MOST_AT_WORK: Final = 1000
 """Requests with a key at the same time."""
@@ -113,6 +118,8 @@ class Dialer:
         """As it was given."""
         self._pace = RateLimit(per_second=per_minute / 60, at_once=per_minute)
         self._loop = asyncio.get_running_loop()
+        self.elsewhere: Callable[[DialRequest], Awaitable[Dialled | None]] | None = None
+        """Has another node of the cluster make the call, and raises as `dial` does; None from it: this one makes it."""
         self._at_work: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """A lock for each call id, as long as a request with its key is at work or waits."""
 
@@ -121,6 +128,15 @@ class Dialer:
 
         Raises DialRefused; CarrierError if the carrier has refused to dial.
         """
+        # What is written down nowhere is told to no other node either.
+        if self.elsewhere is not None and request.account is None and not request.api_key:
+            self._order(request)
+            if (made := await self.elsewhere(request)) is not None:
+                return made
+        return await self.dial_here(request)
+
+    async def dial_here(self, request: DialRequest) -> Dialled:
+        """Make the call at this node: see `dial`."""
         order = self._order(request)
         if not request.key:
             return await self._dial(str(uuid.uuid4()), order, request)
@@ -230,7 +246,9 @@ class Dialer:
         except Overloaded as error:
             raise DialRefused(503, f"This call was not dialled: {error}.", wait=_BUSY_SECONDS) from None
         leg = opened.legs.caller
-        ids = await leg.wait(_ANSWER_SECONDS) if leg is not None else None
+        ids = await self._ids(opened, leg) if leg is not None else None
+        if opened.is_handed_over and asked.key:
+            return await self._made_elsewhere(call, order)
         if ids is None and leg is not None and leg.is_settled:
             if leg.error is not None and str(leg.error) == NOT_WRITTEN:
                 raise DialRefused(
@@ -241,6 +259,26 @@ class Dialer:
             raise leg.error or CarrierError("the carrier did not dial")
         carrier_id = ids.control if ids is not None else ""
         return Dialled(call, order.carrier, carrier_id, opened.model.state, is_new=True, left_out=config.left_out)
+
+    async def _ids(self, opened: Call, leg: OutboundLeg) -> LegIds | None:
+        """Return what the carrier calls the leg; None: it has not said, or another node has the call."""
+        until = self._loop.time() + _ANSWER_SECONDS
+        while True:
+            ids = await leg.wait(_LOOK_SECONDS)
+            if ids is not None or leg.is_settled or opened.is_handed_over or self._loop.time() > until:
+                return ids
+
+    async def _made_elsewhere(self, call: str, order: OutboundOrder) -> Dialled:
+        """Return the call that another node has made, which got the same request at the same moment. Raises
+        DialRefused."""
+        until = self._loop.time() + _ANSWER_SECONDS
+        while True:
+            made = await self._earlier(call, order)
+            if made is not None and (made.carrier_id or self._loop.time() > until):
+                return made
+            if self._loop.time() > until:
+                raise DialRefused(503, "Another node was asked for the same call, and has not made it.", wait=1)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _earlier(self, call: str, order: OutboundOrder) -> Dialled | None:
         """Return the call that this key has made before. Raises DialRefused if it was asked for in other words, or if

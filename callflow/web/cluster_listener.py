@@ -26,6 +26,7 @@ from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.errors import Forged
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.store import remove_files
+from callflow.switchboard.dialling_elsewhere import PATH as DIAL
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.sse import event_stream
 
@@ -83,11 +84,12 @@ def create_cluster_app(
     take_given: Callable[[list[str]], Awaitable[None]],
     live: LiveDesk,
     recordings: Path,
+    dial: Callable[[bytes], Awaitable[tuple[dict[str, Any], int]]],
     now: Callable[[], float] = time.time,
 ) -> Quart:
     """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that another node
-    has given to this one. `live`: what is watched live. `recordings`: their
-    folder here."""
+    has given to this one. `live`: what is watched live. `recordings`: their folder here. `dial`: makes a call that
+    another node asks for."""
     app = Quart("cluster")
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
 
@@ -103,6 +105,10 @@ def create_cluster_app(
             return {"error": str(error)}, 400
         await take_given(told.calls)
         return {"ok": True}, 200
+
+    @app.post(DIAL)
+    async def dial_here() -> tuple[dict[str, Any], int]:
+        return await dial(cast(bytes, await request.get_data()))
 
     @app.get("/live")
     async def wall() -> Response:

@@ -13,6 +13,8 @@ from callflow.cluster.forwarding import CONSOLE, PUBLIC, Forwarding
 from callflow.cluster.membership import Membership, NodeConfig
 from callflow.cluster.socket_passing import TAKE_LISTENERS, SocketPassing
 from callflow.history.history import History
+from callflow.switchboard.dialer import Dialer
+from callflow.switchboard.dialling_elsewhere import DiallingElsewhere
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.cluster_listener import bind, create_cluster_app
 from callflow.web.console.live.desk import LiveDesk
@@ -62,14 +64,18 @@ class ClusterWeb:
         adopt: Callable[[socket.socket], None],
         take_given: Callable[[Sequence[str]], Awaitable[None]],
         live: LiveDesk,
+        dialer: Dialer,
     ) -> None:
         """Listen to the other nodes. `adopt`: serves a connection that another worker has accepted at the public
         listener. `take_given`: takes calls that one of them has given to this node. `live`: what is watched
-        live. Raises OSError."""
+        live. `dialer`: makes calls from here, whose load the nodes share. Raises OSError."""
         self.sockets.serve(PUBLIC, adopt)
         self.sockets.open()
         apps = {PUBLIC: public.asgi_app} | ({CONSOLE: console.asgi_app} if console is not None else {})
-        app = create_cluster_app(self._membership, self._config.secret, apps, take_given, live, self._recordings)
+        dialling = DiallingElsewhere(dialer, self._membership, self.forwarding)
+        app = create_cluster_app(
+            self._membership, self._config.secret, apps, take_given, live, self._recordings, dialling.take
+        )
         self._listener = Listener(bind(self._config.address), app, media_ping_seconds=0)
         await self._listener.open()
 

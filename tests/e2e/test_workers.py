@@ -21,6 +21,7 @@ from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
 from tests.e2e import product
+from tests.e2e.outbound import DIALS, OURS, TOKEN
 from tests.e2e.process import ROOT, SERVER
 from tests.e2e.product import PUBLIC, Exchange, run, until
 from tests.e2e.talk import noise
@@ -30,6 +31,7 @@ from tests.ports import free_port
 pytestmark = pytest.mark.process
 CARRIERS: Final = ("telnyx", "twilio")
 """Of both, by turns: see `tests/conftest.py`."""
+BEARER: Final = {"Authorization": f"Bearer {TOKEN}"}
 GREETING: Final = Turn.say("Good day, this is the harbour office.", noise(1500, 1))
 
 
@@ -64,7 +66,7 @@ class Office:
         """The nodes that live, as the operators' port tells."""
         try:
             async with httpx.AsyncClient(trust_env=False, verify=False) as client:
-                answer = await client.get(f"http://127.0.0.1:{self.console}/api/nodes", timeout=2)
+                answer = await client.get(f"http://127.0.0.1:{self.console}/api/nodes", timeout=2, headers=BEARER)
         except httpx.HTTPError:
             return []
         return [node for node in answer.json()["nodes"] if node["state"] != "dead"]
@@ -273,3 +275,35 @@ async def limited() -> None:
         assert [node["calls"] for node in await the.nodes()] == [1, 1]
         await the.carrier.ring()
         await until(lambda: "caller_busy" in the.said(), "the third call to be refused", 5)
+
+
+@pytest.mark.proof
+def test_calls_that_are_dialled_are_spread_also_where_one_connection_asks_for_all() -> None:
+    run(dialled())
+
+
+async def dialled() -> None:
+    async with (
+        office(**{name.upper(): value for name, value in DIALS.items()}) as the,
+        httpx.AsyncClient(
+            trust_env=False, base_url=f"http://127.0.0.1:{the.console}", timeout=15, headers=BEARER
+        ) as client,
+    ):
+        if isinstance(the.carrier, Twilio):
+            the.carrier.exchange.number(OURS)
+        key, wish = {"Idempotency-Key": "call 0"}, {"toNumber": "+12025550100"}
+        same = await asyncio.gather(*(client.post("/api/calls", json=wish, headers=key) for _ in range(4)))
+        assert sorted(answer.status_code for answer in same) == [200, 200, 200, 201], [each.text for each in same]
+        assert len({answer.json()["id"] for answer in same}) == 1
+        await asyncio.sleep(0.6)  # each worker has heard how many calls the other has
+        for number in range(1, 6):
+            made = await client.post("/api/calls", json={"toNumber": f"+1202555010{number}"})
+            assert made.status_code == 201, made.text
+        dials = [one for one in the.carrier.commands if one.action in ("dial", "create")]
+        assert len(dials) == 6
+
+        async def spread() -> bool:
+            calls = [node["calls"] for node in await the.nodes()]
+            return sum(calls) == 6 and bool(min(calls) >= 2)
+
+        await eventually(spread, "the calls to be spread", 5)

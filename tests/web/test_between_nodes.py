@@ -96,7 +96,7 @@ async def other_node(
         (given if given is not None else []).extend(calls)
 
     apps = {PUBLIC: echo, CONSOLE: console}
-    app = create_cluster_app(known, SECRET, apps, take, cast(LiveDesk, live), recordings)
+    app = create_cluster_app(known, SECRET, apps, take, cast(LiveDesk, live), recordings, cast(Any, None))
     listener = Listener(bind(address), app, media_ping_seconds=0)
     await listener.open()
     forwarding = Forwarding("w1", SECRET, known)
@@ -146,7 +146,8 @@ async def test_what_is_not_signed_is_refused(tmp_path: Path) -> None:
 
 @in_loop
 async def test_no_body_of_a_stranger_is_read(tmp_path: Path) -> None:
-    app = create_cluster_app(Known({}), SECRET, {PUBLIC: echo}, cast(Any, None), cast(LiveDesk, None), Path())
+    nobody = cast(Any, None)
+    app = create_cluster_app(Known({}), SECRET, {PUBLIC: echo}, nobody, cast(LiveDesk, None), Path(), nobody)
     gate: Any = app.asgi_app
     sent: list[dict[str, Any]] = []
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from callflow.cluster.membership import Membership
 from callflow.contracts.errors import CarrierError, DialRefused
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.call_list import of_row
@@ -57,6 +58,8 @@ class _Taken:
     """Whose account it is called through; "": not known, it was dialled by an earlier process."""
     was_dialled: bool = False
     """The dialler has made the call."""
+    is_elsewhere: bool = False
+    """Another node has the call."""
     task: asyncio.Task[None] | None = None
     verdict: Callable[[float], Awaitable[object]] | None = None
     """Writes down that there is no call, given the time."""
@@ -86,11 +89,14 @@ class CampaignRunner:
         history: History,
         switchboard: Switchboard,
         dial: Callable[[DialRequest], Awaitable[Dialled]],
+        cluster: Membership | None = None,
         *,
         most_calls: int,
     ) -> None:
-        """`dial`: as `Dialer.dial`. `most_calls`: of all campaigns at once, so that callers find a place."""
+        """`dial`: as `Dialer.dial`. `cluster`: whose nodes make the calls; None: this process is alone. `most_calls`:
+        of all campaigns at once and a node, so that callers find a place."""
         self._history, self._switchboard, self._dial, self._most = history, switchboard, dial, most_calls
+        self._cluster = cluster
         self._store = history.campaigns
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
@@ -182,7 +188,7 @@ class CampaignRunner:
         if clock < job.rests_until:
             return
         ours, of_account, all_ = self._live_calls(name, job.carrier)
-        room = min(job.plan.at_once - ours, account.at_once - of_account, self._most - all_)
+        room = min(job.plan.at_once - ours, account.at_once - of_account, self._most * self._nodes() - all_)
         due = moments(clock, _LOOK_SECONDS, room, job.pace, account)
         if not due:
             return
@@ -209,10 +215,15 @@ class CampaignRunner:
         account, and of all."""
         live = [
             taken for call, taken in self._taken.items()
-            if self._switchboard.is_live(call) or (taken.task is not None and not taken.task.done())
+            if self._switchboard.is_live(call)
+            or taken.is_elsewhere
+            or (taken.task is not None and not taken.task.done())
         ]  # fmt: skip
         on_account = sum(taken.carrier in ("", carrier) for taken in live)
         return sum(taken.row["campaign"] == name for taken in live), on_account, len(live)
+
+    def _nodes(self) -> int:
+        return len(self._cluster.view.alive()) or 1 if self._cluster is not None else 1
 
     # One row
 
@@ -271,6 +282,11 @@ class CampaignRunner:
                 self._drop(taken)
             elif not self._switchboard.is_live(taken.call):
                 over.append(taken)
+        if over and self._cluster is not None:
+            claimed = await self._cluster.claimed([taken.call for taken in over])
+            for taken in over:
+                taken.is_elsewhere = taken.call in claimed
+            over = [taken for taken in over if not taken.is_elsewhere]
         for begin in range(0, len(over), _SOME):
             some = over[begin : begin + _SOME]
             found = {row["call_id"]: row for row in await self._history.store.listed_calls([one.call for one in some])}
