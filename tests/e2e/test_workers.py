@@ -64,7 +64,8 @@ class Office:
         """The nodes that live, as the operators' port tells."""
         try:
             async with httpx.AsyncClient(trust_env=False, verify=False) as client:
-                answer = await client.get(f"http://127.0.0.1:{self.console}/api/nodes", timeout=2)
+                token = {"Authorization": f"Bearer {self.env.get('CONSOLE_TOKEN', 'none')}"}
+                answer = await client.get(f"http://127.0.0.1:{self.console}/api/nodes", timeout=2, headers=token)
         except httpx.HTTPError:
             return []
         return [node for node in answer.json()["nodes"] if node["state"] != "dead"]

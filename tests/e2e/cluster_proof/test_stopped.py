@@ -53,7 +53,10 @@ async def stopped(count: int, seconds: float) -> None:
         since = monotonic()
         os.kill(frozen, signal.SIGSTOP)
         try:
-            await until(hear_again(theirs, since, streams), "the model's voice", 15)
+            try:
+                await until(hear_again(theirs, since, streams), "the model's voice", 12)
+            except AssertionError:
+                raise AssertionError([call.story() for call in theirs], the.said()) from None
             for call in theirs:
                 gaps.add(call, since, 1)
             await asyncio.sleep(max(0.0, since + seconds - monotonic()))
@@ -65,7 +68,7 @@ async def stopped(count: int, seconds: float) -> None:
         try:
             await until(lambda: all(map(hears_the_model, new)), "those who rang meanwhile", 20)
         except AssertionError:
-            raise AssertionError([call.story() for call in new if not hears_the_model(call)]) from None
+            raise AssertionError([call.story() for call in new if not hears_the_model(call)], the.said()) from None
         await asyncio.sleep(1)
         calls = [*(call for call, _ in talks), *new]
         nobody_lost(the.carrier, calls)
