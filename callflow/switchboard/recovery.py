@@ -72,6 +72,7 @@ class Recovery:
         self._tasks: list[asyncio.Task[None]] = []
         self._lost_legs: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(_QUESTIONS)
+        self._taking: set[asyncio.Task[None]] = set()
         self._number_ids = NumberIds(self._note_number_id)
         history.journal.on_began = self._number_ids.began
 
@@ -196,7 +197,7 @@ class Recovery:
         """Write the last journal entries, then release the history for another process."""
         # A database driver that is cancelled while it connects may never return.
         await self.is_open(_CLOSE_SECONDS if not self._history.journal.trouble else 0.0)
-        tasks = [*self._tasks, *self._lost_legs]
+        tasks = [*self._tasks, *self._lost_legs, *self._taking]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, self._number_ids.close(), return_exceptions=True)
@@ -242,9 +243,13 @@ class Recovery:
             await self.reconciliation.run_once(lists=self._membership is None or self._membership.leads)
 
     async def take_given(self, calls: Sequence[str]) -> None:
-        """Take calls that another node has given to this one. Returns when they go on here. Never raises."""
+        """Take calls that another node has given to this one. Returns when they go on here, and goes on when nobody
+        waits for it any more: the other node may end as soon as it has told of them. Never raises."""
         if self._takeover is not None:
-            await self._takeover.take_given(calls)
+            taking = asyncio.create_task(self._takeover.take_given(calls), name="taking given calls")
+            self._taking.add(taking)
+            taking.add_done_callback(self._taking.discard)
+            await asyncio.shield(taking)
 
     def _is_elsewhere(self, call: str) -> None:
         if self._membership is not None:

@@ -50,7 +50,11 @@ async def rolled(count: int) -> None:
         lost = {voice.number: len(voice.speech - set(got[voice.number])) for _, voice in talks}
         assert not any(lost.values()), (
             f"frames of callers' words that never came to the model: {lost}",
-            [call.story() for call, voice in talks if lost[voice.number]],
+            [
+                (f"lost {min(when):.2f} to {max(when):.2f} s", [f"{at - call.started_at:.2f} {what}" for at, what in call.history])
+                for call, voice in talks
+                if (when := [voice.at[n] - call.started_at for n in voice.speech - set(got[voice.number])])
+            ], the.said()[-12000:],
         )
         moved = sum(len(call.streams) - 1 for call, _ in talks)
         late = max(lateness(call) for call, _ in talks)
