@@ -61,7 +61,7 @@ class Moving:
             log.warning("the other nodes were not told that this one leaves: %s", type(error).__name__)
         if seconds and self.is_possible:
             await self.move_all(seconds)
-        while self._under_way:  # `run` may have begun with them; each has a deadline
+        while self._under_way:  # noqa: ASYNC110 - `run` may have begun with them; each has a deadline
             await asyncio.sleep(_LOOK_SECONDS)
 
     def leave_later(self, leave: Callable[[], None]) -> None:

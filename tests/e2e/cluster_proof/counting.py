@@ -3,7 +3,6 @@ waits. All of it is read off the emulated carrier and the emulated model, which 
 
 from __future__ import annotations
 
-import os
 import re
 import statistics
 from collections import Counter
@@ -104,7 +103,7 @@ def process_of(folder: Path, node: str) -> int:
         try:
             if "callflow.cli.worker" not in (path.parent / "cmdline").read_text():
                 continue
-            if any(os.readlink(one) == lock for one in path.iterdir()):
+            if any(str(one.readlink()) == lock for one in path.iterdir()):
                 return int(path.parent.name)
         except OSError:
             continue

@@ -1,4 +1,4 @@
-"""Tools and dials that are on their way when their worker is killed: each is done once, whoever goes on with the call."""
+"""Tools and dials that are on their way when their worker is killed: each is done once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from callflow.sandbox.twilio import Twilio
 from tests.e2e import product
 from tests.e2e.campaigns import ALWAYS, NUMBERS, SHORT, rows
 from tests.e2e.cluster_proof.counting import TALK, done_twice, nobody_lost, owner, process_of
-from tests.e2e.cluster_proof.stage import all_hang_up, both_are_up, callers, is_long
+from tests.e2e.cluster_proof.stage import all_hang_up, both_are_up, is_long
 from tests.e2e.outbound import DIALS, OURS, THEIRS, TOKEN
 from tests.e2e.product import run, until
 from tests.e2e.test_survival import TOOLS

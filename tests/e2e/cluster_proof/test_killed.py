@@ -71,5 +71,3 @@ async def killed(count: int, kills: int) -> None:
             assert session.violations == []
         line = gaps.told("a worker killed")
         assert p95(gaps.sound) < 10, line
-
-

@@ -1,4 +1,4 @@
-"""A worker that is stopped for longer than its lease, and goes on: it finds itself fenced, and nothing is done twice."""
+"""A worker that is stopped for longer than its lease, and goes on: it is fenced, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -41,13 +41,17 @@ def holds_the_database(process: int, database: Path) -> bool:
     return any(f" WRITE {process} " in line and line.split()[-3].endswith(f":{shared}") for line in lines)
 
 
+def is_stopped(process: int) -> bool:
+    """Whether every thread of it stands still."""
+    return all(" T " in one.read_text() for one in Path(f"/proc/{process}/task").glob("*/stat"))
+
+
 async def stop(process: int, database: Path, *, within_a_transaction: bool) -> None:
     """Stop it at such a moment, however often that takes."""
     async with asyncio.timeout(30):
         while True:
             os.kill(process, signal.SIGSTOP)
-            while not all(" T " in one.read_text() for one in Path(f"/proc/{process}/task").glob("*/stat")):
-                await asyncio.sleep(0.001)
+            await until(lambda: is_stopped(process), "it to stop")
             if holds_the_database(process, database) == within_a_transaction:
                 return
             os.kill(process, signal.SIGCONT)

@@ -98,9 +98,7 @@ async def test_three_machines_lose_no_call(postgresql: str, tmp_path: Path, requ
         machines = {}
         for each in NAMES:
             own = env | ({"DATABASE_URL": of_c} if each == "c" else {})
-            machines[each] = await stack.enter_async_context(
-                machine(each, ports[each], consoles[each], tmp_path, own)
-            )
+            machines[each] = await stack.enter_async_context(machine(each, ports[each], consoles[each], tmp_path, own))
         servers = [Server(each, f"127.0.0.1:{ports[each]}") for each in NAMES]
         proxy = await stack.enter_async_context(in_front_of(tmp_path, servers, port))
 
