@@ -123,14 +123,14 @@ _OPENS: Final = "opens a stream"
 def effects(carrier: Exchange) -> Counter[tuple[str, str]]:
     """How often each act took effect: the call that it is about, and what was asked for."""
     count: Counter[tuple[str, str]] = Counter()
-    for one in carrier.commands:
+    commands: list[Any] = list(carrier.commands)
+    for one in commands:
         if one.action in _NOT_AN_ACT or not 200 <= (one.status or 0) < 300:
             continue
-        if isinstance(carrier, Telnyx):
-            if not one.duplicate:
-                count[one.call_control_id or "", _telnyx_act(one)] += 1
-        else:
+        if not isinstance(carrier, Telnyx):
             count[one.call_sid, _twilio_act(one)] += 1
+        elif not one.duplicate:
+            count[one.call_control_id or "", _telnyx_act(one)] += 1
     return count
 
 

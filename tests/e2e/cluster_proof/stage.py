@@ -33,7 +33,7 @@ async def both_are_up(the: Office) -> None:
     """Two workers take calls."""
 
     async def two() -> bool:
-        return sum(node["state"] == "up" for node in await the.nodes()) == 2
+        return [node["state"] for node in await the.nodes()].count("up") == 2
 
     await eventually(two, "two workers", 20)
 

@@ -153,7 +153,11 @@ async def campaign(the: Office, numbers: list[str], kills: int) -> None:
     for _ in range(kills):
         await both_are_up(the)
         before = len(called())
-        await until(lambda n=before: len(called()) > n or len(called()) == len(numbers), "another dial", 20)
+
+        def goes_on(before: int = before) -> bool:
+            return len(called()) > before or len(called()) == len(numbers)
+
+        await until(goes_on, "another dial", 20)
         await asyncio.sleep(dice.uniform(0.0, 0.4))  # the moment of the kill
         kill(the, (await ask(the, "GET", "/api/nodes")).json()["leader"])
 
