@@ -41,6 +41,8 @@ class Moving:
     def __init__(self, membership: Membership, switchboard: Switchboard, journal: DurableJournal) -> None:
         self._membership, self._switchboard, self._journal = membership, switchboard, journal
         self.moved = 0
+        self._under_way = 0
+        """Calls that are being given away at the moment, and are not in the switchboard any more."""
         self._leaving: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -59,6 +61,8 @@ class Moving:
             log.warning("the other nodes were not told that this one leaves: %s", type(error).__name__)
         if seconds and self.is_possible:
             await self.move_all(seconds)
+        while self._under_way:  # noqa: ASYNC110 - `run` may have begun with them; each has a deadline
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def leave_later(self, leave: Callable[[], None]) -> None:
         """Take no more calls, and call `leave` as soon as another node takes those that are here."""
@@ -100,6 +104,13 @@ class Moving:
         if target is None or call.awaits_return or call.is_handed_over:
             return
         self._membership.gets_one(target.name)
+        self._under_way += 1
+        try:
+            await self._give(call, target)
+        finally:
+            self._under_way -= 1
+
+    async def _give(self, call: Call, target: Peer) -> None:
         await call.hand_over()
         try:
             async with asyncio.timeout(_WRITTEN_SECONDS):

@@ -35,8 +35,9 @@ class WebhookRouting:
     def __init__(self, peers: Peers, forwarding: Forwarding, switchboard: Callable[[], Switchboard]) -> None:
         self._peers, self._forwarding, self._switchboard = peers, forwarding, switchboard
 
-    async def elsewhere(self, scope: Any, webhook_event: WebhookEvent) -> str:
-        """Return the name of the node that a webhook is for; "": this one."""
+    async def elsewhere(self, scope: Any, webhook_event: WebhookEvent, *, may_place: bool = True) -> str:
+        """Return the name of the node that a webhook is for; "": this one. `may_place`: a call that nobody has yet may
+        be given to another node; not again when that one has not answered."""
         switchboard, peers = self._switchboard(), self._peers
         if scope.get(FORWARDED) or switchboard.has(webhook_event):
             return ""
@@ -44,7 +45,7 @@ class WebhookRouting:
         if named and peers.peer(named) is not None:
             return str(named)
         owner = await peers.owner(webhook_event.call or switchboard.name_of(webhook_event))
-        if not owner and isinstance(webhook_event.event, _OPENS) and not webhook_event.call:
+        if not owner and may_place and isinstance(webhook_event.event, _OPENS) and not webhook_event.call:
             owner = peers.place()
         return "" if owner == peers.me else owner
 

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _MOST_REASON = 300
 """The most characters of a reason in the log, because it may quote the request."""
+_TRIES = 3
+"""How often a webhook is sent to a node that hangs, each time for two seconds: together more than its lease."""
 
 
 class WebhookEndpoint:
@@ -63,12 +65,8 @@ class WebhookEndpoint:
         reply: WebhookReply | None = None
         routing = self._routing()
         for webhook_event in webhook_events:
-            if routing is not None and (to := await routing.elsewhere(request.scope, webhook_event)):
-                answer = await routing.forward(request.scope, request.method, body, to)
-                if answer is not None:
-                    return answer
-                if await routing.elsewhere(request.scope, webhook_event):  # it may be here now
-                    return error_response(503, f"node {to} has this call, and does not answer")
+            if routing is not None and (answer := await self._elsewhere(routing, webhook_event, body)) is not None:
+                return answer
             await self._startup_hold().hold(webhook_event)
             try:
                 reply = await self._dispatch(webhook_event)
@@ -81,6 +79,23 @@ class WebhookEndpoint:
                 return answer or error_response(503, "another node has this call")
         reply = reply or self._carrier.reply(None, ())
         return Response(reply.body, reply.status, content_type=reply.content_type)
+
+    async def _elsewhere(self, routing: WebhookRouting, webhook_event: WebhookEvent, body: bytes) -> Response | None:
+        """Send a webhook to the node that it is for, and return the answer. None: it is for this node.
+
+        It may be for this node when the other one has not answered: its calls have been taken over then, and a new call
+        that was only to go there begins here. A carrier that takes commands from the reply does not send a webhook
+        again, so this goes on until a node that hangs has lost its calls."""
+        to = ""
+        for tries in range(_TRIES if "answers_in_reply" in self._carrier.can else 1):
+            if not (to := await routing.elsewhere(request.scope, webhook_event, may_place=tries == 0)):
+                return None
+            answer = await routing.forward(request.scope, request.method, body, to)
+            if answer is not None:
+                return answer
+        if not await routing.elsewhere(request.scope, webhook_event, may_place=False):
+            return None
+        return error_response(503, f"node {to} has this call, and does not answer")
 
     async def _dispatch(self, webhook_event: WebhookEvent) -> WebhookReply:
         """Pass one event to its call. Raises on failure, so that the carrier sends the webhook again. A carrier that
