@@ -44,6 +44,8 @@ _HOLD_SECONDS: Final = 1.0
 _LOCK_SECONDS: Final = 0.2
 """Interval of the checks whether another process still owns the history."""
 _CLOSE_SECONDS: Final = 3.0
+_RESTORED_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 0.01
 _COUNT_SECONDS: Final = 0.3
 """How long a new caller waits until it is known how many calls they have at other nodes."""
 _MOST_LOADS: Final = 1000
@@ -164,6 +166,8 @@ class Recovery:
             return
         if not self.opened.is_set():
             await self._await_opening(webhook_event)
+        if webhook_event is not None:
+            await self._await_restored(webhook_event)
         if webhook_event is not None and self._may_be_old(webhook_event):
             await self._look_for_the_end(webhook_event)
             await self._count_caller(webhook_event.event)
@@ -198,6 +202,16 @@ class Recovery:
         resumed = webhook_event is not None and isinstance(webhook_event.event, asks)
         most = _RESUME_SECONDS if resumed else _HOLD_SECONDS
         await self.is_open(max(self.began + most - asyncio.get_running_loop().time(), 0.0))
+
+    async def _await_restored(self, webhook_event: events.WebhookEvent) -> None:
+        """Wait while a call is being taken over: this node has the claim, and not the call yet."""
+        if self._membership is None:
+            return
+        name, claims = webhook_event.call or self._switchboard.name_of(webhook_event), self._membership.claims
+        for _ in range(int(_RESTORED_SECONDS / _LOOK_SECONDS)):
+            if not claims.has(name) or self._switchboard.is_live(name):
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look_for_the_end(self, webhook_event: events.WebhookEvent) -> None:
         """Tell the switchboard if the history knows that this leg's call is over."""

@@ -166,12 +166,13 @@ async def killed() -> None:
         calls = await the.ring(8)
         await until(lambda: all(len(call.streams) == 1 for call in calls), "the streams")
 
+        had: dict[str, int] = {}
+
         async def spread() -> bool:
-            each: list[int] = [node["calls"] for node in await the.nodes()]
-            return sum(each) == 8 and max(each) - min(each) <= 2
+            had.update({node["name"]: node["calls"] for node in await the.nodes()})
+            return sum(had.values()) == 8 and max(had.values()) - min(had.values()) <= 2
 
         await eventually(spread, "the calls to be spread", 3)
-        had = {node["name"]: node["calls"] for node in await the.nodes()}
         os.kill(the.workers()[0], signal.SIGKILL)
 
         async def one_is_gone() -> bool:

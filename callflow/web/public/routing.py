@@ -5,6 +5,7 @@ A webhook is forwarded once at most. One about a call of a dead node waits until
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Final
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _SECONDS: Final = 2.0
 """How long the other node may take: it answers within 0.7 s, unless it asks somebody about a caller meanwhile."""
+_GONE_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.02
 _OPENS: Final = (events.CallInitiated, events.CallAnswered, events.CallResumed)
 """Events that open a call where nobody has it."""
 
@@ -48,6 +51,15 @@ class WebhookRouting:
         if not owner and may_place and isinstance(webhook_event.event, _OPENS) and not webhook_event.call:
             owner = peers.place()
         return "" if owner == peers.me else owner
+
+    async def is_gone(self, name: str) -> bool:
+        """Return whether a node that has not taken a webhook is dead; that is known a moment after it has refused a
+        connection. Its calls are being taken over then."""
+        for _ in range(int(_GONE_SECONDS / _LOOK_SECONDS)):
+            if self._peers.peer(name) is None:
+                return True
+            await asyncio.sleep(_LOOK_SECONDS)
+        return False
 
     async def owner(self, scope: Any, call: str) -> str:
         """Return the name of the node that has a call which this node has just let go of; "": it is not known, or the

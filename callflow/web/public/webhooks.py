@@ -87,12 +87,14 @@ class WebhookEndpoint:
         that was only to go there begins here. A carrier that takes commands from the reply does not send a webhook
         again, so this goes on until a node that hangs has lost its calls."""
         to = ""
-        for tries in range(_TRIES if "answers_in_reply" in self._carrier.can else 1):
+        for tries in range(_TRIES):
             if not (to := await routing.elsewhere(request.scope, webhook_event, may_place=tries == 0)):
                 return None
             answer = await routing.forward(request.scope, request.method, body, to)
             if answer is not None:
                 return answer
+            if not await routing.is_gone(to) and "answers_in_reply" not in self._carrier.can:
+                break
         if not await routing.elsewhere(request.scope, webhook_event, may_place=False):
             return None
         return error_response(503, f"node {to} has this call, and does not answer")

@@ -18,6 +18,12 @@ def is_long(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--long"))
 
 
+def only_with_long(request: pytest.FixtureRequest) -> None:
+    """Leave a proof to --long that takes its time, or measures tenths of seconds beside other tests."""
+    if not is_long(request):
+        pytest.skip("it runs with --long")
+
+
 async def callers(the: Office, numbers: range) -> list[tuple[Any, Voice]]:
     """Calls that have heard the beginning of what the agent says first."""
     voices = [Voice(number) for number in numbers]

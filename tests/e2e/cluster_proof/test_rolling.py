@@ -14,7 +14,7 @@ from callflow.media.g711 import FRAME_BYTES
 from callflow.sandbox.common.playout import BYTES_PER_SECOND
 from callflow.sandbox.openai_realtime import Script, Turn
 from tests.e2e.cluster_proof.counting import ANSWER, Voice, arrived, nobody_lost, nothing_twice, owner, process_of
-from tests.e2e.cluster_proof.stage import both_are_up, callers, is_long
+from tests.e2e.cluster_proof.stage import both_are_up, callers, only_with_long
 from tests.e2e.product import run, until
 from tests.e2e.test_workers import Office, office
 
@@ -26,7 +26,8 @@ MOST_LATE = 0.3
 
 
 def test_a_rolling_deploy_loses_no_word(request: pytest.FixtureRequest) -> None:
-    run(rolled(40 if is_long(request) else 6))
+    only_with_long(request)
+    run(rolled(40))
 
 
 async def rolled(count: int) -> None:

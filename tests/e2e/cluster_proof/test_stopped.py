@@ -25,7 +25,7 @@ from tests.e2e.cluster_proof.counting import (
     p95,
     process_of,
 )
-from tests.e2e.cluster_proof.stage import both_are_up, callers, hear_again, is_long
+from tests.e2e.cluster_proof.stage import both_are_up, callers, hear_again, is_long, only_with_long
 from tests.e2e.product import run, until
 from tests.e2e.test_workers import office
 
@@ -121,7 +121,8 @@ async def stopped(count: int, seconds: float) -> None:
     "renew its lease nor take calls over until it goes on or is killed; with PostgreSQL nobody waits for it",
     strict=True,
 )
-def test_the_calls_of_a_worker_that_is_stopped_while_it_writes_are_taken_over() -> None:
+def test_the_calls_of_a_worker_that_is_stopped_while_it_writes_are_taken_over(request: pytest.FixtureRequest) -> None:
+    only_with_long(request)
     run(stopped_while_it_writes())
 
 
