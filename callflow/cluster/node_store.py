@@ -14,7 +14,6 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Float,
     Select,
     and_,
     bindparam,
@@ -36,26 +35,21 @@ from callflow.history.tables import conversations
 _node, _claim = nodes.c, claims.c
 _JOIN_LOCK: Final = 0x63616C6E6F6465
 _MANY: Final = 500
-_NOW: Final = {True: "(julianday('now') - 2440587.5) * 86400.0", False: "extract(epoch FROM clock_timestamp())"}
-"""Unix time by the database's clock, for SQLite and for PostgreSQL."""
-_COLUMNS: Final = [column.name for column in nodes.columns]
 # What a node asks several times a second is made once: making a statement takes longer than SQLite takes for it.
+_CLOCK: Final = {
+    "sqlite": text("SELECT (julianday('now') - 2440587.5) * 86400.0"),
+    "postgresql": text("SELECT extract(epoch FROM clock_timestamp())"),
+}
 _this_node: Final = and_(_node.name == bindparam("of"), _node.epoch == bindparam("since"), _node.state != "dead")
 _IS_ALIVE: Final = select(_node.state).where(_this_node).with_for_update(read=True, key_share=True)
-_RENEW: Final = {
-    now: update(nodes)
+_RENEW: Final = (
+    update(nodes)
     .where(_this_node)
     .values(
-        lease_until=literal_column(now, Float) + LEASE_SECONDS,
-        calls=bindparam("has"),
-        lag_ms=bindparam("late"),
-        capacity=bindparam("room"),
+        lease_until=bindparam("until"), calls=bindparam("has"), lag_ms=bindparam("late"), capacity=bindparam("room")
     )
-    for now in _NOW.values()
-}
-_VIEW: Final = {
-    now: select(nodes, literal_column(now, Float).label("now")).order_by(_node.name) for now in _NOW.values()
-}
+)
+_VIEW: Final = select(nodes).order_by(_node.name)
 _living: Final = (
     select(_node.name)
     .where(_node.name == _claim.node, _node.epoch == _claim.epoch, _node.state != "dead")
@@ -77,7 +71,7 @@ def _driver(connection: Connection) -> Any:
 
 def clock(connection: Connection) -> float:
     """Return Unix time by the database's clock. SQLite: that of this machine."""
-    return float(connection.execute(select(literal_column(_NOW[connection.dialect.name == "sqlite"]))).scalar_one())
+    return float(connection.execute(_CLOCK[connection.dialect.name]).scalar_one())
 
 
 def join(connection: Connection, node: Node) -> int:
@@ -106,16 +100,17 @@ def join(connection: Connection, node: Node) -> int:
 def renew(connection: Connection, node: Node) -> bool:
     """Renew the lease of a node, and say how it is. Returns False if it was declared dead."""
     begin(connection)
-    now = _NOW[connection.dialect.name == "sqlite"]
-    said = {"of": node.name, "since": node.epoch, "has": node.calls, "late": node.lag_ms, "room": node.capacity}
-    return connection.execute(_RENEW[now], said).rowcount > 0
+    said = {
+        "of": node.name, "since": node.epoch, "until": clock(connection) + LEASE_SECONDS,
+        "has": node.calls, "late": node.lag_ms, "room": node.capacity,
+    }  # fmt: skip
+    return connection.execute(_RENEW, said).rowcount > 0
 
 
 def view(connection: Connection) -> View:
     """Read all nodes."""
-    rows = connection.execute(_VIEW[_NOW[connection.dialect.name == "sqlite"]]).all()
-    now = float(rows[0].now) if rows else clock(connection)
-    return View(tuple(Node(**{name: getattr(row, name) for name in _COLUMNS}) for row in rows), now)
+    rows = connection.execute(_VIEW).mappings()
+    return View(tuple(Node(**row) for row in rows), clock(connection))
 
 
 def fence(connection: Connection, victims: Iterable[Node], *, expired: bool) -> list[Node]:
