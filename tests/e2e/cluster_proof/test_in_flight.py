@@ -30,7 +30,7 @@ from tests.e2e.test_survival import TOOLS
 from tests.e2e.test_workers import Office, eventually, office
 
 
-pytestmark = [pytest.mark.process, pytest.mark.proof]
+pytestmark = [pytest.mark.process, pytest.mark.proof, pytest.mark.alone]
 CARRIERS = ("telnyx", "twilio")
 
 

@@ -26,7 +26,7 @@ from tests.e2e.product import run, until
 from tests.e2e.test_workers import office
 
 
-pytestmark = [pytest.mark.process, pytest.mark.proof]
+pytestmark = [pytest.mark.process, pytest.mark.proof, pytest.mark.alone]
 CARRIERS = ("telnyx", "twilio")
 
 

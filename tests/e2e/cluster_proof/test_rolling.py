@@ -19,7 +19,7 @@ from tests.e2e.product import run, until
 from tests.e2e.test_workers import Office, office
 
 
-pytestmark = [pytest.mark.process, pytest.mark.proof]
+pytestmark = [pytest.mark.process, pytest.mark.proof, pytest.mark.alone]
 CARRIERS = ("telnyx", "twilio")
 MOST_LATE = 0.3
 """Seconds that a word may come late."""

@@ -31,7 +31,7 @@ from tests.history import postgres
 from tests.ports import free_port
 
 
-pytestmark = [pytest.mark.process, pytest.mark.proof]
+pytestmark = [pytest.mark.process, pytest.mark.proof, pytest.mark.alone]
 NAMES = ("a", "b", "c")
 
 
