@@ -338,11 +338,11 @@ class Application:
 
     async def _load_kept(self) -> None:
         """Read what the database keeps of the settings. Raises the driver's exceptions."""
-        await share(self._tokens, self.history.database)
         await self.profiles.load()
         await self.overrides.load()
         await self.tool_desk.load()
         await self.doors.control.load(StoredControl(self.history.database))
+        await share(self._tokens, self.history.database)
 
     async def _work_in_charge(self) -> None:
         """Do what one process does for all that share the history, until cancelled."""

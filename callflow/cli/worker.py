@@ -61,7 +61,8 @@ def main(fd: int) -> int:
     except SettingsError as error:
         print("\n".join(error.problems), file=sys.stderr)
         return 2
-    settings = settings.model_copy(update={"max_concurrent_calls": order.capacity})
+    shares = {"max_concurrent_calls": order.capacity, "dials_per_minute": order.dials}
+    settings = settings.model_copy(update=shares)
     form = f"[{order.name}] {FORM}"
     runtime.log_to_stderr(settings.log_level, Formatter(form, redactors.for_the_log(settings)))
     node = NodeConfig(

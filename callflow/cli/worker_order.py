@@ -16,6 +16,9 @@ class Order:
     """Of its cluster listener."""
     folder: str
     capacity: int
+    """Its share of `max_concurrent_calls`."""
+    dials: int
+    """Its share of `dials_per_minute`."""
     secret: str
     """In hexadecimal."""
     public: int

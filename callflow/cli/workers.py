@@ -156,6 +156,7 @@ class Workers:
             address=f"http://{settings.cluster_host}:{port}" if port else f"unix:{self._folder / name}.sock",
             folder=str(self._folder),
             capacity=_share(settings.max_concurrent_calls, settings.workers, index),
+            dials=_share(settings.dials_per_minute, settings.workers, index),
             secret=self._secret.hex(),
             public=self._public.fileno(),
             console=self._console.fileno() if self._console is not None else -1,
@@ -199,7 +200,7 @@ class Workers:
 
 
 def _share(calls: int, workers: int, index: int) -> int:
-    """Return how many of all calls the worker of this index may have; one at least."""
+    """Return how many of all calls or dials the worker of this index may have; one at least."""
     return max(calls // workers + (1 if index < calls % workers else 0), 1)
 
 

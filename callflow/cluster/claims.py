@@ -37,6 +37,8 @@ class Claims:
         """The key of the last claims in a transaction of the journal."""
         self._fresh: set[str] = set()
         """Calls that began here, and whose first entry is not written yet."""
+        self._coming: set[str] = set()
+        """Calls that were taken over, and are not read from their journals yet."""
         self._gone: FIFOCache[str, None] = FIFOCache(_MOST_GONE)
         """Calls that this node has let go of: what is still noted about them here is not written."""
 
@@ -53,12 +55,21 @@ class Claims:
     def hold(self, calls: Collection[str], key: tuple[str, int]) -> None:
         """Calls were claimed for this node under this key elsewhere: they were taken over."""
         self._held.update(dict.fromkeys(calls, key))
+        self._coming.update(calls)
         for call in calls:
             self._gone.pop(call, None)
 
     def has(self, call: str) -> bool:
         """Whether this node has a call, as far as it knows."""
         return call in self._fresh or (call in self._held and self._held[call] == self.key)
+
+    def is_coming(self, call: str) -> bool:
+        """Whether this node is taking a call over at this moment: the claim is here, and the call not yet."""
+        return call in self._coming
+
+    def arrived(self, call: str) -> None:
+        """A call that was taken over goes on here, or turned out to be over."""
+        self._coming.discard(call)
 
     def is_fresh(self, call: str) -> bool:
         """Whether a call began here and is not claimed yet, as far as is known: no other node knows of it."""
@@ -69,6 +80,7 @@ class Claims:
         for call in calls:
             self._held.pop(call, None)
             self._fresh.discard(call)
+            self._coming.discard(call)
             self._gone[call] = None
 
     def drop_all(self) -> None:

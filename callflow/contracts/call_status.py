@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from callflow.contracts.hangup_causes import REFUSED_BY_US
+
 
 CallStatus = Literal["queued", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled"]
 Direction = Literal["inbound", "outbound"]
 
 _BUSY: Final = frozenset({
     "user_busy",  # the line; `busy` is that in Twilio's word, too
-    # we refused, and the caller heard busy
-    "budget", "busy", "caller_busy", "caller_limit", "closed", "draining", "refused",
+    *REFUSED_BY_US,  # the caller heard busy
     "call_rejected", "rejected",  # declined: these words have none of their own for it
 })  # fmt: skip
 _NO_ANSWER: Final = frozenset({"no_answer", "timeout"})

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 
+REFUSED_BY_US: Final = ("busy", "caller_busy", "caller_limit", "budget", "closed", "draining", "refused")
+"""Why a new call is refused here."""
 _CAUSES: Final = {
     "normal_clearing": "it was hung up in the ordinary way",
     "completed": "it was hung up in the ordinary way",

@@ -6,12 +6,12 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
+from callflow.contracts.hangup_causes import REFUSED_BY_US
 from callflow.history.database import Database
 from callflow.history.tables import conversations, iso
 
 
 _MOST: Final = 1000
-_REFUSED: Final = ("busy", "caller_busy", "caller_limit", "budget", "closed", "draining", "refused")
 _c = conversations.c
 _CALLS: Final = (
     select(_c.call_id, _c.started_at, _c.ended_at, _c.hangup_cause)
@@ -32,6 +32,6 @@ async def of_caller(database: Database, number: str, since: float) -> tuple[set[
         begin = iso(since)
         found = connection.execute(_CALLS, {"caller": number, "since": begin}).all()
         live = {str(row.call_id) for row in found if row.ended_at is None}
-        return live, sum(row.started_at > begin and row.hangup_cause not in _REFUSED for row in found)
+        return live, sum(row.started_at > begin and row.hangup_cause not in REFUSED_BY_US for row in found)
 
     return await database.read(work)

@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 PATH: Final = "/dial"
 _SECONDS: Final = 20.0
 """The other node waits 12 s for its carrier."""
-_ROOM: Final = 503
+_NO_ROOM: Final = (429, 503)
+"""That node has no room at the moment, or has dialled enough in this minute."""
 
 
 class DiallingElsewhere:
@@ -52,14 +53,14 @@ class DiallingElsewhere:
             return await self._dialer.dial_here(request)
         if told.refused is not None:
             status, reasons, wait = told.refused
-            if status == _ROOM:
+            if status in _NO_ROOM:
                 return await self._dialer.dial_here(request)
             raise DialRefused(status, *reasons, wait=wait)
         if told.failed is not None:
             message, status, code = told.failed
             raise CarrierError(message, status=status, code=code)
         if told.dialled is None:
-            raise DialRefused(_ROOM, f"Node {peer.name} could not dial: its log says why.", wait=1)
+            raise DialRefused(503, f"Node {peer.name} could not dial: its log says why.", wait=1)
         return told.dialled
 
     async def take(self, body: bytes) -> tuple[dict[str, Any], int]:

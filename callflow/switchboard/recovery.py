@@ -208,9 +208,8 @@ class Recovery:
         if self._membership is None:
             return
         name, claims = webhook_event.call or self._switchboard.name_of(webhook_event), self._membership.claims
-        for _ in range(int(_RESTORED_SECONDS / _LOOK_SECONDS)):
-            if not claims.has(name) or self._switchboard.is_live(name):
-                return
+        until = asyncio.get_running_loop().time() + _RESTORED_SECONDS
+        while claims.is_coming(name) and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - a few looks
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look_for_the_end(self, webhook_event: events.WebhookEvent) -> None:
@@ -359,6 +358,8 @@ class Recovery:
             raise
         except Exception:
             log.exception("call %s cannot be taken back through a fault of our own", name)
+            if self._membership is not None:
+                self._membership.claims.arrived(name)
             return None
 
     async def _bring_back_if_ours(self, name: str) -> Call | None:
@@ -369,6 +370,12 @@ class Recovery:
 
     async def _bring_back(self, name: str) -> Call | None:
         """Restore an unfinished call from its journal; its carrier is asked for the call's status later."""
+        call = await self._restore(name)
+        if self._membership is not None:
+            self._membership.claims.arrived(name)
+        return call
+
+    async def _restore(self, name: str) -> Call | None:
         if self._switchboard.is_live(name):
             return None
         entries = await self._history.store.journal(name)

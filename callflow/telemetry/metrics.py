@@ -13,6 +13,7 @@ from itertools import accumulate, product
 from typing import Final, Literal
 
 from callflow.contracts import hangup_causes
+from callflow.contracts.hangup_causes import REFUSED_BY_US
 
 
 OTHER: Final = "other"
@@ -22,7 +23,7 @@ RESULTS: Final = ("success", "caller", "carrier", "engine", "ours")
 """How a call ended: as it should; because of the caller; through a fault of the carrier, of the engine, or of ours."""
 COMMAND_FAILED: Final = "command_failed"
 CAUSES: Final = (*sorted(hangup_causes.KNOWN), COMMAND_FAILED, OTHER)
-REFUSALS: Final = ("busy", "caller_busy", "caller_limit", "budget", "closed", "draining", "refused", OTHER)
+REFUSALS: Final = (*REFUSED_BY_US, OTHER)
 STATES: Final = ("ringing", "answered", "streaming", "recovering", "transferring", "bridged", "hangup", OTHER)
 STAGES: Final = (
     "ring_to_answer", "answer_to_first_word", "turn_to_reply", "detection", "engine", "own", "carrier",

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from callflow.cluster.claims import Claims
 from callflow.contracts import events
 from callflow.contracts.events import LegIds, WebhookEvent
 from callflow.history.history import History
@@ -95,3 +96,24 @@ async def test_waiting_for_the_history_is_bounded() -> None:
     assert not await recovery.is_open(0.01)
     recovery.opened.set()
     assert await recovery.is_open(0.01)
+
+
+async def test_a_webhook_waits_while_its_call_is_being_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    recovery, claims = made(), Claims()
+    recovery.opened.set()
+    recovery._switchboard = cast(Any, SimpleNamespace(has=lambda signal: False, name_of=lambda signal: "c1"))
+    recovery._membership = cast(Any, SimpleNamespace(claims=claims))
+    answered = signal(events.CallAnswered())
+    assert not await is_held(recovery, answered, 0.1)
+    claims.hold(["c1"], ("me", 1))
+    held = asyncio.create_task(recovery.hold(answered))
+    await asyncio.sleep(0.05)
+    assert not held.done()
+    claims.arrived("c1")
+    async with asyncio.timeout(1):
+        await held
+    claims.hold(["c1"], ("me", 1))
+    monkeypatch.setattr(module, "_RESTORED_SECONDS", 0.05)
+    assert not await is_held(recovery, answered, 1), "and not for ever"
+    claims.drop(["c1"])
+    assert not claims.is_coming("c1"), "another node has it meanwhile"

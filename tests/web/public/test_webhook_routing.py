@@ -1,0 +1,119 @@
+"""Webhooks for calls of another node: led there, and what becomes of them when that node does not take them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from callflow.cluster.forwarding import Answer, Forwarding
+from callflow.cluster.peers import Peer, Peers
+from callflow.contracts.carrier import Carrier
+from callflow.contracts.errors import PeerAway
+from callflow.contracts.events import CallAnswered, Event, LegIds, WebhookEvent
+from callflow.switchboard.switchboard import Switchboard
+from callflow.web.public import routing as module
+from callflow.web.public.app import create_public
+from callflow.web.public.routing import WebhookRouting
+from tests.web.asgi import Answer as Answered
+from tests.web.asgi import ask
+from tests.web.public.test_webhooks import FakeCarrier, FakeSwitchboard, Scene
+
+
+class Answers(FakeCarrier):
+    """Each line of a body is a call that was answered."""
+
+    def parse(self, request: Any) -> list[WebhookEvent]:
+        event: Event = CallAnswered()
+        return [WebhookEvent(self.name, line, LegIds(line), event) for line in request.body.decode().split()]
+
+
+class Board(FakeSwitchboard):
+    def has(self, webhook_event: WebhookEvent) -> bool:
+        return False
+
+
+class Cluster:
+    """This node, "me", and another, "w2", which has the call of the webhook, or gets it because it is new."""
+
+    me = "me"
+
+    def __init__(self, *, has: bool, is_hung: bool = False) -> None:
+        self.owner_is, self.is_hung = "w2" if has else "", is_hung
+        self.sent = 0
+        self.lives = True
+        self.takes: Callable[[], bool] = lambda: False
+
+    def peer(self, name: str) -> Peer | None:
+        return Peer("w2", "unix:/w2") if name == "w2" and self.lives else None
+
+    def place(self) -> str:
+        return "w2" if self.lives else "me"
+
+    async def owner(self, call: str) -> str:
+        return self.owner_is
+
+    async def send(self, *given: Any, **more: Any) -> Answer:
+        self.sent += 1
+        if self.takes():
+            return Answer(200, [], b"of w2")
+        if not self.is_hung:  # it has refused the connection, and is known to be dead in a moment
+            asyncio.get_running_loop().call_later(0.01, self.dies)
+        raise PeerAway("node w2 does not take connections", sent=False)
+
+    def dies(self) -> None:
+        self.lives, self.owner_is = False, "me" if self.owner_is else ""
+
+
+def asked(cluster: Cluster, *can: str) -> tuple[Answered, list[str]]:
+    async def main() -> tuple[Answered, list[str]]:
+        board, scene = Board(), Scene(Answers("fake", *can))
+        routing = WebhookRouting(cast(Peers, cluster), cast(Forwarding, cluster), lambda: cast(Switchboard, board))
+        app = create_public(
+            [cast(Carrier, one) for one in scene.carriers], lambda: cast(Switchboard, board), scene.address,
+            lambda: scene.startup_hold, routing=lambda: routing,
+        )  # fmt: skip
+        return await ask(app, "POST", "/hook", body=b"d1", host="phone.example"), board.dispatched
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_GONE_SECONDS", 0.06)
+
+
+def test_a_webhook_is_answered_by_the_node_that_has_the_call() -> None:
+    cluster = Cluster(has=True)
+    cluster.takes = lambda: True
+    answer, here = asked(cluster)
+    assert (answer.body, here) == (b"of w2", [])
+
+
+@pytest.mark.parametrize("can", [(), ("answers_in_reply",)])
+@pytest.mark.parametrize("has", [True, False])
+def test_that_of_a_node_that_has_just_died_is_taken_as_soon_as_that_is_known(has: bool, can: tuple[str, ...]) -> None:
+    cluster = Cluster(has=has)
+    answer, here = asked(cluster, *can)
+    assert (answer.body, here, cluster.sent) == (b"did d1", ["d1"], 1)
+
+
+def test_a_new_call_begins_here_if_the_node_that_was_to_have_it_hangs() -> None:
+    cluster = Cluster(has=False, is_hung=True)
+    answer, here = asked(cluster)
+    assert (answer.body, here) == (b"did d1", ["d1"])
+
+
+def test_a_carrier_that_sends_again_is_told_that_a_node_hangs() -> None:
+    cluster = Cluster(has=True, is_hung=True)
+    answer, here = asked(cluster)
+    assert (answer.status, here, cluster.sent) == (503, [], 1)
+
+
+def test_for_a_carrier_that_does_not_it_is_sent_until_the_node_takes_it_or_has_lost_its_calls() -> None:
+    cluster = Cluster(has=True, is_hung=True)
+    cluster.takes = lambda: cluster.sent == 3
+    assert asked(cluster, "answers_in_reply")[0].body == b"of w2"
+    assert asked(Cluster(has=True, is_hung=True), "answers_in_reply")[0].status == 503
