@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import URL, Connection
 
@@ -23,12 +24,14 @@ from callflow.cluster.nodes import RENEW_SECONDS, Node, Patience, View, leader
 from callflow.history.database import Database
 
 
+_Found = TypeVar("_Found")
+
 log = logging.getLogger(__name__)
 
 _TRY_SECONDS: Final = 2.0
-"""How long one renewal may take."""
+"""How long one renewal may take at a server; a file waits for a shorter time by itself."""
 _LOOK_SECONDS: Final = 0.1
-"""Interval of the looks at the locks of the other nodes of this machine."""
+"""Interval of the looks at the locks of those nodes of this machine whose end the system does not tell."""
 _JOIN_END_SECONDS: Final = 3.0
 
 
@@ -69,6 +72,8 @@ class Heartbeat:
         self._patience = Patience()
         self._rejoins = False
         self._view = View()
+        self._watched: dict[tuple[str, int], int] = {}
+        """Nodes of this machine whose end this one is told of, with the file descriptors of their processes."""
         self._epoch = 0
         self._thread = threading.Thread(target=self._serve, name="heartbeat", daemon=True)
 
@@ -122,11 +127,12 @@ class Heartbeat:
                 await self._pause()
             try:
                 node = replace(self._node, epoch=self._epoch)
-                async with asyncio.timeout(_TRY_SECONDS):
-                    await database.write(lambda connection: node_store.leave(connection, node))
+                await self._write(database, lambda connection: node_store.leave(connection, node))
             except Exception as error:
                 log.warning("leaving the cluster failed (%s): the lease runs out instead", database.trouble(error))
         finally:
+            for key in list(self._watched):
+                self._unwatch(key)
             self._lock.release()
             await database.close()
 
@@ -134,8 +140,7 @@ class Heartbeat:
         began = time.monotonic()
         try:
             self._lock.take()
-            async with asyncio.timeout(_TRY_SECONDS):
-                beat = await database.write(lambda connection: self._renew(connection, began))
+            beat = await self._write(database, lambda connection: self._renew(connection, began))
         except Exception as error:
             self._tell(self._on_trouble, f"{type(error).__name__}: {database.trouble(error)}")
             return
@@ -145,6 +150,13 @@ class Heartbeat:
         if beat.was_fenced:
             self._rejoins = False
         self._tell(self._on_beat, beat)
+
+    async def _write(self, database: Database, work: Callable[[Connection], _Found]) -> _Found:
+        """Run one transaction. On a file, by this very thread: a second one would cost as much as the transaction."""
+        if database.is_sqlite:
+            return database.write_here(work)
+        async with asyncio.timeout(_TRY_SECONDS):
+            return await database.write(work)
 
     def _renew(self, connection: Connection, began: float) -> Beat:
         """Renew or join, fence the dead, and read all nodes: one transaction."""
@@ -175,22 +187,47 @@ class Heartbeat:
         if self._is_closing or loop is None or wake is None:
             return
         due = loop.call_later(RENEW_SECONDS, wake.set)
-        self._look_later()
+        look: asyncio.TimerHandle | None = None
+        unwatched = self._watch(loop, wake)
+
+        def look_for_the_dead() -> None:
+            nonlocal look
+            if any(map(self._has_ended, unwatched)):
+                wake.set()
+            else:
+                look = loop.call_later(_LOOK_SECONDS, look_for_the_dead)
+
+        if unwatched:
+            look = loop.call_later(_LOOK_SECONDS, look_for_the_dead)
         await wake.wait()
         wake.clear()
         due.cancel()
-        self._look.cancel()
+        if look is not None:
+            look.cancel()
 
-    def _look_later(self) -> None:
+    def _watch(self, loop: asyncio.AbstractEventLoop, wake: asyncio.Event) -> list[Node]:
+        """Wait for the ends of the others' processes. Returns the nodes of this machine whose ends have to be looked
+        for instead."""
+
+        def ended(key: tuple[str, int]) -> None:
+            self._unwatch(key)
+            wake.set()
+
+        others = {node.key: node for node in self._view.alive() if node.name != self._node.name}
+        for key in self._watched.keys() - others.keys():
+            self._unwatch(key)
+        for key in others.keys() - self._watched.keys():
+            process = self._lock.process(key[0])
+            if process is not None:
+                self._watched[key] = process
+                loop.add_reader(process, ended, key)
+        return [node for key, node in others.items() if key not in self._watched and self._lock.is_here(key[0])]
+
+    def _unwatch(self, key: tuple[str, int]) -> None:
         assert self._loop is not None
-        self._look = self._loop.call_later(_LOOK_SECONDS, self._look_for_the_dead)
-
-    def _look_for_the_dead(self) -> None:
-        assert self._wake is not None
-        if any(self._has_ended(node) for node in self._view.alive() if node.name != self._node.name):
-            self._wake.set()
-        else:
-            self._look_later()
+        process = self._watched.pop(key)
+        self._loop.remove_reader(process)
+        os.close(process)
 
     def _tell(self, callback: Callable[..., None], what: object) -> None:
         try:

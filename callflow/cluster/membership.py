@@ -96,6 +96,8 @@ class Membership:
         self._placed = Placed()
         self.changed = asyncio.Event()
         """Set at each renewal that shows other nodes than the one before; whoever waits for it clears it."""
+        self.draining = asyncio.Event()
+        """Set while this node has been told to hand its calls over, as far as it knows."""
         self._joined = asyncio.Event()
         self._beat_came = asyncio.Event()
         self.on_fenced: Callable[[], None] = lambda: None
@@ -144,6 +146,7 @@ class Membership:
         self.trouble, self._has_let_go = "", False
         if {node.key: node.state for node in before.alive()} != {node.key: node.state for node in beat.view.alive()}:
             self.changed.set()
+        (self.draining.set if self.is_draining else self.draining.clear)()
         self._joined.set()
         self._beat_came.set()
 
@@ -163,7 +166,12 @@ class Membership:
     @property
     def lease_holds(self) -> bool:
         """Whether no other node can have declared this one dead, by this node's own clock."""
-        return time.monotonic() < self._renewed + LEASE_SECONDS - MARGIN_SECONDS
+        return time.monotonic() < self._lease_end
+
+    @property
+    def _lease_end(self) -> float:
+        """In seconds of the monotonic clock; without a lease, long ago."""
+        return self._renewed + LEASE_SECONDS - MARGIN_SECONDS
 
     @property
     def reaches_database(self) -> bool:
@@ -210,7 +218,7 @@ class Membership:
     async def _watch_lease(self) -> None:
         """Let go of all calls when the lease is lost while other nodes live, even if no call takes a step."""
         while True:
-            await asyncio.sleep(_WATCH_SECONDS)
+            await asyncio.sleep(max(self._lease_end - time.monotonic(), _WATCH_SECONDS))
             if self.epoch and not self.lease_holds and not self._has_let_go and self._calls():
                 await self.may_act()
 

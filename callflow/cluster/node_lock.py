@@ -33,7 +33,7 @@ class NodeLock:
         if self._file is not None:
             return
         private_files.make(self._folder)
-        file = os.open(self._folder / f"{self._name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.open(self._path(self._name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         until = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
@@ -47,6 +47,8 @@ class NodeLock:
             except BaseException:
                 os.close(file)
                 raise
+        os.ftruncate(file, 0)
+        os.pwrite(file, str(os.getpid()).encode(), 0)
         self._file = file
 
     def release(self) -> None:
@@ -58,7 +60,7 @@ class NodeLock:
     def is_dead(self, name: str) -> bool:
         """Return whether another node's process has ended. False where it has no lock on this machine."""
         try:
-            file = os.open(self._folder / f"{name}.lock", os.O_RDWR | os.O_CLOEXEC)
+            file = os.open(self._path(name), os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             return False
         try:
@@ -68,3 +70,23 @@ class NodeLock:
         finally:
             os.close(file)
         return True
+
+    def is_here(self, name: str) -> bool:
+        """Return whether another node is, or was, one of this machine."""
+        return self._path(name).exists()
+
+    def process(self, name: str) -> int | None:
+        """Return a file descriptor that becomes readable when another node's process ends; close it. None: it is not of
+        this machine, or has ended, or the system has nothing of the kind (Linux has, pidfd)."""
+        pidfd: int | None = None
+        try:
+            pidfd = os.pidfd_open(int(self._path(name).read_text()))
+        except (AttributeError, OSError, ValueError):
+            return None
+        if self.is_dead(name):  # then the number may be another process's by now
+            os.close(pidfd)
+            return None
+        return pidfd
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.lock"

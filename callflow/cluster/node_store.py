@@ -8,6 +8,7 @@ lets one writer in at a time, with the same effect.
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
@@ -36,10 +37,7 @@ _node, _claim = nodes.c, claims.c
 _JOIN_LOCK: Final = 0x63616C6E6F6465
 _MANY: Final = 500
 # What a node asks several times a second is made once: making a statement takes longer than SQLite takes for it.
-_CLOCK: Final = {
-    "sqlite": text("SELECT (julianday('now') - 2440587.5) * 86400.0"),
-    "postgresql": text("SELECT extract(epoch FROM clock_timestamp())"),
-}
+_CLOCK: Final = text("SELECT extract(epoch FROM clock_timestamp())")
 _this_node: Final = and_(_node.name == bindparam("of"), _node.epoch == bindparam("since"), _node.state != "dead")
 _IS_ALIVE: Final = select(_node.state).where(_this_node).with_for_update(read=True, key_share=True)
 _RENEW: Final = (
@@ -71,7 +69,9 @@ def _driver(connection: Connection) -> Any:
 
 def clock(connection: Connection) -> float:
     """Return Unix time by the database's clock. SQLite: that of this machine."""
-    return float(connection.execute(_CLOCK[connection.dialect.name]).scalar_one())
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(connection.execute(_CLOCK).scalar_one())
 
 
 def join(connection: Connection, node: Node) -> int:

@@ -245,6 +245,12 @@ class Database:
         async with self.server.begin() as connection:
             return await connection.run_sync(work)
 
+    def write_here(self, work: Callable[[Connection], _Found]) -> _Found:
+        """Like `write`, for a file, by the thread that calls this: it waits, so it must have nothing else to do."""
+        assert self._files is not None
+        with self._files.begin() as connection:
+            return work(connection)
+
     async def _on_file(
         self, threads: ThreadPoolExecutor, work: Callable[[Connection], _Found], *, keeps: bool = True
     ) -> _Found:

@@ -48,9 +48,10 @@ class Moving:
     async def run(self) -> None:
         """Move the calls away whenever this node has been told to drain, until cancelled."""
         while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            if self._membership.is_draining and self._switchboard.calls:
+            await self._membership.draining.wait()
+            if self._switchboard.calls:
                 await self.move_all(_PATIENCE_SECONDS)
+            await asyncio.sleep(_WATCH_SECONDS)
 
     async def leave(self, seconds: float) -> None:
         """Take no more calls, and move all that are here to other nodes within `seconds`, if any other node takes them.

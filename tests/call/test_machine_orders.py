@@ -100,6 +100,25 @@ def test_a_call_that_is_refused_is_on_record_and_rejected() -> None:
     assert (call.model.state, call.model.cause) == (HANGUP, "busy")
 
 
+def test_a_process_dies_between_the_webhook_and_the_answer() -> None:
+    """The carrier was told that the webhook is served, so it sends it to nobody else."""
+    call = Told()
+    assert call.tell(ev.CallRecovered(found="ringing")) == ["answer", "connect_engine"]
+    assert call.tell(INITIATED) == [], "sent again, it changes nothing"
+    assert call.tell(CALL_ANSWERED) == []
+    assert call.model.state == ANSWERED
+
+    call = Told()
+    assert call.tell(ev.CallRecovered(found="answered")) == ["connect_engine", "stream"], "the answer was not on record"
+    assert call.tell(STARTED) == []
+    assert call.tell(READY) == ["greet"]
+
+    call = Told()
+    assert call.tell(ev.CallRecovered(found="asking")) == [], "the answer is what the carrier is told then"
+    assert call.tell(ev.CallResumed()) == ["connect_engine", "stream"]
+    assert Told().tell(ev.CallRecovered(found="gone")) == ["release"]
+
+
 def test_hangup_comes_first() -> None:
     call = Told()
     assert call.tell(HUNG_UP) == ["release"]

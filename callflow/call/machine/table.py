@@ -217,10 +217,12 @@ TABLE: Final[tuple[Row, ...]] = (
     # The previous process is gone: this process takes the call back, or finds that the call is over.
     Row("call_recovered", LIVE, HANGUP, (with_cause("interrupted"),), when=(is_gone,)),
     Row("call_recovered", RINGING, None, (start_recovery, stream_on_answer), when=(still_rings, is_dialled)),
-    Row("call_recovered", RINGING, None, (start_recovery, repeat_answer), when=(still_rings,), unless=(not_answered,)),
+    Row("call_recovered", RINGING, None, (answer_call,), when=(still_rings, not_answered)),
+    Row("call_recovered", RINGING, None, (start_recovery, repeat_answer), when=(still_rings,)),
     Row("call_recovered", RINGING, None, (start_recovery,), when=(carrier_asks,), unless=(not_answered,)),
     Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, start_farewell), when=(in_farewell,)),
     Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, ask_for_stream), unless=(not_answered,)),
+    Row("call_recovered", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), unless=(carrier_asks,)),
     Row("call_recovered", AFTER_ANSWER, None, (start_recovery, await_farewell), when=(carrier_speaks,)),
     Row("call_recovered", AFTER_ANSWER, None, (start_recovery, start_farewell), when=(clip_plays,)),
     Row("call_recovered", AFTER_ANSWER, None, (start_recovery, farewell_with(GOODBYE)), when=(agent_says_goodbye,)),

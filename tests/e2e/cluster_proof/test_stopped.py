@@ -73,9 +73,7 @@ async def stopped(count: int, seconds: float) -> None:
         theirs = [call for call, _ in talks if owner(call) == node]
         slow = TwilioApiFault("update", slow_s=0.3) if product.usual == "twilio" else ApiFault("answer", slow_s=0.3)
         the.carrier.faults.api.append(slow)
-        # Telnyx sends the webhook three times within the lease: a caller who rings then may be left over, as yet.
-        ringing = 4 if product.usual == "twilio" else 0
-        new = [await the.carrier.ring(phone=Voice(count + number).phone) for number in range(ringing)]
+        new = [await the.carrier.ring(phone=Voice(count + number).phone) for number in range(4)]
         await asyncio.sleep(0.05)
         streams = {call.key: 1 for call in theirs}
         since = monotonic()
