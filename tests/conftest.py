@@ -71,6 +71,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--exhaustive", action="store_true", help="only unit tests that take seconds of a core")
     group.addoption("--alone", action="store_true", help="only the tests beside which no other may run")
     group.addoption("--long", action="store_true", help="run long proofs whole: all cases, ten minutes of fuzzing")
+    group.addoption(
+        "--nodes", choices=("", "own", "other"), default="", help="whole calls with two nodes: see tests/e2e/product.py"
+    )
     group.addoption("--note-durations", action="store_true", help="write tests/durations.txt, after a run of all tests")
     group.addoption("--fuzz-seed", type=int, default=0, help="say again what a fuzzer said; 0: a new seed")
     group.addoption("--fuzz-surface", action="append", help="fuzz only this: telnyx, twilio, media, engine, operators")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
 
 from callflow.call.call import Call
 from callflow.call.machine import BRIDGED
@@ -31,8 +31,50 @@ _PATIENCE_SECONDS: Final = 20.0
 _SUCCESSOR_SECONDS: Final = 20.0
 """How long the workers of a main process that has died wait for those of the next one."""
 _WRITTEN_SECONDS: Final = 2.0
+_RESTS_SECONDS: Final = 2.0
+"""When nobody has spoken for so long, hardly anybody begins to in this very moment."""
+_FRESH_SECONDS: Final = 0.06
+"""So soon after the agent's last word nobody answers."""
+_CHOOSY_SHARE: Final = 0.2
+"""For this share of the time, calls wait for a rest."""
 _AT_ONCE: Final = 4
 """Calls that are moved at the same moment: each of them makes work for the node that gets it."""
+
+
+Quiet = bool | Literal["bridged"]
+
+
+class QuietMoments:
+    """Which calls may be moved now: those whose callers are the least likely to begin to speak within the tenths of a
+    second in which nobody hears them. Pure; times are seconds of one clock.
+
+    Who has said nothing for a while goes on so. Where calls never rest for so long, the next best moment is the one at
+    which the agent has just ended: nobody answers that quickly. When the time is up, any moment will do.
+    """
+
+    def __init__(self, began: float, seconds: float) -> None:
+        """`seconds`: how long calls may wait for a quiet moment."""
+        self._until = began + seconds
+        self._choosy_until = began + seconds * _CHOOSY_SHARE
+        self._since: dict[str, float] = {}
+        """Since when each call has been quiet."""
+        self._seen: set[str] = set()
+        """Calls that have not been quiet at some look: of the others it is not known how long they have been."""
+
+    def ready(self, quiet: Mapping[str, Quiet], now: float) -> list[str]:
+        """Return the calls that may be moved now, of all that are left. To be asked every few hundredths of a second.
+        `quiet`: by call; bridged: two people talk, and hear nothing of a move."""
+        ready = []
+        for call, is_quiet in quiet.items():
+            if not is_quiet:
+                self._since.pop(call, None)
+                self._seen.add(call)
+            since = self._since.setdefault(call, now) if is_quiet else now
+            is_fresh = call in self._seen and now - since <= _FRESH_SECONDS and now >= self._choosy_until
+            rests = now - since >= _RESTS_SECONDS
+            if now >= self._until or is_quiet == "bridged" or (is_quiet and (is_fresh or rests)):
+                ready.append(call)
+        return ready
 
 
 class Moving:
@@ -93,12 +135,19 @@ class Moving:
         """Move every call, at a quiet moment within `seconds`, or then wherever its conversation is. Returns when none
         is left here, or when no other node takes them."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while self._switchboard.calls and self.is_possible:
-            late = loop.time() > until
-            ready = [call for call in self._switchboard.calls if late or _may_move(call)][:_AT_ONCE]
-            await asyncio.gather(*(self._move(call) for call in ready))
-            await asyncio.sleep(_LOOK_SECONDS)
+        moments = QuietMoments(loop.time(), seconds)
+        moves: set[asyncio.Task[None]] = set()
+        try:
+            while self._switchboard.calls and self.is_possible:
+                calls = {call.id: call for call in self._switchboard.calls if not call.is_handed_over}
+                ready = moments.ready({name: _is_quiet(call) for name, call in calls.items()}, loop.time())
+                for name in ready[: _AT_ONCE - len(moves)]:
+                    move = asyncio.create_task(self._move(calls[name]), name=f"move {name}")
+                    moves.add(move)
+                    move.add_done_callback(moves.discard)
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            await asyncio.gather(*moves)
 
     async def _move(self, call: Call) -> None:
         target = self._target()
@@ -126,6 +175,6 @@ class Moving:
             log.warning("call %s: node %s was not told of it, and finds it by itself", call.id, target.name)
 
 
-def _may_move(call: Call) -> bool:
-    """Whether nobody notices: nobody speaks, or two people talk without us."""
-    return call.is_quiet or call.model.state == BRIDGED
+def _is_quiet(call: Call) -> Quiet:
+    """Whether nobody speaks, or two people talk without us."""
+    return "bridged" if call.model.state == BRIDGED else call.is_quiet

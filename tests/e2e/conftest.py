@@ -38,6 +38,12 @@ def media_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(autouse=True)
+def nodes(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether `product()` is one process, or two: see there."""
+    monkeypatch.setattr(product, "nodes", pytestconfig.getoption("--nodes"))
+
+
+@pytest.fixture(autouse=True)
 def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which carrier `product()` gets when none is given to it."""
     name: str = getattr(request, "param", "telnyx")

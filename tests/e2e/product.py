@@ -7,12 +7,14 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
 from callflow.app import Application
 from callflow.call.call import Call
 from callflow.call.replay import replay
+from callflow.cluster.membership import NodeConfig
 from callflow.config.settings import Settings
 from callflow.journal.journal import BEGAN
 from callflow.journal.notes import UnknownNote
@@ -25,6 +27,7 @@ from callflow.sandbox.twilio import Twilio
 from callflow.web import listener
 from tests.history import new_database
 from tests.loop import Loop
+from tests.ports import free_port
 
 
 Result = TypeVar("Result")
@@ -162,6 +165,9 @@ def exchange(**chosen: Any) -> Exchange:
 
 media_server = "picows"
 """Which media server `product()` has."""
+nodes = ""
+"""Who takes what comes from the carrier. "": the only process; "own": the node that a test looks into, beside which
+another one drains; "other": that other node, so that every webhook and every media stream is passed on."""
 
 
 @contextlib.asynccontextmanager
@@ -194,17 +200,58 @@ async def product(
             }
             made = Settings(**chosen)
             made._profiles = dict(profiles or {})
-            line = Application(made)
-            async with beside(line), line:
-                # the start waits for its record for a moment only, which a busy machine may exceed
-                await until(lambda: line.recovery.opened.is_set() or line.journal.trouble, "the record to be open", 20)
-                carrier.set_server(f"http://127.0.0.1:{line.public_at[1]}")
+            async with _opened(made, beside) as (line, port):
+                carrier.set_server(f"http://127.0.0.1:{port}")
                 yield Product(carrier, realtime, line)
                 for call in [call for call in carrier.calls.values() if call.state != "ended"]:
                     await call.hang_up()
                 await settled(carrier)
                 replayed(line)
                 in_schema(line)
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    made: Settings, beside: Callable[[Application], contextlib.AbstractAsyncContextManager[None]]
+) -> AsyncIterator[tuple[Application, int]]:
+    """Open the server, and another one beside it if there are to be two. Returns the one that takes the calls, and the
+    port that the carrier is to be given."""
+
+    async def is_open(each: Application) -> None:
+        # the start waits for its record for a moment only, which a busy machine may exceed
+        await until(lambda: each.recovery.opened.is_set() or each.journal.trouble, "the record to be open", 20)
+
+    if not nodes:
+        line = Application(made)
+        async with beside(line), line:
+            await is_open(line)
+            yield line, line.public_at[1]
+        return
+    port = free_port()
+    entry = made.model_copy(update={"port": port})
+    if nodes == "other" and not made.public_base_url:
+        made = made.model_copy(update={"public_base_url": f"http://127.0.0.1:{port}"})
+    line, other = Application(made, node=_node("w1", made)), Application(entry, node=_node("w2", entry))
+    line.settings._profiles = other.settings._profiles = made._profiles
+    async with beside(line), line:
+        await is_open(line)
+        async with other:
+            await is_open(other)
+            assert line.cluster is not None
+            assert other.cluster is not None
+            await other.cluster.set_state("w2", "draining")
+            for each in (line.cluster, other.cluster):
+                await until(lambda: {"up", "draining"} == {node.state for node in each.view.nodes}, "the nodes to meet")  # noqa: B023
+            yield line, port if nodes == "other" else line.public_at[1]
+
+
+def _node(name: str, made: Settings) -> NodeConfig:
+    """Return the config of a node whose sockets lie in the data folder."""
+    folder = Path(made.data_dir) / "c"
+    return NodeConfig(
+        name=name, address=f"unix:{folder}/{name}.sock", folder=folder, capacity=made.max_concurrent_calls,
+        secret=b"s" * 32,
+    )  # fmt: skip
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

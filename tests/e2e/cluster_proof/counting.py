@@ -3,10 +3,11 @@ waits. All of it is read off the emulated carrier and the emulated model, which 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -36,6 +37,7 @@ FRAME_SECONDS: Final = 0.02
 
 
 _MAGIC: Final = b"\x70\x71\x70"
+_PIECE: Final = 40_000
 _HEAD: Final = re.compile(_MAGIC + rb"([\xf0-\xff]{2})([\xf0-\xff]{5})")
 _LOUD: Final = noise(20, 3).translate(bytes((code & 0x80) | (code & 0x3F) for code in range(256)))
 """A frame of speech, in which the head of a frame cannot occur."""
@@ -76,14 +78,38 @@ def _digits(number: int, places: int) -> bytes:
     return bytes(0xF0 | int(digit, 16) for digit in f"{number:0{places}x}")
 
 
-def arrived(realtime: Realtime) -> dict[int, list[int]]:
-    """The frames of each caller that some session of the model has got, in the order of sessions and of arrival."""
-    found: dict[int, list[int]] = {}
-    for session in realtime.sessions:
-        for head in _HEAD.finditer(bytes(session.audio_in)):
-            whose, which = (int("".join(f"{code & 15:x}" for code in part), 16) for part in head.groups())
-            found.setdefault(whose, []).append(which)
-    return found
+class Arrivals:
+    """The frames of each caller that some session of the model has got.
+
+    What has come since the last time is read in small pieces: carrier and model live on the loop of the test, and every
+    call would lose a model that is away for seconds.
+    """
+
+    def __init__(self, realtime: Realtime) -> None:
+        self._realtime = realtime
+        self._read: list[int] = []
+        """Bytes of each session that are read already."""
+        self._found: list[list[tuple[int, int]]] = []
+
+    async def read(self) -> dict[int, list[int]]:
+        """The numbers of the frames, by caller, in the order of sessions and of arrival."""
+        arrived: dict[int, list[int]] = {}
+        for number, session in enumerate(list(self._realtime.sessions)):
+            if number == len(self._read):
+                self._read.append(0)
+                self._found.append([])
+            for at in range(self._read[number], len(session.audio_in), _PIECE):
+                piece = bytes(session.audio_in[self._read[number] : at + _PIECE])
+                end = 0
+                for head in _HEAD.finditer(piece):
+                    whose, which = (int("".join(f"{code & 15:x}" for code in part), 16) for part in head.groups())
+                    self._found[number].append((whose, which))
+                    end = head.end()
+                self._read[number] += end
+                await asyncio.sleep(0)
+            for whose, which in self._found[number]:
+                arrived.setdefault(whose, []).append(which)
+        return arrived
 
 
 # Where a call is
@@ -173,9 +199,9 @@ def nothing_twice(carrier: Exchange) -> None:
         assert len(open_ones) <= 1, call.story()
 
 
-def every_frame(realtime: Realtime, voice: Voice, first: int, last: int) -> None:
-    """Every frame from `first` to `last` has come to the model, once and in order."""
-    got = [which for which in arrived(realtime).get(voice.number, []) if first <= which <= last]
+def every_frame(arrived: Mapping[int, Sequence[int]], voice: Voice, first: int, last: int) -> None:
+    """Every frame from `first` to `last` has come to the model, once and in order. `arrived`: see `Arrivals`."""
+    got = [which for which in arrived.get(voice.number, []) if first <= which <= last]
     assert got == list(range(first, last + 1)), (
         f"caller {voice.number}: {last + 1 - first - len(set(got))} frames of {last + 1 - first} lost, "
         f"{len(got) - len(set(got))} twice"

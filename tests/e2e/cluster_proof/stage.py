@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -26,12 +27,12 @@ def only_with_long(request: pytest.FixtureRequest) -> None:
 
 async def callers(the: Office, numbers: range) -> list[tuple[Any, Voice]]:
     """Calls that have heard the beginning of what the agent says first."""
-    voices = [Voice(number) for number in numbers]
+    voices, began = [Voice(number) for number in numbers], monotonic()
     calls = []
     for voice in voices:
         calls.append(await the.carrier.ring(phone=voice.phone))
         await asyncio.sleep(0.03)
-    await asyncio.gather(*(call.phone.hears(0.3, timeout=20) for call in calls))
+    await asyncio.gather(*(call.phone.hears(0.3, timeout=20, since=began) for call in calls))
     return list(zip(calls, voices, strict=True))
 
 

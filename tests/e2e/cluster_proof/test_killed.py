@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.cluster_proof.counting import (
     TALK,
+    Arrivals,
     Gaps,
     every_frame,
     nobody_lost,
@@ -38,6 +39,7 @@ async def killed(count: int, kills: int) -> None:
     dice, gaps = random.Random(19), Gaps()
     async with office(NO_INPUT_SECONDS=0, MAX_CONCURRENT_CALLS=200) as the:
         the.realtime.script = TALK
+        arrivals = Arrivals(the.realtime)
         talks = await callers(the, range(count))
         for number in range(kills):
             await asyncio.sleep(dice.uniform(0.2, 1.0))  # the moment of the kill
@@ -58,9 +60,10 @@ async def killed(count: int, kills: int) -> None:
             assert others, "nobody was at the other worker"
             last = {voice.number: len(voice.at) - 1 for _, voice, _, _ in others}
             await asyncio.sleep(0.2)  # until the last of these frames has come to the model
+            arrived = await arrivals.read()
             for call, voice, stream, first in others:
                 assert call.stream is stream, f"a call of the other worker was touched: {call.story()}"
-                every_frame(the.realtime, voice, first, last[voice.number])
+                every_frame(arrived, voice, first, last[voice.number])
             if number + 1 < kills:  # the new worker gets calls as well
                 await all_hang_up([call for call, _ in talks[: count // 2]])
                 begin = count + number * (count // 2)

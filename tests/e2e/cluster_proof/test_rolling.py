@@ -13,7 +13,7 @@ import pytest
 from callflow.media.g711 import FRAME_BYTES
 from callflow.sandbox.common.playout import BYTES_PER_SECOND
 from callflow.sandbox.openai_realtime import Script, Turn
-from tests.e2e.cluster_proof.counting import ANSWER, Voice, arrived, nobody_lost, nothing_twice, owner, process_of
+from tests.e2e.cluster_proof.counting import ANSWER, Arrivals, Voice, nobody_lost, nothing_twice, owner, process_of
 from tests.e2e.cluster_proof.stage import both_are_up, callers, only_with_long
 from tests.e2e.product import run, until
 from tests.e2e.test_workers import Office, office
@@ -47,7 +47,7 @@ async def rolled(count: int) -> None:
                 task.cancel()
         nobody_lost(the.carrier, [call for call, _ in talks])
         nothing_twice(the.carrier)
-        got = arrived(the.realtime)
+        got = await Arrivals(the.realtime).read()
         lost = {voice.number: len(voice.speech - set(got[voice.number])) for _, voice in talks}
         stories = [call.story() for call, voice in talks if lost[voice.number]]
         assert stories == [], f"frames of callers' words that never came to the model: {lost}"
