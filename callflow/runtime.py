@@ -169,10 +169,13 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Leave out what is no error: Python 3.11's streams report a connection as an error when its handler is cancelled,
-    as by a closing listener."""
+    as by a closing listener; anyio's Unix sockets give a result to a future that is cancelled already, when a request to
+    another worker is given up in the moment in which its answer comes."""
     import asyncio
 
-    if not isinstance(context.get("exception"), asyncio.CancelledError):
+    error, what = context.get("exception"), str(context.get("message", ""))
+    gives_result_late = isinstance(error, asyncio.InvalidStateError) and "set_result of _asyncio.Future" in what
+    if not (gives_result_late or isinstance(error, asyncio.CancelledError)):
         loop.default_exception_handler(context)
 
 

@@ -12,9 +12,10 @@ from callflow.history.tables import conversations, iso
 
 
 _MOST: Final = 1000
+_OVER: Final = "hangup"
 _c = conversations.c
 _CALLS: Final = (
-    select(_c.call_id, _c.started_at, _c.ended_at, _c.hangup_cause)
+    select(_c.call_id, _c.started_at, _c.ended_at, _c.state, _c.hangup_cause)
     .where(
         _c.caller_number == bindparam("caller"),
         _c.direction == "inbound",
@@ -31,7 +32,8 @@ async def of_caller(database: Database, number: str, since: float) -> tuple[set[
     def work(connection: Connection) -> tuple[set[str], int]:
         begin = iso(since)
         found = connection.execute(_CALLS, {"caller": number, "since": begin}).all()
-        live = {str(row.call_id) for row in found if row.ended_at is None}
+        # Whoever has hung up may ring again, although the last words of that call are still waited for.
+        live = {str(row.call_id) for row in found if row.ended_at is None and row.state != _OVER}
         return live, sum(row.started_at > begin and row.hangup_cause not in REFUSED_BY_US for row in found)
 
     return await database.read(work)

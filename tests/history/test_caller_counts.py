@@ -30,5 +30,10 @@ async def test_live_calls_and_those_of_the_last_hour_are_counted(database_url: s
         for call, ago, cause in (("over", 600, "normal_clearing"), ("refused", 300, "caller_busy"), ("old", 7200, "x")):
             begin(call, ago)
             write(call, NOW - ago + 5, Ended(cause=cause))
+        begin("last words", 60)  # over, and they are waited for
+        event = {"event": "call_hangup", "cause": "normal_clearing"}
+        await writer.append(
+            JournalEntry("last words", 1, NOW - 30, event, before="streaming", after="hangup", taken=True)
+        )
         await writer.flushed()
-        assert await caller_counts.of_caller(store.database, CALLER, NOW - 3600) == ({"old and live", "live"}, 2)
+        assert await caller_counts.of_caller(store.database, CALLER, NOW - 3600) == ({"old and live", "live"}, 3)
