@@ -38,9 +38,13 @@ def media_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(autouse=True)
-def nodes(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether `product()` is one process, or two: see there."""
-    monkeypatch.setattr(product, "nodes", pytestconfig.getoption("--nodes"))
+def nodes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether `product()` is one node, or two: see there."""
+    chosen = request.config.getoption("--nodes")
+    marker = request.node.get_closest_marker("one_node")
+    if chosen and marker is not None:
+        pytest.skip(marker.args[0])
+    monkeypatch.setattr(product, "nodes", chosen)
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ from tests.e2e.test_survival import office
 # A full house
 
 
+@pytest.mark.one_node("each node has room of its own")
 def test_beyond_the_limit_a_call_is_rejected_as_busy_and_on_record() -> None:
     async def main() -> None:
         async with stage(max_concurrent_calls=1) as the:
@@ -93,6 +94,7 @@ async def test_while_the_loop_is_late_new_calls_hear_busy_and_then_they_get_in_a
         await the.quiet()
 
 
+@pytest.mark.one_node("each node has room of its own")
 async def test_of_many_at_once_exactly_the_limit_is_taken() -> None:
     async with stage(max_concurrent_calls=3) as the:
         calls = [await the.telnyx.ring() for _ in range(12)]
@@ -106,6 +108,7 @@ async def test_of_many_at_once_exactly_the_limit_is_taken() -> None:
         await the.until(lambda: len(the.happened("ended")) == 12, "twelve ends on record")
 
 
+@pytest.mark.one_node("each node has room of its own")
 async def test_repeats_of_a_refused_calls_webhook_do_not_take_it_after_all() -> None:
     faults = Faults(webhook_new_ids={"call.initiated": 2}, webhook_duplicates={"call.initiated": 2})
     async with stage(max_concurrent_calls=1) as the:
@@ -122,6 +125,7 @@ async def test_repeats_of_a_refused_calls_webhook_do_not_take_it_after_all() -> 
         assert the.app.switchboard.calls == []
 
 
+@pytest.mark.one_node("each node has room of its own")
 async def test_a_call_found_answered_beyond_the_limit_is_told_so_and_hung_up() -> None:
     async with stage(max_concurrent_calls=1) as the:
         first = await the.telnyx.ring()
@@ -135,6 +139,7 @@ async def test_a_call_found_answered_beyond_the_limit_is_told_so_and_hung_up() -
         await the.quiet()
 
 
+@pytest.mark.one_node("each node has room of its own")
 async def test_a_slot_is_free_again_after_every_way_to_fail() -> None:
     api = [ApiFault("answer", status=422, code="90018"), ApiFault("answer", status=403)]
     async with stage(telnyx=exchange(api=api), max_concurrent_calls=1) as the:

@@ -10,6 +10,7 @@ import pytest
 
 from callflow.contracts.errors import ToolsError
 from callflow.sandbox.telnyx import Telnyx
+from tests.e2e import product as houses
 from tests.e2e.hook import Hook, hook
 from tests.e2e.product import Product, product, until
 from tests.e2e.talk import FAST, goodbye, talk
@@ -155,6 +156,16 @@ async def test_a_refused_caller_is_rejected_before_the_answer_and_the_reason_is_
 
 
 async def test_a_caller_who_hangs_up_meanwhile_is_gone() -> None:
+    await hangs_up_meanwhile()
+
+
+async def test_who_hangs_up_meanwhile_is_gone_although_another_node_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the call is on record yet, so that nobody knows where it is."""
+    monkeypatch.setattr(houses, "nodes", "other")
+    await hangs_up_meanwhile()
+
+
+async def hangs_up_meanwhile() -> None:
     async with hook(delay=0.5) as there, product(**{**SET, **asking(there)}) as the:
         call = await the.carrier.ring(from_number=CALLER)
         await until(lambda: there.asked, "the question")

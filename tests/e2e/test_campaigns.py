@@ -175,6 +175,7 @@ async def test_who_calls_us_cannot_take_a_number_off() -> None:
         await the.quiet()
 
 
+@pytest.mark.one_node("each node has room of its own")
 async def test_campaigns_leave_places_for_callers() -> None:
     async with dialling(max_concurrent_calls=4, campaign_share=0.5, admission_lag_ms=0) as the:
         the.carrier.exchange.callee = Callee("answers")

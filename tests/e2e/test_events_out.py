@@ -46,6 +46,7 @@ async def ask(the: Product, method: str, path: str) -> Any:
     return answer.json() if "json" in answer.headers["content-type"] else answer.text
 
 
+@pytest.mark.one_node("metrics and events are those of all nodes")
 async def test_a_call_is_told_from_its_start_to_its_recording() -> None:
     async with receiver() as there, product(record=True, **to(there), **FAST) as the:
         name = await one_call(the)
@@ -129,6 +130,7 @@ async def test_a_receiver_that_is_away_and_slow_holds_up_no_call_and_gets_everyt
         assert len({one.id for one in there.taken}) == 9
 
 
+@pytest.mark.one_node("metrics and events are those of all nodes")
 @pytest.mark.carrier("telnyx")
 async def test_a_receiver_that_wants_no_more_gets_a_dead_letter_again_when_it_is_asked_for() -> None:
     async with receiver() as there, product(**to(there), **FAST) as the:
@@ -148,6 +150,7 @@ async def test_a_receiver_that_wants_no_more_gets_a_dead_letter_again_when_it_is
         assert len(await ask(the, "GET", "/api/events/dead")) == 2
 
 
+@pytest.mark.one_node("metrics and events are those of all nodes")
 @pytest.mark.carrier("telnyx")
 async def test_only_the_process_that_looks_after_the_calls_sends_and_it_sends_those_of_others(tmp_path: Path) -> None:
     async with receiver() as there:

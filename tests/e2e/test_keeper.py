@@ -15,6 +15,7 @@ from tests.e2e.product import product, run
 from tests.history.test_journal_writer import began, journal
 
 
+@pytest.mark.one_node("the addresses of a node name it")
 @pytest.mark.parametrize(
     ("told", "believed"),
     [

@@ -133,6 +133,7 @@ async def test_the_end_on_record_is_when_the_call_ended_and_not_when_its_words_c
         assert stream <= row["ended_at"]
 
 
+@pytest.mark.one_node("each node has room of its own")
 async def test_words_that_never_come_are_noted_and_hold_up_no_other_caller() -> None:
     async with product(realtime=scribe(NEVER), max_concurrent_calls=1, **FAST | {"transcript_seconds": 1.5}) as the:
         one = await hangs_up(the)
@@ -156,6 +157,7 @@ async def test_words_that_never_come_are_noted_and_hold_up_no_other_caller() -> 
         await settled(the, 2)
 
 
+@pytest.mark.one_node("each node has room of its own")
 async def test_no_more_calls_are_waited_for_than_may_be_live() -> None:
     async with product(realtime=scribe(NEVER), max_concurrent_calls=1, **FAST | {"transcript_seconds": 20}) as the:
         first = await hangs_up(the)

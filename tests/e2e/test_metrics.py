@@ -61,6 +61,7 @@ async def scrape(the: Product) -> Scrape:
     return Scrape(answer.text)
 
 
+@pytest.mark.one_node("metrics and events are those of all nodes")
 @pytest.mark.carrier("telnyx")
 async def test_a_call_that_the_caller_ends_and_one_that_is_refused_are_told_apart() -> None:
     async with stage(max_concurrent_calls=1, telnyx=exchange(Faults(media_shuffle=3))) as the:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from playwright.async_api import Page, Route
 
 from callflow.cluster.membership import Membership
@@ -67,6 +68,7 @@ async def shot(it: Tab, name: str) -> None:
         await it.page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
 
+@pytest.mark.one_node("it has nodes of its own")
 async def test_the_health_page_shows_the_nodes_and_lets_one_drain() -> None:
     the_cluster = Cluster([node("east", 1, calls=12), node("west", 2, calls=38, lag_ms=140)])
     async with product(console_token=TOKEN, console_tokens=f"op:operate:{TOKEN}-2") as the, browser() as opened:

@@ -58,6 +58,7 @@ async def test_the_next_call_follows_a_change_and_a_running_one_does_not() -> No
         await live.hang_up()
 
 
+@pytest.mark.one_node("it has two servers of its own")
 async def test_another_process_with_the_same_database_follows(database_url: str) -> None:
     async with (
         line(console_token=TOKEN, database_url=database_url) as (one, _),

@@ -565,6 +565,7 @@ async def test_without_any_webhook_but_the_first_a_call_is_held_and_ended() -> N
 # What is asked of the carrier
 
 
+@pytest.mark.one_node("the addresses of a node name it")
 async def test_the_answers_body_is_exactly_this() -> None:
     async with stage(public_base_url="http://127.0.0.1:1") as the:
         call = await the.telnyx.ring()
@@ -595,6 +596,7 @@ async def test_the_answers_body_is_exactly_this() -> None:
         assert answer.path == f"/v2/calls/{call.control_id.replace(':', '%3A')}/actions/answer"
 
 
+@pytest.mark.one_node("the addresses of a node name it")
 async def test_a_forged_host_does_not_change_where_the_stream_goes() -> None:
     async with stage(public_base_url="https://phone.example") as the:
         body = webhook("call.initiated", leg())

@@ -8,6 +8,8 @@ import statistics
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.openai_realtime.emulator import PATH
 from tests.e2e import tcp_front
@@ -62,6 +64,7 @@ async def first_word(realtime: Realtime, spare: int) -> float:
         return statistics.median(found)
 
 
+@pytest.mark.one_node("both nodes have it")
 async def test_a_caller_does_not_wait_for_the_connection_to_a_model_that_is_far_away() -> None:
     """Opening one takes a way there and back, and so do the configuration and the first answer: a third is saved."""
     own, ahead = model(), model()
@@ -92,6 +95,7 @@ async def calls(the: Product) -> Any:
     return call
 
 
+@pytest.mark.one_node("both nodes have it")
 async def test_at_the_end_no_connection_is_left_and_there_were_never_too_many() -> None:
     realtime = model()
     async with product(realtime=realtime, engine_spare=3, **FAST) as the:

@@ -138,6 +138,7 @@ async def threads_end() -> None:
     await until(lambda: not runner.default_runner.thread_slots.holders(), "the threads to be given back", 10)
 
 
+@pytest.mark.one_node("both nodes have it")
 async def test_every_call_of_a_tool_is_answered_once_whatever_it_does(workshop: Path) -> None:
     arguments = {name: Call(call.name, call.arguments, name) for name, (call, _) in ARGUMENTS.items()}
     turns = [Turn(tuple(Call(name, {}, name) for name in names)) for names in (list(OUTPUTS)[:12], list(OUTPUTS)[12:])]
@@ -186,6 +187,7 @@ async def test_a_hundred_tools_that_hang_in_one_call_do_not_keep_anothers_from_a
         await threads_end()
 
 
+@pytest.mark.one_node("both nodes have it")
 async def test_tools_that_hang_are_told_of_in_words_to_the_model_and_by_name_in_the_log(
     workshop: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

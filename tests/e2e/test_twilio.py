@@ -84,6 +84,7 @@ async def hear(the: Product, call: Call, seconds: float = 0.3) -> None:
 # The answer is the command
 
 
+@pytest.mark.one_node("the addresses of a node name it")
 async def test_the_document_that_opens_a_call_has_a_stream_and_a_way_back() -> None:
     settings: dict[str, Any] = {"twilio_greeting_text": "Hello <you> & yours.", "twilio_pause_seconds": 1}
     async with product(realtime=model(), **settings) as the:
@@ -144,6 +145,7 @@ async def test_a_repeated_request_gets_the_answer_of_the_first_and_starts_nothin
         await the.quiet()
 
 
+@pytest.mark.one_node("each node has room of its own")
 async def test_a_full_house_is_busy() -> None:
     async with product(realtime=model(), max_concurrent_calls=1) as the:
         first = await the.twilio.ring()

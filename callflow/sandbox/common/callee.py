@@ -23,6 +23,8 @@ FAX_HZ: Final = 2100.0
 """The tone with which a fax machine answers (ITU-T T.30: CED, 2100 Hz)."""
 FAX_S: Final = 3.0
 GREETING_S: Final = 1.0
+_FINGER_SECONDS: Final = 0.2
+"""So long it takes a person at least to press a key."""
 PICKS_UP: Final = frozenset({"answers", "voicemail", "fax", "silence"})
 
 
@@ -39,7 +41,7 @@ class Callee:
     ring_s: float | None = None
     """How long it rings before it does that; None: the carrier's `Timing.ring_s`."""
     after_s: float = 0.0
-    """The pause between the answer and the first word, or the first key when nothing is said."""
+    """The pause between the answer and the first word, or the first key when nothing is said: 0.2 s at least then."""
     says: bytes = b""
     """µ-law: a person's first words, or a machine's greeting."""
     speaks_s: float | None = None
@@ -114,8 +116,9 @@ class CalledLeg(Protocol):
 def pick_up(callee: Callee, leg: CalledLeg) -> Coroutine[Any, Any, None]:
     """Begin to say what the callee says on an answered leg. Returns what is to be run for all that it does then."""
     phone = leg.phone
-    pause = round(callee.after_s * 1000 * BYTES_PER_MS)
     words = callee.words()
+    seconds = callee.after_s if words or not callee.presses else max(callee.after_s, _FINGER_SECONDS)
+    pause = round(seconds * 1000 * BYTES_PER_MS)
     beep = tone(callee.beep_s * 1000, BEEP_HZ) if callee.does == "voicemail" and callee.beep_s else b""
     if words or beep or callee.presses:
         phone.say(SILENT_FRAME[:1] * pause + words + beep)

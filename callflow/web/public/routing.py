@@ -52,6 +52,17 @@ class WebhookRouting:
             owner = peers.place()
         return "" if owner == peers.me else owner
 
+    async def tell_others(self, scope: Any, webhook_event: WebhookEvent, method: str, body: bytes) -> None:
+        """Send the hang-up of a call that nobody has on record to all other nodes: one of them may have it, and ask
+        about the caller first. Never raises."""
+        switchboard, peers = self._switchboard(), self._peers
+        if not isinstance(webhook_event.event, events.CallHangup) or scope.get(FORWARDED):
+            return
+        call = webhook_event.call or switchboard.name_of(webhook_event)
+        if switchboard.has(webhook_event) or await peers.owner(call):
+            return
+        await asyncio.gather(*(self.forward(scope, method, body, peer.name) for peer in peers.living()))
+
     async def is_gone(self, name: str) -> bool:
         """Return whether a node that has not taken a webhook is dead; that is known a moment after it has refused a
         connection. Its calls are being taken over then."""

@@ -67,6 +67,8 @@ class WebhookEndpoint:
         for webhook_event in webhook_events:
             if routing is not None and (answer := await self._elsewhere(routing, webhook_event, body)) is not None:
                 return answer
+            if routing is not None:
+                await routing.tell_others(request.scope, webhook_event, request.method, body)
             await self._startup_hold().hold(webhook_event)
             try:
                 reply = await self._dispatch(webhook_event)

@@ -12,7 +12,7 @@ from callflow.cluster.forwarding import Answer, Forwarding
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import PeerAway
-from callflow.contracts.events import CallAnswered, Event, LegIds, WebhookEvent
+from callflow.contracts.events import CallAnswered, CallHangup, Event, LegIds, WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public import routing as module
 from callflow.web.public.app import create_public
@@ -23,10 +23,12 @@ from tests.web.public.test_webhooks import FakeCarrier, FakeSwitchboard, Scene
 
 
 class Answers(FakeCarrier):
-    """Each line of a body is a call that was answered."""
+    """Each line of a body is a call that was answered, or over."""
+
+    event: Event = CallAnswered()
 
     def parse(self, request: Any) -> list[WebhookEvent]:
-        event: Event = CallAnswered()
+        event = self.event
         return [WebhookEvent(self.name, line, LegIds(line), event) for line in request.body.decode().split()]
 
 
@@ -52,6 +54,9 @@ class Cluster:
     def place(self) -> str:
         return "w2" if self.lives else "me"
 
+    def living(self) -> list[Peer]:
+        return [Peer("w2", "unix:/w2")]
+
     async def owner(self, call: str) -> str:
         return self.owner_is
 
@@ -67,9 +72,11 @@ class Cluster:
         self.lives, self.owner_is = False, "me" if self.owner_is else ""
 
 
-def asked(cluster: Cluster, *can: str) -> tuple[Answered, list[str]]:
+def asked(cluster: Cluster, *can: str, event: Event | None = None) -> tuple[Answered, list[str]]:
     async def main() -> tuple[Answered, list[str]]:
-        board, scene = Board(), Scene(Answers("fake", *can))
+        carrier = Answers("fake", *can)
+        carrier.event = event or carrier.event
+        board, scene = Board(), Scene(carrier)
         routing = WebhookRouting(cast(Peers, cluster), cast(Forwarding, cluster), lambda: cast(Switchboard, board))
         app = create_public(
             [cast(Carrier, one) for one in scene.carriers], lambda: cast(Switchboard, board), scene.address,
@@ -98,6 +105,22 @@ def test_that_of_a_node_that_has_just_died_is_taken_as_soon_as_that_is_known(has
     cluster = Cluster(has=has)
     answer, here = asked(cluster, *can)
     assert (answer.body, here, cluster.sent) == (b"did d1", ["d1"], 1)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_hang_up_of_a_call_that_is_not_on_record_is_told_to_all(takes: bool) -> None:
+    """Another node may have it, and ask about the caller first."""
+    cluster = Cluster(has=False)
+    cluster.takes = lambda: takes
+    answer, here = asked(cluster, event=CallHangup())
+    assert (answer.body, here, cluster.sent) == (b"did d1", ["d1"], 1)
+
+
+def test_a_hang_up_of_a_call_on_record_is_for_its_node_alone() -> None:
+    cluster = Cluster(has=True)
+    cluster.takes = lambda: True
+    answer, here = asked(cluster, event=CallHangup())
+    assert (answer.body, here, cluster.sent) == (b"of w2", [], 1)
 
 
 def test_a_new_call_begins_here_if_the_node_that_was_to_have_it_hangs() -> None:
