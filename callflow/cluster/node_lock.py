@@ -77,7 +77,9 @@ class NodeLock:
 
     def process(self, name: str) -> int | None:
         """Return a file descriptor that becomes readable when another node's process ends; close it. None: it is not of
-        this machine, or has ended, or the system has nothing of the kind (Linux has, pidfd)."""
+        this machine, or has ended, or the system has nothing of the kind (Linux has, pidfd).
+
+        In a container of its own its number may be another process's here: then its end is seen at the next renewal."""
         pidfd: int | None = None
         try:
             pidfd = os.pidfd_open(int(self._path(name).read_text()))

@@ -127,18 +127,22 @@ class Moving:
         """Whether another node would take the calls."""
         return self._target() is not None and not self._journal.trouble
 
+    @property
+    def _is_wanted(self) -> bool:
+        return self._membership.is_leaving or self._membership.draining.is_set()
+
     def _target(self) -> Peer | None:
         name = self._membership.place_elsewhere()
         return self._membership.peer(name) if name else None
 
     async def move_all(self, seconds: float) -> None:
         """Move every call, at a quiet moment within `seconds`, or then wherever its conversation is. Returns when none
-        is left here, or when no other node takes them."""
+        is left here, when no other node takes them, or when this node is not to drain any more."""
         loop = asyncio.get_running_loop()
         moments = QuietMoments(loop.time(), seconds)
         moves: set[asyncio.Task[None]] = set()
         try:
-            while self._switchboard.calls and self.is_possible:
+            while self._switchboard.calls and self.is_possible and self._is_wanted:
                 calls = {call.id: call for call in self._switchboard.calls if not call.is_handed_over}
                 ready = moments.ready({name: _is_quiet(call) for name, call in calls.items()}, loop.time())
                 for name in ready[: _AT_ONCE - len(moves)]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from callflow.switchboard.moving import QuietMoments
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from callflow.cluster.peers import Peer
+from callflow.switchboard.moving import Moving, QuietMoments
+from tests.in_loop import in_loop
 
 
 def looks(moments: QuietMoments, quiet: str, began: float = 0.0) -> list[float]:
@@ -40,3 +46,19 @@ def test_when_two_people_talk_any_moment_will_do() -> None:
 def test_when_the_time_is_up_any_moment_will_do() -> None:
     assert looks(QuietMoments(0.0, 0.5), "xxxxxxx") == [0.5, 0.6]
     assert looks(QuietMoments(0.0, 0.0), "x") == [0.0]
+
+
+@in_loop
+async def test_a_node_that_is_to_take_calls_again_moves_none_any_more() -> None:
+    draining = asyncio.Event()
+    draining.set()
+    membership = SimpleNamespace(
+        is_leaving=False, draining=draining, place_elsewhere=lambda: "w2", peer=lambda name: Peer(name, "unix:/w2")
+    )  # fmt: skip
+    talks = SimpleNamespace(id="c", is_handed_over=False, is_quiet=False, model=SimpleNamespace(state="streaming"))
+    given = (membership, SimpleNamespace(calls=[talks]), SimpleNamespace(trouble=""))
+    moving = asyncio.create_task(Moving(*cast(Any, given)).move_all(60.0))
+    done, _ = await asyncio.wait([moving], timeout=0.1)
+    assert not done, "it waits for a quiet moment"
+    draining.clear()
+    await asyncio.wait_for(moving, 5)

@@ -54,12 +54,14 @@ class WebhookRouting:
 
     async def tell_others(self, scope: Any, webhook_event: WebhookEvent, method: str, body: bytes) -> None:
         """Send the hang-up of a call that nobody has on record to all other nodes: one of them may have it, and ask
-        about the caller first. Never raises."""
+        about the caller first. Not that of a leg which was here, or whose address names a node: those come after the
+        end of every call. Never raises."""
         switchboard, peers = self._switchboard(), self._peers
-        if not isinstance(webhook_event.event, events.CallHangup) or scope.get(FORWARDED):
+        if not isinstance(webhook_event.event, events.CallHangup) or scope.get(FORWARDED) or scope.get(NODE):
             return
-        call = webhook_event.call or switchboard.name_of(webhook_event)
-        if switchboard.has(webhook_event) or await peers.owner(call):
+        if switchboard.knows(webhook_event.carrier, webhook_event.ids):
+            return
+        if await peers.owner(webhook_event.call or switchboard.name_of(webhook_event)):
             return
         await asyncio.gather(*(self.forward(scope, method, body, peer.name) for peer in peers.living()))
 

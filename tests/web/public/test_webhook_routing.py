@@ -33,6 +33,11 @@ class Answers(FakeCarrier):
 
 
 class Board(FakeSwitchboard):
+    knew = False
+
+    def knows(self, carrier: str, ids: LegIds) -> bool:
+        return self.knew
+
     def has(self, webhook_event: WebhookEvent) -> bool:
         return False
 
@@ -72,11 +77,12 @@ class Cluster:
         self.lives, self.owner_is = False, "me" if self.owner_is else ""
 
 
-def asked(cluster: Cluster, *can: str, event: Event | None = None) -> tuple[Answered, list[str]]:
+def asked(cluster: Cluster, *can: str, event: Event | None = None, knew: bool = False) -> tuple[Answered, list[str]]:
     async def main() -> tuple[Answered, list[str]]:
         carrier = Answers("fake", *can)
         carrier.event = event or carrier.event
         board, scene = Board(), Scene(carrier)
+        board.knew = knew
         routing = WebhookRouting(cast(Peers, cluster), cast(Forwarding, cluster), lambda: cast(Switchboard, board))
         app = create_public(
             [cast(Carrier, one) for one in scene.carriers], lambda: cast(Switchboard, board), scene.address,
@@ -114,6 +120,13 @@ def test_a_hang_up_of_a_call_that_is_not_on_record_is_told_to_all(takes: bool) -
     cluster.takes = lambda: takes
     answer, here = asked(cluster, event=CallHangup())
     assert (answer.body, here, cluster.sent) == (b"did d1", ["d1"], 1)
+
+
+def test_a_hang_up_of_a_leg_that_was_here_is_told_to_nobody() -> None:
+    """It comes after the end of every call that we end."""
+    cluster = Cluster(has=False)
+    answer, here = asked(cluster, event=CallHangup(), knew=True)
+    assert (answer.body, here, cluster.sent) == (b"did d1", ["d1"], 0)
 
 
 def test_a_hang_up_of_a_call_on_record_is_for_its_node_alone() -> None:
