@@ -158,9 +158,9 @@ class Agent:
     @property
     def is_quiet(self) -> bool:
         """Whether nobody speaks and no answer is due: the caller would not notice a change of sessions now."""
-        floor = self._floor
-        busy = turn_taking.is_busy(floor) or self.turns.taking.audio_is_needed or floor.greeting_open
-        return not (busy or self.goodbye.is_awaited or floor.unplayed or self.turns.hears_speech)
+        floor, taking = self._floor, self.turns.taking
+        busy = turn_taking.is_busy(floor) or taking.audio_is_needed or floor.greeting_open or self.turns.hears_speech
+        return not (busy or self.goodbye.is_awaited or floor.unplayed or self._relay.awaits_marks)
 
     def ready(self) -> None:
         """Report that the present session is configured."""

@@ -22,6 +22,8 @@ from callflow.media.playback_clock import PlaybackClock
 
 
 _BYTES_PER_SECOND: Final = BYTES_PER_MS * 1000
+MARK_SECONDS: Final = 1.0
+"""How late the last mark may be before the audio counts as played without a mark."""
 _CLOSE_MARKS: Final = 2 * FRAME_BYTES
 """Bytes between two marks while the carrier falls behind again and again."""
 _REMEMBERED: Final = 256
@@ -218,6 +220,10 @@ class Playout:
         received of a stretch that has begun."""
         begun = any(entry.pending or (entry.received and not entry.finished) for entry in self._entries)
         return begun or self._clock.held(now) > 0
+
+    def awaits_marks(self, now: float) -> bool:
+        """Return whether speech was played by the clock alone: the carrier has not shown it yet, and still may."""
+        return bool(self._entries) and now < self._clock.ends_at(now) + MARK_SECONDS
 
     def ends_at(self, now: float) -> float:
         """Return when all sent audio will have been heard; at most `now` if it has been heard already."""

@@ -32,7 +32,7 @@ from callflow.media.line_sounds import LineSounds
 from callflow.media.media_config import MediaConfig
 from callflow.media.media_listener import MediaListener
 from callflow.media.media_stream import MediaStream
-from callflow.media.playout import Playout, Send
+from callflow.media.playout import MARK_SECONDS, Playout, Send
 from callflow.media.silence_filler import SilenceFiller
 from callflow.media.voice_levels import AudioTap
 from callflow.timers import Timer, Timers
@@ -40,8 +40,6 @@ from callflow.timers import Timer, Timers
 
 log = logging.getLogger(__name__)
 
-_MARK_SECONDS: Final = 1.0
-"""How late the last mark may be, in seconds, before the audio counts as played without a mark."""
 _BYTES_PER_SECOND: Final = g711.BYTES_PER_MS * 1000
 _STALL_SECONDS: Final = 0.005
 """From which delay of the pacer on the process is taken to have stood still."""
@@ -110,6 +108,11 @@ class Relay:
         self._progress_at = 0.0
         self._pump_at = math.inf
         """When the pacer is due."""
+
+    @property
+    def awaits_marks(self) -> bool:
+        """Whether the carrier has not shown yet that the caller has heard everything, and still may."""
+        return self.playout.awaits_marks(self._clock())
 
     # The media socket
 
@@ -328,7 +331,7 @@ class Relay:
             self.clips.put_last(clip, name)
             self._unplayed = True
             self.pump()
-            seconds = len(clip.audio) / _BYTES_PER_SECOND + _MARK_SECONDS
+            seconds = len(clip.audio) / _BYTES_PER_SECOND + MARK_SECONDS
             self._timers.start("clip", seconds, self._clip_played, name)
 
     def interject(self, name: str, *otherwise: str) -> bool:
@@ -397,7 +400,7 @@ class Relay:
         else:
             self._stop_pacer()
             if self._unplayed:
-                late = max(self.playout.ends_at(now) - now, 0.0) + _MARK_SECONDS
+                late = max(self.playout.ends_at(now) - now, 0.0) + MARK_SECONDS
                 self._heard_out.start(late, self.check_played_out)
 
     def send_at_once(self, audio: bytes, at: float) -> bool:

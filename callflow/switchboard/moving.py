@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
@@ -37,11 +38,20 @@ _FRESH_SECONDS: Final = 0.06
 """So soon after the agent's last word nobody answers."""
 _CHOOSY_SHARE: Final = 0.2
 """For this share of the time, calls wait for a rest."""
-_AT_ONCE: Final = 4
-"""Calls that are moved at the same moment: each of them makes work for the node that gets it."""
+_AT_ONCE: Final = 2
+"""Calls that are between the nodes at the same moment, while there is time: each of them makes work for the node that
+gets it, which is what the others wait for."""
+_MOVE_SECONDS: Final = 0.5
+"""About so long a caller has no media stream, with a carrier that is far away."""
 
 
 Quiet = bool | Literal["bridged"]
+
+
+def at_once(calls: int, seconds: float) -> int:
+    """Return how many calls may be between the nodes at the same moment, so that so many are moved in so many
+    seconds."""
+    return max(_AT_ONCE, min(calls, math.ceil(calls * _MOVE_SECONDS / max(seconds, _LOOK_SECONDS))))
 
 
 class QuietMoments:
@@ -139,13 +149,15 @@ class Moving:
         """Move every call, at a quiet moment within `seconds`, or then wherever its conversation is. Returns when none
         is left here, when no other node takes them, or when this node is not to drain any more."""
         loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
         moments = QuietMoments(loop.time(), seconds)
         moves: set[asyncio.Task[None]] = set()
         try:
             while self._switchboard.calls and self.is_possible and self._is_wanted:
                 calls = {call.id: call for call in self._switchboard.calls if not call.is_handed_over}
                 ready = moments.ready({name: _is_quiet(call) for name, call in calls.items()}, loop.time())
-                for name in ready[: _AT_ONCE - len(moves)]:
+                most = at_once(len(calls), until - loop.time())
+                for name in ready[: max(most - len(moves), 0)]:
                     move = asyncio.create_task(self._move(calls[name]), name=f"move {name}")
                     moves.add(move)
                     move.add_done_callback(moves.discard)

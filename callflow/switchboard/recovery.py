@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.call.call import Call
+from callflow.call.machine import RECOVERING, STREAMING
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import restore_call
 from callflow.cluster.membership import Membership
@@ -46,6 +47,8 @@ _LOCK_SECONDS: Final = 0.2
 _CLOSE_SECONDS: Final = 3.0
 _RESTORED_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.01
+_HEARD_SECONDS: Final = 0.6
+"""How long a node that has given a call waits for its media stream; it waits for an answer for 1 s."""
 _COUNT_SECONDS: Final = 0.3
 """How long a new caller waits until it is known how many calls they have at other nodes."""
 _MOST_LOADS: Final = 1000
@@ -277,9 +280,19 @@ class Recovery:
             await self.reconciliation.run_once(lists=self._membership is None or self._membership.leads)
 
     async def take_given(self, calls: Sequence[str]) -> None:
-        """Take calls that another node has given to this one. Returns when they go on here. Never raises."""
-        if self._takeover is not None:
-            await self._takeover.take_given(calls)
+        """Take calls that another node has given to this one. Returns when their callers are heard here, or soon: who
+        gives many waits for that with the next. Never raises."""
+        if self._takeover is None:
+            return
+        await self._takeover.take_given(calls)
+        until = asyncio.get_running_loop().time() + _HEARD_SECONDS
+        while asyncio.get_running_loop().time() < until and any(map(self._is_between, calls)):  # noqa: ASYNC110 - a few
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _is_between(self, name: str) -> bool:
+        """Whether a call waits for its media stream."""
+        call = self._switchboard.live(name)
+        return call is not None and call.model.state in (STREAMING, RECOVERING) and not call.relay.is_flowing
 
     def _is_elsewhere(self, call: str) -> None:
         if self._membership is not None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callflow.contracts.media import Cut, Heard, SpeechSegmentId
-from callflow.media.playout import Mark, Playout, Send
+from callflow.media.playout import MARK_SECONDS, Mark, Playout, Send
 from tests.configs import make_playout
 
 
@@ -295,6 +295,19 @@ def test_what_the_engine_has_begun_and_not_ended_is_not_played_yet() -> None:
     assert playout.is_unplayed(1.0)
     assert playout.interrupt(1.0) == [Cut(A, 100, 100)]
     assert not playout.add(A, "r", ms(100))
+
+
+def test_what_was_played_by_the_clock_alone_may_still_be_shown_by_a_mark() -> None:
+    """Another process, which reads what was shown, would take the end of it for cut off."""
+    playout = make_playout()
+    playout.add(A, "r", ms(100))
+    playout.finish(A)
+    names = [out.name for out in playout.due(0.0) if isinstance(out, Mark)]
+    assert not playout.is_unplayed(0.11)
+    assert playout.awaits_marks(0.11)
+    assert not playout.awaits_marks(0.1 + MARK_SECONDS + 0.01), "the carrier returns no marks"
+    playout.mark(names[-1], 0.12)
+    assert not playout.awaits_marks(0.12)
 
 
 def test_audio_that_comes_for_an_earlier_stretch_does_not_hold_up_the_later_one() -> None:

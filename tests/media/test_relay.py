@@ -347,7 +347,7 @@ async def test_how_far_the_caller_is_is_told_twice_a_second_at_most() -> None:
 async def test_what_was_played_is_told_by_the_clock_where_no_marks_come_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(relay_module, "_MARK_SECONDS", 0.01)
+    monkeypatch.setattr(relay_module, "MARK_SECONDS", 0.01)
     async with line() as one:
         one.now = asyncio.get_running_loop().time()
         one.relay._clock = asyncio.get_running_loop().time
@@ -465,7 +465,7 @@ async def test_a_last_clip_that_there_is_not_counts_as_played() -> None:
 
 @in_loop
 async def test_a_last_clip_ends_by_the_clock_where_no_marks_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "_MARK_SECONDS", 0.01)
+    monkeypatch.setattr(relay_module, "MARK_SECONDS", 0.01)
     async with line() as one:
         one.relay.play_clip("sorry")
         await asyncio.sleep(0.1)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from callflow.cluster.peers import Peer
-from callflow.switchboard.moving import Moving, QuietMoments
+from callflow.switchboard.moving import Moving, QuietMoments, at_once
 from tests.in_loop import in_loop
 
 
@@ -46,6 +46,12 @@ def test_when_two_people_talk_any_moment_will_do() -> None:
 def test_when_the_time_is_up_any_moment_will_do() -> None:
     assert looks(QuietMoments(0.0, 0.5), "xxxxxxx") == [0.5, 0.6]
     assert looks(QuietMoments(0.0, 0.0), "x") == [0.0]
+
+
+def test_few_calls_are_between_the_nodes_at_the_same_moment_while_there_is_time() -> None:
+    assert [at_once(40, seconds) for seconds in (30.0, 10.0, 5.0, 1.0, 0.0, -1.0)] == [2, 2, 4, 20, 40, 40]
+    assert at_once(300, 20.0) == 8
+    assert at_once(0, 30.0) == 2
 
 
 @in_loop
