@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from callflow.cli.stopped_workers import StoppedWorkers
 from callflow.cli.worker_order import Order
 from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.socket_passing import TAKE_LISTENERS, send, socket_path
 from callflow.config.display import secrets_of
 from callflow.config.settings import Settings
-from callflow.contracts.errors import SettingsError
+from callflow.contracts.errors import DatabaseError, SettingsError
+from callflow.history.database import url_of
 from callflow.runtime import bind
 from callflow.switchboard.data_folder import stream_tokens
 
@@ -73,6 +75,7 @@ class Workers:
         self._due: list[tuple[float, int, int]] = []
         """When to start which worker again, and how often it has failed."""
         self._signals = 0
+        self._stopped = StoppedWorkers(_file_of(settings))
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
 
@@ -88,6 +91,7 @@ class Workers:
             code = 0
             while self._workers or (self._due and not self._signals):
                 self._wait()
+                self._end_stopped()
                 code = self._reap() or code
                 if code and not self._signals:
                     self._signal_all(signal.SIGTERM)
@@ -107,10 +111,19 @@ class Workers:
                 worker.process.send_signal(number)
 
     def _wait(self) -> None:
-        due = min((at for at, _, _ in self._due), default=None) if not self._signals else None
+        starts = [at for at, _, _ in self._due] if not self._signals else []
+        due = min([*starts, *([self._stopped.due] if self._stopped.due is not None else [])], default=None)
         seconds = max(due - time.monotonic(), 0.0) if due is not None else 60.0
         if select.select([self._woken], [], [], seconds)[0]:
             os.read(self._woken, 4096)
+
+    def _end_stopped(self) -> None:
+        """End a worker that keeps all others from writing: they take its calls over, and another is started."""
+        for pid in self._stopped.holding(self._workers):
+            name = self._workers[pid].name
+            print(f"worker {name} was stopped while it wrote to the database: it is ended", file=sys.stderr, flush=True)
+            with contextlib.suppress(ProcessLookupError):
+                self._workers[pid].process.kill()
 
     def _reap(self) -> int:
         """Look which workers have ended, and plan their return. Returns an exit code once nothing works."""
@@ -197,6 +210,15 @@ class Workers:
             if name not in taken and (is_new or lock.is_dead(name)):
                 return name
         raise OSError("no name for a worker is free")
+
+
+def _file_of(settings: Settings) -> Path | None:
+    """Return the SQLite file of the history; None: it is kept elsewhere."""
+    try:
+        url = url_of(settings.database_url, settings.data_dir)
+    except DatabaseError:  # the workers say so
+        return None
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _share(calls: int, workers: int, index: int) -> int:

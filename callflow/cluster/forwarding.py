@@ -171,6 +171,15 @@ class Forwarding:
             return False
         return True
 
+    async def announce(self) -> None:
+        """Tell all other nodes that this one has joined, and wait until they know it. Never raises."""
+
+        async def one(peer: Peer) -> None:
+            with contextlib.suppress(PeerAway):  # it learns of this node at its next renewal
+                await self.ask(peer, "POST", "/nodes")
+
+        await asyncio.gather(*(one(peer) for peer in self._peers.living()))
+
     async def tell_deleted(self, files: Sequence[str]) -> None:
         """Tell all other nodes that these recordings are deleted, so that those who have them delete them. Never
         raises."""

@@ -47,6 +47,8 @@ _OWNER_SECONDS: Final = 3.0
 """How long a question for a call's owner waits while the call is being taken over."""
 _AGAIN_SECONDS: Final = 0.05
 _WATCH_SECONDS: Final = 0.25
+_YOUNG_SECONDS: Final = 3.0
+"""A node that has joined within this time may not listen yet."""
 _TOGETHER_SECONDS: Final = 0.15
 """Nodes that are stopped together say so within this time."""
 
@@ -73,6 +75,10 @@ async def _nobody() -> bool:
 
 async def _unheard(peer: Peer, calls: Sequence[str]) -> bool:
     return False
+
+
+async def _to_nobody() -> None:
+    pass
 
 
 class Membership:
@@ -107,6 +113,10 @@ class Membership:
         self.tell: Callable[[Peer, Sequence[str]], Awaitable[bool]] = _unheard
         """Tells a node that it has been given calls. Returns whether it has heard. Never raises; takes a second at
         most."""
+        self.announce: Callable[[], Awaitable[None]] = _to_nobody
+        """Tells all other nodes that this one has joined. Never raises; takes a second at most."""
+        self._is_known = asyncio.Event()
+        self._announcing: asyncio.Task[None] | None = None
         self._has_let_go = False
         self.is_leaving = False
         """This process is ending: it takes no call over."""
@@ -120,10 +130,31 @@ class Membership:
     # Its life
 
     async def join(self) -> None:
-        """Join; the history must be open. Returns when this node is a member, however long that takes."""
+        """Join; the history must be open. Returns when this node is a member and the others know it, however long that
+        takes."""
         self._heartbeat.start()
         self._watch = asyncio.create_task(self._watch_lease(), name="lease")
         await self._joined.wait()
+        await self._become_known()
+
+    async def _become_known(self) -> None:
+        await self.announce()
+        self._is_known.set()
+
+    async def known(self) -> None:
+        """Wait until the other nodes know this one, which has just joined: before, they send nothing here that is about
+        its calls."""
+        await self._is_known.wait()
+
+    async def look_again(self) -> None:
+        """Learn which nodes there are at this moment, if the database says so within a quarter of a second."""
+        asked = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WATCH_SECONDS):
+                while self._renewed < asked:
+                    self._beat_came.clear()
+                    self._heartbeat.renew_now()
+                    await self._beat_came.wait()
 
     async def close(self) -> None:
         """Leave the cluster: calls that are still here are taken over by others."""
@@ -131,6 +162,8 @@ class Membership:
             return
         self._watch.cancel()
         await asyncio.gather(self._watch, return_exceptions=True)
+        if self._announcing is not None:
+            self._announcing.cancel()
         await self._heartbeat.close()
 
     def _on_beat(self, beat: Beat) -> None:
@@ -139,6 +172,8 @@ class Membership:
             log.error("this node was declared dead meanwhile: its calls are with the others, and it begins anew")
             self._has_let_go = False  # what it was just taking over then, it has to let go of, too
             self._let_go()
+            self._is_known.clear()
+            self._announcing = asyncio.create_task(self._become_known(), name="announcing")
         self.claims.key = (self.me, beat.epoch)
         self._renewed = beat.began
         if self.trouble:
@@ -232,7 +267,7 @@ class Membership:
         return [Peer(node.name, node.address) for node in self.view.alive() if node.name != self.me]
 
     def place(self) -> str:
-        chosen = place(self.view.alive(), self._placed.counts(time.monotonic()), self.me)
+        chosen = place(self.view.punctual(), self._placed.counts(time.monotonic()), self.me)
         self.gets_one(chosen)
         return chosen
 
@@ -243,7 +278,7 @@ class Membership:
     def place_elsewhere(self) -> str:
         """Return the name of the node that would take a call from here; "": there is none that takes calls."""
         now = time.monotonic()
-        others = [node for node in self.view.alive() if node.name != self.me and node.state == "up"]
+        others = [node for node in self.view.punctual() if node.name != self.me and node.state == "up"]
         chosen = place(others, self._placed.counts(now), "")
         if not chosen and others:  # all are full: a call that lives goes before one that has not begun
             chosen = min(others, key=lambda node: node.calls / max(node.capacity, 1)).name
@@ -254,6 +289,8 @@ class Membership:
             async with asyncio.timeout(_OWNER_SECONDS):
                 while True:
                     name, lives = await self._database.read(lambda connection: node_store.owner(connection, call))
+                    if name and lives and name != self.me and self.view.named(name) is None:
+                        await self.look_again()  # it has just joined
                     if not name or lives:
                         return name
                     await asyncio.sleep(_AGAIN_SECONDS)
@@ -263,7 +300,8 @@ class Membership:
 
     def suspect(self, name: str) -> None:
         node = self.view.named(name)
-        if node is not None and name != self.me:
+        is_young = node is not None and self.view.now - node.started_at < _YOUNG_SECONDS
+        if node is not None and name != self.me and not is_young:
             log.warning("node %s refuses connections", name)
             self._heartbeat.declare_dead(node)
 

@@ -26,6 +26,8 @@ _LATE_MS: Final = 200.0
 """A node whose event loop is later than this takes new calls only when the others are full or as late."""
 _DEAD_SECONDS: Final = 86400.0
 """How long a dead node is listed."""
+_PUNCTUAL_SECONDS: Final = 1.5
+"""A node that has renewed its lease within this time, as far as another one knows, which looks every half second."""
 _ROUNDING: Final = 1e-9
 _CLEARLY: Final = 0.04
 """A node of many that is fuller than the mean by a smaller share keeps a call that has come to it. Of two, none does:
@@ -70,6 +72,11 @@ class View:
     def alive(self) -> list[Node]:
         """Return the nodes that have not been declared dead, in the order of their epochs."""
         return sorted((node for node in self.nodes if node.state != "dead"), key=lambda node: node.epoch)
+
+    def punctual(self) -> list[Node]:
+        """Return the living nodes that have renewed their leases lately: one that hangs gets no more calls."""
+        late = self.now + LEASE_SECONDS - _PUNCTUAL_SECONDS
+        return [node for node in self.alive() if node.lease_until >= late]
 
     def named(self, name: str) -> Node | None:
         """Return the living node of this name."""

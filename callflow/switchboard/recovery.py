@@ -49,6 +49,8 @@ _RESTORED_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.01
 _HEARD_SECONDS: Final = 0.6
 """How long a node that has given a call waits for its media stream; it waits for an answer for 1 s."""
+_KNOWN_SECONDS: Final = 0.5
+"""How long a webhook waits until the other nodes know this one."""
 _COUNT_SECONDS: Final = 0.3
 """How long a new caller waits until it is known how many calls they have at other nodes."""
 _MOST_LOADS: Final = 1000
@@ -169,6 +171,10 @@ class Recovery:
             return
         if not self.opened.is_set():
             await self._await_opening(webhook_event)
+        if self._membership is not None and webhook_event is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_KNOWN_SECONDS):
+                    await self._membership.known()
         if webhook_event is not None:
             await self._await_restored(webhook_event)
         if webhook_event is not None and self._may_be_old(webhook_event):

@@ -57,6 +57,9 @@ class Node(Protocol):
     def reaches_database(self) -> bool:
         """Whether this node reaches the database."""
 
+    async def look_again(self) -> None:
+        """Learn which nodes there are at this moment."""
+
 
 def bind(address: str) -> socket.socket:
     """Bind the socket of a cluster listener: `unix:/path`, readable by this user only, or `http://host:port`. Raises
@@ -96,6 +99,11 @@ def create_cluster_app(
     @app.get("/state")
     async def state() -> dict[str, Any]:
         return {"database": node.reaches_database}
+
+    @app.post("/nodes")
+    async def nodes() -> dict[str, Any]:
+        await node.look_again()
+        return {"ok": True}
 
     @app.post("/calls")
     async def calls() -> tuple[dict[str, Any], int]:

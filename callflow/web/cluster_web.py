@@ -32,6 +32,7 @@ class ClusterWeb:
         self._config, self._membership, self._recordings = config, membership, history.recordings
         self.forwarding = Forwarding(config.name, config.secret, membership)
         membership.tell = self.forwarding.tell_given
+        membership.announce = self.forwarding.announce
         membership.others_reach_database = self.forwarding.others_reach_database
         history.on_deleted = self.forwarding.tell_deleted
         self.routing = WebhookRouting(membership, self.forwarding, switchboard)

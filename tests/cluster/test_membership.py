@@ -7,7 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
+from callflow.cluster import membership as module
 from callflow.cluster.membership import Membership, NodeConfig
+from callflow.cluster.nodes import View
 from callflow.history.database import url_of
 from callflow.history.history import History
 from callflow.journal.journal import JournalEntry
@@ -96,17 +100,38 @@ async def test_a_node_that_leaves_is_gone_at_once_and_its_calls_are_taken(tmp_pa
 
 
 @in_loop
-async def test_a_refused_connection_is_evidence_and_the_node_that_lives_after_all_joins_anew(tmp_path: Path) -> None:
+async def test_a_refused_connection_is_evidence_and_the_node_that_lives_after_all_joins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with machine(tmp_path) as the:
         a, b = await the.node("w1"), await the.node("w2")
         await the.began(0)
+        b.suspect("w1")
+        await b.look_again()
+        assert b.peer("w1") is not None, "it has just joined, and may not listen yet"
+        monkeypatch.setattr(module, "_YOUNG_SECONDS", 0.0)
         fenced: list[int] = []
         a.on_fenced = lambda: fenced.append(a.epoch)
         before = a.epoch
+        a.announce = b.look_again  # as its request to the others does
         b.suspect("w1")
         await until(lambda: fenced, "w1 to learn that it was declared dead", 5)
-        await until(lambda: a.epoch > before and b.peer("w1") is not None, "w1 to be back", 5)
+        await until(lambda: a.epoch > before, "w1 to be back", 5)
+        await a.known()
+        assert b.peer("w1") is not None
         assert await b.take_orphans(1) == [CALL]
+
+
+@in_loop
+async def test_the_owner_of_a_call_is_known_although_it_has_just_joined(tmp_path: Path) -> None:
+    """What is about its calls would find nobody until the next renewal."""
+    async with machine(tmp_path) as the:
+        a, b = await the.node("w1"), await the.node("w2")
+        await the.began(1)
+        a.view = View(tuple(node for node in a.view.nodes if node.name != "w2"), a.view.now)
+        assert await a.owner(CALL) == "w2"
+        assert a.peer("w2") is not None
+        assert b.peer("w1") is not None
 
 
 @in_loop

@@ -38,6 +38,15 @@ def test_the_node_that_lives_longest_leads(nodes: list[Node], leads: str) -> Non
     assert leader(View(tuple(nodes))) == leads
 
 
+def test_a_node_that_has_missed_renewals_gets_no_more_calls() -> None:
+    now = 100.0
+    nodes = (
+        node("me", lease_until=now + LEASE_SECONDS), node("b", lease_until=now + LEASE_SECONDS - 1.0),
+        node("c", lease_until=now + LEASE_SECONDS - 1.6), node("d", lease_until=now + LEASE_SECONDS, state="dead"),
+    )  # fmt: skip
+    assert [one.name for one in View(nodes, now).punctual()] == ["me", "b"]
+
+
 @pytest.mark.parametrize(
     ("nodes", "placed", "taken_by"),
     [

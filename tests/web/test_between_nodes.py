@@ -44,6 +44,10 @@ class Known:
     suspects: list[str] = field(default_factory=list)
     lease_holds: bool = True
     reaches_database: bool = True
+    looked: int = 0
+
+    async def look_again(self) -> None:
+        self.looked += 1
 
     def peer(self, name: str) -> Peer | None:
         return self.peers.get(name)
@@ -125,12 +129,21 @@ async def test_nodes_tell_each_other_what_they_know_and_give(tmp_path: Path) -> 
         assert await forwarding.others_reach_database()
         known.reaches_database = known.lease_holds = False
         assert not await forwarding.others_reach_database()
+        await forwarding.announce()
+        assert known.looked == 1, "a node that joins is seen at once"
         assert await forwarding.tell_given(peer, [CALL])
         assert given == [CALL]
         with pytest.raises(PeerAway):
             await forwarding.ask(peer, "POST", "/calls", {"calls": 1})
         with pytest.raises(PeerAway):
             await forwarding.ask(peer, "GET", "/nothing")
+
+
+@in_loop
+async def test_a_node_joins_whether_the_others_listen_or_not() -> None:
+    forwarding = Forwarding("w1", SECRET, Known({"w3": Peer("w3", "http://127.0.0.1:9")}))
+    await forwarding.announce()
+    await forwarding.close()
 
 
 @in_loop

@@ -74,13 +74,14 @@ class WebhookRouting:
             await asyncio.sleep(_LOOK_SECONDS)
         return False
 
-    async def owner(self, scope: Any, call: str) -> str:
-        """Return the name of the node that has a call which this node has just let go of; "": it is not known, or the
-        webhook has been forwarded already."""
-        if scope.get(FORWARDED):
-            return ""
-        owner = await self._peers.owner(call)
-        return "" if owner == self._peers.me else owner
+    async def owner(self, call: str) -> str:
+        """Return the name of the node that has a call which this node has just let go of, maybe this one; "": nobody
+        has it, which is so after this node was declared dead for a moment."""
+        for _ in range(int(_GONE_SECONDS / _LOOK_SECONDS)):
+            if not self._switchboard().is_live(call):
+                break
+            await asyncio.sleep(_LOOK_SECONDS)  # it winds up what it has let go of
+        return await self._peers.owner(call)
 
     async def forward(self, scope: Any, method: str, body: bytes, to: str) -> Response | None:
         """Send a webhook to another node, and return its answer. None: that node is gone, or does not answer."""

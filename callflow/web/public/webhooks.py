@@ -6,6 +6,7 @@ through our own fault 503, upon which a carrier sends the webhook again. No requ
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import cast
@@ -13,6 +14,7 @@ from typing import cast
 from quart import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply, WebhookRoute
 from callflow.contracts.commands import Speak
 from callflow.contracts.errors import Elsewhere, Forged, Malformed, Overloaded
@@ -76,9 +78,10 @@ class WebhookEndpoint:
                 refusals.say("overloaded", "%s webhook refused for now: %s", self._carrier.name, error)
                 return error_response(503, str(error))
             except Elsewhere as error:
-                to = await routing.owner(request.scope, str(error)) if routing is not None else ""
-                answer = await routing.forward(request.scope, request.method, body, to) if routing and to else None
-                return answer or error_response(503, "another node has this call")
+                found = await self._let_go_of(str(error), routing, webhook_event, body)
+                if isinstance(found, Response):
+                    return found
+                reply = found
         reply = reply or self._carrier.reply(None, ())
         return Response(reply.body, reply.status, content_type=reply.content_type)
 
@@ -100,6 +103,21 @@ class WebhookEndpoint:
         if not await routing.elsewhere(request.scope, webhook_event, may_place=False):
             return None
         return error_response(503, f"node {to} has this call, and does not answer")
+
+    async def _let_go_of(
+        self, call: str, routing: WebhookRouting | None, webhook_event: WebhookEvent, body: bytes
+    ) -> WebhookReply | Response:
+        """Send a webhook after its call, of which this node has just let go. Where nobody has the call, it begins here
+        once more, because a carrier asks only a few times."""
+        answer = None
+        if routing is not None:
+            to = await routing.owner(call)
+            if not to:
+                with contextlib.suppress(Elsewhere, Overloaded):
+                    return await self._dispatch(webhook_event)
+            elif not request.scope.get(FORWARDED):
+                answer = await routing.forward(request.scope, request.method, body, to)
+        return answer or error_response(503, "another node has this call")
 
     async def _dispatch(self, webhook_event: WebhookEvent) -> WebhookReply:
         """Pass one event to its call. Raises on failure, so that the carrier sends the webhook again. A carrier that

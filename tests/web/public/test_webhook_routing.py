@@ -11,7 +11,7 @@ import pytest
 from callflow.cluster.forwarding import Answer, Forwarding
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.carrier import Carrier
-from callflow.contracts.errors import PeerAway
+from callflow.contracts.errors import Elsewhere, PeerAway
 from callflow.contracts.events import CallAnswered, CallHangup, Event, LegIds, WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public import routing as module
@@ -34,6 +34,17 @@ class Answers(FakeCarrier):
 
 class Board(FakeSwitchboard):
     knew = False
+    lets_go = 0
+    """So many times, it has let go of the call."""
+
+    async def dispatch(self, carrier: Any, webhook_event: WebhookEvent) -> Any:
+        if self.lets_go:
+            self.lets_go -= 1
+            raise Elsewhere("call")
+        return await super().dispatch(carrier, webhook_event)
+
+    def is_live(self, call: str) -> bool:
+        return False
 
     def knows(self, carrier: str, ids: LegIds) -> bool:
         return self.knew
@@ -49,6 +60,8 @@ class Cluster:
 
     def __init__(self, *, has: bool, is_hung: bool = False) -> None:
         self.owner_is, self.is_hung = "w2" if has else "", is_hung
+        self.owner_after = ""
+        """Of a call that this node has let go of."""
         self.sent = 0
         self.lives = True
         self.takes: Callable[[], bool] = lambda: False
@@ -63,7 +76,7 @@ class Cluster:
         return [Peer("w2", "unix:/w2")]
 
     async def owner(self, call: str) -> str:
-        return self.owner_is
+        return self.owner_is if call != "call" else self.owner_after
 
     async def send(self, *given: Any, **more: Any) -> Answer:
         self.sent += 1
@@ -77,12 +90,14 @@ class Cluster:
         self.lives, self.owner_is = False, "me" if self.owner_is else ""
 
 
-def asked(cluster: Cluster, *can: str, event: Event | None = None, knew: bool = False) -> tuple[Answered, list[str]]:
+def asked(
+    cluster: Cluster, *can: str, event: Event | None = None, knew: bool = False, lets_go: int = 0
+) -> tuple[Answered, list[str]]:
     async def main() -> tuple[Answered, list[str]]:
         carrier = Answers("fake", *can)
         carrier.event = event or carrier.event
         board, scene = Board(), Scene(carrier)
-        board.knew = knew
+        board.knew, board.lets_go = knew, lets_go
         routing = WebhookRouting(cast(Peers, cluster), cast(Forwarding, cluster), lambda: cast(Switchboard, board))
         app = create_public(
             [cast(Carrier, one) for one in scene.carriers], lambda: cast(Switchboard, board), scene.address,
@@ -153,3 +168,22 @@ def test_for_a_carrier_that_does_not_it_is_sent_until_the_node_takes_it_or_has_l
     cluster.takes = lambda: cluster.sent == 3
     assert asked(cluster, "answers_in_reply")[0].body == b"of w2"
     assert asked(Cluster(has=True, is_hung=True), "answers_in_reply")[0].status == 503
+
+
+@pytest.mark.parametrize(
+    ("owner", "times", "told"),
+    [
+        ("w2", 1, (200, b"of w2", [])),
+        ("", 1, (202, b"did d1", ["d1"])),  # this node was declared dead for a moment
+        ("", 2, (503, b"another node has this call", [])),
+        ("me", 1, (503, b"another node has this call", [])),  # it is being given away
+    ],
+)
+def test_the_webhook_of_a_call_that_was_let_go_goes_after_it(
+    owner: str, times: int, told: tuple[int, bytes, list[str]]
+) -> None:
+    cluster = Cluster(has=False)
+    cluster.place = lambda: "me"  # type: ignore[method-assign]
+    cluster.owner_after, cluster.takes = owner, lambda: True
+    answer, here = asked(cluster, lets_go=times)
+    assert (answer.status, told[1] in answer.body, here) == (told[0], True, told[2]), answer.body
