@@ -101,7 +101,9 @@ async def office(**env: object) -> AsyncIterator[Office]:
     server = f"http://127.0.0.1:{port}"
     realtime = Realtime(script=Script.of(GREETING, otherwise=Turn.say("Yes.", noise(400, 2))), pace=Pace.instant())
     carrier: Exchange = (
-        Twilio(PUBLIC, server=server) if product.usual == "twilio" else Telnyx(webhook_url=f"{server}/webhooks")
+        Twilio(PUBLIC, server=server, fallback="/incoming-call")
+        if product.usual == "twilio"
+        else Telnyx(webhook_url=f"{server}/webhooks")
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -190,6 +192,27 @@ async def killed() -> None:
 
         await eventually(replaced, "another worker", 15)
         assert {call.state for call in calls} <= {"answered", "in-progress"}
+
+
+def test_whoever_rings_while_a_worker_dies_and_another_joins_is_served() -> None:
+    run(ringing_all_the_time())
+
+
+async def ringing_all_the_time() -> None:
+    async with office(MAX_CONCURRENT_CALLS=200) as the:
+        calls = []
+        dying = asyncio.get_running_loop().call_later(0.5, lambda: os.kill(the.workers()[0], signal.SIGKILL))
+        for number in range(80):  # until well after the new one has joined
+            calls.append(await the.carrier.ring())
+            await asyncio.sleep(0.05 if number else 0)
+        dying.cancel()
+        assert "it is started again" in the.said()
+        try:
+            await asyncio.gather(*(call.phone.hears(0.3, timeout=10, since=0.0) for call in calls))
+        except TimeoutError:
+            deaf = [call.story() for call in calls if call.phone.loud_ms(0) < 300]
+            raise AssertionError(deaf, the.said()[-5000:]) from None
+        assert [call.story() for call in calls if call.ended_at is not None] == []
 
 
 def test_operators_reach_every_call_at_whichever_worker_they_come_in() -> None:
