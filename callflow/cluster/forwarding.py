@@ -192,6 +192,19 @@ class Forwarding:
 
         await asyncio.gather(*(one(peer) for peer in self._peers.living()))
 
+    async def who_has(self, call: str) -> str:
+        """Return the name of the other node that has a live call, as far as they answer; "": none of them says so."""
+
+        async def one(peer: Peer) -> bool:
+            try:
+                return bool((await self.ask(peer, "GET", f"/calls/{call}"))["live"])
+            except (PeerAway, KeyError, TypeError):
+                return False
+
+        peers = self._peers.living()
+        found = await asyncio.gather(*(one(peer) for peer in peers))
+        return next((peer.name for peer, has in zip(peers, found, strict=True) if has), "")
+
     async def others_reach_database(self) -> bool:
         """Return whether another node says that it reaches the database."""
 

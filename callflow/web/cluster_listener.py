@@ -88,11 +88,12 @@ def create_cluster_app(
     live: LiveDesk,
     recordings: Path,
     dial: Callable[[bytes], Awaitable[tuple[dict[str, Any], int]]],
+    is_live: Callable[[str], bool],
     now: Callable[[], float] = time.time,
 ) -> Quart:
     """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that another node
     has given to this one. `live`: what is watched live. `recordings`: their folder here. `dial`: makes a call that
-    another node asks for."""
+    another node asks for. `is_live`: whether this node has a call."""
     app = Quart("cluster")
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
 
@@ -113,6 +114,10 @@ def create_cluster_app(
             return {"error": str(error)}, 400
         await take_given(told.calls)
         return {"ok": True}, 200
+
+    @app.get("/calls/<call>")
+    async def call_here(call: str) -> dict[str, Any]:
+        return {"live": is_live(call)}
 
     @app.post(DIAL)
     async def dial_here() -> tuple[dict[str, Any], int]:

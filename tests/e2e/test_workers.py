@@ -21,10 +21,12 @@ from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
 from tests.e2e import product
+from tests.e2e.hook import hook
 from tests.e2e.outbound import DIALS, OURS, TOKEN
 from tests.e2e.process import ROOT, SERVER
 from tests.e2e.product import PUBLIC, Exchange, run, until
 from tests.e2e.talk import noise
+from tests.history.delivery.receiver import SECRET
 from tests.ports import free_port
 
 
@@ -241,6 +243,29 @@ async def operated() -> None:
                 assert len(set(re.findall(r'callflow_accepting\{node="(w\d)"\} 1', metrics))) == 2
                 assert (await client.post(f"{base}/api/calls/{name}/hangup", json={"when": "now"})).status_code == 200
         await until(lambda: not {call.state for call in calls} & {"answered", "in-progress"}, "the calls to end", 10)
+
+
+def test_a_call_of_which_nothing_is_on_record_is_reached_at_whichever_worker_it_is() -> None:
+    """Before its first entry, its worker asks somebody about the caller."""
+    run(looked_up())
+
+
+async def looked_up() -> None:
+    async with hook(delay=4) as there, office(
+        CALLER_LOOKUP=there.url, EVENTS_SECRET=SECRET, CALLER_LOOKUP_SECONDS=5
+    ) as the:  # fmt: skip
+        ring: asyncio.Task[Any] = asyncio.create_task(the.carrier.ring())
+        await until(lambda: there.asked, "the question about the caller", 5)
+        call = there.asked[0]["call"]
+        async with httpx.AsyncClient(trust_env=False, base_url=f"http://127.0.0.1:{the.console}") as client:
+            said = []
+            for _ in range(6):  # each on a connection of its own, so that both workers are asked
+                headers = {**BEARER, "Connection": "close"}
+                answer = await client.post(f"/api/calls/{call}/hangup", headers=headers, json={"when": "goodbye"})
+                said.append((answer.status_code, answer.text))
+            assert {status for status, _ in said} <= {200, 202}, said
+        rung = await ring
+        await until(lambda: rung.ended_at, "the call to end", 8)
 
 
 def test_workers_whose_main_process_is_killed_go_on_and_hand_over_to_those_of_the_next() -> None:

@@ -45,6 +45,12 @@ class Known:
     lease_holds: bool = True
     reaches_database: bool = True
     looked: int = 0
+    owner_is: str = "w2"
+    live: tuple[str, ...] = (CALL,)
+    """At the other node."""
+
+    def has(self, call: str) -> bool:
+        return call in self.live
 
     async def look_again(self) -> None:
         self.looked += 1
@@ -59,7 +65,7 @@ class Known:
         return self.me
 
     async def owner(self, call: str) -> str:
-        return "w2"
+        return self.owner_is
 
     def suspect(self, name: str) -> None:
         self.suspects.append(name)
@@ -100,7 +106,7 @@ async def other_node(
         (given if given is not None else []).extend(calls)
 
     apps = {PUBLIC: echo, CONSOLE: console}
-    app = create_cluster_app(known, SECRET, apps, take, cast(LiveDesk, live), recordings, cast(Any, None))
+    app = create_cluster_app(known, SECRET, apps, take, cast(LiveDesk, live), recordings, cast(Any, None), known.has)
     listener = Listener(bind(address), app, media_ping_seconds=0)
     await listener.open()
     forwarding = Forwarding("w1", SECRET, known)
@@ -133,6 +139,7 @@ async def test_nodes_tell_each_other_what_they_know_and_give(tmp_path: Path) -> 
         assert known.looked == 1, "a node that joins is seen at once"
         assert await forwarding.tell_given(peer, [CALL])
         assert given == [CALL]
+        assert (await forwarding.who_has(CALL), await forwarding.who_has("another")) == ("w2", "")
         with pytest.raises(PeerAway):
             await forwarding.ask(peer, "POST", "/calls", {"calls": 1})
         with pytest.raises(PeerAway):
@@ -160,7 +167,7 @@ async def test_what_is_not_signed_is_refused(tmp_path: Path) -> None:
 @in_loop
 async def test_no_body_of_a_stranger_is_read(tmp_path: Path) -> None:
     nobody = cast(Any, None)
-    app = create_cluster_app(Known({}), SECRET, {PUBLIC: echo}, nobody, cast(LiveDesk, None), Path(), nobody)
+    app = create_cluster_app(Known({}), SECRET, {PUBLIC: echo}, nobody, cast(LiveDesk, None), Path(), nobody, nobody)
     gate: Any = app.asgi_app
     sent: list[dict[str, Any]] = []
 

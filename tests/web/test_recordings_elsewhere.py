@@ -101,3 +101,15 @@ async def test_the_stream_of_a_call_is_led_to_its_owner_also_by_the_carriers_id(
         assert (answer.status, answer.headers["x-from"]) == (202, "w1"), "the other node's echo"
         await here.write(Ended(cause="hangup"))
         assert (await ask(door, "GET", "/api/live/CA1/sse")).status == 404, "it is over: nobody has it"
+
+
+@in_loop
+async def test_a_call_that_is_not_on_record_is_led_to_the_node_that_has_it_live(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/callflow.db"
+    async with stage(tmp_path / "a", url=url) as here, other_node(tmp_path) as (known, forwarding):
+        known.owner_is, known.live = "", (CALL,)
+        door = NodeDoor(here.app.asgi_app, cast(Membership, known), forwarding, lambda: here.board, here.history)
+        answer = await ask(door, "GET", f"/api/calls/{CALL}")
+        assert (answer.status, answer.headers["x-from"]) == (202, "w1"), "the other node's echo"
+        await here.write(Began(carrier="twilio", control="CA1"), Ended(cause="hangup"))
+        assert (await ask(door, "GET", f"/api/calls/{CALL}")).status == 200, "it is on record here, and nobody is asked"

@@ -84,7 +84,19 @@ class NodeDoor:
         switchboard: Switchboard = self._switchboard()
         if not call or switchboard.is_live(call):
             return None
-        return self._cluster.peer(await self._cluster.owner(call))
+        owner = await self._cluster.owner(call)
+        if not owner and found is not None and await self._is_unwritten(call):
+            owner = await self._forwarding.who_has(call)
+        return self._cluster.peer(owner)
+
+    async def _is_unwritten(self, call: str) -> bool:
+        """Whether nothing of a call is on record: before it is, its node may ask somebody about the caller."""
+        if self._history is None or not self._history.is_readable:
+            return False
+        try:
+            return await self._history.store.conversation(call, hidden=True) is None
+        except (SQLAlchemyError, OSError):
+            return False
 
     async def _named(self, path: str) -> str:
         """Return our id of the call that a path of the live streams names by another; "": none does."""
