@@ -102,8 +102,11 @@ async def test_a_webhook_waits_while_its_call_is_being_taken_over(monkeypatch: p
     recovery, claims = made(), Claims()
     recovery.opened.set()
     recovery._switchboard = cast(Any, SimpleNamespace(has=lambda signal: False, name_of=lambda signal: "c1"))
-    recovery._membership = cast(Any, SimpleNamespace(claims=claims))
+    known = asyncio.Event()
+    recovery._membership = cast(Any, SimpleNamespace(claims=claims, known=known.wait))
     answered = signal(events.CallAnswered())
+    assert await is_held(recovery, answered, 0.1), "the other nodes do not know this one yet"
+    known.set()
     assert not await is_held(recovery, answered, 0.1)
     claims.hold(["c1"], ("me", 1))
     held = asyncio.create_task(recovery.hold(answered))
