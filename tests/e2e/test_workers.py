@@ -196,6 +196,7 @@ async def killed() -> None:
         assert {call.state for call in calls} <= {"answered", "in-progress"}
 
 
+@pytest.mark.alone
 def test_whoever_rings_while_a_worker_dies_and_another_joins_is_served() -> None:
     run(ringing_all_the_time())
 

@@ -18,13 +18,14 @@ import httpx
 import pytest
 
 from callflow.cli.haproxy import Server
-from callflow.sandbox.openai_realtime import Pace, Realtime
+from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
 from callflow.sandbox.telnyx import Telnyx
-from tests.e2e.cluster_proof.counting import TALK, Gaps, Voice, nobody_lost, nothing_twice, owner
+from tests.e2e.cluster_proof.counting import ANSWER, Gaps, Voice, nobody_lost, nothing_twice, owner
 from tests.e2e.cluster_proof.stage import hear_again
 from tests.e2e.haproxy import in_front_of, program
 from tests.e2e.process import ROOT
 from tests.e2e.product import until
+from tests.e2e.talk import noise
 from tests.e2e.test_machines import kill_all, machine
 from tests.e2e.test_workers import eventually
 from tests.history import postgres
@@ -33,6 +34,11 @@ from tests.ports import free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.proof, pytest.mark.alone]
 NAMES = ("a", "b", "c")
+TALK = Script.of(
+    Turn.say("Good day, this is the harbour office, and there is a lot to tell.", noise(40_000, 1)),
+    otherwise=Turn.say("Yes, I am here.", ANSWER),
+)
+"""Its first sentence outlasts the proof: who has heard the agent to the end hears nothing after a break."""
 
 
 class Link:
