@@ -284,7 +284,7 @@ class Membership:
             chosen = min(others, key=lambda node: node.calls / max(node.capacity, 1)).name
         return chosen
 
-    async def owner(self, call: str) -> str:
+    async def owner(self, call: str) -> str | None:
         try:
             async with asyncio.timeout(_OWNER_SECONDS):
                 while True:
@@ -296,7 +296,7 @@ class Membership:
                     await asyncio.sleep(_AGAIN_SECONDS)
         except Exception as error:
             log.warning("call %s: whose it is, is not known: %s", call, type(error).__name__)
-            return ""
+            return None
 
     def suspect(self, name: str) -> None:
         node = self.view.named(name)

@@ -35,8 +35,8 @@ class Peers(Protocol):
     def place(self) -> str:
         """Return the name of the node that takes a new call: the one with the most room, maybe this one."""
 
-    async def owner(self, call: str) -> str:
-        """Return the name of the living node that has a call, maybe this one; "": nobody has it.
+    async def owner(self, call: str) -> str | None:
+        """Return the name of the living node that has a call, maybe this one; "": nobody has it; None: it is not known.
 
         Waits while a call of a dead node is being taken over, within a bound. Never raises.
         """

@@ -118,6 +118,32 @@ async def test_a_node_that_was_declared_dead_writes_nothing_more_about_its_calls
 
 
 @in_loop
+async def test_a_node_that_stands_still_within_a_transaction_holds_the_others_up_for_a_moment_only(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They declare it dead in the transaction that renews their own leases."""
+    monkeypatch.setattr(node_store, "_STILL_SECONDS", 0.3)
+    async with staged(database_url) as stage:
+        if stage.database.server is None:
+            pytest.skip("a process that holds a file is ended: see tests/cli/test_stopped_workers.py")
+        _, claims = await stage.node("a")
+        key = claims.key
+        assert key is not None
+
+        def stands_still(connection: Connection) -> None:
+            node_store.begin(connection)
+            assert node_store.is_alive(connection, key)
+
+        still = await stage.database.server.connect()
+        await still.run_sync(stands_still)
+        victim = Node(name="a", epoch=key[1])
+        async with asyncio.timeout(3):
+            assert await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False)) == [victim]
+        await still.invalidate()
+        await still.close()
+
+
+@in_loop
 async def test_survivors_share_the_calls_of_a_dead_node_and_nobody_gets_one_twice(database_url: str) -> None:
     async with staged(database_url) as stage:
         journal, dead = await stage.node("dead")

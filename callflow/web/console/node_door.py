@@ -85,9 +85,9 @@ class NodeDoor:
         if not call or switchboard.is_live(call):
             return None
         owner = await self._cluster.owner(call)
-        if not owner and found is not None and await self._is_unwritten(call):
+        if owner == "" and found is not None and await self._is_unwritten(call):
             owner = await self._forwarding.who_has(call)
-        return self._cluster.peer(owner)
+        return self._cluster.peer(owner) if owner else None
 
     async def _is_unwritten(self, call: str) -> bool:
         """Whether nothing of a call is on record: before it is, its node may ask somebody about the caller."""

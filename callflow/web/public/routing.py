@@ -50,7 +50,7 @@ class WebhookRouting:
         owner = await peers.owner(webhook_event.call or switchboard.name_of(webhook_event))
         if not owner and may_place and isinstance(webhook_event.event, _OPENS) and not webhook_event.call:
             owner = peers.place()
-        return "" if owner == peers.me else owner
+        return "" if not owner or owner == peers.me else owner
 
     async def tell_others(self, scope: Any, webhook_event: WebhookEvent, method: str, body: bytes) -> None:
         """Send the hang-up of a call that nobody has on record to all other nodes: one of them may have it, and ask
@@ -74,9 +74,9 @@ class WebhookRouting:
             await asyncio.sleep(_LOOK_SECONDS)
         return False
 
-    async def owner(self, call: str) -> str:
+    async def owner(self, call: str) -> str | None:
         """Return the name of the node that has a call which this node has just let go of, maybe this one; "": nobody
-        has it, which is so after this node was declared dead for a moment."""
+        has it, which is so after this node was declared dead for a moment; None: it is not known."""
         for _ in range(int(_GONE_SECONDS / _LOOK_SECONDS)):
             if not self._switchboard().is_live(call):
                 break

@@ -112,10 +112,10 @@ class WebhookEndpoint:
         answer = None
         if routing is not None:
             to = await routing.owner(call)
-            if not to:
+            if to == "":
                 with contextlib.suppress(Elsewhere, Overloaded):
                     return await self._dispatch(webhook_event)
-            elif not request.scope.get(FORWARDED):
+            elif to and not request.scope.get(FORWARDED):
                 answer = await routing.forward(request.scope, request.method, body, to)
         return answer or error_response(503, "another node has this call")
 

@@ -350,7 +350,8 @@ class Member:
         chosen = self.name
         if not is_forwarded:
             here = [
-                replace(node, calls=len(self.calls)) if node.name == self.name else node for node in self.view.alive()
+                replace(node, calls=len(self.calls)) if node.name == self.name else node
+                for node in self.view.punctual()
             ]
             chosen = self._world.place(here, self._placed.counts(self._kernel.now), self.name)
         if chosen != self.name:
