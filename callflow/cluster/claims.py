@@ -63,6 +63,10 @@ class Claims:
         """Whether this node has a call, as far as it knows."""
         return call in self._fresh or (call in self._held and self._held[call] == self.key)
 
+    def has_let_go(self, call: str) -> bool:
+        """Whether this node had a call, lately, and another one has it now."""
+        return call in self._gone
+
     def is_coming(self, call: str) -> bool:
         """Whether this node is taking a call over at this moment: the claim is here, and the call not yet."""
         return call in self._coming

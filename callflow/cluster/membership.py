@@ -12,10 +12,10 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import Connection
 
@@ -41,10 +41,16 @@ from callflow.history.database import Database
 from callflow.history.history import History
 
 
+_Found = TypeVar("_Found")
+
 log = logging.getLogger(__name__)
 
 _OWNER_SECONDS: Final = 3.0
 """How long a question for a call's owner waits while the call is being taken over."""
+_ASK_SECONDS: Final = 0.5
+"""How long a caller waits for the database."""
+_AWAY_SECONDS: Final = 0.1
+"""The same while it does not answer."""
 _AGAIN_SECONDS: Final = 0.05
 _WATCH_SECONDS: Final = 0.25
 _YOUNG_SECONDS: Final = 3.0
@@ -104,6 +110,8 @@ class Membership:
         """Set at each renewal that shows other nodes than the one before; whoever waits for it clears it."""
         self.draining = asyncio.Event()
         """Set while this node has been told to hand its calls over, as far as it knows."""
+        self._keeps_waiting = False
+        """The database has not answered the last question within its time."""
         self._joined = asyncio.Event()
         self._beat_came = asyncio.Event()
         self.on_fenced: Callable[[], None] = lambda: None
@@ -143,8 +151,9 @@ class Membership:
 
     async def known(self) -> None:
         """Wait until the other nodes know this one, which has just joined: before, they send nothing here that is about
-        its calls."""
-        await self._is_known.wait()
+        its calls. One that cannot join is known to nobody."""
+        if self.epoch:
+            await self._is_known.wait()
 
     async def look_again(self) -> None:
         """Learn which nodes there are at this moment, if the database says so within a quarter of a second."""
@@ -178,7 +187,7 @@ class Membership:
         self._renewed = beat.began
         if self.trouble:
             log.warning("the lease of this node is renewed again")
-        self.trouble, self._has_let_go = "", False
+        self.trouble, self._has_let_go, self._keeps_waiting = "", False, False
         if {node.key: node.state for node in before.alive()} != {node.key: node.state for node in beat.view.alive()}:
             self.changed.set()
         (self.draining.set if self.is_draining else self.draining.clear)()
@@ -227,15 +236,13 @@ class Membership:
                 return True
             if self._has_let_go:
                 return False
+            if self.trouble:
+                break
             self._beat_came.clear()
             self._heartbeat.renew_now()
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_WATCH_SECONDS):
                     await self._beat_came.wait()
-            except TimeoutError:
-                continue
-            if self.trouble and not self.lease_holds:
-                return await self._may_act_alone()
         return await self._may_act_alone()
 
     async def _may_act_alone(self) -> bool:
@@ -284,11 +291,26 @@ class Membership:
             chosen = min(others, key=lambda node: node.calls / max(node.capacity, 1)).name
         return chosen
 
+    async def ask(self, reading: Coroutine[Any, Any, _Found], most: float = _ASK_SECONDS) -> _Found:
+        """Return what the database says, while a caller waits: so many seconds at most, and hardly any while it hangs.
+        Raises TimeoutError, and what `reading` raises."""
+        is_away = bool(self.trouble) or self._keeps_waiting
+        try:
+            found = await self._database.soon(reading, min(most, _AWAY_SECONDS) if is_away else most)
+        except TimeoutError:
+            self._keeps_waiting = True
+            raise
+        self._keeps_waiting = False
+        return found
+
     async def owner(self, call: str) -> str | None:
+        def work(connection: Connection) -> tuple[str, bool]:
+            return node_store.owner(connection, call)
+
         try:
             async with asyncio.timeout(_OWNER_SECONDS):
                 while True:
-                    name, lives = await self._database.read(lambda connection: node_store.owner(connection, call))
+                    name, lives = await self.ask(self._database.read(work))
                     if name and lives and name != self.me and self.view.named(name) is None:
                         await self.look_again()  # it has just joined
                     if not name or lives:
@@ -297,6 +319,9 @@ class Membership:
         except Exception as error:
             log.warning("call %s: whose it is, is not known: %s", call, type(error).__name__)
             return None
+
+    def has_let_go(self, call: str) -> bool:
+        return self.claims.has_let_go(call)
 
     def suspect(self, name: str) -> None:
         node = self.view.named(name)

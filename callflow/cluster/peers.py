@@ -41,5 +41,8 @@ class Peers(Protocol):
         Waits while a call of a dead node is being taken over, within a bound. Never raises.
         """
 
+    def has_let_go(self, call: str) -> bool:
+        """Return whether this node had a call, lately, which another one was given or has taken over."""
+
     def suspect(self, name: str) -> None:
         """Learn that a node refuses connections: its process is gone."""

@@ -13,7 +13,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -91,6 +91,7 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         # hide_parameters: words of callers must not reach an error, and so the log
         options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite, "hide_parameters": True}
+        self._left_behind: set[asyncio.Task[Any]] = set()
         self.server: AsyncEngine | None = None
         """Of a database server; None: it is a file."""
         self._files: Engine | None = None
@@ -233,6 +234,28 @@ class Database:
             return await self._on_file(self._reader, work, keeps=False)
         async with self.server.connect() as connection:
             return await connection.run_sync(work)
+
+    async def soon(self, reading: Coroutine[Any, Any, _Found], seconds: float) -> _Found:
+        """Return what is read, for somebody who cannot wait longer. Raises TimeoutError, and what `reading` raises.
+
+        What comes too late is cancelled, but not waited for: a driver that is cancelled waits for its server once more.
+        It ends within the time limit of a statement.
+        """
+        task = asyncio.create_task(reading, name="reading")
+        self._left_behind.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            await asyncio.wait({task}, timeout=seconds)
+            if not task.done():
+                raise TimeoutError(f"the database has not answered within {seconds:g} s")
+            return task.result()
+        finally:
+            task.cancel()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._left_behind.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody else asks for that of one that was late
 
     async def write(self, work: Callable[[Connection], _Found]) -> _Found:
         """Run this in one transaction, and return what it returns.

@@ -189,9 +189,9 @@ class Recovery:
         if not callers.are_set:
             return
         number = self._switchboard.international(event.from_number)
+        counting = caller_counts.of_caller(self._history.database, number, self._history.now() - HOUR)
         try:
-            async with asyncio.timeout(_COUNT_SECONDS):
-                counts = await caller_counts.of_caller(self._history.database, number, self._history.now() - HOUR)
+            counts = await self._membership.ask(counting, _COUNT_SECONDS)
         except Exception as error:
             log.warning("how many calls a caller has at other nodes is not known: %s", type(error).__name__)
         else:
@@ -226,9 +226,10 @@ class Recovery:
         if webhook_event.call or not self._history.is_readable or self._switchboard.has(webhook_event):
             return
         name = call_id(webhook_event.carrier, webhook_event.ids)
+        reading, member = self._history.store.conversation(name), self._membership
         try:
-            async with asyncio.timeout(_HOLD_SECONDS):
-                row = await self._history.store.conversation(name)
+            soon = member.ask(reading) if member is not None else self._history.database.soon(reading, _HOLD_SECONDS)
+            row = await soon
         except Exception as error:
             log.warning("call %s: the history does not say whether it is over: %s", name, type(error).__name__)
             return

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,3 +191,42 @@ async def test_a_lost_lease_ends_calls_only_where_others_reach_the_database(tmp_
         node.others_reach_database = others
         assert not await node.may_act()
         assert let_go == [True]
+
+
+@in_loop
+async def test_a_database_that_hangs_keeps_callers_waiting_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AWAY_SECONDS", 0.0)
+    async with machine(tmp_path) as the:
+        node = await the.node("w1")
+        await node._heartbeat.close()
+        given: list[float] = []
+
+        async def soon(reading: Any, seconds: float) -> Any:
+            given.append(seconds)
+            reading.close()
+            raise TimeoutError
+
+        answers, node._database.soon = node._database.soon, soon  # type: ignore[method-assign]
+        assert await node.owner(CALL) is None
+        assert await node.owner(CALL) is None
+        assert given == [0.5, 0.0]
+        node._database.soon = answers  # type: ignore[method-assign]
+        node._keeps_waiting = False
+        assert await node.owner(CALL) == ""
+
+
+@in_loop
+async def test_whoever_asks_gets_what_the_database_says_after_all(tmp_path: Path) -> None:
+    async with machine(tmp_path) as the:
+        node = await the.node("w1")
+
+        async def answer(seconds: float) -> str:
+            await asyncio.sleep(seconds)
+            return "found"
+
+        with pytest.raises(TimeoutError):
+            await node.ask(answer(60), 0.01)
+        assert await node.ask(answer(0)) == "found"
+        assert not node._database._left_behind

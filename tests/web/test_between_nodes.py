@@ -67,6 +67,9 @@ class Known:
     async def owner(self, call: str) -> str:
         return self.owner_is
 
+    def has_let_go(self, call: str) -> bool:
+        return False
+
     def suspect(self, name: str) -> None:
         self.suspects.append(name)
 

@@ -52,6 +52,14 @@ class WebhookRouting:
             owner = peers.place()
         return "" if not owner or owner == peers.me else owner
 
+    async def is_anothers(self, webhook_event: WebhookEvent) -> bool:
+        """Return whether a webhook is about a call that this node has let go of, and that may be another's: that one
+        serves the caller, even where this node cannot learn its name."""
+        name = webhook_event.call or self._switchboard().name_of(webhook_event)
+        if not self._peers.has_let_go(name) or self._switchboard().has(webhook_event):
+            return False
+        return await self._peers.owner(name) not in ("", self._peers.me)
+
     async def tell_others(self, scope: Any, webhook_event: WebhookEvent, method: str, body: bytes) -> None:
         """Send the hang-up of a call that nobody has on record to all other nodes: one of them may have it, and ask
         about the caller first. Not that of a leg which was here, or whose address names a node: those come after the

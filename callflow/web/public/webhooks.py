@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _MOST_REASON = 300
 """The most characters of a reason in the log, because it may quote the request."""
+_ANOTHERS = "another node has this call"
 _TRIES = 3
 """How often a webhook is sent to a node that hangs, each time for two seconds: together more than its lease."""
 
@@ -72,6 +73,8 @@ class WebhookEndpoint:
             if routing is not None:
                 await routing.tell_others(request.scope, webhook_event, request.method, body)
             await self._startup_hold().hold(webhook_event)
+            if routing is not None and await routing.is_anothers(webhook_event):
+                return error_response(503, _ANOTHERS)
             try:
                 reply = await self._dispatch(webhook_event)
             except Overloaded as error:
@@ -117,7 +120,7 @@ class WebhookEndpoint:
                     return await self._dispatch(webhook_event)
             elif to and not request.scope.get(FORWARDED):
                 answer = await routing.forward(request.scope, request.method, body, to)
-        return answer or error_response(503, "another node has this call")
+        return answer or error_response(503, _ANOTHERS)
 
     async def _dispatch(self, webhook_event: WebhookEvent) -> WebhookReply:
         """Pass one event to its call. Raises on failure, so that the carrier sends the webhook again. A carrier that

@@ -6,13 +6,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import tempfile
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -22,6 +19,7 @@ from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
 from callflow.sandbox.telnyx import Telnyx
 from tests.e2e.cluster_proof.counting import ANSWER, Gaps, Voice, nobody_lost, nothing_twice, owner
 from tests.e2e.cluster_proof.stage import hear_again
+from tests.e2e.database_link import DatabaseLink
 from tests.e2e.haproxy import in_front_of, program
 from tests.e2e.process import ROOT
 from tests.e2e.product import until
@@ -41,48 +39,6 @@ TALK = Script.of(
 """Its first sentence outlasts the proof: who has heard the agent to the end hears nothing after a break."""
 
 
-class Link:
-    """The way of one machine to the database, which can be cut."""
-
-    def __init__(self) -> None:
-        self.is_cut = False
-        self._open: set[asyncio.StreamWriter] = set()
-
-    def cut(self) -> None:
-        self.is_cut = True
-        for one in list(self._open):
-            one.transport.abort()
-
-    @contextlib.asynccontextmanager
-    async def to(self, database: str) -> AsyncIterator[str]:
-        """Listen, and yield the address of the database over this link."""
-        behind = f"{parse_qs(urlsplit(database).query)['host'][0]}/.s.PGSQL.5432"
-
-        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError):
-                while piece := await reader.read(65536):
-                    writer.write(piece)
-                    await writer.drain()
-            writer.close()
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if self.is_cut:
-                writer.transport.abort()
-                return
-            inner_reader, inner = await asyncio.open_unix_connection(behind)
-            self._open |= {writer, inner}
-            await asyncio.gather(carry(reader, inner), carry(inner_reader, writer))
-            self._open -= {writer, inner}
-
-        with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:
-            server = await asyncio.start_unix_server(serve, f"{folder}/.s.PGSQL.5432")
-            try:
-                yield database.replace(str(Path(behind).parent), folder)
-            finally:
-                self.cut()
-                server.close()
-
-
 async def test_three_machines_lose_no_call(postgresql: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     count = 30 if request.config.getoption("--long") else 9
     program()
@@ -90,7 +46,7 @@ async def test_three_machines_lose_no_call(postgresql: str, tmp_path: Path, requ
     await asyncio.to_thread(postgres.create, postgresql, name)
     port, ports = free_port(), {each: free_port() for each in NAMES}
     consoles = {each: free_port() for each in NAMES}
-    realtime, gaps, link = Realtime(script=TALK, pace=Pace.instant()), Gaps(), Link()
+    realtime, gaps, link = Realtime(script=TALK, pace=Pace.instant()), Gaps(), DatabaseLink()
     telnyx = Telnyx(webhook_url=f"http://127.0.0.1:{port}/webhooks")
     async with telnyx, realtime, link.to(postgresql.format(name=name)) as of_c, contextlib.AsyncExitStack() as stack:
         env = {

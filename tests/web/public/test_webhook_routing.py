@@ -59,9 +59,11 @@ class Cluster:
     me = "me"
 
     def __init__(self, *, has: bool, is_hung: bool = False) -> None:
-        self.owner_is, self.is_hung = "w2" if has else "", is_hung
+        self.owner_is: str | None = "w2" if has else ""
+        self.is_hung = is_hung
         self.owner_after: str | None = ""
         """Of a call that this node has let go of."""
+        self.let_go: set[str] = set()
         self.sent = 0
         self.lives = True
         self.takes: Callable[[], bool] = lambda: False
@@ -77,6 +79,9 @@ class Cluster:
 
     async def owner(self, call: str) -> str | None:
         return self.owner_is if call != "call" else self.owner_after
+
+    def has_let_go(self, call: str) -> bool:
+        return call in self.let_go
 
     async def send(self, *given: Any, **more: Any) -> Answer:
         self.sent += 1
@@ -188,3 +193,14 @@ def test_the_webhook_of_a_call_that_was_let_go_goes_after_it(
     cluster.owner_after, cluster.takes = owner, lambda: True
     answer, here = asked(cluster, lets_go=times)
     assert (answer.status, told[1] in answer.body, here) == (told[0], True, told[2]), answer.body
+
+
+@pytest.mark.parametrize(("owner", "begins"), [("", True), ("me", True), (None, False)])
+def test_a_call_that_was_let_go_does_not_begin_here_where_it_may_be_anothers(owner: str | None, begins: bool) -> None:
+    """A node that is cut off from the database does not learn that another one serves the caller."""
+    cluster = Cluster(has=False)
+    cluster.let_go.add("c1")
+    cluster.place = lambda: "me"  # type: ignore[method-assign]
+    cluster.owner_is = owner
+    answer, here = asked(cluster)
+    assert (answer.status, here) == ((202, ["d1"]) if begins else (503, [])), answer.body
