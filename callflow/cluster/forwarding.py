@@ -195,15 +195,21 @@ class Forwarding:
     async def who_has(self, call: str) -> str:
         """Return the name of the other node that has a live call, as far as they answer; "": none of them says so."""
 
-        async def one(peer: Peer) -> bool:
+        async def one(peer: Peer) -> str:
             try:
-                return bool((await self.ask(peer, "GET", f"/calls/{call}"))["live"])
+                return peer.name if (await self.ask(peer, "GET", f"/calls/{call}"))["live"] else ""
             except (PeerAway, KeyError, TypeError):
-                return False
+                return ""
 
-        peers = self._peers.living()
-        found = await asyncio.gather(*(one(peer) for peer in peers))
-        return next((peer.name for peer, has in zip(peers, found, strict=True) if has), "")
+        asked = [asyncio.create_task(one(peer), name="who has a call") for peer in self._peers.living()]
+        try:
+            for answer in asyncio.as_completed(asked):
+                if name := await answer:
+                    return name
+            return ""
+        finally:
+            for each in asked:
+                each.cancel()
 
     async def others_reach_database(self) -> bool:
         """Return whether another node says that it reaches the database."""

@@ -144,7 +144,7 @@ class Switchboard:
             reply = self._deliver(carrier, webhook_event)
             self._deliveries.add(webhook_event, reply)
         try:
-            async with asyncio.timeout(self._reply_seconds(webhook_event.event)):
+            async with asyncio.timeout(self.reply_seconds(webhook_event.event)):
                 return await asyncio.shield(reply)
         except TimeoutError:
             reply.cancel()  # nobody reads a late reply: the commands it would have carried are sent over the API
@@ -154,7 +154,7 @@ class Switchboard:
         self.counts["late_replies"] += 1
         return carrier.reply(webhook_event.event, ())
 
-    def _reply_seconds(self, event: Event) -> float:
+    def reply_seconds(self, event: Event) -> float:
         """Return how long a webhook waits. The one about a call that rings also waits for what is asked meanwhile,
         so that with its reply the call is on record."""
         return _REPLY_SECONDS + (longest_seconds(self._services) if isinstance(event, CallInitiated) else 0.0)

@@ -13,6 +13,7 @@ from callflow.sandbox.telnyx import Telnyx
 from tests.e2e import product as houses
 from tests.e2e.hook import Hook, hook
 from tests.e2e.product import Product, product, until
+from tests.e2e.several_nodes import cluster
 from tests.e2e.talk import FAST, goodbye, talk
 from tests.e2e.test_prompt_variables import told
 from tests.e2e.test_survival import office
@@ -298,3 +299,26 @@ async def test_a_call_that_is_taken_back_has_its_profile_and_variables() -> None
             assert told(session, "session.update").startswith("You talk with “Ada”.")
             assert len(there.asked) == 1
             await caller.call.hang_up()
+
+
+@pytest.mark.carrier("telnyx")
+@pytest.mark.one_node("it has nodes of its own")
+async def test_a_webhook_that_is_sent_again_meanwhile_goes_to_the_node_that_asks(tmp_path: Path) -> None:
+    """Nothing of the call is on record yet, so another node would ask once more."""
+    async with (
+        hook({"variables": {"name": "Ada"}}, delay=2.6) as there,
+        cluster(tmp_path, **asking(there), caller_lookup_seconds=4) as the,
+    ):
+        for _ in range(2):
+            await the.begin()
+        await the.meet()
+        calls = [await the.carrier.ring() for _ in range(2)]
+        for call in calls:
+            await call.phone.hears(0.3, timeout=15)
+        again = [one for one in the.carrier.deliveries if one.event_type == "call.initiated" and one.attempt > 1]
+        assert again, "the carrier did not send it again"
+        assert len(there.asked) == len(calls)
+        assert [len(each.switchboard.calls) for each in the.nodes] == [1, 1]
+        assert not sum(each.switchboard.counts["let_go"] for each in the.nodes)
+        await the.hang_up()
+        assert await the.on_record() == len(calls)

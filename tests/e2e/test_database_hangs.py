@@ -7,103 +7,19 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
-from typing import Any
 
+import httpx
 import pytest
-from sqlalchemy import Connection, text
 
-from callflow.app import Application
-from callflow.config.settings import Settings
-from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
-from tests.e2e import product
 from tests.e2e.database_link import DatabaseLink
-from tests.e2e.product import Exchange, until
-from tests.e2e.talk import noise
+from tests.e2e.product import until
+from tests.e2e.several_nodes import cluster, member
 from tests.history import postgres
-from tests.ports import free_port
 
 
 CARRIERS = ("telnyx", "twilio")
 SAMPLED = True
-TALK = Script.of(
-    Turn.say("Good day, this is the harbour office.", noise(1500, 1)), otherwise=Turn.say("Yes.", noise(400, 2))
-)
-
-
-@dataclass
-class Cluster:
-    """Nodes that are opened one after the other; all that comes from the carrier comes to the first."""
-
-    carrier: Exchange
-    settings: dict[str, Any]
-    port: int
-    """Of the first node."""
-    stack: contextlib.AsyncExitStack
-    nodes: list[Application]
-
-    async def begin(self, database: str) -> Application:
-        """Open a node that reaches the database there."""
-        made = Settings(**self.settings, database_url=database, port=0 if self.nodes else self.port)
-        node = Application(made, node=product._node(f"w{len(self.nodes) + 1}", made))
-        self.nodes.append(await self.stack.enter_async_context(node))
-        return node
-
-    async def meet(self) -> None:
-        """Wait until each node knows all."""
-        await until(lambda: all(len(member(each).view.alive()) == len(self.nodes) for each in self.nodes), "the nodes")
-
-    async def answered(self) -> Any:
-        """Ring, and wait until the caller hears the agent. Returns the carrier's call, and after how many seconds."""
-        began = monotonic()
-        call = await self.carrier.ring()
-        await call.phone.hears(0.3, timeout=15)
-        return call, monotonic() - began
-
-    def unwritten(self) -> int:
-        """How many entries wait for the database."""
-        return sum(each.journal.waiting for each in self.nodes)
-
-    async def hang_up(self) -> None:
-        """Let all callers hang up, and wait for the ends of their calls."""
-        for call in self.carrier.calls.values():
-            await call.hang_up()
-        boards = [each.switchboard for each in self.nodes]
-        await until(lambda: not any(board.calls or board.unwritten for board in boards), "the ends of the calls")
-        await until(lambda: not self.unwritten(), "the last entries")
-
-    async def on_record(self) -> int:
-        """Return how many calls the history has from their beginnings to their ends."""
-        history = self.nodes[-1].history
-
-        def work(connection: Connection) -> int:
-            found = connection.execute(text("SELECT count(*) FROM conversations WHERE ended_at IS NOT NULL"))
-            claimed = connection.execute(text("SELECT count(*) FROM claims")).scalar_one()
-            assert not claimed, "calls that are over belong to nodes"
-            return int(found.scalar_one())
-
-        return await history.database.read(work)
-
-
-def member(node: Application) -> Any:
-    assert node.cluster is not None
-    return node.cluster
-
-
-@contextlib.asynccontextmanager
-async def cluster(folder: Path) -> AsyncIterator[Cluster]:
-    port = free_port()
-    realtime, exchange = Realtime(script=TALK, pace=Pace.instant()), product.exchange()
-    async with exchange, realtime, contextlib.AsyncExitStack() as stack:
-        exchange.set_server(f"http://127.0.0.1:{port}")
-        settings = {
-            "openai_api_key": realtime.api_key, "openai_realtime_url": realtime.url, "console_port": 0,
-            "public_base_url": f"http://127.0.0.1:{port}", "data_dir": str(folder), "admission_lag_ms": 0,
-            "no_input_seconds": 0, **exchange.settings(),
-        }  # fmt: skip
-        yield Cluster(exchange, settings, port, stack, [])
 
 
 @contextlib.asynccontextmanager
@@ -128,6 +44,12 @@ async def test_callers_are_answered_while_it_hangs_and_are_on_record_afterwards(
         await until(lambda: all(member(each).trouble for each in the.nodes), "both nodes to know")
         _, late = await the.answered()
         assert first.ended_at is None
+        entry, other = the.nodes
+        theirs = other.switchboard.calls[0]
+        async with httpx.AsyncClient(base_url="http://{}:{}".format(*entry.console_at), trust_env=False) as client:
+            answer = await client.post(f"/api/calls/{theirs.id}/hangup", timeout=20)
+        assert answer.status_code in (200, 202), answer.text
+        await until(lambda: not other.switchboard.is_live(theirs.id), "the call that an operator has ended")
         link.go_on()
         await until(lambda: not the.unwritten(), "the journal", 20)
         assert max(seconds) < usual + 4, seconds

@@ -45,7 +45,7 @@ class Known:
     lease_holds: bool = True
     reaches_database: bool = True
     looked: int = 0
-    owner_is: str = "w2"
+    owner_is: str | None = "w2"
     live: tuple[str, ...] = (CALL,)
     """At the other node."""
 
@@ -64,7 +64,7 @@ class Known:
     def place(self) -> str:
         return self.me
 
-    async def owner(self, call: str) -> str:
+    async def owner(self, call: str) -> str | None:
         return self.owner_is
 
     def has_let_go(self, call: str) -> bool:

@@ -111,5 +111,9 @@ async def test_a_call_that_is_not_on_record_is_led_to_the_node_that_has_it_live(
         door = NodeDoor(here.app.asgi_app, cast(Membership, known), forwarding, lambda: here.board, here.history)
         answer = await ask(door, "GET", f"/api/calls/{CALL}")
         assert (answer.status, answer.headers["x-from"]) == (202, "w1"), "the other node's echo"
+        known.owner_is = None
+        answer = await ask(door, "GET", f"/api/calls/{CALL}")
+        assert (answer.status, answer.headers["x-from"]) == (202, "w1"), "the database does not say whose it is"
+        known.owner_is = ""
         await here.write(Began(carrier="twilio", control="CA1"), Ended(cause="hangup"))
         assert (await ask(door, "GET", f"/api/calls/{CALL}")).status == 200, "it is on record here, and nobody is asked"

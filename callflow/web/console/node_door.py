@@ -85,7 +85,7 @@ class NodeDoor:
         if not call or switchboard.is_live(call):
             return None
         owner = await self._cluster.owner(call)
-        if owner == "" and found is not None and await self._is_unwritten(call):
+        if owner is None or (owner == "" and found is not None and await self._is_unwritten(call)):
             owner = await self._forwarding.who_has(call)
         return self._cluster.peer(owner) if owner else None
 

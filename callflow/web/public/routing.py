@@ -24,8 +24,10 @@ from callflow.web.public.request import target_of
 
 log = logging.getLogger(__name__)
 
-_SECONDS: Final = 2.0
-"""How long the other node may take: it answers within 0.7 s, unless it asks somebody about a caller meanwhile."""
+_SECONDS: Final = 1.3
+"""How much longer than usual the other node may take."""
+_REPEATS_SECONDS: Final = 1.5
+"""A webhook that is answered within this time is not sent again before its call is on record."""
 _GONE_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.02
 _OPENS: Final = (events.CallInitiated, events.CallAnswered, events.CallResumed)
@@ -47,7 +49,10 @@ class WebhookRouting:
         named = scope.get(NODE, "")
         if named and peers.peer(named) is not None:
             return str(named)
-        owner = await peers.owner(webhook_event.call or switchboard.name_of(webhook_event))
+        call = webhook_event.call or switchboard.name_of(webhook_event)
+        owner = await peers.owner(call)
+        if owner is None or (not owner and switchboard.reply_seconds(webhook_event.event) > _REPEATS_SECONDS):
+            owner = await self._forwarding.who_has(call)
         if not owner and may_place and isinstance(webhook_event.event, _OPENS) and not webhook_event.call:
             owner = peers.place()
         return "" if not owner or owner == peers.me else owner
@@ -71,7 +76,7 @@ class WebhookRouting:
             return
         if await peers.owner(webhook_event.call or switchboard.name_of(webhook_event)):
             return
-        await asyncio.gather(*(self.forward(scope, method, body, peer.name) for peer in peers.living()))
+        await asyncio.gather(*(self.forward(scope, webhook_event, method, body, peer.name) for peer in peers.living()))
 
     async def is_gone(self, name: str) -> bool:
         """Return whether a node that has not taken a webhook is dead; that is known a moment after it has refused a
@@ -91,7 +96,9 @@ class WebhookRouting:
             await asyncio.sleep(_LOOK_SECONDS)  # it winds up what it has let go of
         return await self._peers.owner(call)
 
-    async def forward(self, scope: Any, method: str, body: bytes, to: str) -> Response | None:
+    async def forward(
+        self, scope: Any, webhook_event: WebhookEvent, method: str, body: bytes, to: str
+    ) -> Response | None:
         """Send a webhook to another node, and return its answer. None: that node is gone, or does not answer."""
         peer = self._peers.peer(to)
         if peer is None:
@@ -99,7 +106,13 @@ class WebhookRouting:
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         try:
             answer = await self._forwarding.send(
-                peer, PUBLIC, method, target_of(scope), headers, body, seconds=_SECONDS
+                peer,
+                PUBLIC,
+                method,
+                target_of(scope),
+                headers,
+                body,
+                seconds=self._switchboard().reply_seconds(webhook_event.event) + _SECONDS,
             )
         except PeerAway as error:
             log.warning("a webhook could not be forwarded: %s", error)

@@ -98,7 +98,7 @@ class WebhookEndpoint:
         for tries in range(_TRIES):
             if not (to := await routing.elsewhere(request.scope, webhook_event, may_place=tries == 0)):
                 return None
-            answer = await routing.forward(request.scope, request.method, body, to)
+            answer = await routing.forward(request.scope, webhook_event, request.method, body, to)
             if answer is not None:
                 return answer
             if not await routing.is_gone(to) and "answers_in_reply" not in self._carrier.can:
@@ -119,7 +119,7 @@ class WebhookEndpoint:
                 with contextlib.suppress(Elsewhere, Overloaded):
                     return await self._dispatch(webhook_event)
             elif to and not request.scope.get(FORWARDED):
-                answer = await routing.forward(request.scope, request.method, body, to)
+                answer = await routing.forward(request.scope, webhook_event, request.method, body, to)
         return answer or error_response(503, _ANOTHERS)
 
     async def _dispatch(self, webhook_event: WebhookEvent) -> WebhookReply:

@@ -34,6 +34,7 @@ class Answers(FakeCarrier):
 
 class Board(FakeSwitchboard):
     knew = False
+    waits = 0.7
     lets_go = 0
     """So many times, it has let go of the call."""
 
@@ -48,6 +49,9 @@ class Board(FakeSwitchboard):
 
     def knows(self, carrier: str, ids: LegIds) -> bool:
         return self.knew
+
+    def reply_seconds(self, event: Event) -> float:
+        return self.waits
 
     def has(self, webhook_event: WebhookEvent) -> bool:
         return False
@@ -64,6 +68,8 @@ class Cluster:
         self.owner_after: str | None = ""
         """Of a call that this node has let go of."""
         self.let_go: set[str] = set()
+        self.lives_at = ""
+        """Where the call is, as the nodes say."""
         self.sent = 0
         self.lives = True
         self.takes: Callable[[], bool] = lambda: False
@@ -83,6 +89,9 @@ class Cluster:
     def has_let_go(self, call: str) -> bool:
         return call in self.let_go
 
+    async def who_has(self, call: str) -> str:
+        return self.lives_at
+
     async def send(self, *given: Any, **more: Any) -> Answer:
         self.sent += 1
         if self.takes():
@@ -96,13 +105,18 @@ class Cluster:
 
 
 def asked(
-    cluster: Cluster, *can: str, event: Event | None = None, knew: bool = False, lets_go: int = 0
+    cluster: Cluster,
+    *can: str,
+    event: Event | None = None,
+    knew: bool = False,
+    lets_go: int = 0,
+    waits: float = 0.7,
 ) -> tuple[Answered, list[str]]:
     async def main() -> tuple[Answered, list[str]]:
         carrier = Answers("fake", *can)
         carrier.event = event or carrier.event
         board, scene = Board(), Scene(carrier)
-        board.knew, board.lets_go = knew, lets_go
+        board.knew, board.lets_go, board.waits = knew, lets_go, waits
         routing = WebhookRouting(cast(Peers, cluster), cast(Forwarding, cluster), lambda: cast(Switchboard, board))
         app = create_public(
             [cast(Carrier, one) for one in scene.carriers], lambda: cast(Switchboard, board), scene.address,
@@ -204,3 +218,21 @@ def test_a_call_that_was_let_go_does_not_begin_here_where_it_may_be_anothers(own
     cluster.owner_is = owner
     answer, here = asked(cluster)
     assert (answer.status, here) == ((202, ["d1"]) if begins else (503, [])), answer.body
+
+
+@pytest.mark.parametrize(
+    ("owner", "waits", "where"),
+    [
+        (None, 0.7, "w2"),  # the database does not say whose it is: the nodes do
+        ("", 3.0, "w2"),  # somebody is asked about the caller for so long that the carrier sends it again meanwhile
+        ("", 0.7, "me"),
+    ],
+)
+def test_where_the_database_does_not_know_of_a_call_yet_the_nodes_are_asked(
+    owner: str | None, waits: float, where: str
+) -> None:
+    cluster = Cluster(has=False)
+    cluster.place = lambda: "me"  # type: ignore[method-assign]
+    cluster.owner_is, cluster.lives_at, cluster.takes = owner, "w2", lambda: True
+    answer, here = asked(cluster, waits=waits)
+    assert (answer.body, here) == ((b"of w2", []) if where == "w2" else (b"did d1", ["d1"]))
