@@ -315,6 +315,7 @@ async def test_a_webhook_that_is_sent_again_meanwhile_goes_to_the_node_that_asks
         calls = [await the.carrier.ring() for _ in range(2)]
         for call in calls:
             await call.phone.hears(0.3, timeout=15)
+        assert isinstance(the.carrier, Telnyx)
         again = [one for one in the.carrier.deliveries if one.event_type == "call.initiated" and one.attempt > 1]
         assert again, "the carrier did not send it again"
         assert len(there.asked) == len(calls)

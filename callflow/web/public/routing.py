@@ -104,16 +104,9 @@ class WebhookRouting:
         if peer is None:
             return None
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        seconds = self._switchboard().reply_seconds(webhook_event.event) + _SECONDS
         try:
-            answer = await self._forwarding.send(
-                peer,
-                PUBLIC,
-                method,
-                target_of(scope),
-                headers,
-                body,
-                seconds=self._switchboard().reply_seconds(webhook_event.event) + _SECONDS,
-            )
+            answer = await self._forwarding.send(peer, PUBLIC, method, target_of(scope), headers, body, seconds=seconds)
         except PeerAway as error:
             log.warning("a webhook could not be forwarded: %s", error)
             return None
