@@ -362,12 +362,12 @@ class Application:
             log.warning("%s", self._load.said())
 
     async def leave(self) -> None:
-        """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs an
-        open history."""
+        """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs a
+        history that answers."""
         await self.account.spares.close()
         if self.moving is not None:
             await self.moving.leave(self.settings.drain_seconds if self.settings.drain == "handover" else 0)
-        if self.settings.drain == "handover" and not self.journal.trouble:
+        if self.settings.drain == "handover" and await self.history.answers():
             await self.switchboard.hand_over(self.settings.drain_seconds)
         else:
             await self.switchboard.drain(self.settings.drain_seconds)

@@ -68,6 +68,7 @@ class Forwarding:
     def __init__(self, me: str, secret: bytes, peers: Peers) -> None:
         self._me, self._secret, self._peers = me, secret, peers
         self._clients: dict[str, httpx.AsyncClient] = {}
+        self._is_closed = False
 
     async def send(
         self,
@@ -103,6 +104,8 @@ class Forwarding:
     ) -> AsyncIterator[Stream]:
         """Send one request, and let the answer be read piece by piece. `seconds`: until the answer begins. Raises
         PeerAway, also while it is read."""
+        if self._is_closed:
+            raise PeerAway("this node is ending", sent=False)
         client, base = self._client(peer)
         whole = f"/{app}{target}"
         request = client.build_request(
@@ -234,7 +237,8 @@ class Forwarding:
         return client, "http://node" if is_unix else peer.address
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; there are no new ones."""
+        self._is_closed = True
         for client in self._clients.values():
             await client.aclose()
 

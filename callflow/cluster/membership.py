@@ -55,6 +55,8 @@ _AGAIN_SECONDS: Final = 0.05
 _WATCH_SECONDS: Final = 0.25
 _YOUNG_SECONDS: Final = 3.0
 """A node that has joined within this time may not listen yet."""
+_LEAVE_SECONDS: Final = 2.0
+"""How long a node that ends waits until the others can know of it."""
 _TOGETHER_SECONDS: Final = 0.15
 """Nodes that are stopped together say so within this time."""
 
@@ -409,7 +411,7 @@ class Membership:
         """Tell the others that this node takes nothing more, and learn which of them are leaving at the same moment.
         Raises what the driver raises."""
         self.is_leaving = True
-        await self.set_state(self.me, "draining")
+        await self.ask(self.set_state(self.me, "draining"), _LEAVE_SECONDS)
         await asyncio.sleep(_TOGETHER_SECONDS)
         self._beat_came.clear()
         self._heartbeat.renew_now()

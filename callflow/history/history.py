@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection
 
 from callflow.history.alert_store import AlertStore
 from callflow.history.campaign_store import CampaignStore
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 AGAIN_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses between tries at a database that does not answer; the last one goes on."""
+_ANSWER_SECONDS: Final = 1.0
+"""Calls go on meanwhile."""
 
 
 class History:
@@ -96,6 +98,24 @@ class History:
     async def close(self) -> None:
         """Close the database; the journal must be closed before, so that its last entries are written."""
         await self.database.close()
+
+    async def answers(self) -> bool:
+        """Return whether the database answers, and what has happened is written. A server that hangs is found out only
+        by a question."""
+        if not self.is_readable or self.journal.trouble:
+            return False
+
+        def work(connection: Connection) -> None:
+            connection.exec_driver_sql("SELECT 1")
+
+        try:
+            await self.database.soon(self.database.read(work), _ANSWER_SECONDS)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self.journal.flushed()
+        except Exception as error:
+            log.warning("the history does not answer: %s", type(error).__name__)
+            return False
+        return True
 
     async def expire(self, before: float) -> int:
         """Delete the calls that began before that (Unix time, seconds), and the campaigns that were over then.

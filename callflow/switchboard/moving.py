@@ -134,8 +134,8 @@ class Moving:
 
     @property
     def is_possible(self) -> bool:
-        """Whether another node would take the calls."""
-        return self._target() is not None and not self._journal.trouble
+        """Whether another node would take the calls, and the database could say so to both."""
+        return not (self._membership.trouble or self._journal.trouble) and self._target() is not None
 
     @property
     def _is_wanted(self) -> bool:
@@ -156,7 +156,8 @@ class Moving:
             while self._switchboard.calls and self.is_possible and self._is_wanted:
                 calls = {call.id: call for call in self._switchboard.calls if not call.is_handed_over}
                 ready = moments.ready({name: _is_quiet(call) for name, call in calls.items()}, loop.time())
-                most = at_once(len(calls), until - loop.time())
+                # A call that is given while the database hangs is nobody's.
+                most = at_once(len(calls), until - loop.time()) if self._membership.reaches_database else 0
                 for name in ready[: max(most - len(moves), 0)]:
                     move = asyncio.create_task(self._move(calls[name]), name=f"move {name}")
                     moves.add(move)
@@ -183,7 +184,9 @@ class Moving:
                 await self._journal.flushed()
                 await self._membership.give(call.id, target.name)
         except Exception as error:
-            # The claim is still this node's: whoever lives takes the call over when this process ends.
+            # The claim may still be this node's: then it finds the call like one that it was given, or whoever lives
+            # does when this process ends.
+            self._membership.claims.drop([call.id])
             log.error("call %s: it could not be given to node %s: %r", call.id, target.name, error)
             return
         self.moved += 1

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.e2e.database_link import DatabaseLink
-from tests.e2e.product import until
+from tests.e2e.product import product, until
 from tests.e2e.several_nodes import cluster, member
 from tests.history import postgres
 
@@ -99,3 +99,45 @@ async def test_where_it_hangs_for_one_node_the_other_has_its_calls(postgresql: s
         assert call.ended_at is None
         await the.hang_up()
         assert await the.on_record() == 2
+
+
+@pytest.mark.carrier("telnyx")
+async def test_a_node_that_is_told_to_end_meanwhile_says_goodbye(postgresql: str, tmp_path: Path) -> None:
+    """No other node could take its calls over."""
+    link = DatabaseLink()
+    async with (
+        database(postgresql) as behind,
+        link.to(behind) as address,
+        cluster(tmp_path, drain="handover", drain_seconds=0.5) as the,
+    ):
+        for _ in range(2):
+            await the.begin(address)
+        await the.meet()
+        calls = [(await the.answered())[0] for _ in range(2)]
+        entry, leaving = the.nodes
+        link.hang()
+        await leaving.leave()
+        assert not leaving.switchboard.calls
+        assert [call.ended_at is None for call in calls].count(False) == 1, "its caller is left in silence"
+        assert [len(call.streams) for call in calls] == [1, 1]
+        assert len(entry.switchboard.calls) == 1
+        link.go_on()
+        await the.hang_up()
+
+
+@pytest.mark.carrier("telnyx")
+@pytest.mark.one_node("it has nodes of its own")
+async def test_so_does_a_process_that_serves_alone(postgresql: str) -> None:
+    """The next one could not take its calls back."""
+    link = DatabaseLink()
+    async with (
+        database(postgresql) as behind,
+        link.to(behind) as address,
+        product(database_url=address, drain="handover", drain_seconds=0.5) as the,
+    ):
+        call = await the.carrier.ring()
+        await call.phone.hears(0.3)
+        link.hang()
+        await the.app.leave()
+        assert call.ended_at is not None, "its caller is left in silence"
+        link.go_on()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -54,17 +55,72 @@ def test_few_calls_are_between_the_nodes_at_the_same_moment_while_there_is_time(
     assert at_once(0, 30.0) == 2
 
 
+class Node:
+    """This node, with one call, and another node, which takes it."""
+
+    def __init__(self, *, is_quiet: bool = True) -> None:
+        self.given: list[str] = []
+        self.dropped: list[str] = []
+        self.fails = False
+        self.membership = SimpleNamespace(
+            is_leaving=True, draining=asyncio.Event(), place_elsewhere=lambda: "w2",
+            peer=lambda name: Peer(name, "unix:/w2"), reaches_database=True, trouble="", gets_one=lambda name: None,
+            give=self._give, tell=self._tell, claims=SimpleNamespace(drop=self.dropped.extend),
+        )  # fmt: skip
+        call = SimpleNamespace(
+            id="c", is_handed_over=False, is_quiet=is_quiet, awaits_return=False, hand_over=self._hand_over,
+            model=SimpleNamespace(state="streaming"),
+        )  # fmt: skip
+        self.board = SimpleNamespace(calls=[call])
+        journal = SimpleNamespace(trouble="", flushed=self._flushed)
+        self.moving = Moving(*cast(Any, (self.membership, self.board, journal)))
+
+    async def _hand_over(self) -> None:
+        self.board.calls.clear()
+
+    async def _flushed(self) -> None:
+        pass
+
+    async def _give(self, call: str, to: str) -> None:
+        if self.fails:
+            raise TimeoutError
+        self.given.append(call)
+
+    async def _tell(self, peer: Peer, calls: Sequence[str]) -> bool:
+        return True
+
+
 @in_loop
 async def test_a_node_that_is_to_take_calls_again_moves_none_any_more() -> None:
-    draining = asyncio.Event()
-    draining.set()
-    membership = SimpleNamespace(
-        is_leaving=False, draining=draining, place_elsewhere=lambda: "w2", peer=lambda name: Peer(name, "unix:/w2")
-    )  # fmt: skip
-    talks = SimpleNamespace(id="c", is_handed_over=False, is_quiet=False, model=SimpleNamespace(state="streaming"))
-    given = (membership, SimpleNamespace(calls=[talks]), SimpleNamespace(trouble=""))
-    moving = asyncio.create_task(Moving(*cast(Any, given)).move_all(60.0))
+    the = Node(is_quiet=False)
+    the.membership.is_leaving = False
+    the.membership.draining.set()
+    moving = asyncio.create_task(the.moving.move_all(60.0))
     done, _ = await asyncio.wait([moving], timeout=0.1)
     assert not done, "it waits for a quiet moment"
-    draining.clear()
+    the.membership.draining.clear()
     await asyncio.wait_for(moving, 5)
+
+
+@in_loop
+async def test_nothing_is_moved_while_the_database_does_not_answer() -> None:
+    """The other node could not take it, and here it would be given up already."""
+    the = Node()
+    the.membership.reaches_database = False
+    moving = asyncio.create_task(the.moving.move_all(0.0))
+    done, _ = await asyncio.wait([moving], timeout=0.1)
+    assert not done, "it may answer in a moment"
+    the.membership.trouble = "TimeoutError"
+    await asyncio.wait_for(moving, 5)
+    assert (the.given, the.moving.is_possible, len(the.board.calls)) == ([], False, 1)
+    the.membership.reaches_database, the.membership.trouble = True, ""
+    await asyncio.wait_for(the.moving.move_all(0.0), 5)
+    assert (the.given, the.dropped, the.moving.moved) == (["c"], [], 1)
+
+
+@in_loop
+async def test_a_call_that_could_not_be_given_is_looked_for_again() -> None:
+    the = Node()
+    the.fails = True
+    await asyncio.wait_for(the.moving.move_all(0.0), 5)
+    assert (the.given, the.dropped, the.moving.moved) == ([], ["c"], 0)

@@ -143,6 +143,8 @@ async def test_nodes_tell_each_other_what_they_know_and_give(tmp_path: Path) -> 
         assert await forwarding.tell_given(peer, [CALL])
         assert given == [CALL]
         assert (await forwarding.who_has(CALL), await forwarding.who_has("another")) == ("w2", "")
+        await forwarding.close()
+        assert await forwarding.who_has(CALL) == "", "this node is ending"
         with pytest.raises(PeerAway):
             await forwarding.ask(peer, "POST", "/calls", {"calls": 1})
         with pytest.raises(PeerAway):
