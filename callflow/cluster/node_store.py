@@ -37,9 +37,6 @@ _node, _claim = nodes.c, claims.c
 _JOIN_LOCK: Final = 0x63616C6E6F6465
 _MANY: Final = 500
 # What a node asks several times a second is made once: making a statement takes longer than SQLite takes for it.
-_STILL_SECONDS: Final = 2.0
-"""How long a transaction may stand still; its statements take milliseconds, and a lease lasts for 3 s."""
-_STILL: Final = text("SELECT set_config('idle_in_transaction_session_timeout', :ms, true)")
 _CLOCK: Final = text("SELECT extract(epoch FROM clock_timestamp())")
 _this_node: Final = and_(_node.name == bindparam("of"), _node.epoch == bindparam("since"), _node.state != "dead")
 _IS_ALIVE: Final = select(_node.state).where(_this_node).with_for_update(read=True, key_share=True)
@@ -61,10 +58,8 @@ _living: Final = (
 
 def begin(connection: Connection) -> None:
     """Begin a transaction that will write, unless it has begun. SQLite: other writers wait from now on, so that what is
-    read holds. PostgreSQL: a process that is stopped within it loses it, and with it the rows for which others wait."""
-    if connection.dialect.name != "sqlite":
-        connection.execute(_STILL, {"ms": str(round(_STILL_SECONDS * 1000))})
-    elif not _driver(connection).in_transaction:
+    read holds."""
+    if connection.dialect.name == "sqlite" and not _driver(connection).in_transaction:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

@@ -50,6 +50,9 @@ _LOCK: Final = 0x63616C6C666C6F77
 _upgrading: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 _SECONDS: Final = 5.0
 """Time limit of one statement on a database server."""
+_STILL_SECONDS: Final = 2.0
+"""How long a transaction may stand still on a database server: that of a process that is stopped holds rows for which
+the other nodes wait. Statements take milliseconds, and the lease of a node lasts for 3 s."""
 _MOST_TROUBLE: Final = 300
 _MODES: Final = frozenset({"require", "prefer", "allow", "disable", "verify-ca", "verify-full", "true", "false"})
 _LEAST: Final = 4
@@ -104,6 +107,8 @@ class Database:
             if read_only:
                 options["execution_options"] = {"postgresql_readonly": True}
             self.server = create_async_engine(url, **options)
+            if not read_only:
+                event.listen(self.server.sync_engine, "connect", _limit)
             return
         options["connect_args"] = {"timeout": _BUSY_MS / 1000}
         if read_only:
@@ -338,6 +343,14 @@ def _prepare(connection: Any, _: Any) -> None:
     _write_ahead(connection)
     for pragma in ("synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _limit(connection: Any, _: Any) -> None:
+    """Set up a connection to a server. Not with the options of its start, which a pooler before the server refuses."""
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {round(_STILL_SECONDS * 1000)}")
+    cursor.close()
+    connection.commit()
 
 
 def _write_ahead(connection: Any) -> None:

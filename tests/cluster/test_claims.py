@@ -14,6 +14,7 @@ from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.nodes import Node
 from callflow.contracts.errors import Elsewhere, JournalError
+from callflow.history import database
 from callflow.history.database import Database, url_of
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.node_tables import nodes
@@ -122,7 +123,7 @@ async def test_a_node_that_stands_still_within_a_transaction_holds_the_others_up
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They declare it dead in the transaction that renews their own leases."""
-    monkeypatch.setattr(node_store, "_STILL_SECONDS", 0.3)
+    monkeypatch.setattr(database, "_STILL_SECONDS", 0.3)
     async with staged(database_url) as stage:
         if stage.database.server is None:
             pytest.skip("a process that holds a file is ended: see tests/cli/test_stopped_workers.py")
