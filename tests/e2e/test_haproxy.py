@@ -80,15 +80,19 @@ async def test_a_dead_server_is_passed_over_at_once_and_what_it_may_have_seen_is
         a.drops = False
 
         await a.die()
-        waits = []
+        waits, answers = [], []
         for _ in range(100):  # longer than the checks take to find out
             began = time.perf_counter()
-            assert await the.ask("/nodes/a/webhooks") == (200, "b")
+            answers.append(await the.ask("/nodes/a/webhooks"))
             assert (await the.ask("/webhooks"))[1] == "b"
             waits.append(time.perf_counter() - began)
             await asyncio.sleep(0.01)
         told("longest wait of two requests beside a dead server", max(waits))
         assert max(waits) < 0.4
+        # Whoever is on the way to the server at the moment in which the checks find it dead is sent away, and comes again.
+        closed = [answer for answer in answers if answer != (200, "b")]
+        assert len(closed) <= 1, closed
+        assert {status for status, _ in closed} <= {0, 502, 503}
         assert (await the.socket("/nodes/a/media-stream/t")).node == "b"
         assert not await of_a.echo(b"x")
         assert await of_b.echo(b"x" * 160), "what the other server carries is not touched"
