@@ -214,8 +214,8 @@ class Forwarding:
             for each in asked:
                 each.cancel()
 
-    async def others_reach_database(self) -> bool:
-        """Return whether another node says that it reaches the database."""
+    async def others_take_over(self) -> bool:
+        """Return whether another node says that it takes over what has lost its lease."""
 
         async def one(peer: Peer) -> bool:
             try:

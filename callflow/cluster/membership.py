@@ -1,8 +1,8 @@
 """This process as a node of a cluster: its lease, the others as far as is known, and whether it may act.
 
 Whether a node may act: while its lease holds by its own clock, yes. When it cannot be renewed, the others are asked:
-if one of them reaches the database, this node's calls are being taken over there, and it lets go of them; if none does,
-the database is gone for everybody, and all go on.
+if one of them reaches the database, and has for a lease, this node's calls are being taken over there, and it lets go
+of them; if none does, the database is gone for everybody, or was a moment ago, and all go on.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from callflow.cluster.nodes import (
     MARGIN_SECONDS,
     MISSED_SECONDS,
     Node,
+    Patience,
     Placed,
     View,
     allotment,
@@ -107,6 +108,7 @@ class Membership:
         """Why the lease cannot be renewed; "": it can."""
         self._renewed = -math.inf
         """When the last renewal began that has succeeded."""
+        self._patience = Patience()
         self._placed = Placed()
         self.changed = asyncio.Event()
         """Set at each renewal that shows other nodes than the one before; whoever waits for it clears it."""
@@ -118,8 +120,9 @@ class Membership:
         self._beat_came = asyncio.Event()
         self.on_fenced: Callable[[], None] = lambda: None
         """Called when this node turns out to have been declared dead: its calls are another's. Must not wait."""
-        self.others_reach_database: Callable[[], Awaitable[bool]] = _nobody
-        """Asks the other nodes whether one of them reaches the database. Never raises; takes a second at most."""
+        self.others_take_over: Callable[[], Awaitable[bool]] = _nobody
+        """Asks the other nodes whether one of them takes over what has lost its lease. Never raises; takes a second at
+        most."""
         self.tell: Callable[[Peer, Sequence[str]], Awaitable[bool]] = _unheard
         """Tells a node that it has been given calls. Returns whether it has heard. Never raises; takes a second at
         most."""
@@ -186,6 +189,8 @@ class Membership:
             self._is_known.clear()
             self._announcing = asyncio.create_task(self._become_known(), name="announcing")
         self.claims.key = (self.me, beat.epoch)
+        self._patience.allows(beat.began)
+        self._patience.renewed(beat.began)
         self._renewed = beat.began
         if self.trouble:
             log.warning("the lease of this node is renewed again")
@@ -225,6 +230,12 @@ class Membership:
         renew its own. A lease that merely holds says nothing: in an outage for all it runs out a moment later."""
         return time.monotonic() < self._renewed + MISSED_SECONDS
 
+    @property
+    def takes_over(self) -> bool:
+        """Whether this node takes the calls of others whose leases have run out: not right after an outage, which may
+        have been one for all."""
+        return self.reaches_database and self._patience.allows(time.monotonic())
+
     async def may_act(self, call: str = "") -> bool:
         """Return whether this node may go on with a call, or with all, although something was not written. Waits while
         that is not known, for as long as a lease at most. False: it has let go of its calls.
@@ -248,11 +259,11 @@ class Membership:
         return await self._may_act_alone()
 
     async def _may_act_alone(self) -> bool:
-        asked, others_reach_it = -math.inf, False
+        asked, others_do = -math.inf, False
         while time.monotonic() - asked > MISSED_SECONDS:  # a process that was stopped meanwhile asks again
             asked = time.monotonic()
-            others_reach_it = await self.others_reach_database()
-        if others_reach_it:
+            others_do = await self.others_take_over()
+        if others_do:
             log.error("the database is out of reach for this node alone: the other nodes have its calls now")
             self._let_go()
             self._heartbeat.rejoin()

@@ -54,8 +54,8 @@ class Node(Protocol):
     """What this node tells the others, and takes from them."""
 
     @property
-    def reaches_database(self) -> bool:
-        """Whether this node reaches the database."""
+    def takes_over(self) -> bool:
+        """Whether this node reaches the database, and has for a lease: it takes over what has lost its own."""
 
     async def look_again(self) -> None:
         """Learn which nodes there are at this moment."""
@@ -99,7 +99,7 @@ def create_cluster_app(
 
     @app.get("/state")
     async def state() -> dict[str, Any]:
-        return {"database": node.reaches_database}
+        return {"database": node.takes_over}
 
     @app.post("/nodes")
     async def nodes() -> dict[str, Any]:

@@ -34,7 +34,7 @@ class ClusterWeb:
         self.forwarding = Forwarding(config.name, config.secret, membership)
         membership.tell = self.forwarding.tell_given
         membership.announce = self.forwarding.announce
-        membership.others_reach_database = self.forwarding.others_reach_database
+        membership.others_take_over = self.forwarding.others_take_over
         history.on_deleted = self.forwarding.tell_deleted
         self.routing = WebhookRouting(membership, self.forwarding, switchboard)
         self.others = OtherNodes(membership, self.forwarding)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callflow.cluster import membership as module
+from callflow.cluster.heartbeat import Beat
 from callflow.cluster.membership import Membership, NodeConfig
-from callflow.cluster.nodes import View
+from callflow.cluster.nodes import LEASE_SECONDS, View
 from callflow.history.database import url_of
 from callflow.history.history import History
 from callflow.journal.journal import JournalEntry
@@ -188,7 +191,7 @@ async def test_a_lost_lease_ends_calls_only_where_others_reach_the_database(tmp_
         async def others() -> bool:
             return True
 
-        node.others_reach_database = others
+        node.others_take_over = others
         assert not await node.may_act()
         assert let_go == [True]
 
@@ -230,3 +233,26 @@ async def test_whoever_asks_gets_what_the_database_says_after_all(tmp_path: Path
             await node.ask(answer(60), 0.01)
         assert await node.ask(answer(0)) == "found"
         assert not node._database._left_behind
+
+
+@in_loop
+async def test_who_is_back_after_an_outage_does_not_say_that_it_takes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outage may have been one for all, and each node goes on with its calls until it is back itself."""
+    async with machine(tmp_path) as the:
+        node = await the.node("w1")
+        await until(lambda: node.takes_over, "a renewal")
+        await node._heartbeat.close()
+        beat = Beat(node.epoch, node.view, time.monotonic())
+        node._on_beat(replace(beat, began=beat.began - 10))
+        assert not node.takes_over, "it cannot renew its lease"
+        node._on_beat(beat)
+        assert node.reaches_database
+        assert not node.takes_over
+        for later in (1.0, 2.0, 2.9, 3.9):
+            now = beat.began + later
+            monkeypatch.setattr(time, "monotonic", lambda now=now: now)
+            node._on_beat(replace(beat, began=now))
+            assert node.takes_over is (later > LEASE_SECONDS), later
+        monkeypatch.undo()

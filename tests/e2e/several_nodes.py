@@ -58,6 +58,10 @@ class Cluster:
         """How many entries wait for the database."""
         return sum(each.journal.waiting for each in self.nodes)
 
+    def moved(self) -> int:
+        """How many calls have had another media stream than their first."""
+        return sum(len(call.streams) > 1 for call in self.carrier.calls.values())
+
     async def hang_up(self) -> None:
         """Let all callers hang up, and wait for the ends of their calls."""
         for call in self.carrier.calls.values():

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 
 import httpx
 import pytest
 
+from callflow.cluster.nodes import LEASE_SECONDS
 from tests.e2e.database_link import DatabaseLink
 from tests.e2e.product import product, until
 from tests.e2e.several_nodes import cluster, member
@@ -54,6 +57,7 @@ async def test_callers_are_answered_while_it_hangs_and_are_on_record_afterwards(
         await until(lambda: not the.unwritten(), "the journal", 20)
         assert max(seconds) < usual + 4, seconds
         assert late < usual + 2, "it is known to hang, and they wait for it again"
+        assert the.moved() == 0, "it was an outage for all, and nobody had to take over from anybody"
         await the.hang_up()
         assert await the.on_record() == len(the.carrier.calls)
 
@@ -141,3 +145,29 @@ async def test_so_does_a_process_that_serves_alone(postgresql: str) -> None:
         await the.app.leave()
         assert call.ended_at is not None, "its caller is left in silence"
         link.go_on()
+
+
+@pytest.mark.carrier("telnyx")
+@pytest.mark.one_node("it has nodes of its own")
+async def test_while_a_file_is_locked_calls_are_answered_and_none_is_moved_afterwards(tmp_path: Path) -> None:
+    """For longer than a lease; the node that is back first must not take the other's calls."""
+    async with cluster(tmp_path) as the:
+        for _ in range(2):
+            await the.begin()
+        await the.meet()
+        for _ in range(2):
+            await the.answered()
+        began = monotonic()
+        with contextlib.closing(sqlite3.connect(tmp_path / "callflow.db", isolation_level=None)) as locker:
+            locker.execute("BEGIN IMMEDIATE")
+            for _ in range(4):
+                await the.answered()
+            await until(lambda: all(member(each).trouble for each in the.nodes), "both nodes to know")
+            await asyncio.sleep(max(LEASE_SECONDS + 1 - (monotonic() - began), 0))
+            assert not any(member(each).lease_holds for each in the.nodes)
+            locker.execute("ROLLBACK")
+        await until(lambda: not any(member(each).trouble for each in the.nodes), "both nodes to be back")
+        await until(lambda: not the.unwritten(), "the journal", 20)
+        assert the.moved() == 0
+        await the.hang_up()
+        assert await the.on_record() == 6

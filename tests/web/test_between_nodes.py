@@ -43,7 +43,7 @@ class Known:
     me: str = "w1"
     suspects: list[str] = field(default_factory=list)
     lease_holds: bool = True
-    reaches_database: bool = True
+    takes_over: bool = True
     looked: int = 0
     owner_is: str | None = "w2"
     live: tuple[str, ...] = (CALL,)
@@ -135,9 +135,9 @@ async def test_nodes_tell_each_other_what_they_know_and_give(tmp_path: Path) -> 
     given: list[str] = []
     async with other_node(tmp_path, given) as (known, forwarding):
         peer = known.peers["w2"]
-        assert await forwarding.others_reach_database()
-        known.reaches_database = known.lease_holds = False
-        assert not await forwarding.others_reach_database()
+        assert await forwarding.others_take_over()
+        known.takes_over = known.lease_holds = False
+        assert not await forwarding.others_take_over()
         await forwarding.announce()
         assert known.looked == 1, "a node that joins is seen at once"
         assert await forwarding.tell_given(peer, [CALL])
@@ -200,7 +200,7 @@ async def test_a_process_that_is_gone_is_told_from_one_that_is_slow(tmp_path: Pa
         assert not caught.value.sent
     assert known.suspects == ["w2", "w3"]
     assert not await forwarding.tell_given(known.peers["w2"], [CALL])
-    assert not await forwarding.others_reach_database()
+    assert not await forwarding.others_take_over()
     await forwarding.close()
 
 

@@ -59,7 +59,7 @@ class Surroundings(Protocol):
     def has_ended(self, asks: Member, node: Node) -> bool:
         """Whether the lock of a node is free, for one on the same machine that asks."""
 
-    def others_reach_database(self, node: Member) -> Signal:
+    def others_take_over(self, node: Member) -> Signal:
         """Ask the other nodes whether they reach the database."""
 
     def command(self, node: Member, step: Step, *, is_written: bool) -> None:
@@ -120,9 +120,9 @@ class Member:
         return self._kernel.now < self._renewed + LEASE_SECONDS - MARGIN_SECONDS
 
     @property
-    def reaches_database(self) -> bool:
-        """What it tells another node that asks whether the database is there."""
-        return self._kernel.now < self._renewed + MISSED_SECONDS
+    def takes_over(self) -> bool:
+        """What it tells another node that asks whether its calls are being taken over."""
+        return self._kernel.now < self._renewed + MISSED_SECONDS and self._patience.allows(self._kernel.now)
 
     def _row(self) -> Node:
         return Node(
@@ -222,7 +222,7 @@ class Member:
         asked, reached = -math.inf, False
         while self._kernel.now - asked > MISSED_SECONDS:
             asked = self._kernel.now
-            reached = yield self._world.others_reach_database(self)
+            reached = yield self._world.others_take_over(self)
         if reached:
             self.let_go_of_all()
             self._rejoins = True

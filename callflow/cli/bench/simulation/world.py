@@ -212,12 +212,11 @@ class World:
         other = self.nodes[node.name]
         return other.machine == asks.machine and (other.host.state == "ended" or other.epoch not in (0, node.epoch))
 
-    def others_reach_database(self, node: Member) -> Signal:
-        """Ask the other nodes whether they reach the database."""
+    def others_take_over(self, node: Member) -> Signal:
+        """Ask the other nodes whether they take over what has lost its lease."""
         done = Signal()
         reach = any(
-            other is not node and other.host.state == "running" and other.reaches_database
-            for other in self.nodes.values()
+            other is not node and other.host.state == "running" and other.takes_over for other in self.nodes.values()
         )
         self.kernel.after(0.05, done.fire, reach)
         return done
