@@ -49,6 +49,8 @@ _NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone)|postgresql|database_ur
 """Without one of these words a file outside the folders above holds unit tests only."""
 _EVEN: Final = 39413
 """A number with which three parts of --fast take the same time, and two of --alone."""
+_COMPUTING_SECONDS: Final = 600
+"""Time limit of a test that only computes: beside the others it gets what they leave of the cores."""
 _SERVER: Final = "postgresql"
 """Holds the folder of the PostgreSQL server that all workers share."""
 
@@ -132,6 +134,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker(kind := kind_of(item)) is None:
             item.add_marker(kind)
+        if item.get_closest_marker("exhaustive") is not None and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_COMPUTING_SECONDS))
     asked = [kind for kind in ("fast", "slow", "exhaustive", "alone") if config.getoption(f"--{kind}")]
     if asked:
         leaves_proofs = not is_whole(config)

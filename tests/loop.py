@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -19,7 +20,13 @@ class Loop(uvloop.Loop):
     def close(self) -> None:
         if not self.is_closed():
             self.run_until_complete(_turns())
-        super().close()
+        # A warning that is raised as an error keeps uvloop from closing what it warns of, and it would wait for that,
+        # out of reach of any time limit.
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            super().close()
+        for one in told:
+            warnings.warn(one.message, one.category, stacklevel=2)
 
 
 async def _turns() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -89,15 +89,17 @@ def member(node: Application) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def cluster(folder: Path, **more: Any) -> AsyncIterator[Cluster]:
+async def cluster(**more: Any) -> AsyncIterator[Cluster]:
     """Open the carrier and the model. `more`: settings of all nodes."""
     port = free_port()
     realtime, exchange = Realtime(script=TALK, pace=Pace.instant()), product.exchange()
     async with exchange, realtime, contextlib.AsyncExitStack() as stack:
+        # The folder of a test has a long name, and the path of a socket has room for about 100 characters.
+        data = stack.enter_context(tempfile.TemporaryDirectory())
         exchange.set_server(f"http://127.0.0.1:{port}")
         settings = {
             "openai_api_key": realtime.api_key, "openai_realtime_url": realtime.url, "console_port": 0,
-            "public_base_url": f"http://127.0.0.1:{port}", "data_dir": str(folder), "admission_lag_ms": 0,
+            "public_base_url": f"http://127.0.0.1:{port}", "data_dir": data, "admission_lag_ms": 0,
             "no_input_seconds": 0, **exchange.settings(), **more,
         }  # fmt: skip
         yield Cluster(exchange, settings, port, stack, [])

@@ -303,11 +303,11 @@ async def test_a_call_that_is_taken_back_has_its_profile_and_variables() -> None
 
 @pytest.mark.carrier("telnyx")
 @pytest.mark.one_node("it has nodes of its own")
-async def test_a_webhook_that_is_sent_again_meanwhile_goes_to_the_node_that_asks(tmp_path: Path) -> None:
+async def test_a_webhook_that_is_sent_again_meanwhile_goes_to_the_node_that_asks() -> None:
     """Nothing of the call is on record yet, so another node would ask once more."""
     async with (
         hook({"variables": {"name": "Ada"}}, delay=2.6) as there,
-        cluster(tmp_path, **asking(there), caller_lookup_seconds=4) as the,
+        cluster(**asking(there), caller_lookup_seconds=4) as the,
     ):
         for _ in range(2):
             await the.begin()

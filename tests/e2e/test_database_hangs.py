@@ -32,11 +32,9 @@ async def database(server: str) -> AsyncIterator[str]:
     yield server.format(name=name)
 
 
-async def test_callers_are_answered_while_it_hangs_and_are_on_record_afterwards(
-    postgresql: str, tmp_path: Path, carrier: str
-) -> None:
+async def test_callers_are_answered_while_it_hangs_and_are_on_record_afterwards(postgresql: str, carrier: str) -> None:
     link = DatabaseLink()
-    async with database(postgresql) as behind, link.to(behind) as address, cluster(tmp_path) as the:
+    async with database(postgresql) as behind, link.to(behind) as address, cluster() as the:
         for _ in range(2):
             await the.begin(address)
         await the.meet()
@@ -63,11 +61,9 @@ async def test_callers_are_answered_while_it_hangs_and_are_on_record_afterwards(
 
 
 @pytest.mark.carrier("telnyx")
-async def test_a_node_that_begins_meanwhile_answers_calls_and_joins_when_it_is_back(
-    postgresql: str, tmp_path: Path
-) -> None:
+async def test_a_node_that_begins_meanwhile_answers_calls_and_joins_when_it_is_back(postgresql: str) -> None:
     link = DatabaseLink()
-    async with database(postgresql) as behind, link.to(behind) as address, cluster(tmp_path) as the:
+    async with database(postgresql) as behind, link.to(behind) as address, cluster() as the:
         link.hang()
         node = await the.begin(address)
         assert any("THE HISTORY CANNOT BE OPENED" in line or "NOT KNOWN" in line.upper() for line in node.warnings)
@@ -84,9 +80,9 @@ async def test_a_node_that_begins_meanwhile_answers_calls_and_joins_when_it_is_b
 
 
 @pytest.mark.carrier("telnyx")
-async def test_where_it_hangs_for_one_node_the_other_has_its_calls(postgresql: str, tmp_path: Path) -> None:
+async def test_where_it_hangs_for_one_node_the_other_has_its_calls(postgresql: str) -> None:
     link = DatabaseLink()
-    async with database(postgresql) as behind, link.to(behind) as address, cluster(tmp_path) as the:
+    async with database(postgresql) as behind, link.to(behind) as address, cluster() as the:
         hangs = await the.begin(address)
         call, _ = await the.answered()
         other = await the.begin(behind)
@@ -106,13 +102,13 @@ async def test_where_it_hangs_for_one_node_the_other_has_its_calls(postgresql: s
 
 
 @pytest.mark.carrier("telnyx")
-async def test_a_node_that_is_told_to_end_meanwhile_says_goodbye(postgresql: str, tmp_path: Path) -> None:
+async def test_a_node_that_is_told_to_end_meanwhile_says_goodbye(postgresql: str) -> None:
     """No other node could take its calls over."""
     link = DatabaseLink()
     async with (
         database(postgresql) as behind,
         link.to(behind) as address,
-        cluster(tmp_path, drain="handover", drain_seconds=0.5) as the,
+        cluster(drain="handover", drain_seconds=0.5) as the,
     ):
         for _ in range(2):
             await the.begin(address)
@@ -149,16 +145,18 @@ async def test_so_does_a_process_that_serves_alone(postgresql: str) -> None:
 
 @pytest.mark.carrier("telnyx")
 @pytest.mark.one_node("it has nodes of its own")
-async def test_while_a_file_is_locked_calls_are_answered_and_none_is_moved_afterwards(tmp_path: Path) -> None:
+async def test_while_a_file_is_locked_calls_are_answered_and_none_is_moved_afterwards() -> None:
     """For longer than a lease; the node that is back first must not take the other's calls."""
-    async with cluster(tmp_path) as the:
+    async with cluster() as the:
         for _ in range(2):
             await the.begin()
         await the.meet()
         for _ in range(2):
             await the.answered()
         began = monotonic()
-        with contextlib.closing(sqlite3.connect(tmp_path / "callflow.db", isolation_level=None)) as locker:
+        with contextlib.closing(
+            sqlite3.connect(Path(the.settings["data_dir"], "callflow.db"), isolation_level=None)
+        ) as locker:
             locker.execute("BEGIN IMMEDIATE")
             for _ in range(4):
                 await the.answered()

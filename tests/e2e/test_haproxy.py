@@ -4,6 +4,7 @@ goes to the server that has it, and when one dies nobody waits for it."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -142,8 +143,9 @@ async def test_a_machine_that_answers_no_packet_costs_half_a_second_until_the_ch
 
 async def test_a_reload_loses_no_request_and_cuts_no_media_socket(tmp_path: Path) -> None:
     a, b, c = Node("a"), Node("b"), Node("c")
-    async with haproxy(tmp_path, [a, b]) as the:
+    async with haproxy(tmp_path, [a, b]) as the, contextlib.AsyncExitStack() as stack:
         await c.start()
+        stack.push_async_callback(c.die)
         lines = [await the.socket(f"/nodes/{name}/media-stream/t") for name in ("a", "b", "a", "b")]
         late: list[float] = []
         failed: list[int] = []
@@ -175,7 +177,6 @@ async def test_a_reload_loses_no_request_and_cuts_no_media_socket(tmp_path: Path
         assert failed == []
         late.sort()
         told("a frame there and back through HAProxy, p99", late[int(len(late) * 0.99)])
-        await c.die()
 
 
 async def test_a_call_goes_through_it_and_is_served_on_while_the_server_drains(tmp_path: Path) -> None:
