@@ -93,6 +93,10 @@ class DurableJournal(MemoryJournal):
         """Somebody waits for the next commit."""
         self._idle = asyncio.Event()
         self._idle.set()
+        self._put_so_far = self._settled = 0
+        """Entries that were put into the queue, and that left it."""
+        self._settling = asyncio.Event()
+        """Wakes up whoever waits, after each batch."""
         self._database: Database | None = None
         self._task: asyncio.Task[None] | None = None
         self._tick = 0
@@ -200,6 +204,7 @@ class DurableJournal(MemoryJournal):
         self._tick = max(time.time_ns() // 1000, self._tick + 1)
         key = self._tick * 1000 + (self.guard.lane if self.guard is not None else 0)
         self._waiting.append((key, entry, done))
+        self._put_so_far += 1
         self._of_call[entry.call] += 1
         self.on_put(key, entry)
         self._wake.set()
@@ -219,8 +224,10 @@ class DurableJournal(MemoryJournal):
         self._task = asyncio.create_task(self._run(database), name="journal writer")
 
     async def flushed(self) -> None:
-        """Wait until all entries so far are written."""
-        await self._idle.wait()
+        """Wait until all entries so far are written. Others come meanwhile, without an end on a busy server."""
+        wanted = self._put_so_far
+        while self._settled < wanted:
+            await self._settling.wait()
 
     async def close(self) -> None:
         try:
@@ -269,6 +276,9 @@ class DurableJournal(MemoryJournal):
                 else:
                     done.set_result(None)
             self._elsewhere.clear()
+            self._settled += len(batch)
+            self._settling.set()
+            self._settling.clear()
 
     async def _gather(self) -> None:
         """Notes have time: with others of their kind they cost less. A step has none."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
@@ -137,6 +138,29 @@ async def test_what_comes_while_one_commit_runs_is_the_next_commit(database_url:
 
 
 @pytest.mark.e2e
+async def test_whoever_waits_until_all_so_far_is_written_does_not_wait_for_what_comes_meanwhile(
+    database_url: str,
+) -> None:
+    """On a busy server there is never a moment in which nothing waits."""
+    async with journal(database_url) as (one, store):
+        one.note(began())
+        commit = one._commit
+
+        async def commits_while_more_comes(database: Database, batch: Sequence[Any]) -> None:
+            if one.waiting < 100:
+                one.note(JournalEntry.of(NumberId(number="PN1"), call=CALL, at=1.0))
+            await commit(database, batch)
+
+        one._commit = commits_while_more_comes  # type: ignore[method-assign]
+        async with asyncio.timeout(5):
+            await one.flushed()
+        assert one.waiting
+        assert next(iter(await store.journal(CALL))).name == BEGAN
+        one._commit = commit  # type: ignore[method-assign]
+        await one.flushed()
+        assert not one.waiting
+
+
 def test_a_locked_database_holds_up_no_step_and_loses_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         url = f"sqlite:///{tmp_path}/callflow.db"
