@@ -223,6 +223,9 @@ def test_what_fails_in_any_part_is_the_result_of_all(tmp_path: Path, failing: st
     for name, text in (("scripts/setup", "#!/bin/sh\n"), (".venv/bin/python", pytest_of_it)):
         (root / name).write_text(text)
         (root / name).chmod(0o755)
-    done = subprocess.run([root / "scripts" / "test"], capture_output=True, text=True, check=False, timeout=60)
+    env = {name: value for name, value in os.environ.items() if name != "FAST_TESTS_PASSED"}  # as CI sets it
+    done = subprocess.run(
+        [root / "scripts" / "test"], capture_output=True, text=True, check=False, timeout=60, env=env
+    )  # fmt: skip
     assert done.returncode == (1 if failing else 0), done.stdout
     assert ("broken" in done.stdout) == bool(failing)
