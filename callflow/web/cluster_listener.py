@@ -99,7 +99,7 @@ def create_cluster_app(
 
     @app.get("/state")
     async def state() -> dict[str, Any]:
-        return {"database": node.takes_over}
+        return {"database": node.takes_over}  # the name that nodes of before know
 
     @app.post("/nodes")
     async def nodes() -> dict[str, Any]:

@@ -43,6 +43,12 @@ class Cluster:
         self.nodes.append(await self.stack.enter_async_context(node))
         return node
 
+    async def begin_two(self, database: str = "") -> None:
+        """Open two nodes that know each other."""
+        for _ in range(2):
+            await self.begin(database)
+        await self.meet()
+
     async def meet(self) -> None:
         """Wait until each node knows all."""
         await until(lambda: all(len(member(each).view.alive()) == len(self.nodes) for each in self.nodes), "the nodes")

@@ -309,9 +309,7 @@ async def test_a_webhook_that_is_sent_again_meanwhile_goes_to_the_node_that_asks
         hook({"variables": {"name": "Ada"}}, delay=2.6) as there,
         cluster(**asking(there), caller_lookup_seconds=4) as the,
     ):
-        for _ in range(2):
-            await the.begin()
-        await the.meet()
+        await the.begin_two()
         calls = [await the.carrier.ring() for _ in range(2)]
         for call in calls:
             await call.phone.hears(0.3, timeout=15)

@@ -35,9 +35,7 @@ async def database(server: str) -> AsyncIterator[str]:
 async def test_callers_are_answered_while_it_hangs_and_are_on_record_afterwards(postgresql: str, carrier: str) -> None:
     link = DatabaseLink()
     async with database(postgresql) as behind, link.to(behind) as address, cluster() as the:
-        for _ in range(2):
-            await the.begin(address)
-        await the.meet()
+        await the.begin_two(address)
         first, usual = await the.answered()
         link.hang()
         seconds = [(await the.answered())[1] for _ in range(4)]
@@ -110,9 +108,7 @@ async def test_a_node_that_is_told_to_end_meanwhile_says_goodbye(postgresql: str
         link.to(behind) as address,
         cluster(drain="handover", drain_seconds=0.5) as the,
     ):
-        for _ in range(2):
-            await the.begin(address)
-        await the.meet()
+        await the.begin_two(address)
         calls = [(await the.answered())[0] for _ in range(2)]
         entry, leaving = the.nodes
         link.hang()
@@ -148,9 +144,7 @@ async def test_so_does_a_process_that_serves_alone(postgresql: str) -> None:
 async def test_while_a_file_is_locked_calls_are_answered_and_none_is_moved_afterwards() -> None:
     """For longer than a lease; the node that is back first must not take the other's calls."""
     async with cluster() as the:
-        for _ in range(2):
-            await the.begin()
-        await the.meet()
+        await the.begin_two()
         for _ in range(2):
             await the.answered()
         began = monotonic()

@@ -60,7 +60,7 @@ class Surroundings(Protocol):
         """Whether the lock of a node is free, for one on the same machine that asks."""
 
     def others_take_over(self, node: Member) -> Signal:
-        """Ask the other nodes whether they reach the database."""
+        """Ask the other nodes whether they take over what has lost its lease."""
 
     def command(self, node: Member, step: Step, *, is_written: bool) -> None:
         """A node does what a step asks for."""
