@@ -46,6 +46,9 @@ async def test_callers_are_answered_while_it_hangs_and_are_on_record_afterwards(
         entry, other = the.nodes
         theirs = other.switchboard.calls[0]
         async with httpx.AsyncClient(base_url="http://{}:{}".format(*entry.console_at), trust_env=False) as client:
+            entry.journal.trouble = ""  # as in the first seconds
+            listed = (await client.get("/api/calls/live", timeout=20)).json()["live"]
+            assert {call["id"] for call in listed} >= {call.id for call in entry.switchboard.calls}
             answer = await client.post(f"/api/calls/{theirs.id}/hangup", timeout=20)
         assert answer.status_code in (200, 202), answer.text
         await until(lambda: not other.switchboard.is_live(theirs.id), "the call that an operator has ended")

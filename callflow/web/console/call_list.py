@@ -28,6 +28,8 @@ from callflow.web.responses import error_response, history_not_open, json_respon
 log = logging.getLogger(__name__)
 
 MOST_LISTED: Final = 50
+_LIVE_SECONDS: Final = 1.0
+"""How long the list of live calls waits for what the history adds to it."""
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:=+/-]{0,255}")
 """Ids of calls: ours (UUID), Twilio's (`CA…`), Telnyx's (`v3:…`), those of media streams."""
 
@@ -63,7 +65,12 @@ def add_call_list(
         business = own_business()
         names = journal.calls() if not business else []
         if history.is_readable and not journal.trouble:
-            rows = await history.store.find(Query(limit=100, business=business))
+            reading = history.store.find(Query(limit=100, business=business))
+            try:
+                rows = await history.database.soon(reading, _LIVE_SECONDS)
+            except (SQLAlchemyError, OSError) as error:
+                lists.unreadable.say("live", "live calls are listed without the history: %s", type(error).__name__)
+                rows = []
             written = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
             names = [*written, *(name for name in names if name not in written)]  # those are written in a moment
         live = {call.id: call.describe() for call in switchboard().calls}
@@ -77,7 +84,7 @@ class _Lists:
 
     def __init__(self, switchboard: Callable[[], Switchboard], history: History) -> None:
         self._switchboard, self._history = switchboard, history
-        self._unreadable = RepeatedWarnings(log)
+        self.unreadable = RepeatedWarnings(log)
 
     async def newest(self) -> list[ListedCall]:
         """Return the newest calls. While the history cannot be read: the live ones, and those still in memory."""
@@ -90,7 +97,7 @@ class _Lists:
                 found = await self._history.store.newest_calls(MOST_LISTED, business)
                 rows = [of_row(row) for row in found]
             except (SQLAlchemyError, OSError) as error:
-                self._unreadable.say("", "the list of calls has only those in memory: %s", type(error).__name__)
+                self.unreadable.say("", "the list of calls has only those in memory: %s", type(error).__name__)
         if rows is None:
             names = journal.calls()
         known = {call.id for call in (*live, *(rows or ()))}
