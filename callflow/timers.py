@@ -64,29 +64,30 @@ class Timers:
 class Timer:
     """One timer, cheap to set anew many times a second. Not for use from several threads."""
 
-    __slots__ = ("_handle", "_loop")
+    __slots__ = ("_loop", "handle")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._handle: asyncio.TimerHandle | None = None
+        self.handle: asyncio.TimerHandle | None = None
+        """None: it is not running. Looked at where a call would take too long."""
 
     @property
     def is_running(self) -> bool:
         """Whether it is still to fire. Within its own callback it is not."""
-        return self._handle is not None
+        return self.handle is not None
 
     def start(self, seconds: float, callback: Callable[[], object]) -> None:
         """Call the callback once, after so many seconds. What was to be called before is not."""
-        if self._handle is not None:
-            self._handle.cancel()
-        self._handle = self._loop.call_later(seconds, self._fire, callback)
+        if self.handle is not None:
+            self.handle.cancel()
+        self.handle = self._loop.call_later(seconds, self._fire, callback)
 
     def stop(self) -> None:
         """Call nothing."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        if self.handle is not None:
+            self.handle.cancel()
+            self.handle = None
 
     def _fire(self, callback: Callable[[], object]) -> None:
-        self._handle = None
+        self.handle = None
         callback()

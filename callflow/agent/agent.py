@@ -195,28 +195,30 @@ class Agent:
     def handle_event(self, heard: EngineEvent) -> None:
         """Handle an event of the present session."""
         if type(heard) is AudioDelta:  # by far the most frequent
+            if self.turns.continued.plays(heard):
+                self.sessions.forget_audio()
+                return
             self._on_audio(heard)
             if self.turns.taking.is_responding:  # its response has ended the silence
                 return
         else:
+            self.turns.continued.stop()
             self._pass_on(heard)
         self.changed()
 
     def _pass_on(self, heard: EngineEvent) -> None:
         _HANDLERS[type(heard)](self, heard)
 
-    def _key(self, heard: AudioDelta | AudioDone) -> SpeechSegmentId:
-        return SpeechSegmentId(heard.item, heard.content, self.sessions.number)
-
     def _on_audio(self, heard: AudioDelta) -> None:
-        key = self._key(heard)
+        key = self.sessions.key(heard)
         if not self.turns.speech(heard, key):
             return
         self.prompter.somebody_speaks()
         self.turns.taking.spoke(heard.response)
         if not self.turns.taking.audio_is_needed:
             self.sessions.forget_audio()
-        self.protected_greeting.speech(key, heard.audio)
+        if not self.protected_greeting.speech(key, heard.audio):
+            self.turns.continued.begin(key)
 
     def _on_transcript(self, heard: Transcript) -> None:
         self.remote.words(heard)
@@ -275,8 +277,7 @@ class Agent:
         verdict = self.turns.dead_air.detector.verdict
         self.no_input.heard_text(text, sounds_like_speech=verdict == "speech")
         evidence = Evidence(words, verdict, self.turns.taking.caller_speaking, self.goodbye.is_awaited)
-        cut = self.turns.interruption.was_false(item, evidence)
-        if cut is not None:
+        if (cut := self.turns.interruption.was_false(item, evidence)) is not None:
             self.prompter.carry_on(cut)
 
     # Called by the turn manager (`TurnListener`)
@@ -293,17 +294,16 @@ class Agent:
 
     def missed_turn(self) -> None:
         """Ask the engine to commit a turn that it missed. Its audio is kept for a next session."""
-        self.turns.taking.unheard_turn()
         self.sessions.keep_audio()
         self._finish_turn()
 
     def missed_end(self) -> None:
         """Ask the engine to end the caller's turn, because the engine has not noticed the end."""
         self.no_input.noise_ended()
-        self.turns.taking.unheard_turn()
         self._finish_turn()
 
     def _finish_turn(self) -> None:
+        self.turns.taking.unheard_turn()
         if not self.protected_greeting.is_open:
             self.sessions.finish_turn()
 
@@ -429,7 +429,7 @@ class Agent:
 
 _HANDLERS: Final[Mapping[type, Callable[[Agent, Any], None]]] = {
     AudioDelta: Agent._on_audio,
-    AudioDone: lambda agent, heard: agent.turns.speech_done(heard, agent._key(heard)),
+    AudioDone: lambda agent, heard: agent.turns.speech_done(heard, agent.sessions.key(heard)),
     SpeechStarted: Agent._on_speech_started,
     SpeechStopped: Agent._on_speech_stopped,
     ResponseStarted: lambda agent, heard: agent.turns.response_began(heard.response),

@@ -63,11 +63,18 @@ class DeadAirListener(Protocol):
         """Called when the engine has missed the end of the caller's turn, at `since`."""
 
 
+class Continued(Protocol):
+    """Speech about which `DeadAir` is told at its beginning only."""
+
+    played_at: float | None
+    """When more of it last came from the engine, and was sent. None: not since this was last looked at."""
+
+
 class DeadAir:
     """Fills the silences of one call, and checks that the engine answers."""
 
-    def __init__(self, listener: DeadAirListener, config: AgentConfig) -> None:
-        self._listener, self._config = listener, config
+    def __init__(self, listener: DeadAirListener, continued: Continued, config: AgentConfig) -> None:
+        self._listener, self._continued, self._config = listener, continued, config
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
         self._timer = DeadAirTimer(
@@ -80,33 +87,43 @@ class DeadAir:
     @property
     def is_answer_due(self) -> bool:
         """Whether the caller waits for an answer."""
-        return self._timer.is_answer_due
+        return self._up_to_date().is_answer_due
 
     @property
     def is_filling(self) -> bool:
         """Whether clips stand in for an answer that is due."""
-        return self._timer.is_answer_due and self._timer.fillers > 0
+        timer = self._up_to_date()
+        return timer.is_answer_due and timer.fillers > 0
+
+    def _up_to_date(self) -> DeadAirTimer:
+        """Return the timer, once it knows of all audio of the engine."""
+        at = self._continued.played_at
+        if at is not None:
+            self._continued.played_at = None
+            self._timer.speaks(at)
+            self._timer.sounded(self._listener.audible_until(self._clock()))
+        return self._timer
 
     def answer_due(self, *, since: float | None = None, reply: bool = True, within: float | None = None) -> None:
         """Begin the agent's turn. `since`: the time of the caller's last word; None: now. `reply` False: the engine
         waits first, for a tool for example. `within`: seconds in which the engine must begin; None: the usual."""
         now = self._clock()
-        self._timer.answer_due(now if since is None else since, now, reply=reply, within=within)
+        self._up_to_date().answer_due(now if since is None else since, now, reply=reply, within=within)
         self.look_later()
 
     def begins(self) -> None:
         """Note that a response has begun."""
-        self._timer.begins(self._clock())
+        self._up_to_date().begins(self._clock())
         self.look_later()
 
     def answer_given(self) -> None:
         """End the agent's turn: no answer is due any more."""
-        self._timer.answer_given()
+        self._up_to_date().answer_given()
         self.look_later()
 
     def speaks(self) -> None:
         """Note that the engine has sent audio."""
-        self._timer.speaks(self._clock())
+        self._up_to_date().speaks(self._clock())
         if not self._timers.is_running(_LOOK):
             self.look_later()
 
@@ -116,12 +133,12 @@ class DeadAir:
 
     def restoring(self) -> None:
         """Note that the engine is away."""
-        self._timer.restoring(self._clock())
+        self._up_to_date().restoring(self._clock())
         self.look_later()
 
     def restored(self) -> None:
         """Note that the engine is back."""
-        self._timer.restored()
+        self._up_to_date().restored()
         self.look_later()
 
     def caller_audio(self, audio: bytes) -> None:
@@ -147,7 +164,7 @@ class DeadAir:
 
     def _look(self) -> None:
         """Play a clip or report the engine, if that is due."""
-        now, timer, listener = self._clock(), self._timer, self._listener
+        now, timer, listener = self._clock(), self._up_to_date(), self._listener
         if timer.is_over(now):
             timer.gave_up()
             listener.engine_silent(f"it has said nothing for {self._config.reply_seconds:g} s")
@@ -173,7 +190,7 @@ class DeadAir:
         if what == "end":
             if listener.is_caller_speaking:
                 listener.missed_end(self._clock() - detector.end_ms / 1000)
-        elif not (self._timer.is_answer_due or listener.is_caller_speaking or listener.is_agent_shut):
+        elif not (self.is_answer_due or listener.is_caller_speaking or listener.is_agent_shut):
             since = self._clock() - detector.pause_ms / 1000
             listener.missed_turn(since)
             self.answer_due(since=since, within=_DOUBT_SECONDS)

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from callflow.agent.late_transcripts import LateTranscripts, PendingTranscripts
 from callflow.contracts.engine import (
     AudioDelta,
+    AudioDone,
     ContextImage,
     ContextPart,
     Engine,
@@ -177,6 +178,10 @@ class EngineSessions:
             del recent[:-_MOST_RECENT_BYTES]
         if self.engine is not None:
             self.engine.append(payload)
+
+    def key(self, heard: AudioDelta | AudioDone) -> SpeechSegmentId:
+        """Return the id of the stretch of which the present session has sent this."""
+        return SpeechSegmentId(heard.item, heard.content, self.number)
 
     def forget_audio(self) -> None:
         """Drop the recent audio: its words are known as text, so the next session does not need it."""

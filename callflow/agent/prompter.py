@@ -68,6 +68,7 @@ class Prompter:
             return
         if protected:
             self._protected_greeting.begin()
+            self._turns.continued.stop()  # audio of the sentence is counted
             self._turns.taking.protected = True
         if config.disclosure or config.greeting:
             greeting = prompt(Prompt.GREET, disclosure=config.disclosure, greeting=config.greeting)

@@ -51,10 +51,12 @@ class ProtectedGreeting:
         """Note that the sentence was heard, or that there is none."""
         self._state = ""
 
-    def speech(self, key: SpeechSegmentId, audio: bytes) -> None:
-        """Count µ-law audio of the sentence, received from the engine."""
-        if self._state == "said":
-            self._ms[key] = self._ms.get(key, 0.0) + len(audio) / BYTES_PER_MS
+    def speech(self, key: SpeechSegmentId, audio: bytes) -> bool:
+        """Count µ-law audio of the sentence, received from the engine. Returns False if it is not of the sentence."""
+        if self._state != "said":
+            return False
+        self._ms[key] = self._ms.get(key, 0.0) + len(audio) / BYTES_PER_MS
+        return True
 
     def cut(self, key: SpeechSegmentId, heard_ms: int) -> None:
         """Note that a stretch of the sentence was cut off after `heard_ms`."""

@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol
 from callflow.agent import barge_in
 from callflow.agent.agent_config import AgentConfig
 from callflow.agent.barge_in import Interruption, Situation
-from callflow.agent.conversation import Conversation, Turn, cut_note
+from callflow.agent.continued_speech import ContinuedSpeech
+from callflow.agent.conversation import Conversation, cut_note
 from callflow.agent.dead_air import DeadAir
 from callflow.agent.response_latency import ResponseLatency
 from callflow.agent.turn_taking import Floor, TurnTaking
@@ -76,7 +77,8 @@ class TurnManager:
         self.interruption = Interruption()
         self.conversation = Conversation()
         self.latency = ResponseLatency()
-        self.dead_air = DeadAir(weakref.proxy(self), config)
+        self.continued = ContinuedSpeech(relay, self.taking, self.latency)
+        self.dead_air = DeadAir(weakref.proxy(self), self.continued, config)
         self.whispers = Whispers(note)
         self._discarded: set[SpeechSegmentId] = set()
         """Stretches that began after their response was interrupted; they are not played."""
@@ -302,22 +304,13 @@ class TurnManager:
             self.conversation.caller_speaks()
             return
         self.conversation.interrupted(cuts, by_caller=by_caller)
-        told = [cut_note(cut.key.item, cut.heard_ms, cut.received_ms, self._turn(cut.key)) for cut in cuts]
-        playout = self._relay.playout
-        self._note(
-            notes.Interrupted(
-                by_caller=by_caller,
-                cuts=tuple(told),
-                network_ms=playout.network_ms,
-                carrier_lag_ms=playout.lag_ms,
-            )
-        )
+        turn = self.conversation.turn
+        told = tuple(cut_note(cut.key.item, cut.heard_ms, cut.received_ms, turn(cut.key.item)) for cut in cuts)
+        network, lag = self._relay.playout.network_ms, self._relay.playout.lag_ms
+        self._note(notes.Interrupted(by_caller=by_caller, cuts=told, network_ms=network, carrier_lag_ms=lag))
         if by_caller:
             self.interruption.began(cuts)
             self._agent.interrupted(cuts)
-
-    def _turn(self, key: SpeechSegmentId) -> Turn | None:
-        return self.conversation.turn(key.item)
 
     # Called by the relay (`MediaListener`)
 

@@ -85,6 +85,8 @@ class MediaStream:
         self.gone = asyncio.Event()
         """Set by the relay when the stream has ended and the relay has released it."""
         self._timers = Timers()
+        self._is_over = self._is_holding = False
+        """The stream has ended; the timer for a missing frame is running."""
         self._alaw = False
         self.started = False
         self._shows = log.isEnabledFor(logging.DEBUG)
@@ -145,7 +147,7 @@ class MediaStream:
 
     def _message(self, message: str | bytes) -> None:
         """Handle one message of the carrier's. Called 50 times a second."""
-        if self._over.done():
+        if self._is_over:
             return
         try:
             frame = self._protocol.decode(message)
@@ -154,7 +156,7 @@ class MediaStream:
                     ready = self._reorder.push(frame.chunk, frame.payload)
                     for payload in ready:
                         self._pass_on(payload)
-                    if self._reorder.holding or self._timers.is_running("holding"):
+                    if self._is_holding or self._reorder.held:
                         self._hold(moved=bool(ready))
             else:
                 self._other(frame)
@@ -189,13 +191,16 @@ class MediaStream:
 
     def _hold(self, *, moved: bool) -> None:
         """Start a timer for the missing frame. Each missing frame gets the full time."""
-        if moved or not self._reorder.holding:
+        if moved or not self._reorder.held:
             self._timers.stop("holding")
-        if self._reorder.holding and not self._timers.is_running("holding"):
+            self._is_holding = False
+        if self._reorder.held and not self._is_holding:
+            self._is_holding = True
             wait = self._config.reorder_frames * g711.FRAME_MS / 1000
             self._timers.start("holding", wait, self._stop_holding)
 
     def _stop_holding(self) -> None:
+        self._is_holding = False
         for payload in self._reorder.flush():
             self._pass_on(payload)
 
@@ -250,6 +255,7 @@ class MediaStream:
         self._end(reason)
 
     def _end(self, reason: str) -> None:
+        self._is_over = True
         if not self._over.done():
             self._count_order()
             self._over.set_result(reason)

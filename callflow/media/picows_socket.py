@@ -56,7 +56,7 @@ class PicowsSocket(WSListener):
         """The fragments of an unfinished message (RFC 6455, section 5.4)."""
         self._part_type: WSMsgType | None = None
         self._reason = ""
-        self._closing = False
+        self._closing = self._is_paused = False
         self._write_seconds = 0.0
         self._timers = Timers()
         self._ping_seconds = ping_seconds
@@ -81,7 +81,7 @@ class PicowsSocket(WSListener):
         if transport is None or self._reason or self._closing:
             return
         transport.send(_TEXT, text.encode())
-        if transport.underlying_transport.get_write_buffer_size() > _MOST_WAITING:
+        if self._is_paused and transport.underlying_transport.get_write_buffer_size() > _MOST_WAITING:
             self._stuck("the peer does not read")
 
     async def close(self, code: int, reason: str) -> None:
@@ -138,12 +138,14 @@ class PicowsSocket(WSListener):
 
     def pause_writing(self) -> None:
         """Note that the peer does not read: it has `write_seconds` to go on."""
+        self._is_paused = True
         if self._write_seconds:
             reason = f"one write took longer than {self._write_seconds:g} s"
             self._timers.start("write", self._write_seconds, self._stuck, reason)
 
     def resume_writing(self) -> None:
         """Note that the peer reads again."""
+        self._is_paused = False
         self._timers.stop("write")
 
     # Inside

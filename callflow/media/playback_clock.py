@@ -126,13 +126,14 @@ class PlaybackClock:
 
     def position(self, now: float) -> int:
         """Return how many bytes will have been heard when a `clear` sent now reaches the carrier."""
-        left = self._ends - now + self.lag.seconds(now)
-        played = self.sent - int(left * _BYTES_PER_SECOND) if left > 0.0 else self.sent
-        return max(self.confirmed, played)
+        return self.sent - self.held(now)
 
     def held(self, now: float) -> int:
         """Return how many bytes the carrier holds and has not played."""
-        return self.sent - self.position(now)
+        left = self._ends - now + self.lag.seconds(now)
+        if left <= 0.0:
+            return 0
+        return min(int(left * _BYTES_PER_SECOND), self.sent - self.confirmed)
 
     def ends_at(self, now: float) -> float:
         """Return when all sent audio will have been heard; at most `now` if it has been heard already."""

@@ -11,13 +11,12 @@ bytes a millisecond. Positions count bytes since the last interruption, padding 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from callflow.contracts.media import Cut, Heard, SpeechSegmentId
-from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES, ULAW_SILENCE
+from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES
+from callflow.media.ledger_entry import LedgerEntry
 from callflow.media.playback_clock import PlaybackClock
 
 
@@ -42,37 +41,6 @@ class Mark(NamedTuple):
     name: str
 
 
-@dataclass(slots=True)
-class _Entry:
-    """One stretch of speech in the ledger: a content part of an item of the engine."""
-
-    key: SpeechSegmentId
-    response: str
-    before: int = 0
-    """Bytes of the same stretch in an earlier entry, if another stretch was played in between."""
-    received: int = 0
-    """Bytes that came from the engine."""
-    sent: int = 0
-    """Bytes of these that were sent to the carrier, without padding."""
-    start: int = -1
-    """Position of the first byte; -1 until one was sent."""
-    finished: bool = False
-    """No more audio is expected."""
-    broken_off: bool = False
-    """Another stretch began before the engine had finished this stretch, so more audio may come."""
-    marked: bool = False
-    """A mark was sent behind the first frames of the stretch."""
-    pending: deque[bytes] = field(default_factory=deque)
-    """Audio not sent yet."""
-    waiting: int = 0
-    """Bytes in `pending`."""
-
-    @property
-    def end(self) -> int:
-        """Position behind the last sent byte."""
-        return self.start + self.sent
-
-
 class Playout:
     """The ledger and the pacer of one call's audio to the caller."""
 
@@ -86,7 +54,7 @@ class Playout:
         self._batch = min(self._lead // 4, self._mark_every) // FRAME_BYTES * FRAME_BYTES or FRAME_BYTES
         """Bytes that must become free at a full carrier before more is sent, so that it gets fewer and larger
         frames."""
-        self._entries: list[_Entry] = []
+        self._entries: list[LedgerEntry] = []
         self._clock = PlaybackClock()
         self._firsts: dict[str, tuple[SpeechSegmentId, int]] = {}
         """The first mark of each stretch, by name: the stretch, and its bytes before the mark."""
@@ -127,6 +95,30 @@ class Playout:
                 entry.finished = False  # only for the last entry: another would block the entries behind it
         return True
 
+    def passes(self, key: SpeechSegmentId, response: str, audio: bytes, now: float) -> bool:
+        """Take more audio of the only stretch, if the carrier is to get exactly this audio now, and no mark with it: as
+        nearly always from a server that speaks no faster than we play. Returns False otherwise; then nothing has
+        changed, and `add` and `due` do it."""
+        entries, clock, size = self._entries, self._clock, len(audio)
+        if len(entries) != 1 or size % FRAME_BYTES or not size:
+            return False
+        entry = entries[0]
+        if (
+            entry.pending
+            or entry.finished
+            or entry.start < 0
+            or entry.key != key
+            or size > self._lead - clock.held(now)
+            or clock.sent + size - clock.marked >= self._interval
+            or response in self._discarded_responses
+            or key.item in self._discarded_items
+        ):
+            return False
+        entry.received += size
+        entry.sent += size
+        clock.send(size, now)
+        return True
+
     def finish(self, key: SpeechSegmentId) -> list[Heard]:
         """Note that this stretch is complete, so its last frame may be padded. Returns the stretches now known to be
         heard in full."""
@@ -164,7 +156,7 @@ class Playout:
             while (
                 room >= FRAME_BYTES
                 and entry.pending
-                and (frame := self._cut_frame(entry, min(room, self._until_mark())))
+                and (frame := entry.cut(clock.sent, min(room, self._until_mark())))
             ):
                 room -= len(frame)
                 clock.send(len(frame), now)
@@ -228,6 +220,11 @@ class Playout:
     def ends_at(self, now: float) -> float:
         """Return when all sent audio will have been heard; at most `now` if it has been heard already."""
         return self._clock.ends_at(now)
+
+    @property
+    def runs_until(self) -> float:
+        """When all sent audio has been played, if the carrier is not behind."""
+        return self._clock.runs_until
 
     def heard_ms(self, key: SpeechSegmentId, now: float) -> int:
         """Return how many ms of this stretch were heard; 0 if the stretch is not in the ledger."""
@@ -337,23 +334,23 @@ class Playout:
         self._clock.reset(now)
         self.generation += 1
 
-    def _find(self, key: SpeechSegmentId) -> _Entry | None:
+    def _find(self, key: SpeechSegmentId) -> LedgerEntry | None:
         for entry in reversed(self._entries):
             if entry.key == key:
                 return entry
         return None
 
-    def _is_overtaken(self, entry: _Entry) -> bool:
+    def _is_overtaken(self, entry: LedgerEntry) -> bool:
         """Return whether audio of a later entry was sent already."""
         return entry is not self._entries[-1] and any(
             other.start > entry.start >= 0 for other in self._entries if other is not entry
         )
 
-    def _open(self, key: SpeechSegmentId, response: str) -> _Entry:
+    def _open(self, key: SpeechSegmentId, response: str) -> LedgerEntry:
         """Add an entry. This ends the previous entry, even if the engine has not finished it."""
         if self._entries and not self._entries[-1].finished:
             self._entries[-1].finished = self._entries[-1].broken_off = True
-        entry = _Entry(key, response)
+        entry = LedgerEntry(key, response)
         self._entries.append(entry)
         return entry
 
@@ -366,43 +363,11 @@ class Playout:
             ready += entry.waiting
         return ready
 
-    def _cut_frame(self, entry: _Entry, most: int) -> bytes:
-        """Remove up to `most` bytes of an entry, in whole frames; the last frame of a finished entry is padded."""
-        if len(entry.pending) == 1 and len(entry.pending[0]) <= most and len(entry.pending[0]) % FRAME_BYTES == 0:
-            return self._sent(entry, entry.pending.popleft())  # as a server sends it that speaks no faster than we play
-        most -= most % FRAME_BYTES
-        pieces: list[bytes] = []
-        size = 0
-        while entry.pending and size < most:
-            piece = entry.pending.popleft()
-            if size + len(piece) > most:
-                entry.pending.appendleft(piece[most - size :])
-                piece = piece[: most - size]
-            pieces.append(piece)
-            size += len(piece)
-        audio = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        odd = size % FRAME_BYTES
-        if odd and not (entry.finished and not entry.pending):
-            entry.pending.appendleft(audio[size - odd :])
-            audio, size, odd = audio[: size - odd], size - odd, 0
-        if not size:
-            return b""
-        self._sent(entry, audio)
-        return audio + bytes([ULAW_SILENCE]) * (FRAME_BYTES - odd) if odd else audio
-
-    def _sent(self, entry: _Entry, audio: bytes) -> bytes:
-        """Note that this audio of an entry is sent next, and return it."""
-        entry.waiting -= len(audio)
-        if entry.start < 0:
-            entry.start = self._clock.sent
-        entry.sent += len(audio)
-        return audio
-
     def _until_mark(self) -> int:
         """Return the bytes that may be sent before the next mark; at least one frame."""
         return max(self._interval - (self._clock.sent - self._clock.marked), FRAME_BYTES)
 
-    def _new_mark(self, entry: _Entry, now: float) -> Mark:
+    def _new_mark(self, entry: LedgerEntry, now: float) -> Mark:
         self._sequence += 1
         name = f"{entry.key.item}:{entry.key.content}:{self._sequence}"
         self._clock.send_mark(name, now)
@@ -412,11 +377,11 @@ class Playout:
         return Mark(name)
 
     @staticmethod
-    def _heard(entry: _Entry, position: int) -> int:
+    def _heard(entry: LedgerEntry, position: int) -> int:
         return 0 if entry.start < 0 else max(0, min(entry.sent, position - entry.start))
 
     @staticmethod
-    def _is_through(entry: _Entry, position: int) -> bool:
+    def _is_through(entry: LedgerEntry, position: int) -> bool:
         """Return whether an entry is complete, sent in full and heard in full."""
         return entry.finished and not entry.pending and (entry.start < 0 or position >= entry.end)
 

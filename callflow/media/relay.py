@@ -180,7 +180,8 @@ class Relay:
 
     def append(self, payload: str, audio: bytes) -> None:
         """Pass on one frame of the caller: base64 of µ-law, and the same audio decoded. Called 50 times a second."""
-        self.silence_filler.frame()
+        if self.silence_filler.is_watching:
+            self.silence_filler.frame()
         if self.gates.caller_is_shut:
             payload, audio = silence(len(audio))
         self._pass_on(payload, audio)
@@ -382,21 +383,39 @@ class Relay:
         sent = False
         for out in self.playout.due(now):
             if isinstance(out, Send):
-                stream.send_audio(out.audio)
+                self._send(stream, out.audio, now)
                 sent = True
-                if self.taps or self.recorder is not None:
-                    audio = self.sounds.recorded(self.playout.sending.item, out.audio)
-                    self._keep(audio, self.playout.ends_at(now) - len(audio) / _BYTES_PER_SECOND)
             else:
                 stream.send_mark(out.name)
         if sent and self.listener is not None:
             self.listener.audio_sent(now, self.playout.ends_at(now), is_clip=is_clip(self.playout.sending.item))
-        wake = self.playout.wake_at(now)
+        self._pace(self.playout.wake_at(now), now)
+
+    def play_on(self, key: SpeechSegmentId, response: str, audio: bytes, now: float) -> bool:
+        """Send more of the speech that plays, if nothing waits and no mark is due. Returns False otherwise, and does
+        nothing then: call `add` and `pump`. Called 50 times a second while a model speaks no faster than we play."""
+        stream = self._stream
+        if not self._unplayed or stream is None or not stream.started or self.is_silenced or self.gates.agent_is_shut:
+            return False
+        if now - self._pump_at > _STALL_SECONDS or not self.playout.passes(key, response, audio, now):
+            return False
+        self._send(stream, audio, now)
+        self._pace(self.playout.runs_until, now)
+        return True
+
+    def _send(self, stream: MediaStream, audio: bytes, now: float) -> None:
+        stream.send_audio(audio)
+        if self.taps or self.recorder is not None:
+            audio = self.sounds.recorded(self.playout.sending.item, audio)
+            self._keep(audio, self.playout.ends_at(now) - len(audio) / _BYTES_PER_SECOND)
+
+    def _pace(self, wake: float | None, now: float) -> None:
         if wake is not None:
-            if abs(wake - self._pump_at) > _SAME_SECONDS or not self._pacer.is_running:
+            if not -_SAME_SECONDS <= wake - self._pump_at <= _SAME_SECONDS or self._pacer.handle is None:
                 self._pump_at = max(wake, now + 0.001)
                 self._pacer.start(self._pump_at - now, self.pump)
-            self._heard_out.stop()
+            if self._heard_out.handle is not None:
+                self._heard_out.stop()
         else:
             self._stop_pacer()
             if self._unplayed:

@@ -20,22 +20,18 @@ class ReorderBuffer:
     def __init__(self, window: int) -> None:
         self._window = window
         self._next = 0
-        self._held: dict[int, str] = {}
+        self.held: dict[int, str] = {}
+        """The held payloads, by number."""
         self._late_in_a_row = 0
         self.late = 0
         """Frames dropped because they came too late or twice."""
         self.ahead = 0
         """Frames that came ahead of another and had to be held."""
 
-    @property
-    def holding(self) -> bool:
-        """Whether frames are held."""
-        return bool(self._held)
-
     def push(self, chunk: int, payload: str) -> tuple[str, ...]:
         """Add a frame. Returns the payloads that can be passed on now, in order. `chunk` counts from 1; 0: no
         number."""
-        if chunk == self._next and chunk and not self._held:
+        if chunk == self._next and chunk and not self.held:
             self._next = chunk + 1
             self._late_in_a_row = 0
             return (payload,)
@@ -43,33 +39,33 @@ class ReorderBuffer:
             return (*self.flush(), payload)
         if self._next == 0:  # the first frame seen says where counting begins
             self._next = 1 if chunk - 1 <= self._window else chunk
-        if chunk < self._next or chunk in self._held:
+        if chunk < self._next or chunk in self.held:
             self.late += 1
             self._late_in_a_row += 1
             if self._late_in_a_row <= _RESTART:
                 return ()
-            self._held.clear()
+            self.held.clear()
             self._next = chunk
         self._late_in_a_row = 0
         self.ahead += chunk > self._next
-        self._held[chunk] = payload
+        self.held[chunk] = payload
         ready = self._run()
-        while len(self._held) > self._window:
-            self._next = min(self._held)
+        while len(self.held) > self._window:
+            self._next = min(self.held)
             ready += self._run()
         return tuple(ready)
 
     def flush(self) -> tuple[str, ...]:
         """Return all held payloads, in order, without waiting for missing frames."""
-        ready = [self._held[chunk] for chunk in sorted(self._held)]
-        if self._held:
-            self._next = max(self._held) + 1
-            self._held.clear()
+        ready = [self.held[chunk] for chunk in sorted(self.held)]
+        if self.held:
+            self._next = max(self.held) + 1
+            self.held.clear()
         return tuple(ready)
 
     def _run(self) -> list[str]:
         ready = []
-        while self._next in self._held:
-            ready.append(self._held.pop(self._next))
+        while self._next in self.held:
+            ready.append(self.held.pop(self._next))
             self._next += 1
         return ready

@@ -33,6 +33,8 @@ class SilenceFiller:
         self._timers = Timers(self._loop)
         self._last = self._loop.time()
         self._made_up = 0.0
+        self.is_watching = False
+        """Missing frames are checked for, so `frame` must be called."""
         self.seconds = 0.0
         """Seconds of silence generated in the whole call."""
 
@@ -43,14 +45,19 @@ class SilenceFiller:
 
     def watch(self) -> None:
         """Start checking for missing frames, because the caller has begun to speak."""
+        if not self.is_watching:
+            self.is_watching = True
+            self.frame()
         self._timers.start("look", _LOOK_SECONDS, self._look)
 
     def stop(self) -> None:
         """Stop checking."""
+        self.is_watching = False
         self._timers.stop("look")
 
     def _look(self) -> None:
         if not self._is_speaking():
+            self.is_watching = False
             return
         now = self._loop.time()
         missed = now - self._last

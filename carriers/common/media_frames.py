@@ -47,7 +47,8 @@ def caller_audio(media: Media) -> CallerAudio | OtherAudio:
     """
     if len(media.payload) > MOST_PAYLOAD:
         raise Malformed("a media frame of more than 30 s")
-    if isinstance(media.track, str) and media.track and not media.track.startswith("inbound"):
+    track = media.track
+    if track != "inbound" and isinstance(track, str) and track and not track.startswith("inbound"):
         return OtherAudio(media.payload)
     return CallerAudio(number(media.chunk), media.payload)
 

@@ -158,7 +158,8 @@ class Scene:
             own=self._own,
         )
         self.turns = self.agent.turns
-        for part in (self.relay, self.turns, self.turns.dead_air, self.agent, self.agent.prompter):
+        turns, agent = self.turns, self.agent
+        for part in (self.relay, turns, turns.dead_air, turns.continued, agent, agent.prompter):
             cast(Any, part)._clock = lambda: self.now
         cast(Any, self.agent.transcripts)._clock = lambda: self.now
 

@@ -76,9 +76,18 @@ class Line:
     """Playout, carrier and the way between them, `link` milliseconds long in either direction."""
 
     def __init__(
-        self, playout: Playout | None = None, carrier: Carrier | None = None, *, link: int = 0, late: int = 0
+        self,
+        playout: Playout | None = None,
+        carrier: Carrier | None = None,
+        *,
+        link: int = 0,
+        late: int = 0,
+        passes: bool = True,
     ) -> None:
         self.playout, self.carrier = playout or make_playout(), carrier or Carrier()
+        self.is_passing = passes
+        """Audio is offered to `passes` first, as the relay does it."""
+        self.passed = 0
         self.link, self.late = link, late
         """`late`: by how many milliseconds a pump comes after the time that `wake_at` gave."""
         self.now = 0
@@ -94,6 +103,11 @@ class Line:
         return 1000 + self.now / 1000
 
     def say(self, key: SpeechSegmentId, audio: bytes, response: str = "r1") -> bool:
+        if self.is_passing and self.playout.passes(key, response, audio, self.clock):
+            self.passed += 1
+            self._send(Send(audio))
+            self._sleep(self.playout.runs_until)
+            return True
         taken = self.playout.add(key, response, audio)
         self.pump()
         return taken
@@ -104,14 +118,17 @@ class Line:
 
     def pump(self) -> None:
         for out in self.playout.due(self.clock):
-            self.sent.append(out)
-            arrive = (
-                partial(self.carrier.audio, out.audio)
-                if isinstance(out, Send)
-                else partial(self.carrier.mark, out.name)
-            )
-            self.there.append((self.now + self.link, arrive))
-        wake = self.playout.wake_at(self.clock)
+            self._send(out)
+        self._sleep(self.playout.wake_at(self.clock))
+
+    def _send(self, out: Send | Mark) -> None:
+        self.sent.append(out)
+        arrive = (
+            partial(self.carrier.audio, out.audio) if isinstance(out, Send) else partial(self.carrier.mark, out.name)
+        )
+        self.there.append((self.now + self.link, arrive))
+
+    def _sleep(self, wake: float | None) -> None:
         self.wake = None if wake is None else max(wake, self.clock + 0.001) + self.late / 1000
 
     def arrive(self) -> None:
@@ -476,6 +493,89 @@ def test_late_audio_of_many_interrupted_responses_is_known_and_not_of_endlessly_
     assert not playout.add(SpeechSegmentId("new"), "r900", ms(20))
     assert not playout.add(SpeechSegmentId("i900"), "new", ms(20))
     assert len(playout._discarded_responses) == len(playout._discarded_items) == 256
+
+
+Act = tuple[str, int]
+acts = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["frames"] * 3), st.integers(1, 12)),
+        st.tuples(st.just("say"), st.sampled_from([160, 320, 1600, 80])),
+        st.tuples(st.just("run"), st.sampled_from([1, 19, 20, 21, 60, 400])),
+        st.tuples(st.just("talk"), st.integers(1, 12)),
+        st.tuples(st.sampled_from(["finish", "next", "interrupt", "end", "drop response", "drop item"]), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(acts, st.sampled_from([100, 400]), st.sampled_from([20, 200]), st.sampled_from([0, 15]))
+@pytest.mark.exhaustive
+def test_what_passes_is_what_would_have_been_added_and_sent(
+    acts: list[Act], lead: int, mark_every: int, late: int
+) -> None:
+    lines = [
+        Line(make_playout(lead_ms=lead, mark_every_ms=mark_every), late=late, passes=passes) for passes in (True, False)
+    ]
+    told = [_acted(line, acts) for line in lines]
+    assert told[0] == told[1]
+    assert lines[0].sent == lines[1].sent
+    assert lines[0].heard == lines[1].heard
+
+
+def _acted(line: Line, acts: list[Act]) -> list[object]:
+    """Returns all that the ledger says after each act."""
+    number, told = 1, list[object]()
+    for act, size in acts:
+        key, response = SpeechSegmentId(f"m{number // 2}", number % 2), f"r{number // 4}"
+        match act:
+            case "say":
+                told.append(line.say(key, ms(size // 8, number % 200), response))
+            case "frames":
+                told += [line.say(key, ms(20, number % 200), response) for _ in range(size)]
+            case "talk":
+                for _ in range(size):
+                    told.append(line.say(key, ms(20, number % 200), response))
+                    line.run(20)
+            case "run":
+                line.run(size)
+            case "drop response":
+                line.playout.discard_response(response)
+            case "drop item":
+                line.playout.discard_item(key)
+            case "finish":
+                line.finish(key)
+            case "next":
+                number += 1
+            case "interrupt":
+                told.append(line.interrupt())
+            case "end":
+                line.heard += line.playout.finish_response(response)
+                line.pump()
+        playout, now = line.playout, line.clock
+        told.append((
+            playout.late_bytes, playout.position(now), playout.ends_at(now), playout.hearing(now), playout.waiting_ms,
+            playout.sending, playout.is_unplayed(now), playout.awaits_marks(now), playout.wake_at(now), line.wake,
+        ))  # fmt: skip
+    return told
+
+
+@pytest.mark.parametrize("drops", [lambda one: one.discard_item(A), lambda one: one.discard_response("r1")])
+def test_dropped_audio_does_not_pass(drops: Callable[[Playout], None]) -> None:
+    line = Line(make_playout(mark_every_ms=200))
+    for _ in range(3):
+        assert line.say(A, ms(20))
+    assert line.passed
+    drops(line.playout)
+    assert not line.say(A, ms(20))
+
+
+def test_a_model_that_speaks_no_faster_than_we_play_passes_nearly_all_its_audio() -> None:
+    line = Line(make_playout(mark_every_ms=200))
+    for _ in range(100):
+        line.say(A, ms(20))
+        line.run(20)
+    assert line.passed >= 85  # every tenth frame has a mark behind it
 
 
 @settings(max_examples=60, deadline=None)

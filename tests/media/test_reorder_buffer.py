@@ -29,7 +29,7 @@ def test_any_shuffle_within_the_window_comes_out_in_order(shuffle: tuple[int, li
     out = pushed(reorder, chunks)
     assert out == sorted(chunks)
     assert reorder.late == 0
-    assert not reorder.holding
+    assert not reorder.held
 
 
 def test_frames_that_come_ahead_of_others_are_counted() -> None:
@@ -67,10 +67,10 @@ def test_whatever_comes_nothing_waits_beyond_the_window_and_nothing_comes_out_tw
     came = 0
     for chunk in chunks:
         came += len(reorder.push(chunk, ""))
-        assert len(reorder._held) <= window
+        assert len(reorder.held) <= window
     came += len(reorder.flush())
     assert came + reorder.late == len(chunks)
-    assert not reorder.holding
+    assert not reorder.held
 
 
 def test_a_missing_frame_delays_the_others_by_the_window_at_most() -> None:

@@ -49,8 +49,8 @@ class EngineSocket(ClientConnection):
         self._head: bytes | None = b""
         """The last bytes of the server's answer to the handshake; None: it is complete."""
         self._most_message = self.protocol.max_message_size or sys.maxsize
-        self._is_framed = False
-        """We tell frames apart; False: `websockets` does."""
+        self._is_framed = self._takes_text = False
+        """We tell frames apart, and write them; False: `websockets` does. Neither, once a side has begun to close."""
         self._unread = bytearray()
         """The beginning of a frame."""
         self._needed = 0
@@ -84,7 +84,7 @@ class EngineSocket(ClientConnection):
 
     def put(self, text: str) -> None:
         """Send a text message. It is dropped if the connection is over."""
-        if self._reason or self.protocol.state is not State.OPEN:
+        if self._reason or not self._takes_text:
             return
         self.transport.write(text_frame(text.encode()))
         if self.paused and self.transport.get_write_buffer_size() > self._most_waiting:
@@ -113,6 +113,18 @@ class EngineSocket(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read."""
+        size = len(data)
+        if (
+            self._is_framed
+            and 130 <= size <= self._most_message
+            and data[0] == _WHOLE_TEXT
+            and data[1] == 126
+            and data[2] << 8 | data[3] == size - 4
+            and self._message is not None
+            and not (self._unread or self._parts or self._backlog or self._is_held)
+        ):
+            self._message(data[4:])  # exactly one message, as most often: what is below would hand it over, too
+            return
         self._turn_ends = self.loop.time() + _TURN_SECONDS
         if self._is_framed:
             self._read(data)
@@ -120,6 +132,12 @@ class EngineSocket(ClientConnection):
             super().data_received(data)
         else:
             self._read_head(self._head, data)
+
+    def send_data(self) -> None:
+        """Write what `websockets` has to write. It calls this whenever the state of the connection may have changed."""
+        if self.protocol.state is not State.OPEN:
+            self._is_framed = self._takes_text = False
+        super().send_data()
 
     def process_event(self, event: Any) -> None:
         """Handle the answer to the handshake, or one frame."""
@@ -166,7 +184,7 @@ class EngineSocket(ClientConnection):
         self._head = None
         ends += len(_HEAD_ENDS) - len(before)
         super().data_received(data[:ends])
-        self._is_framed = self.protocol.state is State.OPEN
+        self._is_framed = self._takes_text = self.protocol.state is State.OPEN
         if len(data) > ends:
             self.data_received(data[ends:])
 
@@ -183,7 +201,7 @@ class EngineSocket(ClientConnection):
         while size >= at + 2:
             kind, length, begins = data[at], data[at + 1], at + 2
             is_known = kind == _WHOLE_TEXT or kind & 15 in _OPCODES
-            if length > 127 or not is_known or self.protocol.state is not State.OPEN:
+            if length > 127 or not is_known or not self._is_framed:
                 self._leave_to_websockets(data[at:])  # masked, or behind a close frame
                 return
             if length == 126:
@@ -275,7 +293,7 @@ def text_frame(data: bytes) -> bytes:
         head = bytes((_WHOLE_TEXT, 254, size >> 8, size & 255))
     else:
         head = bytes((_WHOLE_TEXT, 255)) + size.to_bytes(8, "big")
-    mask = _new_mask()
+    mask = _masks.popleft() if _masks else _new_mask()
     return head + mask + apply_mask(data, mask)
 
 
@@ -283,8 +301,8 @@ _masks: Final[deque[bytes]] = deque()
 
 
 def _new_mask() -> bytes:
-    """Return four random bytes. Asking the system for each mask alone would take longer than all the rest."""
-    if not _masks:
-        fresh = secrets.token_bytes(4 * _MASKS)
-        _masks.extend(fresh[at : at + 4] for at in range(0, len(fresh), 4))
-    return _masks.popleft()
+    """Return four random bytes, and make more: asking the system for each mask alone would take longer than all the
+    rest."""
+    fresh = secrets.token_bytes(4 * _MASKS)
+    _masks.extend([fresh[at : at + 4] for at in range(4, len(fresh), 4)])
+    return fresh[:4]

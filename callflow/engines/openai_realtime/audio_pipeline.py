@@ -25,6 +25,7 @@ _APPEND: Final = '{"type":"input_audio_buffer.append","audio":"'
 """Written by hand: base64 needs no escaping, and the event is sent 50 times a second for each call."""
 _FORMATS_SECONDS: Final = 3.0
 """How long the caller's audio waits for the server to confirm another format."""
+_NO_STRETCH: Final = ("", 0)
 _MOST_STRETCHES: Final = 16
 """The most stretches of speech decoded at the same time; more come only from a server that never ends them."""
 
@@ -61,6 +62,8 @@ class AudioPipeline:
         """None: µ-law passes through unchanged."""
         self._stretches: dict[tuple[str, int], audio_format.ToTelephone] = {}
         """By item and content index."""
+        self._plain = _NO_STRETCH
+        """The newest one whose audio is passed on as it is."""
 
     # Caller audio
 
@@ -107,6 +110,7 @@ class AudioPipeline:
     def close(self) -> None:
         """Drop the queued audio and all later audio."""
         self._is_closed, self._flows = True, False
+        self._plain = _NO_STRETCH
         self._waiting.clear()
 
     def ms_since(self, audio_end_ms: float) -> float:
@@ -120,6 +124,10 @@ class AudioPipeline:
 
     def delta(self, event: AudioDelta) -> None:
         """Decode a piece of the model's audio and pass it on as µ-law."""
+        item, content = self._plain
+        if event.item == item and event.content == content:  # as nearly all audio is
+            self._played(event)
+            return
         if self._is_closed:
             return
         self.has_spoken = True
@@ -127,7 +135,8 @@ class AudioPipeline:
         stretch = self._stretches.get(key)
         if stretch is None:
             stretch = self._begin_stretch(key, event.response)
-        if stretch.is_plain:  # as nearly all audio is
+        if stretch.is_plain:
+            self._plain = key
             self._played(event)
             return
         audio = stretch.feed(event.audio)
@@ -145,6 +154,7 @@ class AudioPipeline:
 
     def done(self, event: AudioDone) -> None:
         """Pass on the rest of a complete stretch of speech."""
+        self._plain = _NO_STRETCH
         stretch = self._stretches.pop((event.item, event.content), None)
         rest = stretch.end() if stretch is not None else b""
         if rest:
@@ -152,6 +162,7 @@ class AudioPipeline:
 
     def response_done(self, response: Any) -> None:
         """Pass on the rest of an ended response, because not every server sends `response.output_audio.done`."""
+        self._plain = _NO_STRETCH
         for key, stretch in list(self._stretches.items()):
             if stretch.response and stretch.response == response:
                 del self._stretches[key]
@@ -173,6 +184,7 @@ class AudioPipeline:
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/session/updated
         """
+        self._plain = _NO_STRETCH
         session = event.session if isinstance(event.session, dict) else {}
         for side in ("input", "output"):
             try:

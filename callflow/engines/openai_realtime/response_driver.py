@@ -185,8 +185,9 @@ class ResponseDriver:
         if self._awaits_done:
             self._awaits_done = False
             self._channel.stop_timer("done")
-        if not self.queue.is_interrupted(audio.response):  # the caller does not hear later audio
-            self._endings.add_audio(audio.response, audio.item, audio.audio)
+        response, item = audio.response, audio.item
+        if not self._endings.is_settled(response, item) and not self.queue.is_interrupted(response):
+            self._endings.add_audio(response, item, audio.audio)  # of an interrupted one the caller hears nothing more
         self._channel.notify(audio)
 
     def words(self, response: str, item: str) -> None:

@@ -126,9 +126,11 @@ def decode(message: bytes | str) -> ServerEvent:
         event = _leniently(message, error)
     if event.type != AUDIO_DELTA:  # by far the most frequent
         event.type = BETA_NAMES.get(event.type, event.type)[:_MOST_NAME]
-    for name in (event.item_id, event.response_id):
-        if name is not None and not 0 < len(name) <= _MOST_NAME:
-            raise Malformed(f"{event.type} with an id of {len(name)} characters")
+    item, response = event.item_id, event.response_id
+    if (item is not None and not 0 < len(item) <= _MOST_NAME) or (
+        response is not None and not 0 < len(response) <= _MOST_NAME
+    ):
+        raise Malformed(f"{event.type} with an id that is empty or too long")
     if event.audio_end_ms is not None and not 0 <= event.audio_end_ms <= _MOST_MS:
         event.audio_end_ms = None  # no call lasts that long; the event itself is still of use
     if event.content_index is not None and not 0 <= event.content_index <= _MOST_CONTENT:
