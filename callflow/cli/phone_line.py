@@ -15,8 +15,10 @@ from typing import Any, Final
 
 from callflow.app import Application
 from callflow.contracts.carrier import PHONE
+from callflow.runtime import tls
 from callflow.sandbox.common.http_server import Request, Response, in_url
 from callflow.sandbox.common.softphone import Softphone, SoftphoneCall
+from callflow.sandbox.common.webhooks import share_tls
 from callflow.sandbox.twilio import Twilio
 from callflow.web.console.phone_door import PREFIX, Door
 from callflow.web.public.address import PublicAddress
@@ -66,6 +68,7 @@ def _reached(host: str) -> str:
 @contextlib.asynccontextmanager
 async def phone_line(application: Application) -> AsyncIterator[None]:
     """Put the phone into an application that does not serve yet."""
+    share_tls(tls())
     key = secrets.token_urlsafe(32)
     address = PublicAddress(f"{_HOST}{PREFIX}{key}", "")
     carrier = _Carrier(
