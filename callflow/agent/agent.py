@@ -15,6 +15,7 @@ from callflow.agent import turn_taking
 from callflow.agent.agent_config import AgentConfig
 from callflow.agent.agent_state import AgentState
 from callflow.agent.barge_in import Evidence
+from callflow.agent.continued_speech import ContinuedSpeech
 from callflow.agent.engine_sessions import EngineSessions
 from callflow.agent.goodbye import Goodbye
 from callflow.agent.no_input import NoInputTimer
@@ -85,9 +86,10 @@ class Agent:
         self._clock = asyncio.get_running_loop().time
         self.tool_calls, tool_calls.filler = tool_calls, to_owner(self._fill_for_tool)
         this: Agent = weakref.proxy(self)  # for its parts: see `contracts/owners.py`
-        self.sessions = EngineSessions(call, config.make_engine, this, own)
+        continued = ContinuedSpeech(relay)
+        self.sessions = EngineSessions(call, config.make_engine, this, continued, own)
         self.caller_payload, self.cancel = self.sessions.append, self.sessions.cancel  # bound for speed: next hop
-        self.turns = TurnManager(relay=relay, config=config, agent=this, note=note)
+        self.turns = TurnManager(relay=relay, config=config, agent=this, continued=continued, note=note)
         self.conversation = self.turns.conversation
         self.transcripts = Transcripts(
             call, self.turns, note=note, forget_audio=self.sessions.forget_audio,
@@ -195,9 +197,6 @@ class Agent:
     def handle_event(self, heard: EngineEvent) -> None:
         """Handle an event of the present session."""
         if type(heard) is AudioDelta:  # by far the most frequent
-            if self.turns.continued.plays(heard):
-                self.sessions.forget_audio()
-                return
             self._on_audio(heard)
             if self.turns.taking.is_responding:  # its response has ended the silence
                 return
@@ -217,7 +216,8 @@ class Agent:
         self.turns.taking.spoke(heard.response)
         if not self.turns.taking.audio_is_needed:
             self.sessions.forget_audio()
-        if not self.protected_greeting.speech(key, heard.audio):
+        counts = self.protected_greeting.speech(key, heard.audio)
+        if self.turns.taking.is_responding and not (counts or self.turns.taking.audio_is_needed):
             self.turns.continued.begin(key)
 
     def _on_transcript(self, heard: Transcript) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 
-from callflow.agent.response_latency import ResponseLatency
-from callflow.agent.turn_taking import TurnTaking
 from callflow.contracts.engine import AudioDelta
 from callflow.contracts.media import SpeechSegmentId
 from callflow.media.relay import Relay
@@ -20,10 +18,10 @@ from callflow.media.relay import Relay
 class ContinuedSpeech:
     """The stretch of speech that may go on without a decision."""
 
-    __slots__ = ("_clock", "_key", "_latency", "_relay", "_taking", "played_at")
+    __slots__ = ("_clock", "_key", "_relay", "played_at")
 
-    def __init__(self, relay: Relay, taking: TurnTaking, latency: ResponseLatency) -> None:
-        self._relay, self._taking, self._latency = relay, taking, latency
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
         self._clock = asyncio.get_running_loop().time
         self._key: SpeechSegmentId | None = None
         self.played_at: float | None = None
@@ -41,13 +39,7 @@ class ContinuedSpeech:
         """Play more audio of the stretch, if that is all there is to do. Returns False if it is not, or may not be;
         then nothing has changed."""
         key = self._key
-        if (
-            key is None
-            or heard.item != key.item
-            or heard.content != key.content
-            or self._latency.waits_for_audio
-            or not self._taking.is_only_responding
-        ):
+        if key is None or heard.item != key.item or heard.content != key.content:
             return False
         now = self._clock()
         if not self._relay.play_on(key, heard.response, heard.audio, now):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
+from callflow.agent.continued_speech import ContinuedSpeech
 from callflow.agent.late_transcripts import LateTranscripts, PendingTranscripts
 from callflow.contracts.engine import (
     AudioDelta,
@@ -94,9 +95,10 @@ class EngineSessions:
         call: str,
         make: MakeEngine,
         listener: SessionListener,
+        continued: ContinuedSpeech,
         own: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
-        self._call, self.make, self._listener, self._own = call, make, listener, own
+        self._call, self.make, self._listener, self._continued, self._own = call, make, listener, continued, own
         self._loop = asyncio.get_running_loop()
         self.engine: Engine | None = None
         self.number = 0
@@ -270,6 +272,7 @@ class EngineSessions:
     def stop(self) -> None:
         """Make no further change of sessions."""
         self._closed = True
+        self._continued.stop()
         self._timers.stop(_CHANGE)
 
     def wind_up(self, late: LateTranscripts, *, speaking: bool) -> bool:
@@ -354,11 +357,15 @@ class EngineSessions:
         self._listener.changed_over(quiet=quiet)
 
     def _handle_event(self, number: int, heard: EngineEvent) -> None:
+        if type(heard) is AudioDelta and number == self.number and self._continued.plays(heard):
+            if self._recent_audio:
+                self._recent_audio.clear()
+            return
         if self._late is not None:
             if number == self.number:
                 self._late.handle_event(heard)
         elif number == self.number:
-            if type(heard) is AudioDelta:  # the most frequent by far
+            if type(heard) is AudioDelta:
                 self._listener.handle_event(heard)
                 return
             self.pending_transcripts.handle_event(heard)

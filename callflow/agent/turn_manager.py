@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from callflow.agent import barge_in
 from callflow.agent.agent_config import AgentConfig
@@ -18,6 +18,7 @@ from callflow.agent.continued_speech import ContinuedSpeech
 from callflow.agent.conversation import Conversation, cut_note
 from callflow.agent.dead_air import DeadAir
 from callflow.agent.response_latency import ResponseLatency
+from callflow.agent.turn_listener import TurnListener
 from callflow.agent.turn_taking import Floor, TurnTaking
 from callflow.agent.whispers import Whispers
 from callflow.contracts.engine import AudioDelta, AudioDone, ResponseDone, SpeechStopped
@@ -31,45 +32,18 @@ from callflow.timers import Timers
 _MOST_REPLIES: Final = 10_000
 
 
-class TurnListener(Protocol):
-    """The agent, as the turn manager uses it."""
-
-    @property
-    def engine_stops_itself(self) -> bool:
-        """Whether the engine stops its own response when it hears the caller."""
-
-    def caller_payload(self, payload: str, audio: bytes) -> None:
-        """Send the caller's audio to the engine: base64 of µ-law, and the same audio decoded."""
-
-    def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
-        """Report to the engine how many ms of a stretch were heard."""
-
-    def cancel(self, response: str) -> None:
-        """Stop a response of the engine."""
-
-    def interrupted(self, cuts: Sequence[Cut]) -> None:
-        """Called when the caller has interrupted the agent; `cuts`: the stretches that were cut."""
-
-    def missed_turn(self) -> None:
-        """Called when the engine has missed a turn of the caller."""
-
-    def missed_end(self) -> None:
-        """Called when the engine has missed the end of the caller's turn."""
-
-    def engine_silent(self, reason: str) -> None:
-        """Called when an answer is due and the engine has been silent for too long."""
-
-    def played_out(self) -> None:
-        """Called when the caller has heard all audio sent so far."""
-
-    def changed(self) -> None:
-        """Called when somebody has begun or stopped speaking, so the turn may have changed."""
-
-
 class TurnManager:
     """The `MediaListener` of a call's relay, and the part of its agent that deals with time and sound."""
 
-    def __init__(self, *, relay: Relay, config: AgentConfig, agent: TurnListener, note: Callable[[Note], None]) -> None:
+    def __init__(
+        self,
+        *,
+        relay: Relay,
+        config: AgentConfig,
+        agent: TurnListener,
+        continued: ContinuedSpeech,
+        note: Callable[[Note], None],
+    ) -> None:
         self._relay, self._config, self._agent, self._note = relay, config, agent, note
         self._clock = asyncio.get_running_loop().time
         self._timers = Timers()
@@ -77,7 +51,7 @@ class TurnManager:
         self.interruption = Interruption()
         self.conversation = Conversation()
         self.latency = ResponseLatency()
-        self.continued = ContinuedSpeech(relay, self.taking, self.latency)
+        self.continued = continued
         self.dead_air = DeadAir(weakref.proxy(self), self.continued, config)
         self.whispers = Whispers(note)
         self._discarded: set[SpeechSegmentId] = set()
@@ -150,6 +124,7 @@ class TurnManager:
 
     def no_answer_due(self) -> None:
         """End the agent's turn: the answer was given, or none is due after all."""
+        self.continued.stop()
         self.dead_air.answer_given()
 
     # The caller, as the engine hears them
@@ -228,6 +203,7 @@ class TurnManager:
             self._note(notes.FalseStart())
             return False
         self._noticed = now
+        self.continued.stop()
         ago = (stopped.ago_ms or 0.0) / 1000
         if not self.taking.protected:
             self.latency.caller_stopped(now, None if stopped.ago_ms is None else ago)
@@ -283,6 +259,7 @@ class TurnManager:
     def engine_away(self) -> None:
         """Handle the loss of the session. Its unfinished speech ends with the audio received so far."""
         self.taking.forget_responses()
+        self.continued.stop()
         self.whispers.session_lost()
         for key, ms in self._relay.playout.break_off():
             self.conversation.broke_off(key.item, ms)
@@ -416,6 +393,7 @@ class TurnManager:
     def missed_turn(self, since: float) -> None:
         """Report to the agent that the engine has missed a turn of the caller."""
         self._note(notes.EngineMissedSpeech())
+        self.continued.stop()
         self._agent.missed_turn()
 
     def missed_end(self, since: float) -> None:

@@ -92,11 +92,6 @@ class TurnTaking:
         """Whether a response is under way."""
         return bool(self._responses)
 
-    @property
-    def is_only_responding(self) -> bool:
-        """Whether a response is under way, and the caller's last turn is known as text, or answered."""
-        return bool(self._responses) and self._unanswered is None
-
     def response_began(self, response: str, *, engine_stops_itself: bool) -> bool:
         """Note a response that begins. Returns False if the response must not be played, because the caller is
         speaking."""

@@ -87,6 +87,22 @@ class PlaybackClock:
             self._ends = now
         self._ends += size / _BYTES_PER_SECOND
 
+    def send_without_mark(self, size: int, now: float, *, lead: int, interval: int) -> float | None:
+        """Count `size` bytes that are sent now, if the carrier then holds no more than `lead`, and fewer than
+        `interval` bytes have no mark behind them. Returns when all will have been played, by the send clock; None:
+        nothing was counted. Does what `held` and `send` do, in one step."""
+        ends, sent = self._ends, self.sent
+        left = ends - now + self.lag.seconds(now)
+        held = min(int(left * _BYTES_PER_SECOND), sent - self.confirmed) if left > 0.0 else 0
+        if held + size > lead or sent + size - self.marked >= interval:
+            return None
+        if now > ends:
+            self.send(size, now)
+        else:
+            self.sent = sent + size
+            self._ends = ends + size / _BYTES_PER_SECOND
+        return self._ends
+
     def send_mark(self, name: str, now: float) -> None:
         """Note that a mark is sent now, behind all audio so far. Names must not repeat."""
         self.marked = self.sent

@@ -95,29 +95,28 @@ class Playout:
                 entry.finished = False  # only for the last entry: another would block the entries behind it
         return True
 
-    def passes(self, key: SpeechSegmentId, response: str, audio: bytes, now: float) -> bool:
+    def passes(self, key: SpeechSegmentId, response: str, audio: bytes, now: float) -> float | None:
         """Take more audio of the only stretch, if the carrier is to get exactly this audio now, and no mark with it: as
-        nearly always from a server that speaks no faster than we play. Returns False otherwise; then nothing has
-        changed, and `add` and `due` do it."""
-        entries, clock, size = self._entries, self._clock, len(audio)
+        nearly always from a server that speaks no faster than we play. Returns `wake_at`; None: nothing has changed,
+        and `add` and `due` do it."""
+        entries, size = self._entries, len(audio)
         if len(entries) != 1 or size % FRAME_BYTES or not size:
-            return False
+            return None
         entry = entries[0]
         if (
             entry.pending
             or entry.finished
             or entry.start < 0
             or entry.key != key
-            or size > self._lead - clock.held(now)
-            or clock.sent + size - clock.marked >= self._interval
             or response in self._discarded_responses
             or key.item in self._discarded_items
         ):
-            return False
-        entry.received += size
-        entry.sent += size
-        clock.send(size, now)
-        return True
+            return None
+        ends = self._clock.send_without_mark(size, now, lead=self._lead, interval=self._interval)
+        if ends is not None:
+            entry.received += size
+            entry.sent += size
+        return ends
 
     def finish(self, key: SpeechSegmentId) -> list[Heard]:
         """Note that this stretch is complete, so its last frame may be padded. Returns the stretches now known to be
@@ -220,11 +219,6 @@ class Playout:
     def ends_at(self, now: float) -> float:
         """Return when all sent audio will have been heard; at most `now` if it has been heard already."""
         return self._clock.ends_at(now)
-
-    @property
-    def runs_until(self) -> float:
-        """When all sent audio has been played, if the carrier is not behind."""
-        return self._clock.runs_until
 
     def heard_ms(self, key: SpeechSegmentId, now: float) -> int:
         """Return how many ms of this stretch were heard; 0 if the stretch is not in the ledger."""

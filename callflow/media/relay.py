@@ -93,7 +93,7 @@ class Relay:
         self.taps: set[AudioTap] = set()
         """Get the audio of both sides, for those who watch or listen."""
         self.tap = EventTap()
-        self.before_audio: Callable[[], object] | None = None
+        self.before_audio: Callable[[], object] = lambda: None
         """Called when a stream starts, before any audio of it."""
         self._stream: MediaStream | None = None
         self._timers = Timers()
@@ -206,8 +206,7 @@ class Relay:
         """Note that the carrier's `start` frame has come: audio flows both ways."""
         self._answered, now = True, self._clock()
         self.answered_at = self.answered_at or now
-        if self.before_audio is not None:
-            self.before_audio()
+        self.before_audio()
         self._post(events.MediaStarted(stream=stream, encoding=encoding))
         self.pump()
         if self.listener is not None:
@@ -336,8 +335,8 @@ class Relay:
             self._timers.start("clip", seconds, self._clip_played, name)
 
     def interject(self, name: str, *otherwise: str) -> bool:
-        """Play a clip behind the queued audio; the call continues. The clip is the first of these names that exists.
-        Returns False if none exists, or if the caller could not hear a clip, or is to hear nothing of the agent."""
+        """Play the first of these clips that exists behind the queued audio. Returns False if the caller cannot hear
+        it, or is to hear nothing of the agent."""
         clip = self.clips.clip(name, *otherwise)
         if clip is None or self.gates.agent_is_shut or not self.put_sound(clip.name, clip.audio):
             return False
@@ -383,13 +382,24 @@ class Relay:
         sent = False
         for out in self.playout.due(now):
             if isinstance(out, Send):
-                self._send(stream, out.audio, now)
+                stream.send_audio(out.audio)
                 sent = True
+                if self.taps or self.recorder is not None:
+                    self._show(out.audio, now)
             else:
                 stream.send_mark(out.name)
         if sent and self.listener is not None:
             self.listener.audio_sent(now, self.playout.ends_at(now), is_clip=is_clip(self.playout.sending.item))
-        self._pace(self.playout.wake_at(now), now)
+        wake = self.playout.wake_at(now)
+        if wake is not None:
+            if abs(wake - self._pump_at) > _SAME_SECONDS or not self._pacer.is_running:
+                self._pump_at = max(wake, now + 0.001)
+                self._pacer.start(self._pump_at - now, self.pump)
+            self._heard_out.stop()
+        else:
+            self._stop_pacer()
+            if self._unplayed:
+                self._heard_out.start(max(self.playout.ends_at(now) - now, 0.0) + MARK_SECONDS, self.check_played_out)
 
     def play_on(self, key: SpeechSegmentId, response: str, audio: bytes, now: float) -> bool:
         """Send more of the speech that plays, if nothing waits and no mark is due. Returns False otherwise, and does
@@ -397,30 +407,20 @@ class Relay:
         stream = self._stream
         if not self._unplayed or stream is None or not stream.started or self.is_silenced or self.gates.agent_is_shut:
             return False
-        if now - self._pump_at > _STALL_SECONDS or not self.playout.passes(key, response, audio, now):
+        if now - self._pump_at > _STALL_SECONDS or (wake := self.playout.passes(key, response, audio, now)) is None:
             return False
-        self._send(stream, audio, now)
-        self._pace(self.playout.runs_until, now)
-        return True
-
-    def _send(self, stream: MediaStream, audio: bytes, now: float) -> None:
         stream.send_audio(audio)
         if self.taps or self.recorder is not None:
-            audio = self.sounds.recorded(self.playout.sending.item, audio)
-            self._keep(audio, self.playout.ends_at(now) - len(audio) / _BYTES_PER_SECOND)
+            self._show(audio, now)
+        self._pump_at = wake
+        self._pacer.start(wake - now, self.pump)
+        if self._heard_out.handle is not None:
+            self._heard_out.stop()
+        return True
 
-    def _pace(self, wake: float | None, now: float) -> None:
-        if wake is not None:
-            if not -_SAME_SECONDS <= wake - self._pump_at <= _SAME_SECONDS or self._pacer.handle is None:
-                self._pump_at = max(wake, now + 0.001)
-                self._pacer.start(self._pump_at - now, self.pump)
-            if self._heard_out.handle is not None:
-                self._heard_out.stop()
-        else:
-            self._stop_pacer()
-            if self._unplayed:
-                late = max(self.playout.ends_at(now) - now, 0.0) + MARK_SECONDS
-                self._heard_out.start(late, self.check_played_out)
+    def _show(self, audio: bytes, now: float) -> None:
+        audio = self.sounds.recorded(self.playout.sending.item, audio)
+        self._keep(audio, self.playout.ends_at(now) - len(audio) / _BYTES_PER_SECOND)
 
     def send_at_once(self, audio: bytes, at: float) -> bool:
         """Send µ-law, a multiple of 20 ms, past the playout: the voice of a person in place of the agent's, which is

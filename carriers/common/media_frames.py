@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -16,6 +17,11 @@ MOST_PAYLOAD: Final = 30_000 * 8 * 4 // 3 + 4
 """Base64 characters of 30 s of µ-law audio at 8 kHz: the most that one frame may hold."""
 _MOST_CHARACTERS: Final = 200
 """Characters of a text that is kept; names, ids and causes are far shorter."""
+
+
+_MOST_DIGITS: Final = 16
+_new_audio: Final = partial(tuple.__new__, CallerAudio)
+"""Makes one without a function of Python."""
 
 
 class Media(Protocol):
@@ -50,7 +56,10 @@ def caller_audio(media: Media) -> CallerAudio | OtherAudio:
     track = media.track
     if track != "inbound" and isinstance(track, str) and track and not track.startswith("inbound"):
         return OtherAudio(media.payload)
-    return CallerAudio(number(media.chunk), media.payload)
+    chunk = media.chunk
+    if type(chunk) is not str or not chunk.isdigit() or not chunk.isascii() or len(chunk) >= _MOST_DIGITS:
+        return CallerAudio(number(chunk), media.payload)
+    return _new_audio((int(chunk), media.payload))
 
 
 def field(fields: Any, name: str) -> str:
@@ -66,7 +75,7 @@ def field(fields: Any, name: str) -> str:
 
 def number(value: Any) -> int:
     """Return a counter, which carriers send as a decimal string; 0 for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _MOST_DIGITS:
         return int(value)
     if isinstance(value, str) and value.isascii() and len(value) < 24:
         try:

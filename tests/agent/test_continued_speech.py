@@ -28,7 +28,7 @@ from tests.in_loop import in_loop
 FRAME = bytes([1]) * 160
 OTHERS = (
     "pause", "words", "said", "item", "starts", "stops", "began", "done", "missed", "mutes", "unmutes", "lost",
-    "hear_again", "dropped", "forgotten",
+    "hear_again", "dropped", "unheard", "ended",
 )  # fmt: skip
 
 
@@ -51,9 +51,9 @@ def play(acts: list[str], *, protected: bool = False, quick: bool = True) -> Pla
     """Play a call, and note what can be told after each act."""
     scene = Scene(greeting_protected=protected, patience_seconds=2.5, reply_seconds=8.0)
     if not quick:
-        turns = scene.turns
-        long_way = LongWay(scene.relay, turns.taking, turns.latency)
-        turns.continued = cast(Any, turns.dead_air)._continued = long_way
+        turns, long_way = scene.turns, LongWay(scene.relay)
+        turns.continued = long_way
+        cast(Any, scene.agent.sessions)._continued = cast(Any, turns.dead_air)._continued = long_way
     scene.ready()
     scene.tell(ResponseStarted("resp_1"))
     response, item, said = 1, 1, list[Any]()
@@ -85,8 +85,8 @@ def play(acts: list[str], *, protected: bool = False, quick: bool = True) -> Pla
                 scene.tell(ResponseDone(response_name, "completed", answered=True, items=(name,)))
             case "missed":
                 scene.turns.missed_end(scene.now - 0.3)
-            case "forgotten":
-                scene.turns.latency.caller_stopped(scene.now, 0.2)
+            case "unheard":
+                scene.turns.missed_turn(scene.now - 0.3)
             case "mutes" | "unmutes":
                 scene.relay.gates.mute("agent", on=act == "mutes")
             case "lost":
@@ -94,6 +94,8 @@ def play(acts: list[str], *, protected: bool = False, quick: bool = True) -> Pla
                 scene.ready()
             case "hear_again":
                 scene.agent.prompter.prompt("resume", 1)
+            case "ended":
+                scene.agent.ended(for_good=True)
             case "dropped":
                 scene.turns.drop_responses()
         scene.relay.append("", b"\xff" * 160)

@@ -103,10 +103,10 @@ class Line:
         return 1000 + self.now / 1000
 
     def say(self, key: SpeechSegmentId, audio: bytes, response: str = "r1") -> bool:
-        if self.is_passing and self.playout.passes(key, response, audio, self.clock):
+        if self.is_passing and (wake := self.playout.passes(key, response, audio, self.clock)) is not None:
             self.passed += 1
             self._send(Send(audio))
-            self._sleep(self.playout.runs_until)
+            self._sleep(wake)
             return True
         taken = self.playout.add(key, response, audio)
         self.pump()

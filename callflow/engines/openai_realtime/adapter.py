@@ -231,6 +231,7 @@ class OpenAIRealtime:
             if channel.tap.watcher is not None:
                 channel.tap.watcher.event("from_model", event.type, message, channel.secrets.told)
             if event.type != server_events.AUDIO_DELTA:
+                self._audio.look_again()
                 self._handle(event)
             elif not self._context.remote and (audio := server_events.audio_delta(event)) is not None:
                 self._audio.delta(audio)

@@ -25,7 +25,7 @@ _APPEND: Final = '{"type":"input_audio_buffer.append","audio":"'
 """Written by hand: base64 needs no escaping, and the event is sent 50 times a second for each call."""
 _FORMATS_SECONDS: Final = 3.0
 """How long the caller's audio waits for the server to confirm another format."""
-_NO_STRETCH: Final = ("", 0)
+_NO_STRETCH: Final = ("", 0, "")
 _MOST_STRETCHES: Final = 16
 """The most stretches of speech decoded at the same time; more come only from a server that never ends them."""
 
@@ -33,8 +33,9 @@ _MOST_STRETCHES: Final = 16
 class AudioPipeline:
     """Appends the caller's audio, and turns the model's audio into µ-law."""
 
-    def __init__(self, session: Session, channel: Channel, played: Callable[[AudioDelta], None]) -> None:
-        """`played`: receives the model's audio as µ-law."""
+    def __init__(self, session: Session, channel: Channel, played: Callable[[AudioDelta], bool]) -> None:
+        """`played`: receives the model's audio as µ-law. Returns whether more of the same stretch may go straight to
+        the call, as long as the server sends nothing else."""
         self._session, self._channel, self._played = session, channel, played
         config = session.config
         self.appended = 0
@@ -63,7 +64,7 @@ class AudioPipeline:
         self._stretches: dict[tuple[str, int], audio_format.ToTelephone] = {}
         """By item and content index."""
         self._plain = _NO_STRETCH
-        """The newest one whose audio is passed on as it is."""
+        """Item, content index and response of the one whose audio goes straight to the call."""
 
     # Caller audio
 
@@ -124,9 +125,9 @@ class AudioPipeline:
 
     def delta(self, event: AudioDelta) -> None:
         """Decode a piece of the model's audio and pass it on as µ-law."""
-        item, content = self._plain
-        if event.item == item and event.content == content:  # as nearly all audio is
-            self._played(event)
+        item, content, response = self._plain
+        if event.item == item and event.content == content and event.response == response:  # as nearly all audio is
+            self._channel.notify(event)
             return
         if self._is_closed:
             return
@@ -136,8 +137,8 @@ class AudioPipeline:
         if stretch is None:
             stretch = self._begin_stretch(key, event.response)
         if stretch.is_plain:
-            self._plain = key
-            self._played(event)
+            if self._played(event):
+                self._plain = (*key, event.response)
             return
         audio = stretch.feed(event.audio)
         if stretch.is_detected:
@@ -152,9 +153,12 @@ class AudioPipeline:
         elif audio:
             self._played(event._replace(audio=audio))
 
+    def look_again(self) -> None:
+        """Note that the server has sent something else than audio."""
+        self._plain = _NO_STRETCH
+
     def done(self, event: AudioDone) -> None:
         """Pass on the rest of a complete stretch of speech."""
-        self._plain = _NO_STRETCH
         stretch = self._stretches.pop((event.item, event.content), None)
         rest = stretch.end() if stretch is not None else b""
         if rest:
@@ -162,7 +166,6 @@ class AudioPipeline:
 
     def response_done(self, response: Any) -> None:
         """Pass on the rest of an ended response, because not every server sends `response.output_audio.done`."""
-        self._plain = _NO_STRETCH
         for key, stretch in list(self._stretches.items()):
             if stretch.response and stretch.response == response:
                 del self._stretches[key]
@@ -184,7 +187,6 @@ class AudioPipeline:
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/session/updated
         """
-        self._plain = _NO_STRETCH
         session = event.session if isinstance(event.session, dict) else {}
         for side in ("input", "output"):
             try:

@@ -180,15 +180,16 @@ class ResponseDriver:
         self._channel.stop_timer("start")
         self._channel.notify(started)
 
-    def played(self, audio: AudioDelta) -> None:
-        """Pass on a piece of a response's audio, as µ-law."""
+    def played(self, audio: AudioDelta) -> bool:
+        """Pass on a piece of a response's audio, as µ-law. Returns False if more of it must come here, too."""
         if self._awaits_done:
             self._awaits_done = False
             self._channel.stop_timer("done")
-        response, item = audio.response, audio.item
-        if not self._endings.is_settled(response, item) and not self.queue.is_interrupted(response):
-            self._endings.add_audio(response, item, audio.audio)  # of an interrupted one the caller hears nothing more
+        is_settled = False
+        if not self.queue.is_interrupted(audio.response):  # the caller does not hear later audio
+            is_settled = self._endings.add_audio(audio.response, audio.item, audio.audio)
         self._channel.notify(audio)
+        return is_settled
 
     def words(self, response: str, item: str) -> None:
         """Note that text of the model has come."""

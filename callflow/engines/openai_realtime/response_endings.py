@@ -60,11 +60,8 @@ class ResponseEndings:
 
     def __init__(self) -> None:
         self._tallies: dict[str, _Tally] = {}
-        self._settled = ("", "")
-        """Response and item of which more audio changes nothing."""
 
     def _tally(self, response: str) -> _Tally:
-        self._settled = ("", "")  # it may change
         tally = self._tallies.get(response)
         if tally is None:
             if len(self._tallies) >= _MOST_RESPONSES:  # a server that never ends its responses
@@ -72,10 +69,9 @@ class ResponseEndings:
             tally = self._tallies[response] = _Tally()
         return tally
 
-    def add_audio(self, response: str, item: str, ulaw: bytes) -> None:
-        """Add a piece of audio that the caller could hear."""
-        if self.is_settled(response, item):
-            return
+    def add_audio(self, response: str, item: str, ulaw: bytes) -> bool:
+        """Add a piece of audio that the caller could hear. Returns whether more audio of this item would change
+        nothing."""
         tally = self._tally(response)
         tally.promises = False
         if item not in tally.sounding or item not in tally.items:
@@ -84,13 +80,7 @@ class ResponseEndings:
                 tally.sounding.add(item)
         if tally.audible < _AUDIBLE_BYTES:
             tally.audible += len(ulaw.translate(None, _SILENT))
-        elif item:
-            self._settled = (response, item)
-
-    def is_settled(self, response: str, item: str) -> bool:
-        """Return whether more audio of an item changes nothing."""
-        settled_response, settled_item = self._settled
-        return item == settled_item and response == settled_response and bool(item)
+        return tally.audible >= _AUDIBLE_BYTES and item in tally.sounding
 
     def add_words(self, response: str, item: str) -> None:
         """Note that an item has text or a transcript."""
@@ -110,7 +100,6 @@ class ResponseEndings:
 
         `output`: the items in `response.done`; `calls`: the response has called tools that we must answer.
         """
-        self._settled = ("", "")
         tally = self._tallies.pop(response, None) or _Tally()
         nameless = self._tallies.pop("", None)
         if nameless is not None:  # some servers do not say which response their audio belongs to

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final, TypeGuard
 
 import msgspec
@@ -105,6 +106,8 @@ class _Delta(msgspec.Struct):
     content_index: Any = None
 
 
+_new_audio: Final = partial(tuple.__new__, AudioDelta)
+"""Makes one without a function of Python."""
 _decode: Final = msgspec.json.Decoder(ServerEvent).decode
 _decode_delta: Final = msgspec.json.Decoder(_Delta).decode
 _MOST_BYTES: Final = 1 << 20
@@ -209,7 +212,7 @@ def audio_delta(event: ServerEvent) -> AudioDelta | None:
         audio = binascii.a2b_base64(event.delta, strict_mode=True)
     except ValueError:
         raise Malformed("an audio delta that is not base64") from None
-    return AudioDelta(event.response_id or "", event.item_id, event.content_index or 0, audio)
+    return _new_audio((event.response_id or "", event.item_id, event.content_index or 0, audio))
 
 
 def _agent_delta(event: ServerEvent) -> EngineEvent | None:

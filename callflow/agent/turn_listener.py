@@ -1,0 +1,43 @@
+"""What the turn manager of a call reports to: the agent, as far as the turn manager uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from callflow.contracts.media import Cut, SpeechSegmentId
+
+
+class TurnListener(Protocol):
+    """The agent, as the turn manager uses it."""
+
+    @property
+    def engine_stops_itself(self) -> bool:
+        """Whether the engine stops its own response when it hears the caller."""
+
+    def caller_payload(self, payload: str, audio: bytes) -> None:
+        """Send the caller's audio to the engine: base64 of µ-law, and the same audio decoded."""
+
+    def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
+        """Report to the engine how many ms of a stretch were heard."""
+
+    def cancel(self, response: str) -> None:
+        """Stop a response of the engine."""
+
+    def interrupted(self, cuts: Sequence[Cut]) -> None:
+        """Called when the caller has interrupted the agent; `cuts`: the stretches that were cut."""
+
+    def missed_turn(self) -> None:
+        """Called when the engine has missed a turn of the caller."""
+
+    def missed_end(self) -> None:
+        """Called when the engine has missed the end of the caller's turn."""
+
+    def engine_silent(self, reason: str) -> None:
+        """Called when an answer is due and the engine has been silent for too long."""
+
+    def played_out(self) -> None:
+        """Called when the caller has heard all audio sent so far."""
+
+    def changed(self) -> None:
+        """Called when somebody has begun or stopped speaking, so the turn may have changed."""
