@@ -13,6 +13,7 @@ import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from callflow.contracts import events
@@ -83,7 +84,9 @@ class Relay:
         self.sounds = LineSounds(this)
         self.counts: Counter[str] = Counter()
         self.listener: MediaListener | None = None
-        self.silence_filler = SilenceFiller(to_owner(self._caller_is_speaking), to_owner(self._pass_on))
+        self.silence_filler = SilenceFiller(
+            to_owner(self._caller_is_speaking), partial(to_owner(self.append), made_up=True)
+        )
         self.frame_batcher = (
             FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=to_owner(self._to_engine))
             if config.join_ms or config.warm_up_ms
@@ -178,15 +181,12 @@ class Relay:
 
     # From the caller: called by the media stream
 
-    def append(self, payload: str, audio: bytes) -> None:
-        """Pass on one frame of the caller: base64 of µ-law, and the same audio decoded. Called 50 times a second."""
-        if self.silence_filler.is_watching:
+    def append(self, payload: str, audio: bytes, *, made_up: bool = False) -> None:
+        """Pass on a frame of the caller: base64 of µ-law, and the same decoded. `made_up`: it did not come from them."""
+        if self.silence_filler.is_watching and not made_up:
             self.silence_filler.frame()
         if self.gates.caller_is_shut:
             payload, audio = silence(len(audio))
-        self._pass_on(payload, audio)
-
-    def _pass_on(self, payload: str, audio: bytes) -> None:
         for tap in self.taps:
             tap.caller(audio)
         if self.recorder is not None:

@@ -343,15 +343,26 @@ async def _set_up_cost(telnyx: Telnyx, process: Sequence[Any]) -> float:
 
 
 async def _storm(telnyx: Telnyx, probes: list[Probe], seconds: float) -> dict[str, Any]:
-    """Measure the talking calls while others come and go, ten a second."""
+    """Measure the talking calls while others come and go, ten a second. Those that a program which has too much to do
+    does not answer are counted."""
     began = time.monotonic()
+    unanswered = 0
+
+    async def short_call() -> None:
+        nonlocal unanswered
+        try:
+            await _short_call(telnyx)
+        except TimeoutError:
+            unanswered += 1
+
     async with asyncio.TaskGroup() as short:
         for number in range(int(seconds * _STORM_RATE)):
             await asyncio.sleep(max(0.0, began + number / _STORM_RATE - time.monotonic()))
-            short.create_task(_short_call(telnyx))
+            short.create_task(short_call())
     await asyncio.sleep(0.5)
     found = _figures(probes, began, began + seconds)
-    return {f"storm_{name}": found[name] for name in ("caller_to_model_ms", "model_to_caller_ms")}
+    figures = {f"storm_{name}": found[name] for name in ("caller_to_model_ms", "model_to_caller_ms")}
+    return {**figures, "storm_unanswered": unanswered}
 
 
 def _figures(probes: list[Probe], began: float, ended: float, *, above_least: bool = False) -> dict[str, Any]:
@@ -392,7 +403,7 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 _COLUMNS: Final = (
     "frames", "frames_lost", "frames_out_of_order", "caller_to_model_ms", "model_to_caller_ms", "cpu_percent_per_call",
     "calls_per_core", "cpu_ms_per_short_call", "memory_kb_per_call", "memory_mb_before", "start_up_ms",
-    "storm_caller_to_model_ms", "storm_model_to_caller_ms",
+    "storm_caller_to_model_ms", "storm_model_to_caller_ms", "storm_unanswered",
 )  # fmt: skip
 
 
