@@ -182,7 +182,7 @@ class Relay:
     # From the caller: called by the media stream
 
     def append(self, payload: str, audio: bytes, *, made_up: bool = False) -> None:
-        """Pass on a frame of the caller: base64 of µ-law, and the same decoded. `made_up`: it did not come from them."""
+        """Pass on a frame of the caller: base64 of µ-law, and the same decoded. `made_up`: it is not the caller's."""
         if self.silence_filler.is_watching and not made_up:
             self.silence_filler.frame()
         if self.gates.caller_is_shut:
