@@ -13,7 +13,6 @@ import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 from callflow.contracts import events
@@ -84,9 +83,7 @@ class Relay:
         self.sounds = LineSounds(this)
         self.counts: Counter[str] = Counter()
         self.listener: MediaListener | None = None
-        self.silence_filler = SilenceFiller(
-            to_owner(self._caller_is_speaking), partial(to_owner(self.append), made_up=True)
-        )
+        self.silence_filler = SilenceFiller(to_owner(self._caller_is_speaking), to_owner(self.append))
         self.frame_batcher = (
             FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=to_owner(self._to_engine))
             if config.join_ms or config.warm_up_ms
@@ -96,7 +93,7 @@ class Relay:
         self.taps: set[AudioTap] = set()
         """Get the audio of both sides, for those who watch or listen."""
         self.tap = EventTap()
-        self.before_audio: Callable[[], object] = lambda: None
+        self.before_audio: Callable[[], object] | None = None
         """Called when a stream starts, before any audio of it."""
         self._stream: MediaStream | None = None
         self._timers = Timers()
@@ -206,7 +203,8 @@ class Relay:
         """Note that the carrier's `start` frame has come: audio flows both ways."""
         self._answered, now = True, self._clock()
         self.answered_at = self.answered_at or now
-        self.before_audio()
+        if self.before_audio is not None:
+            self.before_audio()
         self._post(events.MediaStarted(stream=stream, encoding=encoding))
         self.pump()
         if self.listener is not None:

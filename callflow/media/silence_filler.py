@@ -25,9 +25,9 @@ _MOST_SECONDS: Final = 10.0
 
 class SilenceFiller:
     """Generates silence for one call. `append` receives base64 of µ-law and the same audio decoded, like a caller's
-    frame."""
+    frame, and `made_up=True`."""
 
-    def __init__(self, is_speaking: Callable[[], object], append: Callable[[str, bytes], None]) -> None:
+    def __init__(self, is_speaking: Callable[[], object], append: Callable[..., object]) -> None:
         self._is_speaking, self._append = is_speaking, append
         self._loop = asyncio.get_running_loop()
         self._timers = Timers(self._loop)
@@ -67,5 +67,5 @@ class SilenceFiller:
             self.seconds += missed
             frames = round(missed * 1000 * BYTES_PER_MS / FRAME_BYTES)
             silence = bytes([ULAW_SILENCE]) * (frames * FRAME_BYTES)
-            self._append(base64.b64encode(silence).decode("ascii"), silence)
+            self._append(base64.b64encode(silence).decode("ascii"), silence, made_up=True)
         self.watch()

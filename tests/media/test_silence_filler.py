@@ -21,7 +21,8 @@ def heard(seconds: float, *, frames_for: float = 0.0, speaks_for: float = 99.0) 
         loop = asyncio.get_running_loop()
         began = loop.time()
 
-        def append(payload: str, audio: bytes) -> None:
+        def append(payload: str, audio: bytes, *, made_up: bool) -> None:
+            assert made_up
             assert base64.b64decode(payload) == audio
             made.append(audio)
 
@@ -66,7 +67,7 @@ def test_how_long_a_gap_is_borne_and_how_much_of_it_is_filled() -> None:
     """No network holds frames up for longer; and an engine that has not noticed an end in ten seconds never will."""
     clock, made = Clock(), bytearray()
     with mock.patch("asyncio.get_running_loop", return_value=clock):
-        one = SilenceFiller(lambda: True, lambda payload, audio: made.extend(audio))
+        one = SilenceFiller(lambda: True, lambda payload, audio, *, made_up: made.extend(audio))
     one.watch()
     clock.run(0.5)
     assert not made
