@@ -18,14 +18,13 @@ from callflow.media.relay import Relay
 class ContinuedSpeech:
     """The stretch of speech that may go on without a decision."""
 
-    __slots__ = ("_clock", "_key", "_relay", "played_at")
+    __slots__ = ("_clock", "_key", "_played_at", "_relay")
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._clock = asyncio.get_running_loop().time
         self._key: SpeechSegmentId | None = None
-        self.played_at: float | None = None
-        """When `plays` last played audio, in seconds of the loop's clock. `DeadAir` sets it to None when it looks."""
+        self._played_at: float | None = None
 
     def begin(self, key: SpeechSegmentId) -> None:
         """Note that audio of this stretch was played, and all of it noted."""
@@ -44,5 +43,10 @@ class ContinuedSpeech:
         now = self._clock()
         if not self._relay.play_on(key, heard.response, heard.audio, now):
             return False
-        self.played_at = now
+        self._played_at = now
         return True
+
+    def take_played_at(self) -> float | None:
+        """Return when `plays` last played audio, on the loop's clock; None: not since this was last asked."""
+        at, self._played_at = self._played_at, None
+        return at

@@ -66,8 +66,8 @@ class DeadAirListener(Protocol):
 class Continued(Protocol):
     """Speech about which `DeadAir` is told at its beginning only."""
 
-    played_at: float | None
-    """When more of it last came from the engine, and was sent. None: not since this was last looked at."""
+    def take_played_at(self) -> float | None:
+        """Return when more of it was last sent; None: not since this was last asked."""
 
 
 class DeadAir:
@@ -97,9 +97,7 @@ class DeadAir:
 
     def _up_to_date(self) -> DeadAirTimer:
         """Return the timer, once it knows of all audio of the engine."""
-        at = self._continued.played_at
-        if at is not None:
-            self._continued.played_at = None
+        if (at := self._continued.take_played_at()) is not None:
             self._timer.speaks(at)
             self._timer.sounded(self._listener.audible_until(self._clock()))
         return self._timer

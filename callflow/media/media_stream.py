@@ -97,6 +97,7 @@ class MediaStream:
         try:
             return await self._over
         finally:
+            self._is_over = True
             self._timers.close()
             await self._close_socket(1000, "")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES, ULAW_SILENCE
 from callflow.timers import Timers
@@ -23,11 +23,16 @@ _MOST_SECONDS: Final = 10.0
 """The most seconds generated in one gap: an engine that has not noticed the end by then never will."""
 
 
-class SilenceFiller:
-    """Generates silence for one call. `append` receives base64 of µ-law and the same audio decoded, like a caller's
-    frame, and `made_up=True`."""
+class Append(Protocol):
+    """Takes audio as a frame of the caller's: base64 of µ-law, and the same audio decoded."""
 
-    def __init__(self, is_speaking: Callable[[], object], append: Callable[..., object]) -> None:
+    def __call__(self, payload: str, audio: bytes, *, made_up: bool) -> object: ...
+
+
+class SilenceFiller:
+    """Generates silence for one call."""
+
+    def __init__(self, is_speaking: Callable[[], object], append: Append) -> None:
         self._is_speaking, self._append = is_speaking, append
         self._loop = asyncio.get_running_loop()
         self._timers = Timers(self._loop)

@@ -18,8 +18,6 @@ MOST_PAYLOAD: Final = 30_000 * 8 * 4 // 3 + 4
 _MOST_CHARACTERS: Final = 200
 """Characters of a text that is kept; names, ids and causes are far shorter."""
 
-
-_MOST_DIGITS: Final = 16
 _new_audio: Final = partial(tuple.__new__, CallerAudio)
 """Makes one without a function of Python."""
 
@@ -56,10 +54,7 @@ def caller_audio(media: Media) -> CallerAudio | OtherAudio:
     track = media.track
     if track != "inbound" and isinstance(track, str) and track and not track.startswith("inbound"):
         return OtherAudio(media.payload)
-    chunk = media.chunk
-    if type(chunk) is not str or not chunk.isdigit() or not chunk.isascii() or len(chunk) >= _MOST_DIGITS:
-        return CallerAudio(number(chunk), media.payload)
-    return _new_audio((int(chunk), media.payload))
+    return _new_audio((number(media.chunk), media.payload))
 
 
 def field(fields: Any, name: str) -> str:
@@ -75,7 +70,7 @@ def field(fields: Any, name: str) -> str:
 
 def number(value: Any) -> int:
     """Return a counter, which carriers send as a decimal string; 0 for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _MOST_DIGITS:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
         return int(value)
     if isinstance(value, str) and value.isascii() and len(value) < 24:
         try:

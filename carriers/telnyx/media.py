@@ -57,10 +57,7 @@ class TelnyxMediaProtocol:
 
     def decode(self, text: str | bytes) -> Frame:
         """Read one frame; an unknown one is an IgnoredFrame. Raises Malformed."""
-        try:
-            frame = _decode(text) if type(text) is str else read(text, _decode, _decode_odd)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            frame = read(text, _decode, _decode_odd)
+        frame = read(text, _decode, _decode_odd)
         if frame.event == "media" and frame.media is not None:
             return caller_audio(frame.media)
         return self._other(frame)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
@@ -116,6 +116,7 @@ def frame(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(frame(), max_size=8), st.one_of(st.just(b""), odd), st.lists(st.integers(0, 200_000), max_size=12))
+@example([Frame(Opcode.TEXT, b"x" * MOST, fin=False).serialize(mask=False)], b"\x00\x01", []).via("a fragment too many")
 def test_frames_are_told_apart_as_websockets_does(frames: list[bytes], rest: bytes, cuts: list[int]) -> None:
     async def both() -> tuple[dict[str, Any], dict[str, Any]]:
         data = b"".join(frames) + rest

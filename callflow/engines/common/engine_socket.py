@@ -113,18 +113,6 @@ class EngineSocket(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read."""
-        size = len(data)
-        if (
-            self._is_framed
-            and 130 <= size <= self._most_message
-            and data[0] == _WHOLE_TEXT
-            and data[1] == 126
-            and data[2] << 8 | data[3] == size - 4
-            and self._message is not None
-            and not (self._unread or self._parts or self._backlog or self._is_held)
-        ):
-            self._message(data[4:])  # exactly one message, as most often: what is below would hand it over, too
-            return
         self._turn_ends = self.loop.time() + _TURN_SECONDS
         if self._is_framed:
             self._read(data)
@@ -214,7 +202,7 @@ class EngineSocket(ClientConnection):
             if size < begins:
                 self._needed = begins - at
                 break
-            if length > self._most_message:
+            if length > self._most_message - sum(map(len, self._parts)):
                 self._leave_to_websockets(data[at:])
                 return
             if size < ends:

@@ -80,7 +80,7 @@ class ResponseEndings:
                 tally.sounding.add(item)
         if tally.audible < _AUDIBLE_BYTES:
             tally.audible += len(ulaw.translate(None, _SILENT))
-        return tally.audible >= _AUDIBLE_BYTES and item in tally.sounding
+        return tally.audible >= _AUDIBLE_BYTES
 
     def add_words(self, response: str, item: str) -> None:
         """Note that an item has text or a transcript."""
