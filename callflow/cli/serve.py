@@ -193,7 +193,7 @@ async def serve_until_signal(
 
 
 def _with_phone(application: Application) -> AbstractAsyncContextManager[None]:
-    """Put a phone into the operators' page. What it needs is imported before calls come in."""
+    """Put a phone into the operators' page."""
     if not application.settings.console_phone:
         return contextlib.nullcontext()
     from callflow.cli.phone_line import phone_line

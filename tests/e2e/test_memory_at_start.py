@@ -1,5 +1,5 @@
-"""What `serve` has loaded once it listens: nothing that only other commands, migrations or PostgreSQL need, and no
-carrier that is off. The phone of the operators' page is off, which needs an emulated carrier."""
+"""What `serve` has loaded once it listens: nothing that only other commands, migrations, PostgreSQL or the
+phone of the operators' page need, and no carrier that is off."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_neither_a_first_nor_a_later_start_loads_what_only_others_need() -
     """The first one makes the database."""
     env = {
         "OPENAI_API_KEY": "sk-x", "TELNYX_API_KEY": "KEYx", "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(32)).decode(),
-        "PORT": 0, "CONSOLE_PORT": 0, "CONSOLE_PHONE": "off",
+        "PORT": 0, "CONSOLE_PORT": 0,
     }  # fmt: skip
     async with python("-c", _PROGRAM, env=env) as first:
         assert await first.ended(30) == 0, first.said()
@@ -52,7 +52,7 @@ async def test_neither_a_first_nor_a_later_start_loads_what_only_others_need() -
 async def test_one_carrier_is_served_without_what_the_other_needs() -> None:
     env = {
         "OPENAI_API_KEY": "sk-x", "TWILIO_ACCOUNT_SID": f"AC{'0' * 32}", "TWILIO_AUTH_TOKEN": "0" * 32,
-        "PORT": 0, "CONSOLE_PORT": 0, "CONSOLE_PHONE": "off",
+        "PORT": 0, "CONSOLE_PORT": 0,
     }  # fmt: skip
     program = _PROGRAM.replace(repr(_OTHERS), repr(("carriers.telnyx", "cryptography", "rich")))
     async with python("-c", program, env=env) as process:

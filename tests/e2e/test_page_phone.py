@@ -52,7 +52,7 @@ async def test_a_browser_rings_is_answered_breaks_in_hangs_up_and_is_in_the_hist
         await it.page.get_by_role("button", name="Ring this server").click()
         await it.sees('.phone[data-state="talking"]')
         await it.page.locator('cf-phone[data-heard="yes"]').wait_for(timeout=10_000)  # it has come out of the speaker
-        (call,) = line._exchange.calls.values()
+        (call,) = line.line.exchange.calls.values()
         await it.sees(".phone .beside", "bakery")
 
         await it.page.get_by_role("button", name="5", exact=True).click()

@@ -63,14 +63,14 @@ async def test_it_rings_over_the_operators_port_alone_and_reaches_nobody_else() 
             async with httpx.AsyncClient() as client:
                 for port, number in ports.items():
                     for path, url in paths.items():
-                        signed = line._exchange.signer.sign(url, form)
+                        signed = line.line.exchange.signer.sign(url, form)
                         at = f"http://127.0.0.1:{number}{path}{STATUS}"
                         answers[port, bool(path)] = (await client.post(at, data=form, headers=signed)).status_code
                 at = f"http://127.0.0.1:{ports['operators']}/phone/{door.key}{STATUS}"
                 assert (await client.post(at, data=form)).status_code == 403, "it is not signed"
-                commands = line._exchange.base_url
+                commands = line.line.exchange.base_url
                 assert (await client.post(f"{commands}/sandbox/ring", json={})).status_code in (401, 404)
-                calls = f"{commands}/2010-04-01/Accounts/{line._exchange.account_sid}/Calls.json"
+                calls = f"{commands}/2010-04-01/Accounts/{line.line.exchange.account_sid}/Calls.json"
                 assert (await client.get(calls, auth=API_KEY)).status_code == 401, "the sandbox's usual key opens it"
             assert answers == {
                 ("public", False): 403, ("public", True): 404, ("operators", False): 404, ("operators", True): 204,
