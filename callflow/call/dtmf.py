@@ -115,22 +115,15 @@ class DtmfCollector:
                     "call %s: keys come faster than anybody can type: some are dropped, and counted", self._call
                 )
             return None
-        if over:
-            return Dtmf(leg=event.leg, digit=MASK, source=event.source)
-        if self._press(event.digit, "stream" if event.source == "stream" else ""):
-            shown = MASK if self._sensitive else event.digit
-            return Dtmf(leg=event.leg, digit=shown, source=event.source)
-        return CarrierNotice(leg=event.leg, kind="a key that was told already")
+        if not self._keys.press(event.digit, "stream" if event.source == "stream" else "", self._loop.time()):
+            return CarrierNotice(leg=event.leg, kind="a key that was told already")
+        if not over:
+            self._timers.start("entry", 0.0 if self._keys.is_complete else self._pause_seconds, self._complete)
+        return Dtmf(leg=event.leg, digit=MASK if over or self._sensitive else event.digit, source=event.source)
 
     def close(self) -> None:
         """Stop the timer for good. Further keys are counted, but complete no entry."""
         self._timers.close()
-
-    def _press(self, digit: str, source: Source) -> bool:
-        if not self._keys.press(digit, source, self._loop.time()):
-            return False
-        self._timers.start("entry", 0.0 if self._keys.is_complete else self._pause_seconds, self._complete)
-        return True
 
     def _complete(self) -> None:
         digits = self._keys.take()

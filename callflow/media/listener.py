@@ -112,6 +112,11 @@ class SplitListener:
                 continue
             self._start(connection, passes=self._passing is not None)
 
+    @property
+    def count(self) -> int:
+        """The number of connections, media sockets among them."""
+        return len(self._tasks)
+
     def adopt(self, connection: socket.socket) -> None:
         """Serve a connection that another worker has accepted."""
         self._start(connection, passes=False)

@@ -85,6 +85,8 @@ class StrictHttp1(H11Protocol):
         await self._send_h11_event(EndOfMessage())
 
     async def _create_stream(self, request: Request) -> None:
+        if (kept_seconds := getattr(self.config, "kept_seconds", None)) is not None:
+            self.config.keep_alive_timeout = kept_seconds()
         headers = [(name, value) for name, value in request.headers if name != b"sec-websocket-extensions"]
         if len(headers) < len(list(request.headers)):
             request = Request(

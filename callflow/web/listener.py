@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,13 @@ from callflow.web.media_pings import ListenerConfig
 
 _CLOSE_SECONDS: Final = 1.0
 """How long a listener waits for its connections when it closes."""
+_FIRST_REQUEST_SECONDS: Final = 5.0
+"""How long the first request of a connection may take to come."""
+_KEPT_SECONDS: Final = 75.0
+"""How long a connection waits for its next request. Whoever reuses connections must be the one who ends them: a request
+that is sent while we do is lost. Load balancers and proxies keep theirs for up to 60 s."""
+_MOST_KEPT: Final = 1000
+"""Connections; while there are more, none is kept for longer than `_FIRST_REQUEST_SECONDS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,8 @@ class Listener:
         self._config.websocket_max_message_size = MOST_MESSAGE
         self._config.websocket_ping_interval = None
         self._config.media_ping_seconds = media_ping_seconds
+        self._config.keep_alive_timeout = _FIRST_REQUEST_SECONDS  # until a request has come
+        self._config.kept_seconds = self._kept_seconds
         self._config.graceful_timeout = _CLOSE_SECONDS
         self._config.include_server_header = False
         self._config.accesslog = None
@@ -99,13 +109,18 @@ class Listener:
         protocol = asyncio.StreamReaderProtocol(reader)
         transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-        server = TCPServer(self._wrapped, loop, self._config, self._context, {}, reader, writer)
+        # of its own, because `StrictHttp1` changes how long this connection is kept
+        config = copy.copy(self._config)
+        server = TCPServer(self._wrapped, loop, config, self._context, {}, reader, writer)
         try:
             await server
         finally:  # what refers to each other here would stay until a garbage collection
             server.__dict__.pop("protocol", None)
             if (error := reader.exception()) is not None:
                 error.__traceback__ = None
+
+    def _kept_seconds(self) -> float:
+        return _KEPT_SECONDS if self._connections.count <= _MOST_KEPT else _FIRST_REQUEST_SECONDS
 
     async def close(self) -> None:
         """Stop accepting requests, and give open connections a second to end. Never raises."""

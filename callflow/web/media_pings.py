@@ -10,7 +10,7 @@ Hypercorn's own pings never stop, and keep a closed connection until the next on
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hypercorn.config import Config
 from hypercorn.protocol.events import Data, Event, StreamClosed
@@ -27,10 +27,12 @@ log = logging.getLogger("callflow.media")
 
 
 class ListenerConfig(Config):
-    """Hypercorn's configuration, with one more setting."""
+    """Hypercorn's configuration, with two more settings."""
 
     media_ping_seconds: float = 0.0
     """Seconds between two pings on a WebSocket; 0: no pings."""
+    kept_seconds: Callable[[], float] | None = None
+    """Returns the `keep_alive_timeout` of a connection on which a request has come; None: it stays as it is."""
 
 
 class PingingStream(WSStream):

@@ -187,6 +187,9 @@ async def test_what_may_be_written_down_of_a_key() -> None:
     typing.press("7")
     (second,) = typing.press("7", "")
     assert isinstance(second, CarrierNotice), "the same press, from the other source"
+    typing.press("8")
+    (late,) = typing.press("8", "", over=True)
+    assert isinstance(late, CarrierNotice), "the same press, told again when the call was over"
 
 
 def test_keys_that_come_too_fast_are_dropped_and_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:

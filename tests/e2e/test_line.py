@@ -300,6 +300,7 @@ async def test_what_the_agent_was_saying_is_cut_where_the_caller_stopped_hearing
         (said,) = told["cuts"]
         assert not told["by_caller"]
         assert 300 < said["heard_ms"] < 2500
+        await until(one.truncates, "the model to be told")
         assert one.truncates() == {said["item"]: [said["heard_ms"]]}
         await one.call.hang_up()
         await the.quiet()

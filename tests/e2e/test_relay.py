@@ -82,7 +82,7 @@ async def test_ten_seconds_at_once_wait_here_and_not_at_the_carrier() -> None:
     async with product(realtime=realtime, carrier_lead_ms=300, **FAST) as the:
         one = await talk(the)
         await the.until(lambda: one.phone.heard_ms > 1600, "1.6 s of speech")
-        assert one.stream.max_queued_ms <= 300 + 20, "the carrier was given more than it is meant to hold"
+        assert one.stream.max_queued_ms <= 300 + 40, "the carrier was given more than it is meant to hold"
         assert one.stream.underruns == 0, f"the speech broke up {one.stream.underruns} times"
         assert said.startswith(bytes(one.received))
         await goodbye(the, one)
@@ -295,6 +295,7 @@ async def test_an_interruption_after_everything_was_heard_changes_nothing() -> N
 async def test_a_caller_who_speaks_while_nothing_plays_interrupts_nothing() -> None:
     async with product(realtime=Realtime(script=Script.silent(), pace=Pace.instant()), **FAST) as the:
         one = await talk(the)
+        await one.session.wait_for("response.create")  # else the caller would be first, and not be greeted
         for count in (1, 2):
             one.phone.say(tone(160))
             await one.session.wait_sent("input_audio_buffer.speech_stopped", count)

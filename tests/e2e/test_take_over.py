@@ -116,7 +116,7 @@ async def test_a_caller_who_is_transferred_leaves_the_person_and_who_gives_back_
         one = await talk(the)
         await one.phone.hears_silence(300)
         async with taken_over(the, MIA) as socket:
-            the.realtime.sessions[1].drop()  # which writes down what she says
+            (await the.realtime.wait_session(2)).drop()  # which writes down what she says
             told: dict[str, Any] = {"written_down": True}
             while told.get("written_down"):
                 told = json.loads(await socket.recv())

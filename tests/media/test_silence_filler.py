@@ -2,42 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import Callable
 from unittest import mock
 
-import pytest
-
-from callflow.media import silence_filler
 from callflow.media.silence_filler import SilenceFiller
-
-
-def heard(seconds: float, *, frames_for: float = 0.0, speaks_for: float = 99.0) -> list[bytes]:
-    """What is made up in that time, in a tenth of it."""
-    made: list[bytes] = []
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-
-        def append(payload: str, audio: bytes, *, made_up: bool) -> None:
-            assert made_up
-            assert base64.b64decode(payload) == audio
-            made.append(audio)
-
-        one = SilenceFiller(lambda: loop.time() - began < speaks_for / 10, append)
-        one.watch()
-        while loop.time() - began < seconds / 10:
-            if loop.time() - began < frames_for / 10:
-                one.frame()
-            await asyncio.sleep(0.002)
-        one.stop()
-
-    quick = mock.patch.multiple(silence_filler, _UNTIL_MISSED=0.06, _LOOK_SECONDS=0.02, _MOST_SECONDS=0.3)
-    with quick:
-        asyncio.run(main())
-    return made
 
 
 class Clock:
@@ -63,6 +32,28 @@ class Clock:
         self.now = end
 
 
+def heard(seconds: float, *, frames_for: float = 0.0, speaks_for: float = 99.0) -> list[bytes]:
+    """What is made up in that time, in which frames come every 20 ms for `frames_for` seconds."""
+    made: list[bytes] = []
+    clock = Clock()
+    began = clock.now
+
+    def append(payload: str, audio: bytes, *, made_up: bool) -> None:
+        assert made_up
+        assert base64.b64decode(payload) == audio
+        made.append(audio)
+
+    with mock.patch("asyncio.get_running_loop", return_value=clock):
+        one = SilenceFiller(lambda: clock.now - began < speaks_for, append)
+    one.watch()
+    while clock.now - began < seconds:
+        if clock.now - began < frames_for:
+            one.frame()
+        clock.run(0.02)
+    one.stop()
+    return made
+
+
 def test_how_long_a_gap_is_borne_and_how_much_of_it_is_filled() -> None:
     """No network holds frames up for longer; and an engine that has not noticed an end in ten seconds never will."""
     clock, made = Clock(), bytearray()
@@ -77,7 +68,6 @@ def test_how_long_a_gap_is_borne_and_how_much_of_it_is_filled() -> None:
     assert 10 <= len(made) / 8000 <= 10.3
 
 
-@pytest.mark.e2e
 def test_frames_that_come_need_no_silence() -> None:
     assert heard(3, frames_for=3) == []
 
@@ -85,7 +75,7 @@ def test_frames_that_come_need_no_silence() -> None:
 def test_a_gap_is_filled_from_its_beginning_on() -> None:
     made = heard(2)
     assert len(made) > 3
-    assert 0.1 <= sum(map(len, made)) / 8000 <= 0.3
+    assert 1.8 <= sum(map(len, made)) / 8000 <= 2
     assert set(b"".join(made)) == {0xFF}
 
 
@@ -93,6 +83,5 @@ def test_a_caller_who_has_stopped_is_not_helped() -> None:
     assert heard(2, frames_for=0.5, speaks_for=0.6) == []
 
 
-@pytest.mark.e2e
 def test_it_does_not_go_on_for_ever() -> None:
-    assert sum(map(len, heard(8))) / 8000 < 0.5
+    assert sum(map(len, heard(80))) / 8000 < 10.5
