@@ -248,8 +248,12 @@ class Webhooks(WebhookSender[Delivery]):
             delivery.error = f"no answer within {monotonic() - delivery.at:.1f} s"
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             delivery.error = f"{type(error).__name__}: {error}"
-        delivery.latency = monotonic() - delivery.at
-        self.changed()
+        except asyncio.CancelledError:
+            delivery.error = "the call went on without the answer"
+            raise
+        finally:
+            delivery.latency = monotonic() - delivery.at
+            self.changed()
 
     def _answered(self, delivery: Delivery, response: httpx.Response, faults: Faults) -> None:
         for name in (delivery.kind, ANY):
