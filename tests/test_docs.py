@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -82,6 +83,19 @@ def missing_files(text: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     assert missing_files(page.read_text(encoding="utf-8")) == []
+
+
+def test_every_file_that_a_docstring_names_is_there() -> None:
+    files = [path for top in ("callflow", "carriers", "tests") for path in sorted((ROOT / top).rglob("*.py"))]
+    missing = {}
+    for path in files:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        texts = [ast.get_docstring(each) or "" for each in ast.walk(tree) if isinstance(each, kinds)]
+        near = EVERY_FILE | {each.name for each in path.parent.iterdir()}
+        found = [name for name in missing_files("\n".join(texts)) if name not in near]
+        missing[path.name] = [name for name in found if not (path.parents[1] / name).exists()]
+    assert {path: names for path, names in missing.items() if names} == {}
 
 
 def test_a_file_that_is_not_there_is_found() -> None:

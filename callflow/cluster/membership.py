@@ -288,10 +288,10 @@ class Membership:
 
     def place(self) -> str:
         chosen = place(self.view.punctual(), self._placed.counts(time.monotonic()), self.me)
-        self.gets_one(chosen)
+        self.count_placed(chosen)
         return chosen
 
-    def gets_one(self, name: str) -> None:
+    def count_placed(self, name: str) -> None:
         """Learn that a node gets a call, of which it will tell only at its next renewal."""
         self._placed.add(name, time.monotonic())
 

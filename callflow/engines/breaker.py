@@ -1,6 +1,6 @@
 """How often to connect to a vendor that refuses: one call (`Pace`), and all calls of one account (`Breaker`). Pure.
 
-Time in seconds, and jitter between 0 and 1, are arguments; the sockets and clocks are in `openai_realtime/account.py`.
+Time in seconds, and jitter between 0 and 1, are arguments; the sockets and clocks are in `common/account.py`.
 
 A call connects at once, and then after pauses of up to three seconds, so that a vendor that recovers while a caller
 waits is soon noticed. The attempts of all sessions of a call count together: a call whose sessions break one after the

@@ -170,7 +170,7 @@ class Moving:
         target = self._target()
         if target is None or call.awaits_return or call.is_handed_over:
             return
-        self._membership.gets_one(target.name)
+        self._membership.count_placed(target.name)
         self._under_way += 1
         try:
             await self._give(call, target)

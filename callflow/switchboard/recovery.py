@@ -22,37 +22,29 @@ from callflow.cluster.ownership import Ownership
 from callflow.contracts import events
 from callflow.contracts.carrier import PHONE, ActiveCall, Carrier
 from callflow.contracts.errors import CarrierError
-from callflow.history import caller_counts
 from callflow.history.history import AGAIN_SECONDS, History
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard import pictures
 from callflow.switchboard.call_configs import Began
-from callflow.switchboard.call_ids import call_id
-from callflow.switchboard.limits import HOUR
+from callflow.switchboard.cluster_duties import ClusterDuties
 from callflow.switchboard.line_questions import LineQuestions
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
 from callflow.switchboard.switchboard import Switchboard
-from callflow.switchboard.takeover import Takeover
+from callflow.switchboard.webhook_gate import WebhookGate
 
 
 log = logging.getLogger(__name__)
 
-_RESUME_SECONDS: Final = 10.0
-_HOLD_SECONDS: Final = 1.0
-"""This time and `_RESUME_SECONDS` count from the start of the process: see `hold`."""
+_LOST_LEG_SECONDS: Final = 10.0
+"""How long a lost leg waits for the history."""
 _LOCK_SECONDS: Final = 0.2
 """Interval of the checks whether another process still owns the history."""
 _CLOSE_SECONDS: Final = 3.0
-_RESTORED_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.01
 _HEARD_SECONDS: Final = 0.6
 """How long a node that has given a call waits for its media stream; it waits for an answer for 1 s."""
-_KNOWN_SECONDS: Final = 0.5
-"""How long a webhook waits until the other nodes know this one."""
-_COUNT_SECONDS: Final = 0.3
-"""How long a new caller waits until it is known how many calls they have at other nodes."""
 _MOST_LOADS: Final = 1000
 _MOST_LOST_LEGS: Final = 100
 """The most legs that are looked into at once; the next comparison with the carrier finds the others."""
@@ -77,7 +69,7 @@ class Recovery:
         """Set when the history is open and the calls of the previous process are known."""
         self.began = asyncio.get_running_loop().time()
         self._carriers: dict[str, Carrier] = {}
-        self._takeover: Takeover | None = None
+        self._duties: ClusterDuties | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._lost_legs: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(_QUESTIONS)
@@ -112,6 +104,7 @@ class Recovery:
             self._history, switchboard, self._carriers, self._questions, self._bring_back_if_ours,
             self._line.ask,
         )  # fmt: skip
+        self._gate = WebhookGate(self, self._history, self._membership, switchboard, self._carriers)
         switchboard.on_lost_leg = self._look_into
         self._number_ids.begin(self._carriers)
         self._tasks.append(asyncio.create_task(self._run(), name="recovery"))
@@ -127,7 +120,7 @@ class Recovery:
             task.add_done_callback(self._lost_legs.discard)
 
     async def _account_for(self, carrier: Carrier, leg: ActiveCall) -> None:
-        if not await self.is_open(_RESUME_SECONDS):
+        if not await self.is_open(_LOST_LEG_SECONDS):
             return
         try:
             await self.reconciliation.account_for(carrier, leg)
@@ -160,81 +153,8 @@ class Recovery:
         return self._membership is not None and self._membership.has_room_beside
 
     async def hold(self, webhook_event: events.WebhookEvent | None) -> None:
-        """Hold a request after the start until the calls of the previous process are known, because it may be about one
-        of them.
-
-        None: a media socket. Requests wait at most 1 s; webhooks that ask what to do with a caller on the line
-        (`CallResumed`) at most 10 s, because the reply for an unknown call is to hang up. A caller who is still on the
-        line of a call that is over for us is looked up in the history.
-        """
-        if webhook_event is not None and self._switchboard.has(webhook_event):
-            return
-        if not self.opened.is_set():
-            await self._await_opening(webhook_event)
-        if self._membership is not None and webhook_event is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_KNOWN_SECONDS):
-                    await self._membership.known()
-        if webhook_event is not None:
-            await self._await_restored(webhook_event)
-        if webhook_event is not None and self._may_be_old(webhook_event):
-            await self._look_for_the_end(webhook_event)
-            await self._count_caller(webhook_event.event)
-
-    async def _count_caller(self, event: events.Event) -> None:
-        """Count the calls of a new caller at the other nodes, where callers have limits."""
-        if self._membership is None or not isinstance(event, events.CallInitiated):
-            return
-        callers = self._switchboard.admission.callers
-        if not callers.are_set:
-            return
-        number = self._switchboard.international(event.from_number)
-        counting = caller_counts.of_caller(self._history.database, number, self._history.now() - HOUR)
-        try:
-            counts = await self._membership.ask(counting, _COUNT_SECONDS)
-        except Exception as error:
-            log.warning("how many calls a caller has at other nodes is not known: %s", type(error).__name__)
-        else:
-            callers.learn(number, *counts)
-
-    def _may_be_old(self, webhook_event: events.WebhookEvent) -> bool:
-        """Return whether the webhook may be about a call that is over for us: one that asks what to do with a caller,
-        or one of a carrier that sends it again for days, and would have its call opened a second time; in a cluster,
-        another node may have had the call, and knows the end of it alone."""
-        carrier = self._carriers.get(webhook_event.carrier)
-        sends_for_days = self._membership is not None or (carrier is not None and "media_is_remote" in carrier.can)
-        asks = (events.CallResumed, events.CallAnswered)
-        return isinstance(webhook_event.event, (*asks, events.CallInitiated) if sends_for_days else asks)
-
-    async def _await_opening(self, webhook_event: events.WebhookEvent | None) -> None:
-        asks = (events.CallResumed, events.CallAnswered) if webhook_event and webhook_event.call else events.CallResumed
-        resumed = webhook_event is not None and isinstance(webhook_event.event, asks)
-        most = _RESUME_SECONDS if resumed else _HOLD_SECONDS
-        await self.is_open(max(self.began + most - asyncio.get_running_loop().time(), 0.0))
-
-    async def _await_restored(self, webhook_event: events.WebhookEvent) -> None:
-        """Wait while a call is being taken over: this node has the claim, and not the call yet."""
-        if self._membership is None:
-            return
-        name, claims = webhook_event.call or self._switchboard.name_of(webhook_event), self._membership.claims
-        until = asyncio.get_running_loop().time() + _RESTORED_SECONDS
-        while claims.is_coming(name) and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - a few looks
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    async def _look_for_the_end(self, webhook_event: events.WebhookEvent) -> None:
-        """Tell the switchboard if the history knows that this leg's call is over."""
-        if webhook_event.call or not self._history.is_readable or self._switchboard.has(webhook_event):
-            return
-        name = call_id(webhook_event.carrier, webhook_event.ids)
-        reading, member = self._history.store.conversation(name), self._membership
-        try:
-            soon = member.ask(reading) if member is not None else self._history.database.soon(reading, _HOLD_SECONDS)
-            row = await soon
-        except Exception as error:
-            log.warning("call %s: the history does not say whether it is over: %s", name, type(error).__name__)
-            return
-        if row is not None and row["ended_at"] is not None:
-            self._switchboard.is_over(webhook_event, name)
+        """Wait until it is known which call a request is about: see `WebhookGate.hold`."""
+        await self._gate.hold(webhook_event)
 
     async def close(self) -> None:
         """Write the last journal entries, then release the history for another process."""
@@ -257,7 +177,7 @@ class Recovery:
         if self._membership is not None:
             self._history.journal.on_elsewhere = self._is_elsewhere
             self._tasks.append(asyncio.create_task(self._reconcile(), name="reconciliation"))
-            self._takeover = takeover = Takeover(
+            self._duties = takeover = ClusterDuties(
                 self._membership, self._switchboard, self._ownership,
                 bring_back=self._take_back_all, lead=self._work_for_all, opened=self.opened,
             )  # fmt: skip
@@ -289,9 +209,9 @@ class Recovery:
     async def take_given(self, calls: Sequence[str]) -> None:
         """Take calls that another node has given to this one. Returns when their callers are heard here, or soon: who
         gives many waits for that with the next. Never raises."""
-        if self._takeover is None:
+        if self._duties is None:
             return
-        await self._takeover.take_given(calls)
+        await self._duties.take_given(calls)
         until = asyncio.get_running_loop().time() + _HEARD_SECONDS
         while asyncio.get_running_loop().time() < until and any(map(self._is_between, calls)):  # noqa: ASYNC110 - a few
             await asyncio.sleep(_LOOK_SECONDS)

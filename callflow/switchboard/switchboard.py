@@ -254,7 +254,7 @@ class Switchboard:
             self.counts["orphans"] += 1
             self._drain.run_after_call(hang_up_leg(carrier, ActiveCall(ids, call)))
 
-    def is_over(self, webhook_event: WebhookEvent, name: str) -> None:
+    def learn_end(self, webhook_event: WebhookEvent, name: str) -> None:
         """Learn that the call of this leg is over, with the id that the call had."""
         self._add_tombstone(webhook_event, name)
 

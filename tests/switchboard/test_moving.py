@@ -64,7 +64,7 @@ class Node:
         self.fails = False
         self.membership = SimpleNamespace(
             is_leaving=True, draining=asyncio.Event(), place_elsewhere=lambda: "w2",
-            peer=lambda name: Peer(name, "unix:/w2"), reaches_database=True, trouble="", gets_one=lambda name: None,
+            peer=lambda name: Peer(name, "unix:/w2"), reaches_database=True, trouble="", count_placed=lambda name: None,
             give=self._give, tell=self._tell, claims=SimpleNamespace(drop=self.dropped.extend),
         )  # fmt: skip
         call = SimpleNamespace(

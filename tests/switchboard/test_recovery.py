@@ -13,6 +13,7 @@ from callflow.contracts import events
 from callflow.contracts.events import LegIds, WebhookEvent
 from callflow.history.history import History
 from callflow.switchboard import recovery as module
+from callflow.switchboard import webhook_gate
 from callflow.switchboard.recovery import Recovery
 
 
@@ -51,8 +52,9 @@ async def is_held(recovery: Recovery, asked: WebhookEvent | None, seconds: float
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_HOLD_SECONDS", 0.05)
-    monkeypatch.setattr(module, "_RESUME_SECONDS", 0.5)
+    monkeypatch.setattr(webhook_gate, "_HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(webhook_gate, "_RESUME_SECONDS", 0.5)
+    monkeypatch.setattr(module, "_LOST_LEG_SECONDS", 0.5)
 
 
 async def test_new_calls_are_better_sent_elsewhere_until_the_history_is_open_and_while_it_cannot_be_written() -> None:
@@ -116,7 +118,7 @@ async def test_a_webhook_waits_while_its_call_is_being_taken_over(monkeypatch: p
     async with asyncio.timeout(1):
         await held
     claims.hold(["c1"], ("me", 1))
-    monkeypatch.setattr(module, "_RESTORED_SECONDS", 0.05)
+    monkeypatch.setattr(webhook_gate, "_RESTORED_SECONDS", 0.05)
     assert not await is_held(recovery, answered, 1), "and not for ever"
     claims.drop(["c1"])
     assert not claims.is_coming("c1"), "another node has it meanwhile"

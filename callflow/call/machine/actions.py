@@ -98,7 +98,7 @@ def stream_on_answer(model: Model, step: Step) -> None:
         model.dialled = "on_answer"
 
 
-def leg_is_there(model: Model, step: Step) -> None:
+def set_leg_there(model: Model, step: Step) -> None:
     """The carrier has the leg: it rings as long as it was asked to."""
     disarm(model, step, "ring")
 
@@ -136,7 +136,7 @@ def start_last_minute(model: Model, step: Step) -> None:
     arm(model, step, "call")
 
 
-def stream_is_up(model: Model, step: Step) -> None:
+def set_stream_up(model: Model, step: Step) -> None:
     model.media = "open"
     _stop_ringing(model, step)
     disarm(model, step, "stream")
@@ -149,7 +149,7 @@ def stream_is_up(model: Model, step: Step) -> None:
         step.commands.append(do.SuppressNoise())
 
 
-def stream_is_gone(model: Model, step: Step) -> None:
+def set_stream_gone(model: Model, step: Step) -> None:
     """The hang-up webhook usually follows; wait for it."""
     model.media = "lost"
     if model.farewell != SPEAKING and "restream" not in model.armed:
@@ -167,13 +167,13 @@ def close_media(model: Model, step: Step) -> None:
     step.commands.append(do.CloseMedia())
 
 
-def engine_is_ready(model: Model, step: Step) -> None:
+def set_engine_ready(model: Model, step: Step) -> None:
     model.engine = "ready"
     disarm(model, step, "engine")
     disarm(model, step, "backoff")
 
 
-def engine_is_lost(model: Model, step: Step) -> None:
+def set_engine_lost(model: Model, step: Step) -> None:
     model.engine = "lost"
     disarm(model, step, "engine")
     disarm(model, step, "backoff")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from callflow.call.machine.actions import answer_only, engine_is_lost, fall_back, start_farewell, with_requested_cause
+from callflow.call.machine.actions import answer_only, fall_back, set_engine_lost, start_farewell, with_requested_cause
 from callflow.call.machine.basics import arm, disarm, transfer_over
 from callflow.call.machine.guards import (
     carrier_speaks,
@@ -63,7 +63,7 @@ FALLBACK_TABLE: Final[tuple[Row, ...]] = (
         "goodbye_requested",
         RINGING,
         None,
-        (with_requested_cause, engine_is_lost, fall_back()),
+        (with_requested_cause, set_engine_lost, fall_back()),
         when=(wants_fallback,),
         unless=(not_answered, is_dialled, in_farewell),
     ),

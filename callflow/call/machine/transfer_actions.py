@@ -50,7 +50,7 @@ def await_referral(model: Model, step: Step) -> None:
     arm(model, step, "transfer")
 
 
-def is_referred(model: Model, step: Step) -> None:
+def set_referred(model: Model, step: Step) -> None:
     """The caller is connected elsewhere, and our leg is of no use any more (RFC 5589: who has referred hangs up)."""
     transfer_over(model, step, "referred")
 
@@ -94,7 +94,7 @@ def join_legs(model: Model, step: Step) -> None:
     arm(model, step, "join")
 
 
-def is_joined(model: Model, step: Step) -> None:
+def set_joined(model: Model, step: Step) -> None:
     """The caller talks with the person."""
     model.human = JOINED
     disarm(model, step, "join")

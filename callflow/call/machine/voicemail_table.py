@@ -12,11 +12,11 @@ from typing import Final
 from callflow.call.machine.actions import (
     ask_for_stream,
     await_stream,
-    engine_is_ready,
     no_stream,
     send_hangup,
+    set_engine_ready,
+    set_stream_up,
     start_recovery,
-    stream_is_up,
 )
 from callflow.call.machine.basics import restream
 from callflow.call.machine.guards import (
@@ -82,15 +82,15 @@ VOICEMAIL_TABLE: Final[tuple[Row, ...]] = (
     Row("message_deadline", TALKING, HANGUP, (send_hangup,)),
     Row("call_answered", RINGING, ANSWERED, (await_stream, ask_for_stream), when=(is_machine, streams_on_answer)),
     Row("call_answered", RINGING, ANSWERED, (await_stream,), when=(is_machine,)),
-    Row("media_started", TALKING, STREAMING, (stream_is_up, go_on_with_message), when=(is_machine,)),
+    Row("media_started", TALKING, STREAMING, (set_stream_up, go_on_with_message), when=(is_machine,)),
     Row(
         "engine_ready",
         RECOVERING,
         STREAMING,
-        (engine_is_ready, go_on_with_message),
+        (set_engine_ready, go_on_with_message),
         when=(is_machine, engine_awaited, media_is_open),
     ),
-    Row("engine_ready", TALKING, None, (engine_is_ready, go_on_with_message), when=(is_machine, engine_awaited)),
+    Row("engine_ready", TALKING, None, (set_engine_ready, go_on_with_message), when=(is_machine, engine_awaited)),
     Row("call_resumed", RINGING, ANSWERED, (await_stream, ask_for_stream), when=(is_machine,)),
     Row("call_resumed", ANSWERED, None, (ask_for_stream,), when=(is_machine,)),
     Row(

@@ -20,7 +20,7 @@ from callflow.web.public.address import PublicAddress
 from callflow.web.public.control import add_control
 from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint
 from callflow.web.public.pages import create_pages
-from callflow.web.public.request import BODY_SECONDS, MOST_BODY, MOST_PATH, StartupHold, error_response, refusals
+from callflow.web.public.request import BODY_SECONDS, MOST_BODY, MOST_PATH, WebhookHold, error_response, refusals
 from callflow.web.public.routing import WebhookRouting
 from callflow.web.public.webhooks import WebhookEndpoint
 from callflow.web.responses import without_content_type
@@ -29,7 +29,7 @@ from callflow.web.responses import without_content_type
 log = logging.getLogger(__name__)
 
 
-class Startup(StartupHold, State, Protocol):
+class Startup(WebhookHold, State, Protocol):
     """What the history and the cluster say of this process."""
 
 
@@ -37,12 +37,12 @@ def create_public(
     carriers: Sequence[Carrier],
     switchboard: Callable[[], Switchboard],
     address: PublicAddress,
-    startup_hold: Callable[[], Startup],
+    webhook_hold: Callable[[], Startup],
     control: ControlDesk | None = None,
     closed: Mapping[str, str] = MappingProxyType({}),
     routing: Callable[[], WebhookRouting | None] = lambda: None,
 ) -> Quart:
-    """Make the app. Each request calls `switchboard` and `startup_hold`, because both are made when the server starts.
+    """Make the app. Each request calls `switchboard` and `webhook_hold`, because both are made when the server starts.
 
     `control`: answers servers that carry calls; None: nobody does. `closed`: paths whose webhooks are refused because
     nothing could verify them, with what to do about it. `routing`: of webhooks among the nodes of a cluster.
@@ -51,12 +51,12 @@ def create_public(
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     app.url_map.merge_slashes = False  # it answers `//` with a redirect, and carriers do not follow those
-    pages = create_pages(app, address, lambda: unready(switchboard(), startup_hold()))
+    pages = create_pages(app, address, lambda: unready(switchboard(), webhook_hold()))
     if control is not None:
         add_control(app, control)
     for carrier in carriers:
         for route in carrier.routes:
-            endpoint = WebhookEndpoint(carrier, route, switchboard, address, startup_hold, routing)
+            endpoint = WebhookEndpoint(carrier, route, switchboard, address, webhook_hold, routing)
             methods = list(route.methods)
             if "GET" in methods and route.path in pages:
                 methods.remove("GET")
@@ -68,7 +68,7 @@ def create_public(
         app.add_url_rule(path, f"closed:{path}", partial(_closed, reason), methods=["POST"], strict_slashes=True)
     _answer_errors(app)
     names = {carrier.name for carrier in carriers}
-    app.asgi_app = MediaEndpoint(app.asgi_app, switchboard, address, startup_hold, names)  # type: ignore[method-assign]
+    app.asgi_app = MediaEndpoint(app.asgi_app, switchboard, address, webhook_hold, names)  # type: ignore[method-assign]
     return app
 
 

@@ -19,7 +19,7 @@ from callflow.media.picows_socket import PicowsSocket, serve
 from callflow.media.websocket import AsgiWire
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
-from callflow.web.public.request import StartupHold, read_request, read_to_the_end, refusals
+from callflow.web.public.request import WebhookHold, read_request, read_to_the_end, refusals
 
 
 MEDIA_PATHS: Final = ("/media-stream/", "/call/")
@@ -35,11 +35,11 @@ class MediaEndpoint:
         inner: Any,
         switchboard: Callable[[], Switchboard],
         address: PublicAddress,
-        startup_hold: Callable[[], StartupHold],
+        webhook_hold: Callable[[], WebhookHold],
         carriers: Container[str] | None = None,
     ) -> None:
         """`inner`: the app that answers HTTP requests. `carriers`: the names of those that come in here; None: all."""
-        self._inner, self._switchboard, self._address, self._startup_hold = inner, switchboard, address, startup_hold
+        self._inner, self._switchboard, self._address, self._webhook_hold = inner, switchboard, address, webhook_hold
         self._carriers = carriers
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
@@ -68,7 +68,7 @@ class MediaEndpoint:
 
         `scope`: the handshake, as in ASGI. Raises Refused and Forged.
         """
-        await self._startup_hold().hold(None)
+        await self._webhook_hold().hold(None)
         handshake = read_request(scope, "GET", b"", self._address, socket=True)
         return self._switchboard().claim(_token(scope["path"]), handshake, self._carriers)
 

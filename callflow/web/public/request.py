@@ -32,12 +32,12 @@ refusals: Final = RepeatedWarnings(log)
 """Warnings about refused requests. Strangers can cause them, so repeats are counted instead of logged."""
 
 
-class StartupHold(Protocol):
-    """Holds requests back after the start, until the calls of the previous process are known."""
+class WebhookHold(Protocol):
+    """Holds requests back until it is known which call they are about."""
 
     async def hold(self, webhook_event: WebhookEvent | None) -> None:
-        """Return when the request may continue: at once, except shortly after the start. None: the request opens a
-        media socket."""
+        """Return when the request may continue: at once, if it is about a live call of this process. None: the request
+        opens a media socket."""
 
 
 def read_request(scope: Any, method: str, body: bytes, address: PublicAddress, *, socket: bool = False) -> Request:

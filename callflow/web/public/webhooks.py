@@ -21,7 +21,7 @@ from callflow.contracts.errors import Elsewhere, Forged, Malformed, Overloaded
 from callflow.contracts.events import WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
-from callflow.web.public.request import StartupHold, error_response, read_request, refusals, target_of
+from callflow.web.public.request import WebhookHold, error_response, read_request, refusals, target_of
 from callflow.web.public.routing import WebhookRouting
 
 
@@ -43,14 +43,14 @@ class WebhookEndpoint:
         route: WebhookRoute,
         switchboard: Callable[[], Switchboard],
         address: PublicAddress,
-        startup_hold: Callable[[], StartupHold],
+        webhook_hold: Callable[[], WebhookHold],
         routing: Callable[[], WebhookRouting | None] = lambda: None,
     ) -> None:
-        """Each request asks for `switchboard`, `startup_hold` and `routing`, because they are made when the server
+        """Each request asks for `switchboard`, `webhook_hold` and `routing`, because they are made when the server
         starts. `address`: takes the public address to which a verified webhook was sent. `routing`: among the nodes of
         a cluster; None: this process serves alone."""
         self._carrier, self._route, self._routing = carrier, route, routing
-        self._switchboard, self._address, self._startup_hold = switchboard, address, startup_hold
+        self._switchboard, self._address, self._webhook_hold = switchboard, address, webhook_hold
 
     async def __call__(self) -> Response:
         """Answer the present request."""
@@ -72,7 +72,7 @@ class WebhookEndpoint:
                 return answer
             if routing is not None:
                 await routing.tell_others(request.scope, webhook_event, request.method, body)
-            await self._startup_hold().hold(webhook_event)
+            await self._webhook_hold().hold(webhook_event)
             if routing is not None and await routing.is_anothers(webhook_event):
                 return error_response(503, _ANOTHERS)
             try:

@@ -120,7 +120,7 @@ def asked(
         routing = WebhookRouting(cast(Peers, cluster), cast(Forwarding, cluster), lambda: cast(Switchboard, board))
         app = create_public(
             [cast(Carrier, one) for one in scene.carriers], lambda: cast(Switchboard, board), scene.address,
-            lambda: scene.startup_hold, routing=lambda: routing,
+            lambda: scene.webhook_hold, routing=lambda: routing,
         )  # fmt: skip
         return await ask(app, "POST", "/hook", body=b"d1", host="phone.example"), board.dispatched
 

@@ -76,13 +76,13 @@ class NoHold:
 class Scene:
     def __init__(self, *carriers: FakeCarrier, error: Exception | None = None) -> None:
         self.carriers = carriers or (FakeCarrier(),)
-        self.board, self.startup_hold = FakeSwitchboard(error), NoHold()
+        self.board, self.webhook_hold = FakeSwitchboard(error), NoHold()
         self.address = PublicAddress("", "http://fallback")
 
     def app(self) -> Quart:
         board = cast(Switchboard, self.board)
         carriers = [cast(Carrier, one) for one in self.carriers]
-        return create_public(carriers, lambda: board, self.address, lambda: self.startup_hold)
+        return create_public(carriers, lambda: board, self.address, lambda: self.webhook_hold)
 
     def asked(self, body: bytes = b"d1", path: str = "/hook", method: str = "POST", **headers: str) -> Answer:
         async def main() -> Answer:
@@ -95,7 +95,7 @@ def test_each_event_of_a_webhook_is_dispatched_in_order_and_the_last_reply_is_th
     the = Scene()
     answer = the.asked(b"d1 d2", "/hook?a=1")
     assert (answer.status, answer.body, answer.headers["content-type"]) == (202, b"did d2", "text/plain")
-    assert (the.startup_hold.held, the.board.dispatched) == (["d1", "d2"], ["d1", "d2"])
+    assert (the.webhook_hold.held, the.board.dispatched) == (["d1", "d2"], ["d1", "d2"])
     (request,) = the.carriers[0].verified
     assert (request.method, request.body, request.query) == ("POST", b"d1 d2", "a=1")
     assert request.url == "https://phone.example/hook?a=1", "as the carrier sees it"

@@ -1,6 +1,6 @@
 """What a node of the simulation does for others: it takes over the calls of dead nodes, and hands its own over.
 
-In the same order as `switchboard/takeover.py` and `switchboard/moving.py`.
+In the same order as `switchboard/cluster_duties.py` and `switchboard/moving.py`.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ _AGAIN_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
 """Pauses between tries at a database that does not answer."""
 
 
-class Takeover:
+class ClusterDuties:
     """What a node does for the others."""
 
     def __init__(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from callflow.cluster.ownership import Ownership
-from callflow.switchboard.takeover import Takeover
+from callflow.switchboard.cluster_duties import ClusterDuties
 from tests.cluster.test_membership import CALL, machine
 from tests.in_loop import in_loop
 from tests.switchboard.test_switchboard import stage
@@ -30,7 +30,7 @@ async def test_calls_go_on_although_the_node_that_gave_them_has_gone_meanwhile(t
     async with machine(tmp_path) as the, stage() as board:
         a, b = await the.node("w1"), await the.node("w2")
         await the.began(0)
-        takeover = Takeover(
+        takeover = ClusterDuties(
             b, board.board, Ownership(the.histories[1].database),
             bring_back=bring_back, lead=nothing, opened=(opened := asyncio.Event()),
         )  # fmt: skip

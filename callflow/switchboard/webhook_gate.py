@@ -1,0 +1,139 @@
+"""Holds webhooks and media sockets back until it is known which call they are about.
+
+Every webhook passes here before `Switchboard.dispatch`. That of a live call of this process passes at once; one of a
+call that is not here may be about a call that the previous process had, that another node has just given up, or that
+is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from callflow.cluster.membership import Membership
+from callflow.contracts import events
+from callflow.contracts.carrier import Carrier
+from callflow.history import caller_counts
+from callflow.history.history import History
+from callflow.switchboard.call_ids import call_id
+from callflow.switchboard.limits import HOUR
+from callflow.switchboard.switchboard import Switchboard
+
+
+log = logging.getLogger(__name__)
+
+_RESUME_SECONDS: Final = 10.0
+_HOLD_SECONDS: Final = 1.0
+"""This time and `_RESUME_SECONDS` count from the start of the process: see `WebhookGate.hold`."""
+_RESTORED_SECONDS: Final = 2.0
+"""How long a webhook waits for a call that is being taken over."""
+_LOOK_SECONDS: Final = 0.01
+_KNOWN_SECONDS: Final = 0.5
+"""How long a webhook waits until the other nodes know this one."""
+_COUNT_SECONDS: Final = 0.3
+"""How long a new caller waits until it is known how many calls they have at other nodes."""
+
+
+class Opening(Protocol):
+    """The opening of the history at the start."""
+
+    opened: asyncio.Event
+    began: float
+
+    async def is_open(self, seconds: float) -> bool: ...
+
+
+class WebhookGate:
+    """See the module."""
+
+    def __init__(
+        self,
+        opening: Opening,
+        history: History,
+        membership: Membership | None,
+        switchboard: Switchboard,
+        carriers: Mapping[str, Carrier],
+    ) -> None:
+        """`membership`: of this node in a cluster; None: this process serves alone."""
+        self._opening, self._history, self._membership = opening, history, membership
+        self._switchboard, self._carriers = switchboard, carriers
+
+    async def hold(self, webhook_event: events.WebhookEvent | None) -> None:
+        """Return when it is known which call a request is about. None: the request opens a media socket.
+
+        At the start, requests wait at most 1 s for the calls of the previous process; webhooks that ask what to do with
+        a caller on the line (`CallResumed`) at most 10 s, because the reply for an unknown call is to hang up. In a
+        cluster, webhooks wait at most 2 s for a call that is just being taken over. A caller who is still on the line
+        of a call that is over for us is looked up in the history.
+        """
+        if webhook_event is not None and self._switchboard.has(webhook_event):
+            return
+        if not self._opening.opened.is_set():
+            await self._await_opening(webhook_event)
+        if self._membership is not None and webhook_event is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_KNOWN_SECONDS):
+                    await self._membership.known()
+        if webhook_event is not None:
+            await self._await_restored(webhook_event)
+        if webhook_event is not None and self._may_be_old(webhook_event):
+            await self._look_for_the_end(webhook_event)
+            await self._count_caller(webhook_event.event)
+
+    async def _count_caller(self, event: events.Event) -> None:
+        """Count the calls of a new caller at the other nodes, where callers have limits."""
+        if self._membership is None or not isinstance(event, events.CallInitiated):
+            return
+        callers = self._switchboard.admission.callers
+        if not callers.are_set:
+            return
+        number = self._switchboard.international(event.from_number)
+        counting = caller_counts.of_caller(self._history.database, number, self._history.now() - HOUR)
+        try:
+            counts = await self._membership.ask(counting, _COUNT_SECONDS)
+        except Exception as error:
+            log.warning("how many calls a caller has at other nodes is not known: %s", type(error).__name__)
+        else:
+            callers.learn(number, *counts)
+
+    def _may_be_old(self, webhook_event: events.WebhookEvent) -> bool:
+        """Return whether the webhook may be about a call that is over for us: one that asks what to do with a caller,
+        or one of a carrier that sends it again for days, and would have its call opened a second time; in a cluster,
+        another node may have had the call, and knows the end of it alone."""
+        carrier = self._carriers.get(webhook_event.carrier)
+        sends_for_days = self._membership is not None or (carrier is not None and "media_is_remote" in carrier.can)
+        asks = (events.CallResumed, events.CallAnswered)
+        return isinstance(webhook_event.event, (*asks, events.CallInitiated) if sends_for_days else asks)
+
+    async def _await_opening(self, webhook_event: events.WebhookEvent | None) -> None:
+        asks = (events.CallResumed, events.CallAnswered) if webhook_event and webhook_event.call else events.CallResumed
+        resumed = webhook_event is not None and isinstance(webhook_event.event, asks)
+        most = _RESUME_SECONDS if resumed else _HOLD_SECONDS
+        await self._opening.is_open(max(self._opening.began + most - asyncio.get_running_loop().time(), 0.0))
+
+    async def _await_restored(self, webhook_event: events.WebhookEvent) -> None:
+        """Wait while a call is being taken over: this node has the claim, and not the call yet."""
+        if self._membership is None:
+            return
+        name, claims = webhook_event.call or self._switchboard.name_of(webhook_event), self._membership.claims
+        until = asyncio.get_running_loop().time() + _RESTORED_SECONDS
+        while claims.is_coming(name) and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - a few looks
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _look_for_the_end(self, webhook_event: events.WebhookEvent) -> None:
+        """Tell the switchboard if the history knows that this leg's call is over."""
+        if webhook_event.call or not self._history.is_readable or self._switchboard.has(webhook_event):
+            return
+        name = call_id(webhook_event.carrier, webhook_event.ids)
+        reading, member = self._history.store.conversation(name), self._membership
+        try:
+            soon = member.ask(reading) if member is not None else self._history.database.soon(reading, _HOLD_SECONDS)
+            row = await soon
+        except Exception as error:
+            log.warning("call %s: the history does not say whether it is over: %s", name, type(error).__name__)
+            return
+        if row is not None and row["ended_at"] is not None:
+            self._switchboard.learn_end(webhook_event, name)
