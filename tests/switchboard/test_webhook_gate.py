@@ -1,0 +1,103 @@
+"""What waits at the gate of webhooks and media sockets, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from callflow.cluster.claims import Claims
+from callflow.contracts import events
+from callflow.contracts.events import LegIds, WebhookEvent
+from callflow.switchboard import webhook_gate as module
+from callflow.switchboard.webhook_gate import WebhookGate
+
+
+IDS = LegIds("control", "leg")
+
+
+class Opening:
+    """Of a history."""
+
+    def __init__(self) -> None:
+        self.opened, self.began = asyncio.Event(), asyncio.get_running_loop().time()
+
+    async def is_open(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.opened.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def made(opening: Opening, *, live: bool = False, membership: Any = None) -> WebhookGate:
+    """The gate of a process without a history that can be read."""
+    board: Any = SimpleNamespace(has=lambda signal: live, name_of=lambda signal: "c1")
+    return WebhookGate(opening, cast(Any, SimpleNamespace(is_readable=False)), membership, board, {})
+
+
+def signal(event: events.Event) -> WebhookEvent:
+    return WebhookEvent("fake", "d1", IDS, event)
+
+
+RESUMED, RINGS = signal(events.CallResumed()), signal(events.CallInitiated())
+
+
+async def is_held(gate: WebhookGate, asked: WebhookEvent | None, seconds: float) -> bool:
+    """Whether a request still waits after so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await gate.hold(asked)
+    except TimeoutError:
+        return True
+    return False
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_RESUME_SECONDS", 0.5)
+
+
+@pytest.mark.parametrize("asked", [None, RINGS, RESUMED])
+async def test_a_request_waits_until_the_calls_of_the_process_before_are_known(asked: WebhookEvent | None) -> None:
+    opening = Opening()
+    gate = made(opening)
+    assert await is_held(gate, asked, 0.02)
+    opening.opened.set()
+    assert not await is_held(gate, asked, 0.02)
+
+
+@pytest.mark.parametrize(("asked", "still"), [(None, False), (RINGS, False), (RESUMED, True)])
+async def test_a_caller_with_nobody_to_speak_to_waits_longest(asked: WebhookEvent | None, still: bool) -> None:
+    assert await is_held(made(Opening()), asked, 0.2) is still
+
+
+async def test_what_is_about_a_live_call_never_waits() -> None:
+    assert not await is_held(made(Opening(), live=True), RINGS, 0.02)
+    assert await is_held(made(Opening(), live=True), None, 0.02), "whose a media socket is, only its token says"
+
+
+async def test_a_webhook_waits_while_its_call_is_being_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    opening, claims, known = Opening(), Claims(), asyncio.Event()
+    opening.opened.set()
+    gate = made(opening, membership=SimpleNamespace(claims=claims, known=known.wait))
+    answered = signal(events.CallAnswered())
+    assert await is_held(gate, answered, 0.1), "the other nodes do not know this one yet"
+    known.set()
+    assert not await is_held(gate, answered, 0.1)
+    claims.hold(["c1"], ("me", 1))
+    held = asyncio.create_task(gate.hold(answered))
+    await asyncio.sleep(0.05)
+    assert not held.done()
+    claims.arrived("c1")
+    async with asyncio.timeout(1):
+        await held
+    claims.hold(["c1"], ("me", 1))
+    monkeypatch.setattr(module, "_RESTORED_SECONDS", 0.05)
+    assert not await is_held(gate, answered, 1), "and not for ever"
+    claims.drop(["c1"])
+    assert not claims.is_coming("c1"), "another node has it meanwhile"
