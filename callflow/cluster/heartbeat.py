@@ -166,6 +166,7 @@ class Heartbeat:
             was_fenced = bool(self._epoch)
             node = replace(node, epoch=node_store.join(connection, node), calls=0)
         view = node_store.view(connection)
+        self._patience.saw_clock(view.now, time.monotonic())
         others = [each for each in view.alive() if each.name != node.name]
         gone = [each for each in others if each.key in self._suspects or self._has_ended(each)]
         expired = view.expired() if self._patience.allows(began) else []

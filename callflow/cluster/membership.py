@@ -12,7 +12,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -403,9 +403,14 @@ class Membership:
         if self.is_leaving:
             return []
         key = (self.me, self.epoch)
-        mine = await self._database.read(lambda connection: node_store.claimed_by(connection, key))
-        found = [call for call in mine if not self.claims.has(call) and (calls is None or call in calls)]
-        self.claims.hold(found, key)
+
+        async def given(among: Collection[str] | None) -> list[str]:
+            mine = await self._database.read(lambda connection: node_store.claimed_by(connection, key))
+            return [call for call in mine if not self.claims.has(call) and (among is None or call in among)]
+
+        if found := await given(calls):
+            found = await given(found)  # asked again: one that was given away just after the first question is none
+            self.claims.hold(found, key)
         return found
 
     async def claimed(self, calls: Sequence[str]) -> set[str]:

@@ -116,7 +116,7 @@ def view(connection: Connection) -> View:
 def fence(connection: Connection, victims: Iterable[Node], *, expired: bool) -> list[Node]:
     """Declare nodes dead: nothing that they still write counts. Returns those that this transaction declared.
 
-    `expired`: only if their lease has run out, by now.
+    `expired`: only those whose lease was not renewed since.
     """
     begin(connection)
     done = []
@@ -125,7 +125,7 @@ def fence(connection: Connection, victims: Iterable[Node], *, expired: bool) -> 
             _node.name == victim.name, _node.epoch == victim.epoch, _node.state != "dead",
         ]  # fmt: skip
         if expired:
-            which.append(_node.lease_until < clock(connection))
+            which.append(_node.lease_until == victim.lease_until)  # nothing has renewed it since it was looked at
         # The lock waits for a transaction of that node's journal which is under way.
         if connection.execute(select(_node.name).where(*which).with_for_update()).first() is None:
             continue

@@ -28,6 +28,8 @@ _DEAD_SECONDS: Final = 86400.0
 """How long a dead node is listed."""
 _PUNCTUAL_SECONDS: Final = 1.5
 """A node that has renewed its lease within this time, as far as another one knows, which looks every half second."""
+_CLOCK_STEP_SECONDS: Final = 1.0
+"""A clock that differs from a monotonic one by more than this since it was last read has been set."""
 _ROUNDING: Final = 1e-9
 _CLEARLY: Final = 0.04
 """A node of many that is fuller than the mean by a smaller share keeps a call that has come to it. Of two, none does:
@@ -83,8 +85,10 @@ class View:
         return next((node for node in self.nodes if node.name == name and node.state != "dead"), None)
 
     def expired(self) -> list[Node]:
-        """Return the nodes whose lease has run out and that nobody has declared dead yet."""
-        return [node for node in self.nodes if node.state != "dead" and node.lease_until < self.now]
+        """Return the nodes whose lease has run out and that nobody has declared dead yet. One that ends later than any
+        lease can was renewed before the clock was set back."""
+        no_lease = self.now + LEASE_SECONDS + _CLOCK_STEP_SECONDS
+        return [node for node in self.nodes if node.state != "dead" and not self.now <= node.lease_until <= no_lease]
 
     def forgettable(self) -> list[Node]:
         """Return the nodes that have been dead for so long that nobody asks for them any more; never the one with the
@@ -105,24 +109,32 @@ class View:
 class Patience:
     """When a node may judge the leases of others. Times are seconds of a monotonic clock.
 
-    A node that has missed renewals itself does not know whether the others had the same trouble: after an outage of the
-    database all leases have run out, and the first node that is back would declare all others dead. So it waits for a
-    whole lease first. Deaths of which there is evidence are no matter of this.
+    A node that has missed renewals itself, or that begins, does not know whether the others had trouble: after an outage
+    of the database all leases have run out, and the first node that is there would declare all others dead. So it waits
+    for a whole lease first; and also when the database's clock was set, which lets all leases run out at once. Deaths
+    of which there is evidence are no matter of this.
     """
 
     def __init__(self) -> None:
         self._renewed: float | None = None
         self._until = 0.0
+        self._clock: tuple[float, float] | None = None
 
     def allows(self, now: float) -> bool:
         """Return whether a renewal that begins now may declare nodes dead whose leases have run out."""
-        if self._renewed is not None and now - self._renewed > MISSED_SECONDS:
+        if self._renewed is None or now - self._renewed > MISSED_SECONDS:
             self._until = now + LEASE_SECONDS
         return now >= self._until
 
     def renewed(self, began: float) -> None:
         """Note a renewal that has succeeded, by its beginning."""
         self._renewed = began
+
+    def saw_clock(self, database: float, now: float) -> None:
+        """Note what the database's clock says, as often as it is read."""
+        if self._clock is not None and abs(database - self._clock[0] - (now - self._clock[1])) > _CLOCK_STEP_SECONDS:
+            self._until = max(self._until, now + LEASE_SECONDS)
+        self._clock = database, now
 
 
 def next_epoch(highest: int, living: Collection[int]) -> int:

@@ -17,7 +17,7 @@ from callflow.history import setting_versions
 from callflow.history.database import Database, look_at
 from callflow.history.session_overrides import DEFAULT
 from callflow.history.setting_versions import NEWEST
-from callflow.history.tables import iso, kept_settings, profile_versions
+from callflow.history.tables import control_settings, iso, kept_settings, profile_versions
 
 
 _MOST_READS: Final = 5
@@ -59,8 +59,10 @@ class ProfileStore:
         return await self._database.read(_all)
 
     async def newest(self) -> tuple[Any, ...]:
-        """Return what is another value after any change of a profile, or of what is kept for all numbers."""
-        wanted = select(NEWEST.scalar_subquery(), func.count(), func.max(_row.changed_at))
+        """Return what is another value after any change of a profile, of what is kept for all numbers, or of the
+        control endpoint's settings."""
+        control = select(func.max(control_settings.c.changed_at)).scalar_subquery()
+        wanted = select(NEWEST.scalar_subquery(), func.count(), func.max(_row.changed_at), control)
         return await self._database.read(
             lambda connection: tuple(connection.execute(wanted.where(_row.profile == DEFAULT)).one())
         )

@@ -9,6 +9,7 @@ from typing import Any
 from callflow.history import image_rows
 from callflow.history.control_settings import StoredControl
 from callflow.history.history import History
+from callflow.history.kept_profiles import ProfileStore
 from tests.history.sql import execute
 from tests.history.test_do_not_call import history
 from tests.history.test_journal_writer import began
@@ -58,5 +59,11 @@ async def test_runtime_settings_are_one_row_or_none(database_url: str, tmp_path:
     async with history(database_url, tmp_path) as one:
         kept = StoredControl(one.database)
         assert await kept.read() == {"voice": "cedar"}
+        profiles = ProfileStore(one.database)  # other processes look there whether to read again
+        before = await profiles.newest()
+        await asyncio.sleep(0.002)  # the times are in ms
+        await kept.write({"voice": "ash"}, "desk")
+        changed = await profiles.newest()
         await kept.write(None, "desk")
         assert await kept.read() is None
+        assert len({before, changed, await profiles.newest()}) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -160,6 +161,17 @@ async def test_a_handshake_that_is_no_plain_one_is_for_the_http_server_to_judge(
     async with listening() as served:
         await said(served, odd)
     assert (served.media, len(served.http)) == ([], 1)
+
+
+def test_a_head_is_looked_at_in_a_time_that_grows_with_its_length_alone() -> None:
+    def seconds(blanks: int) -> float:
+        head = b"GET /media-stream/x HTTP/1.1\r\nA:" + b" " * blanks + b"\0"
+        began = time.process_time()
+        for _ in range(20):
+            assert parse(head) is None
+        return time.process_time() - began
+
+    assert min(seconds(8000) for _ in range(3)) < 100 * min(seconds(200) for _ in range(3)) + 0.01
 
 
 PIECES = st.sampled_from(
