@@ -109,10 +109,10 @@ class View:
 class Patience:
     """When a node may judge the leases of others. Times are seconds of a monotonic clock.
 
-    A node that has missed renewals itself, or that begins, does not know whether the others had trouble: after an outage
-    of the database all leases have run out, and the first node that is there would declare all others dead. So it waits
-    for a whole lease first; and also when the database's clock was set, which lets all leases run out at once. Deaths
-    of which there is evidence are no matter of this.
+    A node that has missed renewals itself, or that begins, does not know whether the others had trouble: after an
+    outage of the database all leases have run out, and the first node that is there would declare all others dead. So
+    it waits for a whole lease first; and also when the database's clock was set, which lets all leases run out at once.
+    Deaths of which there is evidence are no matter of this.
     """
 
     def __init__(self) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Final
 
+import h11._readers
 import hypercorn.protocol
 import hypercorn.protocol.h11
 from h11 import Connection as H11Connection
@@ -96,6 +98,12 @@ class StrictHttp1(H11Protocol):
 
 
 def install() -> None:
-    """Make `StrictHttp1` the protocol of every Hypercorn server in this process."""
+    """Make `StrictHttp1` the protocol of every Hypercorn server in this process.
+
+    And let h11 read a header in a time that grows with its length alone: its expression tries every way to divide
+    blanks before a byte that no header may have, most of a second for 16 kB.
+    """
+    pattern = h11._readers.header_field_re.pattern.replace(rb":[ \t]*(?P", rb":[ \t]*+(?P")
+    h11._readers.header_field_re = re.compile(pattern)
     hypercorn.protocol.H11Protocol = StrictHttp1  # type: ignore[attr-defined]
     hypercorn.protocol.h11.WSStream = PingingStream  # type: ignore[attr-defined]

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
+import time
 from typing import Any
 from unittest import mock
 
+import h11
+import h11._abnf
+import h11._readers
 import pytest
 from hypercorn.config import Config
 from hypercorn.events import RawData
 from hypercorn.typing import ConnectionState
+from hypothesis import given
+from hypothesis import strategies as st
 
-from callflow.web.http1 import StrictHttp1
+from callflow.web.http1 import StrictHttp1, install
 
 
 def answered(request: bytes) -> tuple[bytes, list[Any]]:
@@ -67,6 +75,36 @@ def test_what_is_not_one_plain_request_is_refused_in_one_sentence(sent: bytes, s
     assert b'{"error": "' in answer
     assert b"connection: close" in answer.lower()
     assert opened == []
+
+
+def test_what_is_no_header_is_refused_in_a_time_that_grows_with_its_length_alone() -> None:
+    install()
+
+    def seconds(sent: bytes, blanks: int) -> float:
+        began = time.process_time()
+        for _ in range(20):
+            one = h11.Connection(h11.SERVER, max_incomplete_event_size=16384)
+            one.receive_data(sent + b" " * blanks + b"\0\r\n\r\n")
+            with contextlib.suppress(h11.RemoteProtocolError):
+                while one.next_event() is not h11.NEED_DATA:
+                    pass
+            assert one.their_state is h11.ERROR
+        return time.process_time() - began
+
+    trailers = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx:"
+    for sent in (b"GET / HTTP/1.1\r\nHost: a\r\nx:", b"GET / HTTP/1.1\r\nHost: a\r\nx: y", trailers):
+        assert min(seconds(sent, 12_000) for _ in range(3)) < 30 * min(seconds(sent, 100) for _ in range(3))
+
+
+PIECES = st.sampled_from([b"a", b" ", b"\t", b":", b"\0", b"\xff", b"-", b"(", b"\x0b"])
+
+
+@given(st.lists(PIECES, max_size=12).map(b"".join))
+def test_a_header_is_read_as_h11_reads_it(line: bytes) -> None:
+    install()
+    theirs = re.compile(h11._abnf.header_field.encode()).fullmatch(line)
+    ours = h11._readers.header_field_re.fullmatch(line)
+    assert (theirs and theirs.groupdict()) == (ours and ours.groupdict())
 
 
 def test_a_head_is_refused_without_a_body() -> None:
