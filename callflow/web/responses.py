@@ -15,7 +15,9 @@ from typing import Any, Final, TypeVar, cast
 from quart import Quart, Response, current_app, request
 from quart.json.provider import JSONProvider
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.datastructures import Accept
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.http import parse_accept_header
 
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import BadQuery, BadRequest, OutOfBounds
@@ -107,11 +109,19 @@ def history_not_open() -> Response:
 # Requests
 
 View = TypeVar("View", bound=Callable[..., Any])
+AcceptT = TypeVar("AcceptT", bound=Accept)
 _KINDS: Final = {list: "a list", str: "a text", int: "a number", float: "a number"}
 _LARGE: Final = 64 << 10
 """Bytes of a body; a larger body is parsed in another thread."""
 _LONGEST_SHOWN: Final = 40
 _MOST_GUESSES: Final = 20
+_MOST_ACCEPTED: Final = 1000
+"""Characters of an `Accept…` header that are looked at; Werkzeug takes the square of their number to read blanks."""
+
+
+def accepted(header: str, form: type[AcceptT]) -> AcceptT:
+    """Return what an `Accept…` header of the request says, such as `MIMEAccept` for `Accept`."""
+    return parse_accept_header(request.headers.get(header, "")[:_MOST_ACCEPTED], form)
 
 
 def query_parameters(*names: str) -> Callable[[View], View]:

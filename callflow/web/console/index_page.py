@@ -9,10 +9,11 @@ import html
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from quart import Quart, Response, request
+from quart import Quart, Response
+from werkzeug.datastructures import MIMEAccept
 
 from callflow.web.console import static_files
-from callflow.web.responses import json_response
+from callflow.web.responses import accepted, json_response
 
 
 _LINKS: Final = (
@@ -126,9 +127,9 @@ def add_index(app: Quart, *, connects: str = "") -> None:
 
 def _is_browser() -> bool:
     """Whether HTML is asked for by its name, and is as welcome as JSON: browsers do that, programs do not."""
-    accepted = request.accept_mimetypes
-    is_named = any(name.lower() == "text/html" and quality > 0 for name, quality in accepted)
-    return is_named and accepted["text/html"] >= accepted["application/json"]
+    types = accepted("Accept", MIMEAccept)
+    is_named = any(name.lower() == "text/html" and quality > 0 for name, quality in types)
+    return is_named and types["text/html"] >= types["application/json"]
 
 
 def _told(links: list[tuple[str, str]]) -> list[dict[str, Any]]:

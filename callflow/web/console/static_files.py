@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from quart import Quart, Response, request
+from werkzeug.datastructures import Accept
 
 from callflow.web.console.headers import page_headers
-from callflow.web.responses import error_response
+from callflow.web.responses import accepted, error_response
 
 
 _FOLDER: Final = Path(__file__).parent / "static"
@@ -124,7 +125,7 @@ def answer(file: StaticFile) -> Response:
     if request.if_none_match.contains_weak(file.etag.strip('"')):
         response = Response(b"", 304)
         response.headers.pop("Content-Type", None)
-    elif request.accept_encodings["gzip"] > 0:
+    elif accepted("Accept-Encoding", Accept)["gzip"] > 0:
         response = Response(file.gzipped, content_type=file.content_type)
         response.headers["Content-Encoding"] = "gzip"
     else:
