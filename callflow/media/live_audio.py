@@ -19,6 +19,8 @@ _JUMP: Final = _RATE // 10
 """Frames of the caller follow each other without gaps, unless one comes so many samples after the end of the last."""
 _MOST: Final = 200
 """Pieces that wait: 2 s of both sides."""
+_LONGEST: Final = 65_440
+"""Bytes of a piece, whose length has two of its own in its head."""
 _CALLER: Final = 0
 _AGENT: Final = 1
 _CUT: Final = 2
@@ -59,7 +61,7 @@ class LiveAudio:
         now = self._now()
         if self._agent > now:
             self._agent = now
-            self._keep(_HEAD.pack(_CUT, now, 0))
+            self._keep(_HEAD.pack(_CUT, now & 0xFFFFFFFF, 0))
 
     def take(self) -> bytes:
         """Return all that waits, as one message; b"": nothing does."""
@@ -72,7 +74,9 @@ class LiveAudio:
 
     def _put(self, side: Literal[0, 1], at: int, audio: bytes) -> None:
         shown = silence(len(audio))[1] if self._is_hidden() else audio
-        self._keep(_HEAD.pack(side, at & 0xFFFFFFFF, len(shown)) + shown)
+        for start in range(0, len(shown), _LONGEST):
+            piece = shown[start : start + _LONGEST]
+            self._keep(_HEAD.pack(side, (at + start) & 0xFFFFFFFF, len(piece)) + piece)
 
     def _keep(self, piece: bytes) -> None:
         if len(self._kept) == _MOST:

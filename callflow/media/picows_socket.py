@@ -73,7 +73,7 @@ class PicowsSocket(WSListener):
         if self._backlog:
             self._next_turn()
         elif self._reason:
-            ended(self._reason)
+            self._end(self._reason)
 
     def put(self, text: str, weight: int = 0) -> None:
         """See `MediaSocket.put`."""
@@ -232,11 +232,10 @@ class PicowsSocket(WSListener):
             self._transport.disconnect(graceful=False)
 
     def _end(self, reason: str) -> None:
-        if not self._reason:
-            self._reason = reason
-            if self._ended is not None:
-                ended, self._ended = self._ended, None  # the stream refers to this socket: else neither is ever freed
-                ended(reason)
+        self._reason = self._reason or reason
+        if self._ended is not None:
+            ended, self._ended = self._ended, None  # the stream refers to this socket: else neither is ever freed
+            ended(self._reason)
 
     def _ping(self) -> None:
         assert self._transport is not None

@@ -105,7 +105,7 @@ def played(acts: list[str], *, straight: bool = True) -> Any:
                 engine._audio.close()
         responses = engine._responses
         known.append((
-            responses._awaits_done, engine._channel._timers.is_running("done"), engine._audio.has_spoken,
+            sorted(responses._awaits_done), sorted(engine._channel._timers._running), engine._audio.has_spoken,
             repr(responses._endings._tallies),
         ))  # fmt: skip
     engine._channel.close()

@@ -59,3 +59,15 @@ def test_a_slow_listener_loses_the_oldest_and_hears_nothing_that_must_not_be_kep
     hidden[0] = True
     audio.agent(FRAME)
     assert pieces(audio.take())[0][2] == b"\xff" * 160
+
+
+def test_a_frame_of_many_seconds_is_several_pieces() -> None:
+    """A carrier's frame may have half a minute, and the length of a piece has two bytes."""
+    now = Now()
+    audio = LiveAudio(now, lambda: False, lambda: None)
+    now.at += 10
+    long = bytes(range(250)) * 320
+    audio.caller(long)
+    got = pieces(audio.take())
+    assert b"".join(piece for _, _, piece in got) == long
+    assert [at for _, at, _ in got] == [0, len(got[0][2])]

@@ -183,6 +183,17 @@ async def test_what_breaks_the_protocol_ends_the_socket_with_its_code(sent: byte
     assert stream.messages == []
 
 
+async def test_what_breaks_the_protocol_before_it_has_begun_ends_it_all_the_same() -> None:
+    async with connected(starts=False) as (stream, peer):
+        peer.transport.write(_frame(1, b"a") + _frame(1, b"\xff\xfe"))
+        with pytest.raises(ConnectionClosed):
+            async with asyncio.timeout(5):
+                await peer.recv()
+        stream.start()
+        await stream.over.wait()
+    assert (stream.messages, stream.ended) == (["a"], [CLOSED])
+
+
 async def test_a_frame_that_is_too_large_ends_its_socket() -> None:
     async with connected() as (stream, peer):
         with contextlib.suppress(ConnectionClosed):

@@ -62,8 +62,8 @@ class ResponseDriver:
         """Complete tool calls of running responses, by response."""
         self._approved: list[str] = []
         """Ids of approval requests that were answered."""
-        self._awaits_done = False
-        """The timer for a response that the server does not end is running."""
+        self._awaits_done: set[str] = set()
+        """Responses whose audio is complete, and for whose ends a timer runs."""
 
     # Requests
 
@@ -142,9 +142,10 @@ class ResponseDriver:
     def speech_stopped(self, ago_ms: float | None) -> None:
         """Handle the server's report that the caller has stopped. `ago_ms`: ms of audio after the last word; None:
         unknown."""
-        self.caller_speaks = False
+        spoke, self.caller_speaks = self.caller_speaks, False
         if self._session.turn_detection:
-            self.queue.caller_stopped(answers="answers_itself" in self._session.can)
+            # Of a turn whose end was known before, the answer has begun, or been asked for.
+            self.queue.caller_stopped(answers=spoke and "answers_itself" in self._session.can)
         self._channel.notify(SpeechStopped(ago_ms))
         if self._session.turn_detection:
             self.act(self.queue.turn_over())
@@ -170,8 +171,11 @@ class ResponseDriver:
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/created
         """
         started = server_events.read(event)
-        if not isinstance(started, ResponseStarted):
+        if not isinstance(started, ResponseStarted) or self.queue.is_done(started.response):
             return
+        self._begin(started)
+
+    def _begin(self, started: ResponseStarted) -> None:
         if self.caller_speaks and self._session.turn_detection and not self.queue.is_sent:
             self.speech_stopped(None)  # the server answers without having reported the end of speech
         self.queue.created(started.response)
@@ -182,14 +186,26 @@ class ResponseDriver:
 
     def played(self, audio: AudioDelta) -> bool:
         """Pass on a piece of a response's audio, as µ-law. Returns False if more of it must come here, too."""
-        if self._awaits_done:
-            self._awaits_done = False
-            self._channel.stop_timer("done")
+        response = audio.response
+        if response in self._awaits_done:
+            self._stop_awaiting_done(response)
+        if self.queue.is_awaited:
+            self._is_there(response)
+        is_late = self.queue.is_done(response)
+        if is_late:  # nothing ends it any more
+            done = AudioDone(response, audio.item, audio.content)
+            self._channel.start_timer("late", _DONE_SECONDS, lambda: self._channel.notify(done))
         is_settled = False
-        if not self.queue.is_interrupted(audio.response):  # the caller does not hear later audio
-            is_settled = self._endings.add_audio(audio.response, audio.item, audio.audio)
+        if not self.queue.is_interrupted(response):  # the caller does not hear later audio
+            is_settled = self._endings.add_audio(response, audio.item, audio.audio)
         self._channel.notify(audio)
-        return is_settled
+        return is_settled and not is_late
+
+    def _is_there(self, response: str) -> None:
+        """Take a response as begun of which the server has not said so, while it should begin an answer by itself."""
+        if response and self.queue.is_new(response):
+            self._channel.counts["never began"] += 1
+            self._begin(ResponseStarted(response))
 
     def words(self, response: str, item: str) -> None:
         """Note that text of the model has come."""
@@ -205,9 +221,9 @@ class ResponseDriver:
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/output_audio/done
         """
         self._channel.notify(event)
-        if event.response:
-            self._awaits_done = True
-            self._channel.start_timer("done", _DONE_SECONDS, lambda: self._not_done(event.response))
+        if event.response and not self.queue.is_done(event.response):
+            self._awaits_done.add(event.response)
+            self._channel.start_timer(f"done {event.response}", _DONE_SECONDS, lambda: self._not_done(event.response))
 
     def item_done(self, event: ServerEvent) -> None:
         """Handle a complete item of a response.
@@ -231,7 +247,15 @@ class ResponseDriver:
             self._channel.give_up(done.reason, retry=done.retry)
         if not isinstance(done, ResponseDone):
             return
-        self._stop_awaiting_done()
+        if not done.response and len(self.queue.running) == 1:
+            done = done._replace(response=self.queue.running[0])
+        if self.queue.is_done(done.response):
+            return
+        if self.queue.is_awaited:
+            self._is_there(done.response)
+        self._stop_awaiting_done(done.response)
+        if done.response:
+            self.queue.ended(done.response)
         done = done._replace(detail=self._channel.secrets.told(done.detail))
         response = server_events.response_of(event)
         output = response.get("output")
@@ -263,13 +287,13 @@ class ResponseDriver:
         if used:
             self._channel.notify(Usage(model, used, model_catalog.cost(model, used)))
 
-    def _stop_awaiting_done(self) -> None:
-        self._awaits_done = False
-        self._channel.stop_timer("done")
+    def _stop_awaiting_done(self, response: str) -> None:
+        self._awaits_done.discard(response)
+        self._channel.stop_timer(f"done {response}")
 
     def _not_done(self, response: str) -> None:
         """Stop waiting for the end of a response whose audio is complete."""
-        self._awaits_done = False
+        self._awaits_done.discard(response)
         if response in self.queue.running:
             self._channel.counts["never ended"] += 1
             self._end(ResponseDone(response, "completed"), None, self._calls.pop(response, []))

@@ -111,11 +111,14 @@ class _Request:
     """Tools were answered. No longer needed once the server has begun a response that knows the results."""
     whole: bool = False
     """The response must be heard whole: if it breaks off, it is requested again from the beginning."""
+    instead: bool = False
+    """The server should have begun this answer by itself, and nothing else is wanted."""
 
     def __bool__(self) -> bool:
         return bool(self.instructions) or self.plain or self.after_tools
 
     def add(self, other: _Request) -> None:
+        self.instead = other.instead and (self.instead or not self)
         self.instructions |= other.instructions
         self.plain |= other.plain
         self.after_tools |= other.after_tools
@@ -138,6 +141,8 @@ class ResponseQueue:
         """Running responses, each with its request; None: the server began the response by itself."""
         self._interrupted: FIFOCache[str, None] = FIFOCache(_MOST_IDS)
         """Responses interrupted by the caller or cancelled by us."""
+        self._over: FIFOCache[str, None] = FIFOCache(_MOST_IDS)
+        """Responses that the server has ended."""
         self._pending = _Request()
         self._sent: _Request | None = None
         """The request that was sent and whose response has not begun."""
@@ -160,6 +165,14 @@ class ResponseQueue:
     def running(self) -> list[str]:
         """Return the ids of the responses that run."""
         return list(self._running)
+
+    def is_new(self, response: str) -> bool:
+        """Return whether nothing was heard of this response yet, as far as is known."""
+        return response not in self._running and response not in self._interrupted and response not in self._over
+
+    def is_done(self, response: str) -> bool:
+        """Return whether the server has ended this response."""
+        return response in self._over
 
     @property
     def is_awaited(self) -> bool:
@@ -225,7 +238,8 @@ class ResponseQueue:
         """
         if self._awaits:
             self._awaits = False
-            self._pending.plain |= self._sent is None
+            if self._sent is None:
+                self._pending.add(_Request(plain=True, instead=True))
         else:
             self._sent = None
         return self._next_request()
@@ -286,6 +300,10 @@ class ResponseQueue:
                 return [RetryIn(_REMOTE_RUNNING_SECONDS if ending.remote == "runs" else _REMOTE_SECONDS)]
         return self._again(_instead(request, ending), ending.code or ending.status)
 
+    def ended(self, response: str) -> None:
+        """Note that the server has ended a response: it neither begins nor ends again."""
+        self._over[response] = None
+
     def is_final(self, response: str, ending: ResponseEnding) -> bool:
         """Return whether `done` will request nothing in place of this response. Changes nothing."""
         return self._verdict(response, ending) in ("over", "give up")
@@ -320,13 +338,13 @@ class ResponseQueue:
 
     def response_active(self) -> list[Action]:
         """Handle the refusal of a request because a response is active: the request waits for the end of that
-        response."""
+        response. One in place of the server's own answer does not: this response is that answer, which was late."""
         sent, self._sent = self._sent, None
         for response, request in self._running.items() if sent is None else ():
             if request is not None:
                 sent, self._running[response] = request, None
                 break
-        if sent is None:
+        if sent is None or (sent.instead and self._running):
             return self._next_request()
         if self._running:
             self._pending.add(sent)
