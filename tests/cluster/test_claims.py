@@ -175,7 +175,7 @@ async def test_a_node_with_a_lease_is_only_fenced_by_evidence(database_url: str)
     async with staged(database_url) as stage:
         _, claims = await stage.node("a")
         assert claims.key is not None
-        node = Node(name="a", epoch=claims.key[1])
+        node = Node(name="a", epoch=claims.key[1], lease_until=1.0)
         assert await stage.run(lambda connection: node_store.fence(connection, [node], expired=True)) == []
         await stage.run(lambda connection: connection.execute(update(nodes).values(lease_until=1.0)))
         assert await stage.run(lambda connection: node_store.fence(connection, [node], expired=True)) == [node]

@@ -152,6 +152,29 @@ async def test_a_call_is_given_to_another_node(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_what_is_given_away_while_one_looks_for_what_was_given_is_not_taken_back(tmp_path: Path) -> None:
+    async with machine(tmp_path) as the:
+        a, b = await the.node("w1"), await the.node("w2")
+        await the.began(0)
+        read, has_read, go_on = a._database.read, asyncio.Event(), asyncio.Event()
+
+        async def slowly(work: Any) -> Any:
+            found = await read(work)
+            has_read.set()
+            await go_on.wait()
+            return found
+
+        a._database.read = slowly  # type: ignore[method-assign]
+        look = asyncio.create_task(a.take_given(None))
+        await has_read.wait()
+        await a.give(CALL, "w2")
+        assert await b.take_given([CALL]) == [CALL]
+        go_on.set()
+        assert await look == []
+        assert (a.claims.has(CALL), b.claims.has(CALL)) == (False, True)
+
+
+@in_loop
 async def test_a_node_drains_and_takes_calls_again(tmp_path: Path) -> None:
     async with machine(tmp_path) as the:
         a, b = await the.node("w1"), await the.node("w2")
