@@ -20,6 +20,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 
 from callflow.cluster import signing
+from callflow.cluster.nodes import is_cut_off
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.errors import PeerAway
 
@@ -116,9 +117,9 @@ class Forwarding:
                 answer = await client.send(request, stream=True)
         except httpx.ConnectError as error:
             # Nobody listens there: the process is gone. A host that cannot be reached may be alive, and says nothing.
-            if _is_refused(error):
+            if refused := _is_refused(error):
                 self._peers.suspect(peer.name)
-            raise PeerAway(f"node {peer.name} does not take connections", sent=False) from None
+            raise PeerAway(f"node {peer.name} does not take connections", sent=False, refused=refused) from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise PeerAway(f"node {peer.name} does not answer: {type(error).__name__}", sent=True) from None
         told = [(name, value) for name, value in answer.headers.multi_items() if name.lower() not in _HOP]
@@ -215,15 +216,19 @@ class Forwarding:
                 each.cancel()
 
     async def others_take_over(self) -> bool:
-        """Return whether another node says that it takes over what has lost its lease."""
+        """Return whether other nodes take over what has lost its lease: see `nodes.is_cut_off`."""
 
-        async def one(peer: Peer) -> bool:
+        async def one(peer: Peer) -> bool | None:
             try:
                 return bool((await self.ask(peer, "GET", "/state"))["database"])
-            except (PeerAway, KeyError, TypeError):
+            except PeerAway as error:
+                return False if error.refused else None
+            except (KeyError, TypeError):
                 return False
 
-        return any(await asyncio.gather(*(one(peer) for peer in self._peers.living())))
+        peers = self._peers.living()
+        answers = await asyncio.gather(*(one(peer) for peer in peers))
+        return is_cut_off(self._peers.me, {peer.name: answer for peer, answer in zip(peers, answers, strict=True)})
 
     def _client(self, peer: Peer) -> tuple[httpx.AsyncClient, str]:
         client = self._clients.get(peer.address)

@@ -223,6 +223,21 @@ def machine_of(name: str) -> str:
     return _WORKER.sub("", name)
 
 
+def is_cut_off(me: str, answers: Mapping[str, bool | None]) -> bool:
+    """Return whether `me`, which cannot renew its lease, is alone with that, so that the others have its calls.
+    `answers`: of each other node, whether it reaches the database; None: it does not answer.
+
+    If one does, it is. If none does, the database is away for all, and everybody goes on. If not one of two or more
+    other machines answers at all, it is this machine that is cut off from them and from the database. Of a single other
+    machine that cannot be said: the database may lie there.
+    """
+    if any(answers.values()):
+        return True
+    machines = {machine_of(name) for name in answers} - {machine_of(me)}
+    answering = {machine_of(name) for name, answer in answers.items() if answer is not None}
+    return len(machines) > 1 and not machines & answering
+
+
 def lost(calls: Collection[str], owners: Mapping[str, tuple[str, int]], mine: tuple[str, int]) -> set[str]:
     """Return those of the calls that another node has. `owners`: the claims of the database, by call."""
     return {call for call in calls if owners.get(call, mine) != mine}

@@ -351,13 +351,14 @@ class Elsewhere(CallflowError):
 
 
 class PeerAway(CallflowError):
-    """Another node of the cluster does not answer. `sent`: it may have got the request."""
+    """Another node of the cluster does not answer. `sent`: it may have got the request. `refused`: its machine answers,
+    and says that nobody listens there."""
 
     retry = True
 
-    def __init__(self, message: str, *, sent: bool) -> None:
+    def __init__(self, message: str, *, sent: bool, refused: bool = False) -> None:
         super().__init__(message)
-        self.sent = sent
+        self.sent, self.refused = sent, refused
 
 
 class DatabaseError(CallflowError):

@@ -11,6 +11,7 @@ from callflow.cluster.nodes import (
     State,
     View,
     allotment,
+    is_cut_off,
     leader,
     lost,
     machine_of,
@@ -175,3 +176,20 @@ def test_who_has_missed_renewals_declares_nobody_dead_for_a_lease() -> None:
         assert not patience.allows(late)
         patience.renewed(late)
     assert patience.allows(10.0 + LEASE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("answers", "over"),
+    [
+        ({}, False),
+        ({"b": True, "c": None}, True),
+        ({"b": False, "c": None}, False),
+        ({"b": None}, False),
+        ({"b-w1": None, "b-w2": None}, False),
+        ({"b": None, "c": None}, True),
+        ({"a-w2": False, "b": None, "c": None}, True),
+        ({"a-w2": None, "b": None}, False),
+    ],
+)
+def test_who_is_cut_off_from_all_other_machines_lets_go(answers: dict[str, bool | None], over: bool) -> None:
+    assert is_cut_off("a-w1", answers) is over
