@@ -38,6 +38,8 @@ _REST_ROWS: Final = 20
 _REST_SECONDS: Final = 0.0005
 """A thread that reads a list leaves the interpreter to the audio in between."""
 
+_OPEN_AT_THE_END: Final = "unexpected end of data"
+"""What the reader says of a quote that is open at the end of the file."""
 DUPLICATE: Final = "the same number stands in an earlier row"
 NO_ZONE: Final = "its time zone is not known: name one in a column timezone"
 NEVER: Final = "the hours never hold in all the time zones in which it may lie: name one in a column timezone"
@@ -69,9 +71,10 @@ def from_csv(body: bytes) -> Iterator[Row]:
         raise BadList(f"The list is not UTF-8, from line {at} on: save it as UTF-8.") from None
     first = _QUOTED.sub("", re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
     delimiter = max(",;\t", key=first.count)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     heading: list[str] | None = None
     while True:
+        begins = lines.line_num + 1
         try:
             values = next(lines)
         except StopIteration:
@@ -79,6 +82,11 @@ def from_csv(body: bytes) -> Iterator[Row]:
         except csv.Error as error:
             if heading is None:
                 raise BadList(f"The heading of the list cannot be read: {error}.") from None
+            if lines.line_num > begins or str(error) == _OPEN_AT_THE_END:  # whoever stands in these lines is lost
+                raise BadList(
+                    f"A quote that begins in line {begins} of the list is not closed as it should be: in CSV, a value"
+                    ' with a quote in it stands in quotes, and its own quotes are doubled, "5"" pipe".'
+                ) from None
             yield Row(lines.line_num, reason=f"it cannot be read as CSV: {error}")
             continue
         if not any(value.strip() for value in values):

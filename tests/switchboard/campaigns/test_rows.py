@@ -98,6 +98,27 @@ def test_a_list_that_cannot_be_read_at_all_is_refused(body: bytes, says: str) ->
         list(from_csv(body))
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        f'{BERLIN},"Bob\n{HAMBURG},Ann\n{HAMBURG},Eve\n',
+        f'{BERLIN},"Bob\n{HAMBURG},"Ann"\n',
+        f'{BERLIN},"Bob\n' + f"{HAMBURG},Ann and others\n" * 9000,
+        f'{BERLIN},"Bob',
+    ],
+    ids=["to the end", "to the next quote", "very many", "in the last line"],
+)
+def test_a_quote_that_is_not_closed_loses_nobody(rows: str) -> None:
+    """Else the rows behind it would be a value of the first one, and would be said in its call."""
+    with pytest.raises(BadList, match="line 3 of the list is not closed"):
+        list(from_csv(f"number,name\n{HAMBURG},Zoe\n{rows}".encode()))
+
+
+def test_a_quote_in_the_middle_of_a_value_is_one() -> None:
+    (row,) = judged(from_csv(f'number,size\n{BERLIN},5" pipe\n'.encode()))
+    assert row.variables == {"size": '5" pipe'}
+
+
 def test_a_field_that_is_too_long_spoils_its_row_only() -> None:
     body = f'number,name\n{BERLIN},"{"x" * 200_000}"\n{HAMBURG},y\n'.encode()
     rows = judged(from_csv(body))
