@@ -107,7 +107,7 @@ class Application:
     ) -> None:
         """Read the tools and the profiles. `node`: this process is one of a cluster. `inherited`: sockets that are
         bound already. Raises SettingsError or ToolsError."""
-        self.settings, self._node = settings, node
+        self.settings, self._node, self._name = settings, node, node.name if node is not None else ""
         self.cluster: Membership | None = None
         self.moving: Moving | None = None
         self._cluster_web: ClusterWeb | None = None
@@ -126,7 +126,7 @@ class Application:
         self.live = LiveFeed()
         self.telemetry = Telemetry(capacity=settings.max_concurrent_calls)
         self.address = PublicAddress(
-            settings.public_base_url, f"http://{settings.host}:{settings.port}", node=node.name if node else ""
+            settings.public_base_url, f"http://{settings.host}:{settings.port}", node=self._name
         )
         self.carriers = make_carriers(settings, self.address)
         self._dial_rules = DialRules.of(settings)
@@ -136,7 +136,7 @@ class Application:
         self.phone: PhoneLine | None = None
         """On which the operators' page can ring; None: it has no telephone."""
         self._listeners = Listeners(
-            inherited, node=node.name if node else "", ping_seconds=settings.media_ping_seconds,
+            inherited, node=self._name, ping_seconds=settings.media_ping_seconds,
             media_beside=settings.media_server != "hypercorn",
         )  # fmt: skip
         self._start_warnings: list[str] = []
@@ -290,7 +290,7 @@ class Application:
             farewell_seconds=settings.farewell_seconds,
             callers=CallerLimits(settings.max_calls_per_caller, settings.max_calls_per_caller_hour),
         )
-        self.budget = make_budget(settings, self.history, lambda: self.switchboard.calls)
+        self.budget = make_budget(settings, self.history, lambda: self.switchboard.calls, node=self._name)
         self.switchboard.keep_to(self.budget)
         if self.cluster is not None:
             self.moving = Moving(self.cluster, self.switchboard, self.journal)

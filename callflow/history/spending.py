@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Float, Integer, case, func, select
 
 from callflow.history.database import Database
+from callflow.history.node_tables import claims
 from callflow.history.tables import IS_PART, conversations, iso
 
 
@@ -35,6 +37,21 @@ class Sums(NamedTuple):
     unpriced_seconds: float
 
 
+class Running(NamedTuple):
+    """A live call of another node. Times are Unix times, in seconds."""
+
+    call: str
+    began: float
+    profile: str
+    caller: str
+    answered_at: float | None
+    """None: not yet, or it is a part of another call, whose minutes count there."""
+    engine_usd: float | None
+    """So far. None: it is not known."""
+    carrier_usd: float
+    is_part: bool
+
+
 class Unpriced(NamedTuple):
     """An ended call whose cost at the carrier is not known."""
 
@@ -49,20 +66,36 @@ class SpendingStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def of_profiles(self, begins: float, ends: float, lately: Sequence[str]) -> tuple[list[Sums], set[str]]:
-        """Return what the ended calls took that began in this time (Unix time, seconds), by profile ("": none), and
-        which of the calls `lately` are among them."""
+    async def of_profiles(
+        self, begins: float, ends: float, lately: Sequence[str], me: str = ""
+    ) -> tuple[list[Sums], set[str], list[Running]]:
+        """Return what the ended calls took that began in this time (Unix time, seconds), by profile ("": none), which
+        of the calls `lately` are among them, and the calls of that time that other nodes have.
+
+        `me`: the name of this node in a cluster; "": it serves alone, and there are none.
+        """
         ended = _within(begins, ends)
         profile = func.coalesce(_of.profile, "")
         sums = select(profile, *_SUMS).where(*ended).group_by(profile)
 
-        def work(connection: Connection) -> tuple[list[Sums], set[str]]:
-            # First which, then how much: what ends in between counts twice for a moment, and not less than once.
+        caller = func.coalesce(_of.caller_number, "")
+        running = (
+            select(
+                _of.call_id, _of.started_at, profile, caller, _of.answered_at, _of.cost_usd, _of.carrier_usd, IS_PART,
+            )
+            .join(claims, claims.c.call == _of.call_id)
+            .where(claims.c.node != me, _of.ended_at.is_(None), *_begun(begins, ends))
+        )  # fmt: skip
+
+        def work(connection: Connection) -> tuple[list[Sums], set[str], list[Running]]:
+            # The other nodes' calls first: one that ends in between counts twice for a moment, and not less than once.
+            others = [_running(*row) for row in connection.execute(running)] if me else []
+            # First which, then how much, for the same reason.
             there: set[str] = set()
             for begin in range(0, len(lately), 500):
                 some = select(_of.call_id).where(*ended, _of.call_id.in_(lately[begin : begin + 500]))
                 there |= set(connection.execute(some).scalars())
-            return [Sums(*row) for row in connection.execute(sums)], there
+            return [Sums(*row) for row in connection.execute(sums)], there, others
 
         return await self._database.read(work)
 
@@ -89,5 +122,21 @@ class SpendingStore:
         return await self._database.read(lambda connection: [Unpriced(*row) for row in connection.execute(wanted)])
 
 
+def _begun(begins: float, ends: float) -> tuple[ColumnElement[bool], ...]:
+    return _of.started_at >= iso(begins), _of.started_at < iso(ends)
+
+
 def _within(begins: float, ends: float) -> tuple[ColumnElement[bool], ...]:
-    return _of.started_at >= iso(begins), _of.started_at < iso(ends), _of.ended_at.is_not(None)
+    return *_begun(begins, ends), _of.ended_at.is_not(None)
+
+
+def _running(
+    call: str, began: str, profile: str, caller: str, answered: str | None, usd: float | None, carrier: float | None,
+    is_part: bool,
+) -> Running:  # fmt: skip
+    answered_at = _unix(answered) if answered and not is_part else None
+    return Running(call, _unix(began), profile, caller, answered_at, usd, carrier or 0.0, bool(is_part))
+
+
+def _unix(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

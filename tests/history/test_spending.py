@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, insert, update
 
 from callflow.contracts import events
+from callflow.history.node_tables import claims
 from callflow.history.spending import SpendingStore
+from callflow.history.tables import conversations
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from tests.history.test_events_out import AT, House, house
@@ -44,6 +47,30 @@ def cost(the: House, name: str, **more: object) -> None:
     the.journal.note(JournalEntry(name, 0, AT + 900, event))
 
 
+async def test_live_calls_of_other_nodes_are_told_one_by_one(database_url: str, tmp_path: Path) -> None:
+    async with house(database_url, tmp_path) as the:
+        for name in ("mine", "theirs", "nobody's", "rings", "over"):
+            call(the, name, profile="sales", usd=None if name == "over" else 0.25)
+        await the.journal.flushed()
+
+        def work(connection: Connection) -> None:
+            for name in ("mine", "theirs", "nobody's"):
+                live = {"ended_at": None, "answered_seconds": None}
+                connection.execute(update(conversations).where(conversations.c.call_id == name).values(**live))
+            waiting = {"ended_at": None, "answered_at": None, "cost_usd": None}
+            connection.execute(update(conversations).where(conversations.c.call_id == "rings").values(**waiting))
+            rows = {"mine": "a", "theirs": "b", "rings": "b", "over": "b"}
+            connection.execute(insert(claims), [{"call": k, "node": v, "epoch": 1} for k, v in rows.items()])
+
+        await the.database.write(work)
+        store = SpendingStore(the.database)
+        _, _, others = await store.of_profiles(*DAY, [], "a")
+        found = {one.call: (one.profile, one.answered_at, one.engine_usd, one.is_part) for one in others}
+        assert found == {"theirs": ("sales", AT + 5, 0.25, False), "rings": ("sales", None, None, False)}
+        assert (await store.of_profiles(*DAY, []))[2] == [], "this process serves alone"
+        assert (await store.of_profiles(AT + 3600, AT + 7200, [], "a"))[2] == []
+
+
 async def test_minutes_count_from_the_answer_and_unknown_prices_are_kept_apart(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -56,7 +83,7 @@ async def test_minutes_count_from_the_answer_and_unknown_prices_are_kept_apart(
         cost(the, "a")
         await the.journal.flushed()
         store = SpendingStore(the.database)
-        sums, there = await store.of_profiles(*DAY, ["a", "c", "rings", "nobody's"])
+        sums, there, _ = await store.of_profiles(*DAY, ["a", "c", "rings", "nobody's"])
         found = {one.name: [round(figure, 3) for figure in one[1:]] for one in sums}
         assert found == {"sales": [2, 120.0, 0.5, 0.02, 30.0], "": [1, 60.0, 0.5, 0.0, 0.0]}
         assert there == {"a", "c"}
@@ -69,7 +96,7 @@ async def test_the_other_leg_of_a_call_counts_for_what_the_model_costs_alone(dat
             call(the, name, seconds=80, usd=usd, session="call:dialled")
         await the.journal.flushed()
         store = SpendingStore(the.database)
-        (sums,), there = await store.of_profiles(*DAY, ["led"])
+        (sums,), there, _ = await store.of_profiles(*DAY, ["led"])
         assert [round(figure, 3) for figure in sums[1:]] == [1, 90.0, 0.25, 0.0, 80.0]
         assert there == {"led"}
         (caller,) = await store.of_callers(*DAY, 5)

@@ -1,7 +1,8 @@
 """Watches what the calls of today take, refuses calls past a ceiling, and ends those in progress with a goodbye.
 
 Calls that have ended are summed up by the database; calls in progress are looked at themselves, so there is no counter
-that could leak. Between the end of a call and its row in the database its figures are kept here.
+that could leak. Between the end of a call and its row in the database its figures are kept here. Of the live calls of
+other nodes the database knows when they were answered, and what the model has cost.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from callflow.contracts.errors import DatabaseError
 from callflow.contracts.event import part_of
 from callflow.contracts.events import BudgetReached, GoodbyeRequested
 from callflow.history.history import History
-from callflow.history.spending import Sums
+from callflow.history.spending import Running, Sums
 from callflow.switchboard.budget.spent import WARN_SHARE, Ceilings, Day, Spent, day_of
 
 
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 REASON: Final = "budget"
 _LOOK_SECONDS: Final = 1.0
 _READ_SECONDS: Final = 15.0
+_READ_OTHERS_SECONDS: Final = 3.0
+"""The same where other nodes have calls, too."""
 _MOST_LATELY: Final = 50_000
 """Ended calls that are kept here while the database cannot be read."""
 _MOST_CALLERS: Final = 20
@@ -56,10 +59,12 @@ class Budget:
         ceilings: Ceilings,
         zone: ZoneInfo,
         dearest_minute: float,
+        node: str = "",
     ) -> None:
         """`calls`: returns the live calls. `ceilings`: of all calls together; those of a profile stand in the config of
-        its calls. `zone`: in which days are counted. `dearest_minute`: US dollars, see `Spent.usd`."""
-        self._history, self._calls = history, calls
+        its calls. `zone`: in which days are counted. `dearest_minute`: US dollars, see `Spent.usd`. `node`: the name of
+        this node in a cluster; "": it serves alone."""
+        self._history, self._calls, self._node = history, calls, node
         self._ceilings, self._zone, self._dearest = ceilings, zone, dearest_minute
         self._loop = asyncio.get_running_loop()
         self._day = day_of(history.now(), zone)
@@ -67,6 +72,8 @@ class Budget:
         """What the ended calls of today took, by profile, as the database says."""
         self._lately: dict[str, _Ended] = {}
         """Calls that have ended here and are not in `_written` yet, by id, oldest first."""
+        self._others: list[Running] = []
+        """Live calls of other nodes."""
         self._warned: set[str] = set()
         self._told: set[str] = set()
         """Calls that are being ended."""
@@ -124,7 +131,8 @@ class Budget:
         while True:
             try:
                 if self._loop.time() >= read_at:
-                    read_at = self._loop.time() + (_READ_SECONDS if await self._read() else _LOOK_SECONDS)
+                    pause = _READ_OTHERS_SECONDS if self._node else _READ_SECONDS
+                    read_at = self._loop.time() + (pause if await self._read() else _LOOK_SECONDS)
                 self.look()
             except Exception:
                 log.exception("what calls have cost cannot be counted for a moment")
@@ -176,13 +184,14 @@ class Budget:
             return False
         day = self._day
         try:
-            sums, there = await self._history.spending.of_profiles(day.begins, day.ends, list(self._lately))
+            lately, spending = list(self._lately), self._history.spending
+            sums, there, others = await spending.of_profiles(day.begins, day.ends, lately, self._node)
         except (SQLAlchemyError, DatabaseError, OSError) as error:
             log.warning("what calls have cost today cannot be read: %s", type(error).__name__)
             return False
         if day != self._day:
             return False
-        self._written = {one.name: spent_of(one) for one in sums}
+        self._written, self._others = {one.name: spent_of(one) for one in sums}, others
         self._lately = {
             call: ended for call, ended in self._lately.items() if call not in there and ended.began >= day.begins
         }
@@ -191,7 +200,7 @@ class Budget:
 
     def _next_day(self) -> None:
         self._day = day_of(self._history.now(), self._zone)
-        self._written, self._warned = {}, set()
+        self._written, self._others, self._warned = {}, [], set()
 
     # What was spent
 
@@ -217,7 +226,19 @@ class Budget:
         for began, profile, spent in (*live, *((one.began, one.profile, one.spent) for one in self._lately.values())):
             if self._day.begins <= began < self._day.ends:
                 found[profile] = found.get(profile, Spent()) + spent
+        for one in self._elsewhere():
+            found[one.profile] = found.get(one.profile, Spent()) + self._of_other(one)
         return found
+
+    def _elsewhere(self) -> list[Running]:
+        """Return the live calls of other nodes, but for those that have come here since, or have ended here."""
+        here = {call.id for call in self._calls()} if self._others else set()
+        return [one for one in self._others if one.call not in here and one.call not in self._lately]
+
+    def _of_other(self, one: Running) -> Spent:
+        minutes = 0.0 if one.answered_at is None else max(self._history.now() - one.answered_at, 0.0) / 60
+        unpriced = minutes if one.engine_usd is None else 0.0
+        return Spent(0 if one.is_part else 1, minutes, one.engine_usd or 0.0, one.carrier_usd, unpriced)
 
     def _over(self, config: CallConfig, spent: Mapping[str, Spent]) -> str:
         """Return which ceiling a call of this config is past, as a clause; "": none."""
@@ -260,6 +281,15 @@ class Budget:
                     **self._told_of(self._of(call), Ceilings()),
                 }
                 for call in self._calls()
+            ]
+            + [
+                {
+                    "id": one.call,
+                    "profile": one.profile,
+                    "caller": one.caller or None,
+                    **self._told_of(self._of_other(one), Ceilings()),
+                }
+                for one in self._elsewhere()
             ],
         }
 

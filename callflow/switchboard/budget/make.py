@@ -15,14 +15,15 @@ from callflow.switchboard.budget.budget import Budget
 from callflow.switchboard.budget.spent import Ceilings
 
 
-def make_budget(settings: Settings, history: History, calls: Callable[[], Sequence[Call]]) -> Budget:
-    """Make the budget. Reads files. `calls`: returns the live calls."""
+def make_budget(settings: Settings, history: History, calls: Callable[[], Sequence[Call]], *, node: str = "") -> Budget:
+    """Make the budget. Reads files. `calls`: returns the live calls. `node`: see `Budget`."""
     return Budget(
         history,
         calls,
         ceilings=Ceilings(settings.max_daily_minutes, settings.max_daily_usd),
         zone=ZoneInfo(settings.budget_zone),
         dearest_minute=model_catalog.dearest_minute(datetime.now(UTC).date()),
+        node=node,
     )
 
 

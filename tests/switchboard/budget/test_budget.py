@@ -8,8 +8,9 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from callflow.call.call_config import CallConfig
+from callflow.contracts.event import LegIds
 from callflow.history.history import History
-from callflow.history.spending import Sums
+from callflow.history.spending import Running, Sums
 from callflow.switchboard.budget.budget import Budget
 from callflow.switchboard.budget.spent import Ceilings
 
@@ -25,6 +26,7 @@ class FakeHistory:
         self.is_readable, self.opened = False, asyncio.Event()
         self.journal = self.spending = self
         self.trouble = ""
+        self.running: list[Running] = []
 
     def now(self) -> float:
         return 1_700_000_000.0
@@ -33,8 +35,8 @@ class FakeHistory:
         self.is_readable = True
         self.opened.set()
 
-    async def of_profiles(self, *_: Any) -> tuple[list[Sums], set[str]]:
-        return [Sums("", 1, 660.0, 0.0, 0.0, 0.0)], set()
+    async def of_profiles(self, *_: Any) -> tuple[list[Sums], set[str], list[Running]]:
+        return [Sums("", 1, 660.0, 0.0, 0.0, 0.0)], set(), self.running
 
 
 def made(history: FakeHistory, minutes: float) -> Budget:
@@ -58,3 +60,24 @@ async def test_nothing_is_dialled_while_nobody_knows_what_was_spent() -> None:
     assert budget.is_known, "what was spent is read later than could be"
     assert "11.00 of 10 minutes" in budget.dial_refusal(CONFIG)
     assert budget.refusal(CONFIG)[0] == "budget"
+
+
+async def test_live_calls_of_other_nodes_count_as_long_as_they_are_there() -> None:
+    history = FakeHistory()
+    now = history.now()
+    history.open()
+    live = Running("b1", now - 400, "", "+1555", now - 300, None, 0.0, False)
+    history.running = [live, live._replace(call="b2", answered_at=None), live._replace(call="here")]
+    ceilings, zone = Ceilings(16.5), ZoneInfo("UTC")
+    here = SimpleNamespace(
+        id="here", began=now, config=CONFIG, answered_before=now - 60, ids=LegIds(), is_outbound=False,
+        agent=SimpleNamespace(usage=SimpleNamespace(usd=0.5)), from_number="+1555", to_number="",
+    )  # fmt: skip
+    calls: list[Any] = [here]
+    budget = Budget(cast(History, history), lambda: calls, ceilings=ceilings, zone=zone, dearest_minute=0.1, node="a")
+    assert await budget._read()
+    assert budget.calls_today == 4
+    assert "17.00 of 16.5 minutes" in budget.dial_refusal(CONFIG), "11, 5 of b1 and 1 of the call that came here"
+    history.running = []
+    assert await budget._read()
+    assert budget.dial_refusal(CONFIG) == ""
