@@ -59,6 +59,9 @@ class Guard(Protocol):
     def begin(self, call: str) -> None:
         """Learn that a call has begun here."""
 
+    def has_let_go(self, call: str) -> bool:
+        """Return whether another process has a call that was here."""
+
     def admit(self, connection: Connection, entries: Sequence[JournalEntry]) -> Collection[str]:
         """Return the calls of which nothing may be written, within the transaction that writes these entries; may run
         on a thread."""
@@ -150,6 +153,9 @@ class DurableJournal(MemoryJournal):
             self.counts["dropped"] += 1
         if entry.name == Began.kind and isinstance(began := entry.note, Began):
             self.on_began(entry.call, began)
+
+    def is_whole(self, call: str) -> bool:
+        return super().is_whole(call) and not (self.guard is not None and self.guard.has_let_go(call))
 
     def seed(self, entries: Sequence[JournalEntry]) -> None:
         super().seed(entries)

@@ -103,7 +103,7 @@ class MemoryJournal:
     def note(self, entry: JournalEntry) -> None:
         kept = self._calls.get(entry.call)
         if kept is None:
-            kept = self._calls[entry.call] = _Kept()
+            kept = self._calls[entry.call] = _Kept(begins=entry.name == BEGAN)
         if kept.count < self._most_steps:
             kept.add(entry)
         else:
@@ -120,10 +120,10 @@ class MemoryJournal:
         """Whether there is anything to read about it."""
         return call in self._calls
 
-    def is_full(self, call: str) -> bool:
-        """There may be more about it than is kept here."""
+    def is_whole(self, call: str) -> bool:
+        """Whether all that there is about it is kept here, from its beginning on."""
         kept = self._calls.get(call)
-        return kept is not None and kept.count >= self._most_steps
+        return kept is not None and kept.begins and kept.count < self._most_steps
 
     def count(self, call: str) -> int:
         """How many entries of a call `read` returns now."""
@@ -134,6 +134,8 @@ class MemoryJournal:
         return list(self._calls)
 
     def seed(self, entries: Sequence[JournalEntry]) -> None:
+        for call in {entry.call for entry in entries}:  # what was kept of it here is among them
+            self._calls.pop(call, None)
         for entry in entries:
             MemoryJournal.note(self, entry)
 
@@ -141,9 +143,11 @@ class MemoryJournal:
 class _Kept:
     """The entries of one call as lines of JSON: they are read rarely, and take 0.1 kB each so, instead of 0.5."""
 
-    __slots__ = ("_lines", "_odd", "count")
+    __slots__ = ("_lines", "_odd", "begins", "count")
 
-    def __init__(self) -> None:
+    def __init__(self, *, begins: bool) -> None:
+        """`begins`: the first of them is the beginning of the call."""
+        self.begins = begins
         self._lines = bytearray()
         self._odd: dict[int, JournalEntry] = {}
         """Entries that JSON cannot hold, by their place."""

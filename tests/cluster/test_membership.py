@@ -172,6 +172,7 @@ async def test_what_is_given_away_while_one_looks_for_what_was_given_is_not_take
         go_on.set()
         assert await look == []
         assert (a.claims.has(CALL), b.claims.has(CALL)) == (False, True)
+        assert not the.histories[0].journal.is_whole(CALL), "it goes on elsewhere"
 
 
 @in_loop

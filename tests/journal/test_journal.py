@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 import tracemalloc
+from dataclasses import replace
 
 from callflow.journal import notes
 from callflow.journal.journal import Journal, JournalEntry, MemoryJournal
+from callflow.journal.notes import Began, Told
 
 
 def record(call: str, step: int) -> JournalEntry:
@@ -96,3 +98,24 @@ def test_of_a_call_the_first_records_are_kept_and_the_others_counted() -> None:
     assert [one.step for one in journal.read("a")] == [1, 2, 3]
     assert journal.dropped == 4
     assert len(journal.read("b")) == 1
+
+
+def test_only_a_call_that_is_kept_from_its_beginning_on_is_whole() -> None:
+    journal = MemoryJournal(steps=3)
+    began = JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call="a", at=1.0)
+    later = JournalEntry.of(Told(text="Yes."), call="b", at=2.0)
+    journal.note(began)
+    journal.note(later)  # such as the price of a call that another process had
+    assert [journal.is_whole(call) for call in ("a", "b", "c")] == [True, False, False]
+    for _ in range(3):
+        journal.note(replace(later, call="a"))
+    assert not journal.is_whole("a"), "there may be more"
+
+
+def test_what_is_read_again_stands_once() -> None:
+    journal = MemoryJournal()
+    began = JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call="a", at=1.0)
+    journal.note(began)
+    told = JournalEntry.of(Told(text="Yes."), call="a", at=2.0)
+    journal.seed([began, told])
+    assert [entry.name for entry in journal.read("a")] == ["began", "told"]

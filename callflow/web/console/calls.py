@@ -55,13 +55,13 @@ def add_calls(
         conversation. `?after=N`: without the first N of them, and of a call that is in memory without the conversation;
         for those who ask again and again."""
         after = whole_number("after", 0, 0, _MOST_ENTRIES)
-        is_followed = after > 0 and journal.has(call) and not journal.is_full(call)
+        is_followed = after > 0 and journal.is_whole(call)
         is_in_history = history.is_readable and not journal.trouble and not is_followed
         row = await history.store.conversation(call) if is_in_history else None
         if row is not None:  # a conversation of an earlier system has no call of ours, and no journal
             call = row["call_id"] or row["stream_sid"]
         entries = await asyncio.to_thread(journal.read, call)
-        if is_in_history and (not entries or journal.is_full(call)):
+        if is_in_history and not journal.is_whole(call):
             entries = await history.store.journal(call) or entries
         if not entries and row is None:
             return _no_call(call) if history.is_readable else history_not_open()

@@ -50,7 +50,7 @@ async def _entries(history: History, name: str) -> Sequence[JournalEntry]:
     row = await history.store.conversation(name) if is_in_history else None
     call = (row["call_id"] or row["stream_sid"]) if row is not None else name
     entries = await asyncio.to_thread(journal.read, call)
-    if is_in_history and (not entries or journal.is_full(call)):
+    if is_in_history and not journal.is_whole(call):
         entries = await history.store.journal(call) or entries
     return entries
 

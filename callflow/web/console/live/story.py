@@ -14,7 +14,7 @@ from typing import Any, Final
 from callflow.agent.conversation import Turn
 from callflow.call.call import Call
 from callflow.history.history import History
-from callflow.journal.journal import BEGAN, JournalEntry
+from callflow.journal.journal import JournalEntry
 from callflow.journal.redaction import Redactor
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.live.entries import Encoder
@@ -207,10 +207,8 @@ class Stories:
         call, journal = story.call, self._history.journal
         count = journal.count(call)
         story.pending.clear()  # what came before this moment is among the `count`, and in the database or on its way
-        if count and not journal.is_full(call):
-            kept = await asyncio.to_thread(journal.read, call)
-            if kept and kept[0].name == BEGAN:
-                return kept[:count]
+        if journal.is_whole(call):
+            return (await asyncio.to_thread(journal.read, call))[:count]
         waiting = dict(journal.waiting_of(call))
         rows = dict(await self._history.store.keyed_journal(call))
         rows |= waiting
