@@ -21,6 +21,7 @@ from sqlalchemy import URL, Connection
 from callflow.cluster import node_store
 from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.nodes import RENEW_SECONDS, Node, Patience, View, leader
+from callflow.contracts.errors import Overloaded
 from callflow.history.database import Database
 
 
@@ -33,6 +34,8 @@ _TRY_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.1
 """Interval of the looks at the locks of those nodes of this machine whose end the system does not tell."""
 _JOIN_END_SECONDS: Final = 3.0
+_SILENT_SECONDS: Final = RENEW_SECONDS * 1.5
+"""A node that has not renewed its lease for so long is taken for dead by one that needs its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ class Beat:
     """When the renewal began, in seconds of the monotonic clock: the lease counts from then."""
     was_fenced: bool = False
     """This node had been declared dead, or had let go of its calls, and has joined anew, with no calls."""
+
+
+class _NotYet(Exception):
+    """It is not known yet whether the node that has this name lives."""
 
 
 class Heartbeat:
@@ -75,6 +82,8 @@ class Heartbeat:
         self._watched: dict[tuple[str, int], int] = {}
         """Nodes of this machine whose end this one is told of, with the file descriptors of their processes."""
         self._epoch = 0
+        self._rival: tuple[Node, float] | None = None
+        """Who has this name, and since when that one has not renewed its lease, as far as was seen."""
         self._thread = threading.Thread(target=self._serve, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -141,10 +150,14 @@ class Heartbeat:
         try:
             self._lock.take()
             beat = await self._write(database, lambda connection: self._renew(connection, began))
+        except _NotYet:
+            return
         except Exception as error:
             self._tell(self._on_trouble, f"{type(error).__name__}: {database.trouble(error)}")
             return
         self._epoch, self._view = beat.epoch, beat.view
+        if self._lock.epoch != beat.epoch:
+            self._lock.remember(beat.epoch)
         self._suspects.clear()
         self._patience.renewed(began)
         if beat.was_fenced:
@@ -164,6 +177,7 @@ class Heartbeat:
         node, was_fenced = replace(self._node, epoch=self._epoch, calls=calls, lag_ms=lag_ms), False
         if not self._epoch or self._rejoins or not node_store.renew(connection, node):
             was_fenced = bool(self._epoch)
+            self._look_for_rival(node_store.view(connection), began)
             node = replace(node, epoch=node_store.join(connection, node), calls=0)
         view = node_store.view(connection)
         self._patience.saw_clock(view.now, time.monotonic())
@@ -178,6 +192,25 @@ class Heartbeat:
             why = "its process has ended" if each in gone else "it has not been heard of for 3 s"
             log.warning("node %s is declared dead: %s", each.name, why)
         return Beat(node.epoch, node_store.view(connection) if fenced else view, began, was_fenced)
+
+    def _look_for_rival(self, view: View, now: float) -> None:
+        """Make sure that no other machine has a living node of this name. Raises Overloaded if one has, and _NotYet if
+        that takes another look: two nodes of one name would declare each other dead for ever."""
+        rival = view.named(self._node.name)
+        if rival is None or rival.epoch in (self._epoch, self._lock.epoch) or rival.lease_until < view.now:
+            return
+        before, since = self._rival or (None, now)
+        if before is None or before.epoch != rival.epoch:
+            self._rival = rival, now
+            raise _NotYet
+        if before.lease_until != rival.lease_until:
+            self._rival = rival, now
+            raise Overloaded(
+                f"another machine has a node {rival.name}, at {rival.address}: set another NODE here, which every"
+                " machine of a cluster needs"
+            )
+        if now - since < _SILENT_SECONDS:
+            raise _NotYet
 
     def _has_ended(self, node: Node) -> bool:
         return self._lock.is_dead(node.name)

@@ -19,6 +19,8 @@ from callflow.contracts.errors import Overloaded
 _PATIENCE_SECONDS: Final = 1.0
 """How long a start waits for the lock: whoever looks whether a process has died holds it for a moment."""
 _PAUSE_SECONDS: Final = 0.02
+_MOST_BYTES: Final = 64
+"""Of the file: the process's number, and the node's epoch."""
 
 
 class NodeLock:
@@ -27,6 +29,8 @@ class NodeLock:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         self._file: int | None = None
+        self.epoch = 0
+        """Under which a process of this machine last was this node; 0: none was, as far as is known."""
 
     def take(self) -> None:
         """Take it. Raises Overloaded if a living process has it, and OSError."""
@@ -47,9 +51,17 @@ class NodeLock:
             except BaseException:
                 os.close(file)
                 raise
-        os.ftruncate(file, 0)
-        os.pwrite(file, str(os.getpid()).encode(), 0)
+        found = os.pread(file, _MOST_BYTES, 0).decode("ascii", "replace").split()
+        self.epoch = int(found[1]) if len(found) == 2 and found[1].isdecimal() else 0
         self._file = file
+        self.remember(self.epoch)
+
+    def remember(self, epoch: int) -> None:
+        """Keep the epoch of this node for the process that comes next under its name here."""
+        assert self._file is not None
+        self.epoch = epoch
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{os.getpid()} {epoch}".encode(), 0)
 
     def release(self) -> None:
         """Let go of it."""
@@ -82,8 +94,8 @@ class NodeLock:
         In a container of its own its number may be another process's here: then its end is seen at the next renewal."""
         pidfd: int | None = None
         try:
-            pidfd = os.pidfd_open(int(self._path(name).read_text()))
-        except (AttributeError, OSError, ValueError):
+            pidfd = os.pidfd_open(int(self._path(name).read_text().split()[0]))
+        except (AttributeError, OSError, ValueError, IndexError):
             return None
         if self.is_dead(name):  # then the number may be another process's by now
             os.close(pidfd)

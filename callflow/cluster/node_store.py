@@ -78,7 +78,8 @@ def join(connection: Connection, node: Node) -> int:
     """Add a node, or let one begin again under its name. Returns its epoch.
 
     Claims of its earlier epochs are nobody's from then on. A process that still lives under this name is fenced by
-    that: it finds out with its next renewal or entry. On one machine `NodeLock` keeps a second one from coming so far.
+    that: it finds out with its next renewal or entry. On one machine `NodeLock` keeps a second one from coming so far,
+    and `Heartbeat` one of another machine.
     """
     begin(connection)
     if connection.dialect.name != "sqlite":

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, insert
 
 from callflow.cluster import membership as module
 from callflow.cluster.heartbeat import Beat
 from callflow.cluster.membership import Membership, NodeConfig
+from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.nodes import LEASE_SECONDS, View
 from callflow.history.database import url_of
 from callflow.history.history import History
+from callflow.history.node_tables import nodes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began
 from tests.e2e.product import until
@@ -149,6 +152,57 @@ async def test_a_call_is_given_to_another_node(tmp_path: Path) -> None:
         assert await b.take_given([CALL, OTHER]) == [CALL]
         assert await b.take_given(None) == []
         assert await a.owner(CALL) == "w2"
+
+
+@in_loop
+async def test_two_machines_with_a_node_of_one_name_do_not_fence_each_other(tmp_path: Path) -> None:
+    """The second one serves nothing, and says what to do."""
+    async with machine(tmp_path) as the:
+        one = await the.node("a")
+        fenced: list[str] = []
+        one.on_fenced = lambda: fenced.append("one")
+        other = Machine(tmp_path / "other machine")
+        url = url_of("", str(tmp_path))
+        history = History(url, recordings=tmp_path / "recordings", retention_days=0, country="US")
+        await history.open()
+        config = NodeConfig(
+            name="a", address="http://10.0.0.12:6010", folder=other.folder, capacity=10, secret=b"s" * 32
+        )
+        second = Membership(config, history, calls=lambda: 0, lag=lambda: 1.0)
+        joining = asyncio.create_task(second.join())
+        await until(lambda: "set another NODE here" in second.trouble, "it to say so", 5)
+        assert (fenced, second.epoch, one.lease_holds) == ([], 0, True)
+        await one.close()  # and then its name is free
+        await until(lambda: second.epoch, "it to join", 5)
+        await asyncio.gather(joining, return_exceptions=True)
+        await second.close()
+        await history.journal.close()
+        await history.close()
+
+
+@in_loop
+async def test_a_node_that_died_is_back_under_its_name_at_once_on_its_machine_and_soon_on_another(
+    tmp_path: Path,
+) -> None:
+    async with machine(tmp_path) as the:
+        one = await the.node("a")
+
+        def died(connection: Connection) -> None:  # its row is left, with a lease
+            row = {"name": "b", "epoch": 77, "address": "x", "capacity": 1, "calls": 0, "lag_ms": 0.0, "state": "up"}
+            connection.execute(insert(nodes).values(**row, started_at=0.0, lease_until=time.time() + 3))
+
+        lock = NodeLock(tmp_path / "cluster", "b")
+        lock.take()
+        lock.remember(77)
+        lock.release()
+        for moment in ("here", "elsewhere"):
+            await one._database.write(died)
+            began = time.monotonic()
+            b = await the.node("b")
+            assert (time.monotonic() - began < 0.5) is (moment == "here")
+            await b.close()
+            the.nodes.remove(b)
+            (tmp_path / "cluster" / "b.lock").unlink()
 
 
 @in_loop
