@@ -24,6 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Show it. Returns the exit code, see above."""
     try:
         status, told = OperatorsPort(read_settings()).ask("GET", "/api/budget")
+    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
+        raise
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return 2

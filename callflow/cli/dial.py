@@ -1,7 +1,7 @@
 """`server.py dial`: asks the running server to make an outbound call, and shows it while it goes on.
 
-Exit codes: 0, the call was answered; 1, it was not; 2, the words or the settings cannot be used, no server is running,
-or it has refused.
+Exit codes: 0, the call was answered; 1, it was not, or that cannot be told; 2, nobody was dialled: the words or the
+settings cannot be used, no server is running, or it has refused.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from callflow.cli import dial_list
 from callflow.cli.dial_progress import Progress
 from callflow.cli.operators_port import OperatorsPort, read_settings
 from callflow.cli.patience import AWAY_SECONDS, POLL_SECONDS, patiently
+from callflow.cli.safe_output import leave_pipe
 from callflow.config import profiles
 from callflow.config.phone_numbers import Numbers, is_possible
 from callflow.config.settings import Settings
 from callflow.contracts import printable
-from callflow.contracts.errors import AnswerLost, CommandLineError, ConsoleError
+from callflow.contracts.errors import AnswerLost, CommandLineError, ConsoleError, OutputError
 from callflow.journal.journal import JournalEntry
 
 
@@ -60,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         body = _body(arguments, configured)
         port = OperatorsPort(configured)
         return runtime.run_interruptible(_Call(port).show(body, arguments.key or str(uuid.uuid4())))
+    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
+        raise
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return 2
@@ -123,10 +126,13 @@ class _Call:
             return 2
         try:
             await self._follow(dialled)
-        except ConsoleError as error:
+            print(f"\n{self._progress.outcome()}\n`python server.py calls {dialled[:8]}` tells it second by second.")
+            sys.stdout.flush()
+        except (ConsoleError, OutputError) as error:
+            if isinstance(error, OutputError):
+                leave_pipe(error)  # what is still to be written would be refused once more at the end
             say(f"{error}\nWhat became of the call is not known here: `python server.py calls {dialled[:8]}` tells it.")
-            return 2
-        print(f"\n{self._progress.outcome()}\n`python server.py calls {dialled[:8]}` tells it second by second.")
+            return 1
         return 0 if self._progress.is_answered else 1
 
     def _press(self) -> None:

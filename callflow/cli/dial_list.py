@@ -47,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
             return runtime.run_interruptible(_List(port).go_on(arguments.resume))
         body = _read(arguments.list)
         return runtime.run_interruptible(_List(port).make(arguments, body))
+    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
+        raise
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return 2

@@ -27,6 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
         port = OperatorsPort(read_settings())
         name = _named(port, name)
         status, answer = port.ask("POST", f"/api/calls/{name}/hangup", {"when": when})
+    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
+        raise
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return 1 if isinstance(error, CallNotFound) else 2

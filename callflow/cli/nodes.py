@@ -30,6 +30,8 @@ def run_nodes(arguments: argparse.Namespace) -> int:
     """Show the nodes. Returns the exit code, see above."""
     try:
         status, told = OperatorsPort(read_settings()).ask("GET", "/api/nodes")
+    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
+        raise
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return 2
@@ -70,6 +72,8 @@ def run_drain(arguments: argparse.Namespace) -> int:
             print(f"node {arguments.node} takes calls again")
             return 0
         return _wait(port, arguments.node, arguments.seconds)
+    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
+        raise
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return 2

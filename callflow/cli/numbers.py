@@ -59,6 +59,8 @@ async def run_numbers(arguments: argparse.Namespace) -> int:
         for reason in refused.reasons:
             print(reason, file=sys.stderr)
         return 1
+    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
+        raise
     except DatabaseError as error:
         return refuse([f"What a number leads to cannot be kept for an undo: {error}"])
     except (SQLAlchemyError, OSError) as error:

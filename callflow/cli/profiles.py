@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         port = OperatorsPort(read_settings())
         return _ACTS[arguments.act or "list"](port, arguments)
+    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
+        raise
     except (CommandLineError, ConsoleError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -60,10 +60,10 @@ def read(given: object) -> Read:
         if not isinstance(name, str) or not _WHOLE_NAME.fullmatch(name) or name != name.strip():
             problems.append(f"{label or 'an empty name'} is no name for a variable: letters, digits, _ . - and blanks")
         elif text is None:
-            problems.append(f"{label} must be a text, a number, true or false")
+            problems.append(f"the value of {label} must be a text, a number, true or false")
         else:
             if len(text) > MOST_CHARACTERS:
-                problems.append(f"{label} has more than {MOST_CHARACTERS} characters")
+                problems.append(f"the value of {label} has more than {MOST_CHARACTERS} characters")
             values[name] = text[:MOST_CHARACTERS]
     return Read(values, problems)
 

@@ -29,6 +29,7 @@ from callflow.contracts.errors import McpToolError, SettingsError
 from callflow.contracts.log_format import FORM, Formatter
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.store import Store
+from callflow.mcp.last_answers import Incoming, Outgoing
 from callflow.mcp.server import NAME, make_server
 from callflow.runtime import interruptible
 
@@ -77,13 +78,15 @@ def record_url(folder: Path) -> URL:
 
 
 async def serve(url: URL, country: str) -> None:
-    """Serve one client until its input ends. `country`: of telephone numbers without a country code, as "DE"."""
+    """Serve one client until its input ends and all of it is answered. `country`: of telephone numbers without a
+    country code, as "DE"."""
     reader = Reader(url, country)
     server = make_server(reader.store)
     print(f"{NAME}: Callflow's record of calls, read only, for an MCP client on this standard input", file=sys.stderr)
     try:
-        async with stdio_server() as (incoming, outgoing):
-            await server.run(incoming, outgoing, server.create_initialization_options())
+        async with stdio_server() as (incoming, writing):
+            outgoing = Outgoing(writing)
+            await server.run(Incoming(incoming, outgoing), outgoing, server.create_initialization_options())
     finally:
         await reader.close()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -259,3 +261,23 @@ async def test_the_journal_of_a_live_call_can_be_followed() -> None:
         assert (await ask(the, "GET", "/api/calls/nobody?after=3")).status_code == 404
         await the.carrier_call().hang_up()
         await the.quiet()
+
+
+async def test_a_call_that_cannot_be_shown_is_not_taken_for_one_that_was_not_dialled(tmp_path: Path) -> None:
+    """Whoever dials again on 2 would call the person a second time."""
+    async with dialling(realtime=Realtime(script=Script.tone(0.4), pace=Pace.instant())) as the:
+        given = {"CONSOLE_PORT": str(the.app.console_at[1]), "CONSOLE_TOKEN": TOKEN, "PATH": os.environ["PATH"]}
+        for file in (".env", "settings.toml"):
+            (tmp_path / file).touch()
+        full = os.open("/dev/full", os.O_WRONLY)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, SERVER, "dial", THEIRS,
+            cwd=tmp_path, env=given, stdout=full, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        os.close(full)
+        _, said = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 1, said
+        assert b"cannot be written: No space left" in said
+        assert b"`python server.py calls" in said
+        call = the.carrier_call()
+        await call.hang_up()

@@ -432,3 +432,26 @@ def test_while_the_record_cannot_be_read_the_tools_say_so(tmp_path: Path, caplog
 
     run(main())
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_script_that_closes_its_end_has_every_answer(tmp_path: Path) -> None:
+    requests: list[dict[str, Any]] = [
+        {"id": 1, "method": "initialize", "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "script", "version": "1"},
+        }},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/list"},
+        {"id": 3, "method": "tools/call", "params": {"name": "get_conversations", "arguments": {}}},
+        {"id": 4, "method": "resources/list"},
+    ]  # fmt: skip
+    lines = [json.dumps({"jsonrpc": "2.0", **request}) for request in requests]
+    lines.insert(2, "garbage")
+    variables = {"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{tmp_path}/none.db"}
+    done = subprocess.run(
+        [sys.executable, "-m", "callflow.mcp"], input="\n".join(lines) + "\n", text=True, capture_output=True,
+        env=variables, cwd=tmp_path, timeout=60, check=True,
+    )  # fmt: skip
+    answers = {answer["id"]: answer for answer in map(json.loads, done.stdout.splitlines())}
+    assert sorted(answers, key=str) == [1, 2, 3, 4, None]
+    assert answers[None]["error"]["code"] == -32700
+    assert "error" not in answers[3]

@@ -92,6 +92,10 @@ def add_do_not_call(app: Quart, history: History, redact: Redactor, *, has_token
         """Take a number off the list; `?business=` off that of one business."""
         business = own_business() or parameter("business")
         if not await entries.remove(number, business):
+            entry = None if business else await entries.entry(number, None)
+            if entry is not None and entry["business"]:
+                which = quote(entry["business"], safe="")
+                return error_response(404, f"This number is on the list of a business: add ?business={which}")
             return error_response(404, _NOT_THERE)
         log.info(
             "a number that ends in %s is on the do-not-call list no more (%s)",
