@@ -18,6 +18,7 @@ from callflow.cluster import signing
 from callflow.cluster.forwarding import CLUSTER, CONSOLE, PUBLIC, Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.node_paths import FORWARDED
+from callflow.cluster.nodes import Node, View
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.web.cluster_listener import bind, create_cluster_app
@@ -45,6 +46,7 @@ class Known:
     lease_holds: bool = True
     takes_over: bool = True
     looked: int = 0
+    view: View = field(default_factory=View)
     owner_is: str | None = "w2"
     live: tuple[str, ...] = (CALL,)
     """At the other node."""
@@ -219,6 +221,20 @@ async def test_an_operators_request_reaches_the_owner_of_the_call(tmp_path: Path
         known.peers.clear()
         with pytest.raises(KeyError):  # served here, where nobody has forwarded it
             await ask(door(known, forwarding), "POST", path)
+
+
+@in_loop
+async def test_the_doctor_is_asked_at_the_node_that_leads(tmp_path: Path) -> None:
+    async with other_node(tmp_path) as (known, forwarding):
+        for leads in ("w2", "w1"):
+            others = [Node(name=name, epoch=5) for name in ("w1", "w2") if name != leads]
+            known.view = View((Node(name=leads, epoch=1), *others))
+            asked = ask(door(known, forwarding), "POST", "/api/doctor", body=b"{}")
+            if leads == "w2":
+                assert (await asked).headers["x-from"] == "w1"
+            else:
+                with pytest.raises(KeyError):  # served here
+                    await asked
 
 
 @in_loop

@@ -1,5 +1,5 @@
-"""Leads operators' requests about one live call to the node of the cluster that has it, and those for a recording to
-the node where it lies.
+"""Leads operators' requests about one live call to the node of the cluster that has it, those for a recording to the
+node where it lies, and those to the doctor to the node that leads: there is one run at a time, whoever is asked.
 
 It stands behind the check of access, so whoever gets here may ask; the other node checks again. A request is led on
 once at most. Streams and WebSockets are passed through piece by piece, without a queue: a slow viewer slows the other
@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from callflow.cluster.forwarding import CONSOLE, Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.node_paths import FORWARDED
+from callflow.cluster.nodes import leader
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.history.history import History
@@ -32,9 +33,10 @@ log = logging.getLogger(__name__)
 
 _OF_A_CALL: Final = re.compile(r"/api/(?:calls|live)/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:/|$)")
 _BY_ANY_ID: Final = re.compile(r"/api/live/([^/]+)/(?:events|sse)")
+_DOCTOR: Final = "/api/doctor"
 _HEAD_SECONDS: Final = 10.0
 """How long the other node may take to begin its answer."""
-_AWAY: Final = "The node that has this call does not answer. Try again in a moment."
+_AWAY: Final = "The node that has this does not answer. Try again in a moment."
 
 
 class NodeDoor:
@@ -79,6 +81,8 @@ class NodeDoor:
                 return self._cluster.peer(holder)
         if scope.get(FORWARDED):
             return None
+        if scope["path"] == _DOCTOR:
+            return self._cluster.peer(leader(self._cluster.view))
         found = _OF_A_CALL.match(scope["path"])
         call = found[1] if found is not None else await self._named(scope["path"])
         switchboard: Switchboard = self._switchboard()
