@@ -67,7 +67,7 @@ class Rows:
         """Declare nodes dead. Returns those that this has declared."""
         done = []
         for victim in victims:
-            if self.lives(victim.key) and not (expired and self.nodes[victim.name].lease_until >= now):
+            if self.lives(victim.key) and not (expired and self.nodes[victim.name].lease_until != victim.lease_until):
                 self.nodes[victim.name] = replace(self.nodes[victim.name], state="dead")
                 done.append(victim)
         return done
