@@ -34,7 +34,6 @@ class ListeningStream(MediaStream):
             return
         audio = loosely_decoded(frame.payload) if self.started else None
         if audio:
-            payload = frame.payload
-            if self._alaw:
-                payload = binascii.b2a_base64(g711.alaw_to_ulaw(audio), newline=False).decode("ascii")
-            self._other_heard(payload)
+            ulaw = g711.alaw_to_ulaw(audio) if self._alaw else audio
+            # encoded anew: what was read leniently may be no base64 that the model takes
+            self._other_heard(binascii.b2a_base64(ulaw, newline=False).decode("ascii"))
