@@ -33,6 +33,7 @@ _MOST_KEPT: Final = 16
 
 NO_CALLER: Final = "The agent does not have the caller now: wait until they talk again, and try again then."
 ON_HOLD: Final = "The caller is on hold: resume first."
+TRANSFERRED: Final = "A transfer of this call is under way."
 NOT_ON_HOLD: Final = "The caller is not on hold."
 OPENING: Final = "The caller is still hearing the sentence that opens the call, which must not be cut: wait for it."
 MUTED: Final = "The agent is muted, so the caller would not hear it: end that first."
@@ -103,6 +104,11 @@ class LineRequests:
         return "hold" in self._model().armed
 
     @property
+    def is_being_transferred(self) -> bool:
+        """Whether another person is being rung, or has the caller."""
+        return bool(self._model().transfer)
+
+    @property
     def muted(self) -> list[str]:
         """Who is muted: caller, agent."""
         return self._gates.muted
@@ -117,8 +123,8 @@ class LineRequests:
             return REMOTE
         if model.state != machine.STREAMING or (model.engine, model.media) != ("ready", "open") or model.farewell:
             return NO_CALLER
-        if model.transfer:
-            return "A transfer of this call is under way."
+        if self.is_being_transferred:
+            return TRANSFERRED
         if self._opening():
             return OPENING
         self._post(events.HoldRequested(by=by))
@@ -135,7 +141,7 @@ class LineRequests:
         """Mute a party, or end that. `for_person`: of the agent, so that a person can speak in its place."""
         if self.is_remote:
             return REMOTE
-        if not self._has_caller():
+        if on and not self._has_caller():
             return NO_CALLER
         if party == "agent" and self.taken_by and not for_person:
             return TAKEN % shown(self.taken_by)

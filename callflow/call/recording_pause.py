@@ -22,9 +22,14 @@ _WORDS: Final = frozenset(
         events.ToolCalled.name, events.ToolFinished.name, events.Dtmf.name, notes.Turn.kind, notes.NotTranscribed.kind,
         notes.Told.kind, notes.Heard.kind, notes.Interrupted.kind, notes.CutOff.kind, notes.Digits.kind,
         notes.EndCall.kind, notes.Whispered.kind, notes.ImageShown.kind,
+        events.DtmfRequested.name, events.SayRequested.name, events.TransferRequested.name,
     }
 )  # fmt: skip
 """Events and notes with something that was said, typed or handed to a tool."""
+_OURS: Final = frozenset(
+    {events.DtmfRequested.name, events.SayRequested.name, events.TransferRequested.name, notes.Whispered.kind}
+)
+"""Those whose `id` is a number of ours, and none of the engine's."""
 _MOST = 1000
 
 
@@ -70,7 +75,8 @@ class RecordingPause:
         if not self._spans or told.get("event") not in _WORDS:
             return False
         began = at - told.get("ago_ms", 0) / 1000
-        items = {str(told.get(name)) for name in ("item", "id") if told.get(name)}
+        names = ("item",) if told["event"] in _OURS else ("item", "id")
+        items = {str(told.get(name)) for name in names if told.get(name)}
         items |= {str(cut.get("item")) for cut in told.get("cuts", ())}
         hidden = any(began <= end and at >= begin for begin, end in self._spans)
         hidden = hidden or not items.isdisjoint(self._items)

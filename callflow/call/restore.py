@@ -21,7 +21,7 @@ from callflow.call.replay import replay
 from callflow.call.take_over import TAKES_OVER
 from callflow.contracts import commands, events
 from callflow.contracts.caller_lookup import LookedUp
-from callflow.contracts.events import LegIds, MuteRequested, PauseRequested, TransferRequested
+from callflow.contracts.events import CALLER, LegIds, MuteRequested, PauseRequested, TransferRequested
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
@@ -150,6 +150,7 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
         except Exception as error:  # a caller is waiting: losing one entry is better than losing the call
             count, problem = call.problems or (0, f"{type(error).__name__} in {entry.event.get('event')!r:.60}")
             call.problems = count + 1, problem
+    call.armed = {name: at for name, at in call.armed.items() if name in call.model.armed}
     call.turns, call.cuts = talk.turns()
     call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]
     return call
@@ -199,7 +200,7 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
         case {"event": "tool_finished", "id": name}:
             asked = call.unanswered.pop(name, entry.event)
             talk.fact(entry.at, tool_answered(*_asked(asked), str(entry.event.get("output", ""))))
-        case {"event": "dtmf", "digit": str(digit)} if digit != MASK:
+        case {"event": "dtmf", "digit": str(digit)} if digit != MASK and entry.event.get("leg", CALLER) == CALLER:
             talk.typed(digit)
 
 

@@ -12,7 +12,7 @@ import base64
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from callflow.call.line_requests import ON_HOLD, LineRequests, shown
+from callflow.call.line_requests import ON_HOLD, TRANSFERRED, LineRequests, shown
 from callflow.contracts.engine import (
     Engine,
     EngineEvent,
@@ -117,6 +117,8 @@ class TakeOver:
             return ""
         if self._line.is_on_hold:
             return ON_HOLD
+        if self._line.is_being_transferred:
+            return TRANSFERRED
         if why := self._line.mute("agent", True, f"{TAKES_OVER}{by}", for_person=True):
             return why
         self.by, self._is_lost, self._is_ending = by, False, False

@@ -28,6 +28,7 @@ from callflow.contracts.events import (
     DtmfRequested,
     EngineLost,
     GoodbyeRequested,
+    MuteRequested,
     NoInput,
     SayRequested,
     TransferRequested,
@@ -134,6 +135,11 @@ def human_has_left(model: Model, step: Step) -> bool:
 def is_on_hold(model: Model, step: Step) -> bool:
     """The caller is on hold: its deadline is running."""
     return "hold" in model.armed
+
+
+def ends_mute(model: Model, step: Step) -> bool:
+    """A party is to be heard again."""
+    return isinstance(step.event, MuteRequested) and not step.event.on
 
 
 def carrier_can_say(model: Model, step: Step) -> bool:

@@ -15,6 +15,7 @@ from callflow.call.machine.basics import arm, disarm
 from callflow.call.machine.guards import (
     carrier_can_say,
     carrier_sends_keys,
+    ends_mute,
     engine_is_up,
     in_farewell,
     is_on_hold,
@@ -22,8 +23,10 @@ from callflow.call.machine.guards import (
     media_is_open,
 )
 from callflow.call.machine.model import (
+    BRIDGED,
     HANGUP,
     STREAMING,
+    TRANSFERRING,
     Model,
     Step,
 )
@@ -82,6 +85,8 @@ LINE_TABLE: Final[tuple[Row, ...]] = (
     Row("resume_requested", FLOWING, None, (unhold,), when=(is_on_hold,)),
     Row("hold_deadline", FLOWING, None, (unhold,)),
     Row("mute_requested", FLOWING, None, (mute,), unless=(in_farewell,)),
+    # Whoever has muted the agent may give the caller back while a person has them: the agent gets them back later.
+    Row("mute_requested", (TRANSFERRING, BRIDGED), None, (mute,), when=(ends_mute,)),
     # The agent's own voice says it; the carrier's while the agent is away.
     Row(
         "say_requested",
