@@ -29,6 +29,8 @@ from callflow.web.media_pings import PingingStream
 _MOST_HEADERS: Final = 100
 _SLICE: Final = 2048
 """Bytes of a WebSocket that are processed at a time; a frame of audio has a few hundred bytes, a ping seven."""
+_HTTP_SLICE: Final = 16_384
+"""The same of HTTP: h11 bounds the length of a head only where it has not come whole."""
 
 _SENTENCES: Final = {
     400: "This cannot be read as one request of HTTP/1.1: a malformed line or header, no Host, or a length told twice.",
@@ -46,11 +48,12 @@ class StrictHttp1(H11Protocol):
     async def handle(self, event: Event) -> None:
         """Process bytes of the connection. Many small frames that come at once are processed in slices, so that other
         connections have a turn in between."""
-        if not isinstance(event, RawData) or len(event.data) <= _SLICE or isinstance(self.connection, H11Connection):
+        most = _HTTP_SLICE if isinstance(self.connection, H11Connection) else _SLICE
+        if not isinstance(event, RawData) or len(event.data) <= most:
             await super().handle(event)
             return
-        for start in range(0, len(event.data), _SLICE):
-            await super().handle(RawData(event.data[start : start + _SLICE]))
+        for start in range(0, len(event.data), most):
+            await super().handle(RawData(event.data[start : start + most]))
             await asyncio.sleep(0)
 
     async def _handle_events(self) -> None:
@@ -100,10 +103,13 @@ class StrictHttp1(H11Protocol):
 def install() -> None:
     """Make `StrictHttp1` the protocol of every Hypercorn server in this process.
 
-    And let h11 read a header in a time that grows with its length alone: its expression tries every way to divide
-    blanks before a byte that no header may have, most of a second for 16 kB.
+    And let h11 read a header, and the head of a chunk, in a time that grows with its length alone: its expressions try
+    every way to divide blanks before a byte that may not be there, most of a second for 16 kB.
     """
     pattern = h11._readers.header_field_re.pattern.replace(rb":[ \t]*(?P", rb":[ \t]*+(?P")
     h11._readers.header_field_re = re.compile(pattern)
+    h11._readers.chunk_header_re = re.compile(
+        rb"(?P<chunk_size>([0-9A-Fa-f]){1,20})(?P<chunk_ext>;[^\r\n]*+)?[ \t]*\r\n"
+    )
     hypercorn.protocol.H11Protocol = StrictHttp1  # type: ignore[attr-defined]
     hypercorn.protocol.h11.WSStream = PingingStream  # type: ignore[attr-defined]

@@ -391,6 +391,7 @@ async def test_sigterm_with_a_call_that_ends_in_time_says_no_goodbye() -> None:
         assert [one.action for one in telnyx.commands if one.method != "GET"] == ["answer"]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_without_calls_ends_the_server_at_once_with_0(number: signal.Signals) -> None:
     async with serving(exchange(), model()) as server:

@@ -218,6 +218,7 @@ async def test_words_that_cannot_be_used_dial_nobody() -> None:
         assert "\x1b" not in err
 
 
+@pytest.mark.alone
 @pytest.mark.carrier("telnyx")
 async def test_a_server_that_dies_meanwhile_is_waited_for(tmp_path: Path) -> None:
     telnyx, realtime = exchange(), Realtime(script=Script.tone(3.0), pace=Pace.instant())

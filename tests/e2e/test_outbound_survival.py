@@ -94,6 +94,7 @@ async def test_a_call_that_rings_when_its_process_is_killed_is_taken_back(moment
         assert (row["id"], row["direction"], row["caller_number"]) == (row["id"], "outbound", THEIRS)
 
 
+@pytest.mark.alone  # the carrier waits a second for the next process
 async def test_a_call_that_is_answered_while_no_process_is_there_is_spoken_to() -> None:
     async with dialling_office() as one:
         assert (await dial(one)).status_code == 201

@@ -84,15 +84,16 @@ def test_what_is_no_header_is_refused_in_a_time_that_grows_with_its_length_alone
         began = time.process_time()
         for _ in range(20):
             one = h11.Connection(h11.SERVER, max_incomplete_event_size=16384)
-            one.receive_data(sent + b" " * blanks + b"\0\r\n\r\n")
+            one.receive_data(sent + b" " * blanks + b"\0\n\r\n\r\n")
             with contextlib.suppress(h11.RemoteProtocolError):
                 while one.next_event() is not h11.NEED_DATA:
                     pass
             assert one.their_state is h11.ERROR
         return time.process_time() - began
 
+    chunk = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;"
     trailers = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx:"
-    for sent in (b"GET / HTTP/1.1\r\nHost: a\r\nx:", b"GET / HTTP/1.1\r\nHost: a\r\nx: y", trailers):
+    for sent in (b"GET / HTTP/1.1\r\nHost: a\r\nx:", b"GET / HTTP/1.1\r\nHost: a\r\nx: y", trailers, chunk):
         assert min(seconds(sent, 12_000) for _ in range(3)) < 30 * min(seconds(sent, 100) for _ in range(3))
 
 
@@ -105,6 +106,20 @@ def test_a_header_is_read_as_h11_reads_it(line: bytes) -> None:
     theirs = re.compile(h11._abnf.header_field.encode()).fullmatch(line)
     ours = h11._readers.header_field_re.fullmatch(line)
     assert (theirs and theirs.groupdict()) == (ours and ours.groupdict())
+
+
+@given(st.lists(st.sampled_from([b"5", b"f", b";", b" ", b"\t", b"a=1", b"\0"]), max_size=8).map(b"".join))
+def test_the_head_of_a_chunk_is_read_as_h11_reads_it(line: bytes) -> None:
+    install()
+    theirs = re.compile(h11._abnf.chunk_header.encode()).fullmatch(line + b"\r\n")
+    ours = h11._readers.chunk_header_re.fullmatch(line + b"\r\n")
+    assert (theirs is None) == (ours is None)
+    assert theirs is None or ours is None or theirs["chunk_size"] == ours["chunk_size"]
+
+
+def test_a_head_is_not_longer_because_it_came_whole() -> None:
+    answer, opened = answered(request(*(f"X-{number}: {'y' * 900}" for number in range(60))))
+    assert (answer.split(b" ")[1], opened) == (b"431", [])
 
 
 def test_a_head_is_refused_without_a_body() -> None:

@@ -28,11 +28,14 @@ MOST_VALUE: Final = 500
 """Characters of one variable."""
 MOST_VARIABLES: Final = 50
 _MOST_NAME: Final = 64
+_TOO_LONG: Final = f"The heading may have {MOST_VARIABLES} variables, of {_MOST_NAME} characters each."
 _MOST_WARNINGS: Final = 50
 _NUMBER: Final = frozenset({"number", "phone", "phonenumber", "telephone", "tel", "mobile", "to", "tonumber"})
 _TIMEZONE: Final = frozenset({"timezone", "tz"})
 _BETWEEN: Final = re.compile(r"[\s().\-/\u2010-\u2015]")
 """What people write between digits."""
+_MOST_HEADING: Final = 65_536
+"""Characters that are looked at for the delimiter."""
 _QUOTED: Final = re.compile(r'"[^"]*"')
 _REST_ROWS: Final = 20
 _REST_SECONDS: Final = 0.0005
@@ -69,7 +72,7 @@ def from_csv(body: bytes) -> Iterator[Row]:
     except UnicodeDecodeError as error:
         at = body.count(b"\n", 0, error.start) + 1
         raise BadList(f"The list is not UTF-8, from line {at} on: save it as UTF-8.") from None
-    first = _QUOTED.sub("", re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
+    first = _QUOTED.sub("", re.split(r"[\r\n]", text[:_MOST_HEADING].lstrip("\r\n"), maxsplit=1)[0])
     delimiter = max(",;\t", key=first.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     heading: list[str] | None = None
@@ -100,6 +103,8 @@ def from_csv(body: bytes) -> Iterator[Row]:
 
 
 def _heading(values: Sequence[str]) -> list[str]:
+    if len(values) > MOST_VARIABLES + 2 or any(len(value) > _MOST_NAME * 2 for value in values):
+        raise BadList(_TOO_LONG)
     names = []
     for value in values:
         name = value.strip()
@@ -116,7 +121,7 @@ def _heading(values: Sequence[str]) -> list[str]:
     if sum(name not in ("number", "timezone") for name in names) > MOST_VARIABLES or any(
         len(name) > _MOST_NAME for name in names
     ):
-        raise BadList(f"The heading may have {MOST_VARIABLES} variables, of {_MOST_NAME} characters each.")
+        raise BadList(_TOO_LONG)
     return names
 
 

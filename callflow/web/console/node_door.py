@@ -114,13 +114,13 @@ class NodeDoor:
         return str(row["call_id"] or "") if row is not None and row["ended_at"] is None else ""
 
     async def _lead_request(self, peer: Peer, scope: Any, receive: Any, send: Any) -> None:
-        body = b""
+        pieces = list[bytes]()
         while True:
             message = await receive()
-            body += message.get("body", b"")
+            pieces.append(message.get("body", b""))
             if message["type"] != "http.request" or not message.get("more_body"):
                 break
-        began = False
+        body, began = b"".join(pieces), False
         try:
             async with self._forwarding.stream(
                 peer, CONSOLE, scope["method"], target_of(scope), _headers(scope), body, seconds=_HEAD_SECONDS

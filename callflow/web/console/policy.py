@@ -3,6 +3,7 @@ the clock of the logins."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -157,10 +158,15 @@ def values(headers: Headers, name: bytes) -> list[bytes]:
     return [value for each, value in headers if each.lower() == name]
 
 
+_MOST_COOKIES: Final = 8
+"""Of ours, each of which costs a signature."""
+
+
 def cookies(headers: Headers) -> list[str]:
-    """Return the values of our cookie, of which a browser may send several."""
+    """Return the values of our cookie, of which a browser may send several: the first few."""
     parts = [part.strip() for value in values(headers, b"cookie") for part in value.decode("latin-1").split(";")]
-    return [part.removeprefix(f"{COOKIE}=") for part in parts if part.startswith(f"{COOKIE}=")]
+    ours = (part.removeprefix(f"{COOKIE}=") for part in parts if part.startswith(f"{COOKIE}="))
+    return list(itertools.islice(ours, _MOST_COOKIES))
 
 
 def _no_token_is_set() -> AccessRefused:

@@ -20,11 +20,19 @@ from callflow.media.websocket import AsgiWire
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.request import WebhookHold, read_request, read_to_the_end, refusals
+from callflow.web.responses import error_body
 
 
 MEDIA_PATHS: Final = ("/media-stream/", "/call/")
 """The paths before the token."""
 _FORBIDDEN: Final = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+async def _refuse_path(send: Any) -> None:
+    body = error_body("The path must begin with /.")
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 400, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 class MediaEndpoint:
@@ -45,6 +53,10 @@ class MediaEndpoint:
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve one request or one WebSocket."""
         scope = node_paths.without_node(scope)
+        if scope["type"] == "http" and not scope["path"].startswith("/"):  # which Quart takes for a fault of its own
+            refusals.say("path", "a request whose path does not begin with / is refused")
+            await _refuse_path(send)
+            return
         if scope["type"] != "websocket":
             await self._inner(scope, *read_to_the_end(receive, send))
             return

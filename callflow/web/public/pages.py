@@ -21,7 +21,9 @@ Receive = Callable[[], Awaitable[Response]]
 Shared = dict[str, list[tuple[str, Receive]]]
 """By path: query parameters that make a GET a webhook, each with the handler of the webhook."""
 
-_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NONCE: Final = re.compile(rb"(?:^|&)nonce=([A-Za-z0-9_-]{1,64})(?=&|$)")
+_MOST_QUERY: Final = 500
+"""Bytes of a query in which it is looked for: to decode a whole one takes 0.1 s for 60 kB, unsigned."""
 _STATUS: Final = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Callflow</title></head>
@@ -52,8 +54,8 @@ def create_pages(app: Quart, address: Address, unready: Callable[[], str]) -> Sh
     @app.get("/health")
     async def health() -> Response:
         """Answer OK and the `nonce` of the query, by which a tunnel can be checked from outside."""
-        nonce = request.args.get("nonce", "")
-        echo = f" {nonce}" if _NONCE.fullmatch(nonce) else ""
+        found = _NONCE.search(request.query_string[:_MOST_QUERY])
+        echo = f" {found[1].decode()}" if found is not None else ""
         return Response(f"OK{echo}", content_type="text/plain")
 
     @app.get("/ready")
