@@ -129,7 +129,7 @@ class Api:
         failure.unknown = status == 408 or status >= 500
         failure.retry = failure.retry or status == 429 or (bool(repeatable) and failure.unknown)
         if failure.retry:
-            failure.wait = asked_to_wait(response.headers)
+            failure.wait = asked_to_wait(response.headers, limited=status == 429)
         raise failure
 
     def _failure(self, response: httpx.Response, content: Mapping[str, Any]) -> CarrierError:
@@ -147,9 +147,10 @@ class Api:
         log.warning("carrier command failed, trying again: %s", error)
 
 
-def asked_to_wait(headers: httpx.Headers) -> float:
-    """Return the seconds that `Retry-After` (seconds or a date) or `x-ratelimit-reset` asks for, 10 at most, or 0."""
-    for name in ("retry-after", "x-ratelimit-reset"):
+def asked_to_wait(headers: httpx.Headers, *, limited: bool) -> float:
+    """Return the seconds that `Retry-After` (seconds or a date) asks for, 10 at most, or 0. `limited`: or
+    `x-ratelimit-reset`, which Telnyx may send with any answer, and which asks for nothing while there is room."""
+    for name in ("retry-after", *(("x-ratelimit-reset",) if limited else ())):
         text = headers.get(name, "").strip()
         if not text:
             continue

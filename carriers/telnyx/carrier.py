@@ -49,7 +49,7 @@ from carriers.telnyx.failover import TelnyxFailover
 from carriers.telnyx.ids import call_of, ids_of, state
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.telnyx.numbers import TelnyxNumbers
-from carriers.telnyx.sip import led_to
+from carriers.telnyx.sip import led_to, sender
 from carriers.telnyx.webhooks import IDS, READERS, text
 
 
@@ -325,7 +325,7 @@ class Telnyx:
             case commands.Transfer():
                 return "transfer", {
                     "to": command.number,
-                    "from": request.from_number,
+                    **sender(request.from_number),
                     "timeout_secs": command.ring_seconds,
                     "target_leg_client_state": state(request, events.HUMAN),
                     "park_after_unbridge": "self",

@@ -5,6 +5,7 @@ Vendor: developers.telnyx.com, Call Control commands (Transfer call).
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from callflow.contracts.carrier import CarrierRequest
@@ -14,6 +15,13 @@ from carriers.telnyx.ids import state
 
 _LED: Final = "sip"
 """The leg that rings the address, in its `client_state`."""
+_NUMBER: Final = re.compile(r"\+[0-9]{1,15}|sips?:.+")
+
+
+def sender(number: str) -> dict[str, str]:
+    """Return the parameter `from` of a `transfer`: none for what is no number, such as a caller who shows none, because
+    that is refused (422, 10016). Without it the number that was called stands there."""
+    return {"from": number} if _NUMBER.fullmatch(number) else {}
 
 
 def led_to(address: str, ring_seconds: int, request: CarrierRequest) -> dict[str, Any]:
@@ -27,7 +35,7 @@ def led_to(address: str, ring_seconds: int, request: CarrierRequest) -> dict[str
     secure = ";transport=tls" in address
     return {
         "to": address,
-        "from": request.from_number,
+        **sender(request.from_number),
         "timeout_secs": ring_seconds,
         "sip_transport_protocol": "TLS" if secure else "TCP" if ";transport=tcp" in address else "UDP",
         "media_encryption": "SRTP" if secure else "disabled",

@@ -298,7 +298,8 @@ class Twilio:
             case commands.Speak() | commands.Brief():
                 await self._push(sid, self._document(request, first=False))
             case commands.Reject() | commands.Hangup() as command:
-                await self._hang_up(sid, quiet=isinstance(command, commands.Hangup) and command.quiet)
+                is_quiet = isinstance(command, commands.Hangup) and command.quiet
+                await self._hang_up(sid, quiet=is_quiet or command.leg != CALLER)
             case commands.Listen():
                 await streams.listen(api, request, f"{self._config.address()}{STREAM}")
             case commands.PauseRecord(on=on):

@@ -71,6 +71,9 @@ def test_a_sentence_that_must_be_heard_is_not_muted_and_mute_can_end_at_any_time
     the.opening = True
     assert the.line.mute("agent", True, "x") == OPENING
     assert the.line.mute("agent", False, "x") == ""
+    the.opening, the.model.state = False, machine.BRIDGED
+    assert the.line.mute("agent", True, "x") == NO_CALLER
+    assert the.line.mute("agent", False, "x") == ""
 
 
 @pytest.mark.parametrize(("can", "otherwise"), [((), ""), (("speaks_beside_stream",), "carrier")])

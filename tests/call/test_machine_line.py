@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from callflow.call import machine
-from callflow.call.machine import RECOVERING, STREAMING, Model, take
+from callflow.call.machine import BRIDGED, RECOVERING, STREAMING, TRANSFERRING, Model, take
 from callflow.contracts import commands as do
 from callflow.contracts import events as ev
 from tests.call.exploration import follow, graph, passed
@@ -58,6 +58,17 @@ def test_hold_ends_when_it_is_asked_for_and_by_its_deadline_with_the_same_words(
             said = [command for command in late.step.commands if isinstance(command, do.Prompt)]
             can_speak = (node.model.state, node.model.engine, node.model.media) == (STREAMING, "ready", "open")
             assert said == ([do.Prompt(about="held")] if can_speak else []), late
+
+
+def test_who_has_muted_the_agent_may_end_that_while_a_person_has_the_caller() -> None:
+    """Else the agent would be mute when it has the caller back."""
+    for state in (TRANSFERRING, BRIDGED):
+        model = Model()
+        model.state = state
+        assert take(model.copy(), ev.MuteRequested(party="agent", on=False)).commands == [
+            do.Mute(party="agent", on=False)
+        ]
+        assert take(model.copy(), ev.MuteRequested(party="agent", on=True)).commands == []
 
 
 def test_words_and_keys_go_the_way_that_the_request_names() -> None:

@@ -32,12 +32,20 @@ async def test_words_of_a_pause_are_hidden_whenever_they_come() -> None:
     assert pause.hides(turn("begun before", 5000), 1001)
     assert pause.hides(events.to_json(events.ToolCalled(id="c1", tool="pay", arguments="4111")), 1002)
     assert not pause.hides(events.to_json(events.EngineLost(reason="a fault")), 1002)
+    for event in (
+        events.DtmfRequested(id="1", digits="4111"), events.SayRequested(id="2", text="4111"),
+        events.TransferRequested(number="+15550100042", mode="warm", summary="4111"),
+    ):  # fmt: skip
+        told = events.to_json(event)
+        assert pause.hides(told, 1002), event.name
+        assert "4111" not in str(Blank().fields(told))
     clock.now = 1010
     pause.set(on=False)
     assert pause.hides(turn("within", 8000), 1015), "its transcript came late"
     assert pause.hides(events.to_json(events.ToolFinished(id="c1", tool="pay", output="4111")), 1100)
     assert pause.hides(notes.to_json(notes.Heard(item="begun before", so_far="4111")), 1100)
     assert not pause.hides(turn("after", 2000), 1015)
+    assert not pause.hides(events.to_json(events.SayRequested(id="1", text="Hello.")), 1015), "its number is ours"
     assert not pause.hides(notes.to_json(notes.Heard(item="after", so_far="hello")), 1015)
     pause.close()
     assert ends == []

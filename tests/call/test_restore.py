@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from callflow.agent.usage import UsageTotal
+from callflow.call import machine
 from callflow.call.dtmf import MASK
 from callflow.call.restore import restore_call
+from callflow.contracts import commands, events
 from callflow.contracts.engine import Usage
 from callflow.journal.journal import BEGAN, JournalEntry
 
 
-def recorded(*events: Mapping[str, Any]) -> list[JournalEntry]:
+def recorded(*told: Mapping[str, Any]) -> list[JournalEntry]:
     first = {"event": BEGAN, "carrier": "telnyx", "from": "+15550100001", "to": "+15550100002"}
-    return [JournalEntry("call", 0, float(number), dict(event)) for number, event in enumerate([first, *events])]
+    return [JournalEntry("call", 0, float(number), dict(event)) for number, event in enumerate([first, *told])]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,40 @@ def test_keys_that_were_told_are_not_told_again() -> None:
     call = restore_call(recorded(*typed))
     assert call is not None
     assert [turn.text for turn in call.turns] == ["The caller typed 4."]
+
+
+def test_the_keys_of_the_person_to_whom_the_call_went_are_not_the_callers() -> None:
+    call = restore_call(recorded({"event": "dtmf", "digit": "1", "leg": "human"}))
+    assert call is not None
+    assert call.turns == []
+
+
+def test_a_deadline_that_is_over_takes_no_time_from_the_next_one() -> None:
+    model, entries = machine.Model(), recorded()
+    steps: tuple[events.Event, ...] = (
+        events.CallInitiated(), events.CallAnswered(), events.EngineReady(), events.MediaStarted(),
+        events.HoldRequested(by="mia"),
+    )  # fmt: skip
+
+    def take(event: events.Event) -> None:
+        step = machine.take(model, event)
+        told = [commands.to_json(command) for command in step.commands]
+        number = len(entries)
+        entries.append(
+            JournalEntry(
+                "call", number, float(number), events.to_json(event), step.before, step.after, step.taken, told
+            )
+        )
+
+    for event in steps:
+        take(event)
+    held = restore_call(entries)
+    assert held is not None
+    assert held.armed["hold"] == 5.0
+    take(events.ResumeRequested(by="mia"))
+    talking = restore_call(entries)
+    assert talking is not None
+    assert ("hold" in talking.armed, "warning" in talking.armed) == (False, True)
 
 
 def test_what_was_whispered_is_known_again() -> None:

@@ -89,12 +89,12 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     ],
 )
 def test_how_long_the_carrier_asks_to_wait(headers: dict[str, str], seconds: float) -> None:
-    assert asked_to_wait(httpx.Headers(headers)) == seconds
+    assert asked_to_wait(httpx.Headers(headers), limited=True) == seconds
 
 
 def test_a_date_to_wait_for() -> None:
     at = email.utils.formatdate(time.time() + 5, usegmt=True)
-    assert 3 < asked_to_wait(httpx.Headers({"Retry-After": at})) <= 5
+    assert 3 < asked_to_wait(httpx.Headers({"Retry-After": at}), limited=False) <= 5
 
 
 NUMBER = st.integers().map(str)
@@ -102,7 +102,7 @@ NUMBER = st.integers().map(str)
 
 @given(st.binary() | st.builds("Wed, {} Oct {} {}:{}:{} {}".format, *[NUMBER] * 6).map(str.encode))
 def test_no_header_breaks_the_waiting(value: bytes) -> None:
-    assert 0 <= asked_to_wait(httpx.Headers([(b"Retry-After", value)])) <= 10
+    assert 0 <= asked_to_wait(httpx.Headers([(b"Retry-After", value)]), limited=True) <= 10
 
 
 # Trying again
@@ -177,10 +177,12 @@ def test_a_refusal_is_never_tried_again(status: int, waits: list[float]) -> None
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [({"Retry-After": "4"}, 4.0), ({"x-ratelimit-reset": "7"}, 7.0), ({"Retry-After": "60"}, 10.0)],
-)
-@pytest.mark.parametrize("status", [429, 503])
+    ("status", "headers", "seconds"),
+    [
+        (429, {"Retry-After": "4"}, 4.0), (503, {"Retry-After": "4"}, 4.0), (429, {"x-ratelimit-reset": "7"}, 7.0),
+        (429, {"Retry-After": "60"}, 10.0), (503, {"Retry-After": "60"}, 10.0),
+    ],
+)  # fmt: skip
 @respx.mock
 def test_a_wait_that_was_asked_for_is_kept(
     status: int, headers: dict[str, str], seconds: float, waits: list[float]
@@ -262,3 +264,10 @@ def test_the_adapters_errors_are_read_by_the_adapter() -> None:
     adapter = telnyx(seconds=1.5, retries=5)
     assert adapter.api._retries == 5
     assert adapter.api._client.timeout == httpx.Timeout(1.5)
+
+
+def test_where_nothing_is_limited_a_reset_of_the_limit_asks_for_nothing() -> None:
+    """The headers come with any answer, and a caller waits meanwhile."""
+    headers = httpx.Headers({"x-ratelimit-limit": "1000", "x-ratelimit-remaining": "999", "x-ratelimit-reset": "8"})
+    assert asked_to_wait(headers, limited=False) == 0
+    assert asked_to_wait(headers, limited=True) == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,6 +17,7 @@ from callflow.contracts import commands
 from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
+from callflow.contracts.event import HUMAN
 from tests.carriers.twilio_product import ACCOUNT, BASE, PUBLIC, SID, STREAM, TOKEN, order, twilio
 
 
@@ -135,6 +137,8 @@ def test_last_words_of_a_call_that_we_end_and_a_plain_end_where_they_cannot_be_s
     (form,), failure = told(commands.Hangup(), FINE, after_text="Bye.")
     assert failure is None
     assert ">Bye.</Say><Hangup />" in form["Twiml"]
+    (form,), failure = told(commands.Hangup(leg=HUMAN), FINE, after_text="Bye.")
+    assert "Bye." not in json.dumps(form), "a colleague hears what is meant for callers"
     forms, failure = told(commands.Hangup(), NOT_LIVE, FINE, after_text="Bye.")
     assert failure is None
     assert forms[1] == {"Status": "completed"}

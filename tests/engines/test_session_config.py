@@ -154,6 +154,14 @@ def test_the_servers_own_timer_and_a_custom_voice() -> None:
     assert taken["audio"]["output"]["voice"] == {"id": "voice_123"}
 
 
+def test_the_servers_own_timer_is_ended_by_null() -> None:
+    """A key that is left out stays as it is."""
+    with_timer, without = (config(model="gpt-realtime-2.1", vad_idle_timeout_ms=ms) for ms in (6000, 0))
+    told = session_config.difference(with_timer, without, SessionContext("call"))
+    assert told["audio"]["input"]["turn_detection"]["idle_timeout_ms"] is None
+    assert "idle_timeout_ms" not in session(without)["audio"]["input"]["turn_detection"]
+
+
 @pytest.mark.parametrize(
     ("changes", "about"),
     [

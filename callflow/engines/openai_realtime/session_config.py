@@ -127,6 +127,9 @@ def session(config: RealtimeConfig, context: SessionContext, *, explicit: bool =
     full["audio"]["input"] |= {"noise_reduction": _noise(config), "transcription": _transcription(config)}
     full["audio"]["output"]["voice"] = _voice(config)
     full["tool_choice"] = _tool_choice(config, context)
+    turns_end = full["audio"]["input"]["turn_detection"]
+    if explicit and turns_end is not None and turns_end["type"] == "server_vad":
+        turns_end.setdefault("idle_timeout_ms", None)  # which ends one that was set before
     if explicit or config.speed != 1.0:
         full["audio"]["output"]["speed"] = config.speed
     if explicit or config.max_output_tokens != "inf":
