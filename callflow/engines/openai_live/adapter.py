@@ -62,6 +62,8 @@ _MOST_WAITING: Final = 128 << 10
 _MOST_TYPES: Final = 200
 _MOST_ADOPTED: Final = 100
 _SHORTEST_SECONDS: Final = 0.1
+_DELEGATION_SECONDS: Final = 2.0
+"""How long the end of a response may take that has called a tool."""
 _BILL_SECONDS: Final = 4.0
 """The vendor tells every moment what a session has used; the call is told so often, and of the rest at its end."""
 
@@ -99,6 +101,8 @@ class OpenAILive:
         """Unanswered tool calls of this session, each with its response."""
         self._adopted: dict[str, None] = {}
         """Unanswered tool calls of earlier sessions."""
+        self._delegations: set[str] = set()
+        """Those whose response has called a tool, and has not ended."""
         self._answers_speak = False
         self._seconds = self._billed = 0.0
         """What the session has cost so far, and how much of it was told, in seconds."""
@@ -186,10 +190,20 @@ class OpenAILive:
         self._answers_speak |= speak
         item = {"type": "function_call_output", "call_id": call, "output": output}
         self._send({"type": "response.item.create", "item": item})
-        if not self._calls:
-            if self._answers_speak:
-                self._send({"type": "response.create"})
-            self._answers_speak = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Let the tools' model go on when all its calls are answered and its response is over: another call may follow,
+        and of the vendor's other interface it is known that it refuses to begin before."""
+        if self._calls or self._delegations:
+            return
+        if self._answers_speak:
+            self._send({"type": "response.create"})
+        self._answers_speak = False
+
+    def _delegations_over(self) -> None:
+        self._delegations.clear()
+        self._go_on()
 
     def truncate(self, item: str, content: int, heard_ms: int) -> None:
         """Do nothing: there is no such event, and `can` says so."""
@@ -346,11 +360,16 @@ class OpenAILive:
     def _of_response(self, event: LiveEvent, now: float) -> None:
         """Read an event of the tools' model."""
         kind, within = server_events.inner(event)
-        if kind == "response.output_item.done" and (call := server_events.tool_call_of(within)) is not None:
-            if call.id not in self._calls and not self._channel.is_over:
-                self._calls[call.id] = ""
-                self._notify(ToolCalls(self._turns.spoken_with(now), (call,)))
-        elif kind == "response.completed":
+        call = server_events.tool_call_of(within) if kind == "response.output_item.done" else None
+        if call is not None and call.id not in self._calls and not self._channel.is_over:
+            self._calls[call.id] = ""
+            self._delegations.add(server_events.delegation_of(event))
+            self._channel.start_timer("delegations", _DELEGATION_SECONDS, self._delegations_over)
+            self._notify(ToolCalls(self._turns.spoken_with(now), (call,)))
+        if kind in ("response.completed", "response.failed", "response.incomplete"):
+            self._delegations.discard(server_events.delegation_of(event))
+            self._go_on()
+        if kind == "response.completed":
             response = within.get("response")
             usage = model_catalog.read_usage(response.get("usage")) if isinstance(response, dict) else {}
             if usage:

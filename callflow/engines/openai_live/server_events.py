@@ -92,6 +92,11 @@ def inner(event: LiveEvent) -> tuple[str, dict[str, Any]]:
     return (kind if isinstance(kind, str) else ""), found
 
 
+def delegation_of(event: LiveEvent) -> str:
+    """Return the id of the delegation whose response an event is about; "": it names none."""
+    return event.delegation_id if isinstance(event.delegation_id, str) else ""
+
+
 def tool_call_of(within: dict[str, Any]) -> ToolCall | None:
     """Return the tool call of a `response.output_item.done`; None: it is something else."""
     item = within.get("item")

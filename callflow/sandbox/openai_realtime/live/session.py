@@ -69,6 +69,8 @@ class LiveSession:
         self._turns = self._heard = self._count = 0
         self._is_muted = False
         self._calls: set[str] = set()
+        self._delegated: set[str] = set()
+        """Delegations whose responses run."""
         self._vad = Vad(_HEAR, "audio/pcmu")
         self._caller_began_ms = 0
         self._began = time.monotonic()
@@ -187,6 +189,8 @@ class LiveSession:
             case "response.create":
                 if self._calls:
                     raise Refused("tool_output_missing", f"No output for {', '.join(sorted(self._calls))}.")
+                if self._delegated:
+                    raise Refused("response_in_progress", "The response of this delegation has not ended yet.")
                 self._answer()
             case "session.close":
                 self._close("close_requested")
@@ -289,8 +293,18 @@ class LiveSession:
         }  # fmt: skip
         done = {"type": "response.output_item.done", "output_index": 0, "sequence_number": 1, "item": item}
         self.emit("response.event", event=done, delegation_id=name)
-        over = {"type": "response.completed", "sequence_number": 2, "response": {"id": f"resp_{name}", "usage": None}}
-        self.emit("response.event", event=over, delegation_id=name)
+        self._delegated.add(name)
+        asyncio.get_running_loop().call_later(_STEP_MS / 1000, self._complete, name)
+
+    def _complete(self, name: str) -> None:
+        self._delegated.discard(name)
+        if not self.closed.is_set():
+            over = {
+                "type": "response.completed",
+                "sequence_number": 2,
+                "response": {"id": f"resp_{name}", "usage": None},
+            }
+            self.emit("response.event", event=over, delegation_id=name)
 
     async def _bill(self) -> None:
         while not self.closed.is_set():
