@@ -26,7 +26,7 @@ from callflow.history.side_file import SideFile
 from callflow.history.tables import steps
 from callflow.history.write_errors import unless_of_the_database, whose_fault
 from callflow.journal.journal import JournalEntry, MemoryJournal
-from callflow.journal.notes import Began
+from callflow.journal.notes import Began, Ended
 
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 500
 """Entries of one transaction at most."""
 _MOST_WAITING: Final = 50_000
+_ENDS: Final = frozenset({Began.kind, Ended.kind})
+"""Two notes of each call, without which it would be live for ever, or its words on record for ever."""
 _MOST_NOTES: Final = 5_000
 """Of one call that wait: what one call notes, however fast, leaves room for the others."""
 _RETRY_SECONDS: Final = (0.25, 0.5, 1.0, 2.0)
@@ -147,7 +149,7 @@ class DurableJournal(MemoryJournal):
         self.on_entry(entry)
         if self.guard is not None and entry.name == Began.kind:
             self.guard.begin(entry.call)
-        if entry.is_step or self._of_call[entry.call] < _MOST_NOTES:
+        if entry.is_step or entry.name in _ENDS or self._of_call[entry.call] < _MOST_NOTES:
             self._put(entry, None)
         else:
             self.counts["dropped"] += 1
@@ -200,7 +202,8 @@ class DurableJournal(MemoryJournal):
         return [(key, entry) for key, entry, _ in self._waiting if entry.call == call]
 
     def _put(self, entry: JournalEntry, done: asyncio.Future[None] | None) -> None:
-        if len(self._waiting) >= self._most_waiting:
+        most = self._most_waiting * (2 if entry.name in _ENDS else 1)
+        if len(self._waiting) >= most:
             self.counts["lost"] += 1
             if done is not None:
                 done.set_exception(JournalError("too many entries wait to be written"))

@@ -126,7 +126,9 @@ def select_conversations(query: Query, is_sqlite: bool, country: str) -> Select[
         conditions.append(table.id < query.before)
     elif query.before:
         last = select(table.started_at).where(table.id == query.before).scalar_subquery()
-        conditions.append(or_(table.started_at < last, and_(table.started_at == last, table.id < query.before)))
+        earlier = or_(table.started_at < last, and_(table.started_at == last, table.id < query.before))
+        # The call itself may have been deleted since: then what stands before it is told by the order of the rows.
+        conditions.append(or_(earlier, and_(last.is_(None), table.id < query.before)))
     limit = min(max(query.limit, 1), MOST)
     if not query.words.strip():
         # `id` breaks ties, and is the order of beginning, but for what came from an earlier system.

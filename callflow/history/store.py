@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,8 @@ from callflow.journal.aliases import event_name, names_of
 from callflow.journal.journal import JournalEntry
 from callflow.media import peaks
 
+
+log = logging.getLogger(__name__)
 
 _MANY: Final = 200
 """Conversations that are deleted in one transaction, so that the journal never waits long for its turn."""
@@ -309,5 +312,8 @@ def remove_files(names: Sequence[str], folder: Path) -> None:
         for part in name.split(","):
             path = (folder / part).resolve()
             if path.parent == folder.resolve():
-                path.unlink(missing_ok=True)
-                peaks.remove(path)
+                try:
+                    path.unlink(missing_ok=True)
+                    peaks.remove(path)
+                except OSError as error:  # the others are to go, and no row names this one any more
+                    log.error("THE RECORDING %s OF A DELETED CALL CANNOT BE DELETED (%s)", part, type(error).__name__)

@@ -37,6 +37,18 @@ _MARKS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 _REMOVED: Final = REMOVED.encode("ascii")
 _DIGITS: Final = "0123456789"
+_ZEROS: Final = (
+    0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0DE6, 0x0E50,
+    0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50,
+    0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10,
+)  # fmt: skip
+"""The zeros of other scripts (Unicode's category Nd), behind each of which its other digits follow."""
+_PLAIN: Final = {
+    **{zero + digit: ord("0") + digit for zero in _ZEROS for digit in range(10)},
+    **dict.fromkeys((0x00A0, 0x2007, 0x2009, 0x202F), ord(" ")),
+    **dict.fromkeys((*range(0x2010, 0x2016), 0x2212), ord("-")),
+}
+"""What is written otherwise: digits, blanks that do not break, dashes. A character for a character."""
 _BETWEEN: Final = " .,/-\\"
 """What may stand between the digits of one number, two of them at most. The backslash only as `\\/`, JSON's slash."""
 _CHAIN: Final = re.compile(r"[0-9]++(?:[ .,/\-]{1,2}+[0-9]++)*+")
@@ -96,16 +108,17 @@ class Redactor:
 
     def text(self, text: str) -> str:
         if self._cards and len(text) >= _SHORTEST:
-            cards = list(_cards(text))
+            cards = list(_cards(_plain(text)))
             text = _shown(text, cards, len(text)) if cards else text
         return self._without_patterns(text)
 
     def unfinished(self, text: str) -> str:
         """Of a text that is still growing: no digit of what may become a card, but for its first three."""
         if self._cards:
-            stop = len(text.rstrip(" .,/-\r\n\t"))
-            tail = _TAIL.match(text[max(0, stop - _TAIL_LENGTH) : stop][::-1])
-            text = _shown(text, list(_cards(text)), stop - tail.end() if tail else len(text))
+            plain = _plain(text)
+            stop = len(plain.rstrip(" .,/-\r\n\t"))
+            tail = _TAIL.match(plain[max(0, stop - _TAIL_LENGTH) : stop][::-1])
+            text = _shown(text, list(_cards(plain)), stop - tail.end() if tail else len(text))
         return self._without_patterns(text)
 
     def data(self, value: Any) -> Any:
@@ -190,7 +203,7 @@ class Redactor:
 
     def _json_or_text(self, value: str) -> str:
         """JSON is read, because what it escapes is not what it says, and because it has to stay JSON."""
-        may_hold = self._patterns or "\\" in value or _LONG_ENOUGH.search(value)
+        may_hold = self._patterns or "\\" in value or _LONG_ENOUGH.search(_plain(value))
         if may_hold and value.lstrip()[:1] in ("{", "["):
             try:
                 given = json.loads(value, object_pairs_hook=_each_once)
@@ -224,6 +237,11 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return told
 
 
+def _plain(text: str) -> str:
+    """Return the text with the digits and signs of other scripts as those of ASCII, each in its place."""
+    return text if text.isascii() else text.translate(_PLAIN)
+
+
 def _shown(text: str, cards: list[tuple[int, int]], tail: int) -> str:
     """The text without its cards; from `tail` on, where it goes on growing, without any other digits either."""
     pieces: list[str] = []
@@ -231,7 +249,8 @@ def _shown(text: str, cards: list[tuple[int, int]], tail: int) -> str:
     for start, end in [*cards, (len(text), len(text))]:
         stays = max(at, min(start, tail))
         grows = text[stays:start]
-        pieces += text[at:stays], GROWING if any(digit in grows for digit in _DIGITS) else grows, CARD
+        has_digits = not set(_plain(grows)).isdisjoint(_DIGITS)
+        pieces += text[at:stays], GROWING if has_digits else grows, CARD
         at = end
     return "".join(pieces[:-1])
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -34,9 +36,10 @@ pytestmark = pytest.mark.process
 async def machine(
     name: str, port: int, console: int, folder: Path, env: dict[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A `server.py` with a data folder of its own."""
-    here = folder / name
+    """A `server.py` with a data folder of its own: one with a short name, because Unix sockets lie in it."""
+    here, data = folder / name, tempfile.mkdtemp(prefix="ma")
     here.mkdir()
+    (here / "data").symlink_to(data)
     for file in (".env", "settings.toml"):
         (here / file).write_text("", encoding="utf-8")
     own = {
@@ -44,7 +47,7 @@ async def machine(
         "PORT": str(port),
         "CONSOLE_PORT": str(console),
         "CLUSTER_PORT": str(free_port()),
-        "DATA_DIR": str(here / "data"),
+        "DATA_DIR": data,
     }
     with (here / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
@@ -56,6 +59,7 @@ async def machine(
     finally:
         kill_all(process.pid)
         await process.wait()
+        shutil.rmtree(data, ignore_errors=True)
 
 
 def kill_all(session: int) -> None:

@@ -20,7 +20,7 @@ from callflow.history.journal_writer import DurableJournal
 from callflow.history.query import Query
 from callflow.history.store import Store
 from callflow.journal.journal import BEGAN, ENDED, JournalEntry
-from callflow.journal.notes import NumberId
+from callflow.journal.notes import Began, Ended, NumberId
 from tests.e2e.product import until
 from tests.history import new_database
 
@@ -239,6 +239,14 @@ async def test_what_one_call_notes_leaves_room_for_the_others() -> None:
     one.note(step(2))
     one.note(JournalEntry("another", 1, 1.0, {"event": "heard"}))
     assert (one.waiting, one.counts["dropped"], one.counts["lost"]) == (5_002, 15_000, 0)
+    one.note(JournalEntry.of(Ended(cause="completed"), call=CALL, at=2.0))
+    assert one.waiting == 5_003, "without its end it would be live for ever"
+    for number in range(2_000):
+        one.note(JournalEntry(f"call {number}", 1, 1.0, {"event": "heard"}))
+    assert (one.waiting, one.counts["lost"]) == (6_000, 1_003)
+    for number in range(10_000):
+        one.note(JournalEntry.of(Began(carrier="telnyx"), call=f"new {number}", at=3.0))
+    assert one.waiting == 12_000, "and that has a bound, too"
     for number in range(20_000):
         one.forget(f"call {number}")
     assert len(one._forgotten) == 10_000

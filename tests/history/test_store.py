@@ -63,6 +63,9 @@ def test_newest_first_and_page_by_page(database_url: str) -> None:
         assert [len(page) async for page in store.pages(Query())] == [3]
         assert await found(store, live=True) == ["2"]
         assert await found(store, live=False) == ["1", "0"]
+        second = next(row["id"] for row in await store.find(Query()) if row["call_id"] == name(1))
+        await store.delete([second])
+        assert await found(store, limit=5, before=second) == ["0"], "the last call of a page was deleted since"
 
     kept(database_url, check)
 
@@ -248,3 +251,12 @@ def test_recordings_are_deleted_in_their_folder_and_nowhere_else(tmp_path: Path)
         path.touch()
     remove_files(["a.wav,gone.wav", "../c.wav"], folder)
     assert sorted(path.name for path in tmp_path.rglob("*.wav")) == ["b.wav", "c.wav"]
+
+
+def test_a_recording_that_cannot_be_deleted_keeps_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.wav").mkdir()  # which `unlink` refuses
+    for file in ("b.wav", "c.wav"):
+        (tmp_path / file).touch()
+    remove_files(["a.wav,b.wav", "c.wav", "../other.wav"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+    assert "THE RECORDING a.wav" in caplog.text

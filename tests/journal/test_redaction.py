@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from callflow.config.loader import load
 from callflow.contracts.errors import SettingsError
+from callflow.journal import redaction
 from callflow.journal.redaction import CARD, REMOVED, Redactor
 from callflow.switchboard.redactors import redactor
 
@@ -29,6 +31,41 @@ def test_a_card_number_is_taken_out_however_it_is_said(text: str) -> None:
     found = Redactor().text(text)
     assert CARD in found
     assert not any(group in found for group in ("1111", "378282"))
+
+
+ARABIC = "".join(chr(0x0660 + int(digit)) for digit in VISA)
+WIDE = "".join(chr(0xFF10 + int(digit)) for digit in VISA)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ARABIC, f"رقم البطاقة {ARABIC[:4]} {ARABIC[4:8]} {ARABIC[8:12]} {ARABIC[12:]} شكرا", WIDE,
+        "4111\u00a01111\u00a01111\u00a01111", "4111\u20131111\u20131111\u20131111",
+        "4111\u20111111\u20111111\u20111111",
+    ],
+    ids=["Arabic", "in a sentence", "full width", "blanks that do not break", "dashes", "hyphens that do not break"],
+)  # fmt: skip
+def test_a_card_number_is_taken_out_in_whatever_script(text: str) -> None:
+    found = Redactor().text(text)
+    assert CARD in found
+    assert len(found) < len(text)
+    assert not any(character.isdigit() for character in found)
+    growing = Redactor().unfinished(text[: len(text) // 2 + 2])
+    assert sum(character.isdigit() for character in growing) <= 3, "the first half of it is told"
+    assert json.loads(Redactor().data(json.dumps([text], ensure_ascii=False))) == [found]
+
+
+def test_digits_of_other_scripts_are_all_known() -> None:
+    zeros = [chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) == "Nd" and chr(code).isdecimal()]
+    known = {chr(code) for code in redaction._PLAIN if chr(redaction._PLAIN[code]).isdigit()}
+    assert {each for each in zeros if not each.isascii()} <= known
+    assert all(unicodedata.decimal(each) == int(chr(redaction._PLAIN[ord(each)])) for each in known)
+
+
+def test_other_scripts_stay_as_they_are() -> None:
+    text = "房间 \uff14\uff11\uff12 三晚\u00a0\u2013 第\u0661\u0662 层"
+    assert Redactor().text(text) == text
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import { get } from "./api.js";
 import { Element, html, nothing } from "./base.js";
 import { precise } from "./format.js";
 import { inLines } from "./happened.js";
-import { placeOf } from "./links.js";
+import { decoded, placeOf } from "./links.js";
 import { moment } from "./moment.js";
 import { T } from "./texts.js";
 
@@ -39,7 +39,7 @@ class Account extends Element {
     event.preventDefault();
     const other = event.target.elements.other.value.trim();
     const id = /calls\/([^?#/]+)/.exec(other)?.[1];
-    location.hash = placeOf(this.call, moment.at, id ? decodeURIComponent(id) : other);
+    location.hash = placeOf(this.call, moment.at, id ? decoded(id) : other);
   };
 
   #verdict() {

@@ -32,6 +32,7 @@ class Campaigns extends Sheet {
   #csv = "";
   #query = "";
   #key = newKey();
+  #edits = 0;
 
   get heading() { return T.pages.campaigns; }
 
@@ -55,16 +56,24 @@ class Campaigns extends Sheet {
     const [file] = event.target.files;
     if (!file) return;
     this.querySelector("form").elements.rows.value = await file.text();
+    this.#edited();
+  };
+
+  /** What was checked is not what stands there any more, nor what is being checked. */
+  #edited = () => {
+    this.#edits += 1;
     this.checked = null;
   };
 
   #check = async (event) => {
     event.preventDefault();
     const query = this.#options();
+    const edits = this.#edits;
     this.#csv = this.querySelector("form").elements.rows.value;
     this.#query = String(query);
     this.#key = newKey();
-    this.checked = await this.act(async () => (await ask(`/api/campaigns?${new URLSearchParams([...query, ["dry_run", "true"]])}`, { method: "POST", csv: this.#csv })).json());
+    const checked = await this.act(async () => (await ask(`/api/campaigns?${new URLSearchParams([...query, ["dry_run", "true"]])}`, { method: "POST", csv: this.#csv })).json());
+    if (edits === this.#edits) this.checked = checked;
   };
 
   async #start() {
@@ -77,6 +86,7 @@ class Campaigns extends Sheet {
     return html`
       <section class="panel" aria-labelledby="campaigns-title">
         <h1 id="campaigns-title">${this.heading}</h1>
+        ${this.failed ? trouble(this.failed) : nothing}
         ${this.data.length ? html`<div class="table"><table>
           <thead><tr>${Object.values(C.columns).map((each) => html`<th scope="col">${each}</th>`)}</tr></thead>
           <tbody id="rows">${this.data.map((each) => html`<tr>
@@ -95,7 +105,7 @@ class Campaigns extends Sheet {
     const { checked } = this;
     return html`<section class="panel" aria-labelledby="new-campaign">
       <h2 id="new-campaign">${C.make}</h2>
-      <form class="sheet" @submit=${this.#check} @input=${() => { this.checked = null; }}>
+      <form class="sheet" @submit=${this.#check} @input=${this.#edited}>
         ${field("name")}
         <label><span>${C.fields.profile}</span><select name="profile"><option value="">${T.dial.ofNumber}</option>${this.profiles?.map((each) => html`<option>${each.name}</option>`)}</select></label>
         ${field("from", "+15550100002")} ${field("hours", "9-18")} ${field("weekdays", "mon-fri")} ${field("attempts", "3")} ${field("calls_per_second", "1")} ${field("at_once", "5")}

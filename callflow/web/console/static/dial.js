@@ -43,6 +43,7 @@ class Dial extends Sheet {
   #changed = () => {
     this.profile = this.querySelector("form").elements.profile.value;
     this.#key = newKey();
+    this.#asked += 1; // what is being checked is not what stands there any more
     this.check = this.wrong = null;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#look(), CALM);

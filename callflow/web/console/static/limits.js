@@ -1,7 +1,7 @@
 // What limits calls, what they took today, and to whom they may be transferred. They are changed in profiles and .env.
 import { get } from "./api.js";
 import { html, nothing } from "./base.js";
-import { Sheet, dollars } from "./sheet.js";
+import { Sheet, dollars, trouble } from "./sheet.js";
 import { T } from "./texts.js";
 
 const L = T.limits;
@@ -29,6 +29,7 @@ class Limits extends Sheet {
       [T.dial.deny, limits.deny || L.nobody],
     ];
     return html`
+      ${this.failed ? trouble(this.failed) : nothing}
       <section class="panel" aria-labelledby="limits-title">
         <header class="panel-head"><h1 id="limits-title">${this.heading}</h1><p class="dim">${L.where}</p></header>
         <dl class="facts">${rows.map(([name, value]) => html`<dt>${name}</dt><dd dir="auto">${value}</dd>`)}</dl>

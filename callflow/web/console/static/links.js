@@ -1,5 +1,10 @@
 // Addresses of a call on this page: a moment of it, and another call beside it. Pure.
 
+/** A part of an address without its escapes; what is no escape stays. */
+export function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
 /** What an address without its first `#` names, where it names a call: `/calls/<id>?t=83.2&with=<id>`; `/calls/<id>#t=83.2`
  * is the same moment. null: no call. */
 export function callPlace(address) {
@@ -7,7 +12,7 @@ export function callPlace(address) {
   if (!id) return null;
   const told = new URLSearchParams(more.replaceAll(/[?#]/g, "&"));
   const seconds = /^\d{1,7}(\.\d{1,6})?$/.test(told.get("t") ?? "") ? Number(told.get("t")) : null;
-  return { view: "call", call: decodeURIComponent(id), at: seconds, beside: told.get("with") ?? "" };
+  return { view: "call", call: decoded(id), at: seconds, beside: told.get("with") ?? "" };
 }
 
 /** The address of a call, of this moment (null: of none) and with this call beside it ("": with none). */

@@ -36,6 +36,7 @@ class OwnTools extends Sheet {
   #write(text) { this.text = text; this.checked = null; }
 
   #typed(text) {
+    this.#asked += 1; // what is being checked is not what stands there any more
     this.#write(text);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#look(), CALM);

@@ -18,6 +18,7 @@ class Phone extends Element {
   #node = null;
   #number = "";
   #asked = "";
+  #attempt = null;
   #answered = 0;
   #timer = 0;
   #row = null;
@@ -55,19 +56,25 @@ class Phone extends Element {
     this.failed = this.call = this.pressed = this.endedBy = this.#number = "";
     this.muted = false;
     this.state = "asking";
+    const attempt = this.#attempt = {}; // somebody may give up and ring again while the microphone is asked for
+    let microphone = null;
+    const letGo = () => microphone?.then((stream) => stream.getTracks().forEach((track) => track.stop()), () => {});
     try {
       if (!navigator.mediaDevices) throw new Error(T.phone.insecure);
-      this.#context = new AudioContext({ latencyHint: "interactive" });
+      const context = this.#context = new AudioContext({ latencyHint: "interactive" });
       const sound = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
+      microphone = navigator.mediaDevices.getUserMedia({ audio: sound });
       const [stream] = await Promise.all([
-        navigator.mediaDevices.getUserMedia({ audio: sound }),
-        this.#context.audioWorklet.addModule(new URL("phone-worklet.js", import.meta.url)),
+        microphone,
+        context.audioWorklet.addModule(new URL("phone-worklet.js", import.meta.url)),
       ]);
+      if (attempt !== this.#attempt) { letGo(); return; }
       this.#stream = stream;
-      if (this.state !== "asking") { this.#close(); return; } // given up meanwhile
       this.#connect();
-      await this.#context.resume();
+      await context.resume();
     } catch (error) {
+      letGo();
+      if (attempt !== this.#attempt) return;
       this.failed = error.name === "NotAllowedError" ? T.phone.denied : error.name === "NotFoundError" ? T.phone.none : error.message;
       this.#end("idle");
     }
@@ -120,6 +127,7 @@ class Phone extends Element {
 
   #close() {
     clearInterval(this.#timer);
+    this.#attempt = null;
     this.#socket?.close();
     this.#stream?.getTracks().forEach((track) => track.stop());
     this.#context?.close();

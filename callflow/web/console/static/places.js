@@ -4,6 +4,7 @@ import "./campaigns.js";
 import "./dial.js";
 import "./endpoints.js";
 import "./limits.js";
+import { decoded } from "./links.js";
 import "./numbers.js";
 import "./profiles.js";
 import "./tools.js";
@@ -23,7 +24,7 @@ const keyed = (key, drawn) => repeat([key], (each) => each, () => drawn);
 export function placed(path) {
   if (path === "/session") return { view: "profiles", one: "", isForAll: true };
   const [, view, one = ""] = /^\/(\w+)(?:\/(.+))?$/.exec(path) ?? [];
-  return Object.hasOwn(ELEMENTS, view ?? "") ? { view, one: decodeURIComponent(one) } : null;
+  return Object.hasOwn(ELEMENTS, view ?? "") ? { view, one: decoded(one) } : null;
 }
 
 /** Draw such a place; null: it is another one. */

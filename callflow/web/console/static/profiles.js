@@ -81,7 +81,8 @@ class Profile extends Sheet {
   #save = async (event) => {
     event?.preventDefault();
     const { told, isNew } = this.data;
-    const body = { ...this.changes };
+    const { changes, numbers } = this;
+    const body = { ...changes };
     if (isNew) for (const [name, value] of Object.entries(body)) if (value === null) delete body[name];
     if (this.profile) {
       if (this.numbers !== null || isNew) body.numbers = (this.numbers ?? "").split(/[\s,;]+/).filter(Boolean);
@@ -89,7 +90,9 @@ class Profile extends Sheet {
     }
     const saved = await this.act(() => send(isNew ? "PUT" : "PATCH", pathOf(this.profile), { body }), (now) => P.saved(now.version ?? 0));
     if (saved) {
-      this.#drop();
+      // What was typed while it was saved stays.
+      this.changes = Object.fromEntries(Object.entries(this.changes).filter(([name, value]) => changes[name] !== value));
+      if (this.numbers === numbers) this.numbers = null;
       this.compared = null;
       await this.reload();
       this.data.told.warnings = saved.warnings ?? [];

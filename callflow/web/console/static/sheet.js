@@ -20,6 +20,7 @@ export class Sheet extends Element {
     said: { state: true }, busy: { state: true },
   };
   #timer = 0;
+  #interval = 0;
 
   get heading() { return ""; }
 
@@ -35,17 +36,21 @@ export class Sheet extends Element {
   async load() { return null; }
 
   async reload() {
+    const interval = this.#interval;
+    this.#interval = 0;
     try {
       this.data = await this.load();
       this.failed = null;
     } catch (error) {
       this.failed = this.me?.business && error.status === 404 ? { message: T.healthBound } : error;
+      if (interval) this.again(interval); // a page that keeps itself up to date goes on with that
     }
   }
 
   /** Load again in a while, for as long as the page is there and somebody sees it. */
   again(ms) {
     clearTimeout(this.#timer);
+    this.#interval = ms;
     this.#timer = setTimeout(() => {
       if (document.hidden) this.again(ms);
       else if (this.isConnected) this.reload();

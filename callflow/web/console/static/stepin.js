@@ -8,9 +8,12 @@ import { T } from "./texts.js";
 
 const S = T.stepIn;
 
-/** What is sent for an answer: JSON as it is, anything else as text. */
+/** What is sent for an answer: JSON as it is, anything else as text, such as a long number, which would be rounded. */
 function output(text) {
-  try { return JSON.parse(text); } catch { return text; }
+  try {
+    const value = JSON.parse(text);
+    return typeof value === "number" && String(value) !== text ? text : value;
+  } catch { return text; }
 }
 
 class StepIn extends Element {
