@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+
+from playwright.async_api import Route
 
 from tests.e2e.browser import NARROW, Tab, browser, tab, tells
 from tests.e2e.campaigns import NUMBERS
@@ -48,6 +51,26 @@ async def dials(the: Product, it: Tab) -> None:
     await it.sees(".progress", "over")
 
 
+async def edited_meanwhile(it: Tab) -> None:
+    """What is changed while the rows are checked was not checked, so nothing is offered to be started."""
+    go_on = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        await go_on.wait()
+        await route.fulfill(response=answer)
+
+    await it.page.route("**/api/campaigns?*dry_run=true*", hold)
+    await it.page.click("text=Check the rows")
+    rows = await it.page.input_value("textarea[name=rows]")
+    await it.page.fill("textarea[name=rows]", f"{rows}{NUMBERS[0]},UTC\n")
+    go_on.set()
+    await it.page.locator("button:enabled", has_text="Check the rows").wait_for()
+    assert await it.page.locator(".checked").count() == 0
+    await it.page.unroute("**/api/campaigns?*dry_run=true*", hold)
+    await it.page.fill("textarea[name=rows]", rows)
+
+
 async def calls_a_list(the: Product, it: Tab) -> None:
     """Rows, the check of them, the start; then one campaign, which is cancelled."""
     await it.page.click("nav >> text=Campaigns")
@@ -55,6 +78,7 @@ async def calls_a_list(the: Product, it: Tab) -> None:
     await it.page.fill("input[name=hours]", "0-24")
     await it.page.fill("input[name=weekdays]", "mon-sun")
     await it.page.select_option("select[name=start]", "paused")
+    await edited_meanwhile(it)
     await it.page.click("text=Check the rows")
     await it.sees(".checked", "1 of 2 rows will be called")
     await it.sees(".checked .facts", "at most for the model, if each of 1 were answered")
