@@ -90,7 +90,8 @@ async def test_killed_again_and_again_it_calls_nobody_twice() -> None:
         assert {each["to"]: each["outcome"] for each in ends.values()} == outcomes
         assert all(each["attempts"] == 1 and each["cause"] for each in ends.values())
         for each in ends.values():
-            assert there.types(each["call"])[-2:] == ["call.ended", "campaign.row_done"]
+            told = {one.id: one.payload["type"] for one in there.taken if one.payload["call"] == each["call"]}
+            assert list(told.values())[-2:] == ["call.ended", "campaign.row_done"]  # one may come twice
 
 
 async def test_with_postgresql_it_is_the_same(postgresql: str) -> None:
