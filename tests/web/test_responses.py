@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from quart import Quart, Response
 from sqlalchemy.exc import OperationalError
+from werkzeug.datastructures import MIMEAccept
 
 from callflow.contracts.errors import BadQuery, BadRequest
 from callflow.web import responses
-from callflow.web.responses import json_object, json_response, query_parameters, suggestion, to_json
+from callflow.web.responses import accepted, json_object, json_response, query_parameters, suggestion, to_json
 from tests.web.asgi import Answer, ask
 
 
@@ -132,3 +134,16 @@ def test_other_methods_and_paths_are_told_what_there_is() -> None:
     assert asked("GET", "/nothing").json() == {"error": "There is nothing at this path; GET / shows what there is."}
     options = asked("OPTIONS", "/list")
     assert (options.status, options.body, options.headers.get("content-type")) == (204, b"", None)
+
+
+async def test_an_accept_header_is_looked_at_in_a_bounded_time() -> None:
+    app = Quart("test")
+    seconds: list[float] = []
+    for blanks in (100, 60_000):
+        headers = {"Accept": f"text/html{' ' * blanks};q"}
+        async with app.test_request_context("/", headers=headers):
+            began = time.process_time()
+            for _ in range(20):
+                accepted("Accept", MIMEAccept)
+            seconds.append(time.process_time() - began)
+    assert seconds[1] < 200 * seconds[0] + 0.2, "Werkzeug takes the square of its length: 5 s each"

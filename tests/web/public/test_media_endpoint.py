@@ -96,3 +96,16 @@ def test_everything_else_is_the_apps() -> None:
     the = Scene()
     assert asyncio.run(ask(cast(Any, the.endpoint), "GET", "/call/token")).status == 204
     assert the.inner == ["http"]
+
+
+@pytest.mark.parametrize("target", ["", "http://[x/", "*"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_without_a_path_is_refused_before_anything_reads_it(method: str, target: str) -> None:
+    """Quart takes it for a fault of its own: a traceback in the log for each, which strangers may send."""
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("it got there")
+
+    endpoint: Any = MediaEndpoint(inner, cast(Any, None), cast(Any, None), cast(Any, None))
+    answer = await ask(endpoint, method, target)
+    assert (answer.status, answer.json()) == (400, {"error": "The path must begin with /."})
