@@ -50,10 +50,6 @@ class Beat:
     """This node had been declared dead, or had let go of its calls, and has joined anew, with no calls."""
 
 
-class _NotYet(Exception):
-    """It is not known yet whether the node that has this name lives."""
-
-
 class Heartbeat:
     """The thread of one node. The callbacks are called on the event loop that made it."""
 
@@ -150,10 +146,10 @@ class Heartbeat:
         try:
             self._lock.take()
             beat = await self._write(database, lambda connection: self._renew(connection, began))
-        except _NotYet:
-            return
         except Exception as error:
             self._tell(self._on_trouble, f"{type(error).__name__}: {database.trouble(error)}")
+            return
+        if beat is None:
             return
         self._epoch, self._view = beat.epoch, beat.view
         if self._lock.epoch != beat.epoch:
@@ -171,13 +167,15 @@ class Heartbeat:
         async with asyncio.timeout(_TRY_SECONDS):
             return await database.write(work)
 
-    def _renew(self, connection: Connection, began: float) -> Beat:
-        """Renew or join, fence the dead, and read all nodes: one transaction."""
+    def _renew(self, connection: Connection, began: float) -> Beat | None:
+        """Renew or join, fence the dead, and read all nodes: one transaction. Returns None if this node may not
+        join yet. Raises Overloaded if its name is taken."""
         calls, lag_ms = self._measure()
         node, was_fenced = replace(self._node, epoch=self._epoch, calls=calls, lag_ms=lag_ms), False
         if not self._epoch or self._rejoins or not node_store.renew(connection, node):
             was_fenced = bool(self._epoch)
-            self._look_for_rival(node_store.view(connection), began)
+            if self._may_have_rival(node_store.view(connection), began):
+                return None
             node = replace(node, epoch=node_store.join(connection, node), calls=0)
         view = node_store.view(connection)
         self._patience.saw_clock(view.now, time.monotonic())
@@ -193,24 +191,23 @@ class Heartbeat:
             log.warning("node %s is declared dead: %s", each.name, why)
         return Beat(node.epoch, node_store.view(connection) if fenced else view, began, was_fenced)
 
-    def _look_for_rival(self, view: View, now: float) -> None:
-        """Make sure that no other machine has a living node of this name. Raises Overloaded if one has, and _NotYet if
-        that takes another look: two nodes of one name would declare each other dead for ever."""
+    def _may_have_rival(self, view: View, now: float) -> bool:
+        """Return whether it takes another look to know that no other machine has a living node of this name. Raises
+        Overloaded if one has: two nodes of one name would declare each other dead for ever."""
         rival = view.named(self._node.name)
         if rival is None or rival.epoch in (self._epoch, self._lock.epoch) or rival.lease_until < view.now:
-            return
+            return False
         before, since = self._rival or (None, now)
         if before is None or before.epoch != rival.epoch:
             self._rival = rival, now
-            raise _NotYet
+            return True
         if before.lease_until != rival.lease_until:
             self._rival = rival, now
             raise Overloaded(
                 f"another machine has a node {rival.name}, at {rival.address}: set another NODE here, which every"
                 " machine of a cluster needs"
             )
-        if now - since < _SILENT_SECONDS:
-            raise _NotYet
+        return now - since < _SILENT_SECONDS
 
     def _has_ended(self, node: Node) -> bool:
         return self._lock.is_dead(node.name)

@@ -46,8 +46,8 @@ class StrictHttp1(H11Protocol):
     _is_head = False
 
     async def handle(self, event: Event) -> None:
-        """Process bytes of the connection. Many small frames that come at once are processed in slices, so that other
-        connections have a turn in between."""
+        """Process bytes of the connection in slices: of many small frames that come at once, so that other connections
+        have a turn in between, and of a long head, so that h11 refuses it before it is whole."""
         most = _HTTP_SLICE if isinstance(self.connection, H11Connection) else _SLICE
         if not isinstance(event, RawData) or len(event.data) <= most:
             await super().handle(event)

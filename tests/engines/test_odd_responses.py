@@ -166,11 +166,14 @@ async def test_an_end_that_is_told_twice_asks_for_nothing() -> None:
 @in_loop
 async def test_audio_behind_the_end_of_its_response_is_ended_all_the_same() -> None:
     one = Model()
-    one.begins("r1")
-    one.speaks("r1")
-    one.ends("r1")
-    before = sum(isinstance(each, AudioDone) for each in one.told)
-    where = {"response_id": "r1", "item_id": "item of r1", "content_index": 0}
-    one.says("response.output_audio.delta", **where, delta=base64.b64encode(LOUD).decode())
+    responses = ("r1", "r2")
+    for response in responses:
+        one.begins(response)
+        one.speaks(response)
+        one.ends(response)
+    one.told.clear()
+    for response in responses:
+        where = {"response_id": response, "item_id": f"item of {response}", "content_index": 0}
+        one.says("response.output_audio.delta", **where, delta=base64.b64encode(LOUD).decode())
     await pause()
-    assert sum(isinstance(each, AudioDone) for each in one.told) == before + 1
+    assert [each.response for each in one.told if isinstance(each, AudioDone)] == list(responses)

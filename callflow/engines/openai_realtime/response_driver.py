@@ -176,6 +176,7 @@ class ResponseDriver:
         self._begin(started)
 
     def _begin(self, started: ResponseStarted) -> None:
+        """Let the queue and the call know of a response that runs."""
         if self.caller_speaks and self._session.turn_detection and not self.queue.is_sent:
             self.speech_stopped(None)  # the server answers without having reported the end of speech
         self.queue.created(started.response)
@@ -194,7 +195,7 @@ class ResponseDriver:
         is_late = self.queue.is_done(response)
         if is_late:  # nothing ends it any more
             done = AudioDone(response, audio.item, audio.content)
-            self._channel.start_timer("late", _DONE_SECONDS, lambda: self._channel.notify(done))
+            self._channel.start_timer(f"late {response}", _DONE_SECONDS, lambda: self._channel.notify(done))
         is_settled = False
         if not self.queue.is_interrupted(response):  # the caller does not hear later audio
             is_settled = self._endings.add_audio(response, audio.item, audio.audio)
