@@ -72,15 +72,15 @@ class NodeDoor:
 
     async def _elsewhere(self, scope: Any) -> Peer | None:
         """Return the node that a request is for; None: this one. Raises PeerAway."""
-        if self._recordings is not None and not scope.get(FORWARDED):
+        if scope.get(FORWARDED):
+            return None
+        if self._recordings is not None:
             try:
                 holder = await self._recordings.find(scope)
             except (SQLAlchemyError, OSError):
                 holder = ""  # the route says what is wrong
             if holder:
                 return self._cluster.peer(holder)
-        if scope.get(FORWARDED):
-            return None
         if scope["path"] == _DOCTOR:
             return self._cluster.peer(leader(self._cluster.view))
         found = _OF_A_CALL.match(scope["path"])

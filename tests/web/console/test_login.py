@@ -59,6 +59,10 @@ def test_a_login_is_as_good_as_its_token(tmp_path: Path) -> None:
             assert token not in str(answer)
             assert await who(the, cookie=cookie) == told
             assert await who(the, cookie=f"theme=dark; {cookie}; x=y") == told
+            old = f"{cookie.partition('=')[0]}=old; "
+            assert await who(the, cookie=old * 3 + cookie) == told, "a browser may send old ones, too"
+            answer = await the.get("/api/whoami", cookie=old * 8 + cookie)
+            assert answer.status == 401, "each costs a signature, and there is no end of them"
             assert await who(the, authorization=f"Bearer {token}") == told
             assert (await the.get("/api/whoami", cookie=cookie, authorization="Bearer wrong")).status == 401
         assert (await the.get("/api/whoami")).status == 401

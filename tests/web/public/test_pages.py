@@ -20,7 +20,15 @@ def asked(path: str, unready: str = "") -> Answer:
 
 @pytest.mark.parametrize(
     ("query", "body"),
-    [("", b"OK"), ("?nonce=abc-123_X", b"OK abc-123_X"), ("?nonce=" + "x" * 65, b"OK"), ("?nonce=%3Cb%3E", b"OK")],
+    [
+        ("", b"OK"),
+        ("?nonce=abc-123_X", b"OK abc-123_X"),
+        ("?nonce=" + "x" * 65, b"OK"),
+        ("?nonce=%3Cb%3E", b"OK"),
+        ("?a=b&nonce=1&c", b"OK 1"),
+        ("?no-nonce=1", b"OK"),
+        ("?" + "x" * 600 + "&nonce=1", b"OK"),
+    ],
 )
 def test_a_sign_of_life_echoes_a_plain_nonce(query: str, body: bytes) -> None:
     answer = asked(f"/health{query}")
