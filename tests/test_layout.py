@@ -6,6 +6,7 @@ Which package may import which stands in pyproject.toml and is checked by `lint-
 from __future__ import annotations
 
 import ast
+import builtins
 import graphlib
 import re
 import tomllib
@@ -25,6 +26,9 @@ ENTRIES: Final = frozenset({
 """All that callflow/ may hold. A new package also needs its place among the layers in pyproject.toml."""
 LONGEST: Final = 449
 """Lines of a file. A longer file is two modules."""
+ERRORS: Final = ROOT / "callflow" / "contracts" / "errors.py"
+OWN_ERRORS: Final = frozenset({"callflow/web/console/picture_worker.py: Refused"})
+"""Of programs that import nothing of ours."""
 LONGER: Final = frozenset({"callflow/call/machine/table.py"})
 """A table may be read from top to bottom."""
 
@@ -42,6 +46,23 @@ def test_the_product_has_no_rooms_but_the_planned_ones() -> None:
 def test_no_file_is_too_long() -> None:
     lines = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").count("\n") for path in sources()}
     assert {name: count for name, count in lines.items() if count > LONGEST and name not in LONGER} == {}
+
+
+def exception_classes(path: Path) -> Iterator[str]:
+    """Classes of a file that extend an exception of Python's own."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            bases = [getattr(builtins, base.id, object) for base in node.bases if isinstance(base, ast.Name)]
+            if any(isinstance(base, type) and issubclass(base, BaseException) for base in bases):
+                yield f"{path.relative_to(ROOT)}: {node.name}"
+
+
+def test_all_exception_classes_are_in_one_tree() -> None:
+    apart = ROOT / "callflow" / "sandbox"  # imports nothing of the product, and refuses as each vendor does
+    elsewhere = [path for path in sources() if path != ERRORS and apart not in path.parents]
+    found = {name for path in elsewhere for name in exception_classes(path)}
+    assert found - OWN_ERRORS == set(), "they belong into callflow/contracts/errors.py"
+    assert list(exception_classes(ERRORS))
 
 
 def module_name(path: Path) -> str:

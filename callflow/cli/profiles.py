@@ -15,15 +15,11 @@ from callflow.cli.operators_port import OperatorsPort, read_settings
 from callflow.cli.terminal import print_table
 from callflow.config.kept_profiles import NUMBERS, to_toml
 from callflow.contracts import printable
-from callflow.contracts.errors import CommandLineError, ConsoleError
+from callflow.contracts.errors import CommandLineError, ConsoleError, ProfileRefused
 
 
 _SECONDS: Final = 20.0
 _CHANGES_SHOWN: Final = 8
-
-
-class _Refused(Exception):
-    """What the server says."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,16 +32,16 @@ def run(arguments: argparse.Namespace) -> int:
     except (CommandLineError, ConsoleError) as error:
         print(error, file=sys.stderr)
         return 2
-    except _Refused as refused:
-        print(refused, file=sys.stderr)
+    except ProfileRefused as refused:
+        print(*refused.reasons, sep="\n", file=sys.stderr)
         return 1
 
 
 def _ask(port: OperatorsPort, method: str, path: str) -> dict[str, Any]:
-    """Raises ConsoleError, or _Refused with what the server says."""
+    """Raises ConsoleError, or ProfileRefused with what the server says."""
     status, told = port.ask(method, path, seconds=_SECONDS)
     if status >= 400:
-        raise _Refused("\n".join(printable.line(str(line)) for line in told.get("problems", [told["error"]])))
+        raise ProfileRefused(status, *(printable.line(str(line)) for line in told.get("problems", [told["error"]])))
     return told
 
 
@@ -123,7 +119,7 @@ def _export(port: OperatorsPort, arguments: argparse.Namespace) -> int:
     for name in names:
         told = _ask(port, "GET", _path(name))
         if told["origin"] == "file":
-            raise _Refused(f"Profile {printable.line(name)} stands in settings.toml only.")
+            raise ProfileRefused(404, f"Profile {printable.line(name)} stands in settings.toml only.")
         texts.append(to_toml(told["name"], told[NUMBERS], told["kept"]))
     if not texts:
         print("The database has no profiles.", file=sys.stderr)

@@ -5,17 +5,18 @@ here, so that whoever catches one finds all that there is beside it.
 
     CallflowError
     ├── of whoever sent us something: Malformed, Forged, Refused, OutOfBounds, RequestRefused, BadRequest,
-    │                                 AccessRefused, DialRefused, NumberRefused, BadQuery,
-    │                                 SessionRefused
+    │                                 AccessRefused, DialRefused, NumberRefused, ProfileRefused, ToolRefused,
+    │                                 BadList, BadQuery, SessionRefused
     ├── of the carrier, or the way to it: CarrierError, TunnelError
     ├── of the engine: EngineError (HandshakeError, CallOver), VendorRefused
     ├── of a tool, or its file: ToolsError, ToolCallError (ArgumentsError, NoOutcome, NotJson, TooManyTools, Abandoned,
     │                                                  AskOperator)
     ├── of who set it up, or typed the command: SettingsError, CommandLineError (JournalFileError, CallNotFound,
-    │                                           OutputError, UnreadableRecording, BenchError,
+    │                                           OutputError, UnreadableRecording, DrillFailed, BenchError,
     │                                           ConsoleError (ServerAway, AnswerLost))
-    └── our own limits, the database, other nodes: Overloaded, Elsewhere, PeerAway, DatabaseError, JournalError,
-                                                   CannotWrite, McpToolError
+    └── our own limits, the database, other nodes: Overloaded, LookupFailed, ControlFailed, Elsewhere, PeerAway,
+                                                   DatabaseError, JournalError, BrokenRecording, CannotWrite,
+                                                   McpToolError
 """
 
 from __future__ import annotations
@@ -134,6 +135,12 @@ class ToolRefused(CallflowError):
     def __init__(self, status: int, *reasons: str) -> None:
         super().__init__(" ".join(reasons))
         self.status, self.reasons = status, reasons
+
+
+class BadList(CallflowError, ValueError):
+    """A list of numbers to dial that cannot be read at all; the message says why, in a sentence."""
+
+    whose = "sender"
 
 
 class BadQuery(CallflowError, ValueError):
@@ -308,6 +315,10 @@ class UnreadableRecording(CommandLineError):
     """A sound file that cannot be played into a call: which, why, and what would do instead."""
 
 
+class DrillFailed(CommandLineError):
+    """The drill cannot go on, and no line is to blame: what happened, and what to do."""
+
+
 class BenchError(CommandLineError):
     """There are no figures."""
 
@@ -369,6 +380,10 @@ class JournalError(CallflowError):
     """A journal entry is not committed."""
 
     retry = True
+
+
+class BrokenRecording(CallflowError):
+    """A file among the recordings that is none of ours."""
 
 
 class CannotWrite(CallflowError):

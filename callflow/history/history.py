@@ -126,6 +126,8 @@ class History:
             await self.delete(ids)
             deleted += len(ids)
             await asyncio.sleep(0.05)  # the journal's turn
+        while await self.store.delete_strays(before):  # noqa: ASYNC110 - a pause, and no condition
+            await asyncio.sleep(0.05)
         await asyncio.to_thread(self._side_file.expire, before)
         await self.campaigns.expire(before)
         return deleted
@@ -143,11 +145,22 @@ class History:
         return await self.hidden.restore(row["id"], self.now())
 
     async def delete(self, ids: Sequence[int]) -> None:
-        """Delete these conversations, with all that is kept of them anywhere."""
-        calls, files = await self.store.delete(ids)
+        """Delete these conversations, with all that is kept of them anywhere.
+
+        Recordings go first: as long as a row names them, whoever dies in between leaves something that can be deleted
+        again, instead of audio that nobody knows of."""
+        files = await self.store.recordings_of(ids)
+        await self._remove(files)
+        calls, named = await self.store.delete(ids)
         for call in calls:
             self.journal.forget(call)
-        await asyncio.to_thread(remove_files, files, self.recordings)
+        await self._remove([file for file in named if file not in files])  # a live call began one meanwhile
         await asyncio.to_thread(self._side_file.forget, calls)
-        if files and self.on_deleted is not None:
+
+    async def _remove(self, files: Sequence[str]) -> None:
+        """Delete recordings, here and at other nodes."""
+        if not files:
+            return
+        await asyncio.to_thread(remove_files, files, self.recordings)
+        if self.on_deleted is not None:
             await self.on_deleted(files)

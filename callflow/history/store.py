@@ -225,9 +225,14 @@ class Store:
 
     # The end of things
 
+    async def recordings_of(self, ids: Sequence[int]) -> list[str]:
+        """Return what names the files of our own recordings of these conversations, for `remove_files`."""
+        wanted = select(conversations.c.recording).where(conversations.c.id.in_(ids))
+        return [row.recording for row in await self._rows(wanted) if row.recording]
+
     async def delete(self, ids: Sequence[int]) -> tuple[list[str], list[str]]:
-        """Conversations with all that belongs to them, and their journals. Returns their calls, and their recordings'
-        files, which are for the caller of this to delete."""
+        """Conversations with all that belongs to them, and their journals. Returns their calls, and what names the
+        files of their recordings: these are for the caller of this to delete."""
         wanted = select(conversations.c.call_id, conversations.c.recording).where(conversations.c.id.in_(ids))
 
         def work(connection: Connection) -> tuple[list[str], list[str]]:
@@ -241,6 +246,21 @@ class Store:
                     connection.execute(text(f"DELETE FROM {SEARCH} WHERE rowid = :id"), {"id": each})
             connection.execute(delete(conversations).where(conversations.c.id.in_(ids)))
             return calls, [row.recording for row in rows if row.recording]
+
+        return await self.database.write(work)
+
+    async def delete_strays(self, before: float, *, most: int = _MANY) -> int:
+        """Delete journal entries from before that time (Unix time, seconds) of calls that have no conversation: their
+        first entry was lost, or they were deleted while another process wrote. Returns of how many calls; at most
+        `most` at a time."""
+        known = select(conversations.c.id).where(conversations.c.call_id == steps.c.call).exists()
+        strays = select(steps.c.call).where(steps.c.id < round(before * 1_000_000) * 1000, ~known).distinct()
+
+        def work(connection: Connection) -> int:
+            calls = list(connection.execute(strays.limit(most)).scalars())
+            if calls:
+                connection.execute(delete(steps).where(steps.c.call.in_(calls)))
+            return len(calls)
 
         return await self.database.write(work)
 
@@ -315,5 +335,5 @@ def remove_files(names: Sequence[str], folder: Path) -> None:
                 try:
                     path.unlink(missing_ok=True)
                     peaks.remove(path)
-                except OSError as error:  # the others are to go, and no row names this one any more
+                except OSError as error:  # the others are to go, and so is the row
                     log.error("THE RECORDING %s OF A DELETED CALL CANNOT BE DELETED (%s)", part, type(error).__name__)

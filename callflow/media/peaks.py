@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from callflow.contracts.errors import BrokenRecording
 from callflow.media.g711 import BYTES_PER_MS, ULAW_TO_LINEAR
 
 
@@ -34,10 +35,6 @@ _FRAME: Final = 2 * CHANNELS
 _SLICE: Final = PER_SECOND
 """Peaks that are made of a WAV file before other threads have their turn."""
 _PAUSE_SECONDS: Final = 0.001
-
-
-class UnreadableRecording(Exception):
-    """A file is no recording of ours."""
 
 
 def level(sample: int) -> int:
@@ -113,7 +110,7 @@ class Peaks:
 
 def missing(recording: Path) -> int:
     """Return how many peaks have to be made of the WAV file itself. Blocking. Raises OSError, or
-    UnreadableRecording."""
+    BrokenRecording."""
     with recording.open("rb") as file:
         return max(-(-_samples(file) // SLOT) - len(_kept(recording)) // CHANNELS, 0)
 
@@ -123,7 +120,7 @@ def read(recording: Path, *, grows: bool) -> Peaks:
     threads from their work.
 
     `grows`: it is still being made, so that its last peak is left out until it is complete, and nothing is kept. Raises
-    OSError, or UnreadableRecording.
+    OSError, or BrokenRecording.
     """
     with recording.open("rb") as file:
         samples = _samples(file)
@@ -143,11 +140,11 @@ def _samples(file: BinaryIO) -> int:
     try:
         told = _WAV.unpack(file.read(_WAV.size))
     except struct.error:
-        raise UnreadableRecording("it is too short") from None
+        raise BrokenRecording("it is too short") from None
     riff, _, wave, fmt, _, pcm, channels, rate, _, _, bits, data, size = told
     is_ours = (riff, wave, fmt, data) == (b"RIFF", b"WAVE", b"fmt ", b"data")
     if not is_ours or (pcm, channels, rate, bits) != _WAV_FORM:
-        raise UnreadableRecording("it is no WAV file of the form that is made here")
+        raise BrokenRecording("it is no WAV file of the form that is made here")
     there = os.fstat(file.fileno()).st_size - _WAV.size
     return max(min(int(size), there), 0) // _FRAME
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from callflow.history import recording_rows
 from callflow.history.hidden import UNDO_SECONDS
 from callflow.history.history import History
 from callflow.history.query import Query
+from callflow.journal.notes import Ended, Recording
 from tests.web.console.stage import CALL, Stage, play
 
 
@@ -89,5 +92,42 @@ def test_a_live_call_is_not_deleted(tmp_path: Path) -> None:
         the.live(CALL)
         assert (await the.send("DELETE", f"/api/calls/{CALL}")).status == 409
         assert (await the.send("DELETE", "/api/calls/nobody")).status == 404
+
+    play(tmp_path, main)
+
+
+def test_audio_goes_before_the_row_that_names_it(tmp_path: Path) -> None:
+    """Whoever dies in between leaves a call that can be deleted again."""
+
+    async def main(the: Stage) -> None:
+        await the.write_call(CALL)
+        await the.write(Recording(file=f"{CALL}.wav"))
+        folder = tmp_path / "recordings"
+        folder.mkdir(exist_ok=True)
+        file = folder / f"{CALL}.wav"
+        file.write_bytes(b"RIFF")
+        seen = []
+
+        async def deleted(files: Sequence[str]) -> None:
+            assert files == [file.name]
+            seen.append((file.exists(), await the.history.store.conversation(CALL) is not None))
+
+        the.history.on_deleted = deleted
+        row = await the.history.store.conversation(CALL)
+        assert row is not None
+        await the.history.delete([row["id"]])
+        assert seen == [(False, True)], "the file is there, or the row is not any more"
+        assert await the.history.store.conversation(CALL) is None
+
+    play(tmp_path, main)
+
+
+def test_what_is_kept_of_no_conversation_expires_as_calls_do(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await the.write_call(CALL)
+        await the.write(Ended(cause="hangup"), call=OTHER)  # its first entry was lost
+        assert len(await the.history.store.journal(OTHER)) == 1
+        assert await the.history.expire(time.time() + 60) == 1
+        assert await the.history.store.journal(CALL) == await the.history.store.journal(OTHER) == []
 
     play(tmp_path, main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from callflow.history.query import Query, moment, numbers_like, select_conversat
 from callflow.history.store import Store, remove_files
 from callflow.history.tables import SEARCH
 from callflow.journal.journal import ENDED, JournalEntry
-from tests.history.test_journal_writer import began, journal
+from tests.history.test_journal_writer import began, journal, step
 
 
 AT = 1_764_630_000.0
@@ -242,6 +243,23 @@ def test_old_calls_are_found_for_deletion_but_for_those_that_go_on(database_url:
         assert len(await store.older_than(AT + DAY / 2)) == 1
 
     kept(database_url, check)
+
+
+def test_entries_of_no_conversation_do_not_outlive_the_others(database_url: str) -> None:
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            one.note(began(name(1)))
+            for call in (name(1), name(2), name(3)):  # the first entry of two was lost
+                one.note(step(1, call))
+            await one.flushed()
+            now = time.time()
+            assert await store.delete_strays(now - DAY) == 0, "they are not old yet"
+            assert await store.delete_strays(now + DAY, most=1) == 1
+            assert await store.delete_strays(now + DAY) == 1
+            assert await store.delete_strays(now + DAY) == 0
+            assert [len(await store.journal(name(number))) for number in (1, 2, 3)] == [2, 0, 0]
+
+    asyncio.run(main())
 
 
 def test_recordings_are_deleted_in_their_folder_and_nowhere_else(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from callflow.contracts.errors import BrokenRecording
 from callflow.history.store import remove_files
 from callflow.media import peaks
 from callflow.media.call_recorder import CallRecorder, header, interleaved
 from callflow.media.g711 import ulaw_to_pcm16
-from callflow.media.peaks import SLOT, PeakFile, PeakMaker, UnreadableRecording
+from callflow.media.peaks import SLOT, PeakFile, PeakMaker
 
 
 def noise(samples: int, seed: int) -> bytes:
@@ -96,7 +97,7 @@ def test_what_the_header_does_not_tell_of_does_not_count(tmp_path: Path) -> None
     assert peaks.read(path, grows=False).data == expected(left[:600], right[:600])
     for other in (b"second", header(600)[:20] + b"\x01\x00\x01\x00" + header(600)[24:]):
         path.write_bytes(other)
-        with pytest.raises(UnreadableRecording):
+        with pytest.raises(BrokenRecording):
             peaks.read(path, grows=False)
 
 

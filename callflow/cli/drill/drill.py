@@ -20,9 +20,9 @@ from rich.text import Text
 
 from callflow.cli.drill.cases import CASES, Case
 from callflow.cli.drill.hearing import Sound
-from callflow.cli.drill.line_server import DrillFailed
 from callflow.cli.drill.stage import Outcome
 from callflow.cli.terminal import Screen
+from callflow.contracts.errors import DrillFailed
 
 
 BOUND_SECONDS: Final = 12.0

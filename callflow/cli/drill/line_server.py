@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Final
 
 import callflow
+from callflow.contracts.errors import DrillFailed
 
 
 _LISTENS_SECONDS: Final = 20.0
@@ -21,10 +22,6 @@ _ENDS_SECONDS: Final = 3.0
 _POLL_SECONDS: Final = 0.02
 _LAST_LINES: Final = 3
 _PROGRAM: Final = (sys.executable, "-m", "callflow", "serve")
-
-
-class DrillFailed(Exception):
-    """The drill cannot go on, and no line is to blame: what happened, and what to do."""
 
 
 def free_port() -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from callflow.contracts import prompt_variables
-from callflow.contracts.errors import DialRefused
+from callflow.contracts.errors import BadList, DialRefused
 from callflow.history.campaign_store import (
     CANCELLED,
     DIALLING,
@@ -31,7 +31,7 @@ from callflow.history.history import History
 from callflow.history.tables import iso
 from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.plan import Plan, read_plan
-from callflow.switchboard.campaigns.rows import MOST_ROWS, BadList, Row, judge, variable_warnings
+from callflow.switchboard.campaigns.rows import MOST_ROWS, Row, judge, variable_warnings
 from callflow.switchboard.dialer import Dialer, DialRequest
 from callflow.switchboard.setting_desk import SettingDesk
 

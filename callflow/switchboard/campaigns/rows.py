@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from callflow.contracts import prompt_variables
 from callflow.contracts.e164 import is_e164
+from callflow.contracts.errors import BadList
 from callflow.contracts.printable import line as printable
 from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.plan import Plan
@@ -46,10 +47,6 @@ _OPEN_AT_THE_END: Final = "unexpected end of data"
 DUPLICATE: Final = "the same number stands in an earlier row"
 NO_ZONE: Final = "its time zone is not known: name one in a column timezone"
 NEVER: Final = "the hours never hold in all the time zones in which it may lie: name one in a column timezone"
-
-
-class BadList(ValueError):
-    """A list that cannot be read at all; the text says why, in a sentence."""
 
 
 @dataclass(slots=True)

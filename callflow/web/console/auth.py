@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from callflow.contracts.bounded_json import read
@@ -103,42 +103,24 @@ class AccessMiddleware:
             began = True
             await send(message)
 
+        login = asyncio.timeout(None if operator.until == math.inf else max(0.0, operator.until - time.time()))
         asking = ASKING.set(operator)
         try:
-            async with _until(operator.until):
+            async with login:
                 await self._inner(scope, receive, sending)
-        except _LoginOver:
-            log.info("operators' port: the login of %s has ended, and so does its stream", operator.shown)
         except AccessRefused as refused:
             await send_refusal(send, refused)
         except CarrierError as error:
             log.warning("an answer breaks off, because what it passes on does: %s", error)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, TimeoutError) and login.expired():
+                log.info("operators' port: the login of %s has ended, and so does its stream", operator.shown)
+                return
             log.exception("a request failed through a fault of our own")
             if not began:
                 await send_refusal(send, AccessRefused(500, "A fault of ours; the server's log says which."))
         finally:
             ASKING.reset(asking)
-
-
-class _LoginOver(Exception):
-    pass
-
-
-@contextlib.asynccontextmanager
-async def _until(end: float) -> AsyncIterator[None]:
-    """Cancel what is inside at a time, in Unix seconds. Raises _LoginOver then."""
-    if end == math.inf:
-        yield
-        return
-    limit = asyncio.timeout(max(0.0, end - time.time()))
-    try:
-        async with limit:
-            yield
-    except TimeoutError:
-        if limit.expired():
-            raise _LoginOver from None
-        raise
 
 
 def _most(scope: Any, operator: Operator) -> int:

@@ -15,13 +15,13 @@ from urllib.parse import quote, urlencode
 
 from quart import Quart, Response, request
 
-from callflow.contracts.errors import BadRequest, DialRefused, SessionRefused
+from callflow.contracts.errors import BadList, BadRequest, DialRefused, SessionRefused
 from callflow.history.campaign_store import CANCELLED, PAUSED, RUNNING
 from callflow.history.history import History
 from callflow.history.query import can_be_on_record
 from callflow.switchboard.campaigns.campaigns import Campaigns, Wish
 from callflow.switchboard.campaigns.plan import read_plan
-from callflow.switchboard.campaigns.rows import BadList, Row, from_csv, from_json
+from callflow.switchboard.campaigns.rows import Row, from_csv, from_json
 from callflow.switchboard.dialer import DialRequest
 from callflow.web.console.dial import IDEMPOTENCY_KEY, SETTINGS, Checked
 from callflow.web.console.history_query import whole_number

@@ -39,10 +39,6 @@ _MOST_REASON: Final = 120
 """Bytes of the reason with which a socket is closed."""
 
 
-class _Refused(Exception):
-    pass
-
-
 def add_listen(app: Quart, switchboard: Callable[[], Switchboard], *, has_token: bool) -> None:
     """Add the socket to the app. `has_token`: operators need CONSOLE_TOKEN."""
     seats = Seats(MOST)

@@ -8,6 +8,7 @@ import base64
 from pathlib import Path
 from typing import Any, Final
 
+from callflow.contracts.errors import Overloaded
 from callflow.media import peaks
 from callflow.media.peaks import CHANNELS, PER_SECOND, Peaks
 
@@ -19,10 +20,6 @@ _MOST: Final = 2
 _SECONDS: Final = 60.0
 
 
-class Busy(Exception):
-    """Too many recordings are being looked through."""
-
-
 class PeakDesk:
     """Reads peaks; a recording for which several ask is looked through once."""
 
@@ -30,8 +27,8 @@ class PeakDesk:
         self._at_work: dict[Path, asyncio.Task[Peaks]] = {}
 
     async def read(self, recording: Path, *, grows: bool) -> Peaks:
-        """Return the peaks of a recording. `grows`: see `peaks.read`. Raises Busy, OSError, TimeoutError or
-        UnreadableRecording."""
+        """Return the peaks of a recording. `grows`: see `peaks.read`. Raises Overloaded, OSError, TimeoutError
+        or BrokenRecording."""
         work = self._at_work.get(recording)
         if work is None:
             if await asyncio.to_thread(peaks.missing, recording) <= _FEW:
@@ -42,7 +39,7 @@ class PeakDesk:
 
     def _begin(self, recording: Path, *, grows: bool) -> asyncio.Task[Peaks]:
         if len(self._at_work) >= _MOST:
-            raise Busy
+            raise Overloaded("other long recordings are being looked through")
         work = asyncio.create_task(asyncio.to_thread(peaks.read, recording, grows=grows), name="peaks")
         self._at_work[recording] = work
         work.add_done_callback(lambda _: self._at_work.pop(recording))

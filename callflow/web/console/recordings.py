@@ -12,10 +12,10 @@ from quart import Quart, Response, request, send_from_directory
 from quart.wrappers.response import FileBody
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
+from callflow.contracts.errors import BrokenRecording, Overloaded
 from callflow.history.history import History
-from callflow.media.peaks import UnreadableRecording
 from callflow.web.console.history_query import whole_number
-from callflow.web.console.recording_peaks import Busy, PeakDesk, told
+from callflow.web.console.recording_peaks import PeakDesk, told
 from callflow.web.responses import error_response, history_not_open, large_json_response, query_parameters
 
 
@@ -47,9 +47,9 @@ def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], boo
         file, is_going_on, grows = await _file(history, call, part, is_live)
         try:
             peaks = await desk.read(file, grows=grows) if file is not None else None
-        except (FileNotFoundError, UnreadableRecording):
+        except (FileNotFoundError, BrokenRecording):
             peaks = None
-        except Busy:
+        except Overloaded:
             sentence = "Other long recordings are being looked through: try again in a few seconds."
             return error_response(503, sentence, Retry_After="3")
         if peaks is None:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from callflow.config.dial_rules import DialRules
+from callflow.contracts.errors import BadList
 from callflow.switchboard.campaigns.plan import Plan
 from callflow.switchboard.campaigns.rows import (
     DUPLICATE,
     NEVER,
     NO_ZONE,
-    BadList,
     Row,
     from_csv,
     from_json,

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from callflow.contracts.errors import Overloaded
 from callflow.journal.notes import Began, Ended, Recording
 from callflow.media import peaks
 from callflow.media.call_recorder import header, interleaved
 from callflow.media.peaks import Peaks
-from callflow.web.console.recording_peaks import Busy, PeakDesk
+from callflow.web.console.recording_peaks import PeakDesk
 from tests.web.console.stage import CALL, Stage, play
 
 
@@ -122,7 +123,7 @@ def test_a_long_recording_is_looked_through_once_for_all_who_ask(
         waiting = [asyncio.create_task(desk.read(path, grows=False)) for path in (one, one, two)]
         while len(asked) < 2:  # noqa: ASYNC110 - threads
             await asyncio.sleep(0.001)
-        with pytest.raises(Busy):
+        with pytest.raises(Overloaded):
             await desk.read(Path("three.wav"), grows=False)
         waiting[0].cancel()
         go.set()

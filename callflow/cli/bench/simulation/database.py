@@ -287,7 +287,7 @@ class Database:
         is_whole = job.run == self._run and job.host.state != "ended" and not job.done.is_set
         if is_whole or self._dice.random() < 0.5:
             value = self._commit_or_wait(job)
-            if value is _WAITS:
+            if value is WAITS:
                 return
         else:
             value = None
@@ -300,11 +300,10 @@ class Database:
             job.done.fire(Answer(False))
 
     def _commit_or_wait(self, job: _Job) -> Any:
-        try:
-            return job.commit(job.found)
-        except Held:
+        value = job.commit(job.found)
+        if value is WAITS:
             self._after_release.append(lambda: self._flushed(job))
-            return _WAITS
+        return value
 
     def is_held(self, node: Node) -> bool:
         """Return whether a transaction holds the row of a node."""
@@ -318,8 +317,5 @@ class Database:
                 go_on()
 
 
-class Held(Exception):
-    """A transaction wants to declare a node dead whose row another transaction holds: it waits."""
-
-
-_WAITS: Final = object()
+WAITS: Final = object()
+"""What a commit returns that wants to declare a node dead whose row another transaction holds."""

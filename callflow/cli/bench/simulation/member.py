@@ -6,6 +6,7 @@ It decides with `cluster/nodes.py`, and does in the same order what `cluster/hea
 
 from __future__ import annotations
 
+import abc
 import functools
 import math
 import random
@@ -14,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
 
 from callflow.cli.bench.simulation.costs import Costs
-from callflow.cli.bench.simulation.database import Database, Held, Key
+from callflow.cli.bench.simulation.database import WAITS, Database, Key
 from callflow.cli.bench.simulation.kernel import Host, Kernel, Signal, Work
 from callflow.cli.bench.simulation.load import Call, Load, Step
 from callflow.cluster.nodes import (
@@ -75,7 +76,7 @@ class Surroundings(Protocol):
         """A node has handed all its calls over, and ends."""
 
 
-class Member:
+class Member(abc.ABC):
     """One serving process, or several one after the other under the same name."""
 
     def __init__(self, world: Surroundings, name: str, machine: int, capacity: int) -> None:
@@ -153,7 +154,7 @@ class Member:
 
     def _commit_beat(
         self, node: Node, suspects: frozenset[Key], may_judge: bool, rejoins: bool, _: Any
-    ) -> tuple[int, View, bool]:
+    ) -> tuple[int, View, bool] | object:
         rows, now = self._database.rows, self._kernel.now
         view = rows.view(now)
         others = [each for each in view.alive() if each.name != self.name]
@@ -161,7 +162,7 @@ class Member:
         expired = view.expired() if may_judge else []
         late = [each for each in expired if each.name != self.name and each not in gone]
         if any(self._database.is_held(each) for each in (*gone, *late)):
-            raise Held
+            return WAITS
         epoch, was_fenced = node.epoch, False
         if not epoch or rejoins or not rows.renew(node, now):
             was_fenced = bool(epoch)
@@ -332,17 +333,17 @@ class Member:
 
     # Calls
 
+    @abc.abstractmethod
     def _take_over(self) -> Work:
         """Take calls of dead nodes over, for ever."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def receive(self, call: Call, key: Key) -> None:
         """Go on with a call that a draining node has handed over to the process of this key."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _hand_all_over(self) -> Work:
         """Give all calls to others, and end."""
-        raise NotImplementedError
 
     def webhook(self, call: Call, *, is_forwarded: bool = False) -> Work:
         """Take the first webhook of a call, or send it to the node with the most room."""

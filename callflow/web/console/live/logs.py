@@ -17,7 +17,7 @@ from callflow.call.call import Call
 from callflow.cluster.node_paths import FORWARDED
 from callflow.config.session_changes import Asked
 from callflow.contracts.bounded_json import read
-from callflow.contracts.errors import DatabaseError, OutOfBounds, PeerAway, SessionRefused
+from callflow.contracts.errors import BadRequest, DatabaseError, OutOfBounds, PeerAway, SessionRefused
 from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.switchboard.session_overrides import SessionOverrides
@@ -35,10 +35,6 @@ _MOST_TEXT: Final = 2000
 _UPDATE, _ITEM = "session.update", "conversation.item.create"
 _KINDS: Final = (_UPDATE, _ITEM)
 _TRY_LATER: Final = 1013
-
-
-class _Refused(Exception):
-    pass
 
 
 def add_logs(
@@ -83,26 +79,28 @@ def add_logs(
             message = await websocket.receive()
             try:
                 answer = await take(message)
-            except _Refused as refused:
+            except BadRequest as refused:
                 answer = {"type": "error", "error": {"type": "invalid_request_error", "message": str(refused)}}
             await websocket.send(to_json(answer).decode())
 
     async def take(message: str | bytes) -> dict[str, Any]:
-        """Carry a request out, and return the answer. Raises _Refused."""
+        """Carry a request out, and return the answer. Raises BadRequest."""
         request = _read(message)
         kind = request.get("type")
         if kind not in _KINDS:
             given = f"not {quoted(kind)}" if isinstance(kind, str) else "as type"
-            raise _Refused(f"/logs takes {' and '.join(_KINDS)}, {given}.")
+            raise BadRequest(400, f"/logs takes {' and '.join(_KINDS)}, {given}.")
         if not ASKING.get().may(OPERATE):
-            raise _Refused("Your token may view, and not change calls.")
+            raise BadRequest(403, "Your token may view, and not change calls.")
         if other_logs is not None and FORWARDED not in websocket.scope:
             name, node = _named_elsewhere(request)
             if node:
                 try:
                     return await other_logs.ask(node, name, request, list(websocket.headers.items()))
                 except PeerAway:
-                    raise _Refused("The node that has this call does not answer: try again in a moment.") from None
+                    raise BadRequest(
+                        503, "The node that has this call does not answer: try again in a moment."
+                    ) from None
         call = _addressed(request)
         return await _update(call, request) if kind == _UPDATE else _add_item(call, request)
 
@@ -114,26 +112,27 @@ def add_logs(
         return desk.logs.elsewhere(name, own_business())
 
     def _addressed(request: Mapping[str, Any]) -> Call | None:
-        """Return the call that a request is for; None: there is no live call, and it names none. Raises _Refused."""
+        """Return the call that a request is for; None: there is no live call, and it names none. Raises BadRequest."""
         name = request.get("streamSid") or request.get("callId")
         business = own_business()
         calls = [each for each in switchboard().calls if business in ("", each.config.business)]
         if name is None:
             if len(calls) + desk.logs.count_elsewhere(business) > len(calls[:1]):
-                raise _Refused(
-                    "Several calls are live, or one at another node: say in streamSid or callId which one this is for."
+                raise BadRequest(
+                    400,
+                    "Several calls are live, or one at another node: say in streamSid or callId which one this is for.",
                 )
             return calls[0] if calls else None
         call = desk.logs.call(name, business) if isinstance(name, str) else None
         if call is None:
-            raise _Refused("There is no live call of this streamSid or callId.")
+            raise BadRequest(404, "There is no live call of this streamSid or callId.")
         return call
 
     async def _update(call: Call | None, request: Mapping[str, Any]) -> dict[str, Any]:
         """Change the session of a live call, and without an address that of coming calls, too."""
         session = request.get("session")
         if not isinstance(session, dict):
-            raise _Refused('session.update needs a session, such as {"voice": "cedar"}.')
+            raise BadRequest(400, 'session.update needs a session, such as {"voice": "cedar"}.')
         left_out: list[str] = []
         try:
             if call is not None:
@@ -143,17 +142,19 @@ def add_logs(
             if is_for_all and may_change_all() and history.is_readable:
                 await overrides.change(session, by=ASKING.get().shown)
             elif call is None:
-                raise _Refused("There is no live call, and the session of coming calls cannot be changed here now.")
+                raise BadRequest(
+                    404, "There is no live call, and the session of coming calls cannot be changed here now."
+                )
         except SessionRefused as refused:
-            raise _Refused(" ".join(refused.problems)) from None
+            raise BadRequest(400, " ".join(refused.problems)) from None
         except (DatabaseError, OSError):
-            raise _Refused("The history cannot be used at the moment: try again.") from None
+            raise BadRequest(503, "The history cannot be used at the moment: try again.") from None
         return {"type": "request.taken", "request": _UPDATE, **_of(call), "warnings": left_out}
 
     def _add_item(call: Call | None, request: Mapping[str, Any]) -> dict[str, Any]:
         """Give the model of a live call a fact; it answers by itself."""
         if call is None:
-            raise _Refused("There is no live call.")
+            raise BadRequest(404, "There is no live call.")
         text = _text(request.get("item"))
         call.agent.tell(text, shown=desk.redact.text(text))
         return {"type": "request.taken", "request": _ITEM, **_of(call)}
@@ -171,22 +172,22 @@ def _of(call: Call | None) -> dict[str, str]:
 
 def _read(message: str | bytes) -> dict[str, Any]:
     if len(message) > _MOST_MESSAGE:
-        raise _Refused(f"A message has at most {_MOST_MESSAGE} bytes.")
+        raise BadRequest(400, f"A message has at most {_MOST_MESSAGE} bytes.")
     try:
         value = read(message.encode() if isinstance(message, str) else message)
     except (OutOfBounds, UnicodeEncodeError):
-        raise _Refused("A message must be a JSON object.") from None
+        raise BadRequest(400, "A message must be a JSON object.") from None
     if not isinstance(value, dict):
-        raise _Refused("A message must be a JSON object.")
+        raise BadRequest(400, "A message must be a JSON object.")
     return value
 
 
 def _text(item: Any) -> str:
-    """Return the words of a message of the API. Raises _Refused for any other item."""
+    """Return the words of a message of the API. Raises BadRequest for any other item."""
     content = item.get("content") if isinstance(item, dict) and item.get("type") == "message" else None
     parts = content if isinstance(content, list) else []
     texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "input_text"]
     text = " ".join(each for each in texts if isinstance(each, str)).strip()
     if not text or len(texts) < len(parts) or len(text) > _MOST_TEXT:
-        raise _Refused(f"The item must be a message of input_text, {_MOST_TEXT} characters at most.")
+        raise BadRequest(400, f"The item must be a message of input_text, {_MOST_TEXT} characters at most.")
     return text
