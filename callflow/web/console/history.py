@@ -241,7 +241,8 @@ def _csv_of(page: Iterable[Mapping[str, Any]]) -> bytes:
 
 def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text).writerows([_cell(value) for value in row] for row in rows)
+    # Texts are quoted, so that numbers without a plus are masked for those who may only view.
+    csv.writer(text, quoting=csv.QUOTE_NONNUMERIC).writerows([_cell(value) for value in row] for row in rows)
     return text.getvalue().encode()
 
 

@@ -149,6 +149,22 @@ def test_who_may_only_view_sees_no_whole_number_anywhere(tmp_path: Path) -> None
     play(tmp_path, main, token=ALL, named_tokens=NAMED)
 
 
+@pytest.mark.parametrize("format_", ["csv", "json"])
+def test_a_number_without_a_plus_is_masked_in_an_export_too(tmp_path: Path, format_: str) -> None:
+    """An earlier system may have written it so."""
+
+    async def main(the: Stage) -> None:
+        await the.write_call(from_number="15550100001", to_number="5550100002")
+        path = f"/api/conversations/export?format={format_}"
+        seen = (await as_(the, VIEWER).get(path)).body.decode()
+        assert ("1555•••0001" in seen, "555•••0002" in seen) == (True, True), seen
+        assert "5550100001" not in seen
+        assert "5550100002" not in seen
+        assert "15550100001" in (await as_(the, DESK).get(path)).body.decode()
+
+    play(tmp_path, main, token=ALL, named_tokens=NAMED)
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
