@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _Found = TypeVar("_Found")
 
-HEAD: Final = "0022"
+HEAD: Final = "0023"
 """The newest migration."""
 _BUSY_MS: Final = 1000
 """How long SQLite waits while another process writes."""

@@ -405,6 +405,8 @@ nobody's in particular."""
 
 SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
+_SIGNS: Final = "[!-/:-@[-`{-~]+"
+"""What PostgreSQL is not to see: `anna@example.com`, `12.50` and `12-34` are one word each to it."""
 
 
 MESSAGES: Final = (
@@ -431,7 +433,8 @@ def find_words(is_sqlite: bool, which: str) -> tuple[TextClause, ...]:
         )
     return (
         text(
-            f"INSERT INTO {SEARCH} (id, words) SELECT conversation_id, string_agg(text, ' ' ORDER BY id) {words} "
+            f"INSERT INTO {SEARCH} (id, words) SELECT conversation_id, "
+            f"regexp_replace(string_agg(text, ' ' ORDER BY id), '{_SIGNS}', ' ', 'g') {words} "
             "GROUP BY conversation_id ON CONFLICT (id) DO UPDATE SET words = excluded.words"
         ),
     )

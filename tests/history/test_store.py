@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from callflow.contracts.errors import BadQuery
 from callflow.history.database import Database, url_of
@@ -35,7 +35,11 @@ def kept(url: str, check: Callable[[Store], Awaitable[None]]) -> None:
     async def main() -> None:
         async with journal(url) as (one, store):
             for number, words in enumerate(
-                ("the bakery opens at seven", "rye bread, and a seven grain loaf", "goodbye")
+                (
+                    "the bakery opens at seven",
+                    "rye bread, and a seven grain loaf",
+                    "goodbye, I am a.b-smith@example.co.uk: $12.50, 555-0100/http://x.org/y_w?q=1",
+                )
             ):
                 at, call = AT + number * DAY, name(number)
                 one.note(began(call, at))
@@ -104,7 +108,10 @@ def test_a_list_of_calls_tells_when_each_was_answered_and_hung_up(database_url: 
     ("words", "calls"),
     [
         ("seven", "10"), ("SEVEN bakery", "0"), ('"seven grain"', "1"), ('"grain seven"', ""), ("bak*", "0"),
-        ("bak", ""), ("bread, and", "1"), ("' OR 1=1 --", ""), ("goodbye", "2"),
+        ("bak", ""), ("bread, and", "1"), ("' OR 1=1 --", ""), ("goodbye", "2"), ("smith", "2"),
+        ("example.co.uk", "2"), ("a.b-smith@example.co.uk", "2"),
+        ("co*", "2"), ("$12.50", "2"), ("50", "2"), ("12,50", "2"), ("555-0100", "2"), ("0100", "2"), ("5550100", ""),
+        ("org", "2"), ("y_w", "2"), ("w", "2"),
     ],
 )  # fmt: skip
 def test_words_are_found(database_url: str, words: str, calls: str) -> None:
@@ -183,6 +190,23 @@ def test_what_no_record_can_hold_is_found_by_nobody(database_url: str, asked: st
         for name in ("number", "caller", "called", "called_id", "words"):
             with pytest.raises(BadQuery):
                 await found(store, **{name: asked})
+
+    kept(database_url, check)
+
+
+def test_what_an_earlier_version_wrote_is_found_by_its_parts_too(database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("SQLite has always found them")
+
+    async def check(store: Store) -> None:
+        def as_before(connection: Connection) -> None:
+            connection.exec_driver_sql(f"UPDATE {SEARCH} SET words = 'anna@example.com, 12.50'")
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0022'")
+
+        await store.database.write(as_before)
+        assert await found(store, words="example") == []
+        assert await store.database.migrate()
+        assert await found(store, words="example") == await found(store, words="12.50") == ["1", "0"], "these are over"
 
     kept(database_url, check)
 
