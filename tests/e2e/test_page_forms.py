@@ -118,6 +118,32 @@ async def changes_a_profile(the: Product, it: Tab) -> None:
     assert the.app.configs.rules.profiles.all()["sales"].voice == "marin"
 
 
+async def leaves_what_is_not_saved(it: Tab) -> None:
+    """The page asks first, also when it is closed; whoever stays finds what they have typed."""
+    closing = "dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert await it.page.evaluate(closing), "nothing is changed"
+    await it.page.fill("#setting-speed", "1.4")
+    assert not await it.page.evaluate(closing)
+    for leave in (None, "nav >> text=Tools"):
+        if leave:
+            await it.page.click(leave)
+        else:
+            await it.page.go_back()
+        await it.sees("dialog", "Leave this page?")
+        assert it.page.url.endswith("#/profiles/sales")
+        await it.page.click("dialog >> text=Cancel")
+        await it.page.locator("dialog[open]").wait_for(state="detached")
+        assert await it.page.input_value("#setting-speed") == "1.4"
+    await it.page.click("nav >> text=Tools")
+    await it.page.click("dialog button.danger")
+    await it.sees("cf-tools")
+    await it.page.select_option("select[name=template]", label="get_weather")
+    await it.page.locator("textarea[name=definition]").press("Space")
+    await it.page.click("nav >> text=Limits")
+    await it.page.click("dialog button.danger")
+    await it.sees("cf-limits")
+
+
 async def tries_a_tool(it: Tab) -> None:
     """With what it needs, and with what is no JSON."""
     await it.page.click("nav >> text=Tools")
@@ -144,6 +170,7 @@ async def test_an_operator_dials_calls_a_list_changes_a_profile_and_tries_a_tool
         await dials(the, it)
         await calls_a_list(the, it)
         await changes_a_profile(the, it)
+        await leaves_what_is_not_saved(it)
         await tries_a_tool(it)
 
 

@@ -14,6 +14,7 @@ import "./phone.js";
 import "./wall.js";
 import { PLACES } from "./place_names.js";
 import { draw, placed } from "./places.js";
+import { confirmed } from "./sheet.js";
 
 const THEMES = { auto: "light dark", light: "light", dark: "dark" };
 const THEME = "callflow-theme";
@@ -31,6 +32,7 @@ function where() {
 class App extends Element {
   static properties = { place: { state: true }, me: { state: true }, hasLogin: { state: true }, theme: { state: true } };
   #first = "";
+  #address = location.hash;
 
   constructor() {
     super();
@@ -42,17 +44,31 @@ class App extends Element {
 
   connectedCallback() {
     super.connectedCallback();
-    addEventListener("hashchange", () => {
-      const before = this.place;
-      this.place = where();
-      if (before.view === this.place.view && before.call === this.place.call) return;
-      this.updateComplete.then(() => document.getElementById("content")?.focus({ preventScroll: true }));
-    });
+    addEventListener("hashchange", () => this.#moved());
+    addEventListener("beforeunload", (event) => { if (this.#isUnsaved()) event.preventDefault(); });
     document.addEventListener("keydown", (event) => this.#key(event));
     let told = "";
     live.addEventListener("change", () => { if (told !== live.state) { told = live.state; this.requestUpdate(); } });
     live.start();
     this.#who();
+  }
+
+  #isUnsaved() { return [...this.querySelectorAll("#content *")].some((each) => each.isUnsaved); }
+
+  /** Show what the address names; where that would lose what somebody has put in, ask first. */
+  async #moved() {
+    const [before, wanted, address] = [this.place, where(), location.hash];
+    const isSame = ["view", "call", "one", "isForAll"].every((name) => before[name] === wanted[name]);
+    if (!isSame && this.#isUnsaved()) {
+      history.replaceState(null, "", this.#address);
+      if (document.querySelector("dialog[open]") || !await confirmed(T.leaveTitle, [T.leaveWords], [["yes", T.leave, "danger"]])) return;
+      history.replaceState(null, "", address);
+    }
+    this.#address = address;
+    this.place = wanted;
+    if (before.view === wanted.view && before.call === wanted.call) return;
+    await this.updateComplete;
+    document.getElementById("content")?.focus({ preventScroll: true });
   }
 
   async #who() {

@@ -30,11 +30,17 @@ const counts = (of, names) => Object.entries(of ?? {}).map(([name, count]) => ht
 class Campaigns extends Sheet {
   static properties = { ...Sheet.properties, checked: { state: true }, profiles: { state: true } };
   #csv = "";
+  #started = "";
   #query = "";
   #key = newKey();
   #edits = 0;
 
   get heading() { return T.pages.campaigns; }
+
+  get isUnsaved() {
+    const rows = this.querySelector("textarea[name=rows]")?.value ?? "";
+    return rows.trim() !== "" && rows !== this.#started;
+  }
 
   async load() {
     const found = await get("/api/campaigns?limit=50");
@@ -79,7 +85,7 @@ class Campaigns extends Sheet {
   async #start() {
     const work = async () => (await ask(`/api/campaigns?${this.#query}`, { method: "POST", csv: this.#csv, more: { "Idempotency-Key": this.#key } })).json();
     const told = await this.act(work, C.started);
-    if (told) location.hash = address(told);
+    if (told) { this.#started = this.#csv; location.hash = address(told); }
   }
 
   draw() {

@@ -12,6 +12,7 @@ const pathOf = (name) => `/api/tools/own/${encodeURIComponent(name)}`;
 class OwnTools extends Sheet {
   static properties = { ...Sheet.properties, edited: { state: true }, checked: { state: true }, text: { state: true }, versions: { state: true }, gone: { state: true } };
   #timer = 0;
+  #begun = ""; // the text that the editor began with
   #asked = 0;
 
   constructor() { super(); this.edited = null; this.text = ""; this.gone = null; }
@@ -20,6 +21,8 @@ class OwnTools extends Sheet {
 
   load() { return get("/api/tools/own"); }
 
+  get isUnsaved() { return this.edited !== null && this.text !== this.#begun; }
+
   disconnectedCallback() { super.disconnectedCallback(); clearTimeout(this.#timer); }
 
   /** Put a definition into the editor. `tool`: the one that it changes; null: it makes one. */
@@ -27,7 +30,8 @@ class OwnTools extends Sheet {
     this.edited = tool ?? { name: "", version: 0 };
     this.versions = this.refused = this.gone = null;
     this.said = "";
-    this.#write(pretty(definition));
+    this.#begun = pretty(definition);
+    this.#write(this.#begun);
     await this.updateComplete;
     this.querySelector("textarea").focus();
     this.#look();

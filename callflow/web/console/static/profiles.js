@@ -65,6 +65,8 @@ class Profile extends Sheet {
     return { told, about, isNew, versions: versions?.versions ?? [] };
   }
 
+  get isUnsaved() { return this.#isChanged; }
+
   get #isChanged() { return Object.keys(this.changes).length > 0 || this.numbers !== null; }
 
   #set(one, input) {
@@ -106,7 +108,7 @@ class Profile extends Sheet {
   async #delete() {
     if (!await confirmed(P.deleteTitle(this.profile), [P.deleteWords], [["yes", P.delete, "danger"]])) return;
     const done = await this.act(() => send("DELETE", pathOf(this.profile), { body: { version: this.data.told.version } }));
-    if (done) location.hash = "#/profiles";
+    if (done) { this.#drop(); location.hash = "#/profiles"; }
   }
 
   async #forget() {

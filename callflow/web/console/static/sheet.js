@@ -24,6 +24,9 @@ export class Sheet extends Element {
 
   get heading() { return ""; }
 
+  /** Whether leaving the page would lose what somebody has put in; by pages where that is work. */
+  get isUnsaved() { return false; }
+
   connectedCallback() {
     super.connectedCallback();
     document.title = `${this.heading} · ${T.name}`;

@@ -20,6 +20,9 @@ export const T = {
   cancel: "Cancel",
   unknown: "–",
   retry: "Try again",
+  leaveTitle: "Leave this page?",
+  leaveWords: "What you have put in here is not saved.",
+  leave: "Leave it",
 
   connection: {
     connecting: "Connecting…",
