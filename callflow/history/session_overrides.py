@@ -7,16 +7,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, select
+from sqlalchemy import URL, Connection, func, select
 
+from callflow.contracts.errors import ProfileRefused
 from callflow.history import setting_versions
 from callflow.history.database import Database, look_at
-from callflow.history.tables import iso, kept_settings
+from callflow.history.tables import iso, kept_settings, profile_versions
 
 
 DEFAULT: Final = "default"
 """The profile that holds for every number, before those of settings.toml."""
 _table = kept_settings.c
+_NEWEST: Final = select(func.coalesce(func.max(profile_versions.c.version), 0)).where(
+    profile_versions.c.profile == DEFAULT
+)
 _OURS: Final = select(_table.name, _table.value).where(_table.profile == DEFAULT).order_by(_table.name)
 
 
@@ -29,11 +33,20 @@ class StoredOverrides:
     async def read(self) -> dict[str, str]:
         return await self._database.read(_ours)
 
-    async def change(self, values: Mapping[str, str], gone: Sequence[str], *, by: str = "") -> dict[str, str]:
-        """Keep these, and those no more. Returns all that is kept from then on, whoever else has changed it."""
+    async def change(
+        self, values: Mapping[str, str], gone: Sequence[str], *, by: str = "", seen: int | None = None
+    ) -> dict[str, str]:
+        """Keep these, and those no more. `seen`: the newest version that whoever asks has seen, 0 for none; None: any.
+
+        Returns all that is kept from then on, whoever else has changed it. Raises ProfileRefused if another version is
+        the newest."""
 
         def work(connection: Connection) -> dict[str, str]:
             newest = setting_versions.begin(connection, is_sqlite=self._database.is_sqlite)
+            if seen is not None and seen != (now := connection.execute(_NEWEST).scalar_one()):
+                raise ProfileRefused(
+                    409, f"Version {seen} is not the newest any more, but {now}: look at it, and ask again."
+                )
             before = _ours(connection)
             self._change(connection, values, gone)
             return _kept_from_now(connection, before, newest, by)

@@ -47,11 +47,12 @@ class SessionOverrides:
         if (overrides := self._configs.rules.overrides) and overrides != before:
             log.info("kept in the database for coming calls (GET /api/session): %s", ", ".join(overrides))
 
-    async def change(self, body: Mapping[str, Any], *, by: str = "") -> dict[str, Any]:
+    async def change(self, body: Mapping[str, Any], *, by: str = "", seen: int | None = None) -> dict[str, Any]:
         """Make a change. `body`: a session of the Realtime API, or names of settings; null takes a change back. `by`:
-        who asked for it.
+        who asked for it. `seen`: the newest version that they have seen, 0 for none; None: they do not say.
 
-        Returns the result of `describe`. Raises SessionRefused or the driver's exceptions; then nothing has changed.
+        Returns the result of `describe`. Raises SessionRefused, ProfileRefused or the driver's exceptions; then nothing
+        has changed.
         """
         async with self._configs.changing:
             now = self._configs.rules.overrides
@@ -59,7 +60,7 @@ class SessionOverrides:
             await self._try(asked, now)
             if asked.values or asked.gone:
                 encoded = {name: session_overrides.encode(value) for name, value in asked.values.items()}
-                await self._adopt(await self._store.change(encoded, asked.gone, by=by))
+                await self._adopt(await self._store.change(encoded, asked.gone, by=by, seen=seen))
         settings = self._configs.settings
         new = session_overrides.overridden(settings, asked.values, asked.paths)
         return await self.describe([*asked.warnings, *new], said=asked.values)
@@ -85,14 +86,9 @@ class SessionOverrides:
     async def restore(self, version: int, *, by: str, seen: int | None = None) -> dict[str, Any]:
         """Make an earlier version the newest. `seen`: the newest version that whoever asks has seen; None: they do not
         say. Returns the result of `describe`. Raises ProfileRefused, SessionRefused or the driver's exceptions."""
-        newest = next((each["version"] for each in await self._store.versions()), 0)
-        if seen is not None and seen != newest:
-            raise ProfileRefused(
-                409, f"Version {seen} is not the newest any more, but {newest}: look at it, and ask again."
-            )
         _, then = await self._version(version)
         gone = dict.fromkeys(name for name in self._configs.rules.overrides if name not in then)
-        return await self.change({**gone, **then}, by=by)
+        return await self.change({**gone, **then}, by=by, seen=seen)
 
     async def _version(self, version: int) -> tuple[dict[str, Any], dict[str, Any]]:
         row = next((each for each in await self._store.versions() if each["version"] == version), None)

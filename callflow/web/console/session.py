@@ -45,12 +45,14 @@ def add_session(app: Quart, history: History, overrides: SessionOverrides, *, ha
 
     @app.patch("/api/session")
     async def change_session() -> Response:
-        """Change settings of coming calls; null returns to the value of the files."""
+        """Change settings of coming calls; null returns to the value of the files. `version`: see `seen_version`."""
         body = await json_object(_EXAMPLE)
+        seen = seen_version({VERSION: body.pop(VERSION, None)})
         if not history.is_readable:
             return history_not_open()
         try:
-            return json_response(await to_its_end(overrides.change(body, by=requester(has_token=has_token))))
+            work = overrides.change(body, by=requester(has_token=has_token), seen=seen)
+            return json_response(await to_its_end(work))
         except SessionRefused as refusal:
             raise BadRequest(400, *refusal.problems) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.web.console.stage import Stage, play
@@ -39,6 +40,11 @@ def test_every_version_is_kept_and_one_can_be_gone_back_to(database_url: str, tm
         assert (await the.send("POST", path, b'{"version": 2}')).status == 409
         restored = await the.send("POST", path, b'{"version": 3}')
         assert (restored.status, restored.json()["kept"]) == (200, first["settings"])
+        for version, status in ((3, 409), (4, 200), (4, 409), (5, 200), (True, 400), ("5", 400)):
+            body = json.dumps({"speed": 1 + version / 10 if status != 400 else 1.1, "version": version}).encode()
+            told = await the.send("PATCH", "/api/session", body)
+            assert told.status == status, (version, told.body)
+        assert (await the.get("/api/session")).json()["kept"]["speed"] == 1.5
         assert (await the.get("/api/session/versions/9")).status == 404
         for method, other in (("GET", "versions"), ("GET", "versions/1"), ("POST", "versions/1/restore")):
             assert (await the.send(method, f"/api/profiles/default/{other}")).status == 404, "it is no profile"

@@ -61,7 +61,7 @@ class Profile extends Sheet {
       isNew ? null : get(`${pathOf(this.profile)}/versions`).catch((error) => { if (this.profile) throw error; return null; }),
     ]);
     told ??= { ...(await get("/api/session").catch(() => ({ settings: {} }))), numbers: [], version: 0, kept: {}, warnings: [] };
-    told.version ??= versions?.versions[0]?.version ?? 0;
+    told.version ??= versions && (versions.versions[0]?.version ?? 0); // null: not known
     return { told, about, isNew, versions: versions?.versions ?? [] };
   }
 
@@ -86,10 +86,8 @@ class Profile extends Sheet {
     const { changes, numbers } = this;
     const body = { ...changes };
     if (isNew) for (const [name, value] of Object.entries(body)) if (value === null) delete body[name];
-    if (this.profile) {
-      if (this.numbers !== null || isNew) body.numbers = (this.numbers ?? "").split(/[\s,;]+/).filter(Boolean);
-      if (!isNew) body.version = told.version;
-    }
+    if (this.profile && (this.numbers !== null || isNew)) body.numbers = (this.numbers ?? "").split(/[\s,;]+/).filter(Boolean);
+    if (!isNew && told.version !== null) body.version = told.version;
     const saved = await this.act(() => send(isNew ? "PUT" : "PATCH", pathOf(this.profile), { body }), (now) => P.saved(now.version ?? 0));
     if (saved) {
       // What was typed while it was saved stays.
