@@ -226,7 +226,7 @@ class TurnManager:
 
     def speech(self, heard: AudioDelta, key: SpeechSegmentId) -> bool:
         """Play audio of the engine. Returns False if the audio is dropped, because its response was interrupted."""
-        if not self._relay.add(key, heard.response, heard.audio):
+        if not self._relay.queue_speech(key, heard.response, heard.audio):
             if self._relay.discard(key):  # it began after the interruption of its response
                 self._discarded.add(key)
             return False

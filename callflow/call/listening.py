@@ -195,7 +195,7 @@ class Listening:
             self._legs.transfer.was_listened = True
         self._note(notes.Listening(state="began"))
 
-    def append(self, payload: str, audio: bytes) -> None:
+    def pass_caller_frame(self, payload: str, audio: bytes) -> None:
         """Hear 20 ms of the caller."""
         self._hear("caller", payload)
 

@@ -50,7 +50,7 @@ class StreamOwner(Protocol):
     counts: Counter[str]
     tap: EventTap
 
-    def append(self, payload: str, audio: bytes) -> None:
+    def pass_caller_frame(self, payload: str, audio: bytes) -> None:
         """Process a frame of the caller: base64 of µ-law, and the same audio decoded."""
 
     def is_ours(self, start: StreamStarted) -> bool:
@@ -182,7 +182,7 @@ class MediaStream:
             audio = g711.alaw_to_ulaw(audio)
             payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
         if audio:
-            self._relay.append(payload, audio)
+            self._relay.pass_caller_frame(payload, audio)
 
     def _unreadable(self, what: str) -> None:
         """Count an unreadable frame, and log the first such frame of a call, without its content."""

@@ -83,7 +83,7 @@ class Relay:
         self.sounds = LineSounds(this)
         self.counts: Counter[str] = Counter()
         self.listener: MediaListener | None = None
-        self.silence_filler = SilenceFiller(to_owner(self._caller_is_speaking), to_owner(self.append))
+        self.silence_filler = SilenceFiller(to_owner(self._caller_is_speaking), to_owner(self.pass_caller_frame))
         self.frame_batcher = (
             FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=to_owner(self._to_engine))
             if config.join_ms or config.warm_up_ms
@@ -178,7 +178,7 @@ class Relay:
 
     # From the caller: called by the media stream
 
-    def append(self, payload: str, audio: bytes, *, made_up: bool = False) -> None:
+    def pass_caller_frame(self, payload: str, audio: bytes, *, made_up: bool = False) -> None:
         """Pass on a frame of the caller: base64 of µ-law, and the same decoded. `made_up`: it is not the caller's."""
         if self.silence_filler.is_watching and not made_up:
             self.silence_filler.frame()
@@ -264,7 +264,7 @@ class Relay:
 
     # To the caller: called by the listener, in the engine's order
 
-    def add(self, key: SpeechSegmentId, response: str, audio: bytes) -> bool:
+    def queue_speech(self, key: SpeechSegmentId, response: str, audio: bytes) -> bool:
         """Queue µ-law audio of the engine's speech; `pump` sends it. Returns False if the audio is dropped, because its
         response or item was interrupted."""
         if self.is_silenced or self.gates.agent_is_shut or not self.playout.add(key, response, audio):

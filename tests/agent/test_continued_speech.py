@@ -140,7 +140,7 @@ def play(acts: list[str], *, protected: bool = False, quick: bool = True) -> Pla
                 cast(Any, scene.relay)._cut_off()
             case "whisper":
                 scene.agent.tell("a fact", shown="a fact")
-        scene.relay.append("", b"\xff" * 160)
+        scene.relay.pass_caller_frame("", b"\xff" * 160)
         said.append((told(scene), list(shown.heard)))
     return Played(scene, said)
 

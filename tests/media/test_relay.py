@@ -195,7 +195,7 @@ class Line:
 
     def say(self, key: SpeechSegmentId, ms: int, *, response: str = "resp_1", whole: bool = True) -> bool:
         """Let the engine say something of that length. Returns whether it is played."""
-        added = self.relay.add(key, response, bytes([0x33]) * (8 * ms))
+        added = self.relay.queue_speech(key, response, bytes([0x33]) * (8 * ms))
         self.relay.pump()
         if whole:
             self.relay.finish(key)

@@ -31,7 +31,7 @@ class FakeStore:
             raise self.error
         return dict(self.rows)
 
-    async def change(self, values: Mapping[str, str], gone: Any, *, by: str) -> dict[str, str]:
+    async def change(self, values: Mapping[str, str], gone: Any, *, by: str, seen: int | None) -> dict[str, str]:
         if self.error is not None:
             raise self.error
         self.rows = {name: value for name, value in self.rows.items() if name not in gone} | dict(values)
