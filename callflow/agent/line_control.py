@@ -27,7 +27,7 @@ class LineControl:
         """Mute whom the previous process had muted."""
         for party in muted:
             self._relay.gates.mute(party, True)
-        self._agent.no_input.pause(not self._relay.gates.is_open)
+        self._agent.no_input.pause(not self._relay.gates.is_open, "line")
 
     def hold(self) -> None:
         """Silence the agent, which does not hear the caller any more, and play music."""
@@ -71,5 +71,5 @@ class LineControl:
                 self._agent.cancel(response)
 
     def _changed(self) -> None:
-        self._agent.no_input.pause(not self._relay.gates.is_open)
+        self._agent.no_input.pause(not self._relay.gates.is_open, "line")
         self._agent.changed()

@@ -45,22 +45,29 @@ class NoInputTimer:
         self._asked = self._asked_before = 0
         self._wordless = 0
         self._repeated, self._says_nothing_new = RepeatedSpeech(), False
-        self._paused = False
+        self._pauses: set[str] = set()
 
     @property
     def asked(self) -> int:
         """How often the caller was asked since they last said something."""
         return self._asked
 
-    def pause(self, on: bool) -> None:
-        """Count nothing while somebody is muted or on hold: a silence then says nothing of the caller."""
-        self._paused = on
+    def pause(self, on: bool, why: str) -> None:
+        """Count nothing while somebody is muted or on hold, or a person is rung for the caller (`why`, of which several
+        may hold): a silence then says nothing of the caller."""
+        (self._pauses.add if on else self._pauses.discard)(why)
         if on:
             self.close()
 
+    def key_pressed(self) -> None:
+        """Note that the caller has pressed a key: they are there, and may be typing on."""
+        self._asked = self._asked_before = self._wordless = 0
+        if self._timers.is_running(_SILENCE):
+            self._timers.start(_SILENCE, self._seconds, self._is_silent)
+
     def count_silence(self) -> None:
         """Start counting the caller's silence, unless the timer runs already."""
-        if not self._paused and self._seconds > 0 and not self._timers.is_running(_SILENCE):
+        if not self._pauses and self._seconds > 0 and not self._timers.is_running(_SILENCE):
             self._timers.start(_SILENCE, self._seconds, self._is_silent)
 
     def stop(self) -> None:
@@ -70,7 +77,7 @@ class NoInputTimer:
     def noise_began(self) -> None:
         """Note that the engine hears the caller."""
         self.noise_ended(spoken=False)
-        if self._hold_seconds > 0 and not self._paused:
+        if self._hold_seconds > 0 and not self._pauses:
             self._timers.start(_NOISE, self._hold_seconds, self._is_noise)
 
     def noise_ended(self, *, spoken: bool = True) -> None:
@@ -117,7 +124,7 @@ class NoInputTimer:
         self._ask("noise")
 
     def _ask(self, why: str) -> None:
-        if self._paused:
+        if self._pauses:
             return
         self._asked += 1
         self._asked_before = self._asked

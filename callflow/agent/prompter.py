@@ -86,6 +86,8 @@ class Prompter:
                 self.say(prompt(Prompt.BACK))
             case "held":
                 self.say(prompt(Prompt.HELD))
+            case "keys_failed":
+                self.learn(prompt(Prompt.KEYS_FAILED), speak=True)
             case "no_input":
                 self.say(prompt(Prompt.NO_INPUT, time=time))
             case "no_input_goodbye":

@@ -21,6 +21,7 @@ class Prompt(Enum):
         "the caller stopped hearing you; if the caller has asked something that is not answered yet, answer it. "
         "Otherwise say briefly that you are back."
     )
+    KEYS_FAILED = "The keys were not pressed: the carrier has refused them. Press them again, or find another way."
     BACK = (
         "The caller is back with you. Do not greet again. Say in one short sentence that you are there again, and ask "
         "what else you can do."

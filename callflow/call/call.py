@@ -20,7 +20,7 @@ from callflow.call.call_notes import began_note, describe, ended_note, without_v
 from callflow.call.call_parts import make_parts
 from callflow.call.caller_lookup import refusal
 from callflow.call.carrier_commands import CarrierCommands
-from callflow.call.deadlines import GO_ON, Deadlines
+from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import Answers, answers, are_asked, write_down
 from callflow.call.handover import Found, ProcessHandover
@@ -122,7 +122,7 @@ class Call:
         if old.transfer is not None:
             self.legs.restore(old.transfer, old.human, old.joined_at)
         now = self._services.now()
-        self._deadlines.restore({name: now - at for name, at in old.armed.items() if name in GO_ON})
+        self._deadlines.restore(old.elapsed(now))
         self._local_commands.line.restore(old.muted)
         self.agent.restore(old.agent_state, ago_seconds=max(now - old.at, 0.0))
 
@@ -201,7 +201,7 @@ class Call:
     async def _step(self, event: Event, reply: asyncio.Future[WebhookReply] | None) -> None:
         step = machine.take(self.model, event)
         self.legs.after(step, self._services.now(), self._mailbox)
-        if self.model.engine == "ready" and not self.model.tries:
+        if self.model.engine == "lost" or (self.model.engine == "ready" and not self.model.tries):
             self._deadlines.settled("engine")  # tries > 0: a replacement session, not heard yet
         self._note_numbers(event)
         if isinstance(event, events.MediaLost):

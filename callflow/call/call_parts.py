@@ -112,7 +112,8 @@ def make_parts(
     )  # fmt: skip
     dtmf = DtmfCollector(
         call.id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,
-        entered=to_owner(entered), dropped=lambda: this.relay.counts.update(keys_dropped=1),
+        entered=to_owner(entered), pressed=to_owner(agent.no_input.key_pressed),
+        dropped=lambda: this.relay.counts.update(keys_dropped=1),
     )  # fmt: skip
     listening = Listening(
         call.id, call.carrier, call.legs, StreamLease(call.id, services.stream_tokens, services.address),

@@ -90,11 +90,13 @@ class DtmfCollector:
         pause_seconds: float,
         sensitive: bool,
         entered: Callable[[str], None],
+        pressed: Callable[[], None],
         dropped: Callable[[], None],
     ) -> None:
-        """`sensitive`: digits must not be written down. `entered`: receives each entry. `dropped`: called for each key
-        that came faster than a person can type."""
-        self._call, self._sensitive, self._entered, self._dropped = call, sensitive, entered, dropped
+        """`sensitive`: digits must not be written down. `entered`: receives each entry. `pressed`: called for each key.
+        `dropped`: called for each key that came faster than a person can type."""
+        self._call, self._sensitive = call, sensitive
+        self._entered, self._pressed, self._dropped = entered, pressed, dropped
         self._pause_seconds = pause_seconds
         self._keys = KeyBuffer(end=end)
         self._rate = key_rate_limit()
@@ -118,6 +120,7 @@ class DtmfCollector:
         if not self._keys.press(event.digit, "stream" if event.source == "stream" else "", self._loop.time()):
             return CarrierNotice(leg=event.leg, kind="a key that was told already")
         if not over:
+            self._pressed()
             self._timers.start("entry", 0.0 if self._keys.is_complete else self._pause_seconds, self._complete)
         return Dtmf(leg=event.leg, digit=MASK if over or self._sensitive else event.digit, source=event.source)
 

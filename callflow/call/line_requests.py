@@ -147,7 +147,7 @@ class LineRequests:
             return TAKEN % shown(self.taken_by)
         if on and self._opening():
             return OPENING
-        self._post(events.MuteRequested(party=party, on=on, by=by))
+        self._post(events.MuteRequested(party=party, on=on, by=by, for_person=for_person))
         return ""
 
     def say(self, text: str, by: str) -> str:

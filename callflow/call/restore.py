@@ -6,6 +6,7 @@ heard, which tools were called, and whether they have answered.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
@@ -14,6 +15,7 @@ from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
 from callflow.agent.prompts import shown, tool_answered, tool_unknown, typed, whispered
 from callflow.call import machine
+from callflow.call.deadlines import COUNTED, GO_ON
 from callflow.call.dtmf import MASK
 from callflow.call.legs import by_machine
 from callflow.call.outbound_order import OutboundOrder
@@ -21,7 +23,14 @@ from callflow.call.replay import replay
 from callflow.call.take_over import TAKES_OVER
 from callflow.contracts import commands, events
 from callflow.contracts.caller_lookup import LookedUp
-from callflow.contracts.events import CALLER, LegIds, MuteRequested, PauseRequested, TransferRequested
+from callflow.contracts.events import (
+    CALLER,
+    DeadlinePassed,
+    LegIds,
+    MuteRequested,
+    PauseRequested,
+    TransferRequested,
+)
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
@@ -54,7 +63,9 @@ class RestoredCall:
     hangup: tuple[int, int] | None = None
     """Step and ordinal of the command that ended the call; None: there is none, or the carrier has confirmed it."""
     armed: dict[str, float] = field(default_factory=dict)
-    """When each deadline was last started, in Unix time (seconds)."""
+    """When each deadline was armed that is running (Unix time, in seconds)."""
+    counted: dict[str, float] = field(default_factory=dict)
+    """How many seconds of a deadline of `GO_ON` were over when it was last stopped, or armed again."""
     turns: list[Turn] = field(default_factory=list)
     opening_is_over: bool = False
     opening_in_full: bool = False
@@ -106,6 +117,16 @@ class RestoredCall:
     """Turns of the agent that were being played when the line broke."""
     problems: tuple[int, str] | None = None
     """How many entries cannot be read, and the problem of the first; None: all can be read."""
+
+    def count(self, deadline: str, at: float) -> None:
+        """Note that a deadline is stopped, or armed again, at this time (Unix time, in seconds)."""
+        if deadline in GO_ON and (since := self.armed.pop(deadline, None)) is not None:
+            self.counted[deadline] = self.counted.get(deadline, 0.0) + at - since
+
+    def elapsed(self, now: float) -> dict[str, float]:
+        """Return how many seconds of each deadline of `GO_ON` are over, for `Deadlines.restore`."""
+        running = {name: now - at for name, at in self.armed.items() if name in GO_ON}
+        return {name: self.counted.get(name, 0.0) + running.get(name, 0.0) for name in {*self.counted, *running}}
 
     @property
     def agent_state(self) -> AgentState:
@@ -192,6 +213,9 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
             requested = events.from_json(dict(entry.event))
             assert isinstance(requested, TransferRequested)
             call.transfer, call.human = requested, LegIds()
+        case {"event": DeadlinePassed.name, "deadline": str(name)} if name in GO_ON:
+            call.armed.pop(name, None)
+            call.counted[name] = math.inf if name in COUNTED else 0.0
         case {"event": MuteRequested.name, "party": "caller" | "agent" as party, "on": on} if entry.taken:
             is_for_person = str(entry.event.get("by", "")).startswith(TAKES_OVER)  # who is gone with their process
             (call.muted.add if on and not is_for_person else call.muted.discard)(party)
@@ -257,7 +281,12 @@ def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Map
         case {"command": commands.Hangup.name | commands.Reject.name}:
             call.hangup = (entry.step, ordinal)
         case {"command": commands.Arm.name, "deadline": str(name)}:
+            call.count(name, entry.at)
             call.armed[name] = entry.at
+        case {"command": commands.Disarm.name, "deadline": str(name)}:
+            call.count(name, entry.at)
+            if name not in COUNTED:
+                call.counted[name] = 0.0
 
 
 def _order(began: notes.Began) -> OutboundOrder | None:

@@ -270,7 +270,7 @@ class Prompt(LocalCommand):
     """Let the agent say something that neither side has asked for."""
 
     name: ClassVar[str] = "prompt"
-    about: Literal["no_input", "no_input_goodbye", "time_warning", "resume", "back", "held"] = "resume"
+    about: Literal["no_input", "no_input_goodbye", "time_warning", "resume", "back", "held", "keys_failed"] = "resume"
     time: int = 1
 
 

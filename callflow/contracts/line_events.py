@@ -37,6 +37,8 @@ class MuteRequested(Event):
     on: bool = True
     by: str = ""
     """As of `GoodbyeRequested`."""
+    for_person: bool = False
+    """Of the agent: so that a person can speak in its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,35 @@ def test_asked_once_asked_twice_goodbye() -> None:
     assert [(event.time, event.last) for event in told] == [(1, False), (2, False), (3, True)]
 
 
+def test_whoever_types_is_there() -> None:
+    one, clock, told = silence()
+    stay_silent(one, clock)
+    one.count_silence()
+    for _ in range(20):
+        clock.turn(9.0)
+        one.key_pressed()
+    clock.turn(9.0)
+    assert len(told) == 1, "asked while keys came"
+    clock.turn(1.0)
+    assert [event.time for event in told] == [1, 1], "a key begins the ladder anew"
+    one.key_pressed()
+    clock.turn(100.0)
+    assert len(told) == 2, "it is not the caller's turn"
+
+
+def test_nothing_is_counted_as_long_as_anything_holds_that_explains_the_silence() -> None:
+    one, clock, told = silence()
+    one.count_silence()
+    one.pause(True, "transfer")
+    one.pause(True, "line")
+    one.pause(False, "line")
+    stay_silent(one, clock, 100.0)
+    assert told == []
+    one.pause(False, "transfer")
+    stay_silent(one, clock)
+    assert len(told) == 1
+
+
 def test_a_word_begins_the_ladder_anew() -> None:
     one, clock, told = silence()
     stay_silent(one, clock)

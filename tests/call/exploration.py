@@ -120,6 +120,8 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.ResumeRequested(by="operator"),
     ev.MuteRequested(),
     ev.MuteRequested(party="agent", on=False),
+    ev.MuteRequested(party="agent", for_person=True),
+    ev.MuteRequested(party="agent", on=False, for_person=True),
     ev.SayRequested(id="1", text="a text"),
     ev.SayRequested(id="1", text="a text", otherwise="carrier"),
     ev.DtmfRequested(id="2", digits="12#"),

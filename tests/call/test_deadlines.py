@@ -61,17 +61,45 @@ def test_a_deadline_passes_once_unless_it_is_disarmed_and_anew_when_it_is_armed_
 
 def test_what_passed_in_another_process_counts_once() -> None:
     clock, deadlines, passed = made()
-    deadlines.restore({"call": 7.0, "warning": 70.0})
+    deadlines.restore({"hold": 7.0, "warning": 70.0})
     deadlines.arm("warning", 10.0)
     clock.run(0.0)
     assert passed == [DeadlinePassed(deadline="warning")], "it was over already"
     for seconds in (3.0, 10.0):
         passed.clear()
-        deadlines.arm("call", 10.0)
+        deadlines.arm("hold", 10.0)
         clock.run(seconds - 0.1)
         assert passed == []
         clock.run(0.1)
-        assert passed == [DeadlinePassed(deadline="call")]
+        assert passed == [DeadlinePassed(deadline="hold")]
+
+
+def test_the_time_limit_of_a_call_goes_on_after_it_was_stopped() -> None:
+    """A caller who comes back from a person, again and again, has no second time limit."""
+    clock, deadlines, passed = made()
+    deadlines.restore({"warning": 2.0})
+    for _ in range(3):
+        deadlines.arm("warning", 10.0)
+        clock.run(2.0)
+        deadlines.disarm("warning")
+        clock.run(100.0)
+    deadlines.arm("warning", 10.0)
+    clock.run(1.0)
+    deadlines.arm("warning", 10.0)  # as by a process that takes the call over
+    clock.run(0.9)
+    assert passed == []
+    clock.run(0.1)
+    assert passed == [DeadlinePassed(deadline="warning")]
+    deadlines.arm("call", 5.0)
+    clock.run(3.0)
+    deadlines.disarm("call")
+    passed.clear()
+    deadlines.arm("warning", 10.0)
+    clock.run(0.0)
+    assert passed == [DeadlinePassed(deadline="warning")], "the caller was warned already"
+    deadlines.arm("call", 5.0)
+    clock.run(2.0)
+    assert passed[1:] == [DeadlinePassed(deadline="call")]
 
 
 def left(clock: Clock, deadlines: Deadlines) -> float:

@@ -138,6 +138,7 @@ class Typing:
 
     def __init__(self, *, end: str = "#", pause_seconds: float = 60.0, sensitive: bool = False) -> None:
         self.entries: list[str] = []
+        self.pressed: list[int] = []
         self.dropped = 0
         self.collector = DtmfCollector(
             "c1",
@@ -145,6 +146,7 @@ class Typing:
             pause_seconds=pause_seconds,
             sensitive=sensitive,
             entered=self.entries.append,
+            pressed=lambda: self.pressed.append(len(self.entries)),
             dropped=self.drop,
         )
 

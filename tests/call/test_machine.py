@@ -87,8 +87,8 @@ def test_every_event_from_every_state(record_property: Callable[[str, object], N
     )
     print(f"\n{text}")
     record_property("machine", text)
-    assert 50 < len(live) < 4500, "a machine that nobody can survey any more"
-    assert len(explored.nodes) < 5000
+    assert 50 < len(live) < 6000, "a machine that nobody can survey any more"
+    assert len(explored.nodes) < 6500
     assert {node.model.state for node in explored.nodes} == set(STATES)
 
 
@@ -199,7 +199,8 @@ def test_the_engine_is_called_only_while_it_is_awaited_and_no_more_often_than_is
 def test_the_engine_greets_once() -> None:
     for edge in graph().edges:
         became = edge.target.model.greeted and not edge.source.model.greeted
-        if do.HushAgent.name in edge.names:  # a caller who comes back from a person is not greeted
+        takes_over = isinstance(edge.event, ev.MuteRequested) and edge.event.for_person
+        if do.HushAgent.name in edge.names or takes_over:  # a caller who comes back from a person is not greeted
             assert do.Greet.name not in edge.names, edge
         else:
             assert (do.Greet.name in edge.names) == became, edge
@@ -235,7 +236,8 @@ def test_recovering_is_waiting_for_an_engine_or_a_stream() -> None:
     for node in graph().nodes:
         model = node.model
         if model.state == RECOVERING and model.farewell in (machine.FAREWELL_NONE, machine.FAREWELL_BY_AGENT):
-            assert model.engine == "connecting" or model.media == "lost", node
+            waits = model.engine == "connecting" or model.media == "lost"
+            assert waits or "bridged" in model.armed, node  # a person speaks, and the agent is not needed
 
 
 def test_an_end_that_the_caller_interrupts_is_called_off_and_the_call_has_its_clock() -> None:
@@ -492,6 +494,8 @@ def test_a_repeat_makes_no_further_command_to_anybody() -> None:
     """The same news under a new id, at once: clocks may be wound again, nothing else."""
     for edge in graph().edges:
         if not isinstance(edge.event, TRYING_AGAIN):
+            if isinstance(edge.event, ev.CommandFailed) and edge.event.command == do.SendDtmf.name:
+                continue  # of other keys
             again = follow(edge.target, edge.event)
             assert set(again.names) <= {do.Arm.name, do.Disarm.name}, again
 

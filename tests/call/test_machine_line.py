@@ -71,6 +71,69 @@ def test_who_has_muted_the_agent_may_end_that_while_a_person_has_the_caller() ->
         assert take(model.copy(), ev.MuteRequested(party="agent", on=True)).commands == []
 
 
+def talking_call() -> Model:
+    talking = Model()
+    for event in (ev.CallInitiated(), ev.CallAnswered(), ev.EngineReady(), ev.MediaStarted()):
+        take(talking, event)
+    return talking
+
+
+TAKES = ev.MuteRequested(party="agent", for_person=True)
+GIVES_BACK = ev.MuteRequested(party="agent", on=False, for_person=True)
+
+
+def taken_over(node: object) -> bool:
+    model = node.model  # type: ignore[attr-defined]
+    return model.state in (STREAMING, RECOVERING) and "bridged" in model.armed
+
+
+def test_the_time_of_a_call_is_not_counted_while_a_person_speaks_and_theirs_is() -> None:
+    nodes = [node for node in graph().nodes if taken_over(node)]
+    assert nodes
+    for node in nodes:
+        assert not node.model.armed & {"warning", "call"}, node
+        back = follow(node, GIVES_BACK)
+        if not node.model.farewell:
+            assert "warning" in back.target.model.armed, back
+            assert "bridged" not in back.target.model.armed, back
+        late = follow(node, passed("bridged"))
+        assert late.target.model.farewell, late
+
+
+def test_a_person_goes_on_without_the_model_and_the_agent_who_has_the_caller_back_asks_for_it_again() -> None:
+    call = talking_call()
+    assert [c.name for c in take(call, TAKES).commands] == ["mute", "disarm", "arm"]
+    lost = take(call, ev.EngineLost(retry=False))
+    assert (call.engine, call.farewell) == ("lost", "")
+    assert not {"play_clip", "hangup", "speak"} & {each.name for each in lost.commands}
+    back = take(call, GIVES_BACK)
+    assert call.state == RECOVERING
+    assert do.ConnectEngine() in back.commands
+    assert take(call.copy(), ev.EngineReady()).after == STREAMING
+    over = take(call.copy(), ev.EngineLost(retry=False))
+    assert do.PlayClip(clip="sorry") in over.commands, "nobody speaks with the caller now"
+
+
+def test_who_spoke_in_place_of_the_agent_is_gone_with_the_process() -> None:
+    call = talking_call()
+    take(call, TAKES)
+    take(call, ev.CallRecovered())
+    assert "bridged" not in call.armed
+    assert "warning" in call.armed
+
+
+def test_silence_says_nothing_while_a_person_is_rung_for_the_caller() -> None:
+    call = talking_call()
+    take(call, ev.TransferRequested(number="+15550100077", mode="warm"))
+    assert not take(call, ev.NoInput(time=3, last=True)).taken
+    assert not take(call, ev.NoInput(time=1)).taken
+
+
+def test_keys_that_the_carrier_refuses_are_told_to_the_agent() -> None:
+    failed = ev.CommandFailed(command=do.SendDtmf.name, reason="422")
+    assert take(talking_call(), failed).commands == [do.Prompt(about="keys_failed")]
+
+
 def test_words_and_keys_go_the_way_that_the_request_names() -> None:
     talking = Model()
     for event in (ev.CallInitiated(), ev.CallAnswered(), ev.EngineReady(), ev.MediaStarted()):

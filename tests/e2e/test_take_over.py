@@ -152,6 +152,28 @@ async def test_who_gives_back_a_caller_on_hold_takes_them_off_it_and_the_agent_g
         assert "The loaf is reserved." in " ".join(each["text"] for each in the.happened("told"))
 
 
+async def test_a_person_goes_on_when_the_model_stays_away_and_gives_back_when_it_is_there_again() -> None:
+    """The outage may be why they speak."""
+    async with house(engine_tries=1, engine_seconds=4.0, **TOKENS) as the:
+        one = await talk(the)
+        await one.phone.hears_silence(300)
+        async with taken_over(the, MIA) as socket:
+            await until(lambda: noise(100, 7)[:800] in one.heard(), "the operator to be heard")
+            the.realtime.faults.refuse_next, the.realtime.faults.refuse_status = -1, 503
+            for session in the.realtime.sessions:
+                session.drop()
+            await until(lambda: the.call.model.engine == "lost", "the model to be given up", 15)
+            before = len(one.heard())
+            await until(lambda: noise(100, 7)[:800] in one.heard()[before:], "the operator to be heard on")
+            assert the.happened("clip") == []
+            the.realtime.faults.refuse_next = 0
+            await socket.send(json.dumps({"give_back": True, "line": "The loaf is reserved."}))
+            await socket.wait_closed()
+        await until(lambda: the.call.model.engine == "ready", "the model to be asked again")
+        before = len(one.heard())
+        await until(lambda: noise(400, 2)[:1600] in one.heard()[before - 8000 :], "the agent to go on")
+
+
 async def test_a_token_of_one_business_listens_and_speaks_in_its_own_calls_alone() -> None:
     profiles = {"bread": {"numbers": ["+15550100002"], "business": "bakery"}}
     async with house(profiles=profiles, **TOKENS) as the:

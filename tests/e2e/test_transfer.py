@@ -86,6 +86,17 @@ async def test_a_person_accepts_and_caller_and_person_talk() -> None:
         assert the.timeline()[-1].endswith(">hangup")
 
 
+async def test_a_caller_who_waits_in_silence_for_a_person_is_not_asked_whether_they_are_there() -> None:
+    async with switchboard(Callee(ring_s=1.0, after_s=1.5, presses="1"), no_input_seconds=0.4, no_input_asks=1) as (
+        the,
+        _,
+    ):
+        await transfer(the)
+        await in_state(the, "bridged")
+        asked = [entry.name for entry in the.app.journal.read(the.call.id)]
+        assert "no_input" not in asked[asked.index("transfer_requested") :]
+
+
 async def test_the_person_hangs_up_and_the_agent_has_the_caller_back() -> None:
     async with switchboard(Callee(ring_s=0.1, presses="1", hangs_up_after_s=6)) as (the, one):
         await transfer(the)

@@ -116,7 +116,7 @@ def ask_for_stream(model: Model, step: Step) -> None:
 def await_stream(model: Model, step: Step) -> None:
     _stop_ringing(model, step)
     arm(model, step, "stream")
-    _start_clock(model, step)
+    start_clock(model, step)
 
 
 def _stop_ringing(model: Model, step: Step) -> None:
@@ -125,9 +125,9 @@ def _stop_ringing(model: Model, step: Step) -> None:
     disarm(model, step, "dial")
 
 
-def _start_clock(model: Model, step: Step) -> None:
-    """Start the call's time limit. It has two parts: `warning` runs until the caller is warned, `call` until the end.
-    A machine has limits of its own."""
+def start_clock(model: Model, step: Step) -> None:
+    """Start the call's time limit, or let it go on: what was counted before counts (`call/deadlines.py`). It has two
+    parts: `warning` runs until the caller is warned, `call` until the end. A machine has limits of its own."""
     if model.farewell not in TO_MACHINE:
         arm(model, step, "warning")
 
@@ -142,8 +142,8 @@ def set_stream_up(model: Model, step: Step) -> None:
     disarm(model, step, "stream")
     disarm(model, step, "restream")
     disarm(model, step, "grace")
-    if not model.armed & {"warning", "call"} and not model.farewell:
-        _start_clock(model, step)
+    if not model.armed & {"warning", "call", "bridged"} and not model.farewell:
+        start_clock(model, step)
     if model.suppress_noise:
         model.suppress_noise = False
         step.commands.append(do.SuppressNoise())
@@ -213,7 +213,7 @@ def reset_tries(model: Model, step: Step) -> None:
 
 def resume_conversation(model: Model, step: Step) -> None:
     """Ask the engine to continue the conversation, or to greet if the caller has not been greeted."""
-    if model.farewell or "hold" in model.armed:
+    if model.farewell or model.armed & {"hold", "bridged"}:
         return
     if model.back:
         model.back = False
@@ -327,11 +327,15 @@ def start_recovery(model: Model, step: Step) -> None:
     keeps running."""
     model.media = "none" if model.media == "none" else "lost"
     model.tries = model.stream_restarts = 0
+    is_taken_over = "bridged" in model.armed and step.before != BRIDGED  # by somebody who went with the process
+    go_on = ("dial", "ring", "beep", "message", "warning", "call", "hold", *(() if is_taken_over else ("bridged",)))
     for deadline in DEADLINES:
-        if deadline not in ("dial", "ring", "beep", "message", "warning", "call", "bridged", "hold"):
+        if deadline not in go_on:
             disarm(model, step, deadline)
         elif deadline in model.armed:
             arm(model, step, deadline)
+    if is_taken_over and not model.farewell:
+        start_clock(model, step)
     if "hold" in model.armed:
         step.commands.append(do.Hold())
     if model.transfer and step.before not in (TRANSFERRING, BRIDGED):

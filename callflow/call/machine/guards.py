@@ -137,6 +137,25 @@ def is_on_hold(model: Model, step: Step) -> bool:
     return "hold" in model.armed
 
 
+def lets_person_speak(model: Model, step: Step) -> bool:
+    """A person speaks in place of the agent from now on."""
+    return isinstance(step.event, MuteRequested) and step.event.for_person and step.event.on
+
+
+def ends_take_over(model: Model, step: Step) -> bool:
+    """The person who speaks in place of the agent gives the caller back."""
+    return isinstance(step.event, MuteRequested) and step.event.for_person and not step.event.on
+
+
+def person_speaks(model: Model, step: Step) -> bool:
+    """A person speaks in place of the agent: the deadline of their talk is running, and the caller is here."""
+    return "bridged" in model.armed
+
+
+def engine_is_lost(model: Model, step: Step) -> bool:
+    return model.engine == "lost"
+
+
 def ends_mute(model: Model, step: Step) -> bool:
     """A party is to be heard again."""
     return isinstance(step.event, MuteRequested) and not step.event.on

@@ -4,27 +4,35 @@ A caller is on hold while the deadline `hold` is armed: no state of its own, so 
 come back meanwhile as ever, and hold is never without an end. After its deadline the agent has the caller back. The
 agent is not prompted during it, and a last sentence, a hang-up or a transfer that fails ends it like any conversation.
 What is muted decides nothing, so the machine does not remember it: `media/audio_gates.py` does.
+
+A person speaks in place of the agent while the deadline `bridged` is armed in a state with the agent, as long as they
+may in `bridged` itself. Meanwhile the call's time limit is not counted, and the call goes on without the model if that
+is lost. Giving the caller back then asks for a session once more.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from callflow.call.machine.actions import note_failure
-from callflow.call.machine.basics import arm, disarm
+from callflow.call.machine.actions import note_failure, start_clock
+from callflow.call.machine.basics import arm, connect_engine, disarm
 from callflow.call.machine.guards import (
     carrier_can_say,
     carrier_sends_keys,
     ends_mute,
+    ends_take_over,
+    engine_is_lost,
     engine_is_up,
     in_farewell,
     is_on_hold,
     is_transferred,
+    lets_person_speak,
     media_is_open,
 )
 from callflow.call.machine.model import (
     BRIDGED,
     HANGUP,
+    RECOVERING,
     STREAMING,
     TRANSFERRING,
     Model,
@@ -53,6 +61,27 @@ def mute(model: Model, step: Step) -> None:
         step.commands.append(do.Mute(party=step.event.party, on=step.event.on))
 
 
+def let_person_speak(model: Model, step: Step) -> None:
+    """The call's time limit is not counted meanwhile, and whoever comes back from a person is not greeted."""
+    model.greeted, model.back = True, False
+    for deadline in ("warning", "call"):
+        disarm(model, step, deadline)
+    arm(model, step, "bridged")
+
+
+def end_take_over(model: Model, step: Step) -> None:
+    """The agent has the caller back, and its time goes on."""
+    if "bridged" in model.armed:
+        disarm(model, step, "bridged")
+        start_clock(model, step)
+
+
+def ask_for_engine(model: Model, step: Step) -> None:
+    """The model was lost while a person spoke: try it once more."""
+    model.tries = 0
+    connect_engine(model, step)
+
+
 def say(model: Model, step: Step) -> None:
     if isinstance(step.event, SayRequested):
         step.commands.append(do.Say(id=step.event.id))
@@ -66,6 +95,11 @@ def announce(model: Model, step: Step) -> None:
 def send_dtmf(model: Model, step: Step) -> None:
     if isinstance(step.event, DtmfRequested):
         step.commands.append(do.SendDtmf(id=step.event.id))
+
+
+def tell_keys_failed(model: Model, step: Step) -> None:
+    """Tell the agent, who believes that the other end has heard them."""
+    step.commands.append(do.Prompt(about="keys_failed"))
 
 
 def play_dtmf(model: Model, step: Step) -> None:
@@ -84,6 +118,23 @@ LINE_TABLE: Final[tuple[Row, ...]] = (
     ),
     Row("resume_requested", FLOWING, None, (unhold,), when=(is_on_hold,)),
     Row("hold_deadline", FLOWING, None, (unhold,)),
+    Row(
+        "mute_requested",
+        FLOWING,
+        None,
+        (mute, let_person_speak),
+        when=(lets_person_speak,),
+        unless=(in_farewell, is_transferred, is_on_hold),
+    ),
+    Row(
+        "mute_requested",
+        FLOWING,
+        RECOVERING,
+        (mute, end_take_over, ask_for_engine),
+        when=(ends_take_over, engine_is_lost),
+        unless=(in_farewell,),
+    ),
+    Row("mute_requested", FLOWING, None, (mute, end_take_over), when=(ends_take_over,), unless=(in_farewell,)),
     Row("mute_requested", FLOWING, None, (mute,), unless=(in_farewell,)),
     # Whoever has muted the agent may give the caller back while a person has them: the agent gets them back later.
     Row("mute_requested", (TRANSFERRING, BRIDGED), None, (mute,), when=(ends_mute,)),
@@ -113,6 +164,9 @@ LINE_TABLE: Final[tuple[Row, ...]] = (
         unless=(in_farewell, is_on_hold),
     ),
     Row("dtmf_requested", FLOWING, None, (play_dtmf,), when=(media_is_open,), unless=(in_farewell, is_on_hold)),
+    Row(
+        "send_dtmf_failed", STREAMING, None, (tell_keys_failed,), when=(engine_is_up,), unless=(in_farewell, is_on_hold)
+    ),
     Row("announce_gone", LIVE, HANGUP, (note_failure,)),
     Row("send_dtmf_gone", LIVE, HANGUP, (note_failure,)),
     Row("suppress_noise_gone", LIVE, HANGUP, (note_failure,)),

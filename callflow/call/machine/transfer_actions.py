@@ -80,7 +80,7 @@ def leave_agent(model: Model, step: Step) -> None:
     model.media = "lost"
     model.greeted = True  # whoever comes back from a person is not greeted
     model.tries = model.stream_restarts = 0
-    for deadline in ("transfer", "warning", "call", "grace", "restream", "last_words", "engine", "backoff"):
+    for deadline in ("transfer", "warning", "call", "bridged", "grace", "restream", "last_words", "engine", "backoff"):
         disarm(model, step, deadline)
     model.engine = "none"
 

@@ -33,6 +33,7 @@ from callflow.call.machine.guards import (
     is_refer,
     is_transferred,
     is_warm,
+    person_speaks,
     takes_back,
 )
 from callflow.call.machine.model import (
@@ -78,7 +79,7 @@ TRANSFER_TABLE: Final[tuple[Row, ...]] = (
         None,
         (dial_human,),
         when=(is_warm,),
-        unless=(in_farewell, is_transferred, is_on_hold),
+        unless=(in_farewell, is_transferred, is_on_hold, person_speaks),
     ),
     Row(
         "transfer_requested",
@@ -86,7 +87,7 @@ TRANSFER_TABLE: Final[tuple[Row, ...]] = (
         TRANSFERRING,
         (transfer_now,),
         when=(is_cold,),
-        unless=(in_farewell, is_transferred, is_on_hold),
+        unless=(in_farewell, is_transferred, is_on_hold, person_speaks),
     ),
     # The caller's own telephone system is asked to call somebody else in our place. Whether it has is told by the
     # carrier, perhaps before it has answered the command.
@@ -96,7 +97,7 @@ TRANSFER_TABLE: Final[tuple[Row, ...]] = (
         None,
         (refer,),
         when=(is_refer,),
-        unless=(in_farewell, is_transferred, is_on_hold),
+        unless=(in_farewell, is_transferred, is_on_hold, person_speaks),
     ),
     Row("refer_done", WITH_AGENT, TRANSFERRING, (await_referral,), when=(is_refer,)),
     Row("refer_failed", WITH_AGENT, None, (transfer_failed("not_reached"),), when=(is_refer,)),

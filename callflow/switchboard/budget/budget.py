@@ -38,7 +38,8 @@ _MOST_LATELY: Final = 50_000
 """Ended calls that are kept here while the database cannot be read."""
 _MOST_CALLERS: Final = 20
 _WITH_AGENT: Final = ("answered", "streaming", "recovering")
-"""States in which a call is ended for its cost. A caller who talks with a person is left alone."""
+"""States in which a call is ended for its cost. A caller who talks with a person is left alone: also with one who
+speaks in place of the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class Budget:
             self._next_day()
         spent = self._spent()
         for call in self._calls():
-            if call.id in self._told or call.model.state not in _WITH_AGENT or call.model.farewell:
+            if call.id in self._told or not _has_agent(call) or call.model.farewell:
                 continue
             if why := self._over(call.config, spent):
                 self._end(call, why)
@@ -162,7 +163,7 @@ class Budget:
         self._loop.call_later(seconds, self._say_goodbye, call, why)
 
     def _say_goodbye(self, call: Call, why: str) -> None:
-        if call.model.state in _WITH_AGENT:
+        if _has_agent(call):
             falls_back = call.config.over_budget == "fallback"
             call.post(GoodbyeRequested(reason=REASON, why=why, fall_back=falls_back))
         else:
@@ -322,3 +323,7 @@ def spent_of(sums: Sums) -> Spent:
 
 def _sum(spent: Mapping[str, Spent]) -> Spent:
     return sum(spent.values(), Spent())
+
+
+def _has_agent(call: Call) -> bool:
+    return call.model.state in _WITH_AGENT and not call.take_over.by

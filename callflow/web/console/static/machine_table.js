@@ -16,7 +16,7 @@ export const EDGES = [
   ["recovering", "transferring", ["clip_played", "speak_ended", "speak_failed", "farewell_deadline", "refer_done", "human_accepted"]],
   ["transferring", "recovering", ["human_gone", "call_resumed", "transfer_failed", "transfer_deadline", "call_refer_failed", "join_failed", "join_deadline", "call_recovered"]],
   ["transferring", "hangup", ["not_ours", "call_recovered", "hangup_requested", "answer_gone", "stream_gone", "speak_gone", "call_hangup", "call_refer_completed", "join_gone", "transfer_gone", "goodbye_requested", "announce_gone", "send_dtmf_gone", "suppress_noise_gone"]],
-  ["streaming", "recovering", ["grace_deadline", "call_resumed", "call_recovered", "engine_lost", "call_refer_failed"]],
+  ["streaming", "recovering", ["grace_deadline", "call_resumed", "call_recovered", "engine_lost", "call_refer_failed", "mute_requested"]],
   ["streaming", "answered", ["media_refused"]],
   ["recovering", "answered", ["media_refused"]],
   ["transferring", "bridged", ["human_joined", "join_done"]],
