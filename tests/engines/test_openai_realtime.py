@@ -12,6 +12,7 @@ import pytest
 
 from callflow.contracts.engine import (
     AudioDelta,
+    ContextItem,
     ErrorReported,
     ResponseStarted,
     SessionLost,
@@ -667,6 +668,26 @@ def test_a_peer_that_stops_reading_is_lost_when_too_much_waits_for_it() -> None:
                 await asyncio.sleep(0)
             assert "does not read" in await one.lost()
             assert slowest < 0.1
+
+    run(work)
+
+
+@pytest.mark.e2e
+def test_the_conversation_of_the_session_before_may_be_long() -> None:
+    """It goes out at once, and the kernel of a machine on the internet takes only tens of kilobytes at a time."""
+
+    async def work() -> None:
+        async with client(buffer_seconds=10, write_seconds=30) as one:
+            one.start()
+            await one.until(lambda: one.of(SessionReady))
+            peer = await one.peer()
+            peer.stop_reading()
+            one.engine.add_context([ContextItem("system", "資" * 20_000) for _ in range(400)])
+            for _ in range(300):  # six seconds of the caller
+                one.engine.append("A" * 216)
+            assert one.running is not None
+            await asyncio.wait([one.running], timeout=0.1)
+            assert not one.running.done(), "our own limit has ended a healthy session"
 
     run(work)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,9 @@ from callflow.timers import Timers
 
 
 log = logging.getLogger(__name__)
+
+_LARGE: Final = 2 << 10
+"""Characters of an event for which room is made among what may wait: events of a session's course are smaller."""
 
 
 class Channel:
@@ -42,8 +45,8 @@ class Channel:
         """A future of the reason of the end; created when the session begins."""
         self._timers = Timers()
 
-    def send(self, event: dict[str, Any], *, after_end: bool = False, is_large: bool = False) -> None:
-        """Send a client event. `after_end`: even when the call has ended. `is_large`: it has a picture in it.
+    def send(self, event: dict[str, Any], *, after_end: bool = False) -> None:
+        """Send a client event. `after_end`: even when the call has ended.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events
         """
@@ -55,7 +58,7 @@ class Channel:
         if self.tap.watcher is not None:
             self.tap.watcher.event("to_model", event["type"], event, self.secrets.told)
         text = msgspec.json.encode(event).decode()
-        if is_large:
+        if len(text) > _LARGE:  # a picture, the conversation of the session before
             self.socket.allow(len(text))
         self.socket.put(text)
 

@@ -145,7 +145,7 @@ class OpenAIRealtime:
             self._context_items += 1
             name = f"{_CONTEXT_ITEM}{self._context_items}"
             event = {"type": "conversation.item.create", "item": {"id": name, **_client_item(item)}}
-            self._channel.send(event, is_large=isinstance(item, ContextImage))
+            self._channel.send(event)
 
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> None:
         self._responses.request(instructions, lasting=lasting, whole=whole)
