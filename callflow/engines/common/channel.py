@@ -19,7 +19,7 @@ from callflow.timers import Timers
 log = logging.getLogger(__name__)
 
 _LARGE: Final = 2 << 10
-"""Characters of an event for which room is made among what may wait: events of a session's course are smaller."""
+"""Bytes of an event for which room is made among what may wait: events of a session's course are smaller."""
 
 
 class Channel:
@@ -57,10 +57,10 @@ class Channel:
             log.debug("call %s: to engine %d: %s", self.call, self.session, " ".join(name for name in names if name))
         if self.tap.watcher is not None:
             self.tap.watcher.event("to_model", event["type"], event, self.secrets.told)
-        text = msgspec.json.encode(event).decode()
+        text = msgspec.json.encode(event)
         if len(text) > _LARGE:  # a picture, the conversation of the session before
             self.socket.allow(len(text))
-        self.socket.put(text)
+        self.socket.put(text.decode())
 
     def report(self, code: str, message: str) -> None:
         """Report an error that does not end the session to the call."""
