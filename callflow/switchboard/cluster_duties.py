@@ -37,13 +37,14 @@ class ClusterDuties:
         switchboard: Switchboard,
         ownership: Ownership,
         *,
-        bring_back: Callable[[Sequence[str], bool], Awaitable[None]],
+        bring_back: Callable[[Sequence[str], bool], Awaitable[Sequence[str]]],
         lead: Callable[[], Coroutine[Any, Any, None]],
         opened: asyncio.Event,
     ) -> None:
         """`ownership`: of the history; a process that serves alone has it, and whoever gets it takes its calls over.
-        `bring_back`: takes back calls that are claimed for this node; True: a living node has given them. `lead`:
-        works for all nodes, until cancelled. `opened`: is set when the calls that were nobody's at the start are known.
+        `bring_back`: takes back calls that are claimed for this node; True: a living node has given them. Returns those
+        that are to be tried again. `lead`: works for all nodes, until cancelled. `opened`: is set when the calls that
+        were nobody's at the start are known.
         """
         self._membership, self._switchboard, self._ownership = membership, switchboard, ownership
         self._bring_back, self._lead, self._opened = bring_back, lead, opened
@@ -123,13 +124,13 @@ class ClusterDuties:
     async def _try_to_bring_back(self, calls: Sequence[str], *, given: bool = False) -> None:
         for pause in itertools.chain(_AGAIN_SECONDS, itertools.repeat(_AGAIN_SECONDS[-1])):
             try:
-                await self._bring_back(calls, given)
-                return
+                calls = await self._bring_back(calls, given)
             except Exception:
-                log.exception("CALLS OF ANOTHER NODE CANNOT BE READ, so that nobody serves them; it is tried again")
-                await asyncio.sleep(pause)
-            if not any(map(self._membership.claims.has, calls)):
-                return  # others have them now
+                log.exception("calls of another node are not taken back through a fault of our own; it is tried again")
+            if not calls:
+                return
+            await asyncio.sleep(pause)
+            calls = [call for call in calls if self._membership.claims.has(call)]  # others may have them now
 
     async def _keep_leading(self) -> None:
         work: asyncio.Task[None] | None = None

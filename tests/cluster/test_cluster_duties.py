@@ -21,11 +21,12 @@ async def nothing() -> None:
 async def test_calls_go_on_although_the_node_that_gave_them_has_gone_meanwhile(tmp_path: Path) -> None:
     reading, may_go_on, back = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def bring_back(calls: Sequence[str], given: bool) -> None:
+    async def bring_back(calls: Sequence[str], given: bool) -> Sequence[str]:
         reading.set()
         await may_go_on.wait()
         assert (list(calls), given) == ([CALL], True)
         back.set()
+        return ()
 
     async with machine(tmp_path) as the, stage() as board:
         a, b = await the.node("w1"), await the.node("w2")

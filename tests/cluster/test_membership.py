@@ -40,16 +40,19 @@ class Machine:
         self.histories: list[History] = []
         self.nodes: list[Membership] = []
 
-    async def node(self, name: str, calls: int = 0) -> Membership:
+    def made(self, name: str, calls: int = 0) -> tuple[Membership, History]:
+        """A node whose history is not open yet, and which has not joined."""
         url = url_of("", str(self.folder))
         history = History(url, recordings=self.folder / "recordings", retention_days=0, country="US")
-        await history.open()
         config = NodeConfig(
             name=name, address=f"unix:{self.folder}/{name}.sock", folder=self.folder / "cluster", capacity=10,
             secret=b"s" * 32,
         )  # fmt: skip
-        node = Membership(config, history, calls=lambda: calls, lag=lambda: 1.0)
-        history.journal.guard = node.claims
+        return Membership(config, history, calls=lambda: calls, lag=lambda: 1.0), history
+
+    async def node(self, name: str, calls: int = 0) -> Membership:
+        node, history = self.made(name, calls)
+        await history.open()
         await node.join()
         self.histories.append(history)
         self.nodes.append(node)
