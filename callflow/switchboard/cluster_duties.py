@@ -49,6 +49,7 @@ class ClusterDuties:
         self._membership, self._switchboard, self._ownership = membership, switchboard, ownership
         self._bring_back, self._lead, self._opened = bring_back, lead, opened
         self._has_ownership = False
+        self._has_adopted = False
         self._tasks: asyncio.TaskGroup | None = None
         membership.on_fenced = self._let_go_of_all
 
@@ -144,7 +145,7 @@ class ClusterDuties:
                     log.info("another node does the work for all now")
                     await _end(work)
                     work = None
-                if leads:
+                if leads or self._has_ownership:  # whoever has it is the only one that can
                     await self._adopt()
                 await asyncio.sleep(_LEAD_SECONDS)
         finally:
@@ -154,12 +155,16 @@ class ClusterDuties:
     async def _adopt(self) -> None:
         """Take the calls of a process that served alone, once it has ended."""
         try:
+            if self._has_adopted or self._membership.is_leaving or self._tasks is None:
+                return
+            self._has_ownership = self._has_ownership or await self._ownership.take()
             if not self._has_ownership:
-                self._has_ownership = await self._ownership.take()
-                if self._has_ownership and (calls := await self._membership.adopt()):
-                    await self._try_to_bring_back(calls)
+                return
+            while calls := await self._membership.adopt():
+                self._tasks.create_task(self._try_to_bring_back(calls), name="adopting")
+            self._has_adopted = True
         except Exception as error:
-            log.warning("whether somebody serves alone with this history is not known: %s", type(error).__name__)
+            log.warning("calls of a process that served alone cannot be looked for: %s", type(error).__name__)
 
 
 async def _end(work: asyncio.Task[None]) -> None:
