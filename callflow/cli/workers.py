@@ -206,8 +206,7 @@ class Workers:
         lock, prefix = NodeLock(self._folder, ""), f"{self._settings.node}-" if self._settings.node else ""
         for number in range(1, _MOST_NAMES):
             name = f"{prefix}w{number}"
-            is_new = not (self._folder / f"{name}.lock").exists()
-            if name not in taken and (is_new or lock.is_dead(name)):
+            if name not in taken and lock.is_free(name):
                 return name
         raise OSError("no name for a worker is free")
 

@@ -210,7 +210,7 @@ class Heartbeat:
         return now - since < _SILENT_SECONDS
 
     def _has_ended(self, node: Node) -> bool:
-        return self._lock.is_dead(node.name)
+        return self._lock.is_dead(*node.key)
 
     async def _pause(self) -> None:
         """Wait until the next renewal is due, or something has changed."""
@@ -248,11 +248,11 @@ class Heartbeat:
         for key in self._watched.keys() - others.keys():
             self._unwatch(key)
         for key in others.keys() - self._watched.keys():
-            process = self._lock.process(key[0])
+            process = self._lock.process(*key)
             if process is not None:
                 self._watched[key] = process
                 loop.add_reader(process, ended, key)
-        return [node for key, node in others.items() if key not in self._watched and self._lock.is_here(key[0])]
+        return [node for key, node in others.items() if key not in self._watched and self._lock.is_here(*key)]
 
     def _unwatch(self, key: tuple[str, int]) -> None:
         assert self._loop is not None

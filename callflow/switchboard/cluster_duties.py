@@ -37,17 +37,19 @@ class ClusterDuties:
         switchboard: Switchboard,
         ownership: Ownership,
         *,
-        bring_back: Callable[[Sequence[str], bool], Awaitable[None]],
+        bring_back: Callable[[Sequence[str], bool], Awaitable[Sequence[str]]],
         lead: Callable[[], Coroutine[Any, Any, None]],
         opened: asyncio.Event,
     ) -> None:
         """`ownership`: of the history; a process that serves alone has it, and whoever gets it takes its calls over.
-        `bring_back`: takes back calls that are claimed for this node; True: a living node has given them. `lead`:
-        works for all nodes, until cancelled. `opened`: is set when the calls that were nobody's at the start are known.
+        `bring_back`: takes back calls that are claimed for this node; True: a living node has given them. Returns those
+        that are to be tried again. `lead`: works for all nodes, until cancelled. `opened`: is set when the calls that
+        were nobody's at the start are known.
         """
         self._membership, self._switchboard, self._ownership = membership, switchboard, ownership
         self._bring_back, self._lead, self._opened = bring_back, lead, opened
         self._has_ownership = False
+        self._has_adopted = False
         self._tasks: asyncio.TaskGroup | None = None
         membership.on_fenced = self._let_go_of_all
 
@@ -123,13 +125,13 @@ class ClusterDuties:
     async def _try_to_bring_back(self, calls: Sequence[str], *, given: bool = False) -> None:
         for pause in itertools.chain(_AGAIN_SECONDS, itertools.repeat(_AGAIN_SECONDS[-1])):
             try:
-                await self._bring_back(calls, given)
-                return
+                calls = await self._bring_back(calls, given)
             except Exception:
-                log.exception("CALLS OF ANOTHER NODE CANNOT BE READ, so that nobody serves them; it is tried again")
-                await asyncio.sleep(pause)
-            if not any(map(self._membership.claims.has, calls)):
-                return  # others have them now
+                log.exception("calls of another node are not taken back through a fault of our own; it is tried again")
+            if not calls:
+                return
+            await asyncio.sleep(pause)
+            calls = [call for call in calls if self._membership.claims.has(call)]  # others may have them now
 
     async def _keep_leading(self) -> None:
         work: asyncio.Task[None] | None = None
@@ -143,7 +145,7 @@ class ClusterDuties:
                     log.info("another node does the work for all now")
                     await _end(work)
                     work = None
-                if leads:
+                if leads or self._has_ownership:  # whoever has it is the only one that can
                     await self._adopt()
                 await asyncio.sleep(_LEAD_SECONDS)
         finally:
@@ -153,12 +155,16 @@ class ClusterDuties:
     async def _adopt(self) -> None:
         """Take the calls of a process that served alone, once it has ended."""
         try:
+            if self._has_adopted or self._membership.is_leaving or self._tasks is None:
+                return
+            self._has_ownership = self._has_ownership or await self._ownership.take()
             if not self._has_ownership:
-                self._has_ownership = await self._ownership.take()
-                if self._has_ownership and (calls := await self._membership.adopt()):
-                    await self._try_to_bring_back(calls)
+                return
+            while calls := await self._membership.adopt():
+                self._tasks.create_task(self._try_to_bring_back(calls), name="adopting")
+            self._has_adopted = True
         except Exception as error:
-            log.warning("whether somebody serves alone with this history is not known: %s", type(error).__name__)
+            log.warning("calls of a process that served alone cannot be looked for: %s", type(error).__name__)
 
 
 async def _end(work: asyncio.Task[None]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final, Literal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Literal
 
 from callflow.call.call import Call
 from callflow.call.machine import BRIDGED, RECOVERING, RINGING, STREAMING, is_over
@@ -34,7 +34,7 @@ class LineQuestions:
         bounds the simultaneous questions."""
         self._now, self._doubt, self._most = now, doubt, most
         self._fresh: set[str] = set()
-        self._doubts: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def broke(self, call: str, at: float) -> None:
         """Learn when the last entry of a call was written by a node that has died, in Unix time (seconds)."""
@@ -43,9 +43,13 @@ class LineQuestions:
 
     async def close(self) -> None:
         """Ask no more."""
-        for task in self._doubts:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._doubts, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def begin(self, call: Call, *, given: bool = False) -> asyncio.Task[None]:
+        """Do what `ask` does, also if nobody waits for it: a call that nobody asks about stays silent for ever."""
+        return self._start(self.ask(call, given=given), f"ask about {call.id}")
 
     async def ask(self, call: Call, *, given: bool = False) -> None:
         """Take a call back, with the status that its carrier tells. `given`: a living node had it a moment ago. Never
@@ -60,9 +64,7 @@ class LineQuestions:
         if is_fresh and call.model.state in (STREAMING, RECOVERING) and not call.awaits_leg:
             # Who waits in silence does not wait for the carrier's answer: it is almost always that the call is there.
             call.take_back(found)
-            task = asyncio.create_task(self._doubt_later(call), name=f"doubt {call.id}")
-            self._doubts.add(task)
-            task.add_done_callback(self._doubts.discard)
+            self._start(self._doubt_later(call), f"doubt {call.id}")
             return
         try:
             async with self._most:
@@ -79,6 +81,12 @@ class LineQuestions:
         except Exception:
             log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
         call.take_back(found, await self._person_status(call))
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _doubt_later(self, call: Call) -> None:
         await asyncio.sleep(_DOUBT_SECONDS)

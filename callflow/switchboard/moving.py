@@ -31,6 +31,9 @@ _PATIENCE_SECONDS: Final = 20.0
 """How long the calls of a node that was told to drain may wait for a quiet moment."""
 _SUCCESSOR_SECONDS: Final = 20.0
 """How long the workers of a main process that has died wait for those of the next one."""
+_LATE_SECONDS: Final = 5.0
+"""So long after that, calls may still be moved that could not be in time: the database hung, or they were just being
+taken back here. Others go on with what is left when this process has ended."""
 _WRITTEN_SECONDS: Final = 2.0
 _RESTS_SECONDS: Final = 2.0
 """When nobody has spoken for so long, hardly anybody begins to in this very moment."""
@@ -147,14 +150,16 @@ class Moving:
 
     async def move_all(self, seconds: float) -> None:
         """Move every call, at a quiet moment within `seconds`, or then wherever its conversation is. Returns when none
-        is left here, when no other node takes them, or when this node is not to drain any more."""
+        is left here, when no other node takes them, when this node is not to drain any more, or some seconds after that
+        time."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
+        end = until + _LATE_SECONDS
         moments = QuietMoments(loop.time(), seconds)
         moves: set[asyncio.Task[None]] = set()
         try:
-            while self._switchboard.calls and self.is_possible and self._is_wanted:
-                calls = {call.id: call for call in self._switchboard.calls if not call.is_handed_over}
+            while self._switchboard.calls and self.is_possible and self._is_wanted and loop.time() < end:
+                calls = {call.id: call for call in self._switchboard.calls if _is_movable(call)}
                 ready = moments.ready({name: _is_quiet(call) for name, call in calls.items()}, loop.time())
                 # A call that is given while the database hangs is nobody's.
                 most = at_once(len(calls), until - loop.time()) if self._membership.reaches_database else 0
@@ -165,10 +170,12 @@ class Moving:
                 await asyncio.sleep(_LOOK_SECONDS)
         finally:
             await asyncio.gather(*moves)
+        if loop.time() >= end and self._switchboard.calls:
+            log.warning("%d calls could not be moved to another node in time", len(self._switchboard.calls))
 
     async def _move(self, call: Call) -> None:
         target = self._target()
-        if target is None or call.awaits_return or call.is_handed_over:
+        if target is None or not _is_movable(call):
             return
         self._membership.count_placed(target.name)
         self._under_way += 1
@@ -192,6 +199,11 @@ class Moving:
         self.moved += 1
         if not await self._membership.tell(target, [call.id]):
             log.warning("call %s: node %s was not told of it, and finds it by itself", call.id, target.name)
+
+
+def _is_movable(call: Call) -> bool:
+    """Whether this process has the call: not yet one that is being taken back, and no more one that is given away."""
+    return not (call.awaits_return or call.is_handed_over)
 
 
 def _is_quiet(call: Call) -> Quiet:

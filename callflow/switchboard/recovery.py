@@ -186,11 +186,9 @@ class Recovery:
             return
         await self._take_charge()
         await self._try_to_load()  # the previous process may have changed the settings meanwhile
-        back = await self._try_to_bring_back()
-        await pictures.show_again(self._history.database, back)
+        await self._try_to_take_back()
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._work_for_all(), name="work in charge"))
-        await asyncio.gather(*(self._line.ask(call) for call in back))
         await self._reconcile()
 
     async def _work_for_all(self) -> None:
@@ -226,14 +224,36 @@ class Recovery:
             self._membership.claims.drop([call])
             self._switchboard.let_go(call)
 
-    async def _take_back_all(self, names: Sequence[str], given: bool) -> None:
+    async def _take_back_all(self, names: Sequence[str], given: bool) -> Sequence[str]:
         """Take back calls that this node has claimed. `given`: a living node had them a moment ago, so that nobody has
-        to ask whether they are still there. Returns when each goes on here."""
-        back = [call for name in names if (call := await self._bring_back_alone(name)) is not None]
+        to ask whether they are still there. Returns when each goes on here, or at once those that cannot be read now:
+        they are to be tried again, and the others go on meanwhile."""
+        asking, unread = await self._take_back(names, given=given)
+        if not unread:
+            await asyncio.gather(*asking)
+        return unread
+
+    async def _take_back(
+        self, names: Sequence[str], *, given: bool = False
+    ) -> tuple[list[asyncio.Task[None]], Sequence[str]]:
+        """Restore unfinished calls until the database fails. Returns what asks about the restored ones, which then go
+        on here, and the names of those that are to be tried again: first those that were not tried yet, so that one
+        that can never be read keeps no other one waiting."""
+        back: list[Call] = []
+        unread: Sequence[str] = ()
+        for tried, name in enumerate(names):
+            try:
+                call = await self._bring_back_alone(name)
+            except (SQLAlchemyError, OSError):
+                unread = [*names[tried + 1 :], name]
+                log.exception("%d CALLS CANNOT BE READ, so that nobody serves them; it is tried again", len(unread))
+                break
+            if call is not None:
+                back.append(call)
         if back:
-            log.warning("taking over %d calls", len(back))
+            log.warning("taking back %d of the calls of another process", len(back))
         await pictures.show_again(self._history.database, back)
-        await asyncio.gather(*(self._line.ask(call, given=given) for call in back))
+        return [self._line.begin(call, given=given) for call in back], unread
 
     async def _try_to_load(self) -> None:
         """Call `load` once. If that fails, a task of its own tries again."""
@@ -271,23 +291,20 @@ class Recovery:
             await asyncio.sleep(AGAIN_SECONDS[-1])
             return False
 
-    async def _try_to_bring_back(self) -> list[Call]:
-        back: list[Call] = []
+    async def _try_to_take_back(self) -> None:
+        """Take back the calls of the process before. Returns when all that can be read are restored."""
+        left: Sequence[str] | None = None
         for pause in AGAIN_SECONDS:
             try:
-                for name in await self._history.store.unfinished():
-                    call = await self._bring_back_alone(name)
-                    if call is not None:
-                        back.append(call)
-                break
+                left = await self._history.store.unfinished() if left is None else left
             except Exception:
-                log.exception("calls of the process before cannot be read; it is tried again")
-                await asyncio.sleep(pause)
-        else:
-            log.error("CALLS OF THE PROCESS BEFORE CANNOT BE READ: they are not taken back")
-        if back:
-            log.warning("taking back %d of the calls of the process before this one", len(back))
-        return back
+                log.exception("calls of the process before cannot be looked for; it is tried again")
+            else:
+                _, left = await self._take_back(left)
+                if not left:
+                    return
+            await asyncio.sleep(pause)
+        log.error("CALLS OF THE PROCESS BEFORE CANNOT BE READ: they are not taken back")
 
     async def _bring_back_alone(self, name: str) -> Call | None:
         """Restore an unfinished call: one bad journal must not keep other calls from being taken back. Raises what the

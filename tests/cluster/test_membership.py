@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,16 +40,19 @@ class Machine:
         self.histories: list[History] = []
         self.nodes: list[Membership] = []
 
-    async def node(self, name: str, calls: int = 0) -> Membership:
+    def made(self, name: str, calls: int = 0) -> tuple[Membership, History]:
+        """A node whose history is not open yet, and which has not joined."""
         url = url_of("", str(self.folder))
         history = History(url, recordings=self.folder / "recordings", retention_days=0, country="US")
-        await history.open()
         config = NodeConfig(
             name=name, address=f"unix:{self.folder}/{name}.sock", folder=self.folder / "cluster", capacity=10,
             secret=b"s" * 32,
         )  # fmt: skip
-        node = Membership(config, history, calls=lambda: calls, lag=lambda: 1.0)
-        history.journal.guard = node.claims
+        return Membership(config, history, calls=lambda: calls, lag=lambda: 1.0), history
+
+    async def node(self, name: str, calls: int = 0) -> Membership:
+        node, history = self.made(name, calls)
+        await history.open()
         await node.join()
         self.histories.append(history)
         self.nodes.append(node)
@@ -154,30 +158,62 @@ async def test_a_call_is_given_to_another_node(tmp_path: Path) -> None:
         assert await a.owner(CALL) == "w2"
 
 
+@asynccontextmanager
+async def elsewhere(the: Machine, name: str, folder: Path) -> AsyncIterator[Membership]:
+    """A node of another machine with the same database, which has not joined yet. `folder`: of that machine."""
+    history = History(url_of("", str(the.folder)), recordings=folder / "recordings", retention_days=0, country="US")
+    await history.open()
+    config = NodeConfig(
+        name=name, address="http://10.0.0.12:6010", folder=folder / "cluster", capacity=10, secret=b"s" * 32
+    )
+    node = Membership(config, history, calls=lambda: 0, lag=lambda: 1.0)
+    joining = asyncio.create_task(node.join())
+    try:
+        yield node
+    finally:
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
+        await node.close()
+        await history.journal.close()
+        await history.close()
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
 @in_loop
-async def test_two_machines_with_a_node_of_one_name_do_not_fence_each_other(tmp_path: Path) -> None:
-    """The second one serves nothing, and says what to do."""
+async def test_two_machines_with_a_node_of_one_name_do_not_fence_each_other(tmp_path: Path, is_copied: bool) -> None:
+    """The second one serves nothing, and says what to do: also when its data folder is a copy of the first one's."""
     async with machine(tmp_path) as the:
         one = await the.node("a")
         fenced: list[str] = []
         one.on_fenced = lambda: fenced.append("one")
-        other = Machine(tmp_path / "other machine")
-        url = url_of("", str(tmp_path))
-        history = History(url, recordings=tmp_path / "recordings", retention_days=0, country="US")
-        await history.open()
-        config = NodeConfig(
-            name="a", address="http://10.0.0.12:6010", folder=other.folder, capacity=10, secret=b"s" * 32
-        )
-        second = Membership(config, history, calls=lambda: 0, lag=lambda: 1.0)
-        joining = asyncio.create_task(second.join())
-        await until(lambda: "set another NODE here" in second.trouble, "it to say so", 5)
-        assert (fenced, second.epoch, one.lease_holds) == ([], 0, True)
-        await one.close()  # and then its name is free
-        await until(lambda: second.epoch, "it to join", 5)
-        await asyncio.gather(joining, return_exceptions=True)
-        await second.close()
-        await history.journal.close()
-        await history.close()
+        if is_copied:
+            await until(lambda: one._heartbeat._lock.epoch == one.epoch, "its epoch to be kept")
+            shutil.copytree(tmp_path / "cluster", tmp_path / "other machine" / "cluster")
+        async with elsewhere(the, "a", tmp_path / "other machine") as second:
+            await until(lambda: second.trouble or second.epoch, "it to say so", 5)
+            assert "set another NODE here" in second.trouble
+            assert (fenced, second.epoch, one.lease_holds) == ([], 0, True)
+            await one.close()  # and then its name is free
+            await until(lambda: second.epoch, "it to join", 5)
+
+
+@in_loop
+async def test_a_copy_of_a_data_folder_does_not_fence_the_living_nodes_of_the_machine_it_was_copied_from(
+    tmp_path: Path,
+) -> None:
+    async with machine(tmp_path) as the:
+        one = await the.node("a-w1")
+        fenced: list[int] = []
+        one.on_fenced = lambda: fenced.append(one.epoch)
+        await until(lambda: one._heartbeat._lock.epoch == one.epoch, "its epoch to be kept")
+        shutil.copytree(tmp_path / "cluster", tmp_path / "other machine" / "cluster")
+        async with elsewhere(the, "b-w1", tmp_path / "other machine") as other:
+            await until(lambda: other.epoch, "the other machine's node to join")
+            for _ in range(3):
+                await other.look_again()
+            before = one._renewed
+            await until(lambda: one._renewed > before, "a renewal")
+            assert (fenced, [peer.name for peer in other.living()]) == ([], ["a-w1"])
 
 
 @in_loop

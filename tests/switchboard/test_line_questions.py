@@ -109,7 +109,7 @@ def test_who_talked_a_moment_ago_does_not_wait_for_the_carriers_word(
         the.questions.broke("c1", NOW - age)
         await the.ask()
         assert the.taken == (["answered"] if believed else ["gone"])
-        await asyncio.gather(*the.questions._doubts)
+        await asyncio.gather(*the.questions._tasks)
         assert the.doubted == (["c1"] if believed else [])
 
     asyncio.run(main())

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
+from callflow.call.machine import BRIDGED
 from callflow.cluster.peers import Peer
+from callflow.switchboard import moving as module
 from callflow.switchboard.moving import Moving, QuietMoments, at_once
 from tests.in_loop import in_loop
 
@@ -67,13 +71,15 @@ class Node:
             peer=lambda name: Peer(name, "unix:/w2"), reaches_database=True, trouble="", count_placed=lambda name: None,
             give=self._give, tell=self._tell, claims=SimpleNamespace(drop=self.dropped.extend),
         )  # fmt: skip
-        call = SimpleNamespace(
-            id="c", is_handed_over=False, is_quiet=is_quiet, awaits_return=False, hand_over=self._hand_over,
-            model=SimpleNamespace(state="streaming"),
-        )  # fmt: skip
-        self.board = SimpleNamespace(calls=[call])
+        self.board = SimpleNamespace(calls=[self.call("c", is_quiet=is_quiet)])
         journal = SimpleNamespace(trouble="", flushed=self._flushed)
         self.moving = Moving(*cast(Any, (self.membership, self.board, journal)))
+
+    def call(self, name: str, *, is_quiet: bool = True, awaits_return: bool = False) -> SimpleNamespace:
+        return SimpleNamespace(
+            id=name, is_handed_over=False, is_quiet=is_quiet, awaits_return=awaits_return, hand_over=self._hand_over,
+            model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming"),
+        )  # fmt: skip
 
     async def _hand_over(self) -> None:
         self.board.calls.clear()
@@ -124,3 +130,34 @@ async def test_a_call_that_could_not_be_given_is_looked_for_again() -> None:
     the.fails = True
     await asyncio.wait_for(the.moving.move_all(0.0), 5)
     assert (the.given, the.dropped, the.moving.moved) == ([], ["c"], 0)
+
+
+@in_loop
+async def test_a_process_ends_although_one_of_its_calls_is_never_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was looked at fifty times a second, for ever."""
+    monkeypatch.setattr(module, "_LATE_SECONDS", 0.1)
+    the = Node()
+    the.board.calls[0].awaits_return = True
+    await asyncio.wait_for(the.moving.move_all(0.0), 5)
+    assert (the.given, len(the.board.calls)) == ([], 1)
+
+
+@in_loop
+async def test_a_call_that_is_taken_back_when_the_time_is_up_is_moved_all_the_same() -> None:
+    the = Node()
+    the.board.calls[0].awaits_return = True
+    moving = asyncio.create_task(the.moving.move_all(0.0))
+    done, _ = await asyncio.wait([moving], timeout=0.1)
+    assert not done
+    the.board.calls[0].awaits_return = False
+    await asyncio.wait_for(moving, 5)
+    assert the.given == ["c"]
+
+
+@in_loop
+async def test_calls_that_are_being_taken_back_keep_no_other_one_from_being_moved() -> None:
+    """They stood first, and there were as many as may be between the nodes at the same moment."""
+    the = Node()
+    the.board.calls[:0] = [the.call(name, awaits_return=True) for name in ("a", "b")]
+    await asyncio.wait_for(the.moving.move_all(60.0), 5)
+    assert the.given == ["c"]

@@ -1,15 +1,28 @@
-"""The start of a process: when its history is open, and new calls are better sent elsewhere."""
+"""The start of a process: when its history is open, when new calls are better sent elsewhere, and the calls of the
+process before, or of a node that has died."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+from sqlalchemy.exc import OperationalError
+
 from callflow.contracts.events import LegIds
 from callflow.history.history import History
+from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import Began
 from callflow.switchboard.recovery import Recovery
+from tests.call.offline import as_carrier
+from tests.cluster.test_membership import machine
+from tests.e2e.product import until
+from tests.in_loop import in_loop
+from tests.switchboard.test_switchboard import stage
 
 
+CALLS = [f"{number}1111111-1111-4111-8111-111111111111" for number in range(1, 9)]
 IDS = LegIds("control", "leg")
 NOW = 1000.0
 
@@ -47,3 +60,56 @@ async def test_waiting_for_the_history_is_bounded() -> None:
     assert not await recovery.is_open(0.01)
     recovery.opened.set()
     assert await recovery.is_open(0.01)
+
+
+def fails(history: History, call: str, times: int) -> None:
+    """Let the database fail when this call's journal is read, so many times."""
+    read, left = history.store.journal, times
+
+    async def journal(name: str, *, hidden: bool = False) -> list[JournalEntry]:
+        nonlocal left
+        if name == call and left:
+            left -= 1
+            raise OperationalError("SELECT", {}, ConnectionResetError("reset"))
+        return await read(name, hidden=hidden)
+
+    cast(Any, history.store).journal = journal
+
+
+@pytest.mark.parametrize("is_alone", [True, False], ids=["a process that serves alone", "a node"])
+@pytest.mark.parametrize("times", [1, 1000], ids=["once", "always"])
+@in_loop
+async def test_a_call_that_cannot_be_read_leaves_no_other_one_in_silence(
+    tmp_path: Path, is_alone: bool, times: int
+) -> None:
+    """Those that had been read before it were never asked about: neither side ended them, and the process did not end
+    either. Those after it waited for it for ever."""
+    async with machine(tmp_path) as the, stage(max_calls=50) as board:
+        before, written = the.made("w1")
+        if is_alone:
+            written.journal.guard = None
+        await written.open()
+        if not is_alone:
+            await before.join()
+        for call in CALLS:
+            began = Began(carrier="fake", direction="inbound", control=call[0], leg=f"l{call[0]}")
+            written.journal.note(JournalEntry.of(began, call=call, at=1.0))
+        await written.journal.flushed()
+        await before.close()
+        await written.journal.close()
+        await written.close()
+        member, history = the.made("w2")
+        if is_alone:
+            history.journal.guard = None
+        recovery = Recovery(history, reconcile_seconds=0, membership=None if is_alone else member)
+        fails(history, CALLS[1], times)
+        recovery.begin(board.board, [as_carrier(board.carrier)])
+        wanted = {call for call in CALLS if times == 1 or call != CALLS[1]}
+
+        def back() -> set[str]:
+            return {call.id for call in board.board.calls if not call.awaits_return}
+
+        await until(lambda: back() == wanted, "each that can be read to go on here", 10)
+        assert len(board.board.calls) == len(wanted)
+        await recovery.close()
+        await history.close()
