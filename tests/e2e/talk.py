@@ -13,7 +13,7 @@ from typing import Any
 from callflow.sandbox import telnyx, twilio
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.openai_realtime import Say, Session, Turn
-from tests.e2e.product import Product
+from tests.e2e.product import Product, until
 
 
 FAST: dict[str, Any] = {
@@ -113,6 +113,12 @@ async def talk(the: Product, **options: Any) -> Talk:
     call = await the.carrier.ring(phone=phone, **options)
     stream = await call.wait_streaming()
     return Talk(call, stream, await the.realtime.wait_session(number), received)
+
+
+async def greeted(the: Product, one: Talk) -> None:
+    """Wait until the caller has heard the greeting: on a busy machine it may begin after a silence."""
+    await until(lambda: the.call.model.state == "streaming" and the.happened("agent_speaks"), "the greeting")
+    await one.phone.hears_silence(300)
 
 
 async def goodbye(the: Product, *talks: Talk) -> None:

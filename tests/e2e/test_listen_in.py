@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from callflow.call import take_over
 from callflow.sandbox.common.phone import tone
 from tests.e2e.product import Product, until
-from tests.e2e.talk import noise, talk
+from tests.e2e.talk import greeted, noise, talk
 from tests.e2e.test_live import asked, house, port
 from tests.media.test_live_audio import pieces
 
@@ -77,7 +77,7 @@ async def test_who_may_only_look_does_not_listen() -> None:
 async def test_a_caller_is_taken_over_and_given_back() -> None:
     async with house() as the:
         one = await talk(the)
-        await one.phone.hears_silence(300)
+        await greeted(the, one)
         voice = noise(2000, 7)
         async with listening(the, "takeover") as socket:
             assert '"taken_over": true' in await socket.recv()
@@ -105,7 +105,7 @@ async def test_an_operator_who_is_lost_gives_back_by_that() -> None:
     with mock.patch.object(take_over, "_LOST_SECONDS", 0.3):
         async with house() as the:
             one = await talk(the)
-            await one.phone.hears_silence(300)
+            await greeted(the, one)
             async with listening(the, "takeover") as socket:
                 await socket.recv()
                 socket.transport.abort()

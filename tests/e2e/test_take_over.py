@@ -21,7 +21,7 @@ from callflow.sandbox.openai_realtime import Call as ToolCall
 from callflow.sandbox.openai_realtime import Script, Turn
 from callflow.web.console.live.rows import warnings
 from tests.e2e.product import Product, until
-from tests.e2e.talk import noise, talk
+from tests.e2e.talk import greeted, noise, talk
 from tests.e2e.test_listen_in import listening, speak
 from tests.e2e.test_live import GREETING, house, port
 from tests.e2e.test_survival import Office, model, office
@@ -72,7 +72,7 @@ async def test_meanwhile_no_other_speaks_no_tool_acts_and_a_goodbye_ends_it() ->
     async with house(**TOKENS) as the:
         the.realtime.script = script
         one = await talk(the)
-        await one.phone.hears_silence(300)
+        await greeted(the, one)
         async with taken_over(the, MIA) as socket:
             async with listening(the, "takeover", **as_(BEN)) as second:
                 await second.wait_closed()
@@ -114,7 +114,7 @@ async def test_a_caller_who_is_transferred_leaves_the_person_and_who_gives_back_
 ):
     async with house(transfer_targets="ben=+15550100077", **TOKENS) as the:
         one = await talk(the)
-        await one.phone.hears_silence(300)
+        await greeted(the, one)
         async with taken_over(the, MIA) as socket:
             (await the.realtime.wait_session(2)).drop()  # which writes down what she says
             told: dict[str, Any] = {"written_down": True}
@@ -134,7 +134,7 @@ async def test_a_caller_who_is_transferred_leaves_the_person_and_who_gives_back_
 async def test_who_gives_back_a_caller_on_hold_takes_them_off_it_and_the_agent_goes_on_with_what_was_said() -> None:
     async with house(**TOKENS) as the:
         one = await talk(the)
-        await one.phone.hears_silence(300)
+        await greeted(the, one)
         async with taken_over(the, MIA) as socket:
             await until(lambda: noise(100, 7)[:800] in one.heard(), "the operator to be heard")
             assert await act(the, "hold") == (202, "")
@@ -156,7 +156,7 @@ async def test_a_person_goes_on_when_the_model_stays_away_and_gives_back_when_it
     """The outage may be why they speak."""
     async with house(engine_tries=1, engine_seconds=4.0, **TOKENS) as the:
         one = await talk(the)
-        await one.phone.hears_silence(300)
+        await greeted(the, one)
         async with taken_over(the, MIA) as socket:
             await until(lambda: noise(100, 7)[:800] in one.heard(), "the operator to be heard")
             the.realtime.faults.refuse_next, the.realtime.faults.refuse_status = -1, 503
