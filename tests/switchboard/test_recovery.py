@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
+
+import pytest
 
 from callflow.contracts.events import LegIds
 from callflow.history.history import History
 from callflow.switchboard.recovery import Recovery
+from tests.call.offline import until
 
 
 IDS = LegIds("control", "leg")
@@ -47,3 +51,29 @@ async def test_waiting_for_the_history_is_bounded() -> None:
     assert not await recovery.is_open(0.01)
     recovery.opened.set()
     assert await recovery.is_open(0.01)
+
+
+async def test_a_fault_of_one_part_of_the_work_for_all_ends_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Campaigns, events, alerts, retention, deletions and prices ended together, and without a word."""
+    failed, working = asyncio.Event(), asyncio.Event()
+
+    async def fails() -> None:
+        failed.set()
+        raise KeyError("a field that the carrier left out")
+
+    async def works() -> None:
+        working.set()
+        await asyncio.Event().wait()
+
+    recovery = made()
+    history = cast(Any, recovery._history)
+    history.retention, history.deletions = SimpleNamespace(run=fails), SimpleNamespace(run=works)
+    recovery._in_charge = lambda: {"campaigns": works, "prices": fails}
+    work = asyncio.create_task(recovery._work_for_all())
+    async with asyncio.timeout(5):
+        await failed.wait()
+        await working.wait()
+        await until(lambda: len([one for one in caplog.records if one.exc_info]) == 2)
+    assert not work.done()
+    work.cancel()
+    await asyncio.wait([work])
