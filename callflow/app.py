@@ -395,6 +395,8 @@ class Application:
         if self.sender is not None:
             await self.sender.finish(self.journal.flushed)
         await self.recovery.close()
+        if self.sender is not None:
+            await self.sender.close()
         await self.history.close()
 
     async def __aenter__(self) -> Application:

@@ -115,7 +115,7 @@ class CampaignRunner:
         self._wake.set()
 
     async def run(self) -> None:
-        """Dial until cancelled."""
+        """Dial until cancelled. A node that leads again calls it again: others may have settled the rows meanwhile."""
         has_begun = False
         try:
             while True:
@@ -139,6 +139,7 @@ class CampaignRunner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._taken.clear()
 
     async def _begin(self) -> None:
         """Account for the rows that the process before this one had taken: a row whose call is not on record was not
