@@ -63,6 +63,7 @@ from callflow.switchboard.redactors import redactor
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.setting_warnings import setting_warnings
+from callflow.switchboard.side_by_side import Part
 from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.tool_desk import ToolDesk
 from callflow.telemetry.telemetry import Telemetry
@@ -344,14 +345,11 @@ class Application:
         await self.doors.control.load(StoredControl(self.history.database))
         await share(self._tokens, self.history.database)
 
-    async def _work_in_charge(self) -> None:
-        """Do what one process does for all that share the history, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._campaign_runner.run(), name="campaigns")
-            tasks.create_task(self.health.keep_alerts(), name="alerts")
-            tasks.create_task(PriceLookups(self.history, self._by_name()).run(), name="prices")
-            if self.sender is not None:
-                tasks.create_task(self.sender.run(), name="events")
+    def _work_in_charge(self) -> dict[str, Part]:
+        """Return the parts of what one process does for all that share the history."""
+        prices = PriceLookups(self.history, self._by_name())
+        parts = {"campaigns": self._campaign_runner.run, "alerts": self.health.keep_alerts, "prices": prices.run}
+        return parts | ({"events": self.sender.run} if self.sender is not None else {})
 
     def _by_name(self) -> dict[str, Carrier]:
         return {carrier.name: carrier for carrier in self.carriers}
@@ -397,6 +395,8 @@ class Application:
         if self.sender is not None:
             await self.sender.finish(self.journal.flushed)
         await self.recovery.close()
+        if self.sender is not None:
+            await self.sender.close()
         await self.history.close()
 
     async def __aenter__(self) -> Application:

@@ -124,11 +124,20 @@ class CampaignStore:
         for row in await self._dicts(over.where(_waits)):
             await self.cancel_rows(row["id"], now)
 
-    async def break_off_loading(self, now: float) -> int:
-        """Cancel the campaigns whose rows were being written when the process before ended. Returns how many."""
+    async def loading(self) -> list[dict[str, Any]]:
+        """Return the campaigns whose rows are being written: `id`, `seq`, and `rows`, how many there are so far."""
+        rows = select(func.coalesce(func.max(_row.row), 0)).where(_row.campaign == _table.id).scalar_subquery()
+        wanted = select(_table.id, _table.seq, rows.label("rows")).where(_table.state == LOADING)
+        return await self._dicts(wanted.order_by(_table.seq))
+
+    async def break_off(self, names: Sequence[str], now: float) -> int:
+        """Cancel those of the campaigns whose rows are not all written: whoever wrote them is gone. Returns how
+        many."""
         why = "the server was stopped while the rows were being written: send the list again"
-        change = update(campaigns).where(_table.state == LOADING)
-        return await self._change(change.values(state=CANCELLED, finished_at=now, error=why))
+        change = update(campaigns).where(_table.id.in_(names), _table.state == LOADING)
+        broken = await self._change(change.values(state=CANCELLED, finished_at=now, error=why))
+        await self.finish_cancelling(now)
+        return broken
 
     async def expire(self, before: float) -> int:
         """Delete campaigns that were over before that (Unix time, seconds), with their rows. Returns how many."""

@@ -31,6 +31,7 @@ from callflow.switchboard.cluster_duties import ClusterDuties
 from callflow.switchboard.line_questions import LineQuestions
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
+from callflow.switchboard.side_by_side import Part, side_by_side
 from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.webhook_gate import WebhookGate
 
@@ -87,15 +88,16 @@ class Recovery:
         prepare: Callable[[Mapping[str, Any], Began], Awaitable[None]] = _nothing,
         outbound: Callable[[OutboundOrder, Mapping[str, Any], Began], OutboundOrder] = lambda order, _, __: order,
         follow: Callable[[], Coroutine[Any, Any, None]] | None = None,
-        in_charge: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        in_charge: Callable[[], Mapping[str, Part]] = dict,
     ) -> None:
         """Start opening the history and restoring its unfinished calls. Returns at once.
 
         `learn`: receives our public address, as the previous process knew it. `load`: reads the operators' changes of
         settings from the database. `prepare`: receives the operators' changes and the profile under which a restored
         call began. `outbound`: makes the config of an outbound call that is restored, on a thread. `follow`: reads
-        again what other processes change of the settings, until cancelled. `in_charge`: work of the one
-        process that owns the history; it begins when that is this one, and is cancelled at the end.
+        again what other processes change of the settings, until cancelled. `in_charge`: makes the parts of the work of
+        the one process that owns the history, by name; they begin when that is this one, as often as it becomes that,
+        and are cancelled at the end.
         """
         self._switchboard, self._learn, self._load, self._prepare = switchboard, learn, load, prepare
         self._outbound, self._in_charge, self._follow = outbound, in_charge, follow
@@ -193,11 +195,10 @@ class Recovery:
 
     async def _work_for_all(self) -> None:
         """Do what one process does for all that share the history, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._history.retention.run(), name="retention")
-            tasks.create_task(self._history.deletions.run(), name="deletions")
-            if self._in_charge is not None:
-                tasks.create_task(self._in_charge(), name="work in charge")
+        history = self._history
+        await side_by_side(
+            {"retention": history.retention.run, "deletions": history.deletions.run, **self._in_charge()}
+        )
 
     async def _reconcile(self) -> None:
         while self._reconcile_seconds:

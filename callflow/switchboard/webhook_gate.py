@@ -124,11 +124,14 @@ class WebhookGate:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look_for_the_end(self, webhook_event: events.WebhookEvent) -> None:
-        """Tell the switchboard if the history knows that this leg's call is over."""
-        if webhook_event.call or not self._history.is_readable or self._switchboard.has(webhook_event):
-            return
+        """Tell the switchboard if the history knows that this leg's call is over. A leg that was dialled for a call is
+        not looked up here: see `Switchboard.on_lost_leg`."""
         name = call_id(webhook_event.carrier, webhook_event.ids)
-        reading, member = self._history.store.conversation(name), self._membership
+        if webhook_event.call not in ("", name) or self._switchboard.has(webhook_event):
+            return
+        if not self._history.is_readable:
+            return
+        reading, member = self._history.store.conversation(name, hidden=True), self._membership
         try:
             soon = member.ask(reading) if member is not None else self._history.database.soon(reading, _HOLD_SECONDS)
             row = await soon

@@ -99,3 +99,31 @@ async def test_calls_of_a_process_that_served_alone_are_adopted_although_the_dat
         running.cancel()
         await asyncio.wait([running])
         await ownership.release()
+
+
+@in_loop
+async def test_the_work_for_all_begins_again_after_a_fault_that_nobody_has_foreseen(tmp_path: Path) -> None:
+    begun, again = 0, asyncio.Event()
+
+    async def lead() -> None:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            raise KeyError("a field that the carrier left out")
+        again.set()
+        await asyncio.Event().wait()
+
+    async def bring_back(calls: Sequence[str], given: bool) -> Sequence[str]:
+        return ()
+
+    async with machine(tmp_path) as the, stage() as board:
+        a = await the.node("w1")
+        duties = ClusterDuties(
+            a, board.board, Ownership(the.histories[0].database),
+            bring_back=bring_back, lead=lead, opened=asyncio.Event(),
+        )  # fmt: skip
+        running = asyncio.create_task(duties.run())
+        async with asyncio.timeout(10):
+            await again.wait()
+        running.cancel()
+        await asyncio.wait([running])

@@ -180,7 +180,7 @@ async def test_what_was_being_cancelled_when_the_process_ended_is_cancelled_to_i
         await campaign(store, "c4", rows=250, state=LOADING)
         for name in ("c1", "c2"):
             assert await store.set_state(name, CANCELLED, of=[RUNNING], now=NOW)
-        await store.break_off_loading(NOW)
+        assert await store.break_off(["c3", "c4"], NOW) == 1
         await store.finish_cancelling(NOW)
         waiting = {name: (await store.counts(name))["state"] for name in ("c1", "c2", "c3", "c4")}
         cancelled = {"cancelled": 250}
@@ -206,7 +206,10 @@ async def test_a_list_that_was_being_written_when_the_process_ended_is_cancelled
     async with stores(database_url) as [store]:
         await campaign(store, state=LOADING)
         await campaign(store, "c2")
-        assert await store.break_off_loading(NOW) == 1
+        await campaign(store, "c3", rows=0, state=LOADING)
+        assert [(one["id"], one["rows"]) for one in await store.loading()] == [("c1", 3), ("c3", 0)]
+        assert await store.break_off(["c1", "c2"], NOW) == 1
+        assert [one["id"] for one in await store.loading()] == ["c3"]
         broken = await store.find("c1") or {}
         assert (broken["state"], "send the list again" in broken["error"]) == (CANCELLED, True)
 

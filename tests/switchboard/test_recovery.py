@@ -3,6 +3,7 @@ process before, or of a node that has died."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -113,3 +114,29 @@ async def test_a_call_that_cannot_be_read_leaves_no_other_one_in_silence(
         assert len(board.board.calls) == len(wanted)
         await recovery.close()
         await history.close()
+
+
+async def test_a_fault_of_one_part_of_the_work_for_all_ends_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Campaigns, events, alerts, retention, deletions and prices ended together, and without a word."""
+    failed, working = asyncio.Event(), asyncio.Event()
+
+    async def fails() -> None:
+        failed.set()
+        raise KeyError("a field that the carrier left out")
+
+    async def works() -> None:
+        working.set()
+        await asyncio.Event().wait()
+
+    recovery = made()
+    history = cast(Any, recovery._history)
+    history.retention, history.deletions = SimpleNamespace(run=fails), SimpleNamespace(run=works)
+    recovery._in_charge = lambda: {"campaigns": works, "prices": fails}
+    work = asyncio.create_task(recovery._work_for_all())
+    async with asyncio.timeout(5):
+        await failed.wait()
+        await working.wait()
+        await until(lambda: len([one for one in caplog.records if one.exc_info]) == 2, "both faults in the log")
+    assert not work.done()
+    work.cancel()
+    await asyncio.wait([work])

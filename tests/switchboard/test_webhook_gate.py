@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,8 +12,15 @@ import pytest
 from callflow.cluster.claims import Claims
 from callflow.contracts import events
 from callflow.contracts.events import LegIds, WebhookEvent
+from callflow.history.database import url_of
+from callflow.history.history import History
+from callflow.journal import notes
+from callflow.journal.journal import JournalEntry
 from callflow.switchboard import webhook_gate as module
 from callflow.switchboard.webhook_gate import WebhookGate
+from tests.call.offline import as_carrier
+from tests.switchboard.test_switchboard import IDS as THE_IDS
+from tests.switchboard.test_switchboard import NAME, stage
 
 
 IDS = LegIds("control", "leg")
@@ -101,3 +109,32 @@ async def test_a_webhook_waits_while_its_call_is_being_taken_over(monkeypatch: p
     assert not await is_held(gate, answered, 1), "and not for ever"
     claims.drop(["c1"])
     assert not claims.is_coming("c1"), "another node has it meanwhile"
+
+
+@pytest.mark.parametrize("in_cluster", [True, False])
+@pytest.mark.parametrize("call", ["", NAME, "of another call"])
+async def test_a_late_webhook_that_names_its_call_does_not_open_it_again(
+    tmp_path: Path, call: str, in_cluster: bool
+) -> None:
+    """One that brought back what we had sent with the answer was not looked up in the history; at a node that had not
+    had the call, or after a restart, nothing else says that it is over."""
+    history = History(url_of("", str(tmp_path)), recordings=tmp_path / "recordings", retention_days=0, country="US")
+    await history.open()
+    opening, lost = Opening(), []
+    opening.opened.set()
+    for note in (notes.Began(carrier="fake", direction="inbound"), notes.Ended(cause="caller")):
+        history.journal.note(JournalEntry.of(note, call=NAME, at=history.now()))
+    await history.journal.flushed()
+    member: Any = SimpleNamespace(
+        claims=Claims(), known=opening.opened.wait, ask=lambda reading: history.database.soon(reading, 1.0)
+    )
+    async with stage() as the:
+        the.board.on_lost_leg = lambda carrier, leg: lost.append(leg.call)
+        gate = WebhookGate(opening, history, member if in_cluster else None, the.board, {})
+        late = WebhookEvent("fake", "d1", THE_IDS, events.CallAnswered(), call=call)
+        await gate.hold(late)
+        await the.board.dispatch(as_carrier(the.carrier), late)
+        assert the.board.calls == []
+        assert lost == (["of another call"] if call == "of another call" else []), "its leg rings for nobody"
+    await history.journal.close()
+    await history.close()

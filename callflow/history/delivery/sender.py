@@ -89,7 +89,7 @@ class Sender:
         self.counts: Counter[str] = Counter()
         """Since the start: events `delivered` and `dead`, and tries that `failed`."""
         self.waiting = self.dead = 0
-        """Events in the table, as of a few seconds ago."""
+        """Events in the table, as of a few seconds ago; 0 while another process sends them."""
         self.trouble = ""
         """Why the last try failed; "": it did not."""
 
@@ -119,8 +119,9 @@ class Sender:
             log.info("the last events are sent at the next start (%s)", _kind(error))
 
     async def run(self) -> None:
-        """Send events until cancelled."""
+        """Send events until cancelled. A process that begins to do the work for all once more calls it again."""
         self._is_running = True
+        self._counted_at = float("-inf")
         try:
             while True:
                 self._wake.clear()
@@ -135,7 +136,12 @@ class Sender:
             tasks = list(self._sending.values())
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, self._receiver.close(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.trouble, self.waiting, self.dead = "", 0, 0  # another process knows better from now on
+
+    async def close(self) -> None:
+        """Close all connections; `run` must have ended."""
+        await self._receiver.close()
 
     async def _look_or_wait(self) -> float:
         try:

@@ -169,7 +169,8 @@ class Campaigns:
             with contextlib.suppress(Exception):  # else the next process does that
                 await store.set_state(campaign, CANCELLED, of=[LOADING], now=now, error=_NOT_WRITTEN)
             raise
-        await store.set_state(campaign, PAUSED if wish.is_paused else RUNNING, of=[LOADING])
+        if not await store.set_state(campaign, PAUSED if wish.is_paused else RUNNING, of=[LOADING]):
+            await store.cancel_rows(campaign, now)  # this process stood still for so long that it was believed dead
         self._wake()
 
     # Handling

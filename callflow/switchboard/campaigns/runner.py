@@ -45,6 +45,10 @@ _LOST_SECONDS: Final = 60.0
 _NO_END_SECONDS: Final = 900.0
 """After this time the end of a call that is not live any more is not waited for: its last words take seconds."""
 _BUSY_SECONDS: Final = 5.0
+_WATCH_SECONDS: Final = 5.0
+"""Interval of the looks at lists that are being written."""
+_STILL_LOOKS: Final = 6
+"""A list to which nothing was added for so many looks is written by nobody: some hundred rows take milliseconds."""
 _SOME: Final = 200
 
 
@@ -106,6 +110,10 @@ class CampaignRunner:
         self._accounts: dict[str, Pace] = {}
         """By carrier."""
         self._turn = 0
+        self._made_at = history.now()
+        self._watched_at = float("-inf")
+        self._lists: dict[str, tuple[int, int]] = {}
+        """Lists that are being written: how many rows there are, and for how many looks there have been no more."""
         self._troubles = RepeatedWarnings(log, logging.ERROR)
 
     def wake(self) -> None:
@@ -115,7 +123,7 @@ class CampaignRunner:
         self._wake.set()
 
     async def run(self) -> None:
-        """Dial until cancelled."""
+        """Dial until cancelled. A node that leads again calls it again: others may have settled the rows meanwhile."""
         has_begun = False
         try:
             while True:
@@ -139,13 +147,16 @@ class CampaignRunner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._taken.clear()
+            self._lists.clear()
 
     async def _begin(self) -> None:
         """Account for the rows that the process before this one had taken: a row whose call is not on record was not
         dialled, and waits again."""
         now = self._history.now()
-        if broken := await self._store.break_off_loading(now):
-            log.warning("%d lists of calls were being written when the server was stopped, and are cancelled", broken)
+        if self._cluster is None:  # whoever wrote a list before this process was made is gone
+            lists = await self._store.loading()
+            await self._break_off([one["id"] for one in lists if one["seq"] < self._made_at * 1e6])
         await self._store.finish_cancelling(now)
         rows = {call_of(key_of(row["campaign"], row["row"], row["tries"])): row for row in await self._store.dialling()}
         names = list(rows)
@@ -160,9 +171,27 @@ class CampaignRunner:
         if rows:
             log.warning("campaigns go on: %d rows were at work, %d of them with a call", len(rows), len(self._taken))
 
+    async def _break_off(self, lists: list[str]) -> None:
+        if lists and (broken := await self._store.break_off(lists, self._history.now())):
+            log.warning("%d lists of calls were being written when the server was stopped, and are cancelled", broken)
+
+    async def _watch_lists(self) -> None:
+        """Cancel the lists of calls that nobody writes any more. Any node may be writing one, and only what is written
+        shows that it lives; so looks are counted and not seconds, in which this one may not have seen the database
+        either."""
+        if self._loop.time() < self._watched_at + _WATCH_SECONDS:
+            return
+        self._watched_at = self._loop.time()
+        seen, self._lists = self._lists, {}
+        for one in await self._store.loading():
+            rows, still = seen.get(one["id"], (-1, 0))
+            self._lists[one["id"]] = one["rows"], still + 1 if rows == one["rows"] else 0
+        await self._break_off([name for name, (_, still) in self._lists.items() if still >= _STILL_LOOKS])
+
     async def _look(self) -> float:
         """Settle what is over, and dial what is due. Returns the seconds until the next look."""
         await self._settle()
+        await self._watch_lists()
         now = self._history.now()
         running = await self._store.running(now)
         self._jobs = {one["id"]: self._jobs[one["id"]] for one in running if one["id"] in self._jobs}

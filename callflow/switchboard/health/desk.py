@@ -203,6 +203,7 @@ class HealthDesk:
     async def keep_alerts(self) -> None:
         """Keep the alerts of this history, until cancelled: what one process does for all that share it."""
         self._is_in_charge, self._cycle = True, None
+        self._unsaved, self._new = {}, set()  # of an earlier time in charge: others may have judged since
         self._wake.set()
         try:
             await asyncio.Event().wait()

@@ -1,6 +1,8 @@
 """Which node of a cluster a webhook is for, and sending it there.
 
-A webhook is forwarded once at most. One about a call of a dead node waits until that call has been taken over.
+A webhook is forwarded to the node that its address names, without a question to the database. Where that node does not
+have the call and another one has, it says so (`MISLED`), and the sender looks up who; nobody passes on what was
+forwarded. A webhook about a call of a dead node waits until that call has been taken over.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from callflow.web.public.request import target_of
 
 log = logging.getLogger(__name__)
 
+MISLED: Final = 421
+"""The status with which a node answers another one that a third one has the call of a webhook: HTTP's "misdirected
+request". No carrier gets it."""
 _SECONDS: Final = 1.3
 """How much longer than usual the other node may take."""
 _REPEATS_SECONDS: Final = 1.5
@@ -40,22 +45,43 @@ class WebhookRouting:
     def __init__(self, peers: Peers, forwarding: Forwarding, switchboard: Callable[[], Switchboard]) -> None:
         self._peers, self._forwarding, self._switchboard = peers, forwarding, switchboard
 
-    async def elsewhere(self, scope: Any, webhook_event: WebhookEvent, *, may_place: bool = True) -> str:
+    async def elsewhere(
+        self, scope: Any, webhook_event: WebhookEvent, *, may_place: bool = True, by_name: bool = True
+    ) -> str:
         """Return the name of the node that a webhook is for; "": this one. `may_place`: a call that nobody has yet may
-        be given to another node; not again when that one has not answered."""
+        be given to another node; not again when that one has not answered. `by_name`: it is for the living node that
+        its address names; not when that one has said that another one has the call."""
         switchboard, peers = self._switchboard(), self._peers
         if scope.get(FORWARDED) or switchboard.has(webhook_event):
             return ""
         named = scope.get(NODE, "")
-        if named and peers.peer(named) is not None:
+        if by_name and named and peers.peer(named) is not None:
             return str(named)
-        call = webhook_event.call or switchboard.name_of(webhook_event)
-        owner = await peers.owner(call)
-        if owner is None or (not owner and switchboard.reply_seconds(webhook_event.event) > _REPEATS_SECONDS):
-            owner = await self._forwarding.who_has(call)
+        owner = await self._whose(webhook_event)
         if not owner and may_place and isinstance(webhook_event.event, _OPENS) and not webhook_event.call:
             owner = peers.place()
         return "" if not owner or owner == peers.me else owner
+
+    async def _whose(self, webhook_event: WebhookEvent) -> str:
+        """Return the name of the node that has the call of a webhook, maybe this one; "": none, as far as is known."""
+        switchboard = self._switchboard()
+        call = webhook_event.call or switchboard.name_of(webhook_event)
+        owner = await self._peers.owner(call)
+        if owner is None or (not owner and switchboard.reply_seconds(webhook_event.event) > _REPEATS_SECONDS):
+            owner = await self._forwarding.who_has(call)
+        return owner
+
+    async def is_misled(self, scope: Any, webhook_event: WebhookEvent) -> bool:
+        """Return whether another node has sent a webhook here by the name in its address alone, and a third one has the
+        call: this one has begun again under its name since the address was given out, or has given the call away."""
+        switchboard, peers = self._switchboard(), self._peers
+        if not scope.get(FORWARDED) or scope.get(NODE) != peers.me or switchboard.has(webhook_event):
+            return False
+        name = webhook_event.call or switchboard.name_of(webhook_event)
+        is_ours = switchboard.is_live(name) or switchboard.knows(webhook_event.carrier, webhook_event.ids)
+        if is_ours and not peers.has_let_go(name):
+            return False
+        return await self._whose(webhook_event) not in ("", peers.me)
 
     async def is_anothers(self, webhook_event: WebhookEvent) -> bool:
         """Return whether a webhook is about a call that this node has let go of, and that may be another's: that one

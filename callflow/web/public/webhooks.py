@@ -22,7 +22,7 @@ from callflow.contracts.events import WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.request import WebhookHold, error_response, read_request, refusals, target_of
-from callflow.web.public.routing import WebhookRouting
+from callflow.web.public.routing import MISLED, WebhookRouting
 
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,8 @@ class WebhookEndpoint:
             if routing is not None:
                 await routing.tell_others(request.scope, webhook_event, request.method, body)
             await self._webhook_hold().hold(webhook_event)
+            if routing is not None and await routing.is_misled(request.scope, webhook_event):
+                return error_response(MISLED, _ANOTHERS)
             if routing is not None and await routing.is_anothers(webhook_event):
                 return error_response(503, _ANOTHERS)
             try:
@@ -94,16 +96,20 @@ class WebhookEndpoint:
         It may be for this node when the other one has not answered: its calls have been taken over then, and a new call
         that was only to go there begins here. A carrier that takes commands from the reply does not send a webhook
         again, so this goes on until a node that hangs has lost its calls."""
-        to = ""
+        to, by_name = "", True
         for tries in range(_TRIES):
-            if not (to := await routing.elsewhere(request.scope, webhook_event, may_place=tries == 0)):
+            to = await routing.elsewhere(request.scope, webhook_event, may_place=tries == 0, by_name=by_name)
+            if not to:
                 return None
             answer = await routing.forward(request.scope, webhook_event, request.method, body, to)
-            if answer is not None:
+            if answer is not None and answer.status_code != MISLED:
                 return answer
+            if answer is not None and by_name:
+                by_name = False
+                continue
             if not await routing.is_gone(to) and "answers_in_reply" not in self._carrier.can:
                 break
-        if not await routing.elsewhere(request.scope, webhook_event, may_place=False):
+        if not await routing.elsewhere(request.scope, webhook_event, may_place=False, by_name=by_name):
             return None
         return error_response(503, f"node {to} has this call, and does not answer")
 

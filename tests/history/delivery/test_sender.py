@@ -61,11 +61,21 @@ class House:
         self._task = asyncio.create_task(self.sender.run())
         return self.sender
 
-    async def end(self) -> None:
+    async def rest(self) -> None:
+        """Let another process send, as when this one does not lead any more."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+
+    def go_on(self) -> None:
+        """Send once more, with the same sender."""
+        self._task = asyncio.create_task(self.sender.run())
+
+    async def end(self) -> None:
+        if self._task is not None:
+            await self.rest()
+            await self.sender.close()
 
     async def call(self, name: str) -> None:
         """One call with some tools that fail; each step is a commit of its own."""
@@ -107,6 +117,22 @@ async def test_all_events_of_a_call_arrive_in_order_and_once(tmp_path: Path) -> 
         assert first.payload["id"] == first.id
         await the.has(lambda: made.counts["delivered"] == len(USUAL), "the counts")
         assert made.describe() == {"ok": True, "waiting": made.waiting, "dead": 0, "delivered": 6, "failed": 0}
+
+
+async def test_a_process_that_leads_again_sends_again(tmp_path: Path) -> None:
+    """After an outage of the database, or a drain that was called off, nothing was sent until a restart."""
+    async with house(tmp_path) as the:
+        the.there.answer = lambda one: 503
+        made = the.begin()
+        await the.call("a")
+        await the.has(lambda: made.trouble and made.waiting, "a try that fails")
+        await the.rest()
+        assert (made.trouble, made.waiting) == ("", 0), "what another process does now is not known here"
+        the.there.answer = lambda one: 204
+        the.go_on()
+        await the.has(lambda: the.there.types("a") == USUAL, "all events")
+        await the.has(lambda: made.counts["delivered"] == len(USUAL), "the counts")
+        assert made.trouble == ""
 
 
 async def test_a_receiver_that_is_down_for_a_while_gets_everything_in_order_per_call(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from callflow.cluster.forwarding import Answer, Forwarding
+from callflow.cluster.node_paths import FORWARDED
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import Elsewhere, PeerAway
@@ -236,3 +238,79 @@ def test_where_the_database_does_not_know_of_a_call_yet_the_nodes_are_asked(
     cluster.owner_is, cluster.lives_at, cluster.takes = owner, "w2", lambda: True
     answer, here = asked(cluster, waits=waits)
     assert (answer.body, here) == ((b"of w2", []) if where == "w2" else (b"did d1", ["d1"]))
+
+
+class Several:
+    """Nodes a, b and c, of which b has the call; webhooks go from one to the other as they do over the cluster's
+    listeners."""
+
+    def __init__(self, *, database: bool = True) -> None:
+        self.owner_is: str | None = "b" if database else None
+        self.boards = {name: Board() for name in "abc"}
+        self.boards["b"].has = lambda webhook_event: True  # type: ignore[method-assign]
+        self.carriers = {name: Answers("fake") for name in "abc"}
+        self.asked: list[str] = []
+        """Which nodes have asked for the owner."""
+        self.apps = {name: self._app(name) for name in "abc"}
+
+    def _app(self, me: str) -> Any:
+        async def owner(call: str) -> str | None:
+            self.asked.append(me)
+            return self.owner_is
+
+        async def who_has(call: str) -> str:
+            return "b"
+
+        async def send(peer: Peer, app: str, method: str, target: str, *given: Any, **more: Any) -> Answer:
+            async def forwarded(scope: Any, receive: Any, send: Any) -> None:
+                await self.apps[peer.name]({**scope, FORWARDED: me}, receive, send)
+
+            answer = await ask(forwarded, method, target, body=given[1], host="phone.example")
+            return Answer(answer.status, [], answer.body)
+
+        peers: Any = SimpleNamespace(
+            me=me, owner=owner, place=lambda: me, has_let_go=lambda call: False, living=list,
+            peer=lambda name: Peer(name, f"unix:/{name}") if name in self.boards and name != me else None,
+        )  # fmt: skip
+        board, scene = cast(Switchboard, self.boards[me]), Scene(self.carriers[me])
+        routing = WebhookRouting(peers, cast(Any, SimpleNamespace(send=send, who_has=who_has)), lambda: board)
+        carriers = [cast(Carrier, one) for one in scene.carriers]
+        hold = scene.webhook_hold
+        return create_public(carriers, lambda: board, scene.address, lambda: hold, routing=lambda: routing)
+
+    def tell(self, to: str, path: str) -> Answered:
+        return asyncio.run(ask(self.apps[to], "POST", path, body=b"d1", host="phone.example"))
+
+    def took(self) -> str:
+        return "".join(name for name, board in self.boards.items() if board.dispatched)
+
+
+@pytest.mark.parametrize("database", [True, False])
+@pytest.mark.parametrize("event", [CallHangup(), CallAnswered()])
+@pytest.mark.parametrize("first", ["a", "c"])
+def test_a_webhook_with_the_name_of_a_node_that_began_again_goes_to_the_node_that_has_the_call(
+    first: str, event: Event, database: bool
+) -> None:
+    """The new process under the old name took it for its own, and answered that all was well: a hang-up was lost."""
+    the = Several(database=database)
+    for carrier in the.carriers.values():
+        carrier.event = event
+    answer = the.tell(first, "/nodes/a/hook")
+    assert (answer.status, answer.body, the.took()) == (202, b"did d1", "b")
+
+
+def test_a_webhook_that_its_address_leads_to_the_node_that_has_the_call_asks_no_database() -> None:
+    the = Several()
+    assert the.tell("c", "/nodes/b/hook").body == b"did d1"
+    assert (the.took(), the.asked) == ("b", [])
+
+
+@pytest.mark.parametrize("knew", [True, False])
+def test_what_is_left_of_a_call_that_is_over_stays_with_the_node_that_had_it(knew: bool) -> None:
+    """It alone knows what it had: legs that it dialled, callers that it led away. Nobody else is asked if it knows."""
+    the = Several()
+    the.boards["b"].has = lambda webhook_event: False  # type: ignore[method-assign]
+    the.owner_is, the.boards["a"].knew = "", knew
+    the.carriers["a"].event = the.carriers["c"].event = CallHangup()
+    assert the.tell("c", "/nodes/a/hook").body == b"did d1"
+    assert (the.took(), the.asked) == ("a", [] if knew else ["a"])
