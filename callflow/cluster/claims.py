@@ -71,6 +71,10 @@ class Claims:
         """Whether this node is taking a call over at this moment: the claim is here, and the call not yet."""
         return call in self._coming
 
+    def comes_back(self, call: str) -> None:
+        """A call that was to be given away goes on here after all."""
+        self._coming.add(call)
+
     def arrived(self, call: str) -> None:
         """A call that was taken over goes on here, or turned out to be over."""
         self._coming.discard(call)
