@@ -68,6 +68,9 @@ class Guard(Protocol):
         """Return the calls of which nothing may be written, within the transaction that writes these entries; may run
         on a thread."""
 
+    def committing(self, entries: Sequence[JournalEntry]) -> None:
+        """Learn that the transaction of these entries is about to be committed; may run on a thread."""
+
     def written(self, entries: Sequence[JournalEntry]) -> None:
         """Learn that the transaction of these entries is committed."""
 
@@ -320,6 +323,8 @@ class DurableJournal(MemoryJournal):
         keys = [key for key, _, _ in batch]
         wanted = select(steps.c.id).where(steps.c.id.in_(keys))
         there = await database.read(lambda connection: set(connection.execute(wanted).scalars()))
+        if self.guard is not None:
+            self.guard.written([entry for key, entry, _ in batch if key in there])
         return [each for each in batch if each[0] not in there]
 
     async def _write(self, database: Database, batch: Sequence[Waiting]) -> None:
@@ -403,6 +408,8 @@ class DurableJournal(MemoryJournal):
                 if self._events is not None:
                     self._events.apply(connection, entry)
             self._projection.finish(connection)
+        if self.guard is not None:
+            self.guard.committing([entry for _, entry in wanted])
         return elsewhere
 
 

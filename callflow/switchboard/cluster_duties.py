@@ -105,7 +105,7 @@ class ClusterDuties:
             await asyncio.shield(bringing)
 
     def _let_go_of_all(self) -> None:
-        # Of a call that was never written nobody else knows: it goes on here, and is claimed as soon as it is written.
+        # Of a call that cannot be written yet nobody else knows: it goes on here, and is claimed once it is written.
         calls = [call.id for call in self._switchboard.calls if not self._membership.claims.is_fresh(call.id)]
         self._membership.claims.drop_all()
         for call in calls:

@@ -20,6 +20,7 @@ from callflow.history.journal_writer import DurableJournal
 from callflow.history.node_tables import nodes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended
+from tests.e2e.product import until
 from tests.in_loop import in_loop
 
 
@@ -303,3 +304,61 @@ async def test_a_call_that_was_never_written_waits_until_its_node_has_joined_ane
         await journal.flushed()
         assert await stage.owner() == ("a", True)
         assert told == []
+
+
+@in_loop
+async def test_a_call_whose_first_commit_was_not_answered_may_be_another_nodes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for one that nobody else could know of, while another node went on with it: both commanded it."""
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        write = stage.database.write
+
+        async def without_link(work: Callable[[Connection], _Found]) -> _Found:
+            raise OSError("no route")
+
+        async def without_answer(work: Callable[[Connection], _Found]) -> _Found:
+            await write(work)
+            raise OSError("the link is cut")
+
+        journal.note(began())
+        monkeypatch.setattr(stage.database, "write", without_link)
+        with pytest.raises(JournalError):
+            await journal.append(step())
+        assert claims.is_fresh(CALL)
+        monkeypatch.setattr(stage.database, "write", without_answer)
+        await until(lambda: not claims.is_fresh(CALL), "the commit that is not answered")
+        monkeypatch.setattr(stage.database, "write", without_link)
+        assert claims.has(CALL)
+        assert await stage.database.read(lambda connection: node_store.owner(connection, CALL)) == ("a", True)
+
+        journal.note(began(OTHER))
+        claims.drop_all()
+        assert (claims.has_let_go(CALL), claims.is_fresh(OTHER), claims.has(OTHER)) == (True, True, True)
+        monkeypatch.setattr(stage.database, "write", write)
+        await journal.flushed()
+        assert (claims.has(CALL), claims.has(OTHER)) == (False, True)
+
+
+@in_loop
+async def test_a_commit_that_was_not_answered_is_found_when_the_database_is_back(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        write = stage.database.write
+
+        async def without_answer(work: Callable[[Connection], _Found]) -> _Found:
+            await write(work)
+            raise OSError("the link is cut")
+
+        monkeypatch.setattr(stage.database, "write", without_answer)
+        journal.note(began())
+        await until(lambda: journal.trouble, "the trouble")
+        monkeypatch.setattr(stage.database, "write", write)
+        await journal.flushed()
+        assert (claims.has(CALL), claims.is_fresh(CALL)) == (True, False)
+        journal.note(JournalEntry.of(Ended(cause="caller_hung_up"), call=CALL, at=3.0))
+        await journal.flushed()
+        assert (claims.has(CALL), await stage.owner()) == (False, ("", False))

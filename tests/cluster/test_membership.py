@@ -375,6 +375,32 @@ async def test_a_lost_lease_ends_calls_only_where_others_reach_the_database(tmp_
 
 
 @in_loop
+async def test_of_a_call_whose_first_commit_was_not_answered_a_node_lets_go_with_the_others(tmp_path: Path) -> None:
+    """Another node reads it from the database and goes on with it."""
+    async with machine(tmp_path) as the:
+        node = await the.node("w1", calls=1)
+        write, database = node._database.write, the.histories[0].database
+
+        async def without_answer(work: Any) -> Any:
+            await write(work)
+            raise OSError("the link is cut")
+
+        database.write = without_answer  # type: ignore[method-assign]
+        journal = the.histories[0].journal
+        journal.note(JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call=CALL, at=1.0))
+        await until(lambda: journal.trouble, "the trouble")
+        await node._heartbeat.close()
+        node.trouble, node._renewed = "no route to host", -100.0
+
+        async def others() -> bool:
+            return True
+
+        node.others_take_over = others
+        assert not await node.may_act(CALL)
+        database.write = write  # type: ignore[method-assign]
+
+
+@in_loop
 async def test_a_database_that_hangs_keeps_callers_waiting_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
