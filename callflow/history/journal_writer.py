@@ -43,8 +43,8 @@ _GATHER_SECONDS: Final = 0.05
 _FLUSH_SECONDS: Final = 3.0
 """How long the end of the process waits for the last entries."""
 _FORGOTTEN: Final = 10_000
-_WRITTEN_SECONDS: Final = 0.5
-"""How much later than the time of an entry its id may be: it waits for its turn of the processor."""
+_LANES: Final = 1000
+"""The id of an entry is a time in µs, times this, and the lane of its process: see `Guard.lane`."""
 _SAY_EVERY_SECONDS: Final = 5.0
 
 Waiting = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
@@ -162,10 +162,11 @@ class DurableJournal(MemoryJournal):
     def is_whole(self, call: str) -> bool:
         return super().is_whole(call) and not (self.guard is not None and self.guard.has_let_go(call))
 
-    def seed(self, entries: Sequence[JournalEntry]) -> None:
-        super().seed(entries)
-        if entries:  # of another machine perhaps, whose clock is ahead: what follows comes after them
-            self._tick = max(self._tick, int((entries[-1].at + _WRITTEN_SECONDS) * 1_000_000))
+    def seed_read(self, keyed: Sequence[tuple[int, JournalEntry]]) -> None:
+        """Take over what another process wrote about a call, as it was read: each entry with the id of its row. What
+        follows comes after it, however far ahead the clock was by which those ids were made."""
+        self.seed([entry for _, entry in keyed])
+        self._tick = max([self._tick, *(key // _LANES for key, _ in keyed)])
 
     def add(self, entry: JournalEntry) -> None:
         """Write down a note about a call that may be long over."""
@@ -214,7 +215,7 @@ class DurableJournal(MemoryJournal):
         # Ids follow the order of happening, also over several processes, as far as clocks allow: a microsecond, and
         # three digits that no other process uses.
         self._tick = max(time.time_ns() // 1000, self._tick + 1)
-        key = self._tick * 1000 + (self.guard.lane if self.guard is not None else 0)
+        key = self._tick * _LANES + (self.guard.lane if self.guard is not None else 0)
         self._waiting.append((key, entry, done))
         self._put_so_far += 1
         self._of_call[entry.call] += 1

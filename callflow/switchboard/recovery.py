@@ -336,7 +336,9 @@ class Recovery:
         await self._is_left(name)
         if self._switchboard.is_live(name):
             return None
-        entries = await self._history.store.journal(name)
+        keyed = await self._history.store.keyed_journal(name)
+        entries = [entry for _, entry in keyed]
+        self._history.journal.seed_read(keyed)
         try:
             old = restore_call(entries)
         except Exception:
@@ -359,7 +361,6 @@ class Recovery:
         await self._prepare(old.overrides, old.profile)
         if old.order is not None:
             old.order = await asyncio.to_thread(self._outbound, old.order, old.overrides, old.profile)
-        self._history.journal.seed(entries)
         began = notes.Began(
             carrier=old.carrier, from_number=old.from_number, to_number=old.to_number, number=old.ids.number,
             direction="inbound" if old.order is None else "outbound",

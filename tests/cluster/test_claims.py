@@ -18,6 +18,7 @@ from callflow.history import database
 from callflow.history.database import Database, url_of
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.node_tables import nodes
+from callflow.history.store import Store
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended
 from tests.e2e.product import until
@@ -241,19 +242,39 @@ async def test_calls_of_a_process_that_served_alone_are_adopted_once(database_ur
 
 
 @in_loop
-async def test_entries_of_a_call_stay_in_order_though_the_clock_of_the_new_owner_is_late(
+async def test_entries_of_a_call_stay_in_order_wherever_it_goes_and_whatever_the_clocks_say(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A node whose ids were pushed ahead, by a call from a machine with a fast clock, writes its own calls with ids
+    ahead of their times. Who took one of these over wrote what followed in front of it, and the next one read it so."""
+    clock = [1_790_000_000.0]
+    monkeypatch.setattr("callflow.history.journal_writer.time.time_ns", lambda: int(clock[0] * 1e9))
+
+    def entry(call: str, number: int) -> JournalEntry:
+        return JournalEntry(call, number, clock[0], {"event": "call_initiated"}, "ringing", "ringing", True)
+
     async with staged(database_url) as stage:
-        journal, _ = await stage.node("a")
-        monkeypatch.setattr("callflow.history.journal_writer.time.time_ns", lambda: 1_790_000_000_000_000_000)
-        was = JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call=CALL, at=1_790_000_000.8)
-        journal.seed([was])
-        keys: list[int] = []
-        journal.on_put = lambda key, entry: keys.append(key)
-        journal.note(step())
-        await journal.flushed()
-        assert keys[0] > 1_790_000_000_800_000_000
+        store = Store(stage.database)
+        (fast, _), (first, _), (second, claims) = [await stage.node(name) for name in ("c", "a", "b")]
+
+        async def goes_to(journal: DurableJournal, call: str) -> None:
+            journal.seed_read(await store.keyed_journal(call))
+
+        clock[0] += 20
+        fast.note(began(OTHER))
+        await fast.append(entry(OTHER, 1))
+        clock[0] -= 20
+        await goes_to(first, OTHER)
+        first.note(began())
+        await first.append(entry(CALL, 1))
+        await goes_to(second, CALL)
+        claims.hold([CALL], claims.key or ("", 0))
+        clock[0] += 1
+        await second.append(entry(CALL, 2))
+        written = await store.keyed_journal(CALL)
+        assert [each.step for _, each in written] == [0, 1, 2]
+        assert written[-1][0] % 1000 == claims.lane
+        assert written[-1][0] // 1000 - written[-2][0] // 1000 == 1, "right behind"
 
 
 @in_loop
