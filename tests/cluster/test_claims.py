@@ -13,7 +13,7 @@ from sqlalchemy import Connection, update
 from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.nodes import Node
-from callflow.contracts.errors import Elsewhere, JournalError
+from callflow.contracts.errors import Elsewhere, JournalError, Overloaded
 from callflow.history import database
 from callflow.history.database import Database, url_of
 from callflow.history.journal_writer import DurableJournal
@@ -383,3 +383,34 @@ async def test_a_commit_that_was_not_answered_is_found_when_the_database_is_back
         journal.note(JournalEntry.of(Ended(cause="caller_hung_up"), call=CALL, at=3.0))
         await journal.flushed()
         assert (claims.has(CALL), await stage.owner()) == (False, ("", False))
+
+
+@in_loop
+async def test_a_claim_is_handed_only_to_a_node_that_takes_calls_and_only_once(database_url: str) -> None:
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        keys = [each.key for each in (claims, (await stage.node("b"))[1], (await stage.node("c"))[1])]
+        a, b, c = [key for key in keys if key is not None]
+        journal.note(began())
+        await journal.flushed()
+
+        async def hands(of: tuple[str, int], to: tuple[str, int]) -> bool:
+            return await stage.run(lambda connection: node_store.hand_over(connection, CALL, of, to, ["up"]))
+
+        assert await stage.run(lambda connection: node_store.set_state(connection, "b", "draining"))
+        for gone in (b, ("c", c[1] + 1), ("d", 1)):
+            with pytest.raises(Overloaded):
+                await hands(a, gone)
+        assert await stage.owner() == ("a", True)
+        assert (await hands(a, c), await hands(a, c), await stage.owner()) == (True, False, ("c", True))
+        await stage.run(lambda connection: node_store.disown(connection, [CALL], c))
+        assert await stage.owner() == ("c", False)
+        assert await stage.run(lambda connection: node_store.take_orphans(connection, a, 1)) == [CALL]
+        victim = Node(name="b", epoch=b[1])
+        assert await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False)) == [victim]
+        await stage.run(lambda connection: node_store.join(connection, Node(name="b", epoch=b[1], capacity=5)))
+        view = await stage.run(node_store.view)
+        assert {node.name: node.state for node in view.nodes} == {"a": "up", "b": "draining", "c": "up"}
+        await stage.run(lambda connection: node_store.join(connection, Node(name="b", epoch=0, capacity=5)))
+        view = await stage.run(node_store.view)
+        assert {node.state for node in view.nodes} == {"up"}, "a process that begins has no order yet"
