@@ -18,7 +18,8 @@ from quart import Quart
 
 from callflow import runtime
 from callflow.call.services import CallServices, alone
-from callflow.cluster.membership import Membership, NodeConfig
+from callflow.cluster.membership import Membership
+from callflow.cluster.peers import NodeConfig
 from callflow.config import client_keys, display, paths, session_changes, session_overrides
 from callflow.config.dial_rules import DialRules
 from callflow.config.profiles import country
@@ -294,7 +295,7 @@ class Application:
         self.budget = make_budget(settings, self.history, lambda: self.switchboard.calls, node=self._name)
         self.switchboard.keep_to(self.budget)
         if self.cluster is not None:
-            self.moving = Moving(self.cluster, self.switchboard, self.journal)
+            self.moving = Moving(self.cluster, self.switchboard, self.journal, self.recovery.keep)
         self.health, self.doctor = make_health(
             settings, self.switchboard, self.history, self.account, self.telemetry, self._budget_told, self.sender,
             (lambda address: self.number_desk.listed(address)) if self.carriers else None,
@@ -363,12 +364,11 @@ class Application:
         """End the calls as the setting DRAIN says: with a goodbye, or by a handover to the next process, which needs a
         history that answers."""
         await self.account.spares.close()
+        hands_over = self.settings.drain == "handover"
         if self.moving is not None:
-            await self.moving.leave(self.settings.drain_seconds if self.settings.drain == "handover" else 0)
-        if self.settings.drain == "handover" and await self.history.answers():
-            await self.switchboard.hand_over(self.settings.drain_seconds)
-        else:
-            await self.switchboard.drain(self.settings.drain_seconds)
+            await self.moving.leave(self.settings.drain_seconds if hands_over else 0)
+        end = self.switchboard.hand_over if hands_over and await self.history.answers() else self.switchboard.drain
+        await end(self.settings.drain_seconds)
 
     async def close(self) -> None:
         """End every call that is left, and close everything."""

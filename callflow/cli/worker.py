@@ -49,7 +49,7 @@ def main(fd: int) -> int:
     runtime.load_httpx()
     from callflow.app import CANNOT_START, Application
     from callflow.cli.serve import serve_until_signal
-    from callflow.cluster.membership import NodeConfig
+    from callflow.cluster.peers import NodeConfig
     from callflow.config.loader import load
     from callflow.contracts.errors import SettingsError
     from callflow.contracts.log_format import FORM, Formatter

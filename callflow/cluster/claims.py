@@ -33,10 +33,13 @@ class Claims:
         """Name and epoch of this node; None: it has not joined yet, and nothing is claimed."""
         self._held: dict[str, tuple[str, int] | None] = {}
         """Claimed calls, each with the key under which it was: after this node has joined anew, it has them no more."""
-        self._claimed_as: tuple[str, int] | None = None
-        """The key of the last claims in a transaction of the journal."""
+        self._admitted_as: tuple[str, int] | None = None
+        """The key of the last transaction of the journal."""
         self._fresh: set[str] = set()
-        """Calls that began here, and whose first entry is not written yet."""
+        """Calls that began here, and whose first entry is not written yet, as far as is known."""
+        self._sent: dict[str, tuple[str, int] | None] = {}
+        """Those of them whose first commit was begun, each with the key of its claim: until its end is known, others
+        may have read it."""
         self._coming: set[str] = set()
         """Calls that were taken over, and are not read from their journals yet."""
         self._gone: FIFOCache[str, None] = FIFOCache(_MOST_GONE)
@@ -50,6 +53,7 @@ class Claims:
     def begin(self, call: str) -> None:
         """Learn that a call has begun here."""
         self._fresh.add(call)
+        self._sent.pop(call, None)
         self._gone.pop(call, None)
 
     def hold(self, calls: Collection[str], key: tuple[str, int]) -> None:
@@ -71,25 +75,31 @@ class Claims:
         """Whether this node is taking a call over at this moment: the claim is here, and the call not yet."""
         return call in self._coming
 
+    def comes_back(self, call: str) -> None:
+        """A call that was to be given away goes on here after all."""
+        self._coming.add(call)
+
     def arrived(self, call: str) -> None:
         """A call that was taken over goes on here, or turned out to be over."""
         self._coming.discard(call)
 
     def is_fresh(self, call: str) -> bool:
-        """Whether a call began here and is not claimed yet, as far as is known: no other node knows of it."""
-        return call in self._fresh
+        """Whether a call began here and cannot be in the database yet: no other node knows of it."""
+        return call in self._fresh and call not in self._sent
 
     def drop(self, calls: Collection[str]) -> None:
         """Other nodes have these calls now."""
         for call in calls:
             self._held.pop(call, None)
             self._fresh.discard(call)
+            self._sent.pop(call, None)
             self._coming.discard(call)
             self._gone[call] = None
 
     def drop_all(self) -> None:
-        """Other nodes have all calls now that this node has claimed, also those that it is just taking over."""
-        self.drop(list(self._held))
+        """Other nodes have all calls now that this node has claimed, or may have, also those that it is just taking
+        over."""
+        self.drop([*self._held, *self._sent])
 
     def admit(self, connection: Connection, entries: Sequence[JournalEntry]) -> set[str]:
         """Claim the calls that are new, within the transaction that writes these entries.
@@ -111,18 +121,24 @@ class Claims:
             if fresh:
                 raise JournalError("this node was declared dead, and has to join the cluster anew")
             return gone | held
-        self._claimed_as = key
+        self._admitted_as = key
         gone |= lost(fresh, node_store.claim(connection, sorted(fresh), key), key) if fresh else set()
         ended = {entry.call for entry in entries if entry.name == _ENDED} - gone
         if ended:
             node_store.release(connection, ended, key)
         return gone
 
+    def committing(self, entries: Sequence[JournalEntry]) -> None:
+        """The transaction of these entries is complete: whether its commit comes through is only known when this node
+        is told so."""
+        key = self._admitted_as
+        self._sent.update({entry.call: key for entry in entries if entry.call in self._fresh})
+
     def written(self, entries: Sequence[JournalEntry]) -> None:
         """The transaction of these entries is committed."""
         for entry in entries:
             if entry.call in self._fresh:
                 self._fresh.discard(entry.call)
-                self._held[entry.call] = self._claimed_as
+                self._held[entry.call] = self._sent.pop(entry.call, self._admitted_as)
             if entry.name == _ENDED:
                 self._held.pop(entry.call, None)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -166,14 +166,17 @@ class Forwarding:
         except msgspec.DecodeError:
             raise PeerAway(f"node {peer.name} answered something else than JSON", sent=True) from None
 
-    async def tell_given(self, peer: Peer, calls: Sequence[str]) -> bool:
-        """Tell a node that it has been given calls. Returns whether it has heard."""
+    async def tell_given(self, peer: Peer, calls: Sequence[str]) -> Collection[str] | None:
+        """Tell a node that it has been given calls. Returns those that it has, and it takes no others; None: that is
+        not known."""
         try:
-            await self.ask(peer, "POST", "/calls", {"calls": list(calls)})
+            answer = await self.ask(peer, "POST", "/calls", {"calls": list(calls)})
+            return [str(call) for call in answer["taken"]]
         except PeerAway as error:
             log.warning("%s", error)
-            return False
-        return True
+        except (KeyError, TypeError):
+            log.warning("node %s does not say which calls it has taken", peer.name)
+        return None
 
     async def announce(self) -> None:
         """Tell all other nodes that this one has joined, and wait until they know it. Never raises."""

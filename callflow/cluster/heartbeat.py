@@ -96,6 +96,10 @@ class Heartbeat:
         self._rejoins = True
         self._awake()
 
+    def leave_soon(self) -> None:
+        """Drain from now on, also after joining anew."""
+        self._node = replace(self._node, state="draining")
+
     def renew_now(self) -> None:
         """Renew at once, because something has changed."""
         self._awake()

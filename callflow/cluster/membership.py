@@ -13,8 +13,6 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import Connection
@@ -36,7 +34,7 @@ from callflow.cluster.nodes import (
     machine_of,
     place,
 )
-from callflow.cluster.peers import Peer
+from callflow.cluster.peers import NodeConfig, Peer
 from callflow.contracts.errors import Overloaded
 from callflow.history.database import Database
 from callflow.history.history import History
@@ -62,28 +60,12 @@ _TOGETHER_SECONDS: Final = 0.15
 """Nodes that are stopped together say so within this time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeConfig:
-    """Who this node is."""
-
-    name: str
-    """`[a-z0-9-]{1,32}`."""
-    address: str
-    """Of its cluster listener: `unix:/path`, or `http://host:port`."""
-    folder: Path
-    """Which the nodes of this machine share, for their locks."""
-    capacity: int
-    """Calls at the same time."""
-    secret: bytes = field(repr=False)
-    """With which nodes sign what they say to each other."""
-
-
 async def _nobody() -> bool:
     return False
 
 
-async def _unheard(peer: Peer, calls: Sequence[str]) -> bool:
-    return False
+async def _unheard(peer: Peer, calls: Sequence[str]) -> Collection[str] | None:
+    return None
 
 
 async def _to_nobody() -> None:
@@ -123,9 +105,9 @@ class Membership:
         self.others_take_over: Callable[[], Awaitable[bool]] = _nobody
         """Asks the other nodes whether one of them takes over what has lost its lease. Never raises; takes a second at
         most."""
-        self.tell: Callable[[Peer, Sequence[str]], Awaitable[bool]] = _unheard
-        """Tells a node that it has been given calls. Returns whether it has heard. Never raises; takes a second at
-        most."""
+        self.tell: Callable[[Peer, Sequence[str]], Awaitable[Collection[str] | None]] = _unheard
+        """Tells a node that it has been given calls. Returns those that it has, and it takes no others; None: that
+        is not known. Never raises; takes a second at most."""
         self.announce: Callable[[], Awaitable[None]] = _to_nobody
         """Tells all other nodes that this one has joined. Never raises; takes a second at most."""
         self._is_known = asyncio.Event()
@@ -133,6 +115,8 @@ class Membership:
         self._has_let_go = False
         self.is_leaving = False
         """This process is ending: it takes no call over."""
+        self.takes_given = True
+        """What others give to this node goes on here. Not once it lets go of its last calls."""
         self._watch: asyncio.Task[None] | None = None
         node = Node(name=config.name, epoch=0, address=config.address, capacity=config.capacity)
         self._heartbeat = Heartbeat(
@@ -388,20 +372,29 @@ class Membership:
         self.claims.hold(found, key)
         return found
 
-    async def give(self, call: str, to: str) -> None:
-        """Give the claim on a call to another node. Raises what the driver raises, and Overloaded if that node is not
-        there any more."""
-        node, key = self.view.named(to), (self.me, self.epoch)
+    async def give(self, call: str, to: str, of: tuple[str, int] | None = None) -> tuple[str, int] | None:
+        """Give the claim on a call to a node that takes calls, or back to this one, and return the key that it is under
+        now; None: another node has taken the call over, or it has ended. `of`: the key under which a node has it that
+        has not taken it; None: it is this one's.
+
+        Raises what the driver raises, and Overloaded if that node takes no calls any more.
+        """
+        node = self.view.named(to)
         if node is None:
             raise Overloaded(f"node {to} is gone")
-        await self._database.write(lambda connection: node_store.hand_over(connection, [call], key, node.key))
+        key = of or (self.me, self.epoch)
+        states = ("up", "draining") if to == self.me else ("up",)
+        is_given = await self._database.write(
+            lambda connection: node_store.hand_over(connection, call, key, node.key, states)
+        )
         self.claims.drop([call])
+        if is_given and to == self.me:
+            self.claims.hold([call], node.key)
+        return node.key if is_given else None
 
     async def take_given(self, calls: Sequence[str] | None) -> list[str]:
         """Return those of the calls that others have given to this node and that it has not taken yet: it has them now.
-        None: all that there are."""
-        if self.is_leaving:
-            return []
+        None: all that there are, and then those that it does not take any more are left to the others."""
         key = (self.me, self.epoch)
 
         async def given(among: Collection[str] | None) -> list[str]:
@@ -410,8 +403,11 @@ class Membership:
 
         if found := await given(calls):
             found = await given(found)  # asked again: one that was given away just after the first question is none
+        if found and self.takes_given:
             self.claims.hold(found, key)
-        return found
+        elif found and calls is None:
+            await self._database.write(lambda connection: node_store.disown(connection, found, key))
+        return found if self.takes_given else []
 
     async def claimed(self, calls: Sequence[str]) -> set[str]:
         """Return those of the calls that some node has, dead or alive. Raises what the driver raises."""
@@ -427,13 +423,10 @@ class Membership:
         """Tell the others that this node takes nothing more, and learn which of them are leaving at the same moment.
         Raises what the driver raises."""
         self.is_leaving = True
+        self._heartbeat.leave_soon()
         await self.ask(self.set_state(self.me, "draining"), _LEAVE_SECONDS)
         await asyncio.sleep(_TOGETHER_SECONDS)
-        self._beat_came.clear()
-        self._heartbeat.renew_now()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_WATCH_SECONDS):
-                await self._beat_came.wait()
+        await self.look_again()
 
     async def claim(self, call: str) -> bool:
         """Claim one unfinished call, unless somebody has it. Returns whether this node has it now."""

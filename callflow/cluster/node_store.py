@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -29,6 +30,7 @@ from sqlalchemy import (
 )
 
 from callflow.cluster.nodes import LEASE_SECONDS, Node, View, next_epoch, share
+from callflow.contracts.errors import Overloaded
 from callflow.history.node_tables import claims, nodes
 from callflow.history.tables import conversations
 
@@ -36,6 +38,10 @@ from callflow.history.tables import conversations
 _node, _claim = nodes.c, claims.c
 _JOIN_LOCK: Final = 0x63616C6E6F6465
 _MANY: Final = 500
+_NO_EPOCH: Final = 0
+"""No node has it."""
+_DRAINED: Final = 0
+"""The capacity of a dead node that had been told to drain: it still drains if it turns out to live."""
 # What a node asks several times a second is made once: making a statement takes longer than SQLite takes for it.
 _CLOCK: Final = text("SELECT extract(epoch FROM clock_timestamp())")
 _this_node: Final = and_(_node.name == bindparam("of"), _node.epoch == bindparam("since"), _node.state != "dead")
@@ -75,7 +81,8 @@ def clock(connection: Connection) -> float:
 
 
 def join(connection: Connection, node: Node) -> int:
-    """Add a node, or let one begin again under its name. Returns its epoch.
+    """Add a node, or let one begin again under its name. Returns its epoch. `node.epoch`: what it had, if it was a
+    member before: then it still drains if it was told to.
 
     Claims of its earlier epochs are nobody's from then on. A process that still lives under this name is fenced by
     that: it finds out with its next renewal or entry. On one machine `NodeLock` keeps a second one from coming so far,
@@ -85,17 +92,25 @@ def join(connection: Connection, node: Node) -> int:
     if connection.dialect.name != "sqlite":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _JOIN_LOCK})
     now = clock(connection)
-    rows = connection.execute(select(_node.epoch, _node.state)).all()
+    rows = connection.execute(select(_node.name, _node.epoch, _node.state, _node.capacity)).all()
+    before = [row for row in rows if (row.name, row.epoch) == (node.name, node.epoch)]
+    drains = "draining" in (node.state, *(_order(row.state, row.capacity) for row in before))
     highest = connection.execute(select(func.coalesce(func.max(_claim.epoch), 0))).scalar_one()
     living = [int(row.epoch) for row in rows if row.state != "dead"]
     epoch = next_epoch(max([int(highest), *(int(row.epoch) for row in rows)]), living)
     values = {
         "name": node.name, "epoch": epoch, "address": node.address, "capacity": node.capacity, "calls": node.calls,
-        "lag_ms": node.lag_ms, "state": "up", "lease_until": now + LEASE_SECONDS, "started_at": now,
+        "lag_ms": node.lag_ms, "state": "draining" if drains else "up", "lease_until": now + LEASE_SECONDS,
+        "started_at": now,
     }  # fmt: skip
     connection.execute(delete(nodes).where(_node.name == node.name))
     connection.execute(insert(nodes), values)
     return epoch
+
+
+def _order(state: str, capacity: int) -> str:
+    """Return what a node had been told to be, perhaps before it was declared dead."""
+    return "draining" if state == "dead" and capacity == _DRAINED else state
 
 
 def renew(connection: Connection, node: Node) -> bool:
@@ -130,7 +145,8 @@ def fence(connection: Connection, victims: Iterable[Node], *, expired: bool) -> 
         # The lock waits for a transaction of that node's journal which is under way.
         if connection.execute(select(_node.name).where(*which).with_for_update()).first() is None:
             continue
-        connection.execute(update(nodes).where(*which).values(state="dead"))
+        room = case((_node.state == "draining", _DRAINED), else_=_node.capacity)
+        connection.execute(update(nodes).where(*which).values(state="dead", capacity=room))
         done.append(victim)
     return done
 
@@ -181,14 +197,24 @@ def release(connection: Connection, calls: Collection[str], key: tuple[str, int]
     connection.execute(delete(claims).where(_claim.call.in_(calls), _claim.node == key[0], _claim.epoch == key[1]))
 
 
-def hand_over(connection: Connection, calls: Collection[str], key: tuple[str, int], to: tuple[str, int]) -> None:
-    """Give a node's claims on calls to another node."""
+def hand_over(
+    connection: Connection, call: str, key: tuple[str, int], to: tuple[str, int], states: Sequence[str]
+) -> bool:
+    """Give a node's claim on a call to another node. Returns False if it has none. Raises Overloaded if the other node
+    is in none of these `states`: what was known of it half a second ago is no reason to leave a call to it."""
     begin(connection)
-    connection.execute(
-        update(claims)
-        .where(_claim.call.in_(calls), _claim.node == key[0], _claim.epoch == key[1])
-        .values(node=to[0], epoch=to[1])
-    )
+    state = connection.execute(select(_node.state).where(_node.name == to[0], _node.epoch == to[1])).scalar()
+    if state not in states:
+        raise Overloaded(f"node {to[0]} takes no calls: it is {state or 'gone'}")
+    given = update(claims).where(_claim.call == call, _claim.node == key[0], _claim.epoch == key[1])
+    return connection.execute(given.values(node=to[0], epoch=to[1])).rowcount > 0
+
+
+def disown(connection: Connection, calls: Collection[str], key: tuple[str, int]) -> None:
+    """Make calls of a node that lives nobody's, so that others take them over."""
+    begin(connection)
+    kept = update(claims).where(_claim.call.in_(calls), _claim.node == key[0], _claim.epoch == key[1])
+    connection.execute(kept.values(epoch=_NO_EPOCH))
 
 
 def claimed_by(connection: Connection, key: tuple[str, int]) -> list[str]:

@@ -6,7 +6,8 @@ A node is one serving process. A process that serves alone has no `Peers`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 
@@ -18,6 +19,22 @@ class Peer:
     """`[a-z0-9-]{1,32}`."""
     address: str
     """Where its cluster listener is: `unix:/path`, or `http://host:port`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """Who this node is."""
+
+    name: str
+    """`[a-z0-9-]{1,32}`."""
+    address: str
+    """Of its cluster listener: `unix:/path`, or `http://host:port`."""
+    folder: Path
+    """Which the nodes of this machine share, for their locks."""
+    capacity: int
+    """Calls at the same time."""
+    secret: bytes = field(repr=False)
+    """With which nodes sign what they say to each other."""
 
 
 class Peers(Protocol):

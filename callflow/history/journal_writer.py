@@ -43,8 +43,8 @@ _GATHER_SECONDS: Final = 0.05
 _FLUSH_SECONDS: Final = 3.0
 """How long the end of the process waits for the last entries."""
 _FORGOTTEN: Final = 10_000
-_WRITTEN_SECONDS: Final = 0.5
-"""How much later than the time of an entry its id may be: it waits for its turn of the processor."""
+_LANES: Final = 1000
+"""The id of an entry is a time in µs, times this, and the lane of its process: see `Guard.lane`."""
 _SAY_EVERY_SECONDS: Final = 5.0
 
 Waiting = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
@@ -67,6 +67,9 @@ class Guard(Protocol):
     def admit(self, connection: Connection, entries: Sequence[JournalEntry]) -> Collection[str]:
         """Return the calls of which nothing may be written, within the transaction that writes these entries; may run
         on a thread."""
+
+    def committing(self, entries: Sequence[JournalEntry]) -> None:
+        """Learn that the transaction of these entries is about to be committed; may run on a thread."""
 
     def written(self, entries: Sequence[JournalEntry]) -> None:
         """Learn that the transaction of these entries is committed."""
@@ -159,10 +162,11 @@ class DurableJournal(MemoryJournal):
     def is_whole(self, call: str) -> bool:
         return super().is_whole(call) and not (self.guard is not None and self.guard.has_let_go(call))
 
-    def seed(self, entries: Sequence[JournalEntry]) -> None:
-        super().seed(entries)
-        if entries:  # of another machine perhaps, whose clock is ahead: what follows comes after them
-            self._tick = max(self._tick, int((entries[-1].at + _WRITTEN_SECONDS) * 1_000_000))
+    def seed_read(self, keyed: Sequence[tuple[int, JournalEntry]]) -> None:
+        """Take over what another process wrote about a call, as it was read: each entry with the id of its row. What
+        follows comes after it, however far ahead the clock was by which those ids were made."""
+        self.seed([entry for _, entry in keyed])
+        self._tick = max([self._tick, *(key // _LANES for key, _ in keyed)])
 
     def add(self, entry: JournalEntry) -> None:
         """Write down a note about a call that may be long over."""
@@ -211,7 +215,7 @@ class DurableJournal(MemoryJournal):
         # Ids follow the order of happening, also over several processes, as far as clocks allow: a microsecond, and
         # three digits that no other process uses.
         self._tick = max(time.time_ns() // 1000, self._tick + 1)
-        key = self._tick * 1000 + (self.guard.lane if self.guard is not None else 0)
+        key = self._tick * _LANES + (self.guard.lane if self.guard is not None else 0)
         self._waiting.append((key, entry, done))
         self._put_so_far += 1
         self._of_call[entry.call] += 1
@@ -320,6 +324,8 @@ class DurableJournal(MemoryJournal):
         keys = [key for key, _, _ in batch]
         wanted = select(steps.c.id).where(steps.c.id.in_(keys))
         there = await database.read(lambda connection: set(connection.execute(wanted).scalars()))
+        if self.guard is not None:
+            self.guard.written([entry for key, entry, _ in batch if key in there])
         return [each for each in batch if each[0] not in there]
 
     async def _write(self, database: Database, batch: Sequence[Waiting]) -> None:
@@ -403,6 +409,8 @@ class DurableJournal(MemoryJournal):
                 if self._events is not None:
                     self._events.apply(connection, entry)
             self._projection.finish(connection)
+        if self.guard is not None:
+            self.guard.committing([entry for _, entry in wanted])
         return elsewhere
 
 

@@ -68,32 +68,47 @@ class ClusterDuties:
                         await self._membership.changed.wait()
                 self._membership.changed.clear()
                 await self._take_orphans(tasks)
-                await self._take_given(None)
+                if given := await self._take_given(None):
+                    tasks.create_task(self._try_to_bring_back(given, given=True), name="taking what was given")
 
-    async def take_given(self, calls: Sequence[str]) -> None:
-        """Take calls that another node has given to this one. Returns when they go on here. Never raises.
+    async def take_given(self, calls: Sequence[str]) -> Sequence[str] | None:
+        """Take calls that another node has given to this one, and return those that this node has now; None: that is
+        not known, and it looks again. Returns when they go on here. Never raises.
 
         A node that leaves may end before it has the answer: the calls go on here all the same.
         """
-        bringing = await self._take_given(calls)
-        if bringing is not None:
-            await asyncio.shield(bringing)
+        wanted = await self._take_given(calls)
+        if wanted is None:
+            return None
+        taken = [call for call in calls if self._membership.claims.has(call)]
+        await self._bring_given(wanted)
+        return taken
 
-    async def _take_given(self, calls: Sequence[str] | None) -> asyncio.Task[None] | None:
-        """None: those that the others could not tell of. Returns what brings them back, if there are any."""
+    async def keep(self, call: str) -> None:
+        """Go on with a call that was to be given away, and that no other node has. Returns when it goes on here. Never
+        raises."""
+        if self._membership.claims.has(call):
+            self._membership.claims.comes_back(call)
+            await self._bring_given([call])
+
+    async def _take_given(self, calls: Sequence[str] | None) -> Sequence[str] | None:
+        """None: those that the others could not tell of. Returns those that are to be brought back; None: they are not
+        known."""
         if self._tasks is None:
             return None  # the first look finds them
         try:
-            wanted = await self._membership.take_given(calls)
+            return await self._membership.take_given(calls)
         except Exception as error:
             _warnings.say("given", "whether nodes have given calls to this one is not known: %s", type(error).__name__)
             return None
-        if not wanted:
-            return None
-        return self._tasks.create_task(self._try_to_bring_back(wanted, given=True), name="taking what was given")
+
+    async def _bring_given(self, calls: Sequence[str]) -> None:
+        if calls and self._tasks is not None:
+            bringing = self._tasks.create_task(self._try_to_bring_back(calls, given=True), name="taking what was given")
+            await asyncio.shield(bringing)
 
     def _let_go_of_all(self) -> None:
-        # Of a call that was never written nobody else knows: it goes on here, and is claimed as soon as it is written.
+        # Of a call that cannot be written yet nobody else knows: it goes on here, and is claimed once it is written.
         calls = [call.id for call in self._switchboard.calls if not self._membership.claims.is_fresh(call.id)]
         self._membership.claims.drop_all()
         for call in calls:

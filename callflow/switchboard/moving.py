@@ -1,7 +1,8 @@
 """Moves the calls of this node to nodes that are already running, one by one, each at a moment when nobody speaks.
 
 A call is left here, its claim is given to the other node, and that one is told to go on: from the journal, with a media
-stream and a session of its own. If it cannot be told, it finds the claim by itself a few seconds later.
+stream and a session of its own. If it cannot be told, it finds the claim by itself a few seconds later. If it takes no
+calls any more, another one gets the call; if there is none, the call goes on here.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal
 
 from callflow.call.call import Call
 from callflow.call.machine import BRIDGED
 from callflow.cluster.membership import Membership
 from callflow.cluster.peers import Peer
+from callflow.contracts.errors import Overloaded
 from callflow.history.journal_writer import DurableJournal
 from callflow.switchboard.switchboard import Switchboard
 
@@ -35,6 +37,10 @@ _LATE_SECONDS: Final = 5.0
 """So long after that, calls may still be moved that could not be in time: the database hung, or they were just being
 taken back here. Others go on with what is left when this process has ended."""
 _WRITTEN_SECONDS: Final = 2.0
+_MOST_TARGETS: Final = 3
+"""Nodes that are tried for a call which is between the nodes."""
+_STAY_SECONDS: Final = 3.0
+"""How long the end of this node waits for a call that nobody has taken."""
 _RESTS_SECONDS: Final = 2.0
 """When nobody has spoken for so long, hardly anybody begins to in this very moment."""
 _FRESH_SECONDS: Final = 0.06
@@ -93,8 +99,15 @@ class QuietMoments:
 class Moving:
     """Empties this node."""
 
-    def __init__(self, membership: Membership, switchboard: Switchboard, journal: DurableJournal) -> None:
-        self._membership, self._switchboard, self._journal = membership, switchboard, journal
+    def __init__(
+        self,
+        membership: Membership,
+        switchboard: Switchboard,
+        journal: DurableJournal,
+        keep: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """`keep`: goes on with a call that was left here and that no other node has. Never raises."""
+        self._membership, self._switchboard, self._journal, self._keep = membership, switchboard, journal, keep
         self.moved = 0
         self._under_way = 0
         """Calls that are being given away at the moment, and are not in the switchboard any more."""
@@ -119,6 +132,7 @@ class Moving:
             await self.move_all(seconds)
         while self._under_way:  # noqa: ASYNC110 - `run` may have begun with them; each has a deadline
             await asyncio.sleep(_LOOK_SECONDS)
+        self._membership.takes_given = False
 
     def leave_later(self, leave: Callable[[], None]) -> None:
         """Take no more calls, and call `leave` as soon as another node takes those that are here."""
@@ -189,16 +203,50 @@ class Moving:
         try:
             async with asyncio.timeout(_WRITTEN_SECONDS):
                 await self._journal.flushed()
-                await self._membership.give(call.id, target.name)
+        except TimeoutError:
+            log.error("call %s: its journal is not written in time, so that it stays here", call.id)
+            await self._stay(call.id)
+            return
+        try:
+            await self._give_to_any(call.id, target)
         except Exception as error:
-            # The claim may still be this node's: then it finds the call like one that it was given, or whoever lives
-            # does when this process ends.
+            # Whose the claim is, is not known. If it is still this node's, this one finds the call at its next look,
+            # like one that it was given, or whoever lives does when this process ends.
             self._membership.claims.drop([call.id])
             log.error("call %s: it could not be given to node %s: %r", call.id, target.name, error)
-            return
-        self.moved += 1
-        if not await self._membership.tell(target, [call.id]):
-            log.warning("call %s: node %s was not told of it, and finds it by itself", call.id, target.name)
+
+    async def _give_to_any(self, call: str, target: Peer) -> None:
+        """Give a call that was left here to that node, or to the next one if it takes no calls any more. If none does,
+        the call goes on here. Raises what the driver raises, TimeoutError, and Overloaded if this node is dead."""
+        at: tuple[str, int] | None = None
+        for _ in range(_MOST_TARGETS):
+            with contextlib.suppress(Overloaded):
+                at = await self._hand_claim(call, target.name, at)
+                if at is None:
+                    return  # it has ended, or was taken over
+                taken = await self._membership.tell(target, [call])
+                if taken is None:
+                    log.warning("call %s: node %s was not told of it, and finds it by itself", call, target.name)
+                if taken is None or call in taken:
+                    self.moved += 1
+                    return
+            log.warning("call %s: node %s takes no calls any more", call, target.name)
+            await self._membership.look_again()
+            another = self._target()
+            if another is None:
+                break
+            target = another
+        if at is None or await self._hand_claim(call, self._membership.me, at) is not None:
+            await self._stay(call)
+
+    async def _hand_claim(self, call: str, to: str, of: tuple[str, int] | None) -> tuple[str, int] | None:
+        async with asyncio.timeout(_WRITTEN_SECONDS):
+            return await self._membership.give(call, to, of)
+
+    async def _stay(self, call: str) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STAY_SECONDS):
+                await self._keep(call)
 
 
 def _is_movable(call: Call) -> bool:

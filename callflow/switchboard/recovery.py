@@ -45,6 +45,7 @@ _LOCK_SECONDS: Final = 0.2
 _CLOSE_SECONDS: Final = 3.0
 _LOOK_SECONDS: Final = 0.01
 _HEARD_SECONDS: Final = 0.6
+_LEFT_SECONDS: Final = 2.0
 """How long a node that has given a call waits for its media stream; it waits for an answer for 1 s."""
 _MOST_LOADS: Final = 1000
 _MOST_LOST_LEGS: Final = 100
@@ -205,15 +206,31 @@ class Recovery:
             await asyncio.sleep(self._reconcile_seconds)
             await self.reconciliation.run_once(lists=self._membership is None or self._membership.leads)
 
-    async def take_given(self, calls: Sequence[str]) -> None:
-        """Take calls that another node has given to this one. Returns when their callers are heard here, or soon: who
-        gives many waits for that with the next. Never raises."""
+    async def keep(self, call: str) -> None:
+        """Go on with a call that no other node would take. Never raises."""
+        if self._duties is not None:
+            await self._duties.keep(call)
+
+    async def take_given(self, calls: Sequence[str]) -> Sequence[str] | None:
+        """Take calls that another node has given to this one, and return those that this node has now; None: that is
+        not known yet. Returns when their callers are heard here, or soon: who gives many waits for that with the next.
+        Never raises."""
         if self._duties is None:
-            return
-        await self._duties.take_given(calls)
+            return None
+        taken = await self._duties.take_given(calls)
         until = asyncio.get_running_loop().time() + _HEARD_SECONDS
         while asyncio.get_running_loop().time() < until and any(map(self._is_between, calls)):  # noqa: ASYNC110 - a few
             await asyncio.sleep(_LOOK_SECONDS)
+        return taken
+
+    async def _is_left(self, name: str) -> None:
+        """Return when nothing is left of a call that this node wanted to give away a moment ago, and its last entries
+        are written. Raises TimeoutError."""
+        async with asyncio.timeout(_LEFT_SECONDS):
+            while (call := self._switchboard.live(name)) is not None and call.is_handed_over:  # noqa: ASYNC110 - rare
+                await asyncio.sleep(_LOOK_SECONDS)
+            if self._history.journal.waiting_of(name):
+                await self._history.journal.flushed()
 
     def _is_between(self, name: str) -> bool:
         """Whether a call waits for its media stream."""
@@ -334,9 +351,12 @@ class Recovery:
         return call
 
     async def _restore(self, name: str) -> Call | None:
+        await self._is_left(name)
         if self._switchboard.is_live(name):
             return None
-        entries = await self._history.store.journal(name)
+        keyed = await self._history.store.keyed_journal(name)
+        entries = [entry for _, entry in keyed]
+        self._history.journal.seed_read(keyed)
         try:
             old = restore_call(entries)
         except Exception:
@@ -359,7 +379,6 @@ class Recovery:
         await self._prepare(old.overrides, old.profile)
         if old.order is not None:
             old.order = await asyncio.to_thread(self._outbound, old.order, old.overrides, old.profile)
-        self._history.journal.seed(entries)
         began = notes.Began(
             carrier=old.carrier, from_number=old.from_number, to_number=old.to_number, number=old.ids.number,
             direction="inbound" if old.order is None else "outbound",

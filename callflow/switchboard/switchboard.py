@@ -302,9 +302,9 @@ class Switchboard:
             self._index(live, ids, leg)
 
     def restore(self, carrier: Carrier, restored: RestoredCall) -> Call | None:
-        """Open a call of the previous process, which then waits for `take_back`. None: the call is live here
-        already."""
-        if restored.call in self._calls:
+        """Open a call of the previous process, which then waits for `take_back`. None: the call is live here already,
+        or left to the next process with all others."""
+        if restored.call in self._calls or self._drain.is_handing_over:
             return None
         call = Call(
             restored.call, carrier, restored.ids, self._services,

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit
@@ -84,7 +84,7 @@ def create_cluster_app(
     node: Node,
     secret: bytes,
     apps: Mapping[str, Asgi],
-    take_given: Callable[[list[str]], Awaitable[None]],
+    take_given: Callable[[list[str]], Awaitable[Sequence[str] | None]],
     live: LiveDesk,
     recordings: Path,
     dial: Callable[[bytes], Awaitable[tuple[dict[str, Any], int]]],
@@ -92,8 +92,9 @@ def create_cluster_app(
     now: Callable[[], float] = time.time,
 ) -> Quart:
     """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that another node
-    has given to this one. `live`: what is watched live. `recordings`: their folder here. `dial`: makes a call that
-    another node asks for. `is_live`: whether this node has a call."""
+    has given to this one, and returns those that are here; None: it is not known yet. `live`: what is watched live.
+    `recordings`: their folder here. `dial`: makes a call that another node asks for. `is_live`: whether this node has a
+    call."""
     app = Quart("cluster")
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
 
@@ -112,8 +113,10 @@ def create_cluster_app(
             told = msgspec.json.decode(cast(bytes, await request.get_data()), type=_Given)
         except msgspec.DecodeError as error:
             return {"error": str(error)}, 400
-        await take_given(told.calls)
-        return {"ok": True}, 200
+        taken = await take_given(told.calls)
+        if taken is None:
+            return {"error": "which calls are taken is not known yet"}, 503
+        return {"taken": list(taken)}, 200
 
     @app.get("/calls/<call>")
     async def call_here(call: str) -> dict[str, Any]:

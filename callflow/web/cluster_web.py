@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from quart import Quart
 
 from callflow.cluster.forwarding import CONSOLE, PUBLIC, Forwarding
-from callflow.cluster.membership import Membership, NodeConfig
+from callflow.cluster.membership import Membership
+from callflow.cluster.peers import NodeConfig
 from callflow.cluster.socket_passing import TAKE_LISTENERS, SocketPassing
 from callflow.history.history import History
 from callflow.switchboard.dialer import Dialer
@@ -64,7 +65,7 @@ class ClusterWeb:
         public: Quart,
         console: Quart | None,
         adopt: Callable[[socket.socket], None],
-        take_given: Callable[[Sequence[str]], Awaitable[None]],
+        take_given: Callable[[Sequence[str]], Awaitable[Sequence[str] | None]],
         live: LiveDesk,
         dialer: Dialer,
     ) -> None:

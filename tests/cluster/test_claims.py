@@ -13,13 +13,15 @@ from sqlalchemy import Connection, update
 from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.nodes import Node
-from callflow.contracts.errors import Elsewhere, JournalError
+from callflow.contracts.errors import Elsewhere, JournalError, Overloaded
 from callflow.history import database
 from callflow.history.database import Database, url_of
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.node_tables import nodes
+from callflow.history.store import Store
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended
+from tests.e2e.product import until
 from tests.in_loop import in_loop
 
 
@@ -240,19 +242,39 @@ async def test_calls_of_a_process_that_served_alone_are_adopted_once(database_ur
 
 
 @in_loop
-async def test_entries_of_a_call_stay_in_order_though_the_clock_of_the_new_owner_is_late(
+async def test_entries_of_a_call_stay_in_order_wherever_it_goes_and_whatever_the_clocks_say(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A node whose ids were pushed ahead, by a call from a machine with a fast clock, writes its own calls with ids
+    ahead of their times. Who took one of these over wrote what followed in front of it, and the next one read it so."""
+    clock = [1_790_000_000.0]
+    monkeypatch.setattr("callflow.history.journal_writer.time.time_ns", lambda: int(clock[0] * 1e9))
+
+    def entry(call: str, number: int) -> JournalEntry:
+        return JournalEntry(call, number, clock[0], {"event": "call_initiated"}, "ringing", "ringing", True)
+
     async with staged(database_url) as stage:
-        journal, _ = await stage.node("a")
-        monkeypatch.setattr("callflow.history.journal_writer.time.time_ns", lambda: 1_790_000_000_000_000_000)
-        was = JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call=CALL, at=1_790_000_000.8)
-        journal.seed([was])
-        keys: list[int] = []
-        journal.on_put = lambda key, entry: keys.append(key)
-        journal.note(step())
-        await journal.flushed()
-        assert keys[0] > 1_790_000_000_800_000_000
+        store = Store(stage.database)
+        (fast, _), (first, _), (second, claims) = [await stage.node(name) for name in ("c", "a", "b")]
+
+        async def goes_to(journal: DurableJournal, call: str) -> None:
+            journal.seed_read(await store.keyed_journal(call))
+
+        clock[0] += 20
+        fast.note(began(OTHER))
+        await fast.append(entry(OTHER, 1))
+        clock[0] -= 20
+        await goes_to(first, OTHER)
+        first.note(began())
+        await first.append(entry(CALL, 1))
+        await goes_to(second, CALL)
+        claims.hold([CALL], claims.key or ("", 0))
+        clock[0] += 1
+        await second.append(entry(CALL, 2))
+        written = await store.keyed_journal(CALL)
+        assert [each.step for _, each in written] == [0, 1, 2]
+        assert written[-1][0] % 1000 == claims.lane
+        assert written[-1][0] // 1000 - written[-2][0] // 1000 == 1, "right behind"
 
 
 @in_loop
@@ -303,3 +325,92 @@ async def test_a_call_that_was_never_written_waits_until_its_node_has_joined_ane
         await journal.flushed()
         assert await stage.owner() == ("a", True)
         assert told == []
+
+
+@in_loop
+async def test_a_call_whose_first_commit_was_not_answered_may_be_another_nodes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for one that nobody else could know of, while another node went on with it: both commanded it."""
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        write = stage.database.write
+
+        async def without_link(work: Callable[[Connection], _Found]) -> _Found:
+            raise OSError("no route")
+
+        async def without_answer(work: Callable[[Connection], _Found]) -> _Found:
+            await write(work)
+            raise OSError("the link is cut")
+
+        journal.note(began())
+        monkeypatch.setattr(stage.database, "write", without_link)
+        with pytest.raises(JournalError):
+            await journal.append(step())
+        assert claims.is_fresh(CALL)
+        monkeypatch.setattr(stage.database, "write", without_answer)
+        await until(lambda: not claims.is_fresh(CALL), "the commit that is not answered")
+        monkeypatch.setattr(stage.database, "write", without_link)
+        assert claims.has(CALL)
+        assert await stage.database.read(lambda connection: node_store.owner(connection, CALL)) == ("a", True)
+
+        journal.note(began(OTHER))
+        claims.drop_all()
+        assert (claims.has_let_go(CALL), claims.is_fresh(OTHER), claims.has(OTHER)) == (True, True, True)
+        monkeypatch.setattr(stage.database, "write", write)
+        await journal.flushed()
+        assert (claims.has(CALL), claims.has(OTHER)) == (False, True)
+
+
+@in_loop
+async def test_a_commit_that_was_not_answered_is_found_when_the_database_is_back(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        write = stage.database.write
+
+        async def without_answer(work: Callable[[Connection], _Found]) -> _Found:
+            await write(work)
+            raise OSError("the link is cut")
+
+        monkeypatch.setattr(stage.database, "write", without_answer)
+        journal.note(began())
+        await until(lambda: journal.trouble, "the trouble")
+        monkeypatch.setattr(stage.database, "write", write)
+        await journal.flushed()
+        assert (claims.has(CALL), claims.is_fresh(CALL)) == (True, False)
+        journal.note(JournalEntry.of(Ended(cause="caller_hung_up"), call=CALL, at=3.0))
+        await journal.flushed()
+        assert (claims.has(CALL), await stage.owner()) == (False, ("", False))
+
+
+@in_loop
+async def test_a_claim_is_handed_only_to_a_node_that_takes_calls_and_only_once(database_url: str) -> None:
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        keys = [each.key for each in (claims, (await stage.node("b"))[1], (await stage.node("c"))[1])]
+        a, b, c = [key for key in keys if key is not None]
+        journal.note(began())
+        await journal.flushed()
+
+        async def hands(of: tuple[str, int], to: tuple[str, int]) -> bool:
+            return await stage.run(lambda connection: node_store.hand_over(connection, CALL, of, to, ["up"]))
+
+        assert await stage.run(lambda connection: node_store.set_state(connection, "b", "draining"))
+        for gone in (b, ("c", c[1] + 1), ("d", 1)):
+            with pytest.raises(Overloaded):
+                await hands(a, gone)
+        assert await stage.owner() == ("a", True)
+        assert (await hands(a, c), await hands(a, c), await stage.owner()) == (True, False, ("c", True))
+        await stage.run(lambda connection: node_store.disown(connection, [CALL], c))
+        assert await stage.owner() == ("c", False)
+        assert await stage.run(lambda connection: node_store.take_orphans(connection, a, 1)) == [CALL]
+        victim = Node(name="b", epoch=b[1])
+        assert await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False)) == [victim]
+        await stage.run(lambda connection: node_store.join(connection, Node(name="b", epoch=b[1], capacity=5)))
+        view = await stage.run(node_store.view)
+        assert {node.name: node.state for node in view.nodes} == {"a": "up", "b": "draining", "c": "up"}
+        await stage.run(lambda connection: node_store.join(connection, Node(name="b", epoch=0, capacity=5)))
+        view = await stage.run(node_store.view)
+        assert {node.state for node in view.nodes} == {"up"}, "a process that begins has no order yet"

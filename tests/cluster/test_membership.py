@@ -15,10 +15,13 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from callflow.cluster import membership as module
+from callflow.cluster import node_store
 from callflow.cluster.heartbeat import Beat
-from callflow.cluster.membership import Membership, NodeConfig
+from callflow.cluster.membership import Membership
 from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.nodes import LEASE_SECONDS, View
+from callflow.cluster.peers import NodeConfig
+from callflow.contracts.errors import Overloaded
 from callflow.history.database import url_of
 from callflow.history.history import History
 from callflow.history.node_tables import nodes
@@ -178,6 +181,103 @@ async def elsewhere(the: Machine, name: str, folder: Path) -> AsyncIterator[Memb
         await history.close()
 
 
+@in_loop
+async def test_a_call_is_not_given_to_a_node_that_leaves_although_that_is_not_known_here_yet(tmp_path: Path) -> None:
+    """The claim was one of a living node then, which served nobody."""
+    async with machine(tmp_path) as the:
+        a, b = await the.node("w1"), await the.node("w2")
+        await the.began(0)
+        before = a.view
+        await b.begin_to_leave()
+        a.view = before  # as between two beats
+        with pytest.raises(Overloaded):
+            await a.give(CALL, "w2")
+        assert (a.claims.has(CALL), await a.owner(CALL)) == (True, "w1")
+
+
+@in_loop
+async def test_what_a_node_was_given_just_before_it_left_is_served_there_or_by_others(tmp_path: Path) -> None:
+    async with machine(tmp_path) as the:
+        a, b, c = await the.node("w1"), await the.node("w2"), await the.node("w3")
+        for call in (CALL, OTHER):
+            await the.began(0, call)
+        keys = {call: await a.give(call, "w2") for call in (CALL, OTHER)}
+        await b.begin_to_leave()
+        assert await b.take_given([CALL]) == [CALL], "it can still move it"
+        b.takes_given = False
+        assert await b.take_given([OTHER]) == []
+        assert await a.give(OTHER, "w3", keys[OTHER]) == ("w3", c.epoch), "whoever was told so gives it to another"
+        assert await c.take_given([OTHER]) == [OTHER]
+        assert await a.give(OTHER, "w1", keys[OTHER]) is None, "one that was taken is not taken back"
+        await b.give(CALL, "w3")
+        assert await a.give(CALL, "w1", ("w3", c.epoch)) == ("w1", a.epoch), "or goes on with it"
+        assert (a.claims.has(CALL), b.claims.has(CALL), await b.owner(CALL)) == (True, False, "w1")
+
+
+@in_loop
+async def test_a_claim_that_a_leaving_node_finds_too_late_is_left_to_the_others(tmp_path: Path) -> None:
+    async with machine(tmp_path) as the:
+        a, b, c = await the.node("w1"), await the.node("w2"), await the.node("w3")
+        await the.began(0)
+        await a.give(CALL, "w2")
+        await b.begin_to_leave()
+        b.takes_given = False
+        assert await b.take_given(None) == []
+        assert await c.allotment() == 1
+        assert await c.take_orphans(1) == [CALL]
+        assert await a.owner(CALL) == "w3"
+
+
+@in_loop
+async def test_a_node_that_drains_and_is_declared_dead_for_a_moment_is_back_as_one_that_drains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others moved their calls to it, and it began to take new ones."""
+    monkeypatch.setattr(module, "_YOUNG_SECONDS", 0.0)
+    async with machine(tmp_path) as the:
+        a, b = await the.node("w1"), await the.node("w2")
+
+        async def dies_for_a_moment(order: str = "") -> None:
+            before = a.epoch
+
+            def dead(connection: Connection) -> None:
+                if order:  # while it does not renew its lease
+                    assert node_store.set_state(connection, "w1", order)
+                victim = node_store.view(connection).named("w1")
+                assert victim is not None
+                node_store.fence(connection, [victim], expired=False)
+
+            await b._database.write(dead)
+            await until(lambda: a.epoch > before, "w1 to be back", 5)
+            await a.known()
+            await b.look_again()
+
+        def state() -> str:
+            node = b.view.named("w1")
+            assert node is not None
+            return node.state
+
+        await dies_for_a_moment()
+        assert (state(), a.draining.is_set()) == ("up", False)
+        await dies_for_a_moment("draining")
+        assert (state(), a.draining.is_set()) == ("draining", True)
+        await dies_for_a_moment()
+        assert (state(), a.draining.is_set()) == ("draining", True)
+        assert b.place_elsewhere() == ""
+        a._heartbeat.rejoin()  # as one does that was alone without the database
+        before = a.epoch
+        await until(lambda: a.epoch > before, "w1 to be back", 5)
+        await b.look_again()
+        assert state() == "draining"
+        await b.set_state("w1", "up")
+        await dies_for_a_moment()
+        assert (state(), a.draining.is_set()) == ("up", False)
+        a.is_leaving = True
+        a._heartbeat.leave_soon()  # and its word did not come through
+        await dies_for_a_moment()
+        assert state() == "draining"
+
+
 @pytest.mark.parametrize("is_copied", [False, True])
 @in_loop
 async def test_two_machines_with_a_node_of_one_name_do_not_fence_each_other(tmp_path: Path, is_copied: bool) -> None:
@@ -308,6 +408,32 @@ async def test_a_lost_lease_ends_calls_only_where_others_reach_the_database(tmp_
         node.others_take_over = others
         assert not await node.may_act()
         assert let_go == [True]
+
+
+@in_loop
+async def test_of_a_call_whose_first_commit_was_not_answered_a_node_lets_go_with_the_others(tmp_path: Path) -> None:
+    """Another node reads it from the database and goes on with it."""
+    async with machine(tmp_path) as the:
+        node = await the.node("w1", calls=1)
+        write, database = node._database.write, the.histories[0].database
+
+        async def without_answer(work: Any) -> Any:
+            await write(work)
+            raise OSError("the link is cut")
+
+        database.write = without_answer  # type: ignore[method-assign]
+        journal = the.histories[0].journal
+        journal.note(JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call=CALL, at=1.0))
+        await until(lambda: journal.trouble, "the trouble")
+        await node._heartbeat.close()
+        node.trouble, node._renewed = "no route to host", -100.0
+
+        async def others() -> bool:
+            return True
+
+        node.others_take_over = others
+        assert not await node.may_act(CALL)
+        database.write = write  # type: ignore[method-assign]
 
 
 @in_loop

@@ -14,7 +14,7 @@ from unittest import mock
 from callflow.app import Application
 from callflow.call.call import Call
 from callflow.call.replay import replay
-from callflow.cluster.membership import NodeConfig
+from callflow.cluster.peers import NodeConfig
 from callflow.config.settings import Settings
 from callflow.journal.journal import BEGAN
 from callflow.journal.notes import UnknownNote

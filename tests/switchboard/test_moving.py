@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ import pytest
 
 from callflow.call.machine import BRIDGED
 from callflow.cluster.peers import Peer
+from callflow.contracts.errors import Overloaded
 from callflow.switchboard import moving as module
 from callflow.switchboard.moving import Moving, QuietMoments, at_once
 from tests.in_loop import in_loop
@@ -65,15 +66,22 @@ class Node:
     def __init__(self, *, is_quiet: bool = True) -> None:
         self.given: list[str] = []
         self.dropped: list[str] = []
+        self.kept: list[str] = []
         self.fails = False
+        self.full: list[str] = []
+        """Nodes that take no calls, as the database says."""
+        self.silent: list[str] = []
+        """Nodes that do not take what they were given."""
+        self.targets = ["w2"]
         self.membership = SimpleNamespace(
-            is_leaving=True, draining=asyncio.Event(), place_elsewhere=lambda: "w2",
-            peer=lambda name: Peer(name, "unix:/w2"), reaches_database=True, trouble="", count_placed=lambda name: None,
-            give=self._give, tell=self._tell, claims=SimpleNamespace(drop=self.dropped.extend),
+            me="w1", is_leaving=True, takes_given=True, draining=asyncio.Event(), place_elsewhere=self._place,
+            peer=lambda name: Peer(name, f"unix:/{name}"), reaches_database=True, trouble="",
+            count_placed=lambda name: None, give=self._give, tell=self._tell, look_again=self._look_again,
+            claims=SimpleNamespace(drop=self.dropped.extend), begin_to_leave=self._nothing,
         )  # fmt: skip
         self.board = SimpleNamespace(calls=[self.call("c", is_quiet=is_quiet)])
-        journal = SimpleNamespace(trouble="", flushed=self._flushed)
-        self.moving = Moving(*cast(Any, (self.membership, self.board, journal)))
+        self.journal = SimpleNamespace(trouble="", flushed=self._nothing)
+        self.moving = Moving(*cast(Any, (self.membership, self.board, self.journal, self._keep)))
 
     def call(self, name: str, *, is_quiet: bool = True, awaits_return: bool = False) -> SimpleNamespace:
         return SimpleNamespace(
@@ -84,16 +92,31 @@ class Node:
     async def _hand_over(self) -> None:
         self.board.calls.clear()
 
-    async def _flushed(self) -> None:
+    async def _nothing(self) -> None:
         pass
 
-    async def _give(self, call: str, to: str) -> None:
+    def _place(self) -> str:
+        return self.targets[0] if self.targets else ""
+
+    async def _look_again(self) -> None:
+        self.targets = [name for name in self.targets if name not in self.full]
+
+    async def _give(self, call: str, to: str, of: tuple[str, int] | None = None) -> tuple[str, int]:
         if self.fails:
             raise TimeoutError
-        self.given.append(call)
+        if to in self.full:
+            raise Overloaded(to)
+        self.given.append(f"{call}: {of[0] if of else 'w1'} to {to}")
+        return to, 1
 
-    async def _tell(self, peer: Peer, calls: Sequence[str]) -> bool:
-        return True
+    async def _tell(self, peer: Peer, calls: Sequence[str]) -> Collection[str] | None:
+        if peer.name in self.silent:
+            self.full.append(peer.name)
+            return []
+        return calls
+
+    async def _keep(self, call: str) -> None:
+        self.kept.append(call)
 
 
 @in_loop
@@ -121,7 +144,7 @@ async def test_nothing_is_moved_while_the_database_does_not_answer() -> None:
     assert (the.given, the.moving.is_possible, len(the.board.calls)) == ([], False, 1)
     the.membership.reaches_database, the.membership.trouble = True, ""
     await asyncio.wait_for(the.moving.move_all(0.0), 5)
-    assert (the.given, the.dropped, the.moving.moved) == (["c"], [], 1)
+    assert (the.given, the.dropped, the.moving.moved) == (["c: w1 to w2"], [], 1)
 
 
 @in_loop
@@ -151,7 +174,7 @@ async def test_a_call_that_is_taken_back_when_the_time_is_up_is_moved_all_the_sa
     assert not done
     the.board.calls[0].awaits_return = False
     await asyncio.wait_for(moving, 5)
-    assert the.given == ["c"]
+    assert the.given == ["c: w1 to w2"]
 
 
 @in_loop
@@ -160,4 +183,31 @@ async def test_calls_that_are_being_taken_back_keep_no_other_one_from_being_move
     the = Node()
     the.board.calls[:0] = [the.call(name, awaits_return=True) for name in ("a", "b")]
     await asyncio.wait_for(the.moving.move_all(60.0), 5)
-    assert the.given == ["c"]
+    assert the.given == ["c: w1 to w2"]
+
+
+@in_loop
+async def test_a_call_that_a_node_does_not_take_any_more_goes_to_the_next_one_or_stays() -> None:
+    """The first one may have begun to leave half a second ago, which is not known here yet."""
+    the = Node()
+    the.targets, the.full, the.silent = ["w2", "w3", "w4"], ["w2"], ["w3"]
+    await asyncio.wait_for(the.moving.move_all(0.0), 5)
+    assert (the.given, the.kept, the.moving.moved) == (["c: w1 to w3", "c: w3 to w4"], [], 1)
+    the = Node()
+    the.targets, the.full, the.silent = ["w2", "w3"], ["w2"], ["w3"]
+    await asyncio.wait_for(the.moving.move_all(0.0), 5)
+    assert (the.given, the.kept, the.moving.moved) == (["c: w1 to w3", "c: w3 to w1"], ["c"], 0)
+    the = Node()
+    the.full = ["w2"]
+    await asyncio.wait_for(the.moving.leave(1.0), 5)
+    assert (the.given, the.kept, the.dropped, the.moving.moved) == ([], ["c"], [], 0)
+    assert not the.membership.takes_given, "its last calls are let go of now"
+
+
+@in_loop
+async def test_a_call_whose_last_entries_are_not_written_is_not_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_WRITTEN_SECONDS", 0.02)
+    the = Node()
+    the.journal.flushed = lambda: asyncio.sleep(60)
+    await asyncio.wait_for(the.moving.move_all(0.0), 5)
+    assert (the.given, the.kept, the.dropped, the.moving.moved) == ([], ["c"], [], 0)

@@ -65,16 +65,16 @@ async def test_waiting_for_the_history_is_bounded() -> None:
 
 def fails(history: History, call: str, times: int) -> None:
     """Let the database fail when this call's journal is read, so many times."""
-    read, left = history.store.journal, times
+    read, left = history.store.keyed_journal, times
 
-    async def journal(name: str, *, hidden: bool = False) -> list[JournalEntry]:
+    async def journal(name: str) -> list[tuple[int, JournalEntry]]:
         nonlocal left
         if name == call and left:
             left -= 1
             raise OperationalError("SELECT", {}, ConnectionResetError("reset"))
-        return await read(name, hidden=hidden)
+        return await read(name)
 
-    cast(Any, history.store).journal = journal
+    cast(Any, history.store).keyed_journal = journal
 
 
 @pytest.mark.parametrize("is_alone", [True, False], ids=["a process that serves alone", "a node"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from callflow.call.restore import restore_call
 from callflow.call.services import CallServices
 from callflow.contracts import events
 from callflow.contracts.carrier import Request
@@ -233,6 +234,23 @@ def test_a_new_call_during_a_hand_over_is_for_the_next_process(can: str) -> None
                 with pytest.raises(Overloaded):
                     await the.tell(RINGS)
             assert (the.board.calls, the.board.counts["calls"]) == ([], 0)
+
+    play(main)
+
+
+def test_a_call_that_is_taken_over_during_a_hand_over_is_left_to_the_next_process() -> None:
+    """It was opened here after all others had been left, and hung up when the process ended."""
+
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(RINGS)
+            await the.tell(events.CallAnswered())
+            await the.board.hand_over(0.01)
+            assert the.board.calls == []
+            restored = restore_call(the.services.journal.read(NAME))
+            assert restored is not None
+            assert the.board.restore(as_carrier(the.carrier), restored) is None
+            assert the.board.calls == []
 
     play(main)
 

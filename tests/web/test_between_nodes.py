@@ -107,8 +107,9 @@ async def other_node(
 
     live = SimpleNamespace(seats=Seats(), own_wall=SimpleNamespace(watch=wall))
 
-    async def take(calls: list[str]) -> None:
+    async def take(calls: list[str]) -> list[str] | None:
         (given if given is not None else []).extend(calls)
+        return [call for call in calls if call == CALL] or None
 
     apps = {PUBLIC: echo, CONSOLE: console}
     app = create_cluster_app(known, SECRET, apps, take, cast(LiveDesk, live), recordings, cast(Any, None), known.has)
@@ -142,8 +143,9 @@ async def test_nodes_tell_each_other_what_they_know_and_give(tmp_path: Path) -> 
         assert not await forwarding.others_take_over()
         await forwarding.announce()
         assert known.looked == 1, "a node that joins is seen at once"
-        assert await forwarding.tell_given(peer, [CALL])
-        assert given == [CALL]
+        assert await forwarding.tell_given(peer, [CALL, "another"]) == [CALL]
+        assert given == [CALL, "another"]
+        assert await forwarding.tell_given(peer, ["another"]) is None, "it does not know"
         assert (await forwarding.who_has(CALL), await forwarding.who_has("another")) == ("w2", "")
         await forwarding.close()
         assert await forwarding.who_has(CALL) == "", "this node is ending"
@@ -201,7 +203,7 @@ async def test_a_process_that_is_gone_is_told_from_one_that_is_slow(tmp_path: Pa
             await forwarding.send(known.peers[name], PUBLIC, "GET", "/", seconds=2)
         assert not caught.value.sent
     assert known.suspects == ["w2", "w3"]
-    assert not await forwarding.tell_given(known.peers["w2"], [CALL])
+    assert await forwarding.tell_given(known.peers["w2"], [CALL]) is None
     assert not await forwarding.others_take_over()
     await forwarding.close()
 

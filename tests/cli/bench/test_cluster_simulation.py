@@ -17,6 +17,7 @@ from callflow.cli.bench.simulation.load import Load
 from callflow.cli.bench.simulation.world import FAULTS, Fault, Result, World, percentile
 from callflow.cluster import node_store
 from callflow.cluster.nodes import Node, View, allotment
+from callflow.contracts.errors import Overloaded
 from callflow.history.node_tables import claims, nodes
 
 
@@ -122,8 +123,13 @@ def test_its_database_does_what_the_statements_do(seed: int, monkeypatch: pytest
                     rows.release(calls, keys[name])
                     node_store.release(connection, words, keys[name])
                 case 6 if name in keys and (to := keys.get(dice.choice("abc"))):
-                    rows.hand_over(calls, keys[name], to)
-                    node_store.hand_over(connection, words, keys[name], to)
+                    for call, word in zip(calls, words, strict=True):
+                        if rows.lives(to):
+                            rows.hand_over([call], keys[name], to)
+                            node_store.hand_over(connection, word, keys[name], to, ("up", "draining"))
+                        else:
+                            with pytest.raises(Overloaded):
+                                node_store.hand_over(connection, word, keys[name], to, ("up", "draining"))
                 case 7 if name in keys:
                     locked = rows.lock_orphans(keys[name], 2, 100)
                     rows.unlock(locked)
