@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from callflow.contracts.loop_work import is_own_work
 from callflow.tools.concurrency import Slot
 
 
@@ -103,9 +104,9 @@ class InterpreterWatch:
         """When each tool was named."""
 
     def sample(self, lag: float, used: float, now: float) -> None:
-        """Take how late a timer of the loop was, and the processor time of the loop's thread meanwhile, in seconds.
+        """Take how late a timer of the loop was, and for how much of that the loop itself was at work, in seconds.
         `now`: of a monotonic clock. Costs next to nothing while the loop is punctual, or late by its own work."""
-        if lag < _LEAST_LAG or used >= lag:
+        if lag < _LEAST_LAG or is_own_work(lag, used):
             return
         if now >= self._window_ends:
             self._window_ends = now + _WINDOW_SECONDS
