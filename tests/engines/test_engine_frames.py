@@ -184,6 +184,23 @@ async def test_however_many_frames_come_in_one_read_a_turn_ends_in_time_and_noth
     assert turns > 20
 
 
+async def test_while_the_connection_is_closed_a_turn_ends_in_time_too() -> None:
+    """Between our close frame and the server's, `websockets` handles what comes."""
+    reading = Reading(by_websockets=False)
+    await reading.read(b"", [])
+    reading.protocol.send_close(1000)
+    reading.socket.send_data()
+    reading.socket.loop = Clock()  # type: ignore[assignment]
+    reading.socket.data_received(PONG * 20_000)
+    reading.socket.data_received(b"\x88\x02\x03\xe8")
+    left = len(reading.socket._unread)
+    assert left > 30_000, "one turn went on and on"
+    await reading.rest()
+    assert reading.protocol.close_rcvd is not None
+    assert reading.protocol.close_rcvd.code == 1000
+    assert reading.ended == []
+
+
 async def test_more_fragments_than_a_message_may_have_end_the_connection() -> None:
     reading = Reading(by_websockets=False)
     await reading.read(b"\x01\x00" + PART * engine_socket._MOST_PARTS + EMPTY, [])

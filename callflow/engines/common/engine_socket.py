@@ -33,6 +33,8 @@ _WHOLE_TEXT: Final = 0x81
 """The first byte of the frame of a whole text message: FIN, no reserved bits, opcode 1."""
 _MASKS: Final = 64
 """How many are made at once."""
+_PIECE: Final = 256
+"""Bytes that `websockets` is given at once of what is not framed here: 128 frames at most."""
 _OPCODES: Final = frozenset(Opcode)
 _HEAD_ENDS: Final = b"\r\n\r\n"
 
@@ -125,7 +127,7 @@ class EngineSocket(ClientConnection):
         elif self._is_framed:
             self._read(data)
         elif self._head is None:
-            super().data_received(data)
+            self._leave_to_websockets(data)
         else:
             self._read_head(self._head, data)
 
@@ -197,8 +199,7 @@ class EngineSocket(ClientConnection):
             unread += data
             if len(unread) < self._needed:
                 return
-            data = bytes(unread)
-            unread.clear()
+            data = self._take_unread()
         at, size = 0, len(data)
         while size >= at + 2:
             kind, length, begins = data[at], data[at + 1], at + 2
@@ -228,18 +229,22 @@ class EngineSocket(ClientConnection):
                 super().data_received(data[at:ends])
             at = ends
             if (self._backlog or not is_whole) and at < size and self._must_wait():
-                self._needed, self._is_behind = 0, True
-                self._pause()
-                break
+                self._wait_with(data[at:])
+                return
         else:
             self._needed = 2
         if at < size:
             unread += data[at:]
 
     def _leave_to_websockets(self, data: bytes) -> None:
-        """Leave this and all that follows to `websockets`, which refuses it or throws it away."""
+        """Leave this and all that follows to `websockets`, which refuses it or throws it away; while it waits for the
+        answer to our close frame, it handles it. What is left when the time of the turn is over waits for the next."""
         self._is_framed = False
-        super().data_received(data)
+        for at in range(0, len(data), _PIECE):
+            super().data_received(data[at : at + _PIECE])
+            if at + _PIECE < len(data) and self._must_wait():
+                self._wait_with(data[at + _PIECE :])
+                return
 
     def _in_turn(self, message: bytes) -> None:
         waits = self._is_held or bool(self._backlog) or self.loop.time() >= self._turn_ends
@@ -254,6 +259,18 @@ class EngineSocket(ClientConnection):
 
     def _must_wait(self) -> bool:
         return len(self._backlog) >= _MOST_BACKLOG or bool(self._reason) or self.loop.time() >= self._turn_ends
+
+    def _take_unread(self) -> bytes:
+        data = bytes(self._unread)
+        self._unread.clear()
+        return data
+
+    def _wait_with(self, rest: bytes) -> None:
+        """Go on with this in the next turn."""
+        if not self._reason:
+            self._unread += rest
+            self._needed, self._is_behind = 0, True
+            self._pause()
 
     def _pause(self) -> None:
         """Read no more before the next turn."""
@@ -283,7 +300,7 @@ class EngineSocket(ClientConnection):
                 return
         if self._is_behind and len(self._backlog) < _MOST_BACKLOG:
             self._is_behind, self._turn_ends = False, ends
-            self._read(b"")
+            self._read(b"") if self._is_framed else self._leave_to_websockets(self._take_unread())
         if self._reading_paused and not self._is_behind and len(self._backlog) < _MOST_BACKLOG:
             self._reading_paused = False
             if not self.transport.is_closing():
