@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,10 +30,16 @@ _HIGH_WATER: Final = 64 << 10
 """Bytes that may wait before the peer counts as one that does not read, and the deadline of a write begins."""
 _READ_BUFFER: Final = 4096
 """Bytes of the first read buffer; a frame of 20 ms has about 350."""
+_RECEIVE_BUFFER: Final = 32 << 10
+"""Bytes that the system may hold for us; Linux takes twice as much. picows goes on to the end of what it has read, and
+its own buffer doubles with each read that fills it, so that this bounds what is read in one turn: some 100 frames of a
+carrier, or 11,000 without content."""
 _AT_ONCE: Final = 32
-"""Messages of one read that are handled before other connections have a turn."""
+"""Frames of one read that are handled before other connections have a turn."""
+_MOST_AT_ONCE: Final = 4096
+"""Frames of one read, of whatever kind, after which the peer is one that floods: the rest is thrown away unseen."""
 _MOST_BACKLOG: Final = 64
-"""Messages that wait for such a turn before reading pauses."""
+"""Messages that wait for `start` before reading pauses."""
 _HANDSHAKE_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
 """How long a peer may take to answer our close frame (RFC 6455, section 7.1.1)."""
@@ -48,10 +55,14 @@ class PicowsSocket(WSListener):
         self._transport: WSTransport | None = None
         self._message: Callable[[str | bytes], None] | None = None
         self._ended: Callable[[str], None] | None = None
-        self._backlog: list[str | bytes] = []
+        self._backlog: deque[str | bytes] = deque()
         """Messages that wait: for `start`, or because they came with too many others."""
         self._run = 0
-        """Messages of the present read that were handled."""
+        """Frames that came with others since the last turn."""
+        self._has_turn = False
+        """A turn for the backlog is scheduled, and reading waits for it."""
+        self._pong: bytes | None = None
+        """What is to be answered in that turn to the last of many pings (RFC 6455, section 5.5.3)."""
         self._parts = bytearray()
         """The fragments of an unfinished message (RFC 6455, section 5.4)."""
         self._part_type: WSMsgType | None = None
@@ -71,7 +82,7 @@ class PicowsSocket(WSListener):
         """See `MediaSocket.start`."""
         self._message, self._ended, self._write_seconds = message, ended, write_seconds
         if self._backlog:
-            self._next_turn()
+            self._schedule()
         elif self._reason:
             self._end(self._reason)
 
@@ -88,6 +99,7 @@ class PicowsSocket(WSListener):
         """See `MediaSocket.close`. Later messages are thrown away."""
         transport = self._transport
         self._message = None
+        self._backlog.clear()
         if transport is None or self._closing or transport.is_disconnected:
             return
         self._closing = True
@@ -152,40 +164,73 @@ class PicowsSocket(WSListener):
 
     def _in_turn(self, message: str | bytes) -> None:
         """Hand on a message that came with others: a few at once, the rest when other connections had their turn."""
+        self._count()
         if self._closing or self._reason:
             return
-        if self._message is not None and not self._backlog:
-            if self._run < _AT_ONCE:
-                self._run += 1
-                self._message(message)
-                return
-            asyncio.get_running_loop().call_soon(self._next_turn)
+        if self._message is not None and not self._backlog and not self._has_turn:
+            self._message(message)
+            return
         self._backlog.append(message)
-        if len(self._backlog) == _MOST_BACKLOG and self._transport is not None:
+        if self._message is not None:
+            self._schedule()
+        elif len(self._backlog) == _MOST_BACKLOG and self._transport is not None:
             self._transport.underlying_transport.pause_reading()
 
-    def _next_turn(self) -> None:
-        for _ in range(min(_AT_ONCE, len(self._backlog))):
-            message = self._backlog.pop(0)
-            if self._message is not None:
-                self._message(message)
-        if self._backlog:
+    def _count(self) -> None:
+        """Count a frame that is not handled by itself, so that no kind of them takes the turns of others."""
+        self._run += 1
+        if self._run > _MOST_AT_ONCE:
+            self.on_ws_frame = _thrown_away  # type: ignore[method-assign] # picows goes on to the end of what was read
+            self._stuck("the peer sends too much at once")
+        elif self._run > _AT_ONCE:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        """Go on in a turn of its own, and read nothing before it."""
+        if not self._has_turn and self._transport is not None:
+            self._has_turn = True
+            if not self._transport.underlying_transport.is_closing():
+                self._transport.underlying_transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._run, self._has_turn = 0, False
+        transport, pong, self._pong = self._transport, self._pong, None
+        assert transport is not None
+        if pong is not None:
+            self._answer(pong)
+        for _ in range(_AT_ONCE):
+            if self._message is None or not self._backlog:
+                break
+            self._message(self._backlog.popleft())
+        if self._message is not None and self._backlog:
+            self._schedule()
             return
-        self._run = 0
-        assert self._transport is not None
-        if self._transport.is_disconnected:
-            self._end(CLOSED)
-        else:  # a peer that is to answer our close must be read, too
-            self._transport.underlying_transport.resume_reading()
+        if transport.is_disconnected:
+            if not self._backlog:
+                self._end(CLOSED)
+        elif len(self._backlog) < _MOST_BACKLOG and not transport.underlying_transport.is_closing():
+            transport.underlying_transport.resume_reading()  # also of a peer that is to answer our close
 
     def _other(self, kind: WSMsgType, frame: WSFrame) -> None:
+        self._count()
+        if self._reason:
+            return
         if kind is WSMsgType.PONG:
             self._answers, self._unanswered = True, False
+        elif kind is WSMsgType.PING:
+            if self._has_turn:
+                self._pong = frame.get_payload_as_bytes()
+            else:
+                self._answer(frame.get_payload_as_bytes())
         elif kind is WSMsgType.CLOSE:
             self._closed(frame)
         elif kind in (_TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
             self._fragment(kind, frame)
+
+    def _answer(self, ping: bytes) -> None:
+        if self._transport is not None and not (self._closing or self._is_paused):
+            self._transport.send_pong(ping)
 
     def _closed(self, frame: WSFrame) -> None:
         """Answer the peer's close frame, unless it is an answer to ours, and end the connection."""
@@ -224,6 +269,7 @@ class PicowsSocket(WSListener):
         self._end(CLOSED)
 
     def _stuck(self, reason: str) -> None:
+        self._backlog.clear()
         self._end(reason)
         self._abort()
 
@@ -248,6 +294,10 @@ class PicowsSocket(WSListener):
         self._timers.start("ping", self._ping_seconds, self._ping)
 
 
+def _thrown_away(transport: WSTransport, frame: WSFrame) -> None:
+    """Take the frames that come after the end."""
+
+
 async def serve(connection: socket.socket, listener: PicowsSocket) -> None:
     """Serve a connection whose request, a WebSocket handshake, is still unread. Returns after the handshake.
 
@@ -259,8 +309,11 @@ async def serve(connection: socket.socket, listener: PicowsSocket) -> None:
 
     protocol = WSProtocol(
         None, None, False, accepted, logging.getLogger("picows.server"), True, _HANDSHAKE_SECONDS,
-        False, 20, 20, WSAutoPingStrategy.PING_WHEN_IDLE, True, MOST_MESSAGE, None, _READ_BUFFER,
+        False, 20, 20, WSAutoPingStrategy.PING_WHEN_IDLE,
+        False,  # pings are answered here, where they are counted
+        MOST_MESSAGE, None, _READ_BUFFER,
     )  # fmt: skip
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
     transport, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
     try:
         async with asyncio.timeout(_HANDSHAKE_SECONDS):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import ceil
 from typing import Final
 
+from callflow.contracts.loop_work import is_own_work
+
 
 _WINDOW_SECONDS: Final = 5.0
 _BAD_WINDOWS: Final = 2
@@ -31,12 +33,12 @@ class LoadGuard:
     def sample(self, lag: float, used: float, now: float) -> bool:
         """Take how late a timer was, in seconds; True: `is_overloaded` has changed.
 
-        `used`: processor seconds of the loop's thread since the timer was set. A timer that was later than the thread
-        was busy was held up by something else, and counts as punctual. `now`: seconds of a monotonic clock.
+        `used`: how many of these seconds the loop itself was at work. A timer that something else held up
+        (`is_own_work`) counts as punctual. `now`: seconds of a monotonic clock.
         """
         if self._began is None:
             self._began = now
-        self._lags.append(max(lag, 0.0) if used >= lag else 0.0)
+        self._lags.append(max(lag, 0.0) if is_own_work(lag, used) else 0.0)
         if now - self._began < self._window_seconds:
             return False
         self._lags.sort()

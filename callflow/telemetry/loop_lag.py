@@ -6,12 +6,14 @@ import asyncio
 import os
 from collections.abc import Callable
 from time import perf_counter, thread_time
-from typing import Final
+from typing import Final, NamedTuple
 
 from callflow.telemetry.metrics import NAMED, Histogram
 
 
 EVERY_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 0.08
+"""When the clocks are looked at before that: the shorter the time of which it is only estimated what the thread did."""
 
 
 class RunDelay:
@@ -42,17 +44,45 @@ class RunDelay:
             self._file = -1
 
 
+class Clocks(NamedTuple):
+    """What the clocks of a thread show at one moment, in seconds."""
+
+    now: float
+    used: float
+    """Its processor time."""
+    delayed: float
+    """How long it was ready to run while others had the processor."""
+
+
+def lag_and_work(due: float, before: Clocks, after: Clocks, share: float) -> tuple[float, float]:
+    """Return how late a timer was, without the time for which its thread got no processor, and how much of that is the
+    thread's own work, in seconds. Pure.
+
+    `due`: when it was to run; `after`: when it ran; `before`: the last look at the clocks before it was due. `share`:
+    the part of its time for which the thread has used the processor until then, by which it is estimated how long it
+    had nothing to do between that look and `due`. What is neither that nor processor time is time for which something
+    else held the thread up. So what it has to catch up with afterwards does not count as its own, and work before `due`
+    is not taken for work after it.
+    """
+    delayed = after.delayed - before.delayed
+    idle = (1 - share) * (due - before.now)
+    held_up = max(after.now - before.now - delayed - (after.used - before.used) - idle, 0.0)
+    lag = max(after.now - due - delayed, 0.0)
+    return lag, max(lag - held_up, 0.0)
+
+
 class LoopLag:
-    """One timer, every 0.1 s."""
+    """One timer, every 0.1 s, and one look at the clocks while it runs."""
 
     def __init__(self, each_time: Callable[[float, float, float], None]) -> None:
-        """`each_time`: called with each sample: how late the timer was, without the time for which this thread got no
-        processor; the processor time of this thread since the timer was set; the time now. All in seconds; it must not
-        wait or raise."""
+        """`each_time`: called with each sample: what `lag_and_work` returns, and the time now. All in seconds; it must
+        not wait or raise."""
         self._each_time = each_time
-        self._used = self._delayed = 0.0
+        self._began = self._before = Clocks(0.0, 0.0, 0.0)
+        self._share = 0.0
         self._delay: RunDelay | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self.seconds = Histogram(NAMED["callflow_loop_lag_seconds"].buckets)
 
@@ -60,27 +90,41 @@ class LoopLag:
         """Begin to measure; a loop must be running."""
         self.close()
         self._delay = RunDelay()
-        self._set()
+        self._set(self._clocks())
 
     def close(self) -> None:
         """Stop measuring."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._look_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._look_timer = None
         if self._delay is not None:
             self._delay.close()
             self._delay = None
 
-    def _set(self) -> None:
+    def _clocks(self) -> Clocks:
         # Not `loop.time()`: uvloop's stands still while a callback runs, and is too coarse.
-        self._due = perf_counter() + EVERY_SECONDS
-        self._used = thread_time()
-        self._delayed = self._delay.seconds() if self._delay else 0.0
-        self._timer = asyncio.get_running_loop().call_later(EVERY_SECONDS, self._sample)
+        return Clocks(perf_counter(), thread_time(), self._delay.seconds() if self._delay else 0.0)
+
+    def _set(self, now: Clocks) -> None:
+        self._began = self._before = now
+        self._due = now.now + EVERY_SECONDS
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(EVERY_SECONDS, self._sample)
+        self._look_timer = loop.call_later(_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        now = self._clocks()
+        if now.now < self._due:  # later it has the time in it that is to be measured
+            self._before = now
 
     def _sample(self) -> None:
-        now = perf_counter()
-        self.seconds.observe(now - self._due)
-        delayed = self._delay.seconds() - self._delayed if self._delay else 0.0
-        self._each_time(max(now - self._due - delayed, 0.0), thread_time() - self._used, now)
-        self._set()
+        now, began, before = self._clocks(), self._began, self._before
+        if before.now > began.now:
+            waited = before.delayed - began.delayed
+            self._share = min((before.used - began.used) / max(before.now - began.now - waited, 1e-6), 1.0)
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        self.seconds.observe(now.now - self._due)
+        self._each_time(*lag_and_work(self._due, before, now, self._share), now.now)
+        self._set(self._clocks())

@@ -8,12 +8,14 @@ interpreter of their own.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from callflow.contracts.loop_work import is_own_work
 from callflow.tools.concurrency import Slot
 
 
@@ -54,7 +56,7 @@ class WorkingThreads:
 
     def began(self, slot: Slot) -> None:
         """Note that a run begins in this thread, which is new."""
-        self._now[slot] = threading.get_ident(), time.monotonic()
+        self._now[slot] = threading.get_native_id(), time.monotonic()
 
     def ended(self, slot: Slot) -> None:
         """Note that the run in this thread has ended."""
@@ -67,18 +69,26 @@ class WorkingThreads:
         """Return the runs that were at work at this time or later, on the monotonic clock."""
         now = time.monotonic()
         running = [
-            Work(slot.tool, slot.call, now - began, _processor_seconds(ident, now - began), now)
-            for slot, (ident, began) in list(self._now.items())
+            Work(slot.tool, slot.call, now - began, used, now)
+            for slot, (thread, began) in list(self._now.items())
+            if (used := _processor_seconds(thread)) is not None
         ]
         return running + [work for work in list(self._ended) if work.until >= at]
 
 
-def _processor_seconds(thread: int, otherwise: float) -> float:
-    """Return the processor time of a thread. `otherwise`: for systems that do not tell, and threads that are gone."""
+def _processor_seconds(thread: int) -> float | None:
+    """Return the processor time of the thread with this native id; None: it is gone, or the system does not tell.
+
+    A thread may end at any moment, and `pthread_getcpuclockid` reads the memory of an ended one, which is not there any
+    more. The id of the clock is made here instead, and the kernel looks whether there is such a thread.
+    Source: Linux, include/linux/posix-timers_types.h (CPUCLOCK_PERTHREAD_MASK, CPUCLOCK_SCHED).
+    """
+    if sys.platform != "linux":
+        return None
     try:
-        return time.clock_gettime(time.pthread_getcpuclockid(thread))
-    except (AttributeError, OSError):
-        return otherwise
+        return time.clock_gettime(~thread << 3 | 4 | 2)
+    except OSError:
+        return None
 
 
 class InterpreterWatch:
@@ -94,9 +104,9 @@ class InterpreterWatch:
         """When each tool was named."""
 
     def sample(self, lag: float, used: float, now: float) -> None:
-        """Take how late a timer of the loop was, and the processor time of the loop's thread meanwhile, in seconds.
+        """Take how late a timer of the loop was, and for how much of that the loop itself was at work, in seconds.
         `now`: of a monotonic clock. Costs next to nothing while the loop is punctual, or late by its own work."""
-        if lag < _LEAST_LAG or used >= lag:
+        if lag < _LEAST_LAG or is_own_work(lag, used):
             return
         if now >= self._window_ends:
             self._window_ends = now + _WINDOW_SECONDS

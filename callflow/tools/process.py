@@ -1,7 +1,8 @@
 """Runs the tools of `tools.py` in a process of their own, whose interpreter nothing else needs (`tool_process`).
 
-The server's loop puts requests into a queue and waits for futures; all that may block (starting the process, writing
-and reading) is done by two threads. A process that has ended is started again; what was running in it gets an error.
+The server's loop puts requests into a queue and waits for futures; all that may block (starting the process, writing,
+reading, and the lines for the log) is done by two threads. A process that has ended is started again; what was running
+in it gets an error.
 """
 
 from __future__ import annotations
@@ -102,10 +103,7 @@ class ToolProcess:
     # On the loop
 
     def _take(self, answer: Mapping[str, Any], requests: queue.SimpleQueue[bytes | None]) -> None:
-        if "log" in answer:
-            level, text = answer["log"]
-            log.log(level, "%s", text)
-        elif "ready" in answer:
+        if "ready" in answer:
             self._requests = requests
             self._ready.set()
         else:
@@ -158,7 +156,12 @@ class ToolProcess:
             threading.Thread(target=_write, args=(process.stdin, requests), name="tool-requests", daemon=True).start()
             with process.stdout:
                 for line in process.stdout:
-                    self._call(self._take, msgspec.json.decode(line), requests)
+                    answer = msgspec.json.decode(line)
+                    if "log" in answer:
+                        level, text = answer["log"]
+                        log.log(level, "%s", text)
+                    else:
+                        self._call(self._take, answer, requests)
             code = process.wait()
         except (OSError, msgspec.DecodeError) as error:
             log.error("the tools' process cannot be used: %s", error)

@@ -2,8 +2,8 @@
 
 It reads one request a line from standard input, as JSON: `{"id", "tool", "arguments", "context", "seconds", "version"}`
 runs a tool, `{"cancel": id}` says that nobody waits any more. It answers with lines `{"id", "output", "ok"}`, and with
-`{"log": [level, text]}` for the server's log; `{"ready": true}` comes first. It ends with its standard input, so also
-when the server is killed.
+`{"log": [level, text]}` for the server's log, not more than so many a second; `{"ready": true}` comes first. It ends
+with its standard input, so also when the server is killed.
 
 Limits, time limits and errors are those of `registry.py` and `runner.py`, which run here as they do in the server.
 """
@@ -14,18 +14,27 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import msgspec
 
 from callflow.contracts.errors import ToolsError
+from callflow.contracts.rate_limit import RateLimit
 from callflow.tools.loader import ToolLoader
 from callflow.tools.registry import ToolContext
 
 
 _MOST_LINE: Final = 8 << 20
 """Bytes of a request; arguments are far shorter."""
+_LINES_A_SECOND: Final = 50.0
+"""Lines of the log, in the long run; as many warnings beside them, which no chatter may hide."""
+_LINES_AT_ONCE: Final = 200
+_TELL_SECONDS: Final = 1.0
+"""How often the log is told that there were more, at most, while a tool runs."""
+_MOST_TEXT: Final = 8192
+"""Characters of one line of the log."""
 
 
 class _Out(logging.Handler):
@@ -34,6 +43,9 @@ class _Out(logging.Handler):
     def __init__(self, file: int) -> None:
         super().__init__()
         self._file = file
+        self._limits = {warns: RateLimit(per_second=_LINES_A_SECOND, at_once=_LINES_AT_ONCE) for warns in (False, True)}
+        self._left_out = 0
+        self._told_at = 0.0
 
     def write(self, what: dict[str, Any]) -> None:
         """Write one line. Waits while the server reads nothing."""
@@ -43,11 +55,25 @@ class _Out(logging.Handler):
                 line = line[os.write(self._file, line) :]
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass a line of the log on to the server's."""
+        """Pass a line of the log on to the server's, unless there are too many."""
         try:
-            self.write({"log": [record.levelno, record.getMessage()]})
+            if self._limits[record.levelno >= logging.WARNING].take(time.monotonic()):
+                if time.monotonic() >= self._told_at + _TELL_SECONDS:
+                    self.tell_left_out()
+                self.write({"log": [record.levelno, record.getMessage()[:_MOST_TEXT]]})
+            else:
+                self._left_out += 1
         except Exception:
             self.handleError(record)
+
+    def tell_left_out(self) -> None:
+        """Tell the server's log how many lines it was not given since this was told."""
+        with self.lock:  # type: ignore[union-attr]
+            count, self._left_out = self._left_out, 0
+            if count:
+                self._told_at = time.monotonic()
+                text = f"{count} lines of the tools' log were left out: there are too many"
+                self.write({"log": [logging.WARNING, text]})
 
 
 class _Worker:
@@ -82,7 +108,11 @@ class _Worker:
         name, seconds = request["tool"], request["seconds"]
         result = await tools.run(name, request["arguments"], context, seconds=seconds, hook=True)
         answer = {"id": request["id"], "output": result.output, "ok": result.ok}
-        await asyncio.to_thread(self._out.write, answer)  # a result may be long, and the server busy
+        await asyncio.to_thread(self._tell, answer)  # a result may be long, and the server busy
+
+    def _tell(self, answer: dict[str, Any]) -> None:
+        self._out.tell_left_out()
+        self._out.write(answer)
 
 
 def main(path: str, hook: str = "") -> int:

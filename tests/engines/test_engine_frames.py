@@ -16,6 +16,7 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 from websockets.utils import accept_key
 
+from callflow.engines.common import engine_socket
 from callflow.engines.common.engine_socket import EngineSocket, text_frame
 
 
@@ -57,7 +58,8 @@ class Reading:
         if by_websockets:
             self.socket._head = None
         self.messages: list[bytes] = []
-        self.socket.start(self.messages.append, lambda reason: None, write_seconds=0, most_waiting=1 << 20)
+        self.ended: list[str] = []
+        self.socket.start(self.messages.append, self.ended.append, write_seconds=0, most_waiting=1 << 20)
         request = self.protocol.connect()
         self.protocol.send_request(request)
         self.protocol.data_to_send()
@@ -67,13 +69,19 @@ class Reading:
             f"Sec-WebSocket-Accept: {key}\r\n\r\n"
         ).encode()
 
+    async def rest(self) -> None:
+        """Wait until all that was read is handled."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        while self.socket._has_turn:  # noqa: ASYNC110 - the socket has no event for us
+            await asyncio.sleep(0)
+
     async def read(self, frames: bytes, cuts: list[int]) -> dict[str, Any]:
         data = self.answer + frames
         places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
         for begin, end in pairwise(places):
             self.socket.data_received(data[begin:end])
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await self.rest()
         server = ServerProtocol(state=State.OPEN)
         server.receive_data(self.transport.written)
         answers = [event for event in server.events_received() if isinstance(event, Frame)]
@@ -125,6 +133,79 @@ def test_frames_are_told_apart_as_websockets_does(frames: list[bytes], rest: byt
 
     ours, theirs = asyncio.run(both())
     assert ours == theirs
+
+
+class Clock:
+    """A loop whose time goes on by a twentieth of a turn with each look at it."""
+
+    def __init__(self) -> None:
+        self.loop, self.now = asyncio.get_running_loop(), 0.0
+
+    def time(self) -> float:
+        self.now += engine_socket._TURN_SECONDS / 20
+        return self.now
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loop, name)
+
+
+PING, PONG, EMPTY, PART, LAST = b"\x89\x00", b"\x8a\x00", b"\x81\x00", b"\x00\x01x", b"\x80\x00"
+
+
+@pytest.mark.parametrize(
+    ("frames", "messages", "answers"),
+    [
+        (PING * 1000, [], 1000),
+        (PONG * 1000, [], 0),
+        (EMPTY * 1000, [b""] * 1000, 0),
+        (b"\x01\x00" + PART * 1000 + LAST, [b"x" * 1000], 0),
+        ((b"\x81\x01a" + PING) * 500, [b"a"] * 500, 500),
+    ],
+    ids=["pings", "pongs", "texts", "fragments", "both"],
+)
+async def test_however_many_frames_come_in_one_read_a_turn_ends_in_time_and_nothing_is_lost(
+    frames: bytes, messages: list[bytes], answers: int
+) -> None:
+    reading = Reading(by_websockets=False)
+    await reading.read(b"", [])
+    reading.socket.loop = Clock()  # type: ignore[assignment]
+    reading.socket.data_received(frames)
+    reading.socket.data_received(b"\x81\x03end")  # what comes nevertheless comes behind it
+    left, turns = len(reading.socket._unread), 0
+    assert left > len(frames) - 200, "one turn went on and on"
+    while reading.socket._has_turn:
+        await asyncio.sleep(0)
+        turns += 1
+        assert left - len(reading.socket._unread) < 200, "one turn went on and on"
+        assert len(reading.socket._backlog) <= engine_socket._MOST_BACKLOG
+        left = len(reading.socket._unread)
+    assert reading.messages == [*messages, b"end"]
+    assert reading.transport.written.count(b"\x8a\x80") == answers
+    assert turns > 20
+
+
+async def test_while_the_connection_is_closed_a_turn_ends_in_time_too() -> None:
+    """Between our close frame and the server's, `websockets` handles what comes."""
+    reading = Reading(by_websockets=False)
+    await reading.read(b"", [])
+    reading.protocol.send_close(1000)
+    reading.socket.send_data()
+    reading.socket.loop = Clock()  # type: ignore[assignment]
+    reading.socket.data_received(PONG * 20_000)
+    reading.socket.data_received(b"\x88\x02\x03\xe8")
+    left = len(reading.socket._unread)
+    assert left > 30_000, "one turn went on and on"
+    await reading.rest()
+    assert reading.protocol.close_rcvd is not None
+    assert reading.protocol.close_rcvd.code == 1000
+    assert reading.ended == []
+
+
+async def test_more_fragments_than_a_message_may_have_end_the_connection() -> None:
+    reading = Reading(by_websockets=False)
+    await reading.read(b"\x01\x00" + PART * engine_socket._MOST_PARTS + EMPTY, [])
+    assert reading.ended == [f"the engine sent a message in more than {engine_socket._MOST_PARTS} fragments"]
+    assert reading.messages == []
 
 
 async def test_whole_texts_do_not_pass_through_websockets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,7 +172,49 @@ async def test_a_connection_is_replaced_before_it_is_old(monkeypatch: pytest.Mon
     monkeypatch.setattr(spares, "_LEAST_AGE", 0.1)
     async with office(1) as one:
         await one.until(lambda: len(one.realtime.sessions) >= 3, "the third")
-        assert [one.realtime.sessions[number].close_code for number in (0, 1)] == [1000, 1000]
+        codes = [1000, 1000]
+        await one.until(lambda: [each.close_code for each in one.realtime.sessions[:2]] == codes, "their end")
+
+
+async def test_a_caller_who_comes_while_a_connection_is_replaced_gets_the_old_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spares, "_MOST_AGE", 0.2)
+    monkeypatch.setattr(spares, "_LEAST_AGE", 0.1)
+    async with office(1) as one:
+        await one.has(1)
+        one.realtime.faults.hang_next = 1
+        await one.realtime.wait_attempt(2)
+        assert await one.open(), "the old one is gone, and the new one not there yet"
+        assert one.opened[0].is_open
+        one.realtime.faults.hang_next = 0
+        await one.has(1)
+
+
+async def test_while_connections_are_replaced_none_is_lacking_and_one_more_is_open_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spares, "_MOST_AGE", 0.3)
+    monkeypatch.setattr(spares, "_LEAST_AGE", 0.1)
+    async with office(2) as one:
+        await one.has(2)
+
+        def go_on() -> bool:
+            assert one.account.spares.count >= 2
+            assert one.live <= 3
+            return len(one.realtime.sessions) >= 8
+
+        await one.until(go_on, "three for each of them")
+
+
+async def test_an_old_connection_is_given_up_when_no_other_can_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spares, "_MOST_AGE", 0.2)
+    monkeypatch.setattr(spares, "_LEAST_AGE", 0.1)
+    async with office(1) as one:
+        await one.has(1)
+        one.realtime.faults.refuse_next = -1
+        await one.has(0)
+        await one.until(lambda: one.realtime.sessions[0].close_code == 1000, "its end")
 
 
 async def test_a_session_that_lives_short_is_kept_for_a_tenth_of_its_life(monkeypatch: pytest.MonkeyPatch) -> None:

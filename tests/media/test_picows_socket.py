@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
+import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -124,6 +127,79 @@ async def test_many_that_come_at_once_are_taken_in_turn_and_none_is_lost() -> No
             await watching
         assert stream.messages == [str(number) for number in range(3000)]
         assert turns > 3000 / picows_socket._AT_ONCE / 2, "nobody else had a turn"
+
+
+FLOODS = {
+    "texts": lambda: _frame(1, b""),
+    "pings": lambda: _frame(9, b"x" * 100),
+    "pongs": lambda: _frame(10, b""),
+    "fragments": lambda: _frame(0, b"", fin=False),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+async def test_a_peer_that_floods_takes_no_turn_of_others_with_any_kind_of_frame(kind: str) -> None:
+    """However much it sends: what is handled in one turn of the loop is bounded, and what waits is, too."""
+    async with connected() as (stream, peer):
+        our = stream.socket
+        assert our is not None
+        await until(lambda: our._transport is not None, "the handshake", 5)
+        most_in_a_turn = most_waiting = handled = 0
+        on_frame = our.on_ws_frame
+
+        def counted(*arguments: Any) -> None:
+            nonlocal handled
+            handled += 1
+            on_frame(*arguments)
+
+        our.on_ws_frame = counted  # type: ignore[method-assign, assignment]
+        start = _frame(1, b"x", fin=False) if kind == "fragments" else b""
+        flood = start + FLOODS[kind]() * 500_000
+        sending = socket.socket(fileno=os.dup(peer.transport.get_extra_info("socket").fileno()))
+        sending.settimeout(5)
+        thread = threading.Thread(target=_send_until_it_ends, args=(sending, flood))
+        thread.start()
+        try:
+            async with asyncio.timeout(10):
+                while handled < 20_000 and not stream.ended:
+                    before = handled
+                    await asyncio.sleep(0)
+                    most_in_a_turn = max(most_in_a_turn, handled - before)
+                    most_waiting = max(most_waiting, len(our._backlog))
+        finally:
+            peer.transport.abort()
+            await asyncio.to_thread(thread.join)
+            sending.close()
+        assert handled > picows_socket._AT_ONCE, "there was no flood"
+        assert most_in_a_turn <= picows_socket._MOST_AT_ONCE + 1
+        assert most_waiting <= picows_socket._MOST_AT_ONCE
+
+
+def _send_until_it_ends(connection: socket.socket, data: bytes) -> None:
+    """In a thread, so that there is always more to read."""
+    with contextlib.suppress(OSError):
+        connection.sendall(data)
+
+
+async def test_a_peer_that_sends_too_many_frames_at_once_is_let_go_and_the_rest_is_thrown_away() -> None:
+    async with connected() as (stream, peer):
+        peer.transport.write(_frame(10, b"") * 100_000 + _frame(1, b"late"))
+        async with asyncio.timeout(5):
+            await stream.over.wait()
+    assert stream.ended == ["the peer sends too much at once"]
+    assert stream.messages == []
+
+
+async def test_many_pings_at_once_get_an_answer_to_the_last_one() -> None:
+    async with connected() as (stream, peer):
+        answers: list[bytes] = []
+        peer.acknowledge_pings = answers.append  # type: ignore[method-assign, assignment]
+        peer.transport.write(b"".join(_frame(9, b"%d" % number) for number in range(500)))
+        await until(lambda: answers and answers[-1] == b"499", "the answer to the last", 5)
+        assert answers[: picows_socket._AT_ONCE] == [b"%d" % number for number in range(picows_socket._AT_ONCE)]
+        assert len(answers) < 400
+        await peer.send("and on")
+        await stream.has("and on")
 
 
 async def test_what_came_before_the_peer_left_is_handled_before_its_end() -> None:

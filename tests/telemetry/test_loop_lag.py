@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import heapq
 import os
+import random
 import threading
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from callflow.contracts.loop_work import is_own_work
+from callflow.telemetry import loop_lag
 from callflow.telemetry.loop_lag import EVERY_SECONDS, LoopLag, RunDelay
 
 
@@ -24,6 +31,81 @@ async def test_a_blocked_loop_is_seen() -> None:
     lag.close()
     assert lag.seconds.count == 1
     assert lag.seconds.sum > 0.19
+
+
+class Thread:
+    """The thread of a loop, in simulated time: timers, work of its own, and what holds it up."""
+
+    def __init__(self) -> None:
+        self.now, self.used = 0.0, 0.0
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Any:
+        self.at(self.now + seconds, callback)
+        return SimpleNamespace(cancel=lambda: None)
+
+    def at(self, when: float, callback: Callable[[], None]) -> None:
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, callback))
+
+    def takes(self, seconds: float, *, own: bool) -> None:
+        self.now += seconds
+        self.used += seconds * own
+
+    def run(self, until: float) -> None:
+        while self._timers[0][0] < until:
+            when, _, callback = heapq.heappop(self._timers)
+            self.now = max(self.now, when)
+            callback()
+
+
+def held_up(
+    monkeypatch: pytest.MonkeyPatch, load: float, late: float, begins: float, *, own: bool
+) -> tuple[float, bool]:
+    """How late one timer of many was, in ms, and whether by the loop's own work, as it is told.
+
+    `load`: the part of its time that the thread works, in pieces as 25 calls make them, each frame after the other.
+    `begins`: how long before that timer was due it begins to be held up; it lasts until `late` seconds after it.
+    """
+    thread, samples = Thread(), list[tuple[float, float, float]]()
+    monkeypatch.setattr(loop_lag, "perf_counter", lambda: thread.now)
+    monkeypatch.setattr(loop_lag, "thread_time", lambda: thread.used)
+    monkeypatch.setattr(loop_lag, "RunDelay", lambda: SimpleNamespace(seconds=lambda: 0.0, close=lambda: None))
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: thread)
+    frames = random.Random(7)
+
+    def frame() -> None:
+        thread.takes(load * 0.0008, own=True)
+
+    for number in range(2500):
+        thread.at(number * 0.0008 + frames.uniform(0, 0.0004), frame)
+    lag = LoopLag(lambda *sample: samples.append(sample))
+    lag.start()
+    thread.run(until=1.005)
+    thread.at(lag._due - begins, lambda: thread.takes(lag._due + late - thread.now, own=own))
+    before = len(samples)
+    thread.run(until=1.6)
+    lag.close()
+    seconds, used, _ = samples[before]
+    return seconds * 1000, is_own_work(seconds, used)
+
+
+@pytest.mark.parametrize("begins", [0.001, 0.015, 0.05, 0.095])
+@pytest.mark.parametrize("late", [0.005, 0.02, 0.04, 0.3])
+@pytest.mark.parametrize("load", [0.0, 0.2, 0.4, 0.6, 0.8])
+def test_what_a_loop_did_before_its_timer_was_due_is_not_taken_for_what_made_it_late(
+    monkeypatch: pytest.MonkeyPatch, load: float, late: float, begins: float
+) -> None:
+    for own in (False, True):
+        ms, told = held_up(monkeypatch, load, late, begins, own=own)
+        assert ms >= late * 1000 - 0.1
+        assert told is own
+
+
+@pytest.mark.parametrize("load", [1.0, 1.5])
+def test_a_loop_that_has_too_much_to_do_is_late_by_its_own_work(monkeypatch: pytest.MonkeyPatch, load: float) -> None:
+    assert held_up(monkeypatch, load, 0.02, 0.01, own=True)[1]
 
 
 @pytest.mark.e2e

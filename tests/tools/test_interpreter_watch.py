@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -85,6 +87,63 @@ def test_what_has_just_ended_counts() -> None:
     assert (ended.tool, ended.call) == ("sums", "a call")
     assert ended.processor_seconds >= 0.02
     assert threads.since(time.monotonic() + 1) == []
+
+
+@pytest.mark.process
+def test_threads_that_have_ended_at_the_moment_of_the_look_do_not_end_the_server() -> None:
+    """In a process of its own: where it goes wrong, the process is gone."""
+    done = subprocess.run([sys.executable, "-c", _ENDED_UNNOTICED], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+_ENDED_UNNOTICED = """
+import threading, time
+from callflow.tools.concurrency import Slot
+from callflow.tools.interpreter_watch import WorkingThreads
+
+threads = WorkingThreads()
+together = threading.Barrier(40)
+
+def run(number):
+    threads.began(Slot("a call", f"tool {number}", 0.0))
+    together.wait()
+
+runs = [threading.Thread(target=run, args=(number,)) for number in range(40)]
+for each in runs:
+    each.start()
+for each in runs:
+    each.join()
+ends = time.monotonic() + 20
+while (found := threads.since(0.0)) and time.monotonic() < ends:
+    pass  # the system may need a moment longer than Python to end a thread
+print(found)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the processor time of another thread")
+def test_what_is_at_work_has_the_processor_time_of_its_own_thread() -> None:
+    threads, over, noted = WorkingThreads(), threading.Event(), threading.Event()
+
+    def run(tool: str, used: float) -> None:
+        until = time.thread_time() + used
+        while time.thread_time() < until:
+            pass
+        threads.began(Slot("a call", tool, 0.0))
+        noted.set()
+        over.wait(10)
+
+    runs = []
+    for tool, used in (("sums", 0.1), ("waits", 0.0)):
+        runs.append(threading.Thread(target=run, args=(tool, used)))
+        noted.clear()
+        runs[-1].start()
+        assert noted.wait(10)
+    used_by = {work.tool: work.processor_seconds for work in threads.since(time.monotonic())}
+    over.set()
+    for each in runs:
+        each.join()
+    assert used_by["sums"] >= 0.1
+    assert used_by["waits"] < 0.1
 
 
 def holds_the_interpreter() -> None:

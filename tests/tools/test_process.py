@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
+import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import pytest
 
 from callflow.telemetry.loop_lag import LoopLag
 from callflow.tools import process as tool_process
+from callflow.tools import worker
 from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
 from callflow.tools.registry import ToolContext, ToolResult
@@ -22,7 +26,7 @@ from callflow.tools.registry import ToolContext, ToolResult
 
 pytestmark = pytest.mark.process
 TOOLS = '''
-import asyncio, os, subprocess, sys, time
+import asyncio, logging, os, subprocess, sys, time
 from callflow import tool, ToolContext
 
 @tool
@@ -74,6 +78,15 @@ def holds_on() -> None:
 def reads() -> list:
     """Read standard input, here and in a program."""
     return [sys.stdin.read(), os.read(0, 1).decode(), subprocess.run(["cat"], capture_output=True).stdout.decode()]
+
+@tool
+def chatters(lines: int) -> int:
+    """Log much, and one warning."""
+    log = logging.getLogger("my_tools")
+    for number in range(lines):
+        log.info("row %d of the price list", number)
+    log.warning("the price list is old")
+    return lines
 
 @tool
 def much() -> list:
@@ -137,6 +150,23 @@ async def test_what_goes_wrong_there_is_in_the_log_here_once(scene: Scene, caplo
     lines = [line for line in caplog.messages if "tool fails failed" in line]
     assert len(lines) == 1
     assert lines[0].startswith("call a call: tool fails failed: RuntimeError: not today (tools.py, line ")
+
+
+async def test_a_tool_that_logs_without_end_holds_up_nobody_and_fills_no_log(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await scene.pid()
+    began = time.monotonic()
+    assert (await scene.run("chatters", {"lines": 50_000})).ok
+    seconds = time.monotonic() - began
+    rows = [line for line in caplog.messages if line.startswith("row ")]
+    left_out = [int(line.split()[0]) for line in caplog.messages if "lines of the tools' log were left out" in line]
+    assert len(rows) <= worker._LINES_AT_ONCE + worker._LINES_A_SECOND * (seconds + 1)
+    assert rows[:3] == [f"row {number} of the price list" for number in range(3)]
+    assert len(rows) + sum(left_out) == 50_000, "each line is there, or counted"
+    assert "the price list is old" in caplog.messages, "chatter hides no warning"
+    assert threading.get_ident() not in {record.thread for record in caplog.records}, "the loop wrote it"
 
 
 async def test_one_that_ends_takes_its_runs_with_it_and_is_started_again(scene: Scene) -> None:

@@ -26,11 +26,15 @@ _TURN_SECONDS: Final = 0.002
 """How long the messages of one connection are handled before other calls get their turn on the event loop."""
 _MOST_BACKLOG: Final = 64
 """Messages that wait for their turn before reading pauses."""
+_MOST_PARTS: Final = 4096
+"""Fragments of one message: those of the largest one then have 1 kB."""
 _DATA: Final = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 _WHOLE_TEXT: Final = 0x81
 """The first byte of the frame of a whole text message: FIN, no reserved bits, opcode 1."""
 _MASKS: Final = 64
 """How many are made at once."""
+_PIECE: Final = 256
+"""Bytes that `websockets` is given at once of what is not framed here: 128 frames at most."""
 _OPCODES: Final = frozenset(Opcode)
 _HEAD_ENDS: Final = b"\r\n\r\n"
 
@@ -42,22 +46,26 @@ class EngineSocket(ClientConnection):
         super().__init__(*arguments, **options)
         self._message: Callable[[bytes], None] | None = None
         self._ended: Callable[[str], None] | None = None
-        self._backlog: list[bytes] = []
+        self._backlog: deque[bytes] = deque()
         """Messages that wait: for `start`, or because they came with too many others."""
         self._parts: list[bytes] = []
         """The fragments of an unfinished message (RFC 6455, section 5.4)."""
+        self._parts_size = 0
+        """Bytes of them, all together."""
         self._head: bytes | None = b""
         """The last bytes of the server's answer to the handshake; None: it is complete."""
         self._most_message = self.protocol.max_message_size or sys.maxsize
         self._is_framed = self._takes_text = False
         """We tell frames apart, and write them; False: `websockets` does. Neither, once a side has begun to close."""
         self._unread = bytearray()
-        """The beginning of a frame."""
+        """The beginning of a frame, or what waits for the next turn."""
         self._needed = 0
         """Bytes that `_unread` must have before it is looked at again."""
         self._turn_ends = 0.0
         self._has_turn = self._reading_paused = False
-        """A turn for the backlog is scheduled; and reading waits for it."""
+        """A turn for what waits is scheduled; and reading waits for it."""
+        self._is_behind = False
+        """Frames in `_unread` wait for that turn."""
         self._is_held = False
         self._reason = ""
         """Why the connection has ended; "": it has not."""
@@ -114,10 +122,12 @@ class EngineSocket(ClientConnection):
     def data_received(self, data: bytes) -> None:
         """Handle what was read."""
         self._turn_ends = self.loop.time() + _TURN_SECONDS
-        if self._is_framed:
+        if self._is_behind:
+            self._unread += data
+        elif self._is_framed:
             self._read(data)
         elif self._head is None:
-            super().data_received(data)
+            self._leave_to_websockets(data)
         else:
             self._read_head(self._head, data)
 
@@ -135,14 +145,19 @@ class EngineSocket(ClientConnection):
             self._in_turn(bytes(event.data))
         else:  # websockets bounds the size of the whole message, and has refused fragments out of place
             self._parts.append(bytes(event.data))
+            self._parts_size += len(event.data)
             if event.fin:
-                whole, self._parts = b"".join(self._parts), []
+                whole, self._parts, self._parts_size = b"".join(self._parts), [], 0
                 self._in_turn(whole)
+            elif len(self._parts) > _MOST_PARTS:
+                self._break(f"the engine sent a message in more than {_MOST_PARTS} fragments")
 
     def connection_lost(self, error: Exception | None) -> None:
         """Note that the connection is over; what has been read is handed over before that is told."""
         super().connection_lost(error)
         self._write_deadline.stop()
+        self._unread.clear()
+        self._is_behind = False
         self._reason = self._reason or f"the engine closed the connection: {self.close_exc}"
         if self.protocol.parser_exc is not None:  # its frames hold the protocol, and that the error
             self.protocol.parser_exc.__traceback__ = None
@@ -177,14 +192,14 @@ class EngineSocket(ClientConnection):
             self.data_received(data[ends:])
 
     def _read(self, data: bytes) -> None:
-        """Hand over the whole text messages, and give all other frames to `websockets`, each as a whole."""
+        """Hand over the whole text messages, and give all other frames to `websockets`, each as a whole. What is left
+        when the time of the turn is over waits for the next one."""
         unread = self._unread
         if unread:
             unread += data
             if len(unread) < self._needed:
                 return
-            data = bytes(unread)
-            unread.clear()
+            data = self._take_unread()
         at, size = 0, len(data)
         while size >= at + 2:
             kind, length, begins = data[at], data[at + 1], at + 2
@@ -202,26 +217,34 @@ class EngineSocket(ClientConnection):
             if size < begins:
                 self._needed = begins - at
                 break
-            if length > self._most_message - sum(map(len, self._parts)):
+            if length > self._most_message - self._parts_size:
                 self._leave_to_websockets(data[at:])
                 return
             if size < ends:
                 self._needed = ends - at
                 break
-            if kind == _WHOLE_TEXT and not self._parts:
+            if is_whole := kind == _WHOLE_TEXT and not self._parts:
                 self._in_turn(data[begins:ends])
             else:
                 super().data_received(data[at:ends])
             at = ends
+            if (self._backlog or not is_whole) and at < size and self._must_wait():
+                self._wait_with(data[at:])
+                return
         else:
             self._needed = 2
         if at < size:
             unread += data[at:]
 
     def _leave_to_websockets(self, data: bytes) -> None:
-        """Leave this and all that follows to `websockets`, which refuses it or throws it away."""
+        """Leave this and all that follows to `websockets`, which refuses it or throws it away; while it waits for the
+        answer to our close frame, it handles it. What is left when the time of the turn is over waits for the next."""
         self._is_framed = False
-        super().data_received(data)
+        for at in range(0, len(data), _PIECE):
+            super().data_received(data[at : at + _PIECE])
+            if at + _PIECE < len(data) and self._must_wait():
+                self._wait_with(data[at + _PIECE :])
+                return
 
     def _in_turn(self, message: bytes) -> None:
         waits = self._is_held or bool(self._backlog) or self.loop.time() >= self._turn_ends
@@ -231,9 +254,31 @@ class EngineSocket(ClientConnection):
         self._backlog.append(message)
         if self._message is not None:
             self._schedule()
-        if len(self._backlog) >= _MOST_BACKLOG and not self._reading_paused:
+        if len(self._backlog) >= _MOST_BACKLOG:
+            self._pause()
+
+    def _must_wait(self) -> bool:
+        return len(self._backlog) >= _MOST_BACKLOG or bool(self._reason) or self.loop.time() >= self._turn_ends
+
+    def _take_unread(self) -> bytes:
+        data = bytes(self._unread)
+        self._unread.clear()
+        return data
+
+    def _wait_with(self, rest: bytes) -> None:
+        """Go on with this in the next turn."""
+        if not self._reason:
+            self._unread += rest
+            self._needed, self._is_behind = 0, True
+            self._pause()
+
+    def _pause(self) -> None:
+        """Read no more before the next turn."""
+        if not self._reading_paused:
             self._reading_paused = True
-            self.transport.pause_reading()
+            if not self.transport.is_closing():
+                self.transport.pause_reading()
+        self._schedule()
 
     def _taken_by(self) -> Callable[[bytes], None] | None:
         """Return who takes messages now."""
@@ -249,24 +294,29 @@ class EngineSocket(ClientConnection):
         self._has_turn = False
         ends = self.loop.time() + _TURN_SECONDS
         while self._backlog and (message := self._taken_by()) is not None:
-            message(self._backlog.pop(0))
+            message(self._backlog.popleft())
             if self._backlog and self.loop.time() >= ends:
                 self._schedule()
                 return
-        if self._taken_by() is None:
-            return
-        if self._reading_paused:
+        if self._is_behind and len(self._backlog) < _MOST_BACKLOG:
+            self._is_behind, self._turn_ends = False, ends
+            self._read(b"") if self._is_framed else self._leave_to_websockets(self._take_unread())
+        if self._reading_paused and not self._is_behind and len(self._backlog) < _MOST_BACKLOG:
             self._reading_paused = False
             if not self.transport.is_closing():
                 self.transport.resume_reading()
+        if self._backlog or self._is_behind or self._taken_by() is None:
+            return
         if self._reason and self._ended is not None:
             ended, self._ended = self._ended, None
             ended(self._reason)
 
     def _break(self, reason: str) -> None:
-        """End the connection at once: the server does not read."""
+        """End the connection at once: the server does not read, or sends what it must not."""
         if not self._reason:
             self._reason = reason
+            self._unread.clear()
+            self._is_behind = False
             self._write_deadline.stop()
             self.transport.abort()
             self._schedule()

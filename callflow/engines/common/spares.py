@@ -3,7 +3,7 @@
 A spare is an open WebSocket on which nothing was sent; what the server has sent (`session.created`) waits in it, and
 the call that takes it configures its session as on a connection of its own. Only a call with the same address, model
 and key gets it. Spares are opened one at a time, for what the last calls had, and never while the account's breaker is
-open.
+open. One that is too old, or that the last calls had no use for, stays until another is there in its place.
 """
 
 from __future__ import annotations
@@ -72,12 +72,15 @@ class _Spare:
     """On the loop's clock."""
     watch: asyncio.Task[None]
     """Done when the connection has ended."""
-    good_until: float | None = None
+    opening_seconds: float
+    """How long the opening of another may take, for which a caller gets this one still."""
+    fresh_until: float | None = None
     """On the loop's clock; None: not known yet."""
 
 
 class Spares:
-    """The connections opened ahead, `most` at a time, with those being opened."""
+    """The connections opened ahead: `most` of them, with those being opened, and one more while it is replaced, so that
+    no caller comes too late for the old one and too early for the new one."""
 
     def __init__(self, most: int, gate: Gate) -> None:
         """`most`: 0 for none."""
@@ -136,14 +139,19 @@ class Spares:
     async def _keep(self) -> None:
         while True:
             self._wake.clear()
-            self._look_through()
-            wanted, now = self._lacking(), _now()
+            self._drop_useless()
+            kept, now = self._kept(), _now()
+            surplus = [spare for spare in self._spares if spare not in kept]
+            wanted = self._lacking(kept)
             if wanted is None:
-                ends = [self._good_until(spare) - now for spare in self._spares]
-                await self._wait(max(min([*ends, _REST_SECONDS]), 0.0))
+                for spare in surplus:
+                    self._drop(spare)
+                await self._wait(min([self._fresh_until(spare) - now for spare in kept] + [_REST_SECONDS]))
             elif now < self._again:
-                await self._wait(self._again - now)
-            elif len(self._spares) + len(self._closing) >= self._most:
+                await self._wait(min([self._good_until(spare) - now for spare in surplus] + [self._again - now]))
+            elif len(self._spares) + len(self._closing) > self._most:
+                if not self._closing:
+                    self._drop(min(surplus, key=lambda spare: spare.key in map(_key, self._asked)))
                 await asyncio.wait(self._closing)
             elif not self._gate.has_room:
                 await asyncio.wait([self._gate.changed], timeout=_LOOK_SECONDS)
@@ -153,27 +161,35 @@ class Spares:
     async def _wait(self, seconds: float) -> None:
         """Wait until something has changed, at most this many seconds."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(seconds, 0.0)):
                 await self._wake.wait()
         except TimeoutError:
             pass
 
-    def _look_through(self) -> None:
-        """Drop what is broken, too old, or of an address or a key that the last calls did not have."""
+    def _drop_useless(self) -> None:
+        """Drop what no caller gets any more: it is broken, or too old even while another is opened."""
         now = _now()
-        wanted = [_key(config) for config in self._asked]
         for spare in list(self._spares):
             if not spare.socket.is_open:
                 if now - spare.opened < _SOUND_SECONDS:
                     self._failed("the server closed it again")
                 self._drop(spare)
-            elif spare.key not in wanted or now >= self._good_until(spare):
+            elif now >= self._good_until(spare):
                 self._drop(spare)
-            else:
-                wanted.remove(spare.key)
 
-    def _lacking(self) -> Destination | None:
-        have = [spare.key for spare in self._spares]
+    def _kept(self) -> list[_Spare]:
+        """Return those that need no other in their place: of an address and a key that the last calls had, and not too
+        old."""
+        now, kept = _now(), []
+        wanted = [_key(config) for config in self._asked]
+        for spare in reversed(self._spares):
+            if spare.key in wanted and now < self._fresh_until(spare):
+                wanted.remove(spare.key)
+                kept.append(spare)
+        return kept
+
+    def _lacking(self, kept: list[_Spare]) -> Destination | None:
+        have = [spare.key for spare in kept]
         for config in reversed(self._asked):
             if _key(config) not in have:
                 return config
@@ -195,7 +211,7 @@ class Spares:
         else:
             watch = asyncio.create_task(socket.wait_closed(), name="engine-spare")
             watch.add_done_callback(lambda _: self._wake.set())
-            self._spares.append(_Spare(socket, _key(config), _now(), watch))
+            self._spares.append(_Spare(socket, _key(config), _now(), watch, config.connect_seconds))
         finally:
             self._gate.answered()
 
@@ -206,15 +222,18 @@ class Spares:
         self._repeats.say(why, "no connection to the engine can be opened ahead: %s", why)
 
     def _good_until(self, spare: _Spare) -> float:
-        if spare.good_until is not None:
-            return spare.good_until
+        return self._fresh_until(spare) + spare.opening_seconds
+
+    def _fresh_until(self, spare: _Spare) -> float:
+        if spare.fresh_until is not None:
+            return spare.fresh_until
         usual = spare.opened + _MOST_AGE
         first = spare.socket.first_waiting
         if first is None:  # not known yet, and some servers never tell
             return usual
         left = _expires_at(first) - time.time()
-        spare.good_until = max(min(usual, _now() + left * _MOST_SHARE), spare.opened + _LEAST_AGE)
-        return spare.good_until
+        spare.fresh_until = max(min(usual, _now() + left * _MOST_SHARE), spare.opened + _LEAST_AGE)
+        return spare.fresh_until
 
     def _drop(self, spare: _Spare) -> None:
         self._spares.remove(spare)
