@@ -187,6 +187,25 @@ def run_interruptible(main: Coroutine[Any, Any, int]) -> int:
         return INTERRUPTED
 
 
+_MOST_FILES = 65_536
+
+
+def allow_files() -> None:
+    """Raise how many files and sockets this process, and those that it starts, may have open to what the system lets
+    them have, 65,536 at most. The usual 1,024 are soon taken."""
+    import contextlib
+
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):  # macOS may let a process have fewer than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def bind(host: str, port: int) -> socket.socket:
     """Bind a listening port before anything else begins. Raises OSError with the port and the reason."""
     import socket

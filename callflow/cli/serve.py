@@ -18,7 +18,7 @@ from callflow.config.loader import load
 from callflow.config.preflight import check_serve
 from callflow.config.settings import Settings
 from callflow.contracts.errors import NumberRefused, SettingsError, TunnelError
-from callflow.runtime import bind, load_httpx, log_to_stderr, run
+from callflow.runtime import allow_files, bind, load_httpx, log_to_stderr, run
 
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def _check(settings: Settings, told: Sequence[str], profiles: Sequence[KeptProfi
 
 
 def _run(settings: Settings, overrides: Mapping[str, object], point: str, yes: bool) -> int:
+    allow_files()
     if settings.is_clustered:
         from callflow.cli.workers import serve_with_workers
 

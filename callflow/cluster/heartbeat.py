@@ -129,7 +129,7 @@ class Heartbeat:
 
     async def _run(self) -> None:
         self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
-        database = Database(self._url)
+        database = Database(self._url, here=True)
         try:
             while not self._is_closing:
                 await self._beat(database)

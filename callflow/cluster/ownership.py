@@ -16,7 +16,7 @@ from callflow.history.database import Database
 
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _KEY: Final = 0x63616C6C73
 """Of the advisory lock: any number that nobody else uses in this database."""
@@ -37,7 +37,10 @@ class Ownership:
         """
         if self._database.server is None:
             return self._take_file(Path(f"{self._database.url.database}.lock"))
-        connection = await self._database.server.connect()
+        return await self._database.on_server(self._take_session)
+
+    async def _take_session(self, server: AsyncEngine) -> bool:
+        connection = await server.connect()
         try:
             # Autocommit: a transaction that stays open for days would keep the database from cleaning up.
             connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -65,7 +68,11 @@ class Ownership:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-        if self._connection is not None:
-            await self._connection.invalidate()  # its session ends, and the lock with it
-            await self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+
+            async def end(_: AsyncEngine) -> None:
+                await connection.invalidate()  # its session ends, and the lock with it
+                await connection.close()
+
+            await self._database.on_server(end)

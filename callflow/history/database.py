@@ -31,6 +31,7 @@ from callflow.contracts.errors import DatabaseError as DatabaseError
 from callflow.contracts.secret_text import Secrets
 from callflow.history import migrations, new_file, older_schemas
 from callflow.history.read_only import START, WHERE, ReadOnlyFile
+from callflow.history.server_thread import ServerThread
 
 
 if TYPE_CHECKING:
@@ -87,16 +88,20 @@ class Database:
     """An engine for one database, opened when it is first used.
 
     `read_only`: for a process that reads while the server runs. Nothing is changed or created, and an SQLite database
-    of an earlier version is read without migrating it. The reader must call `check` first."""
+    of an earlier version is read without migrating it. The reader must call `check` first.
 
-    def __init__(self, url: URL, *, read_only: bool = False) -> None:
+    Files and servers are asked on threads of its own. `here`: a server on the event loop that asks, which carries no
+    audio."""
+
+    def __init__(self, url: URL, *, read_only: bool = False, here: bool = False) -> None:
         self.url, self.read_only = url, read_only
         self.is_sqlite = url.get_backend_name() == "sqlite"
         # hide_parameters: words of callers must not reach an error, and so the log
         options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite, "hide_parameters": True}
         self._left_behind: set[asyncio.Task[Any]] = set()
         self.server: AsyncEngine | None = None
-        """Of a database server; None: it is a file."""
+        """Of a database server, for `on_server`; None: it is a file."""
+        self._thread = ServerThread() if not self.is_sqlite and not here else None
         self._files: Engine | None = None
         self._read_only_file: ReadOnlyFile | None = None
         if not self.is_sqlite:
@@ -209,7 +214,7 @@ class Database:
             if self.server is None:
                 await self.write(migrations.upgrade)
             else:
-                await self._upgrade_server()
+                await self.on_server(self._upgrade_server)
         return True
 
     def _create(self, connection: Connection) -> bool:
@@ -220,7 +225,7 @@ class Database:
         new_file.create(connection)
         return True
 
-    async def _upgrade_server(self) -> None:
+    async def _upgrade_server(self, _: AsyncEngine) -> None:
         from sqlalchemy.ext.asyncio import create_async_engine
 
         # Without the time limit of `server`: a large table takes its time.
@@ -233,12 +238,23 @@ class Database:
     async def read(self, work: Callable[[Connection], _Found]) -> _Found:
         """Run this with a connection, and return what it returns; what it changes is not kept.
 
-        A file is read by a thread, all of it in one go: see `write`.
+        `work` runs on a thread. A file is read in one go: see `write`.
         """
         if self.server is None:
             return await self._on_file(self._reader, work, keeps=False)
-        async with self.server.connect() as connection:
-            return await connection.run_sync(work)
+
+        async def reading(server: AsyncEngine) -> _Found:
+            async with server.connect() as connection:
+                return await connection.run_sync(work)
+
+        return await self.on_server(reading)
+
+    async def on_server(self, work: Callable[[AsyncEngine], Coroutine[Any, Any, _Found]]) -> _Found:
+        """Run a coroutine with the engine of the server, on the loop to which its connections belong; `server` is not
+        None. Raises what it raises."""
+        server = self.server
+        assert server is not None
+        return await (work(server) if self._thread is None else self._thread.run(lambda: work(server)))
 
     async def soon(self, reading: Coroutine[Any, Any, _Found], seconds: float) -> _Found:
         """Return what is read, for somebody who cannot wait longer. Raises TimeoutError, and what `reading` raises.
@@ -263,15 +279,19 @@ class Database:
             task.exception()  # nobody else asks for that of one that was late
 
     async def write(self, work: Callable[[Connection], _Found]) -> _Found:
-        """Run this in one transaction, and return what it returns.
+        """Run this in one transaction, on a thread, and return what it returns.
 
         A file is written by a thread of its own, all of it in one go: an asynchronous driver would come back to the
         event loop several times for each statement, and each time wait for its turn among all the audio.
         """
         if self.server is None:
             return await self._on_file(self._writer, work)
-        async with self.server.begin() as connection:
-            return await connection.run_sync(work)
+
+        async def writing(server: AsyncEngine) -> _Found:
+            async with server.begin() as connection:
+                return await connection.run_sync(work)
+
+        return await self.on_server(writing)
 
     def write_here(self, work: Callable[[Connection], _Found]) -> _Found:
         """Like `write`, for a file, by the thread that calls this: it waits, so it must have nothing else to do."""
@@ -294,7 +314,9 @@ class Database:
     async def close(self) -> None:
         """Close all connections, for good."""
         if self.server is not None:
-            await self.server.dispose()
+            await self.on_server(lambda server: server.dispose())
+            if self._thread is not None:
+                await self._thread.close()
             return
         assert self._files is not None
         await asyncio.get_running_loop().run_in_executor(self._writer, self._files.dispose)

@@ -14,6 +14,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from callflow.contracts.repeated_warnings import RepeatedWarnings
@@ -31,8 +32,9 @@ _HEAD_SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 0.005
 """How soon an unfinished handshake is looked at again, and then after twice as long each time: its bytes cannot be
 waited for, because some are there."""
-_MOST_UNDECIDED: Final = 1000
-"""Connections that have not sent their request yet; beyond these, new ones are closed."""
+_MOST_UNFINISHED: Final = 1000
+"""Connections that have not sent a whole request yet. Beyond these, that which has had the longest time for it is
+closed: whoever sends requests needs milliseconds, and a flood of others must not close the door to a carrier."""
 _PAUSE_SECONDS: Final = 0.1
 """Pause after an accept that failed, as when there are no more file descriptors."""
 _NODE: Final = re.compile(rb"[A-Z]{3,7} /nodes/([a-z0-9-]{1,32})/")
@@ -42,6 +44,8 @@ _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_VALUE: Final = re.compile(rb"[\r\n\0]")
 
 
+Waits = Callable[[bool], None]
+"""Is told by who serves a connection whether it has not sent the whole of its request yet."""
 Passing = Callable[[socket.socket, str], bool]
 """Hands an accepted connection to the worker of this name. Returns False if it cannot; never waits."""
 
@@ -65,16 +69,17 @@ class SplitListener:
         *,
         paths: Sequence[str],
         media: Callable[[socket.socket, Handshake], Awaitable[None]],
-        http: Callable[[socket.socket], Awaitable[None]],
+        http: Callable[[socket.socket, Waits], Awaitable[None]],
         passing: Passing | None = None,
     ) -> None:
         """`bound`: closed by `close`. `paths`: with what the path of a media socket begins. `media` and `http` serve an
-        accepted connection until it ends, and own it from their call on. `passing`: to the other workers of this
-        machine; None: there are none."""
+        accepted connection until it ends, and own it from their call on; `http` tells whether it waits for the rest of
+        a request. `passing`: to the other workers of this machine; None: there are none."""
         self._bound, self._media, self._http, self._passing = bound, media, http, passing
         self._starts = tuple(f"GET {path}".encode() for path in paths)
         self._longest = max((len(start) for start in self._starts), default=0)
-        self._undecided = 0
+        self._unfinished: dict[asyncio.Task[None], socket.socket | None] = {}
+        """Those that have not sent a whole request, the oldest first; None: the HTTP server does not have it yet."""
         self._accepting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -105,12 +110,6 @@ class SplitListener:
                 _warnings.say("accept", "a connection cannot be accepted: %s", error)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            if self._undecided >= _MOST_UNDECIDED:
-                _warnings.say(
-                    "undecided", "%d connections have sent no request yet: a new one is closed", self._undecided
-                )
-                connection.close()
-                continue
             self._start(connection, passes=self._passing is not None)
 
     @property
@@ -125,11 +124,38 @@ class SplitListener:
     def _start(self, connection: socket.socket, *, passes: bool) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(connection, passes), name="connection")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+        self._wait(task, None)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._unfinished.pop(task, None)
+
+    def _wait(self, task: asyncio.Task[None], connection: socket.socket | None) -> None:
+        """Count a connection that has not sent the whole of a request, and end the oldest where there are too many."""
+        self._unfinished[task] = connection
+        if len(self._unfinished) <= _MOST_UNFINISHED:
+            return
+        _warnings.say("unfinished", "%d connections have not sent a whole request: the oldest goes", _MOST_UNFINISHED)
+        oldest = next(iter(self._unfinished))
+        served = self._unfinished.pop(oldest)
+        if served is None:
+            oldest.cancel()
+            return
+        # As if the peer had ended it: a server that is cancelled leaves garbage.
+        with contextlib.suppress(OSError):
+            served.shutdown(socket.SHUT_RDWR)
+
+    def _waits(self, task: asyncio.Task[None], connection: socket.socket, waits: bool) -> None:
+        if waits:
+            self._wait(task, connection)
+        else:
+            self._unfinished.pop(task, None)
 
     async def _serve(self, connection: socket.socket, passes: bool) -> None:
         connection.setblocking(False)
-        self._undecided += 1
+        task = asyncio.current_task()
+        assert task is not None
         try:
             async with asyncio.timeout(_HEAD_SECONDS):
                 if passes and await self._passed_on(connection):
@@ -141,10 +167,14 @@ class SplitListener:
         except asyncio.CancelledError:
             connection.close()
             raise
-        finally:
-            self._undecided -= 1
         try:
-            await (self._http(connection) if handshake is None else self._media(connection, handshake))
+            if handshake is None:
+                waits = partial(self._waits, task, connection)
+                waits(True)
+                await self._http(connection, waits)
+            else:
+                self._unfinished.pop(task, None)
+                await self._media(connection, handshake)
         except Exception:
             log.exception("a connection failed through a fault of ours")
 

@@ -50,14 +50,16 @@ class Telemetry:
         self._lag.start()
 
     def trace_to(self, endpoint: str, headers: str, service: str, *, is_private: IsPrivate) -> list[str]:
-        """Send a trace of each call to a collector, before `start`: see `Traces`. Returns a line for what is missing
-        for that."""
+        """Send a trace of each call to a collector, before `start`: see `Traces`. Returns a line for why it cannot: the
+        server goes on without traces."""
         from callflow.telemetry import traces
 
         try:
             self.traces = traces.Traces(endpoint, headers, service, is_private=is_private)
         except ImportError:
             return [traces.MISSING]
+        except Exception as error:
+            return [traces.refused(error)]
         return []
 
     async def close(self) -> None:

@@ -47,6 +47,17 @@ _HANGUP: Final = "hangup"
 Waiting = tuple[str, Sequence[Entry]]
 
 
+def refused(error: Exception) -> str:
+    """Return a line for what OpenTelemetry's packages say against their own variables: with the names of those that may
+    be meant, but without a value, which may be a key."""
+    said = str(error)
+    own = {name: value for name, value in os.environ.items() if name.startswith("OTEL_") and value}
+    meant = [name for name in own if name in said] or [name for name, value in own.items() if f"'{value}'" in said]
+    which = " or ".join(sorted(meant)) or "a variable that begins with OTEL_"
+    kind = type(error).__name__
+    return f"THERE ARE NO TRACES: OpenTelemetry cannot use {which} ({kind}): correct it, or take it away"
+
+
 class Traces:
     """The traces of one process."""
 
@@ -57,7 +68,8 @@ class Traces:
         """Import and set up what sends; nothing is sent yet. `endpoint`: the collector's address, without `/v1/traces`.
         `headers`: as in OTEL_EXPORTER_OTLP_HEADERS. `send_seconds`: for one trace.
 
-        Raises ImportError if OpenTelemetry's packages are not installed.
+        Raises ImportError if OpenTelemetry's packages are not installed, and what they raise for a variable of theirs
+        that they cannot use.
         """
         self.counts: Counter[str] = Counter()
         """Traces: `sent`, `dropped`."""

@@ -12,6 +12,7 @@ import json
 import re
 from typing import Final
 
+import h11
 import h11._readers
 import hypercorn.protocol
 import hypercorn.protocol.h11
@@ -61,6 +62,21 @@ class StrictHttp1(H11Protocol):
             await super()._handle_events()
         except RequestRefused:
             await self.send(Closed())
+        finally:
+            self._tell_whether_it_waits()
+
+    def _tell_whether_it_waits(self) -> None:
+        """A connection that is kept for another request waits once some of it has come."""
+        waits = getattr(self.config, "waits", None)
+        if waits is None:
+            return
+        http, state = self.connection, self.connection.their_state
+        if not isinstance(http, H11Connection):
+            waits(False)  # a WebSocket
+        elif state is h11.IDLE:
+            waits(not self.keep_alive_requests or bool(http.trailing_data[0]))
+        else:
+            waits(state is h11.SEND_BODY)
 
     async def _check_protocol(self, event: Request) -> None:
         self._is_head = event.method == b"HEAD"

@@ -15,9 +15,10 @@ from hypercorn.asyncio.run import worker_serve
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Sockets
+from hypercorn.events import Event, Updated
 from quart import Quart
 
-from callflow.media.listener import Handshake, Passing, SplitListener
+from callflow.media.listener import Handshake, Passing, SplitListener, Waits
 from callflow.media.websocket import MOST_MESSAGE
 from callflow.web import http1
 from callflow.web.media_pings import ListenerConfig
@@ -102,8 +103,8 @@ class Listener:
             self._task.result()
         self._connections.open(self._config.backlog)
 
-    async def _serve(self, connection: socket.socket) -> None:
-        """Serve one connection with Hypercorn, until it ends."""
+    async def _serve(self, connection: socket.socket, waits: Waits) -> None:
+        """Serve one connection with Hypercorn, until it ends. `waits`: is told whether it waits for a request."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
@@ -111,13 +112,14 @@ class Listener:
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         # of its own, because `StrictHttp1` changes how long this connection is kept
         config = copy.copy(self._config)
-        server = TCPServer(self._wrapped, loop, config, self._context, {}, reader, writer)
+        config.waits = waits
+        server = _Connection(self._wrapped, loop, config, self._context, {}, reader, writer)
         try:
             await server
         finally:  # what refers to each other here would stay until a garbage collection
             server.__dict__.pop("protocol", None)
             if (error := reader.exception()) is not None:
-                error.__traceback__ = None
+                error.__traceback__ = error.__context__ = None
 
     def _kept_seconds(self) -> float:
         return _KEPT_SECONDS if self._connections.count <= _MOST_KEPT else _FIRST_REQUEST_SECONDS
@@ -133,6 +135,22 @@ class Listener:
         for task in late:
             task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+
+class _Connection(TCPServer):
+    """One connection of Hypercorn, which ends when its peer has ended it. Hypercorn's own then waits until the time for
+    another request is over."""
+
+    _has_ended = False
+
+    async def protocol_send(self, event: Event) -> None:
+        if not (self._has_ended and isinstance(event, Updated)):
+            await super().protocol_send(event)
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        self._has_ended = True
+        await self.idle_task.stop()
 
 
 async def _nobody(connection: socket.socket, handshake: Handshake) -> None:

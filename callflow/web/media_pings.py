@@ -27,12 +27,14 @@ log = logging.getLogger("callflow.media")
 
 
 class ListenerConfig(Config):
-    """Hypercorn's configuration, with two more settings."""
+    """Hypercorn's configuration, with three more settings."""
 
     media_ping_seconds: float = 0.0
     """Seconds between two pings on a WebSocket; 0: no pings."""
     kept_seconds: Callable[[], float] | None = None
     """Returns the `keep_alive_timeout` of a connection on which a request has come; None: it stays as it is."""
+    waits: Callable[[bool], None] | None = None
+    """Is told whether a connection has not sent the whole of its request yet; None: nobody asks."""
 
 
 class PingingStream(WSStream):

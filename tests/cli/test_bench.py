@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,6 +125,9 @@ def test_all_are_measured_in_one_run_with_the_settings_that_everybody_has_and_th
         assert each["frames"] > 0
         assert (each["frames_lost"], each["frames_out_of_order"]) == (0, 0)
         assert each["cpu_ms_per_short_call"] > 0
+        ways = (each["caller_to_model_ms"], each["model_to_caller_ms"])
+        assert each["p99_within_10_ms"] == all(way["p99"] <= 10 for way in ways), "calls per core hold for that alone"
+    assert len(re.findall(r"p99 within 10 ms +(yes|NO) +(yes|NO) +(yes|NO)", out)) == 1, out
     assert figures["others"]["splice"]["calls_per_core"] > figures["calls_per_core"], (
         "nothing is cheaper than the limit"
     )

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 from sqlalchemy import Connection, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
@@ -137,13 +138,21 @@ async def test_a_node_that_stands_still_within_a_transaction_holds_the_others_up
             node_store.begin(connection)
             assert node_store.is_alive(connection, key)
 
-        still = await stage.database.server.connect()
-        await still.run_sync(stands_still)
+        async def stand_still(server: AsyncEngine) -> AsyncConnection:
+            still = await server.connect()
+            await still.run_sync(stands_still)
+            return still
+
+        still = await stage.database.on_server(stand_still)
         victim = Node(name="a", epoch=key[1])
         async with asyncio.timeout(3):
             assert await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False)) == [victim]
-        await still.invalidate()
-        await still.close()
+
+        async def end(_: AsyncEngine) -> None:
+            await still.invalidate()
+            await still.close()
+
+        await stage.database.on_server(end)
 
 
 @in_loop

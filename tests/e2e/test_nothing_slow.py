@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import re
+import statistics
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -35,6 +36,10 @@ pytestmark = pytest.mark.process
 CARRIERS = ("telnyx", "twilio")
 _SERVER: Final = str(Path(__file__).with_name("watched_server.py"))
 _LONGEST_MS: Final = 2.0
+_LONGEST_OF_MOST_MS: Final = 3.0
+"""A machine that is shared makes the same work take half as long again, in most calls."""
+_LONGEST_OF_THE_FIRST_MS: Final = 10.0
+"""Of the first call after the start, in which much runs for the first time."""
 _LONGEST_COLLECTION_MS: Final = 5.0
 _LEFT_OF_A_CALL: Final = 20
 """Objects that only the garbage collector frees: those of libraries. One of ours would hold all others, 490."""
@@ -75,6 +80,17 @@ class Watched:
     def found(self, begun: float, ended: float) -> list[Found]:
         lines = self.report.read_text(encoding="utf-8").splitlines()
         return [one for one in (Found(*json.loads(line)) for line in lines) if begun <= one.at <= ended]
+
+    def was_quick(self) -> None:
+        """Check the longest callback of each call. What is slow in one of them may be the machine's: a cold cache, say.
+        What is ours is slow in each call, or in every other."""
+        first, *others = [
+            max((float(one.what.split()[0]), one.what) for one in self.found(*times) if one.kind == "callback")
+            for times in self.calls
+        ]
+        assert first[0] < _LONGEST_OF_THE_FIRST_MS, first
+        assert min(others)[0] < _LONGEST_MS, others
+        assert statistics.median_low(others)[0] < _LONGEST_OF_MOST_MS, others
 
 
 @contextlib.asynccontextmanager
@@ -119,12 +135,7 @@ async def test_a_call_loads_opens_and_looks_up_nothing_on_the_loop(loop: str, tm
     elsewhere = {one.kind for one in found if not one.on_loop}
     assert "open" in elsewhere, "the recordings: else nothing was watched"
     if loop == "standard":
-        worst = [
-            max((float(one.what.split()[0]), one.what) for one in the.found(*times) if one.kind == "callback")
-            for times in the.calls
-        ]
-        # What is slow is so in each call. What is slow in one of them is the machine's: a cold cache, say.
-        assert min(worst[1:])[0] < _LONGEST_MS, worst
+        the.was_quick()
 
 
 @pytest.mark.proof
@@ -167,11 +178,7 @@ async def test_events_of_each_call_load_open_and_look_up_nothing_on_the_loop_how
     assert [one for one in found if one.kind in ("open", "dns") and one.on_loop] == []
     assert min(end - begun for begun, end in the.calls) < there.delay * 3, "calls wait for no event"
     if loop == "standard":
-        worst = [
-            max(float(one.what.split()[0]) for one in the.found(*times) if one.kind == "callback")
-            for times in the.calls
-        ]
-        assert min(worst[1:]) < _LONGEST_MS, worst
+        the.was_quick()
 
 
 @pytest.mark.proof
@@ -197,10 +204,7 @@ async def test_who_calls_is_asked_without_loading_opening_or_looking_up_anything
     found = the.found(the.calls[0][0], the.calls[-1][1])
     assert [one for one in found if one.kind in ("import", "process", "certificates")] == []
     assert [one for one in found if one.kind in ("open", "dns") and one.on_loop] == []
-    worst = [
-        max(float(one.what.split()[0]) for one in the.found(*times) if one.kind == "callback") for times in the.calls
-    ]
-    assert min(worst[1:]) < _LONGEST_MS, worst
+    the.was_quick()
 
 
 @pytest.mark.proof

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Final
 
 import httpx
+import psutil
 import pytest
 
 from tests.e2e.process import ROOT, SERVER, SETTINGS, environment, serving
@@ -174,6 +176,19 @@ async def test_the_start_table_names_both_listeners_and_what_is_left_to_do() -> 
         assert await server.ended() == 0
         assert {one.name for one in server.folder.iterdir()} == SETTINGS | {"data"}
         assert (server.folder / "data" / "stream.secret").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_NOFILE"), reason="the system does not tell limits as Linux does")
+async def test_it_may_have_as_many_files_open_as_the_system_lets_it() -> None:
+    """Shells give a process 1,024, which a few hundred calls or a flood of connections take."""
+    wanted = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65_536)
+    code = (
+        "import resource as r, runpy, sys; r.setrlimit(r.RLIMIT_NOFILE, (256, r.getrlimit(r.RLIMIT_NOFILE)[1]));"
+        f" sys.argv = ['server.py']; runpy.run_path({SERVER!r}, run_name='__main__')"
+    )
+    async with serving(exchange(), model(), arguments=("-c", code), PYTHONPATH=ROOT) as server:
+        await server.public_port()
+        assert psutil.Process(server.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0] == wanted
 
 
 async def test_a_console_port_in_use_is_a_warning_and_the_line_still_answers() -> None:

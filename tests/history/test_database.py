@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -239,3 +240,37 @@ def test_files_that_were_left_open_are_narrowed_and_the_folder_of_others_is_not(
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755, "DATABASE_URL may lead into any folder"
     for file in tmp_path.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+async def test_neither_reading_nor_writing_runs_on_the_loop_that_asks(database_url: str) -> None:
+    """On PostgreSQL both did, with the dicts that were made of rows and the files that were looked at."""
+    database = Database(url_of(database_url, "data"))
+    try:
+        for run in (database.read, database.write):
+            assert await run(lambda _: threading.get_ident()) != threading.get_ident()
+    finally:
+        await database.close()
+
+
+async def test_who_is_cancelled_waits_until_the_transaction_of_the_server_has_ended(postgresql: str) -> None:
+    database = Database(url_of(postgresql.format(name="postgres"), ""))
+    begun, ended = threading.Event(), threading.Event()
+
+    def work(connection: Connection) -> None:
+        begun.set()
+        try:
+            connection.execute(text("SELECT pg_sleep(4)"))
+        finally:
+            ended.set()
+
+    try:
+        writing = asyncio.create_task(database.write(work))
+        await asyncio.to_thread(begun.wait, 5)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert ended.is_set()
+    finally:
+        await database.close()
+    with pytest.raises(DatabaseError, match="closed"):
+        await database.read(lambda _: None)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from callflow import runtime
 from callflow.media import listener as module
-from callflow.media.listener import Handshake, SplitListener, parse
+from callflow.media.listener import Handshake, SplitListener, Waits, parse
 
 
 PATHS = ("/media-stream/", "/call/")
@@ -47,7 +47,7 @@ async def listening() -> AsyncIterator[Served]:
     async def media(connection: socket.socket, handshake: Handshake) -> None:
         served.media.append((handshake, await read(connection)))
 
-    async def http(connection: socket.socket) -> None:
+    async def http(connection: socket.socket, waits: Waits) -> None:
         served.http.append(await read(connection))
 
     bound = runtime.bind("127.0.0.1", 0)
@@ -118,18 +118,27 @@ async def test_an_unfinished_handshake_is_looked_at_a_few_times_only(monkeypatch
     assert 2 <= looked <= 9, "many such strangers would keep the loop from the calls"
 
 
-async def test_only_so_many_may_say_nothing_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_UNDECIDED", 2)
+@pytest.mark.parametrize("beginning", [b"", HANDSHAKE[:-2]], ids=["nothing", "an unfinished handshake"])
+async def test_of_too_many_that_have_not_asked_the_oldest_goes_and_a_new_one_is_served(
+    monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    """New ones were closed: whoever opened a thousand connections in five seconds kept the carriers out."""
+    monkeypatch.setattr(module, "_MOST_UNFINISHED", 2)
     async with listening() as served:
-        silent = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(2)]
-        await said(served)  # is closed at once
-        for _, writer in silent:
-            writer.write(WEBHOOK)
-        for reader, writer in silent:
-            await reader.read()
+        waiting = []
+        for _ in range(3):
+            waiting.append(await asyncio.open_connection("127.0.0.1", served.port))
+            waiting[-1][1].write(beginning)
+        with contextlib.suppress(ConnectionError):  # what is closed with unread bytes is reset
+            assert await asyncio.wait_for(waiting[0][0].read(), 2) == b""
+        waiting[0][1].close()
+        await said(served, WEBHOOK)  # the oldest of the two goes
+        waiting[2][1].write(HANDSHAKE[len(beginning) :])
+        await waiting[2][0].read()
+        for _, writer in waiting[1:]:
             writer.close()
-        await said(served, WEBHOOK)
-    assert served.http == [WEBHOOK] * 3
+    assert served.http == [WEBHOOK]
+    assert [unread for _, unread in served.media] == [HANDSHAKE]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from callflow import runtime
 from callflow.media import picows_socket
-from callflow.media.listener import Handshake, SplitListener
+from callflow.media.listener import Handshake, SplitListener, Waits
 from callflow.media.picows_socket import PicowsSocket, serve
 from callflow.media.websocket import CLOSED, MOST_MESSAGE
 from tests.e2e.product import until
@@ -59,7 +59,7 @@ async def connected(
         ready.set()
         await stream.over.wait()
 
-    async def http(connection: socket.socket) -> None:
+    async def http(connection: socket.socket, waits: Waits) -> None:
         connection.close()
 
     bound = runtime.bind("127.0.0.1", 0)

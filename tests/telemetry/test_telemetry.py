@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from callflow.contracts import events
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
+from callflow.journal.redaction import is_private
 from callflow.telemetry.telemetry import Telemetry
 
 
@@ -58,3 +59,27 @@ async def test_it_looks_for_calls_that_do_not_end() -> None:
     assert found.values["callflow_calls_overdue"] == {(): 1}
     assert found.values["callflow_calls_capacity"] == {(): 7}
     assert found.histograms["callflow_loop_lag_seconds"][()].count >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many-of-them"),
+        ("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "nobody-knows-it"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "snappy"),
+        ("OTEL_TRACES_SAMPLER", "nonsense"),
+    ],
+)
+def test_a_variable_that_opentelemetry_cannot_use_costs_traces_at_most(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It kept the server from starting."""
+    monkeypatch.setenv(name, value)
+    telemetry = Telemetry()
+    told = telemetry.trace_to("http://127.0.0.1:9", "", "the line", is_private=is_private)
+    assert (telemetry.traces is None) == bool(told)
+    for line in told:
+        assert line.startswith("THERE ARE NO TRACES")
+        assert name in line
+        assert value not in line
+    telemetry.snapshot()

@@ -7,11 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from quart import Quart
+from quart import Quart, request
 
 from callflow import runtime
+from callflow.media import listener as first_look
 from callflow.web import listener as module
 from callflow.web.listener import Listener
+from tests.e2e.product import until
 
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -33,18 +35,30 @@ class Client:
         """Wait until the listener has closed it."""
         assert await asyncio.wait_for(self.reader.read(), 5) == b""
 
+    async def is_gone(self) -> None:
+        """The same, within two seconds, whatever it has answered before, or with bytes that it has not read."""
+        with contextlib.suppress(ConnectionResetError):
+            await asyncio.wait_for(self.reader.read(), 2)
+
 
 @contextlib.asynccontextmanager
-async def listening() -> AsyncIterator[tuple[str, int]]:
+async def listening(held: list[Listener] | None = None) -> AsyncIterator[tuple[str, int]]:
+    """`held`: gets the listener."""
     app = Quart("test")
 
     @app.get("/")
     async def hi() -> str:
         return "hi"
 
+    @app.post("/")
+    async def take() -> str:
+        return str(len(await request.get_data()))
+
     bound = runtime.bind("127.0.0.1", 0)
     at, listener = runtime.name_of(bound), Listener(bound, app, media_ping_seconds=0.0)
     await listener.open()
+    if held is not None:
+        held.append(listener)
     try:
         yield at
     finally:
@@ -85,6 +99,46 @@ async def test_among_very_many_none_is_kept_for_long(monkeypatch: pytest.MonkeyP
             await second.ask()
             await second.is_closed()
         await first.ask()
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"P", _REQUEST[:-2], b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"],
+    ids=["one byte", "half a head", "half a body"],
+)  # fmt: skip
+async def test_of_too_many_with_half_a_request_the_oldest_goes(
+    beginning: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only those that had sent nothing at all were bounded in number."""
+    monkeypatch.setattr(first_look, "_MOST_UNFINISHED", 3)
+    async with listening() as at, contextlib.AsyncExitStack() as opened:
+        kept = await opened.enter_async_context(connected(at))
+        await kept.ask()
+        half = []
+        for _ in range(5):
+            half.append(await opened.enter_async_context(connected(at)))
+            half[-1].writer.write(beginning)
+            await half[-1].writer.drain()
+        await half[0].is_gone()
+        await half[1].is_gone()
+        await kept.ask()  # it has asked, and waits for nothing
+        kept.writer.write(_REQUEST[:9])
+        await half[2].is_gone()
+        kept.writer.write(_REQUEST[9:])
+        assert b"200" in await kept.reader.readuntil(b"hi")
+        other = await opened.enter_async_context(connected(at))
+        await other.ask()
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_one_that_the_peer_has_ended_is_gone_at_once(asks: bool) -> None:
+    """It was held for as long as another request might have come: 5 s, or 75 s behind a first one."""
+    held: list[Listener] = []
+    async with listening(held) as at:
+        async with connected(at) as one:
+            await until(lambda: held[0]._connections.count == 1, "it is accepted")
+            if asks:
+                await one.ask()
+        await until(lambda: held[0]._connections.count == 0, "it is gone", 2)
 
 
 async def test_the_end_waits_for_none_of_them() -> None:

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from callflow import runtime
 from callflow.cli import output_file
 from callflow.cli.bench import coded_frames, journal, viewers
 from callflow.cli.bench.peers.install import PEERS, default_folder, prepare
@@ -45,6 +46,9 @@ _SHORT_SECONDS: Final = 0.2
 _SHORT_CALLS: Final = 30
 _STORM_RATE: Final = 10
 """Short calls a second, beside the talking ones."""
+_MOST_P99_MS: Final = 10.0
+"""Beyond this delay, either way, so many calls are not served well, and calls per core say nothing."""
+_WAYS: Final = ("caller_to_model_ms", "model_to_caller_ms")
 _FILES_A_CALL: Final = 4
 _OTHER_FILES: Final = 200
 
@@ -150,16 +154,13 @@ def _too_many(calls: int) -> str | None:
         import resource
     except ImportError:  # Windows
         return None
-    needed = _OTHER_FILES + _FILES_A_CALL * calls
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
+    runtime.allow_files()
+    needed, allowed = _OTHER_FILES + _FILES_A_CALL * calls, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed == resource.RLIM_INFINITY or allowed >= needed:
         return None
-    if hard == resource.RLIM_INFINITY or hard >= needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-        return None
-    room = max(0, (hard - _OTHER_FILES) // _FILES_A_CALL)
+    room = max(0, (allowed - _OTHER_FILES) // _FILES_A_CALL)
     advice = f"choose at most {room} with --calls, or allow more" if room else "allow more"
-    return f"{calls} calls need {needed} open files, and a process may have {hard} here: {advice} with `ulimit -n`."
+    return f"{calls} calls need {needed} open files, and a process may have {allowed} here: {advice} with `ulimit -n`."
 
 
 async def _bench(
@@ -277,6 +278,7 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
         "cpu_percent": round(100 * used / (ended - began), 1),
         "cpu_percent_per_call": round(100 * used / (ended - began) / calls, 2),
         "calls_per_core": round(calls * (ended - began) / used) if used else None,
+        "p99_within_10_ms": all(figures[way]["p99"] <= _MOST_P99_MS for way in _WAYS),
         "cpu_ms_per_short_call": cost,
         "memory_kb_per_call": round(memory / 1000 / calls),
         "memory_mb_before": round(before / 1e6),
@@ -402,7 +404,8 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 
 _COLUMNS: Final = (
     "frames", "frames_lost", "frames_out_of_order", "caller_to_model_ms", "model_to_caller_ms", "cpu_percent_per_call",
-    "calls_per_core", "cpu_ms_per_short_call", "memory_kb_per_call", "memory_mb_before", "start_up_ms",
+    "calls_per_core", "p99_within_10_ms", "cpu_ms_per_short_call", "memory_kb_per_call", "memory_mb_before",
+    "start_up_ms",
     "storm_caller_to_model_ms", "storm_model_to_caller_ms", "storm_unanswered",
 )  # fmt: skip
 
@@ -420,7 +423,7 @@ def _side_by_side(found: dict[str, dict[str, Any]], left_out: Mapping[str, str])
             for part in values[0]:
                 table.add_row(f"{name}, {part}", *(str(value[part]) for value in values), *none)
         else:
-            table.add_row(name, *map(str, values), *none)
+            table.add_row(name, *map(_shown, values), *none)
     return table
 
 
@@ -432,6 +435,8 @@ def _ratios(ours: dict[str, Any], others: dict[str, dict[str, Any]]) -> dict[str
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
     return "  ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
 
 

@@ -74,7 +74,7 @@ from callflow.web.console.phone import PhoneLine, add_phone
 from callflow.web.console.phone_door import PhoneDoor
 from callflow.web.console.policy import PHONE_PATH, AccessPolicy
 from callflow.web.console.profiles import add_profiles
-from callflow.web.console.recordings import RecordingResponse, add_recordings
+from callflow.web.console.recordings import add_recordings
 from callflow.web.console.replay import add_replay
 from callflow.web.console.saved_views import add_saved_views
 from callflow.web.console.say import add_say
@@ -148,7 +148,6 @@ def create_console(
     and the way to them; None: this process serves alone.
     """
     app = Quart("callflow-operators", static_folder=None)
-    app.response_class = RecordingResponse
     app.url_map.merge_slashes = False  # it answers `//` with a redirect
     app.config["MAX_CONTENT_LENGTH"] = None  # AccessMiddleware bounds bodies, and hands them over whole
     add_business_guard(app, switchboard, history, business_of)  # before everything that looks at a request

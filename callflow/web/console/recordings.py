@@ -4,11 +4,14 @@ is. Files are read in other threads."""
 from __future__ import annotations
 
 import asyncio
+import stat
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
+from zlib import adler32
 
-from quart import Quart, Response, request, send_from_directory
+from quart import Quart, Response, request
 from quart.wrappers.response import FileBody
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
@@ -63,20 +66,22 @@ async def send_recording(history: History, call: str, part: int, is_live: Callab
     """Answer a file of ours, or the range of it that is asked for. `part`: from 1. `is_live`: as for
     `add_recordings`."""
     file, grows, _ = await _file(history, call, part, is_live)
-    if file is None:
+    found = await asyncio.to_thread(_sound, history.recordings / file.name) if file is not None else None
+    if found is None:
         return error_response(404, _NONE)
-    answer = await send_from_directory(history.recordings.absolute(), file.name, conditional=False)
+    body, changed_at, tag = found  # Quart's `send_from_directory` would look at the file on the loop
+    answer = Response(body, mimetype="audio/wav")
+    answer.content_length, answer.last_modified = body.size, datetime.fromtimestamp(changed_at, UTC)
+    answer.set_etag(tag)
     unit = request.headers.get("Range", "bytes").partition("=")[0].strip().lower()
     try:
         # RFC 9110, 14.2: a unit that is not known is ignored.
         await answer.make_conditional(request, True, answer.content_length if unit == "bytes" else None)
     except RequestedRangeNotSatisfiable:
-        size = file.stat().st_size
-        sentence = f"The recording has {size} bytes, and what Range asks for is not one part of it."
-        return error_response(416, sentence, Content_Range=f"bytes */{size}")
+        sentence = f"The recording has {body.size} bytes, and what Range asks for is not one part of it."
+        return error_response(416, sentence, Content_Range=f"bytes */{body.size}")
     if answer.status_code == 412:
         return error_response(412, "The recording is another one than If-Match asks for.")
-    answer.headers["Content-Type"] = "audio/wav"
     answer.headers["Accept-Ranges"] = "bytes"
     answer.headers["Cache-Control"] = _cache(grows=grows)
     return answer
@@ -88,7 +93,7 @@ async def _file(
     """Return the file of a part, whether the call's recording still grows, and whether this part does; None: there is
     no such part."""
     found = await file_of(history, call, part)
-    if found is None or not found[1].is_file():
+    if found is None or not await asyncio.to_thread(found[1].is_file):
         return None, False, False
     row, file = found
     grows = row["ended_at"] is None or is_live(row["call_id"])
@@ -103,6 +108,19 @@ async def file_of(history: History, call: str, part: int) -> tuple[dict[str, Any
     if row is None or not row["recording"] or not 1 <= part <= len(parts):
         return None
     return row, history.recordings / parts[part - 1]
+
+
+def _sound(file: Path) -> tuple[RecordingBody, float, str] | None:
+    """Return the file as a body, when it was changed (Unix time, seconds), and what tells this version of it apart;
+    None: it is not there, or no file. Called by threads."""
+    try:
+        about = file.stat()
+        if not stat.S_ISREG(about.st_mode):
+            return None
+        body = RecordingBody(file)
+    except OSError:
+        return None
+    return body, about.st_mtime, f"{about.st_mtime}-{body.size}-{adler32(bytes(file.absolute()))}"
 
 
 def _cache(*, grows: bool) -> str:
@@ -149,9 +167,3 @@ class RecordingBody(FileBody):
 def _close(opening: asyncio.Future[BinaryIO]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
-
-
-class RecordingResponse(Response):
-    """An answer of the operators' app."""
-
-    file_body_class = RecordingBody

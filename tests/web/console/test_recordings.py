@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,43 @@ def test_a_part_of_the_bytes_can_be_had(tmp_path: Path, span: str, status: int, 
         answer = await the.get(PATH, range=span)
         assert answer.status == status
         assert body is None or answer.body == body
+
+    play(tmp_path, main)
+
+
+def test_no_file_is_looked_at_on_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each download asked for the state of the file seven times there; a slow disk held up the audio of all calls."""
+    on_the_loop: list[str] = []
+    ask, loop = os.stat, threading.get_ident()
+
+    def noting(path: Any, *given: Any, **more: Any) -> os.stat_result:
+        if threading.get_ident() == loop:
+            on_the_loop.append(str(path))
+        return ask(path, *given, **more)
+
+    async def main(the: Stage) -> None:
+        await recorded(the)
+        await the.get("/api/calls/nobody/recording")
+        monkeypatch.setattr(os, "stat", noting)
+        for path, span in ((PATH, "bytes=0-9"), (PATH, "bytes=9999-"), (f"{PATH}?part=3", ""), (f"{PATH}/peaks", "")):
+            assert (await the.get(path, **({"range": span} if span else {}))).status in (206, 404, 416)
+        assert (await the.get(f"/api/recordings/{CALL}-1/audio")).status == 200
+        monkeypatch.undo()
+        assert on_the_loop == []
+
+    play(tmp_path, main)
+
+
+def test_what_is_kept_of_a_recording_is_not_sent_again(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await recorded(the)
+        first = await the.get(PATH)
+        for asked in ({"if_none_match": first.headers["etag"]}, {"if_modified_since": first.headers["last-modified"]}):
+            again = await the.get(PATH, **asked)
+            assert (again.status, again.body) == (304, b""), asked
+        assert (await the.get(PATH, if_match='"another"')).status == 412
+        (the.history.recordings / f"{CALL}.wav").write_bytes(SOUND * 2)
+        assert (await the.get(PATH, if_none_match=first.headers["etag"])).body == SOUND * 2
 
     play(tmp_path, main)
 
