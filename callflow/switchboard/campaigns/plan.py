@@ -20,6 +20,8 @@ ANSWERED: Final = "answered"
 CANCELED: Final = "canceled"
 UNKNOWN: Final = "unknown"
 """Nobody knows whether the telephone has rung, or was answered."""
+REFUSED: Final = "refused"
+"""The carrier called nobody, for a reason that is not the number's: it is called again, and no attempt is used up."""
 OUTCOMES: Final = ("busy", "no_answer", "failed", "machine", UNKNOWN)
 """Outcomes of a call after which the number may be called again."""
 PAUSES: Final[Mapping[str, float]] = {"busy": 300.0, "no_answer": 3600.0, "failed": 900.0, "machine": 3600.0}
@@ -96,7 +98,7 @@ class Plan:
 
     def after(self, outcome: str, tries: int, now: float) -> float | None:
         """Return when a number is called again after this outcome of its newest call; None: not any more. `tries`: how
-        many calls there were, this one included."""
+        many calls there were, this one included, and without those that the carrier refused."""
         pause = self.pauses.get(outcome)
         if outcome in (ANSWERED, CANCELED) or pause is None or tries >= self.attempts:
             return None
