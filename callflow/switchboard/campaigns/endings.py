@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from callflow.contracts import commands, hangup_causes
-from callflow.contracts.events import CALLER, CommandFailed
+from callflow.contracts.events import CALLER, CommandFailed, MessageLeft
 from callflow.journal.journal import JournalEntry
 
 
@@ -50,6 +50,11 @@ def refusal(cause: str, entries: Sequence[JournalEntry]) -> Refusal | None:
     if about in ("limit", "account"):
         return Refusal(about, why)
     return Refusal("unknown", why) if cause == "dial_failed" and about != "number" else None
+
+
+def message_was_left(entries: Sequence[JournalEntry]) -> bool:
+    """Return whether an answering machine was told the whole message."""
+    return any(entry.name == MessageLeft.name and entry.taken for entry in entries)
 
 
 def wait_seconds(refused: int) -> float:

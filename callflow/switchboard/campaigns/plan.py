@@ -18,6 +18,8 @@ from typing import Any, Final
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ANSWERED: Final = "answered"
 CANCELED: Final = "canceled"
+MESSAGE_LEFT: Final = "message_left"
+"""A machine has answered, and was told all that there was to say."""
 UNKNOWN: Final = "unknown"
 """Nobody knows whether the telephone has rung, or was answered."""
 REFUSED: Final = "refused"
@@ -38,7 +40,9 @@ _UNKNOWN_CAUSES: Final = frozenset({
     "normal_clearing", "completed", "already_ended",  # somebody hung up who must have picked up while we were away
 })  # fmt: skip
 """Causes of calls that were not answered as far as we know, after which another call may bother somebody who was."""
-_MACHINES: Final = frozenset({"machine", "fax"})
+MACHINE: Final = "machine"
+"""A machine has answered, and was told nothing, or not to the end."""
+_MACHINES: Final = frozenset({MACHINE, "fax"})
 _OUTCOME_OF: Final = {"completed": ANSWERED, "busy": "busy", "no-answer": "no_answer", "canceled": CANCELED}
 Zones = Callable[[str], tzinfo]
 

@@ -25,7 +25,16 @@ from callflow.switchboard.campaigns import endings, zones
 from callflow.switchboard.campaigns.campaigns import request_of
 from callflow.switchboard.campaigns.endings import Refusal
 from callflow.switchboard.campaigns.pace import Pace, moments
-from callflow.switchboard.campaigns.plan import ANSWERED, REFUSED, UNKNOWN, Plan, outcome_of, read_plan
+from callflow.switchboard.campaigns.plan import (
+    ANSWERED,
+    MACHINE,
+    MESSAGE_LEFT,
+    REFUSED,
+    UNKNOWN,
+    Plan,
+    outcome_of,
+    read_plan,
+)
 from callflow.switchboard.dialer import Dialled, DialRequest
 from callflow.switchboard.switchboard import Switchboard
 
@@ -303,6 +312,10 @@ class CampaignRunner:
         if found is not None and found["ended_at"]:
             listed = of_row(found)
             outcome = outcome_of(str(listed.told()["status"]), listed.cause)
+            if outcome == MACHINE and endings.message_was_left(
+                await self._history.store.journal(listed.id, hidden=True)
+            ):
+                outcome = MESSAGE_LEFT
         elif found is None and not taken.was_dialled:
             if gone >= _LOST_SECONDS:
                 await self._store.put_back(taken.row, now, now, "its call was not made")
@@ -324,7 +337,7 @@ class CampaignRunner:
             counted = min(await self._refused_before(taken.row), endings.MOST_REFUSED)
             following = plan.after(outcome, taken.row["tries"] + 1 - counted, now)
         why = refused.why if refused is not None else ""
-        await self._store.settle(taken.row, now, outcome, following, ok=outcome == ANSWERED, reason=why)
+        await self._store.settle(taken.row, now, outcome, following, ok=outcome in (ANSWERED, MESSAGE_LEFT), reason=why)
         self._drop(taken)
 
     # Refusals of the carrier

@@ -39,6 +39,13 @@ def test_a_call_of_which_no_refusal_was_written_down_was_not_refused() -> None:
     assert endings.refusal("dial_failed", entries()[:1]) is None
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_message_was_left_if_it_was_played_to_its_end(taken: bool) -> None:
+    left = events.to_json(events.MessageLeft())
+    found = [JournalEntry("a", 3, 2.0, left, "streaming", "hangup" if taken else "streaming", taken)]
+    assert endings.message_was_left(found) is taken
+
+
 def test_a_row_waits_longer_each_time_and_not_for_ever() -> None:
     waits = [endings.wait_seconds(refused) for refused in range(1, endings.MOST_REFUSED + 1)]
     assert waits[:3] == [10.0, 20.0, 40.0]
