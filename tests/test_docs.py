@@ -201,6 +201,7 @@ _NO_SETTINGS = {
     "calls_per_second",
     "dry_run",
     "given_up",
+    "message_left",
     "no_answer",
     "opt_out",
     "on_hold",

@@ -104,7 +104,7 @@ class Call:
         self.model = machine.Model(**config.machine_config(self.carrier.can, called=called))
         parts = make_parts(
             self, self._services, self._mailbox, self._deadlines, self._tasks, self._handover.restored,
-            by_carrier=self._order is not None and self._order.record, entered=self._entered,
+            entered=self._entered,
         )  # fmt: skip
         self.relay, self.recordings, self.requests, self.agent = parts[:4]
         self._local_commands, self._dtmf, self._listening, self.take_over = parts[4:]

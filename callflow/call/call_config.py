@@ -44,6 +44,8 @@ class CallConfig:
     """The call is recorded, in stereo, from its first sound on."""
     carrier_record: bool
     """The carrier records the call."""
+    record_announcement: str
+    """What the caller of a recorded call hears before all else; "": nothing."""
     record_pause_seconds: float
     """After which a pause of the recordings ends by itself."""
     record_after_opening: bool
@@ -117,6 +119,18 @@ class CallConfig:
     def machines(self) -> Literal["", "hang_up", "message"]:
         """What an outbound call does about an answering machine; "": nothing, and the carrier does not listen."""
         return "" if not self.machine_detection else "message" if self.voicemail_message.strip() else "hang_up"
+
+    def announced(self) -> CallConfig:
+        """Return the config of a call that is recorded: it begins with the announcement, if there is one, and the
+        recording waits for its end."""
+        if not self.record_announcement:
+            return self
+        agent = replace(self.agent, disclosure=f"{self.record_announcement} {self.plain_disclosure}".strip())
+        return replace(self, agent=agent, record_after_opening=True)
+
+    def recorded_by_carrier(self) -> CallConfig:
+        """Return the config of a call that the carrier is to record, although the settings may not say so."""
+        return replace(self.announced(), carrier_record=True)
 
     def for_carrier(self, can: frozenset[CarrierCan]) -> CallConfig:
         """Return the config for a call of a carrier with these capabilities: where the audio does not come here,

@@ -75,19 +75,18 @@ def make_parts(
     tasks: OwnedTasks,
     restored: RestoredCall | None,
     *,
-    by_carrier: bool,
     entered: Callable[[str], None],
 ) -> Parts:
     """Make the parts under the config that the call has now. They do not keep the call alive: see
-    `contracts/owners.py`. `restored`: see `Call`. `by_carrier`: the carrier was asked to record with the
-    dial. `entered`: takes the digits of an entry on the caller's keypad."""
+    `contracts/owners.py`. `restored`: see `Call`. `entered`: takes the digits of an entry on the caller's
+    keypad."""
     this, post, config = weakref.proxy(call), to_owner(call.post), call.config
     make_line = RemoteLine if "media_is_remote" in call.carrier.can else Relay
     relay = make_line(
         call=call.id, ids=lambda: this.ids, config=config.media, clips=config.clips, post=post, note=call.note,
     )  # fmt: skip
     recordings = Recordings(
-        call.id, services.recordings, config, relay, restored, by_carrier=by_carrier, post=post,
+        call.id, services.recordings, config, relay, restored, post=post,
         note=to_owner(call.note), clock=asyncio.get_running_loop().time, now=services.now, redact=services.redact.text,
     )  # fmt: skip
     requests = Requests(

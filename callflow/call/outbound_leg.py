@@ -90,7 +90,11 @@ class OutboundLeg:
             if not error.unknown:
                 self.failed(error)
             effect: Literal["", "unknown"] = "unknown" if error.unknown else ""
-            self._post(events.CommandFailed(leg=self._leg, command=Dial.name, effect=effect, reason=str(error)))
+            self._post(
+                events.CommandFailed(
+                    leg=self._leg, command=Dial.name, effect=effect, refuses=error.refuses, reason=str(error)
+                )
+            )
             if error.unknown:
                 await self.look_for(request)
         except Exception as error:

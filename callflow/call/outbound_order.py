@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from callflow.call.call_config import CallConfig
@@ -28,13 +28,17 @@ class OutboundOrder:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     """For `{{name}}` in instructions and greeting: see `contracts.prompt_variables`."""
     record: bool = False
-    """The carrier records the call, from the answer on."""
+    """The carrier records the call, whatever the settings say."""
     ring_seconds: int = 30
     by: str = ""
     """Who asked for it: see `callflow.web.console.requested_by`."""
     digest: str = field(default="", compare=False)
     """The fingerprint as it was written down, of a call that is restored."""
     config: CallConfig | None = field(default=None, compare=False, repr=False)
+
+    def under(self, config: CallConfig) -> OutboundOrder:
+        """Return the order with the config of its call. `config`: that of the settings."""
+        return replace(self, config=config.recorded_by_carrier() if self.record else config)
 
     def dial_requested(self, *, record: bool, can: frozenset[CarrierCan]) -> DialRequested:
         """Return the first event of the call, which needs its config. `record`: the carrier records from the answer on.

@@ -51,14 +51,13 @@ class Recordings:
         relay: Relay,
         restored: RestoredCall | None,
         *,
-        by_carrier: bool,
         post: Callable[[Event], object],
         note: Callable[[Note], None],
         clock: Callable[[], float],
         now: Callable[[], float],
         redact: Callable[[str], str] = str,
     ) -> None:
-        """`by_carrier`: the carrier is to record this call. `post`: takes events. `note`: adds a note to the journal.
+        """`post`: takes events. `note`: adds a note to the journal.
         `clock`: the loop's. `now`: returns Unix time, in seconds. `redact`: removes private data from a text."""
         self._redact = redact
         self._config, self._relay, self._post = config, relay, post
@@ -66,8 +65,8 @@ class Recordings:
         relay.before_audio = to_owner(self._stream_starts)
         earlier = restored.recordings if restored is not None else ()
         self._files = RecordingFiles(call, folder, earlier, note=note, clock=clock)
-        self._wanted = by_carrier or config.carrier_record
-        self._may_begin = not config.record_after_opening or (restored is not None and restored.opening_in_full)
+        self.may_begin = not config.record_after_opening or (restored is not None and restored.opening_in_full)
+        """The caller has been told, or is not to be told."""
         self.by_carrier = restored is not None and restored.carrier_records
         """The carrier records, or is about to."""
         since = restored.paused_at if restored is not None else None
@@ -76,12 +75,12 @@ class Recordings:
     @property
     def from_answer(self) -> bool:
         """Whether the carrier is to record from the answer on."""
-        return self._wanted and not self._config.record_after_opening
+        return self._config.carrier_record and not self._config.record_after_opening
 
     @property
     def is_offered(self) -> bool:
         """Whether something records, or may: then the agent can pause it."""
-        return self._config.record or self._wanted or self.by_carrier
+        return self._config.record or self._config.carrier_record or self.by_carrier
 
     @property
     def is_any(self) -> bool:
@@ -110,7 +109,7 @@ class Recordings:
                     self._relay.recorder.pause(on=on)
 
     def _stream_starts(self) -> None:
-        if self._may_begin:
+        if self.may_begin:
             self._record()
 
     def mark(self, what: str, by: str, words: str = "") -> None:
@@ -124,9 +123,9 @@ class Recordings:
 
     def opening_heard(self) -> None:
         """Begin, because the caller has heard the announcement in full."""
-        self._may_begin = True
+        self.may_begin = True
         self._record()
-        if self._wanted and not self.by_carrier:
+        if self._config.carrier_record and not self.by_carrier:
             self._post(RecordRequested(on=True, by="settings"))
 
     def _record(self) -> None:

@@ -114,10 +114,11 @@ class Requests:
 
     def record(self, *, on: bool, by: str) -> bool:
         """Let the carrier record from now on, or no longer. Returns False if that is not possible now: the call is not
-        answered yet, is over, or its recording is paused; or its audio does not come here."""
+        answered yet, is over, or its recording is paused, or waits until the caller was told of it; or its audio does
+        not come here."""
         if self._model().state in (machine.RINGING, machine.HANGUP) or (on and self._recordings.pause.is_on):
             return False
-        if self.line.is_remote:
+        if self.line.is_remote or (on and not self._recordings.may_begin):
             return False
         if self._recordings.by_carrier != on and not self._mailbox.has(events.RecordRequested):
             self._post(events.RecordRequested(on=on, by=by))

@@ -153,8 +153,9 @@ class CallSettings(OriginSettings):
     """The longest pause of recording and transcript, such as while a card number is said. Then they go on by
     themselves."""
     record_announcement: str = ""
-    """A sentence that is said before anything else; nothing is recorded until all of it was heard. Empty: the caller is
-    not told, which the law may not allow."""
+    """A sentence that is said before anything else in a call that is recorded: by `record`, by `carrier_record`, or by
+    `"record": true` of a call that is dialled. Nothing is recorded until all of it was heard. Empty: nobody is told,
+    which the law may not allow."""
 
     # Silence and length
 

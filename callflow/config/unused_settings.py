@@ -45,11 +45,6 @@ _CONDUCT: Final = (
     ),
     _Rule(("greeting_protected",), lambda s: not s.greeting, "there is no greeting"),
     _Rule(
-        ("record_announcement",),
-        lambda s: not (s.record or s.carrier_record),
-        "nothing is recorded",
-    ),
-    _Rule(
         ("over_budget",),
         lambda s: s.over_budget == "fallback" and not s.fallback_number,
         "there is no fallback_number, so that callers hear a sentence",

@@ -26,6 +26,9 @@ from typing import ClassVar, Literal
 
 
 Fault = Literal["carrier", "engine", "sender", "tool", "ours"]
+Refuses = Literal["", "number", "limit", "account"]
+"""What a carrier's refusal to dial is about: the number that was dialled; how much is dialled now, or trouble of the
+carrier's own, which pass; the account, whatever number is dialled. "": that is not known."""
 RefusalCounts = Literal["", "one", "at once"]
 """What a refusal says about an account: nothing; something, if it is not the only one; all there is to say."""
 ToolLimit = Literal["", "call", "tool", "reserve", "all"]
@@ -181,9 +184,11 @@ class CarrierError(CallflowError):
         retry: bool = False,
         unknown: bool = False,
         wait: float = 0.0,
+        refuses: Refuses = "",
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.gone, self.retry, self.unknown = status, code, gone, retry, unknown
+        self.refuses: Refuses = refuses
         self.wait = wait
         """Seconds that the carrier asked us to wait before the next try; 0: it did not say."""
 

@@ -24,6 +24,7 @@ from callflow.contracts.agent_events import (
     ToolFinished,
 )
 from callflow.contracts.cost_events import CarrierCost
+from callflow.contracts.errors import Refuses
 from callflow.contracts.event import CALLER, FORMER, HUMAN, Event, LegIds
 from callflow.contracts.line_events import DtmfRequested, HoldRequested, MuteRequested, ResumeRequested, SayRequested
 from callflow.contracts.outbound_events import AnsweredBy, DialRequested, MessageLeft
@@ -335,6 +336,8 @@ class CommandFailed(Event):
     gone: bool = False
     effect: Literal["", "unknown"] = ""
     """unknown: the answer was lost, and the carrier may have done it all the same."""
+    refuses: Refuses = ""
+    """Of a dial: what the refusal is about."""
     reason: str = field(default="", metadata=PRIVATE)
 
     @property

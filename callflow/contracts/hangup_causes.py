@@ -8,6 +8,8 @@ from typing import Any, Final
 
 REFUSED_BY_US: Final = ("busy", "caller_busy", "caller_limit", "budget", "closed", "draining", "refused")
 """Why a new call is refused here."""
+CARRIER_LIMIT: Final = "carrier_limit"
+"""The carrier took the call and did not make it: in its own words it was rejected, as by whoever was called."""
 _CAUSES: Final = {
     "normal_clearing": "it was hung up in the ordinary way",
     "completed": "it was hung up in the ordinary way",
@@ -44,6 +46,7 @@ _CAUSES: Final = {
     "engine_timeout": "the voice model was not there in time (engine_seconds)",
     "not_answered": "the carrier never said that it was answered",
     "dial_failed": "the carrier did not dial it",
+    CARRIER_LIMIT: "the carrier did not put it through: a limit of the account, or of whom it may call",
     "transferred": "it had been passed on to a person",
     "dial_lost": "the carrier never said whether it had dialled it",
     "already_ended": "the carrier said that it was over already",

@@ -218,13 +218,15 @@ class CampaignStore:
         """Note that a row may not be dialled."""
         await self._settle(row, state=SKIPPED, changed_at=now, reason=reason)
 
-    async def settle(self, row: Mapping[str, Any], now: float, outcome: str, next_at: float | None, *, ok: bool) -> str:
+    async def settle(
+        self, row: Mapping[str, Any], now: float, outcome: str, next_at: float | None, *, ok: bool, reason: str = ""
+    ) -> str:
         """Note what became of the call of a row. `next_at`: when it is called again; None: not any more. `ok`: it was
-        reached. Returns the row's new state."""
+        reached. `reason`: a sentence about the outcome. Returns the row's new state."""
         state = WAITING if next_at is not None else DONE if ok else GIVEN_UP
         await self._settle(
             row, state=state, tries=row["tries"] + 1, next_at=next_at or row["next_at"], changed_at=now,
-            outcome=outcome, reason="",
+            outcome=outcome, reason=reason,
         )  # fmt: skip
         return state
 

@@ -127,7 +127,6 @@ def call_config(
     _check_fallback(settings, profile)
     _check_route(settings, profile)
     make = engine_choice.make_engine(settings, account)
-    announced = settings.record_announcement if settings.record or settings.carrier_record else ""
     deadlines = deadline_seconds(settings)
     by_silence = settings.turn_detection == "server_vad"
     missed = engine_choice.missed_after_ms(settings) or (
@@ -139,12 +138,11 @@ def call_config(
         AgentConfig,
         settings,
         make_engine=make,
-        disclosure=f"{announced} {settings.disclosure}".strip(),
         max_call_warning_seconds=deadlines["call"],
         missed_start_after_ms=missed[0],
         missed_end_after_ms=missed[1],
     )
-    return from_settings(
+    config = from_settings(
         CallConfig,
         settings,
         agent=agent,
@@ -155,7 +153,7 @@ def call_config(
         profile_version=version,
         left_out=(),
         overrides=overrides or {},
-        record_after_opening=bool(announced),
+        record_after_opening=False,
         plain_disclosure=settings.disclosure,
         sip_address=settings.openai_sip_uri if settings.openai_sip_on else "",
         opening=opening_hours.read(settings.hours, settings.hours_zone),
@@ -164,6 +162,7 @@ def call_config(
         listen_notice=settings.listen_notice.strip() if listens else "",
         make_listener=_listener(make),
     )
+    return config.announced() if settings.record or settings.carrier_record else config
 
 
 def _check_fallback(settings: Settings, profile: str) -> None:
@@ -349,7 +348,7 @@ class CallConfigs:
         except SettingsError as error:
             log.error("an outbound call goes on without settings of its own: %s", error)
             config = self.outbound(order.from_number, "", {}, overrides, order.variables, began)
-        return replace(order, config=config)
+        return order.under(config)
 
     def _are_present(self, overrides: Mapping[str, Any], began: Began) -> bool:
         """Return whether a call under the present rules has the config of one that began under these."""

@@ -240,7 +240,7 @@ class Dialer:
         carrier = self._carriers[order.carrier]
         if asked.account is not None and isinstance(carrier, TakesAccounts):
             carrier.use_account(call, asked.account)
-        order = replace(order, config=config, ring_seconds=int(config.dial_seconds))
+        order = replace(order.under(config), ring_seconds=int(config.dial_seconds))
         try:
             opened = self._switchboard.dial(call, carrier, order)
         except Overloaded as error:

@@ -19,7 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from callflow import runtime
 from callflow.contracts import secret_text
-from callflow.contracts.errors import CarrierError
+from callflow.contracts.errors import CarrierError, Refuses
 from callflow.contracts.secret_text import Secrets
 
 
@@ -116,7 +116,9 @@ class Api:
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
             message = f"no answer from the carrier ({type(error).__name__})"
             # httpx's text may hold the request
-            raise CarrierError(message, retry=repeatable is True or unsent, unknown=not unsent) from None
+            retry = repeatable is True or unsent
+            refuses: Refuses = "limit" if unsent else ""
+            raise CarrierError(message, retry=retry, unknown=not unsent, refuses=refuses) from None
         del response.stream  # read to its end; it refers to the response, and only a garbage collection would free both
         log.debug("carrier command: %s answered HTTP %d", method, response.status_code)
         if response.is_success:
@@ -127,6 +129,7 @@ class Api:
         status = response.status_code
         failure = self._failure(response, content)
         failure.unknown = status == 408 or status >= 500
+        failure.refuses = failure.refuses or _about(status)
         failure.retry = failure.retry or status == 429 or (bool(repeatable) and failure.unknown)
         if failure.retry:
             failure.wait = asked_to_wait(response.headers, limited=status == 429)
@@ -145,6 +148,13 @@ class Api:
         self.retried += 1
         error = state.outcome.exception() if state.outcome else None
         log.warning("carrier command failed, trying again: %s", error)
+
+
+def _about(status: int) -> Refuses:
+    """Return what a refusal is about, where the carrier's own code does not say it."""
+    if status in (401, 402):
+        return "account"
+    return "limit" if status in (408, 429) or status >= 500 else ""
 
 
 def asked_to_wait(headers: httpx.Headers, *, limited: bool) -> float:

@@ -233,7 +233,8 @@ class Telnyx:
         if not isinstance(command, commands.Dial):
             raise TypeError(f"{command.name} does not dial")
         if not self._config.connection_id:
-            raise CarrierError("TELNYX_CONNECTION_ID is not set: it names the Voice API application that dials")
+            what = "TELNYX_CONNECTION_ID is not set: it names the Voice API application that dials"
+            raise CarrierError(what, refuses="account")
         body = {
             "command_id": request.id,
             "client_state": state(request),

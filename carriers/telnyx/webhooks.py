@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from callflow.contracts import events
+from callflow.contracts import events, hangup_causes
 from callflow.contracts.events import Event
 
 
@@ -38,11 +38,12 @@ def _initiated(payload: Mapping[str, Any]) -> Event:
 
 
 def _hangup(payload: Mapping[str, Any]) -> Event:
-    return events.CallHangup(
-        cause=text(payload, "hangup_cause") or "unspecified",
-        source=text(payload, "hangup_source") or "unknown",
-        sip_cause=text(payload, "sip_hangup_cause"),
-    )
+    """Read `call.hangup`. A dial that is one too many may be taken, and then ends with SIP 403 ("User channel limit
+    exceeded D1"), by nobody at the other end. Vendor: developers.telnyx.com, concurrent limits."""
+    cause, source, sip = (text(payload, name) for name in ("hangup_cause", "hangup_source", "sip_hangup_cause"))
+    if cause == "call_rejected" and source != "callee" and sip == "403":
+        cause = hangup_causes.CARRIER_LIMIT
+    return events.CallHangup(cause=cause or "unspecified", source=source or "unknown", sip_cause=sip)
 
 
 def _stream_failed(payload: Mapping[str, Any]) -> Event:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import httpx
 
-from callflow.contracts.errors import CarrierError
+from callflow.contracts.errors import CarrierError, Refuses
 
 
 _GONE: Final = frozenset({"20404", "21220"})
 """Error codes: there is no such call, or it is not in progress."""
+_ABOUT: Final[Mapping[str, Refuses]] = {
+    "10004": "limit", "20429": "limit",  # calls at once, requests at once
+    "20003": "account", "20005": "account",  # credentials, or suspended; not active
+    "21205": "account", "21210": "account", "21212": "account", "21213": "account",  # our address, our number
+    "21211": "number", "21214": "number", "21217": "number",  # no number, or not to be reached
+    "21215": "number", "21216": "number", "21219": "number",  # its country or it is blocked, or not verified
+}  # fmt: skip
 
 
 def read_error(response: httpx.Response) -> CarrierError:
@@ -30,4 +38,5 @@ def read_error(response: httpx.Response) -> CarrierError:
         status=status,
         code=code,
         gone=status == 404 or code in _GONE,
+        refuses=_ABOUT.get(code, ""),
     )

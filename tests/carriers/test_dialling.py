@@ -195,6 +195,54 @@ def test_a_refusal_is_final_and_known(make: Callable[[], Carrier], url: str) -> 
     assert (caught.value.unknown, caught.value.status, route.call_count) == (False, 400, 1)
 
 
+def error(code: str, field: str = "") -> dict[str, Any]:
+    return {"errors": [{"code": code, "title": "No", **({"source": {"pointer": f"/{field}"}} if field else {})}]}
+
+
+@respx.mock
+@pytest.mark.parametrize(
+    ("status", "body", "about"),
+    [
+        (403, error("90043"), "limit"), (422, error("90041"), "limit"), (429, error("90103"), "limit"),
+        (503, error("10007"), "limit"), (502, {}, "limit"), (401, error("10009"), "account"),
+        (403, error("20100"), "account"), (403, error("20012"), "account"), (402, {}, "account"),
+        (422, error("10015", "connection_id"), "account"), (422, error("10016", "to"), "number"),
+        (422, error("10032", "timeout_secs"), ""), (403, error("10010"), ""), (403, {"errors": "x"}, ""),
+        (403, {"errors": [{"code": "1", "source": "x"}]}, ""),
+    ],
+)  # fmt: skip
+def test_what_a_refusal_of_telnyx_is_about(status: int, body: Any, about: str) -> None:
+    respx.post(TELNYX_CALLS).respond(status, json=body)
+    with pytest.raises(CarrierError) as caught:
+        dialled(telnyx())
+    assert caught.value.refuses == about
+
+
+@respx.mock
+@pytest.mark.parametrize(
+    ("status", "code", "about"),
+    [
+        (429, 20429, "limit"), (429, 10004, "limit"), (503, 20503, "limit"), (401, 20003, "account"),
+        (400, 21210, "account"), (400, 21211, "number"), (400, 21215, "number"), (400, 21219, "number"),
+        (400, 20001, ""), (403, 20403, ""),
+    ],
+)  # fmt: skip
+def test_what_a_refusal_of_twilio_is_about(status: int, code: int, about: str) -> None:
+    respx.post(TWILIO_CALLS).respond(status, json={"code": code, "message": "No", "status": status})
+    with pytest.raises(CarrierError) as caught:
+        dialled(twilio())
+    assert caught.value.refuses == about
+
+
+@respx.mock
+@pytest.mark.parametrize(("trouble", "about"), [(httpx.ConnectError("no"), "limit"), (httpx.ReadTimeout("no"), "")])
+def test_only_what_was_never_sent_is_a_refusal(trouble: Exception, about: str) -> None:
+    respx.post(TELNYX_CALLS).mock(side_effect=trouble)
+    with pytest.raises(CarrierError) as caught:
+        dialled(telnyx())
+    assert caught.value.refuses == about
+
+
 @respx.mock
 @pytest.mark.parametrize(("make", "url"), [(telnyx, TELNYX_CALLS), (twilio, TWILIO_CALLS)])
 @pytest.mark.parametrize("answer", [{}, [], {"data": None}, {"data": {"call_control_id": None}}, {"sid": None}])

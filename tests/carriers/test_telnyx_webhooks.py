@@ -304,6 +304,16 @@ def test_a_hangup_without_details_still_has_a_cause() -> None:
     assert signal.event == events.CallHangup(cause="unspecified", source="unknown")
 
 
+@pytest.mark.parametrize(
+    ("source", "sip", "cause"), [("unknown", "403", "carrier_limit"), ("callee", "403", "call_rejected"),
+                                 ("unknown", "486", "call_rejected"), ("callee", "603", "call_rejected")],
+)  # fmt: skip
+def test_a_call_that_is_one_too_many_is_not_one_that_was_declined(source: str, sip: str, cause: str) -> None:
+    told = payload(hangup_cause="call_rejected", hangup_source=source, sip_hangup_cause=sip)
+    (signal,) = ADAPTER.parse(request(envelope("call.hangup", told)))
+    assert signal.event == events.CallHangup(cause=cause, source=source, sip_cause=sip)
+
+
 def test_one_name_of_the_leg_is_enough() -> None:
     for name in ("call_control_id", "call_leg_id"):
         (signal,) = ADAPTER.parse(request(envelope("call.hangup", {name: "x"})))

@@ -33,7 +33,6 @@ SID = "AC" + "1" * 32
             "nothing is written down",
         ),
         ('greeting = ""\ngreeting_protected = true', "GREETING_PROTECTED", "there is no greeting"),
-        ('record_announcement = "Hear, hear."', "RECORD_ANNOUNCEMENT", "nothing is recorded"),
         ('prompt_version = "2"', "PROMPT_VERSION", "there is no prompt_id"),
         ("no_input_seconds = 0\nno_input_asks = 5", "NO_INPUT_ASKS", "no_input_seconds is 0"),
         ("max_call_seconds = 60\nmax_call_warning_seconds = 90", "MAX_CALL_WARNING_SECONDS", "max_call_seconds"),

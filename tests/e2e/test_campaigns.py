@@ -54,6 +54,21 @@ async def test_who_is_busy_or_does_not_answer_is_called_again_so_many_times() ->
         await the.quiet()
 
 
+async def test_a_message_that_was_left_is_not_left_again() -> None:
+    async with dialling() as the:
+        the.carrier.exchange.callee = Callee("voicemail", speaks_s=0.3)
+        words = {"machineDetection": True, "voicemailMessage": "Please call us back."}
+        told = await reaches(the, await make(the, NUMBERS[0], attempts=2, pauses={"machine": 0.1}, **words))
+        assert (told["by_state"], told["by_outcome"]) == ({"done": 1}, {"message_left": 1})
+        assert len(the.happened("message_left")) == len(called(the)) == 1
+        # whoever leaves none calls again
+        del words["voicemailMessage"]
+        told = await reaches(the, await make(the, NUMBERS[1], attempts=2, pauses={"machine": 0.1}, **words))
+        assert (told["by_state"], told["by_outcome"]) == ({"given_up": 1}, {"machine": 1})
+        assert called(the).count(NUMBERS[1]) == 2
+        await the.quiet()
+
+
 async def test_nobody_is_called_outside_the_hours_of_their_number() -> None:
     async with dialling() as the:
         the.carrier.exchange.callee = SHORT

@@ -95,6 +95,21 @@ async def test_an_outbound_call_that_is_to_be_recorded_is_linked_to_its_conversa
         assert (found["call"], made["carrier"]) == (call, houses.usual)
 
 
+async def test_a_call_that_is_itself_to_be_recorded_is_not_before_its_announcement_was_heard() -> None:
+    async with dialling(realtime=model(), record_announcement="This call is recorded.", **SETTINGS) as the:
+        callee(the, "answers")
+        await dialled(the, record=True)
+        await until(lambda: the.call.model.state == "streaming", "the conversation", 10)
+        assert at_carrier(the) == [], "it is recorded from the answer on, and nobody was told"
+        answer = await ask(the, "POST", f"/api/calls/{the.call.id}/record", {"on": True})
+        assert answer.status_code == 409, "an operator begins what waits for the announcement"
+        await until(lambda: at_carrier(the), "the carrier to record", 10)
+        (heard,) = the.happened("protected")
+        assert heard["in_full"]
+        asked = [one.event for one in the.realtime.sessions[-1].received if one.event["type"] == "response.create"]
+        assert "This call is recorded." in str(asked[0])
+
+
 async def test_a_recording_from_now_on_and_no_longer() -> None:
     async with product(realtime=model(), **SETTINGS) as the:
         one = await talk(the)

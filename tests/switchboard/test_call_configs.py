@@ -9,6 +9,7 @@ import pytest
 
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
+from callflow.call.outbound_order import OutboundOrder
 from callflow.config.kept_profiles import KeptProfile
 from callflow.config.loader import load
 from callflow.config.settings import Settings
@@ -102,6 +103,18 @@ def test_an_announcement_is_said_first_and_only_where_a_call_is_recorded() -> No
     recorded, other = made(record=True, **with_both).config(OTHER), made(**with_both).config(OTHER)
     assert (recorded.agent.disclosure, recorded.record_after_opening) == ("We record. I am a machine.", True)
     assert (other.agent.disclosure, other.record_after_opening) == ("I am a machine.", False)
+
+
+def test_a_call_that_is_itself_to_be_recorded_is_announced_too_whatever_the_settings_say() -> None:
+    configs = made(record_announcement="We record.", disclosure="I am a machine.")
+    order = OutboundOrder(to_number="+15550100009", from_number=OTHER, carrier="telnyx", record=True)
+    config = configs.restored(order, {}).config
+    assert config is not None
+    assert (config.agent.disclosure, config.record_after_opening) == ("We record. I am a machine.", True)
+    assert config.carrier_record
+    silent = made().restored(order, {}).config
+    assert silent is not None
+    assert (silent.carrier_record, silent.record_after_opening) == (True, False)
 
 
 def test_what_is_not_sent_and_models_that_end_are_warned_of_once() -> None:

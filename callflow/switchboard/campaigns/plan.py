@@ -18,8 +18,12 @@ from typing import Any, Final
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ANSWERED: Final = "answered"
 CANCELED: Final = "canceled"
+MESSAGE_LEFT: Final = "message_left"
+"""A machine has answered, and was told all that there was to say."""
 UNKNOWN: Final = "unknown"
 """Nobody knows whether the telephone has rung, or was answered."""
+REFUSED: Final = "refused"
+"""The carrier called nobody, for a reason that is not the number's: it is called again, and no attempt is used up."""
 OUTCOMES: Final = ("busy", "no_answer", "failed", "machine", UNKNOWN)
 """Outcomes of a call after which the number may be called again."""
 PAUSES: Final[Mapping[str, float]] = {"busy": 300.0, "no_answer": 3600.0, "failed": 900.0, "machine": 3600.0}
@@ -36,7 +40,9 @@ _UNKNOWN_CAUSES: Final = frozenset({
     "normal_clearing", "completed", "already_ended",  # somebody hung up who must have picked up while we were away
 })  # fmt: skip
 """Causes of calls that were not answered as far as we know, after which another call may bother somebody who was."""
-_MACHINES: Final = frozenset({"machine", "fax"})
+MACHINE: Final = "machine"
+"""A machine has answered, and was told nothing, or not to the end."""
+_MACHINES: Final = frozenset({MACHINE, "fax"})
 _OUTCOME_OF: Final = {"completed": ANSWERED, "busy": "busy", "no-answer": "no_answer", "canceled": CANCELED}
 Zones = Callable[[str], tzinfo]
 
@@ -96,7 +102,7 @@ class Plan:
 
     def after(self, outcome: str, tries: int, now: float) -> float | None:
         """Return when a number is called again after this outcome of its newest call; None: not any more. `tries`: how
-        many calls there were, this one included."""
+        many calls there were, this one included, and without those that the carrier refused."""
         pause = self.pauses.get(outcome)
         if outcome in (ANSWERED, CANCELED) or pause is None or tries >= self.attempts:
             return None

@@ -21,10 +21,20 @@ from callflow.history.call_list import of_row
 from callflow.history.campaign_store import FINISHED, PAUSED, RUNNING
 from callflow.history.dial_keys import call_of, key_of
 from callflow.history.history import History
-from callflow.switchboard.campaigns import zones
+from callflow.switchboard.campaigns import endings, zones
 from callflow.switchboard.campaigns.campaigns import request_of
+from callflow.switchboard.campaigns.endings import Refusal
 from callflow.switchboard.campaigns.pace import Pace, moments
-from callflow.switchboard.campaigns.plan import ANSWERED, UNKNOWN, Plan, outcome_of, read_plan
+from callflow.switchboard.campaigns.plan import (
+    ANSWERED,
+    MACHINE,
+    MESSAGE_LEFT,
+    REFUSED,
+    UNKNOWN,
+    Plan,
+    outcome_of,
+    read_plan,
+)
 from callflow.switchboard.dialer import Dialled, DialRequest
 from callflow.switchboard.switchboard import Switchboard
 
@@ -83,6 +93,8 @@ class _Job:
         self.pace = Pace()
         self.pace.follow([self.plan])
         self.rests_until = 0.0
+        self.is_refused = bool(campaign["error"])
+        """The campaign tells why the carrier refuses its calls."""
 
 
 class CampaignRunner:
@@ -217,7 +229,7 @@ class CampaignRunner:
         if clock < job.rests_until:
             return
         ours, of_account, all_ = self._live_calls(name, job.carrier)
-        room = min(job.plan.at_once - ours, account.at_once - of_account, self._most * self._nodes() - all_)
+        room = min(job.plan.at_once - ours, account.most(clock) - of_account, self._most * self._nodes() - all_)
         due = moments(clock, _LOOK_SECONDS, room, job.pace, account)
         if not due:
             return
@@ -329,6 +341,10 @@ class CampaignRunner:
         if found is not None and found["ended_at"]:
             listed = of_row(found)
             outcome = outcome_of(str(listed.told()["status"]), listed.cause)
+            if outcome == MACHINE and endings.message_was_left(
+                await self._history.store.journal(listed.id, hidden=True)
+            ):
+                outcome = MESSAGE_LEFT
         elif found is None and not taken.was_dialled:
             if gone >= _LOST_SECONDS:
                 await self._store.put_back(taken.row, now, now, "its call was not made")
@@ -339,10 +355,64 @@ class CampaignRunner:
         else:
             return
         plan = await self._plan(taken.row["campaign"])
-        tries = taken.row["tries"] + 1
-        following = plan.after(outcome, tries, now)
-        await self._store.settle(taken.row, now, outcome, following, ok=outcome == ANSWERED)
+        refused = await self._refusal(found)
+        if refused is not None and await self._is_put_back(taken, refused):
+            self._drop(taken)
+            return
+        if refused is None and outcome != UNKNOWN:
+            await self._carrier_calls(taken)
+        following = plan.after(outcome, taken.row["tries"] + 1, now)
+        if following is None and plan.after(outcome, 1, now) is not None:  # it is out of attempts, if all were any
+            counted = min(await self._refused_before(taken.row), endings.MOST_REFUSED)
+            following = plan.after(outcome, taken.row["tries"] + 1 - counted, now)
+        why = refused.why if refused is not None else ""
+        await self._store.settle(taken.row, now, outcome, following, ok=outcome in (ANSWERED, MESSAGE_LEFT), reason=why)
         self._drop(taken)
+
+    # Refusals of the carrier
+
+    async def _refusal(self, found: Mapping[str, Any] | None) -> Refusal | None:
+        """Return why the carrier has called nobody. `found`: the call, as it is listed."""
+        if found is None or found["answered_at"] or not endings.may_be_refused(found["hangup_cause"] or ""):
+            return None
+        entries = await self._history.store.journal(found["call_id"], hidden=True)
+        return endings.refusal(found["hangup_cause"], entries)
+
+    async def _refused_before(self, row: Mapping[str, Any]) -> int:
+        """Return how many earlier calls of a row were refused, as their journals say."""
+        calls = [call_of(key_of(row["campaign"], row["row"], tries)) for tries in range(row["tries"])]
+        found = await self._history.store.listed_calls(calls)
+        return sum([await self._refusal(one) is not None for one in found])
+
+    async def _is_put_back(self, taken: _Taken, refused: Refusal) -> bool:
+        """Let a row wait again whose call was refused, and dial less; pause a campaign whose calls are all refused.
+        Returns False if it was refused so often that it counts as an attempt."""
+        row, clock, now = taken.row, self._loop.time(), self._history.now()
+        name, job, account = row["campaign"], self._jobs.get(row["campaign"]), self._accounts.get(taken.carrier)
+        gives_up = refused.about == "account"
+        if account is not None and not gives_up:
+            live = self._live_calls(name, taken.carrier)[1] if refused.about == "limit" else None
+            gives_up = account.refused(clock, live)
+        state = PAUSED if gives_up else RUNNING
+        if await self._store.set_state(name, state, of=[RUNNING], error=refused.why):
+            log.warning("campaign %s %s: %s", name, "is paused" if gives_up else "is held back", refused.why)
+        if job is not None:
+            job.is_refused = True
+        before = await self._refused_before(row)
+        if before >= endings.MOST_REFUSED:
+            return False
+        wait = 0.0 if gives_up else endings.wait_seconds(before + 1)
+        await self._store.settle(row, now, REFUSED, now + wait, ok=False, reason=refused.why)
+        return True
+
+    async def _carrier_calls(self, taken: _Taken) -> None:
+        """Note that the carrier has not refused a call."""
+        name = taken.row["campaign"]
+        if (account := self._accounts.get(taken.carrier)) is not None:
+            account.reached()
+        if (job := self._jobs.get(name)) is not None and job.is_refused:
+            job.is_refused = False
+            await self._store.set_state(name, RUNNING, of=[RUNNING])
 
     def _drop(self, taken: _Taken) -> None:
         del self._taken[taken.call]

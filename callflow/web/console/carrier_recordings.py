@@ -48,7 +48,9 @@ _CALL: Final = re.compile(rf"CA[0-9a-f]{{32}}|{_UUID}|v[0-9]+:[A-Za-z0-9_-]{{1,2
 _RANGE: Final = re.compile(r"bytes=[0-9]{0,15}-[0-9]{0,15}")
 _CACHE: Final = "private, max-age=600"
 _EXAMPLE: Final = '{"on": true}'
-_NOT_NOW: Final = "The call is not answered yet, or is over, or its recording is paused."
+_NOT_NOW: Final = (
+    "The call is not answered yet, or is over, or its recording is paused, or waits for the end of record_announcement."
+)
 _PAUSE_EXAMPLE: Final = '{"pause": true}'
 
 

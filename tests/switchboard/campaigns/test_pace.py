@@ -49,3 +49,31 @@ def test_lists_on_two_accounts_know_nothing_of_each_other() -> None:
     one.dialled(5.0)
     assert moments(5.0, 0.5, 9, second, two) == [5.0]
     assert moments(5.0, 0.5, 9, first, one) == []
+
+
+def test_an_account_that_is_refused_rests_and_calls_fewer_at_once_for_a_while() -> None:
+    account, (own,) = paces(Plan(per_second=10, at_once=8))
+    assert account.most(100.0) == 8
+    assert not account.refused(100.0, live=3)
+    assert not account.refused(100.5, live=2)  # dialled before the first was refused
+    assert (account.most(100.5), account.most(160.5), account.most(220.5)) == (2, 4, 8)
+    assert moments(101.0, 1.0, 9, own, account) == []
+    assert moments(104.5, 1.0, 9, own, account)[0] == 105.0
+    assert account.refused(110.0, live=0) is False
+    assert account.most(110.0) == 1, "nothing would ever be dialled"
+    assert account.next_dial == 120.0
+
+
+def test_nothing_but_refusals_has_an_end() -> None:
+    account, _ = paces(Plan(at_once=2))
+    at, ends = 0.0, []
+    for _ in range(18):
+        ends.append(account.refused(at, live=None))
+        at = max(at, account.next_dial)
+    assert ends == [*[False] * 8, True, *[False] * 8, True]
+    assert account.most(at) == 2
+    account.refused(at, live=None)
+    account.reached()
+    before = account.next_dial
+    account.refused(before, live=None)
+    assert account.next_dial == before + 5.0

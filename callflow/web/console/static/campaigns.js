@@ -205,7 +205,7 @@ class Campaign extends Sheet {
         <tbody>${rows.map((each) => html`<tr>
           <td data-name=${R.number} dir="ltr">${each.number ?? T.unknown}</td>
           <td data-name=${R.state}>${C.rowStates[each.state] ?? each.state}</td>
-          <td data-name=${R.outcome} class="wide" dir="auto">${C.outcomes[each.outcome] ?? each.outcome ?? each.reason ?? T.unknown}</td>
+          <td data-name=${R.outcome} class="wide" dir="auto">${[C.outcomes[each.outcome] ?? each.outcome, each.reason].filter(Boolean).join(": ") || T.unknown}</td>
           <td data-name=${R.calls}>${each.calls}</td>
           <td data-name=${R.next}>${each.next ? at(each.next) : T.unknown}</td>
           <td data-name=${R.call}>${each.call && each.calls ? html`<a href=${callAddress(each.call)}>${T.open}</a>` : nothing}</td></tr>`)}</tbody></table></div>

@@ -479,7 +479,7 @@ export const T = {
     rowColumns: { number: "Number", state: "State", outcome: "Outcome", calls: "Calls", next: "Next try", call: "Last call" },
     states: { loading: "being written", running: "running", paused: "paused", cancelled: "cancelled", finished: "finished" },
     rowStates: { waiting: "waiting", dialling: "being called", done: "done", given_up: "given up", skipped: "skipped", cancelled: "cancelled" },
-    outcomes: { answered: "answered", busy: "busy", no_answer: "no answer", failed: "failed", machine: "machine", canceled: "cancelled", unknown: "not known" },
+    outcomes: { answered: "answered", busy: "busy", no_answer: "no answer", failed: "failed", machine: "machine", canceled: "cancelled", message_left: "message left", unknown: "not known", refused: "refused by the carrier" },
     fields: {
       name: "Name", profile: "Profile", from: "Our number", hours: "Hours where they are", weekdays: "Weekdays", attempts: "Tries of a number",
       calls_per_second: "Calls a second", at_once: "At the same time", start: "Begins", rows: "Rows, as CSV with a heading", file: "or from a file",
