@@ -25,6 +25,9 @@ NOT_WRITTEN: Final = "the call could not be written down, so it was not dialled"
 """Why nothing was dialled, if the journal could not take it."""
 BY_MACHINE: Final = "fallback"
 """Who has requested a transfer to the fallback number, in the words of `TransferRequested.by`."""
+_SECONDS_A_CHARACTER: Final = 0.09
+"""Of a carrier's voice that speaks slowly."""
+_MOST_BRIEFING_SECONDS: Final = 180.0
 _MOST_FORMER: Final = 100
 _TOLD: Final = {
     "rings": (
@@ -202,6 +205,13 @@ class Legs:
         summary = self.transfer.requested.summary.strip() if self.transfer is not None else ""
         spoken = " ".join(caller.removeprefix("+")) if caller.startswith("+") else "a number that is not known"
         return text.replace("{caller}", spoken).replace("{summary}", summary)
+
+    def briefing_seconds(self, text: str) -> float:
+        """Return how long the person is told of the call at most, before they can accept it; 0: they are told nothing.
+        `text`: as for `briefing`."""
+        if self.transfer is None or self.transfer.requested.mode != "warm":
+            return 0.0
+        return min(len(self.briefing(text, "", "")) * _SECONDS_A_CHARACTER, _MOST_BRIEFING_SECONDS)
 
 
 def by_machine(number: str, ring_seconds: int) -> TransferRequested:

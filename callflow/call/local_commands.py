@@ -47,8 +47,10 @@ class LocalCommands:
         """Carry out one command, at once."""
         match command:
             case commands.Arm(deadline=name):
-                preamble = self._preamble_seconds if name in ("ring", "stream") else 0.0
-                self._deadlines.arm(name, self._config.deadline_seconds[name] + preamble, shared=name == "engine")
+                more = self._preamble_seconds if name in ("ring", "stream") else 0.0
+                if name == "transfer":  # "Press 1" may be the last that the person is told
+                    more = self._legs.briefing_seconds(self._config.briefing_text)
+                self._deadlines.arm(name, self._config.deadline_seconds[name] + more, shared=name == "engine")
             case commands.Disarm(deadline=name):
                 self._deadlines.disarm(name)
             case commands.ConnectEngine(message=True):

@@ -293,7 +293,8 @@ class CallSettings(OriginSettings):
     transfer_ring_seconds: Annotated[float, Field(ge=5, le=600)] = 25
     """How long a person to whom a call is transferred is rung."""
     transfer_accept_seconds: Seconds = 30
-    """Beyond that, from the person's answer until they have accepted the call."""
+    """Beyond that, and beyond the time that it takes to tell them of the call (`briefing_text`), until they have
+    accepted it."""
     join_seconds: Seconds = 10
     """For joining the caller and the person who has accepted. After it the agent has the caller back."""
     max_bridged_seconds: Seconds = 7200

@@ -25,6 +25,7 @@ SALES = "+15550100010"
 BOSS = "+15550100011"
 TRANSFERS: dict[str, Any] = {
     **FAST, **DIALS, "transfer_targets": f"sales = {SALES}", "transfer_ring_seconds": 5, "transfer_accept_seconds": 4,
+    "briefing_text": "{caller}: {summary}",
     "stream_tries": 2, "engine_tries": 1, "restream_seconds": 3.0,
 }  # fmt: skip
 
@@ -95,6 +96,15 @@ async def test_a_caller_who_waits_in_silence_for_a_person_is_not_asked_whether_t
         await in_state(the, "bridged")
         asked = [entry.name for entry in the.app.journal.read(the.call.id)]
         assert "no_input" not in asked[asked.index("transfer_requested") :]
+
+
+async def test_a_person_who_is_told_much_hears_how_to_accept_and_has_the_time_for_it() -> None:
+    summary = "Wants a boat. " * 70
+    much = Callee(ring_s=0.1, presses="1", after_s=7.0)  # after all of it; ring and accept seconds alone are 6
+    async with switchboard(much, transfer_accept_seconds=1) as (the, _):
+        the.carrier.exchange.timing.speak_s_per_char = 0.0065
+        await transfer(the, summary=summary)
+        await in_state(the, "bridged")
 
 
 async def test_the_person_hangs_up_and_the_agent_has_the_caller_back() -> None:
