@@ -69,6 +69,14 @@ PACKAGES = folders(ROOT / "callflow")
 EVERY_FILE = {each.name for top in TOP for each in (ROOT / top).rglob("*.py")} | {each.name for each in ROOT.iterdir()}
 
 
+PAGE_SCRIPTS = sorted((ROOT / "callflow" / "web" / "console" / "static").glob("*.js"))
+
+
+def docstrings(tree: ast.AST) -> list[str]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [ast.get_docstring(each) or "" for each in ast.walk(tree) if isinstance(each, kinds)]
+
+
 def missing_files(text: str) -> list[str]:
     """Files that are named between backticks, from the root of the repository or of `callflow/`, and are not there."""
     missing = []
@@ -90,13 +98,51 @@ def test_every_file_that_a_docstring_names_is_there() -> None:
     files = [path for top in ("callflow", "carriers", "tests") for path in sorted((ROOT / top).rglob("*.py"))]
     missing = {}
     for path in files:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        texts = [ast.get_docstring(each) or "" for each in ast.walk(tree) if isinstance(each, kinds)]
+        texts = docstrings(ast.parse(path.read_text(encoding="utf-8")))
         near = EVERY_FILE | {each.name for each in path.parent.iterdir()}
         found = [name for name in missing_files("\n".join(texts)) if name not in near]
         missing[path.name] = [name for name in found if not (path.parents[1] / name).exists()]
     assert {path: names for path, names in missing.items() if names} == {}
+
+
+def words_of_the_code(tree: ast.AST) -> Iterator[str]:
+    """Every name that a module uses, and every text that is nothing but a name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.arg | ast.keyword):
+            yield node.arg or ""
+        elif isinstance(node, ast.alias):
+            yield from node.name.split(".")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def named_in_code(text: str) -> set[tuple[str, str]]:
+    """Class and member of each name with a capital between backticks; the member is empty where none is named."""
+    return set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]*)*)(?:\.(\w+))?(?:\(.*?\))?`", text))
+
+
+@pytest.mark.exhaustive
+def test_every_class_that_a_page_or_a_docstring_names_is_there() -> None:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for top in ("callflow", "carriers", "tests")
+             for path in sorted((ROOT / top).rglob("*.py"))]  # fmt: skip
+    words = {word for tree in trees for word in words_of_the_code(tree)}
+    words |= set(re.findall(r"\w+", "".join(path.read_text(encoding="utf-8") for path in PAGE_SCRIPTS)))
+    members: dict[str, set[str]] = {}
+    for node in (each for tree in trees for each in ast.walk(tree) if isinstance(each, ast.ClassDef)):
+        members.setdefault(node.name, set()).update(words_of_the_code(node))
+    named = {name for tree in trees for text in docstrings(tree) for name in named_in_code(text)}
+    named |= named_in_code(ARCHITECTURE)
+    assert len(named) > 100
+    assert sorted(name for name, _ in named if name not in words) == []
+    assert (
+        sorted(f"{name}.{member}" for name, member in named if member not in members.get(name, {member}) | {""}) == []
+    )
 
 
 def test_a_file_that_is_not_there_is_found() -> None:

@@ -146,7 +146,7 @@ class Store:
         return found
 
     async def add_items(self, conversation: int, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Items that somebody else kept, as `posted.rows` makes them; those that we have are better, and stay.
+        """Add items that somebody else kept, as `posted_items.rows` makes them; those that we have stay.
 
         False: there is no such conversation any more. Raises BadQuery for what this database cannot hold."""
         try:
