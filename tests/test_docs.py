@@ -17,6 +17,7 @@ from callflow.cli import diagram
 from callflow.cli.arguments import make_parser
 from callflow.config import legacy_names
 from callflow.config.settings import ALIASES, Settings
+from callflow.journal.notes import KINDS
 from callflow.telemetry.metrics import NAMED, PROCESS
 from callflow.web.console.request_body import MOST, MOST_BODY
 
@@ -234,6 +235,12 @@ def test_the_glossary_is_in_the_order_of_the_alphabet_a_line_for_each_term() -> 
 
 
 # CHANGELOG.md
+
+
+def test_every_kind_of_note_of_a_later_version_is_told() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    told = "".join(part for part in text.split("\n\n") if part.startswith("Compatibility:"))
+    assert [kind for kind, note in KINDS.items() if note.version > 1 and f"`{kind}`" not in told] == []
 
 
 def test_the_changelog_has_its_form_and_this_version() -> None:
