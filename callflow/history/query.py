@@ -72,6 +72,7 @@ class Query:
 
 
 def with_before(query: Query, before: int) -> Query:
+    """Return the query for the conversations before this one, as many as an export reads at a time."""
     return Query(
         **{name: getattr(query, name) for name in Query.__slots__} | {"before": before, "limit": MOST, "offset": 0}
     )
@@ -86,6 +87,7 @@ def can_be_on_record(text_: str) -> bool:
 
 
 def select_conversations(query: Query, is_sqlite: bool, country: str) -> Select[Any]:
+    """Make the statement for a query. `country`: of numbers without a country code. Raises BadQuery."""
     texts = (query.number, query.caller, query.called, query.called_id, query.words, query.carrier, query.profile)
     for asked in texts:
         if not can_be_on_record(asked):
@@ -183,10 +185,12 @@ def terms(words: str) -> list[tuple[str, bool]]:
 
 
 def fts5(words: str) -> str:
+    """Return a search as SQLite's FTS5 takes it."""
     return " ".join(f'"{term}"{" *" if begins else ""}' for term, begins in terms(words))
 
 
 def tsquery(words: str) -> str:
+    """Return a search as PostgreSQL's `to_tsquery` takes it."""
     return " & ".join(
         "(" + " <-> ".join(f"'{word}'{':*' if begins else ''}" for word in term.split()) + ")"
         for term, begins in terms(words)

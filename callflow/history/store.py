@@ -49,6 +49,8 @@ _SHOWN: Final = steps.c.call.not_in(calls_hidden())
 
 
 class Store:
+    """Reads conversations, items and journals from the database, and deletes them."""
+
     def __init__(self, database: Database, *, country: str = "US") -> None:
         """`country`: of numbers that are searched for without a country code."""
         self.database, self.country = database, country
@@ -126,6 +128,7 @@ class Store:
         return await self._dicts(select(*_LISTED).where(conversations.c.call_id.in_(calls))) if calls else []
 
     async def items(self, conversation: int) -> list[dict[str, Any]]:
+        """Return what was said in a conversation, in order."""
         wanted = select(items).where(items.c.conversation_id == conversation)
         order = (items.c.timestamp, items.c.created_at, items.c.id)
         return await self._dicts(wanted.order_by(*order))
