@@ -171,7 +171,7 @@ class Settings(ClusterSettings, call_settings.CallSettings):
     caller_lookup_seconds: Annotated[float, Field(ge=0.05, le=5, allow_inf_nan=False)] = 0.8
     """How long the answer may take; then the call goes on without it. The phone rings meanwhile."""
 
-    # OpenAI's other doors
+    # OpenAI's other interfaces
 
     realtime_expires_seconds: Annotated[float, Field(ge=10, le=7200, allow_inf_nan=False)] = 600
     """How long a client secret of `POST /api/realtime-token` lives, if the request does not say it."""

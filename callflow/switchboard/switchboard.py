@@ -19,7 +19,7 @@ from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import longest_seconds
-from callflow.call.handover import Found
+from callflow.call.handover import StatusAtCarrier
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import RestoredCall
@@ -62,7 +62,7 @@ _SIGNATURE_WARNING_SECONDS: Final = 3600.0
 """Interval of the log's warnings about wrong signatures of a carrier's media sockets."""
 
 
-def _found_by(call: Call, event: Event) -> Found | None:
+def _found_by(call: Call, event: Event) -> StatusAtCarrier | None:
     """Return what a webhook tells of a call that waits to be taken back; None: nothing."""
     if event.leg != events.CALLER:
         return None
