@@ -156,7 +156,7 @@ class Switchboard:
 
     def reply_seconds(self, event: Event) -> float:
         """Return how long a webhook waits. The one about a call that rings also waits for what is asked meanwhile,
-        so that with its reply the call is on record."""
+        so that with its reply the call is in the journal."""
         return _REPLY_SECONDS + (longest_seconds(self._services) if isinstance(event, CallInitiated) else 0.0)
 
     def _deliver(self, carrier: Carrier, webhook_event: WebhookEvent) -> asyncio.Future[WebhookReply]:

@@ -267,7 +267,7 @@ async def test_calls_of_the_earlier_system_are_listed_and_told(tmp_path: Path) -
     async with recorded(tmp_path, database_url=f"sqlite:///{tmp_path}/old.db") as (_, client):
         names = (await client.get("/api/calls/live")).json()["recorded"]
         assert names == ["MZold1", "MZold2"]
-        for name, why in zip(names, ("why is not on record", "no end is on record"), strict=True):
+        for name, why in zip(names, ("why is not in the history", "no end is in the history"), strict=True):
             answer = await client.get(f"/api/calls/{name}")
             assert answer.status_code == 200, f"{name} is listed, and denied"
             told = answer.json()
@@ -275,7 +275,7 @@ async def test_calls_of_the_earlier_system_are_listed_and_told(tmp_path: Path) -
             assert told["conversation"]["ended_because"] == why
         assert (await client.get("/api/calls/MZold")).status_code == 404
         table = csv.DictReader(io.StringIO((await client.get("/api/conversations/export?format=csv")).text))
-        assert [row["ended_because"] for row in table] == ["no end is on record", "why is not on record"]
+        assert [row["ended_because"] for row in table] == ["no end is in the history", "why is not in the history"]
 
 
 @pytest.mark.carrier("telnyx")

@@ -18,7 +18,7 @@ from quart import Quart, Response, request
 from callflow.contracts.errors import BadList, BadRequest, DialRefused, SessionRefused
 from callflow.history.campaign_store import CANCELLED, PAUSED, RUNNING
 from callflow.history.history import History
-from callflow.history.query import can_be_on_record
+from callflow.history.query import can_be_stored
 from callflow.switchboard.campaigns.campaigns import CampaignRequest, Campaigns
 from callflow.switchboard.campaigns.plan import read_plan
 from callflow.switchboard.campaigns.rows import Row, from_csv, from_json
@@ -109,7 +109,7 @@ def add_campaigns(
         state = request.args.get("state", "")
         if await _find(campaign) is None:
             return error_response(404, _NOT_THERE)
-        if not can_be_on_record(state):
+        if not can_be_stored(state):
             raise BadRequest(400, "There is no such state of a row.")
         found = await history.campaigns.rows(campaign, limit=limit, after=after, state=state)
         response = await large_json_response(lambda: [campaigns().tell_row(row) for row in found])
@@ -131,7 +131,7 @@ def add_campaigns(
         return json_response(await campaigns().describe(await _find(campaign) or found))
 
     async def _find(campaign: str) -> dict[str, Any] | None:
-        return await history.campaigns.find(campaign) if can_be_on_record(campaign) else None
+        return await history.campaigns.find(campaign) if can_be_stored(campaign) else None
 
 
 async def _campaign_request(checked: Checked, *, has_token: bool) -> tuple[CampaignRequest, list[str]]:
@@ -152,7 +152,7 @@ async def _campaign_request(checked: Checked, *, has_token: bool) -> tuple[Campa
         if not isinstance(given.get(name, ""), str):
             problems.append(f"{name} must be a text.")
             given[name] = ""
-    if len(given.get("name", "")) > _MOST_TEXT or not can_be_on_record(given.get("name", "")):
+    if len(given.get("name", "")) > _MOST_TEXT or not can_be_stored(given.get("name", "")):
         problems.append(f"name must be a text of at most {_MOST_TEXT} characters.")
     problems += [f"{name} must be true or false." for name in _FLAGS if not isinstance(given.get(name, False), bool)]
     session = given.get("session", {})
