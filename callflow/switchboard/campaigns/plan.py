@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
@@ -38,7 +38,6 @@ _UNKNOWN_CAUSES: Final = frozenset({
 """Causes of calls that were not answered as far as we know, after which another call may bother somebody who was."""
 _MACHINES: Final = frozenset({"machine", "fax"})
 _OUTCOME_OF: Final = {"completed": ANSWERED, "busy": "busy", "no-answer": "no_answer", "canceled": CANCELED}
-Zones = Callable[[str], tzinfo]
 
 
 @dataclass(frozen=True, slots=True)

@@ -848,7 +848,6 @@ export const T = {
     media_refused: (e) => `The audio cannot be read: ${e.reason}`,
     stream_failed: (e) => `The carrier could not open the audio${e.reason ? `: ${e.reason}` : ""}`,
     command_failed: (e) => `${e.command} failed${e.reason ? `: ${e.reason}` : ""}`,
-    taken_back: () => "The server came back and took the call up again",
     call_recovered: () => "The server came back and took the call up again",
     handed_over: () => "Another process goes on with the call",
     budget_reached: () => "The budget is used up",
