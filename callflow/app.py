@@ -75,9 +75,9 @@ from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
 from callflow.web.cluster_web import ClusterWeb
 from callflow.web.console.app import create_console
-from callflow.web.console.doors import make_doors
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.phone import PhoneLine
+from callflow.web.console.session_apis import make_session_apis
 from callflow.web.console.try_tool import run_for_no_call
 from callflow.web.listeners import Inherited, Listeners
 from callflow.web.public.address import PublicAddress
@@ -132,7 +132,7 @@ class Application:
         )
         self.carriers = make_carriers(settings, self.address)
         self._dial_rules = DialRules.of(settings)
-        self.doors = make_doors(settings, lambda: self.effective)
+        self.apis = make_session_apis(settings, lambda: self.effective)
         self.public_at = self.console_at = self.own_console_at = ("off", 0)
         """Host and port as bound. `own`: where no other worker of this machine answers."""
         self.phone: PhoneLine | None = None
@@ -196,7 +196,7 @@ class Application:
     def public(self) -> Quart:
         """Make the app for carriers: webhooks, media sockets, health checks."""
         board, hold, closed = lambda: self.switchboard, lambda: self.recovery, closed_paths(self.settings)
-        return create_public(self.carriers, board, self.address, hold, self.doors.control, closed, self._routing)
+        return create_public(self.carriers, board, self.address, hold, self.apis.control, closed, self._routing)
 
     def _routing(self) -> WebhookRouting | None:
         return self._cluster_web.routing if self._cluster_web is not None else None
@@ -237,7 +237,7 @@ class Application:
             forwarding=self._cluster_web.forwarding if self._cluster_web is not None else None,
             phone=lambda: self.phone,
             phone_costs=self.settings.engine_costs,
-            doors=self.doors,
+            apis=self.apis,
         )
 
     async def _budget_told(self) -> dict[str, Any]:
@@ -283,7 +283,7 @@ class Application:
             self._cluster_web = ClusterWeb(self._node, self.cluster, self.history, lambda: self.switchboard)
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds, membership=self.cluster)
         self._lookup = make_lookup(settings, self.tools.current) if settings.caller_lookup else None
-        self._control = make_follower(settings, self.doors.control, self._secrets, self.live, lambda: self.switchboard)
+        self._control = make_follower(settings, self.apis.control, self._secrets, self.live, lambda: self.switchboard)
         self._interpreter_watch = InterpreterWatch(default_runner.at_work)
         self.switchboard = Switchboard(
             self._services,
@@ -343,7 +343,7 @@ class Application:
         await self.profiles.load()
         await self.overrides.load()
         await self.tool_desk.load()
-        await self.doors.control.load(StoredControl(self.history.database))
+        await self.apis.control.load(StoredControl(self.history.database))
         await share(self._tokens, self.history.database)
 
     def _work_in_charge(self) -> dict[str, Part]:

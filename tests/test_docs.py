@@ -17,7 +17,9 @@ from callflow.cli import diagram
 from callflow.cli.arguments import make_parser
 from callflow.config import legacy_names
 from callflow.config.settings import ALIASES, Settings
+from callflow.journal.notes import KINDS
 from callflow.telemetry.metrics import NAMED, PROCESS
+from callflow.web.console.request_body import MOST, MOST_BODY
 
 
 ROOT = Path(__file__).parents[1]
@@ -68,6 +70,14 @@ PACKAGES = folders(ROOT / "callflow")
 EVERY_FILE = {each.name for top in TOP for each in (ROOT / top).rglob("*.py")} | {each.name for each in ROOT.iterdir()}
 
 
+PAGE_SCRIPTS = sorted((ROOT / "callflow" / "web" / "console" / "static").glob("*.js"))
+
+
+def docstrings(tree: ast.AST) -> list[str]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [ast.get_docstring(each) or "" for each in ast.walk(tree) if isinstance(each, kinds)]
+
+
 def missing_files(text: str) -> list[str]:
     """Files that are named between backticks, from the root of the repository or of `callflow/`, and are not there."""
     missing = []
@@ -89,13 +99,51 @@ def test_every_file_that_a_docstring_names_is_there() -> None:
     files = [path for top in ("callflow", "carriers", "tests") for path in sorted((ROOT / top).rglob("*.py"))]
     missing = {}
     for path in files:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        texts = [ast.get_docstring(each) or "" for each in ast.walk(tree) if isinstance(each, kinds)]
+        texts = docstrings(ast.parse(path.read_text(encoding="utf-8")))
         near = EVERY_FILE | {each.name for each in path.parent.iterdir()}
         found = [name for name in missing_files("\n".join(texts)) if name not in near]
         missing[path.name] = [name for name in found if not (path.parents[1] / name).exists()]
     assert {path: names for path, names in missing.items() if names} == {}
+
+
+def words_of_the_code(tree: ast.AST) -> Iterator[str]:
+    """Every name that a module uses, and every text that is nothing but a name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.arg | ast.keyword):
+            yield node.arg or ""
+        elif isinstance(node, ast.alias):
+            yield from node.name.split(".")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def named_in_code(text: str) -> set[tuple[str, str]]:
+    """Class and member of each name with a capital between backticks; the member is empty where none is named."""
+    return set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]*)*)(?:\.(\w+))?(?:\(.*?\))?`", text))
+
+
+@pytest.mark.exhaustive
+def test_every_class_that_a_page_or_a_docstring_names_is_there() -> None:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for top in ("callflow", "carriers", "tests")
+             for path in sorted((ROOT / top).rglob("*.py"))]  # fmt: skip
+    words = {word for tree in trees for word in words_of_the_code(tree)}
+    words |= set(re.findall(r"\w+", "".join(path.read_text(encoding="utf-8") for path in PAGE_SCRIPTS)))
+    members: dict[str, set[str]] = {}
+    for node in (each for tree in trees for each in ast.walk(tree) if isinstance(each, ast.ClassDef)):
+        members.setdefault(node.name, set()).update(words_of_the_code(node))
+    named = {name for tree in trees for text in docstrings(tree) for name in named_in_code(text)}
+    named |= named_in_code(ARCHITECTURE)
+    assert len(named) > 100
+    assert sorted(name for name, _ in named if name not in words) == []
+    assert (
+        sorted(f"{name}.{member}" for name, member in named if member not in members.get(name, {member}) | {""}) == []
+    )
 
 
 def test_a_file_that_is_not_there_is_found() -> None:
@@ -135,6 +183,29 @@ def test_every_library_is_in_the_table_of_libraries() -> None:
     assert [name for name in names if f"`{name}`" not in libraries] == []
 
 
+# The interfaces in docs/operations.md
+
+
+def counts() -> set[str]:
+    """What the switchboard counts for `/health`."""
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "callflow" / "switchboard").rglob("*.py"))
+    return {name for source in sources for name in re.findall(r'counts\["(\w+)"\] \+=', source)}
+
+
+def test_every_count_of_health_is_explained() -> None:
+    (told,) = [line for line in OPERATIONS.splitlines() if line.startswith("| `counts` |")]
+    assert len(counts()) > 10
+    assert counts() - set(re.findall(r"`(\w+)`", told)) == set()
+
+
+def test_every_bound_of_a_body_is_told() -> None:
+    told = OPERATIONS.partition("Bodies for a session")[2].partition("path and query")[0]
+    bounds = {
+        f"{most >> 20} MiB" if most >= 1 << 20 else f"{most >> 10} KiB" for most in (MOST_BODY, *dict(MOST).values())
+    }
+    assert bounds == set(re.findall(r"\d+ [KM]iB", told))
+
+
 # docs/reliability.md
 
 
@@ -164,6 +235,12 @@ def test_the_glossary_is_in_the_order_of_the_alphabet_a_line_for_each_term() -> 
 
 
 # CHANGELOG.md
+
+
+def test_every_kind_of_note_of_a_later_version_is_told() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    told = "".join(part for part in text.split("\n\n") if part.startswith("Compatibility:"))
+    assert [kind for kind, note in KINDS.items() if note.version > 1 and f"`{kind}`" not in told] == []
 
 
 def test_the_changelog_has_its_form_and_this_version() -> None:
@@ -209,11 +286,8 @@ _NO_SETTINGS = {
     "carrier_lag_ms",
     "network_ms",
     "next_probe_in",
-    "lost_hangups",
     "late_ms",
-    "late_replies",
     "refuses_calls",
-    "odd_media_signatures",
     "caller_number",
     "phone_number",
     "phone_number_sid",
@@ -299,7 +373,7 @@ def test_every_option_that_is_named_exists(text: str, capsys: pytest.CaptureFixt
 @FOR_OPERATORS
 def test_every_setting_that_is_named_exists(text: str) -> None:
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)(?: = [^`]*)?`", text))
-    assert named - set(Settings.model_fields) - _NO_SETTINGS - {*NAMED, *PROCESS} == set()
+    assert named - set(Settings.model_fields) - _NO_SETTINGS - {*NAMED, *PROCESS} - counts() == set()
 
 
 def test_every_line_of_the_log_that_is_quoted_is_in_the_code() -> None:

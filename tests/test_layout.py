@@ -65,6 +65,23 @@ def test_all_exception_classes_are_in_one_tree() -> None:
     assert list(exception_classes(ERRORS))
 
 
+def classes(body: list[ast.stmt], within: str = "") -> Iterator[tuple[str, ast.ClassDef]]:
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield f"{within}{node.name}", node
+            yield from classes(node.body, f"{within}{node.name}.")
+
+
+def test_every_public_class_says_what_it_is() -> None:
+    silent = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources()
+        for name, node in classes(ast.parse(path.read_text(encoding="utf-8")).body)
+        if not any(part.startswith("_") for part in name.split(".")) and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

@@ -23,7 +23,7 @@ from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import Answers, answers, are_asked, write_down
-from callflow.call.handover import Found, ProcessHandover
+from callflow.call.handover import ProcessHandover, StatusAtCarrier
 from callflow.call.legs import Legs
 from callflow.call.listening import FIRST
 from callflow.call.mailbox import Mailbox
@@ -351,7 +351,7 @@ class Call:
         """Whether the next process continues the call."""
         return self._handover.is_leaving
 
-    def take_back(self, found: Found, human: Literal["", "answered", "gone"] = "") -> None:
+    def take_back(self, found: StatusAtCarrier, human: Literal["", "answered", "gone"] = "") -> None:
         """Continue a call of the previous process, once. `found`: the carrier's status of the call; `human`: that of a
         person's leg."""
         if self.model.human != machine.NO_LEG and self.legs.awaits_ids(events.HUMAN):

@@ -55,6 +55,8 @@ _BLANK: Final = Blank()
 
 
 class CallLog:
+    """Writes what one call does into the journal, the log and the live feed, and numbers its steps."""
+
     def __init__(self, call: str, services: CallServices) -> None:
         self._call, self._services = call, services
         self.steps = 0

@@ -19,7 +19,7 @@ from callflow.contracts.events import CallRecovered, Event, ToolFinished
 from callflow.journal.notes import Cut
 
 
-Found = Literal["ringing", "answered", "asking", "gone", "over"]
+StatusAtCarrier = Literal["ringing", "answered", "asking", "gone", "over"]
 """The carrier's status of a call that is taken back. asking: a webhook that asks what to do with the caller follows.
 over: a webhook about the end follows."""
 
@@ -69,7 +69,7 @@ class ProcessHandover:
         """Return when this process has the call."""
         await self._is_ours.wait()
 
-    def take_back(self, found: Found, human: Literal["", "answered", "gone"] = "") -> FirstSteps | None:
+    def take_back(self, found: StatusAtCarrier, human: Literal["", "answered", "gone"] = "") -> FirstSteps | None:
         """Assign the call to this process, and return the first steps. None: this process has the call already."""
         old = self.restored
         if old is None or self._is_ours.is_set():

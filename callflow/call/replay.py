@@ -45,11 +45,6 @@ class Replay:
     """Number of steps replayed."""
     divergences: list[Divergence] = field(default_factory=list)
 
-    @property
-    def divergence(self) -> Divergence | None:
-        """The first divergence; None: there is none."""
-        return self.divergences[0] if self.divergences else None
-
 
 def replay(entries: Sequence[JournalEntry], *, lenient: bool = False) -> Replay:
     """Replay the steps of one call, up to the first divergence.

@@ -1,7 +1,8 @@
 """How operators step into a live call beside its line: they whisper to the model, change its session, and answer tool
 calls that wait for a person. `line_requests.py` has what they do with the line.
 
-None of this moves the machine: it is on record as notes, each of which says who it was, and as marks in our recording.
+None of this moves the machine: it is in the journal as notes, each of which says who it was, and as marks in our
+recording.
 """
 
 from __future__ import annotations

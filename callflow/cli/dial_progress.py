@@ -70,7 +70,7 @@ class Progress:
         if not self.is_answered:
             return f"It was not answered, after {self._length(self._began)}: {because}."
         if not self.is_over:
-            return "It was answered, and its end is not on record."
+            return "It was answered, and its end is not in the history."
         return f"It was answered, and took {self._length(self._answered)}: {because}."
 
     def _length(self, since: float) -> str:

@@ -167,13 +167,13 @@ async def examine(
         if about_model[0].state != "wrong" and application is not None:
             async for finding in model_findings(application):
                 yield finding
-    for finding in await _from_the_record(settings):
+    for finding in await _from_the_history(settings):
         yield finding
     async for finding in _from_outside(settings, carriers):
         yield finding
 
 
-async def _from_the_record(settings: Settings) -> list[Finding]:
+async def _from_the_history(settings: Settings) -> list[Finding]:
     """What the last calls have met; nothing where there is no history that can be read."""
     try:
         url = url_of(settings.database_url, settings.data_dir)

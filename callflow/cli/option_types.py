@@ -24,6 +24,7 @@ def may_be_shown(text: str, most: int) -> bool:
 
 
 def but(text: str) -> str:
+    """Return the end of an error's sentence that shows what was given; "" if it cannot be shown."""
     return f', not "{text}"' if may_be_shown(text, _MOST_NUMBER) else ""
 
 
@@ -41,6 +42,8 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def number(least: float, most: float) -> Callable[[str], float]:
+    """A number from `least` to `most`, in ASCII."""
+
     def read(text: str) -> float:
         try:
             found = float(text)
@@ -61,6 +64,7 @@ PORT: Final = whole(0, 65535)
 
 
 def file(text: str) -> Path:
+    """The name of a file; `~` is the home folder."""
     if not text.strip():
         raise argparse.ArgumentTypeError("must be the name of a file, and is empty")
     try:
@@ -87,6 +91,7 @@ def text(typed: str) -> str:
 
 
 def word(text: str) -> str:
+    """One word in ASCII."""
     if text and text.isascii() and text.isprintable() and " " not in text:
         return text
     raise argparse.ArgumentTypeError(f"must be one word in ASCII{but(text)}")

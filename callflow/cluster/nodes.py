@@ -100,11 +100,6 @@ class View:
             if node.state == "dead" and node.lease_until < self.now - _DEAD_SECONDS and node.epoch != highest
         ]
 
-    def deaths_since(self, before: View) -> bool:
-        """Whether a node that lived `before` lives no more, or has begun again."""
-        keys = {node.key for node in self.alive()}
-        return any(node.key not in keys for node in before.alive())
-
 
 class Patience:
     """When a node may judge the leases of others. Times are seconds of a monotonic clock.

@@ -21,8 +21,8 @@ _NAME: Final = re.compile(r"[a-z_]{1,40}")
 _MOST_EVENTS: Final = 20
 
 
-class Doors(Protocol):
-    """The settings, as far as they are looked at here."""
+class ControlSecrets(Protocol):
+    """The settings that have secrets: those of the control endpoint, and CONSOLE_TOKEN."""
 
     @property
     def realtime_control_secret(self) -> SecretStr: ...
@@ -49,7 +49,7 @@ def events(text: str) -> str:
     return ", ".join(names)
 
 
-def problems(settings: Doors) -> list[str]:
+def problems(settings: ControlSecrets) -> list[str]:
     """Return a line for each reason not to start with these secrets."""
     found = []
     admin = settings.realtime_control_admin_secret.get_secret_value()

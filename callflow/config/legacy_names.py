@@ -124,7 +124,6 @@ _MEANT: Final[dict[str, Translate]] = {
 }
 """How each is translated, in this order: a name that switches something off comes after one that chooses it."""
 
-_LATER: Final = "belongs to a part of Callflow that is not there yet"
 _FOLLOWS: Final = "the address follows from PUBLIC_BASE_URL"
 _OWN_STATUS: Final = "each call names Callflow's own status callback"
 _PAGES: Final = "there are no pages of another server; the address is PUBLIC_BASE_URL"

@@ -171,7 +171,7 @@ class Settings(ClusterSettings, call_settings.CallSettings):
     caller_lookup_seconds: Annotated[float, Field(ge=0.05, le=5, allow_inf_nan=False)] = 0.8
     """How long the answer may take; then the call goes on without it. The phone rings meanwhile."""
 
-    # OpenAI's other doors
+    # OpenAI's other interfaces
 
     realtime_expires_seconds: Annotated[float, Field(ge=10, le=7200, allow_inf_nan=False)] = 600
     """How long a client secret of `POST /api/realtime-token` lives, if the request does not say it."""
@@ -208,7 +208,7 @@ class Settings(ClusterSettings, call_settings.CallSettings):
     max_calls_per_caller: Annotated[int, Field(ge=0)] = 0
     """The same for one caller's number. 0: no limit. Callers who withhold their number are never counted."""
     max_calls_per_caller_hour: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Calls of one caller's number within an hour, since the server's start. 0: no limit."""
+    """Calls of one caller's number within an hour (of a server that is alone: since its start). 0: no limit."""
     max_daily_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     """Minutes that all calls of a day may take together, counted from the answer. Past it new callers hear
     `over_budget`, nothing is dialled, and calls in progress are told, and end with a goodbye. 0: no limit."""

@@ -157,14 +157,22 @@ class TakesAccounts(Protocol):
 
 
 class Carrier(Protocol):
-    @property
-    def name(self) -> str: ...
+    """A telephone carrier: reads its webhooks, replies to them, sends its commands, and knows how its calls are.
+
+    What only some carriers are able to do stands in `can`.
+    """
 
     @property
-    def can(self) -> frozenset[CarrierCan]: ...
+    def name(self) -> str:
+        """The carrier's name in journals, settings and paths, such as `telnyx`."""
 
     @property
-    def routes(self) -> Sequence[WebhookRoute]: ...
+    def can(self) -> frozenset[CarrierCan]:
+        """What this carrier is able to do, of what not every carrier is."""
+
+    @property
+    def routes(self) -> Sequence[WebhookRoute]:
+        """The paths of the public listener where its webhooks come in."""
 
     @property
     def from_number(self) -> str:
@@ -229,9 +237,11 @@ class Carrier(Protocol):
         """Open the sound of a recording, by the carrier's id of it. `byte_range`: as in the header Range; "": all of
         it. Raises CarrierError; `gone`: there is no such recording, or not yet."""
 
-    def media_protocol(self) -> MediaProtocol: ...
+    def media_protocol(self) -> MediaProtocol:
+        """Make the protocol for one new media socket."""
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
         """Check the account and its settings at the carrier, for the `doctor` command. Never raises."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections to the carrier's API."""

@@ -129,7 +129,7 @@ class ControlQuestion:
     to_number: str = ""
     direction: str = ""
     more: Mapping[str, Any] = field(default_factory=dict)
-    """Of the event, as it is on record."""
+    """Of the event, as the journal has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

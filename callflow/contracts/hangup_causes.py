@@ -78,7 +78,7 @@ def ended(row: Mapping[str, Any]) -> str:
     if row["ended_at"]:
         return why(row["hangup_cause"], row["hangup_source"], row.get("direction"))
     if row["call_id"] is None:
-        return "no end is on record"
+        return "no end is in the history"
     if row["state"] == "hangup":
         return "it is over, and its last words are still to come"
     return "it has not ended"
@@ -90,7 +90,7 @@ def why(cause: str | None, source: str | None = "", direction: str | None = "inb
     `source`: who hung up, in the carrier's words: `caller` (who dialled), `callee`. `direction`: inbound or outbound.
     """
     if not cause:
-        return "why is not on record"
+        return "why is not in the history"
     told = _OUTBOUND.get(cause) if direction == "outbound" else None
     told = told or _CAUSES.get(cause)
     if told is None:

@@ -7,10 +7,14 @@ from typing import NamedTuple, Protocol
 
 
 class StreamConnected(NamedTuple):
+    """A media socket was opened; `secret` is what the carrier sends with it, "" if nothing."""
+
     secret: str = ""
 
 
 class StreamStarted(NamedTuple):
+    """The stream of a call begins on this socket, with this format of audio."""
+
     stream: str
     call: str
     """The carrier's own id of the call that this stream claims to belong to; empty if the protocol has none."""
@@ -34,14 +38,20 @@ class OtherAudio(NamedTuple):
 
 
 class MarkReceived(NamedTuple):
+    """The carrier has played everything that was sent before the mark of this name, or has thrown it away."""
+
     name: str
 
 
 class DtmfFrame(NamedTuple):
+    """The caller has pressed a key."""
+
     digit: str
 
 
 class StreamStopped(NamedTuple):
+    """The carrier has ended the stream."""
+
     reason: str = ""
 
 
@@ -80,9 +90,11 @@ class MediaProtocol(Protocol):
     def audio(self, payload: str) -> str:
         """Return a frame for the carrier; `payload`: base64 of µ-law, a multiple of 20 ms."""
 
-    def mark(self, name: str) -> str: ...
+    def mark(self, name: str) -> str:
+        """Return a frame that asks the carrier to say when everything before it was played."""
 
-    def clear(self) -> str: ...
+    def clear(self) -> str:
+        """Return a frame that makes the carrier throw away what it has not played yet."""
 
 
 class MediaSocket(Protocol):

@@ -47,7 +47,7 @@ class Toolbox(Protocol):
 
     @property
     def definitions(self) -> Sequence[Mapping[str, Any]]:
-        """As in `Brief.tools`."""
+        """As in `SessionContext.tools`."""
 
     async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
         """Raises AskOperator for a tool that a person answers, and CancelledError: whatever goes wrong is an answer."""

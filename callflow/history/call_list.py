@@ -1,4 +1,4 @@
-"""What a list of calls tells of each: in Twilio's words, and alike whether the call is live, on record, or about to be
+"""What a list of calls tells of each: in Twilio's words, and alike whether the call is live, over, or about to be
 written down. Pure."""
 
 from __future__ import annotations

@@ -36,6 +36,8 @@ class DueEvent:
 
 
 class EventStore:
+    """The table of events for EVENTS_URL."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 

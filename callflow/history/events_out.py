@@ -76,7 +76,7 @@ class EventMaker:
         self._made = 0
 
     def apply(self, connection: Connection, entry: JournalEntry) -> None:
-        """Write the events of one entry; most entries have none. An entry of a call that is not on record makes none.
+        """Write the events of one entry; most entries have none. An entry of a call that the history lacks makes none.
 
         Raises what the driver raises. Another fault costs the event and a line in the log: the journal goes on."""
         try:

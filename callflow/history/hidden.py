@@ -36,6 +36,8 @@ def calls_hidden() -> Any:
 
 
 class HiddenStore:
+    """The table of hidden calls: those that are deleted soon, unless that is undone."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -84,6 +86,8 @@ class HiddenStore:
 
 
 class Deletes(Protocol):
+    """What has a clock and the table of hidden calls, and can delete conversations."""
+
     @property
     def now(self) -> Callable[[], float]: ...
 

@@ -39,6 +39,8 @@ _ANSWER_SECONDS: Final = 1.0
 
 
 class History:
+    """The history of one process: opens the database, and has its stores, the journal and the recordings."""
+
     def __init__(
         self,
         url: URL,

@@ -24,8 +24,8 @@ async def add(
 ) -> int | None:
     """Keep one. `pictures`: `shown` and `thumbnail`. Raises what the driver raises.
 
-    Returns its number within the call, from 1; None: the call is not on record; 0: it would be more than `most` bytes
-    in all, or more than `MOST`.
+    Returns its number within the call, from 1; None: the history has no such call; 0: it would be more than `most`
+    bytes in all, or more than `MOST`.
     """
 
     def work(connection: Connection) -> int | None:

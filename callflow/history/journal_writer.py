@@ -35,7 +35,7 @@ _BATCH: Final = 500
 """Entries of one transaction at most."""
 _MOST_WAITING: Final = 50_000
 _ENDS: Final = frozenset({Began.kind, Ended.kind})
-"""Two notes of each call, without which it would be live for ever, or its words on record for ever."""
+"""Two notes of each call, without which it would be live for ever, or its words kept for ever."""
 _MOST_NOTES: Final = 5_000
 """Of one call that wait: what one call notes, however fast, leaves room for the others."""
 _RETRY_SECONDS: Final = (0.25, 0.5, 1.0, 2.0)

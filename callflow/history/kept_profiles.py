@@ -56,6 +56,7 @@ class ProfileStore:
         self._database = database
 
     async def read(self) -> StoredProfiles:
+        """Return all profiles and settings that the database has."""
         return await self._database.read(_all)
 
     async def newest(self) -> tuple[Any, ...]:

@@ -50,6 +50,7 @@ class OwnToolStore:
         return int(await self._database.read(lambda connection: connection.execute(_NEWEST).scalar_one()))
 
     async def read(self) -> StoredTools:
+        """Return the newest version of each tool, and the number of the newest change."""
         wanted = select(own_tools).where(_row.seq.in_(_NEWEST_OF_EACH)).order_by(_row.name)
 
         def work(connection: Connection) -> StoredTools:

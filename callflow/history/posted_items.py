@@ -1,7 +1,7 @@
 """Items that somebody else kept, as they are posted: read, and made fit for the history. Pure.
 
-What nobody is to read is taken out of them as out of everything else: words, names, arguments, outputs, and whatever
-the parts of a content hold.
+Card numbers, and what `redact_patterns` finds, are removed from them as from everything else: from words, names,
+arguments, outputs, and the parts of a content.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _content(raw: bytes, redact: Redactor) -> tuple[list[dict[str, Any]], str]:
 
 
 def _fit(value: Any, redact: Redactor) -> Any:
-    """The value without what nobody is to read, wherever in it that stands."""
+    """Return the value, redacted in all its parts."""
     return redact.data(_clean(value))
 
 

@@ -32,10 +32,12 @@ _MOST_EARLY: Final = 1000
 
 
 def words_of(content: str) -> str:
+    """Return a text as the content of a conversation's item, in JSON."""
     return json_of([{"type": "text", "text": content}])
 
 
 def json_of(value: Any) -> str:
+    """Return a value as JSON; halves of surrogate pairs, which no database takes, are replaced."""
     try:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:

@@ -72,6 +72,7 @@ class Query:
 
 
 def with_before(query: Query, before: int) -> Query:
+    """Return the query for the conversations before this one, as many as an export reads at a time."""
     return Query(
         **{name: getattr(query, name) for name in Query.__slots__} | {"before": before, "limit": MOST, "offset": 0}
     )
@@ -80,15 +81,19 @@ def with_before(query: Query, before: int) -> Query:
 search_table: Final = sql_table(SEARCH, column("rowid"), column("words"))
 
 
-def can_be_on_record(text_: str) -> bool:
-    """No database takes half a surrogate pair, PostgreSQL no NUL, and nothing that is looked for is so long."""
+def can_be_stored(text_: str) -> bool:
+    """Return whether every database takes this text, and it is not too long to be looked for.
+
+    No database takes half a surrogate pair, and PostgreSQL no NUL.
+    """
     return len(text_) <= _LONGEST and "\x00" not in text_ and whole(text_) == text_
 
 
 def select_conversations(query: Query, is_sqlite: bool, country: str) -> Select[Any]:
+    """Make the statement for a query. `country`: of numbers without a country code. Raises BadQuery."""
     texts = (query.number, query.caller, query.called, query.called_id, query.words, query.carrier, query.profile)
     for asked in texts:
-        if not can_be_on_record(asked):
+        if not can_be_stored(asked):
             raise BadQuery(f"what is looked for must be text without NUL, of {_LONGEST} characters at most")
     table = conversations.c
     wanted = select(conversations)
@@ -183,10 +188,12 @@ def terms(words: str) -> list[tuple[str, bool]]:
 
 
 def fts5(words: str) -> str:
+    """Return a search as SQLite's FTS5 takes it."""
     return " ".join(f'"{term}"{" *" if begins else ""}' for term, begins in terms(words))
 
 
 def tsquery(words: str) -> str:
+    """Return a search as PostgreSQL's `to_tsquery` takes it."""
     return " & ".join(
         "(" + " <-> ".join(f"'{word}'{':*' if begins else ''}" for word in term.split()) + ")"
         for term, begins in terms(words)

@@ -1,4 +1,4 @@
-"""The recordings on record: those of carriers, which are rows of `recordings`, and our own files."""
+"""The recordings in the history: those of carriers, which are rows of `recordings`, and our own files."""
 
 from __future__ import annotations
 

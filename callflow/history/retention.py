@@ -15,6 +15,8 @@ _DAY: Final = 86400.0
 
 
 class Expires(Protocol):
+    """What has a clock and can delete conversations that began before a moment."""
+
     @property
     def now(self) -> Callable[[], float]: ...
 
@@ -22,6 +24,8 @@ class Expires(Protocol):
 
 
 class Retention:
+    """Deletes what is older than RETENTION_DAYS, once an hour."""
+
     def __init__(self, history: Expires, days: float) -> None:
         """`days` 0: nothing is ever too old."""
         self._history, self._days = history, days

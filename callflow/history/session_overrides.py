@@ -31,6 +31,7 @@ class StoredOverrides:
         self._database = database
 
     async def read(self) -> dict[str, str]:
+        """Return the settings that are kept for coming calls, by name, as text."""
         return await self._database.read(_ours)
 
     async def change(

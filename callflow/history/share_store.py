@@ -29,6 +29,8 @@ _table = share_links.c
 
 
 class ShareStore:
+    """The table of links to one call."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 

@@ -61,7 +61,7 @@ class Unpriced(NamedTuple):
 
 
 class SpendingStore:
-    """The sums on record. Every method raises what the driver raises."""
+    """The sums in the history. Every method raises what the driver raises."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

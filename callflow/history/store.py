@@ -21,7 +21,7 @@ from callflow.contracts.errors import BadQuery
 from callflow.history.database import Database
 from callflow.history.hidden import VISIBLE, calls_hidden
 from callflow.history.older_schemas import fill_search
-from callflow.history.query import TOO_MUCH, Query, can_be_on_record, select_conversations, with_before
+from callflow.history.query import TOO_MUCH, Query, can_be_stored, select_conversations, with_before
 from callflow.history.tables import (
     MESSAGES,
     SEARCH,
@@ -49,6 +49,8 @@ _SHOWN: Final = steps.c.call.not_in(calls_hidden())
 
 
 class Store:
+    """Reads conversations, items and journals from the database, and deletes them."""
+
     def __init__(self, database: Database, *, country: str = "US") -> None:
         """`country`: of numbers that are searched for without a country code."""
         self.database, self.country = database, country
@@ -83,7 +85,7 @@ class Store:
 
     async def conversation(self, name: str, *, hidden: bool = False) -> dict[str, Any] | None:
         """By any of its streams' ids, or by the call's. `hidden`: also one that was deleted a moment ago."""
-        if not can_be_on_record(name):
+        if not can_be_stored(name):
             return None
         of_stream = select(streams.c.conversation_id).where(streams.c.stream_sid == name)
         wanted = select(conversations).where(
@@ -95,7 +97,7 @@ class Store:
 
     async def of_carrier(self, carrier: str, name: str) -> dict[str, Any] | None:
         """By the carrier's id of the call, also one that was deleted a moment ago."""
-        if not name or not can_be_on_record(name):
+        if not name or not can_be_stored(name):
             return None
         wanted = select(conversations).where(
             conversations.c.carrier == carrier, conversations.c.carrier_call_id == name
@@ -113,7 +115,7 @@ class Store:
         """The conversation of this call, by our id of it, by the carrier's, or by that of a stream, as `_LISTED` has
         it."""
         row = await self.conversation(name)
-        if row is None and not can_be_on_record(name):
+        if row is None and not can_be_stored(name):
             return None
         table = conversations.c
         chosen = table.id == row["id"] if row is not None else table.carrier_call_id == name
@@ -126,6 +128,7 @@ class Store:
         return await self._dicts(select(*_LISTED).where(conversations.c.call_id.in_(calls))) if calls else []
 
     async def items(self, conversation: int) -> list[dict[str, Any]]:
+        """Return what was said in a conversation, in order."""
         wanted = select(items).where(items.c.conversation_id == conversation)
         order = (items.c.timestamp, items.c.created_at, items.c.id)
         return await self._dicts(wanted.order_by(*order))
@@ -146,7 +149,7 @@ class Store:
         return found
 
     async def add_items(self, conversation: int, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Items that somebody else kept, as `posted.rows` makes them; those that we have are better, and stay.
+        """Add items that somebody else kept, as `posted_items.rows` makes them; those that we have stay.
 
         False: there is no such conversation any more. Raises BadQuery for what this database cannot hold."""
         try:
@@ -178,7 +181,7 @@ class Store:
 
     async def journal(self, call: str, *, hidden: bool = False) -> list[JournalEntry]:
         """Return every entry of one call, in order. `hidden`: also of one that was deleted a moment ago."""
-        if not can_be_on_record(call):
+        if not can_be_stored(call):
             return []
         wanted = select(steps).where(steps.c.call == call).order_by(steps.c.id)
         rows = await self._rows(wanted if hidden else wanted.where(_SHOWN))
@@ -186,7 +189,7 @@ class Store:
 
     async def keyed_journal(self, call: str) -> list[tuple[int, JournalEntry]]:
         """Return every entry of one call, in order, each with the id of its row."""
-        if not can_be_on_record(call):
+        if not can_be_stored(call):
             return []
         rows = await self._rows(select(steps).where(steps.c.call == call, _SHOWN).order_by(steps.c.id))
         return await asyncio.to_thread(lambda: [(row.id, entry_of(row)) for row in rows])
@@ -195,7 +198,7 @@ class Store:
         """The conversation that has this id, or else those for which the id of the call or of a stream begins like
         that, newest first."""
         found = await self.conversation(beginning)
-        if found is not None or not beginning or not can_be_on_record(beginning):
+        if found is not None or not beginning or not can_be_stored(beginning):
             return [] if found is None else [found]
         alike = (
             conversations.c.call_id.istartswith(beginning, autoescape=True),

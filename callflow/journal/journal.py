@@ -47,6 +47,7 @@ class JournalEntry:
 
     @property
     def is_step(self) -> bool:
+        """Whether it is a step of the machine, and not a note."""
         return bool(self.before) and self.step > 0
 
     @property
@@ -72,6 +73,8 @@ class JournalEntry:
 
 
 class Journal(Protocol):
+    """Where calls write down what happens to them, and where it is read again."""
+
     async def append(self, entry: JournalEntry) -> None:
         """Returns once the entry is committed. Raises when that is known to have failed, or to be hopeless now."""
 

@@ -18,6 +18,8 @@ from callflow.journal.notes import Note, UnknownNote
 
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
+    """One step or note of a call, as it is told to those who watch."""
+
     at: float
     """Unix time, seconds."""
     call: str
@@ -42,12 +44,14 @@ class Watcher:
         self.missed = 0
 
     def tell(self, news: LiveEvent) -> None:
+        """Add an event to what waits for this watcher; the oldest one is lost if there are too many."""
         if len(self._queue) == self._queue.maxlen:
             self.missed += 1
         self._queue.append(news)
         self._wake.set()
 
     def close(self) -> None:
+        """End the iteration, when what waits has been read."""
         self._closed = True
         self._wake.set()
 
@@ -62,10 +66,13 @@ class Watcher:
 
 
 class LiveFeed:
+    """Tells every watcher what happens in all calls. It costs nothing while nobody watches."""
+
     def __init__(self) -> None:
         self._watchers: list[Watcher] = []
 
     def tell(self, at: float, call: str, kind: str, **data: Any) -> None:
+        """Tell all watchers of a step or a note. `at`: Unix time, seconds. `kind`, `data`: see `LiveEvent`."""
         if self._watchers:
             news = LiveEvent(at, call, kind, data)
             for watcher in self._watchers:
@@ -73,6 +80,7 @@ class LiveFeed:
 
     @contextmanager
     def watch(self, bound: int = 1000) -> Iterator[Watcher]:
+        """Watch from now until the block is left. `bound`: the most events that wait for this watcher."""
         watcher = Watcher(bound)
         self._watchers.append(watcher)
         try:

@@ -101,12 +101,15 @@ def is_private(event: str, field: str) -> bool:
 
 
 class Redactor:
+    """Replaces card numbers, and what `redact_patterns` finds, in texts and in private fields of events and notes."""
+
     def __init__(self, patterns: Iterable[str] = (), *, cards: bool = True) -> None:
         """`patterns`: in RE2's syntax. Raises ValueError for one that RE2 does not take."""
         self._patterns = [compile_pattern(pattern) for pattern in patterns]
         self._cards = cards
 
     def text(self, text: str) -> str:
+        """Return a text without card numbers, and without what the patterns find."""
         if self._cards and len(text) >= _SHORTEST:
             cards = list(_cards(_plain(text)))
             text = _shown(text, cards, len(text)) if cards else text

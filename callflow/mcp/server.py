@@ -104,7 +104,7 @@ def _json(answer: Any) -> str:
 
 
 def _unreadable(error: Exception) -> str:
-    return f"the record cannot be read ({type(error).__name__}): the log says why"
+    return f"the history cannot be read ({type(error).__name__}): the log says why"
 
 
 def _result(text: str, note: str = "", *, is_error: bool = False) -> types.CallToolResult:
@@ -188,7 +188,7 @@ async def _conversation(store: Store, arguments: Arguments) -> dict[str, Any]:
     name = _text(arguments, "streamSid", needed=True)
     row = await store.conversation(name)
     if row is None:
-        raise McpToolError(f"there is no conversation {name[:80]!r} on record")
+        raise McpToolError(f"there is no conversation {name[:80]!r} in the history")
     return row
 
 
@@ -213,14 +213,14 @@ async def _by_words(store: Store, arguments: Arguments) -> Any:
 
 async def _timeline(store: Store, arguments: Arguments) -> Any:
     row = await _conversation(store, arguments)
-    records = await store.journal(row["call_id"]) if row["call_id"] else []
-    items = [] if records else await _items(store, row)
+    entries = await store.journal(row["call_id"]) if row["call_id"] else []
+    items = [] if entries else await _items(store, row)
 
     def told() -> dict[str, Any]:
         return {
             "conversation": _known(row),
             "ended": ended(row),
-            "timeline": [{"seconds": at, "what": what} for at, what in lines(records, row["started_at"], items)],
+            "timeline": [{"seconds": at, "what": what} for at, what in lines(entries, row["started_at"], items)],
         }
 
     return await asyncio.to_thread(told)

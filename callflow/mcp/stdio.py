@@ -65,7 +65,7 @@ def settings_of(folder: Path) -> Settings:
     return load() if folder == Path.cwd() else load(toml=folder / "settings.toml", env_file=folder / ".env")
 
 
-def record_url(folder: Path) -> URL:
+def history_url(folder: Path) -> URL:
     """Return the address of the database. Raises SettingsError, DatabaseError."""
     settings = settings_of(folder)
     url = url_of(settings.database_url, settings.data_dir)
@@ -82,7 +82,7 @@ async def serve(url: URL, country: str) -> None:
     country code, as "DE"."""
     reader = Reader(url, country)
     server = make_server(reader.store)
-    print(f"{NAME}: Callflow's record of calls, read only, for an MCP client on this standard input", file=sys.stderr)
+    print(f"{NAME}: Callflow's history of calls, read only, for an MCP client on this standard input", file=sys.stderr)
     try:
         async with stdio_server() as (incoming, writing):
             outgoing = Outgoing(writing)
@@ -97,7 +97,7 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     folder = home()
     try:
-        url = record_url(folder)
+        url = history_url(folder)
         handler.setFormatter(Formatter(FORM, secrets_of(settings_of(folder)).lines))
     except SettingsError as error:
         print("\n".join(error.problems), file=sys.stderr)

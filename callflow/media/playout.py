@@ -65,8 +65,6 @@ class Playout:
         self._discarded_items: dict[str, None] = {}
         self.sending = SpeechSegmentId("")
         """The stretch of the last sent audio."""
-        self.generation = 0
-        """Number of interruptions; each made the carrier discard its audio."""
         self.lag_ms = 0
         """How far the carrier was believed to be behind at the last interruption, in ms."""
         self.late_bytes = 0
@@ -326,7 +324,6 @@ class Playout:
         self._firsts.clear()
         self._broken_off.clear()
         self._clock.reset(now)
-        self.generation += 1
 
     def _find(self, key: SpeechSegmentId) -> LedgerEntry | None:
         for entry in reversed(self._entries):

@@ -21,6 +21,8 @@ _BY: Final = "agent"
 
 
 class OptOuts:
+    """Gives calls that we made the tool `opt_out`, and keeps what it is asked for."""
+
     def __init__(self, history: History) -> None:
         """Must be made on the event loop."""
         self._history = history

@@ -19,7 +19,7 @@ from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import longest_seconds
-from callflow.call.handover import Found
+from callflow.call.handover import StatusAtCarrier
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import RestoredCall
@@ -62,7 +62,7 @@ _SIGNATURE_WARNING_SECONDS: Final = 3600.0
 """Interval of the log's warnings about wrong signatures of a carrier's media sockets."""
 
 
-def _found_by(call: Call, event: Event) -> Found | None:
+def _found_by(call: Call, event: Event) -> StatusAtCarrier | None:
     """Return what a webhook tells of a call that waits to be taken back; None: nothing."""
     if event.leg != events.CALLER:
         return None
@@ -156,7 +156,7 @@ class Switchboard:
 
     def reply_seconds(self, event: Event) -> float:
         """Return how long a webhook waits. The one about a call that rings also waits for what is asked meanwhile,
-        so that with its reply the call is on record."""
+        so that with its reply the call is in the journal."""
         return _REPLY_SECONDS + (longest_seconds(self._services) if isinstance(event, CallInitiated) else 0.0)
 
     def _deliver(self, carrier: Carrier, webhook_event: WebhookEvent) -> asyncio.Future[WebhookReply]:

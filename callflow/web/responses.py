@@ -270,13 +270,13 @@ def install_error_handlers(app: Quart) -> None:
         response.headers.setdefault("Cache-Control", "no-store")
         return without_content_type(response)
 
-    async def no_record(error: Exception) -> Response:
+    async def no_history(error: Exception) -> Response:
         log.error("the history could not be read or changed", exc_info=error)
         sentence = "The history cannot be used at the moment: try again; the server's log says why."
         return error_response(503, sentence, Retry_After="2")
 
     for kind in (SQLAlchemyError, OSError, TimeoutError):
-        app.register_error_handler(kind, no_record)
+        app.register_error_handler(kind, no_history)
 
     @app.errorhandler(Exception)
     async def our_fault(error: Exception) -> Response:

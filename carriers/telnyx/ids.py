@@ -19,6 +19,7 @@ _MOST_STATE: Final = 64
 
 
 def ids_of(fields: Mapping[str, Any]) -> LegIds:
+    """Read the ids of a leg from a webhook's or an answer's fields."""
     return LegIds(text(fields, "call_control_id"), text(fields, "call_leg_id"), text(fields, "call_session_id"))
 
 

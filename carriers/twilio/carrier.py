@@ -370,6 +370,7 @@ class Twilio:
         return "gone" if status in ENDED else "ringing" if status in UNANSWERED else "answered"
 
     async def call_cost(self, ids: LegIds) -> CarrierCost | None:
+        """Ask what a call that is over has cost; None: Twilio does not say yet. Raises CarrierError."""
         return prices.cost_of(await self.look_up(ids.control))
 
     async def active_calls(self) -> list[ActiveCall]:

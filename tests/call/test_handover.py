@@ -9,7 +9,7 @@ import pytest
 
 from callflow.agent.conversation import Turn
 from callflow.call import machine
-from callflow.call.handover import FirstSteps, Found, ProcessHandover
+from callflow.call.handover import FirstSteps, ProcessHandover, StatusAtCarrier
 from callflow.call.restore import RestoredCall
 from callflow.contracts.events import CallRecovered, LegIds
 
@@ -39,7 +39,7 @@ async def test_a_restored_call_waits_until_it_is_taken_back_and_is_so_once() -> 
 
 
 @pytest.mark.parametrize("found", ["ringing", "answered", "asking", "gone"])
-def test_how_the_carrier_has_the_call_is_the_machines_first_event(found: Found) -> None:
+def test_how_the_carrier_has_the_call_is_the_machines_first_event(found: StatusAtCarrier) -> None:
     first = ProcessHandover(restored()).take_back(found)
     assert first is not None
     assert first.recovered is not None
@@ -54,7 +54,7 @@ def test_where_the_news_of_the_end_follows_there_is_nothing_to_do() -> None:
     ("hangup", "found", "again"), [((4, 1), "answered", (4, 1)), ((4, 1), "gone", None), (None, "answered", None)]
 )
 def test_a_hang_up_that_perhaps_nobody_received_is_sent_again(
-    hangup: tuple[int, int] | None, found: Found, again: tuple[int, int] | None
+    hangup: tuple[int, int] | None, found: StatusAtCarrier, again: tuple[int, int] | None
 ) -> None:
     assert ProcessHandover(restored(machine.HANGUP, hangup=hangup)).take_back(found) == FirstSteps(hangup=again)
 

@@ -80,7 +80,7 @@ def test_telnyx_says_that_the_leg_begins_and_opens_the_stream_before_it_says_ans
         ]
     )
     assert [line for _, line in lines][2:] == ["ringing", "answered"]
-    assert progress.outcome() == "It was answered, and its end is not on record."
+    assert progress.outcome() == "It was answered, and its end is not in the history."
 
 
 def test_what_is_lost_and_comes_back_is_told_in_words() -> None:
@@ -112,7 +112,7 @@ def test_what_is_lost_and_comes_back_is_told_in_words() -> None:
         ("call_rejected", "it was rejected"),
         ("originator_cancel", "we gave up before it was answered"),
         ("dial_failed", "the carrier did not dial it"),
-        ("", "why is not on record"),
+        ("", "why is not in the history"),
     ],
 )
 def test_a_call_that_nobody_answers_says_why(cause: str, told: str) -> None:

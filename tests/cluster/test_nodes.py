@@ -93,12 +93,6 @@ def test_a_claim_of_another_epoch_is_another_nodes() -> None:
     assert lost({"x", "y", "z"}, {"x": ("a", 2), "y": ("a", 1), "z": ("b", 2)}, ("a", 2)) == {"y", "z"}
 
 
-def test_a_node_that_begins_again_counts_as_a_death() -> None:
-    before = View((node("a", 1), node("b", 2)))
-    assert View((node("a", 3), node("b", 2))).deaths_since(before)
-    assert not View((node("a", 1), node("b", 2), node("c", 3))).deaths_since(before)
-
-
 @pytest.mark.parametrize(
     ("highest", "living", "given"), [(0, [], 1), (7, [3, 7], 8), (1002, [3, 1002], 1004), (1002, [1, 2], 1003)]
 )

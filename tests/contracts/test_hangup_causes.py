@@ -42,9 +42,9 @@ def test_what_the_machine_says_is_told_in_a_sentence() -> None:
     [
         (row(), "it has not ended"),
         (row(state="hangup"), "it is over, and its last words are still to come"),
-        (row(call_id=None, state=None), "no end is on record"),
-        (row(call_id=None, state=None, ended_at="2025-12-01 23:01:30"), "why is not on record"),
-        (row(ended_at="x", hangup_cause=""), "why is not on record"),
+        (row(call_id=None, state=None), "no end is in the history"),
+        (row(call_id=None, state=None, ended_at="2025-12-01 23:01:30"), "why is not in the history"),
+        (row(ended_at="x", hangup_cause=""), "why is not in the history"),
         (
             row(ended_at="x", hangup_cause="normal_clearing", hangup_source="caller"),
             "it was hung up in the ordinary way, by the caller",

@@ -120,8 +120,8 @@ def replayed(line: Application) -> None:
     for name in line.journal.calls():
         records = line.journal.read(name)
         if records and records[0].event["event"] == BEGAN:
-            divergence = replay(records).divergence
-            assert divergence is None, f"call {name}: {divergence}"
+            divergences = replay(records).divergences
+            assert not divergences, f"call {name}: {divergences[0]}"
 
 
 def in_schema(line: Application) -> None:

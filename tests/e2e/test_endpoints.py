@@ -1,4 +1,4 @@
-"""OpenAI's other doors over real sockets: client secrets, the control endpoint, images."""
+"""OpenAI's other interfaces over real sockets: client secrets, the control endpoint, images."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ async def test_a_client_secret_opens_a_session_until_it_expires(caplog: pytest.L
             await it.page.click("cf-control >> text=Save")
             await it.sees("cf-control .outcome", "Saved")
             await it.sees("cf-control .warning", "temperature is not sent")
-            assert the.app.doors.control.changes == {"voice": "ash"}
+            assert the.app.apis.control.changes == {"voice": "ash"}
             await it.page.set_viewport_size(NARROW)  # type: ignore[arg-type]
             assert await it.is_as_wide_as_its_window()
         (session,) = [each for each in the.realtime.sessions if each.config["audio"]["output"]["voice"] != "alloy"]

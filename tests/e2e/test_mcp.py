@@ -20,7 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from callflow.config import files
 from callflow.mcp import stdio as mcp
-from callflow.mcp.stdio import home, record_url
+from callflow.mcp.stdio import history_url, home
 from tests.e2e.operators_port import MCP_HEADERS, TOKEN, Answer, Log, Port, faults_of
 from tests.e2e.process import ROOT
 from tests.e2e.product import product, run
@@ -128,13 +128,13 @@ async def test_every_tool_answers_and_dates_mean_what_they_say(earlier: Path) ->
         ]
         assert list(details["items"][0]) == ["role", "content", "timestamp", "type"]
         timeline = await asked(client, "get_conversation_timeline", streamSid="MZold1")
-        assert (timeline["conversation"], timeline["ended"]) == (details["conversation"], "why is not on record")
+        assert (timeline["conversation"], timeline["ended"]) == (details["conversation"], "why is not in the history")
         assert timeline["timeline"] == [
             {"seconds": 2.0, "what": "agent: Welcome to the bakery"},
             {"seconds": 5.25, "what": "caller: A loaf of rye please"},
         ], "an earlier system kept no journal: what was said is all there is"
         timeline = await asked(client, "get_conversation_timeline", streamSid="MZold2")
-        assert (timeline["ended"], timeline["timeline"]) == ("no end is on record", [])
+        assert (timeline["ended"], timeline["timeline"]) == ("no end is in the history", [])
 
 
 async def test_what_cannot_be_answered_is_an_error_in_english(earlier: Path) -> None:
@@ -257,9 +257,9 @@ def test_it_finds_its_record_from_any_folder(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "data").mkdir()
     root = Path(__file__).parents[2]
     assert home() == root
-    assert record_url(home()).database == str(root / "data" / "callflow.db")
+    assert history_url(home()).database == str(root / "data" / "callflow.db")
     (tmp_path / "data" / "callflow.db").touch()
-    assert record_url(home()).database == str(tmp_path / "data" / "callflow.db")
+    assert history_url(home()).database == str(tmp_path / "data" / "callflow.db")
 
 
 def test_it_reads_settings_like_a_server_and_leaves_those_of_other_programs_alone(
@@ -276,14 +276,14 @@ def test_it_reads_settings_like_a_server_and_leaves_those_of_other_programs_alon
     (beside / ".env").write_text("DATA_DIR=mine")
     (beside / "mine" / "callflow.db").touch()
     (other / ".env").write_text("DATABASE_URL=sqlite:///theirs.db")
-    assert record_url(home()).database == str(beside / "mine" / "callflow.db")
+    assert history_url(home()).database == str(beside / "mine" / "callflow.db")
     (other / "settings.toml").touch()
-    assert record_url(home()).database == str(other / "theirs.db"), "a server that is started here reads that .env"
+    assert history_url(home()).database == str(other / "theirs.db"), "a server that is started here reads that .env"
     (other / ".env").unlink()
-    assert record_url(home()).database == str(beside / "mine" / "callflow.db"), "there is no record here"
+    assert history_url(home()).database == str(beside / "mine" / "callflow.db"), "there is no history here"
     (other / "mine").mkdir()
     (other / "mine" / "callflow.db").touch()
-    assert record_url(home()).database == str(other / "mine" / "callflow.db")
+    assert history_url(home()).database == str(other / "mine" / "callflow.db")
 
 
 async def test_the_operators_listener_serves_the_same_to_those_it_lets_in() -> None:

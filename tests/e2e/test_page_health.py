@@ -30,7 +30,7 @@ async def test_a_call_is_deleted_and_brought_back_and_the_health_page_comes_back
             await it.sees("tbody tr", call.from_number)
             await it.page.click("tbody >> text=Delete")
             await it.sees(".deleted", "Deleted:")
-            await it.sees(".empty", "No call is on record yet.")
+            await it.sees(".empty", "There is no call in the history yet.")
             if SHOTS:
                 await it.page.screenshot(path=Path(SHOTS) / "deleted.png")
             await it.page.click("cf-deleted >> text=Undo")

@@ -144,7 +144,7 @@ END = "It ended because it was hung up."
 SENTENCES = {
     "telnyx-talked": [END],
     "telnyx-killed": [
-        "The server had died or was restarted, and took the call up again; 1.2 s are on no record.", END,
+        "The server had died or was restarted, and took the call up again; 1.2 s are missing in the journal.", END,
     ],
     "telnyx-handed": ["The server was restarted, and another process went on with the call.", END],
     "telnyx-lost": [

@@ -90,15 +90,15 @@ def test_an_earlier_record_is_listed_found_and_told(commands: Commands) -> None:
     names = [line.split()[2] for line in listed.splitlines() if line.startswith(" 2025-")]
     assert names == ["MZold2", "MZold1"]
     assert [line.split("unknown")[1].strip() for line in listed.splitlines() if " MZ" in line] == [
-        "no end is on record",
-        "why is not on record",
+        "no end is in the history",
+        "why is not in the history",
     ]
     for name in names:
         assert f"call {name}, of an earlier system" in commands.answers("calls", name), (
             "a call that is listed is denied"
         )
     told = commands.answers("calls", "mzOLD1")
-    assert "ended: why is not on record" in told
+    assert "ended: why is not in the history" in told
     assert "2.000 s  agent: Welcome to the bakery" in told
     assert "5.250 s  caller: A loaf of rye please" in told
     assert "MZold1" in commands.answers("calls", "--text", "rye")

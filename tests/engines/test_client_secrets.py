@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from callflow.contracts.errors import SessionRefused
-from callflow.engines.openai_realtime.client_secrets import read_wish
+from callflow.engines.openai_realtime.client_secrets import read_request
 from callflow.engines.openai_realtime.rest import rest_root, socket_origin
 from callflow.sandbox.openai_realtime import config
 from callflow.sandbox.openai_realtime.faults import Quirks
@@ -33,18 +33,18 @@ FULL: dict[str, Any] = {
 }  # fmt: skip
 
 
-def wish(session: Any, **more: Any) -> tuple[dict[str, Any], list[str]]:
-    body, warnings = read_wish({"session": session, **more}, model="usual", seconds=600)
+def secret_request(session: Any, **more: Any) -> tuple[dict[str, Any], list[str]]:
+    body, warnings = read_request({"session": session, **more}, model="usual", seconds=600)
     return body["session"], warnings
 
 
 def test_every_field_of_the_api_goes_on_unchanged_and_the_emulator_takes_all() -> None:
-    assert wish(FULL) == (FULL, [])
+    assert secret_request(FULL) == (FULL, [])
     usual = config.defaults("sess_1", FULL["model"], 1, Quirks(), transcription=False)
     config.updated(usual, FULL, Quirks(), voice_locked=False)
     assert set(FULL) | {"prompt"} == set(config._SESSION["realtime"].__closure__[0].cell_contents)  # type: ignore[index]
     listens = {"type": "transcription", "audio": {"input": FULL["audio"]["input"]}, "include": FULL["include"]}
-    assert wish(listens) == (listens, [])
+    assert secret_request(listens) == (listens, [])
 
 
 def test_names_of_earlier_systems_go_to_their_places() -> None:
@@ -54,7 +54,7 @@ def test_names_of_earlier_systems_go_to_their_places() -> None:
         "input_audio_transcription": {"enabled": True, "model": "whisper-1", "logprobs": True, "include_segments": 1},
         "input_audio_format": "g711_ulaw", "output_audio_format": {"type": "audio/pcm"}, "max_output_tokens": None,
     }  # fmt: skip
-    session, warnings = wish(flat, server={"url": "https://x.example"})
+    session, warnings = secret_request(flat, server={"url": "https://x.example"})
     assert session == {
         "type": "realtime", "model": "usual", "instructions": "x", "output_modalities": ["audio"],
         "audio": {
@@ -74,11 +74,11 @@ def test_names_of_earlier_systems_go_to_their_places() -> None:
 
 def test_what_is_off_is_null_and_a_prompt_counts_as_instructions() -> None:
     off = {"turn_detection": {"type": "none"}, "noise_reduction": {"type": "none"}, "transcription": {"enabled": False}}
-    session, warnings = wish({**off, "prompt": {"id": "pmpt_1", "version": 2}})
+    session, warnings = secret_request({**off, "prompt": {"id": "pmpt_1", "version": 2}})
     assert session["audio"]["input"] == dict.fromkeys(off)
     assert session["prompt"] == {"id": "pmpt_1", "version": "2"}
     assert "2026-11-30" in warnings[0]
-    nested, warnings = wish(
+    nested, warnings = secret_request(
         {"instructions": "x", "voice": "cedar", "audio": {"output": {"voice": "marin", "pitch": 1}}}
     )
     assert nested["audio"]["output"] == {"voice": "marin"}
@@ -99,13 +99,13 @@ def test_what_is_off_is_null_and_a_prompt_counts_as_instructions() -> None:
 )  # fmt: skip
 def test_what_cannot_be_asked_is_refused_in_words(body: Any, why: str) -> None:
     with pytest.raises(SessionRefused) as refused:
-        read_wish(body, model="usual", seconds=600)
+        read_request(body, model="usual", seconds=600)
     assert why in refused.value.problems[0]
 
 
 def test_how_long_it_lives() -> None:
     for given, seconds in (({}, 600), ({"seconds": 10}, 10), ({"seconds": 7200.0}, 7200)):
-        body = read_wish({"session": FULL, "expires_after": given}, model="usual", seconds=600).body
+        body = read_request({"session": FULL, "expires_after": given}, model="usual", seconds=600).body
         assert body["expires_after"] == {"anchor": "created_at", "seconds": seconds}
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from callflow.contracts.errors import VendorRefused
-from callflow.engines.openai_realtime.client_secrets import ClientSecret, Wish, mint
+from callflow.engines.openai_realtime.client_secrets import ClientSecret, ClientSecretRequest, mint
 from callflow.engines.openai_realtime.rest import VendorApi
 from callflow.sandbox.common.http_server import HttpServer, Request, Response, Tasks
 
@@ -29,7 +29,7 @@ class Said:
 
 
 def minted(answer: dict[str, Any]) -> ClientSecret:
-    return asyncio.run(mint(cast(VendorApi, Said(answer)), Wish({}, [])))
+    return asyncio.run(mint(cast(VendorApi, Said(answer)), ClientSecretRequest({}, [])))
 
 
 @pytest.mark.parametrize(

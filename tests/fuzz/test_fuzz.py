@@ -1,8 +1,8 @@
 """A fuzzer at every door of a running server: signed webhooks of both carriers, media frames, events of the engine, the
 operators' port. Nothing that comes in may end in a 5xx or a traceback, stay, or keep others off the record.
 
-Ten seconds of it run with all tests, ten minutes with `scripts/test --long`. The seed is printed; what has once been
-found lies in `crashers/` and is said again every time.
+Ten seconds of it run in CI, ten minutes with `scripts/test --long`. The seed is printed; what has once been found lies
+in `crashers/` and is said again every time.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def test_a_call_under_the_old_names_replays_and_is_made_again_like_one_under_the
     assert [entry.renewed() for entry in before] == now
     for entries in (before, now):
         done = replay(entries)
-        assert (done.divergence, done.taken, machine.is_over(done.model)) == (None, 11, True)
+        assert (done.divergences, done.taken, machine.is_over(done.model)) == ([], 11, True)
         for length in range(1, len(entries) + 1):
             assert restore_call(entries[:length]) is not None
     first, second = restore_call(before), restore_call(now)

@@ -81,7 +81,7 @@ async def _busy(story: Story) -> None:
     await story.written()
     call = await _ask(story, "GET", str(told["url"]))
     because = str((call.get("conversation") or {}).get("ended_because", ""))
-    story.tell("line", f"what became of it: {because or 'nothing is on record'}")
+    story.tell("line", f"what became of it: {because or 'nothing is in the history'}")
     expect("of the second call it is told that the line was busy", because == "the line was busy")
     expect("each number was dialled once", (dialled, _dials(story)) == (1, 2))
 

@@ -36,6 +36,8 @@ class Wait:
 
 @dataclass(frozen=True)
 class Words:
+    """What one side said in a turn, and how much of it was heard."""
+
     at: float
     """Seconds from the beginning of the recording, as all times here."""
     text: str
@@ -67,6 +69,8 @@ class TurnPair:
 
 @dataclass(frozen=True)
 class CallPicture:
+    """Everything that the picture of one call shows. The SVG holds it as JSON, so that it can be drawn again."""
+
     carrier: str
     seconds: float
     caller: str
@@ -109,6 +113,7 @@ _DATA: Final = re.compile(r'<metadata id="call">(.*?)</metadata>', re.DOTALL)
 
 
 def draw(picture: CallPicture) -> str:
+    """Return the picture as an SVG document."""
     rows, bottom = _rows(picture)
     height = bottom + 44
     body = [*_head(picture), *_voices(picture), *rows, *_foot(picture, height)]

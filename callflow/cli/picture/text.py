@@ -33,6 +33,7 @@ GAP: Final = 9.0
 
 
 def width(text: str, size: float) -> float:
+    """Return about how wide a text is drawn, in pixels. `size`: of its letters, in pixels."""
     return sum(_EM.get(letter, _WIDE if ord(letter) >= _FIRST_WIDE else _OTHER) for letter in text) * size / 1000
 
 

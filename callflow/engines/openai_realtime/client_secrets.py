@@ -75,7 +75,7 @@ _WHY: Final = {
 }
 
 
-class Wish(NamedTuple):
+class ClientSecretRequest(NamedTuple):
     """What is asked of the vendor."""
 
     body: dict[str, Any]
@@ -91,7 +91,7 @@ class ClientSecret(NamedTuple):
     """Unix seconds: until then sessions may begin with it."""
 
 
-def read_wish(body: Mapping[str, Any], *, model: str, seconds: int) -> Wish:
+def read_request(body: Mapping[str, Any], *, model: str, seconds: int) -> ClientSecretRequest:
     """Read the body of a request. `model`, `seconds`: what holds where it says nothing. Raises SessionRefused."""
     problems: list[str] = []
     warnings: list[str] = []
@@ -117,12 +117,12 @@ def read_wish(body: Mapping[str, Any], *, model: str, seconds: int) -> Wish:
     if problems:
         raise SessionRefused(problems)
     expires = {"anchor": "created_at", "seconds": lives}
-    return Wish({"expires_after": expires, "session": session}, warnings[:_MOST_WARNINGS])
+    return ClientSecretRequest({"expires_after": expires, "session": session}, warnings[:_MOST_WARNINGS])
 
 
-async def mint(api: VendorApi, wish: Wish) -> ClientSecret:
+async def mint(api: VendorApi, request: ClientSecretRequest) -> ClientSecret:
     """Ask the vendor for a client secret. Raises VendorRefused; with 502 if the answer has none."""
-    told = await api.ask("POST", "/realtime/client_secrets", wish.body, seconds=SECONDS)
+    told = await api.ask("POST", "/realtime/client_secrets", request.body, seconds=SECONDS)
     inner = told.get("client_secret")
     around = inner if isinstance(inner, dict) else told
     value = inner if isinstance(inner, str) else around.get("value")

@@ -91,6 +91,7 @@ class Session:
         self._update(_FORMATS, session_config.formats(audio))
 
     def send_turn_detection(self, on: bool) -> None:
+        """Switch the vendor's turn detection on or off."""
         self._update(_CHANGE, session_config.turns(self.config, on))
 
     def change(self, changes: Mapping[str, Any], *, spoken: bool) -> list[str]:

@@ -24,6 +24,8 @@ _MOST_ANSWER: Final = 16 << 10
 
 
 class Receiver:
+    """The HTTP client for EVENTS_URL: posts one event, and judges the answer."""
+
     def __init__(self, url: str, signer: Signer, *, at_once: int, seconds: float = TRY_SECONDS) -> None:
         """`at_once`: the most simultaneous requests. `seconds`: for one try."""
         runtime.prepare_httpx()

@@ -66,6 +66,8 @@ class Posts(Protocol):
 
 
 class Sender:
+    """Sends events when they are due, and those that were not taken again after a pause."""
+
     def __init__(
         self,
         events: Events,

@@ -19,6 +19,8 @@ SIGNATURE: Final = "webhook-signature"
 
 
 class Signer:
+    """Signs a message with each of the secrets of EVENTS_SECRET."""
+
     def __init__(self, secrets: str) -> None:
         """`secrets`: as in EVENTS_SECRET: `whsec_…`, while they are rotated several with commas between them; each of
         them signs. Raises ValueError where there is none, because nothing is ever sent unsigned."""

@@ -137,11 +137,6 @@ class Playout:
         """When the next pending mark is due."""
         return self._marks[0].due if self._marks else None
 
-    @property
-    def pending_marks(self) -> list[str]:
-        """The names of the marks that are not due yet."""
-        return [mark.name for mark in self._marks]
-
     def queued_ms(self, now: float | None = None) -> float:
         """How much audio is waiting to be played, in ms."""
         return max(0.0, (self._ends - (monotonic() if now is None else now)) * 1000)

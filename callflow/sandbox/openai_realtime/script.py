@@ -71,11 +71,6 @@ class Turn:
         return cls((Call(name, arguments),))
 
     @classmethod
-    def rate_limited(cls) -> Turn:
-        """Make a turn that fails with a rate limit."""
-        return cls(status="failed", error_code="inference_rate_limit_exceeded")
-
-    @classmethod
     def silence(cls) -> Turn:
         """Make a turn that is never answered."""
         return cls(mute=True)

@@ -317,7 +317,7 @@ class Budget:
 
 
 def spent_of(sums: Sums) -> Spent:
-    """Return what is on record as `Spent`."""
+    """Return what the history has as `Spent`."""
     return Spent(sums.calls, sums.seconds / 60, sums.engine_usd, sums.carrier_usd, sums.unpriced_seconds / 60)
 
 

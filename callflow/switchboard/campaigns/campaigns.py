@@ -48,7 +48,7 @@ _Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class CampaignRequest:
     """A list of calls as somebody asks for it."""
 
     rows: Callable[[], Iterator[Row]]
@@ -94,31 +94,32 @@ class Campaigns:
 
     # Making
 
-    async def make(self, wish: Wish) -> tuple[dict[str, Any], bool]:
+    async def make(self, request: CampaignRequest) -> tuple[dict[str, Any], bool]:
         """Make a campaign, or find the one that an earlier request with this key has made. Returns what is told of it,
         and whether it is new. Raises DialRefused, BadList, and what the database's driver raises."""
         if self._reading.locked():
             raise DialRefused(503, "Another list is being read: try again in a moment.", wait=_NO_ROOM_SECONDS)
         async with self._reading:
-            key = f"{wish.call.business}\n{wish.key}" if wish.call.business else wish.key
-            campaign = str(uuid.uuid5(_CAMPAIGNS, key) if wish.key else uuid.uuid4())
-            if wish.key and (earlier := await self._history.campaigns.find(campaign)) is not None:
-                if earlier["digest"] != wish.digest:
+            key = f"{request.call.business}\n{request.key}" if request.call.business else request.key
+            campaign = str(uuid.uuid5(_CAMPAIGNS, key) if request.key else uuid.uuid4())
+            if request.key and (earlier := await self._history.campaigns.find(campaign)) is not None:
+                if earlier["digest"] != request.digest:
                     raise DialRefused(422, "This Idempotency-Key belongs to another list: use a new key.")
                 return await self.describe(earlier), False
-            carrier, asked, business = await self._dialer.check(wish.call)
-            rows = await self._judged(wish, business)
+            carrier, asked, business = await self._dialer.check(request.call)
+            rows = await self._judged(request, business)
             told = {**_skipped(rows), "warnings": await asyncio.to_thread(variable_warnings, asked, rows)}
-            if wish.is_dry:
-                return {"dry_run": True, **wish.plan.told(), **told, "call": await self._one_call(wish.call)}, True
-            await self._to_its_end(self._keep(campaign, wish, carrier, business, rows))
+            if request.is_dry:
+                call = await self._one_call(request.call)
+                return {"dry_run": True, **request.plan.told(), **told, "call": call}, True
+            await self._to_its_end(self._keep(campaign, request, carrier, business, rows))
             found = await self._history.campaigns.find(campaign)
             return {**await self.describe(found or {}), **told}, True
 
-    async def _one_call(self, wish: DialRequest) -> dict[str, Any]:
+    async def _one_call(self, request: DialRequest) -> dict[str, Any]:
         """Return what one call would be: `carrier`, `from`, `profile`, `model`, `minute` (its price; None: unknown) and
         `seconds` (the longest)."""
-        outline = await self._dialer.outline(wish)
+        outline = await self._dialer.outline(request)
         return {"carrier": outline.carrier, "from": outline.from_number, **SettingDesk.of_call(outline.config)}
 
     async def _to_its_end(self, work: Coroutine[Any, Any, _Found]) -> _Found:
@@ -128,13 +129,13 @@ class Campaigns:
         writing.add_done_callback(self._writing.discard)
         return await asyncio.shield(writing)
 
-    async def _judged(self, wish: Wish, business: str) -> list[Row]:
-        reading, now = await asyncio.to_thread(wish.rows), self._history.now()
+    async def _judged(self, request: CampaignRequest, business: str) -> list[Row]:
+        reading, plan, now = await asyncio.to_thread(request.rows), request.plan, self._history.now()
         rows: list[Row] = []
         seen: set[str] = set()
         while True:
             some = await asyncio.to_thread(
-                judge, reading, wish.plan, now, check=self._check, seen=seen, most=min(_SOME, MOST_ROWS + 1 - len(rows))
+                judge, reading, plan, now, check=self._check, seen=seen, most=min(_SOME, MOST_ROWS + 1 - len(rows))
             )
             if not some:
                 break
@@ -149,16 +150,19 @@ class Campaigns:
             raise BadList("The list has no rows.")
         return rows
 
-    async def _keep(self, campaign: str, wish: Wish, carrier: str, business: str, rows: list[Row]) -> None:
+    async def _keep(
+        self, campaign: str, request: CampaignRequest, carrier: str, business: str, rows: list[Row]
+    ) -> None:
         call = {
-            "from": wish.call.from_number, "shown": self._dialer.own_number(wish.call), "carrier": carrier,
-            "profile": wish.call.profile, "session": dict(wish.call.session), "record": wish.call.record,
-            "by": wish.call.by,
-            **({"business": wish.call.business} if wish.call.business else {}),
+            "from": request.call.from_number, "shown": self._dialer.own_number(request.call), "carrier": carrier,
+            "profile": request.call.profile, "session": dict(request.call.session), "record": request.call.record,
+            "by": request.call.by,
+            **({"business": request.call.business} if request.call.business else {}),
         }  # fmt: skip
         entry = {
-            "id": campaign, "name": wish.name, "digest": wish.digest, "created_by": wish.call.by, "business": business,
-            "start_at": wish.start_at, "asked": json.dumps({"plan": wish.plan.told(), "call": call}),
+            "id": campaign, "name": request.name, "digest": request.digest, "business": business,
+            "created_by": request.call.by, "start_at": request.start_at,
+            "asked": json.dumps({"plan": request.plan.told(), "call": call}),
         }  # fmt: skip
         now = self._history.now()
         kept = await asyncio.to_thread(lambda: [_kept(number, row, now) for number, row in enumerate(rows, start=1)])
@@ -169,7 +173,7 @@ class Campaigns:
             with contextlib.suppress(Exception):  # else the next process does that
                 await store.set_state(campaign, CANCELLED, of=[LOADING], now=now, error=_NOT_WRITTEN)
             raise
-        if not await store.set_state(campaign, PAUSED if wish.is_paused else RUNNING, of=[LOADING]):
+        if not await store.set_state(campaign, PAUSED if request.is_paused else RUNNING, of=[LOADING]):
             await store.cancel_rows(campaign, now)  # this process stood still for so long that it was believed dead
         self._wake()
 

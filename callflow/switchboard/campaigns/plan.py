@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
@@ -44,7 +44,6 @@ MACHINE: Final = "machine"
 """A machine has answered, and was told nothing, or not to the end."""
 _MACHINES: Final = frozenset({MACHINE, "fax"})
 _OUTCOME_OF: Final = {"completed": ANSWERED, "busy": "busy", "no-answer": "no_answer", "canceled": CANCELED}
-Zones = Callable[[str], tzinfo]
 
 
 @dataclass(frozen=True, slots=True)

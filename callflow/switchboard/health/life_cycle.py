@@ -29,6 +29,8 @@ FORGET_AFTER: Final = 45.0
 
 @dataclass(slots=True)
 class Alert:
+    """One thing that is wrong with the server, or was: what it is, what to do, and where it stands."""
+
     id: str
     key: str
     severity: str

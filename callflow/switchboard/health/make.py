@@ -24,15 +24,21 @@ secret."""
 
 
 class Account(Protocol):
+    """The model's account, which tells how it is."""
+
     def describe(self) -> Mapping[str, Any]: ...
 
 
 class Calls(Protocol):
+    """The counts of all calls, as far as the health page needs them."""
+
     @property
     def carrier_errors(self) -> int: ...
 
 
 class Counted(Protocol):
+    """The telemetry of this process, which has those counts."""
+
     @property
     def calls(self) -> Calls: ...
 

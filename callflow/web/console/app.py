@@ -50,7 +50,6 @@ from callflow.web.console.deletion import add_deletion
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
 from callflow.web.console.doctor import add_doctor
-from callflow.web.console.doors import Doors
 from callflow.web.console.dtmf import add_dtmf
 from callflow.web.console.events import add_events
 from callflow.web.console.everywhere import Everywhere
@@ -79,6 +78,7 @@ from callflow.web.console.replay import add_replay
 from callflow.web.console.saved_views import add_saved_views
 from callflow.web.console.say import add_say
 from callflow.web.console.session import add_session
+from callflow.web.console.session_apis import SessionApis
 from callflow.web.console.settings import add_settings
 from callflow.web.console.share import add_share
 from callflow.web.console.static_files import add_static_files
@@ -125,7 +125,7 @@ def create_console(
     forwarding: Forwarding | None = None,
     phone: Callable[[], PhoneLine | None] = lambda: None,
     phone_costs: bool = False,
-    doors: Doors | None = None,
+    apis: SessionApis | None = None,
 ) -> Quart:
     """Make the app.
 
@@ -144,8 +144,8 @@ def create_console(
     that operators define; None: there are none. `live`: what is watched live; None: nothing is. `health`: looks at the
     server; None: only for those who ask. `doctor`: is asked from the page; None: it cannot be. `phone`: returns the
     line on which the page can ring this server; None: there is none. `phone_costs`: its calls cost money.
-    `doors`: client secrets and the control endpoint; None: there are none. `cluster`, `forwarding`: the other nodes,
-    and the way to them; None: this process serves alone.
+    `apis`: client secrets and the control endpoint; None: there are none. `cluster`, `forwarding`: the other
+    nodes, and the way to them; None: this process serves alone.
     """
     app = Quart("callflow-operators", static_folder=None)
     app.url_map.merge_slashes = False  # it answers `//` with a redirect
@@ -176,7 +176,7 @@ def create_console(
     app.after_serving(mcp.close)
 
     add_login(app, policy.sessions, everywhere)
-    add_index(app, connects=doors.secrets.origin if doors is not None else "")
+    add_index(app, connects=apis.secrets.origin if apis is not None else "")
     add_static_files(app)
     add_call_list(app, switchboard, history, everywhere)
     add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
@@ -212,9 +212,9 @@ def create_console(
     if profiles is not None:
         add_profiles(app, history, profiles, has_token=bool(token))
     add_phone(app, phone, needs_token=phone_costs and not token)
-    if doors is not None:
-        add_client_secrets(app, doors.secrets)
-        add_control_settings(app, doors.control, history, asks=doors.asks, has_token=bool(token))
+    if apis is not None:
+        add_client_secrets(app, apis.secrets)
+        add_control_settings(app, apis.control, history, asks=apis.asks, has_token=bool(token))
     if live is not None:
         add_live(app, live, switchboard, history, everywhere)
         other_logs = OtherLogs(cluster, forwarding) if cluster is not None and forwarding is not None else None

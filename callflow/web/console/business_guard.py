@@ -14,7 +14,7 @@ from quart import Quart, Response, request, websocket
 
 from callflow.history import recording_rows
 from callflow.history.history import History
-from callflow.history.query import can_be_on_record
+from callflow.history.query import can_be_stored
 from callflow.journal import notes
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.identity import NOTHING, own_business
@@ -113,12 +113,12 @@ def add_business_guard(
         return began.business if isinstance(began, notes.Began) else None
 
     async def of_recording(name: str) -> str | None:
-        found = await recording_rows.business_of(history.database, name) if can_be_on_record(name) else None
+        found = await recording_rows.business_of(history.database, name) if can_be_stored(name) else None
         own = recording_rows.own_part(name)
         return await of_call(own[0]) if found is None and own is not None else found
 
     async def of_campaign(campaign: str) -> str | None:
-        row = await history.campaigns.find(campaign) if can_be_on_record(campaign) else None
+        row = await history.campaigns.find(campaign) if can_be_stored(campaign) else None
         return row["business"] if row is not None else None
 
     async def owner(part: str, given: Any) -> str | None:

@@ -18,8 +18,8 @@ from quart import Quart, Response, request
 from callflow.contracts.errors import BadList, BadRequest, DialRefused, SessionRefused
 from callflow.history.campaign_store import CANCELLED, PAUSED, RUNNING
 from callflow.history.history import History
-from callflow.history.query import can_be_on_record
-from callflow.switchboard.campaigns.campaigns import Campaigns, Wish
+from callflow.history.query import can_be_stored
+from callflow.switchboard.campaigns.campaigns import CampaignRequest, Campaigns
 from callflow.switchboard.campaigns.plan import read_plan
 from callflow.switchboard.campaigns.rows import Row, from_csv, from_json
 from callflow.switchboard.dialer import DialRequest
@@ -70,9 +70,9 @@ def add_campaigns(
     async def make_campaign() -> Response:
         """Make a campaign of a list: 201. With `dry_run`, only tell what would be skipped and why: 200. With the
         header Idempotency-Key, a request that is repeated makes no second one."""
-        wish, warnings = await _wish(checked, has_token=has_token)
+        asked, warnings = await _campaign_request(checked, has_token=has_token)
         try:
-            told, is_new = await campaigns().make(wish)
+            told, is_new = await campaigns().make(asked)
         except DialRefused as refused:
             wait = {"Retry_After": str(refused.wait)} if refused.wait else {}
             return error_response(refused.status, refused.reasons[0], refused.reasons, **wait)
@@ -80,7 +80,7 @@ def add_campaigns(
             raise BadRequest(400, str(error)) from None
         if warnings := [*warnings, *told.pop("warnings", ())]:
             told["warnings"] = warnings
-        return json_response(told, 201 if is_new and not wish.is_dry else 200)
+        return json_response(told, 201 if is_new and not asked.is_dry else 200)
 
     @app.get("/api/campaigns")
     @query_parameters("limit", "before")
@@ -109,7 +109,7 @@ def add_campaigns(
         state = request.args.get("state", "")
         if await _find(campaign) is None:
             return error_response(404, _NOT_THERE)
-        if not can_be_on_record(state):
+        if not can_be_stored(state):
             raise BadRequest(400, "There is no such state of a row.")
         found = await history.campaigns.rows(campaign, limit=limit, after=after, state=state)
         response = await large_json_response(lambda: [campaigns().tell_row(row) for row in found])
@@ -131,10 +131,10 @@ def add_campaigns(
         return json_response(await campaigns().describe(await _find(campaign) or found))
 
     async def _find(campaign: str) -> dict[str, Any] | None:
-        return await history.campaigns.find(campaign) if can_be_on_record(campaign) else None
+        return await history.campaigns.find(campaign) if can_be_stored(campaign) else None
 
 
-async def _wish(checked: Checked, *, has_token: bool) -> tuple[Wish, list[str]]:
+async def _campaign_request(checked: Checked, *, has_token: bool) -> tuple[CampaignRequest, list[str]]:
     """Read the request. Raises BadRequest."""
     body: bytes = await request.get_data()  # type: ignore[assignment]
     problems: list[str] = []
@@ -152,7 +152,7 @@ async def _wish(checked: Checked, *, has_token: bool) -> tuple[Wish, list[str]]:
         if not isinstance(given.get(name, ""), str):
             problems.append(f"{name} must be a text.")
             given[name] = ""
-    if len(given.get("name", "")) > _MOST_TEXT or not can_be_on_record(given.get("name", "")):
+    if len(given.get("name", "")) > _MOST_TEXT or not can_be_stored(given.get("name", "")):
         problems.append(f"name must be a text of at most {_MOST_TEXT} characters.")
     problems += [f"{name} must be true or false." for name in _FLAGS if not isinstance(given.get(name, False), bool)]
     session = given.get("session", {})
@@ -174,7 +174,7 @@ async def _wish(checked: Checked, *, has_token: bool) -> tuple[Wish, list[str]]:
         profile=given.get("profile", ""), session=settings, record=given.get("record", False),
         by=requester(has_token=has_token), business=own_business(),
     )  # fmt: skip
-    return Wish(
+    return CampaignRequest(
         rows=read, plan=plan, call=call, name=given.get("name", ""), start_at=start_at,
         is_paused=given.get("start") == "paused", is_dry=given.get("dry_run", False), key=key,
         digest=await asyncio.to_thread(_digest, request.query_string, body),

@@ -12,7 +12,7 @@ from typing import Any, Final
 from quart import Quart, Response
 
 from callflow.contracts.errors import BadRequest, SessionRefused, VendorRefused
-from callflow.engines.openai_realtime.client_secrets import LEAST_SECONDS, MOST_SECONDS, mint, read_wish
+from callflow.engines.openai_realtime.client_secrets import LEAST_SECONDS, MOST_SECONDS, mint, read_request
 from callflow.engines.openai_realtime.rest import VendorApi
 from callflow.web.responses import error_response, json_object, json_response
 
@@ -54,15 +54,15 @@ def add_client_secrets(app: Quart, desk: SecretDesk) -> None:
         """Make a client secret: `{"expires_after": {"seconds": 600}, "session": {…}}`."""
         body = await json_object(_EXAMPLE)
         try:
-            wish = read_wish(body, model=desk.model(), seconds=desk.seconds)
+            asked = read_request(body, model=desk.model(), seconds=desk.seconds)
         except SessionRefused as refusal:
             raise BadRequest(400, *refusal.problems) from None
         try:
-            made = await mint(desk.api, wish)
+            made = await mint(desk.api, asked)
         except VendorRefused as refused:
             return error_response(refused.status, f"{refused}.")
         inner = {"value": made.value, "expires_at": made.expires_at}
         told: dict[str, Any] = {"client_secret": inner, **inner}
-        if wish.warnings:
-            told["warnings"] = wish.warnings
+        if asked.warnings:
+            told["warnings"] = asked.warnings
         return json_response(told)

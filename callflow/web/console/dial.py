@@ -45,9 +45,10 @@ def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_
     async def dial() -> Response:
         """Dial a number: `{"toNumber": "+15550100001"}`. With the header Idempotency-Key, a request that is repeated
         makes no second call."""
-        wish, warnings = await _wish(await json_object(_EXAMPLE), checked, has_token=has_token, client_keys=client_keys)
+        body = await json_object(_EXAMPLE)
+        asked, warnings = await _read(body, checked, has_token=has_token, client_keys=client_keys)
         try:
-            dialled = await dialer().dial(wish)
+            dialled = await dialer().dial(asked)
         except DialRefused as refused:
             wait = {"Retry_After": str(refused.wait)} if refused.wait else {}
             return error_response(refused.status, refused.reasons[0], refused.reasons, **wait)
@@ -70,9 +71,10 @@ def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_
     @app.post("/api/calls/check")
     async def check() -> Response:
         """Tell what a request to `POST /api/calls` would do, and what it would cost: nothing is dialled."""
-        wish, warnings = await _wish(await json_object(_EXAMPLE), checked, has_token=has_token, client_keys=client_keys)
+        body = await json_object(_EXAMPLE)
+        asked, warnings = await _read(body, checked, has_token=has_token, client_keys=client_keys)
         try:
-            found = await dialer().preview(wish)
+            found = await dialer().preview(asked)
         except DialRefused as refused:
             return error_response(refused.status, refused.reasons[0], refused.reasons)
         warnings += [f"{{{{{name}}}}} is left out: there is no such variable" for name in found.config.left_out]
@@ -83,7 +85,7 @@ def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_
         return json_response(told)
 
 
-async def _wish(
+async def _read(
     body: Mapping[str, Any], checked: Checked, *, has_token: bool, client_keys: bool
 ) -> tuple[DialRequest, list[str]]:
     """Read the body. Raises BadRequest."""

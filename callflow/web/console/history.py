@@ -60,7 +60,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
     """Large posted bodies wait for each other, so that no call waits for them."""
 
     @app.before_request
-    async def wait_for_the_record() -> Response | None:
+    async def wait_for_the_history() -> Response | None:
         needs_it = request.path.startswith("/api/conversations") and request.url_rule is not None
         return history_not_open() if needs_it and not history.is_readable else None
 

@@ -24,7 +24,7 @@ from callflow.web.responses import error_response, history_not_open, json_respon
 
 _NOT_THERE: Final = "There is no such picture."
 _RECORD_SECONDS: Final = 2.0
-_JUST_BEGUN: Final = "The call has only just begun, and is not on record yet: try again in a second."
+_JUST_BEGUN: Final = "The call has only just begun, and is not in the history yet: try again in a second."
 
 
 def add_images(app: Quart, switchboard: Callable[[], Switchboard], history: History, *, has_token: bool) -> None:
@@ -93,7 +93,7 @@ def add_images(app: Quart, switchboard: Callable[[], Switchboard], history: Hist
 
 
 async def _is_written(history: History) -> bool:
-    """Wait until what calls have written down so far is on record. Returns False if that takes too long."""
+    """Wait until what calls have written down so far is in the history. Returns False if that takes too long."""
     try:
         async with asyncio.timeout(_RECORD_SECONDS):
             await history.journal.flushed()

@@ -94,7 +94,7 @@ class NodeDoor:
         return self._cluster.peer(owner) if owner else None
 
     async def _is_unwritten(self, call: str) -> bool:
-        """Whether nothing of a call is on record: before it is, its node may ask somebody about the caller."""
+        """Whether nothing of a call is in the history: before it is, its node may ask somebody about the caller."""
         if self._history is None or not self._history.is_readable:
             return False
         try:

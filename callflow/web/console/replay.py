@@ -1,4 +1,4 @@
-"""The route that decides a call again from its journal, and tells whether it comes out as it is on record."""
+"""The route that decides a call again from its journal, and tells whether it comes out as it is written there."""
 
 from __future__ import annotations
 

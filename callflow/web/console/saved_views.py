@@ -10,7 +10,7 @@ from quart import Quart, Response
 from callflow.contracts.errors import BadRequest
 from callflow.contracts.printable import quoted
 from callflow.history.history import History
-from callflow.history.query import can_be_on_record
+from callflow.history.query import can_be_stored
 from callflow.history.saved_views import MOST_VIEWS, SavedViews
 from callflow.web.console.identity import ASKING, own_business
 from callflow.web.console.requested_by import requester
@@ -56,7 +56,7 @@ def add_saved_views(app: Quart, history: History, *, has_token: bool) -> None:
         """Delete a saved search."""
         if not history.is_readable:
             return history_not_open()
-        if not can_be_on_record(name) or not await views.delete(name, own_business()):
+        if not can_be_stored(name) or not await views.delete(name, own_business()):
             return error_response(404, f"There is no view {quoted(name)}: GET /api/views lists them.")
         return json_response({"success": True})
 
@@ -64,7 +64,7 @@ def add_saved_views(app: Quart, history: History, *, has_token: bool) -> None:
 def _filters(name: str, body: Mapping[str, Any]) -> dict[str, str]:
     """Return the filters of a view. Raises BadRequest."""
     problems = unknown_names(body, ("filters",))
-    if name != name.strip() or not name.isprintable() or not 0 < len(name) <= MOST_NAME or not can_be_on_record(name):
+    if name != name.strip() or not name.isprintable() or not 0 < len(name) <= MOST_NAME or not can_be_stored(name):
         problems.append(f"The name of a view has {MOST_NAME} characters at most, without blanks at its ends.")
     given = body.get("filters")
     if not isinstance(given, dict):
@@ -74,7 +74,7 @@ def _filters(name: str, body: Mapping[str, Any]) -> dict[str, str]:
     ]
     unfit = [
         each for each, value in given.items()
-        if not isinstance(value, str) or len(value) > MOST_VALUE or not can_be_on_record(value)
+        if not isinstance(value, str) or len(value) > MOST_VALUE or not can_be_stored(value)
     ]  # fmt: skip
     problems += [f"{quoted(each)} must be a text of {MOST_VALUE} characters at most." for each in unfit]
     if problems:

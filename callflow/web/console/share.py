@@ -120,7 +120,7 @@ def _told(link: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _no_call(call: str) -> Response:
-    return error_response(404, f"There is no call {quoted(call)} on record; GET /api/calls lists the newest.")
+    return error_response(404, f"There is no call {quoted(call)} in the history; GET /api/calls lists the newest.")
 
 
 def _refused(status: int, sentence: str, **headers: str) -> Response:

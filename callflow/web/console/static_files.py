@@ -46,6 +46,8 @@ _NOT_THERE: Final = "There is no such file."
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
+    """One file of the page, plain and compressed, with its type and its ETag."""
+
     content_type: str
     plain: bytes
     gzipped: bytes
@@ -61,6 +63,8 @@ class StaticFile:
 
 @dataclass(frozen=True, slots=True)
 class StaticFiles:
+    """All files of the page, in memory."""
+
     files: Mapping[str, StaticFile]
     """By path below `/static/`; the page is not among them."""
     digest: str

@@ -32,7 +32,7 @@ request". No carrier gets it."""
 _SECONDS: Final = 1.3
 """How much longer than usual the other node may take."""
 _REPEATS_SECONDS: Final = 1.5
-"""A webhook that is answered within this time is not sent again before its call is on record."""
+"""A webhook that is answered within this time is not sent again before its call is in the history."""
 _GONE_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.02
 _OPENS: Final = (events.CallInitiated, events.CallAnswered, events.CallResumed)
@@ -92,7 +92,7 @@ class WebhookRouting:
         return await self._peers.owner(name) not in ("", self._peers.me)
 
     async def tell_others(self, scope: Any, webhook_event: WebhookEvent, method: str, body: bytes) -> None:
-        """Send the hang-up of a call that nobody has on record to all other nodes: one of them may have it, and ask
+        """Send the hang-up of a call that is not in the history to all other nodes: one of them may have it, and ask
         about the caller first. Not that of a leg which was here, or whose address names a node: those come after the
         end of every call. Never raises."""
         switchboard, peers = self._switchboard(), self._peers

@@ -37,7 +37,7 @@ from callflow.switchboard.tool_desk import ToolDesk
 from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.registry import ToolResult, Tools
 from callflow.web.console.app import create_console
-from callflow.web.console.doors import make_doors
+from callflow.web.console.session_apis import make_session_apis
 from tests.web.asgi import Answer, ask
 
 
@@ -101,7 +101,7 @@ class Stage:
         """What the tools file has."""
         self.tool_desk = ToolDesk(lambda: self.of_file)
         self.tool_desk.keep_in(OwnToolStore(history.database))
-        self.doors = make_doors(settings or Settings(), lambda: configs.rules.settings)
+        self.apis = make_session_apis(settings or Settings(), lambda: configs.rules.settings)
         self.app: Quart = create_console(
             lambda: cast(Switchboard, self.board),
             history,
@@ -119,7 +119,7 @@ class Stage:
             setting_desk=SettingDesk(configs, {}, max_calls=7),
             health=self.health,
             doctor=self.doctor,
-            doors=self.doors,
+            apis=self.apis,
             telemetry=Telemetry(capacity=4),
         )
 

@@ -52,7 +52,7 @@ def test_what_is_given_is_kept_and_one_value_that_is_wrong_keeps_all_of_it_out(t
         async def send(body: Any) -> Any:
             return await the.send("POST", PATH, json.dumps(body).encode(), x_admin_secret=ADMIN)
 
-        desk = the.doors.control
+        desk = the.apis.control
         await desk.load(StoredControl(the.history.database))
         told = (await send({"settings": {"voice": "ash", "server": {}}})).json()
         assert (told["ok"], told["settings"]) == (True, {"voice": "ash", "server": {}})

@@ -1,1 +1,1 @@
-"""What operators watch live: the wall of all calls, one call as it goes on, and the doors of the older systems."""
+"""What operators watch live: the wall of all calls, one call as it goes on, and the interfaces of the older systems."""

@@ -138,7 +138,7 @@ class LogFeed:
             await pieces.aclose()
 
     async def _pieces(self, *, own: bool) -> AsyncGenerator[_Piece | None, None]:
-        """Yield what is on record of all live calls, and then what comes; None: nothing, for a while."""
+        """Yield what the journal has of all live calls, and then what comes; None: nothing, for a while."""
         self._viewers += 1
         self._of_all += not own
         try:

@@ -202,7 +202,7 @@ class Stories:
         story.is_known.set()
 
     async def _written(self, story: Story) -> list[JournalEntry]:
-        """Return what is on record so far; what is written down from now on is in `pending`, and of that only the rest
+        """Return what the journal has so far; what is written from now on is in `pending`, and of that only the rest
         stays there."""
         call, journal = story.call, self._history.journal
         count = journal.count(call)

@@ -83,6 +83,8 @@ class _Channel:
 
 
 class Wall:
+    """The stream of all live calls: looks at the calls while somebody watches, and tells what has changed."""
+
     def __init__(
         self,
         switchboard: Callable[[], Switchboard],

@@ -2,7 +2,6 @@
 import { T } from "./texts.js";
 
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
 /** A Date of Unix seconds, of ISO 8601, or null. */
@@ -13,7 +12,6 @@ export function date(value) {
 }
 
 export const at = (value) => { const found = date(value); return found ? moment.format(found) : T.unknown; };
-export const timeOfDay = (value) => { const found = date(value); return found ? clock.format(found) : T.unknown; };
 export const fully = (value) => { const found = date(value); return found ? full.format(found) : ""; };
 
 /** 83.2 → 1:23 */

@@ -1,4 +1,4 @@
-"""What both listeners need of OpenAI's other doors: client secrets, the control endpoint. `callflow/app.py` makes it
+"""What both listeners have for sessions of others: client secrets, the control endpoint. `callflow/app.py` makes it
 once."""
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from callflow.web.console.client_secrets import SecretDesk
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
-    """The parts."""
+class SessionApis:
+    """Client secrets and the control endpoint, which serve sessions that are no calls of ours."""
 
     secrets: SecretDesk
     control: ControlDesk
@@ -23,10 +23,10 @@ class Doors:
     """Whom our own calls ask about their sessions: "self", "url" or ""."""
 
 
-def make_doors(settings: Settings, effective: Callable[[], Settings]) -> Doors:
+def make_session_apis(settings: Settings, effective: Callable[[], Settings]) -> SessionApis:
     """Make them. `effective`: returns the settings of new calls to numbers without a profile."""
     url = settings.openai_realtime_url
-    return Doors(
+    return SessionApis(
         secrets=SecretDesk(
             VendorApi(url, settings.openai_api_key.get_secret_value()), url, socket_origin(url),
             lambda: effective().model, int(settings.realtime_expires_seconds),
