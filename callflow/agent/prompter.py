@@ -21,6 +21,8 @@ from callflow.timers import Timers
 
 
 _HEAR_AGAIN: Final = "hear again"
+_MOST_KEYS_FAILED: Final = 2
+"""Times in a call that the agent is told of keys which the carrier refuses: it would press them again without end."""
 _HEAR_AGAIN_SECONDS: Final = 1.2
 """Time in which a restored session must notice the caller's last turn, before it is asked to speak."""
 
@@ -54,6 +56,7 @@ class Prompter:
         self._away_since: float | None = None
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
         self._left_quietly = False
+        self._keys_failed = 0
         self.remote: Beside | None = None
         """Decides how a conversation goes on in a call whose audio never comes here."""
 
@@ -86,7 +89,8 @@ class Prompter:
                 self.say(prompt(Prompt.BACK))
             case "held":
                 self.say(prompt(Prompt.HELD))
-            case "keys_failed":
+            case "keys_failed" if self._keys_failed < _MOST_KEYS_FAILED:
+                self._keys_failed += 1
                 self.learn(prompt(Prompt.KEYS_FAILED), speak=True)
             case "no_input":
                 self.say(prompt(Prompt.NO_INPUT, time=time))

@@ -60,6 +60,7 @@ def began_note(call: Call, order: OutboundOrder | None, address: str) -> Note:
         session_settings=dict(order.session) if order is not None else {},
         variables=dict(order.variables) if order is not None else {},
         order=order.fingerprint() if order is not None else "",
+        record=order is not None and order.record,
         kept=dict(call.config.overrides or {}),
         engine_tries=call.model.engine_tries,
         stream_tries=call.model.stream_tries,

@@ -12,7 +12,7 @@ import logging
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from callflow.call.call_config import CallConfig
 from callflow.call.legs import Legs
@@ -174,7 +174,13 @@ class CarrierCommands:
             await self._carrier.execute(request)
         except CarrierError as error:
             log.warning("call %s: %s failed: %s", self._call, name, error)
-            post(events.CommandFailed(leg=leg(), command=name, gone=error.gone, reason=str(error)))
+            keys = isinstance(request.command, commands.SendDtmf)  # which must not be pressed a second time
+            effect: Literal["", "unknown"] = "unknown" if keys and error.unknown else ""
+            by = self._words.by(request.command.id) if isinstance(request.command, commands.SendDtmf) else ""
+            failed = events.CommandFailed(
+                leg=leg(), command=name, gone=error.gone, effect=effect, reason=str(error), by=by
+            )
+            post(failed)
         except Exception as error:
             log.exception("call %s: %s failed through a fault of our own", self._call, name)
             post(events.CommandFailed(leg=leg(), command=name, reason=type(error).__name__))

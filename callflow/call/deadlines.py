@@ -62,6 +62,10 @@ class Deadlines:
             left = left if left >= seconds * _LEAST_SHARE else 0.0
         self._timers.start(name, left, self._passed, name)
 
+    def has_begun(self, name: str) -> bool:
+        """Return whether a part of the call's time limit (`COUNTED`) has begun before, and was stopped."""
+        return self._elapsed.get(name, 0.0) > 0.0
+
     def settled(self, name: str) -> None:
         """End the sharing of this deadline's time: the next `arm` gets the full time."""
         self._began.pop(name, None)

@@ -27,6 +27,8 @@ BY_MACHINE: Final = "fallback"
 """Who has requested a transfer to the fallback number, in the words of `TransferRequested.by`."""
 _SECONDS_A_CHARACTER: Final = 0.09
 """Of a carrier's voice that speaks slowly."""
+_NUMBER_SECONDS: Final = 8.0
+"""Of a telephone number that is said digit by digit."""
 _MOST_BRIEFING_SECONDS: Final = 180.0
 _MOST_FORMER: Final = 100
 _TOLD: Final = {
@@ -211,7 +213,8 @@ class Legs:
         `text`: as for `briefing`."""
         if self.transfer is None or self.transfer.requested.mode != "warm":
             return 0.0
-        return min(len(self.briefing(text, "", "")) * _SECONDS_A_CHARACTER, _MOST_BRIEFING_SECONDS)
+        seconds = len(self.briefing(text, "", "")) * _SECONDS_A_CHARACTER
+        return min(seconds + _NUMBER_SECONDS * text.count("{caller}"), _MOST_BRIEFING_SECONDS)
 
 
 def by_machine(number: str, ring_seconds: int) -> TransferRequested:

@@ -53,15 +53,22 @@ class Words:
 
     def __init__(self) -> None:
         self._kept: dict[str, str] = {}
+        self._by: dict[str, str] = {}
         self._number = 0
 
-    def keep(self, text: str) -> str:
-        """Keep a text, and return its id. Beyond 16 of them the oldest is forgotten: its request was refused."""
+    def keep(self, text: str, by: str) -> str:
+        """Keep a text, and return its id. Beyond 16 of them the oldest is forgotten: its request was refused. `by`: who
+        asked for it."""
         self._number += 1
-        self._kept[str(self._number)] = text
-        if len(self._kept) > _MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
+        self._kept[str(self._number)], self._by[str(self._number)] = text, by
+        for kept in (self._kept, self._by):
+            if len(kept) > _MOST_KEPT:
+                del kept[next(iter(kept))]
         return str(self._number)
+
+    def by(self, name: str) -> str:
+        """Return who asked for a text, also when it was taken; "": that is not known."""
+        return self._by.get(name, "")
 
     def take(self, name: str) -> str:
         """Return a text, once; "": there is none."""
@@ -164,7 +171,7 @@ class LineRequests:
             return MUTED
         if not otherwise and (model.engine, model.state) != ("ready", machine.STREAMING):
             return NO_VOICE
-        self._post(events.SayRequested(id=self.words.keep(text), text=text, otherwise=otherwise, by=by))
+        self._post(events.SayRequested(id=self.words.keep(text, by), text=text, otherwise=otherwise, by=by))
         return ""
 
     def press(self, digits: str, by: str) -> str:
@@ -179,7 +186,7 @@ class LineRequests:
             return ON_HOLD
         shown = MASK * len(digits) if self._config.dtmf_sensitive else digits
         way: Literal["carrier", "tones"] = "carrier" if "sends_digits" in self._can else "tones"
-        self._post(events.DtmfRequested(id=self.words.keep(digits), digits=shown, way=way, by=by))
+        self._post(events.DtmfRequested(id=self.words.keep(digits, by), digits=shown, way=way, by=by))
         return ""
 
     def press_by_agent(self, digits: str) -> str:

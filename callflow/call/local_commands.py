@@ -63,6 +63,8 @@ class LocalCommands:
                 self._agent.rotate()
             case commands.Greet():
                 self._agent.prompter.greet()
+            case commands.Prompt(about="time_warning") if self._deadlines.has_begun("call"):
+                pass  # the caller was warned before they talked with a person
             case commands.Prompt(about=about, time=time):
                 self._agent.prompter.prompt(about, time)
             case commands.RunTool(id=call_id):

@@ -96,11 +96,11 @@ class Requests:
         self, target: str, number: str, *, by: str, summary: str = "", mode: Literal["warm", "cold", "refer"] = "warm"
     ) -> bool:
         """Connect the caller with a person. Returns False if that is not possible now: the agent does not have the
-        caller, they are on hold, or a transfer is under way. `target`: the person's name. `number`: in
-        E.164, or with `refer` a SIP address."""
+        caller, or has lost its model while a person spoke, they are on hold, or a transfer is under way. `target`: the
+        person's name. `number`: in E.164, or with `refer` a SIP address."""
         model = self._model()
         busy = model.farewell or model.transfer or self.line.is_on_hold or self._mailbox.has(events.TransferRequested)
-        if model.state != machine.STREAMING or busy:
+        if model.state != machine.STREAMING or model.engine == "lost" or busy:
             return False
         self.line.hand_on()
         self._post(

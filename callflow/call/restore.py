@@ -285,7 +285,7 @@ def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Map
             call.armed[name] = entry.at
         case {"command": commands.Disarm.name, "deadline": str(name)}:
             call.count(name, entry.at)
-            if name not in COUNTED:
+            if name in GO_ON and name not in COUNTED:
                 call.counted[name] = 0.0
 
 
@@ -295,6 +295,7 @@ def _order(began: notes.Began) -> OutboundOrder | None:
     return OutboundOrder(
         to_number=began.to_number, from_number=began.from_number, carrier=began.carrier, profile=began.profile,
         session=began.session_settings, variables=_variables(began.variables), digest=began.order,
+        record=began.record,
     )  # fmt: skip
 
 

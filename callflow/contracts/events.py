@@ -338,6 +338,8 @@ class CommandFailed(Event):
     """unknown: the answer was lost, and the carrier may have done it all the same."""
     refuses: Refuses = ""
     """Of a dial: what the refusal is about."""
+    by: str = ""
+    """Of keys: who pressed them, as of `DtmfRequested`."""
     reason: str = field(default="", metadata=PRIVATE)
 
     @property

@@ -101,6 +101,8 @@ class Began(Note):
     """For `{{name}}` in what the model of this outbound call is told."""
     order: str = field(default="", metadata=OPTIONAL)
     """A digest of what an outbound call was asked to be, for requests that are repeated."""
+    record: bool = field(default=False, metadata=OPTIONAL)
+    """The order of an outbound call asks for a recording."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.CallInitiated(led="over"),
     ev.CallInitiated(led="failed"),
     ev.CommandFailed(command="dial", effect="unknown"),
+    ev.CommandFailed(command="send_dtmf", by="agent"),
     ev.TransferRequested(),
     ev.TransferRequested(takes_back=False),
     ev.TransferRequested(mode="cold"),

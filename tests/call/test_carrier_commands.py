@@ -54,6 +54,7 @@ class Scene:
         self.outliving = 0
         self.tasks: list[asyncio.Task[None]] = []
         self.streams = StreamLease(CALL, StreamTokens(bytes(32)), lambda: "https://phone.example")
+        self.words = Words()
         self.commands = CarrierCommands(
             CALL,
             cast(Carrier, self.carrier),
@@ -62,7 +63,7 @@ class Scene:
             own=self.own,
             run_after_call=self.run_after_call,
             legs=Legs(cast(Carrier, self.carrier), dials=False, post=self.posted.append, named=lambda ids, leg: None),
-            words=Words(),
+            words=self.words,
         )
 
     def own(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -150,6 +151,19 @@ def test_whatever_comes_of_a_request_is_an_event(error: Exception | None, event:
         the.carrier.error = error
         assert await the.sent(commands.Speak()) == [event]
         assert (the.owned, the.outliving) == (["speak"], 0)
+
+    play(main)
+
+
+@pytest.mark.parametrize(("unknown", "effect"), [(False, ""), (True, "unknown")])
+def test_keys_that_may_have_been_sent_are_not_taken_for_refused_ones(unknown: bool, effect: str) -> None:
+    """The agent would press them again: a number twice, a menu twice."""
+
+    async def main(the: Scene) -> None:
+        the.carrier.error = CarrierError("busy", unknown=unknown)
+        (failed,) = await the.sent(commands.SendDtmf(id=the.words.keep("42", "agent")))
+        assert isinstance(failed, events.CommandFailed)
+        assert (failed.effect, failed.by) == (effect, "agent")
 
     play(main)
 

@@ -96,7 +96,8 @@ def test_the_time_limit_of_a_call_goes_on_after_it_was_stopped() -> None:
     passed.clear()
     deadlines.arm("warning", 10.0)
     clock.run(0.0)
-    assert passed == [DeadlinePassed(deadline="warning")], "the caller was warned already"
+    assert passed == [DeadlinePassed(deadline="warning")]
+    assert deadlines.has_begun("call"), "the caller was warned already"
     deadlines.arm("call", 5.0)
     clock.run(2.0)
     assert passed[1:] == [DeadlinePassed(deadline="call")]

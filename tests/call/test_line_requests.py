@@ -107,6 +107,6 @@ def test_what_are_digits() -> None:
 
 def test_words_are_forgotten_when_nobody_takes_them() -> None:
     words = Words()
-    names = [words.keep(f"text {number}") for number in range(20)]
+    names = [words.keep(f"text {number}", "agent") for number in range(20)]
     assert words.take(names[0]) == ""
     assert words.take(names[-1]) == "text 19"

@@ -130,8 +130,13 @@ def test_silence_says_nothing_while_a_person_is_rung_for_the_caller() -> None:
 
 
 def test_keys_that_the_carrier_refuses_are_told_to_the_agent() -> None:
-    failed = ev.CommandFailed(command=do.SendDtmf.name, reason="422")
+    failed = ev.CommandFailed(command=do.SendDtmf.name, reason="422", by="agent")
     assert take(talking_call(), failed).commands == [do.Prompt(about="keys_failed")]
+    for other in ({"by": "operator"}, {"by": "agent", "effect": "unknown"}):
+        assert take(talking_call(), ev.CommandFailed(command=do.SendDtmf.name, **other)).commands == []  # type: ignore[arg-type]
+    call = talking_call()
+    take(call, TAKES)
+    assert take(call, failed).commands == [], "the agent is muted"
 
 
 def test_words_and_keys_go_the_way_that_the_request_names() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,6 +71,35 @@ def test_a_deadline_that_is_over_takes_no_time_from_the_next_one() -> None:
     talking = restore_call(entries)
     assert talking is not None
     assert ("hold" in talking.armed, "warning" in talking.armed) == (False, True)
+    assert talking.elapsed(16.0) == {"hold": 0.0, "warning": 14.0}
+
+
+def test_the_time_limit_of_a_call_is_counted_over_transfers_and_processes() -> None:
+    model, entries = machine.Model(), recorded()
+
+    def take(event: events.Event, at: float) -> None:
+        step = machine.take(model, event)
+        told = [commands.to_json(command) for command in step.commands]
+        entry = JournalEntry("call", len(entries), at, events.to_json(event), step.before, step.after, step.taken, told)
+        entries.append(entry)
+
+    def elapsed(now: float) -> Mapping[str, float]:
+        call = restore_call(entries)
+        assert call is not None
+        return call.elapsed(now)
+
+    for event in (events.CallInitiated(), events.CallAnswered(), events.EngineReady(), events.MediaStarted()):
+        take(event, 10.0)
+    take(events.TransferRequested(mode="cold", number="+15550100077"), 30.0)
+    assert elapsed(500.0) == {"warning": 20.0}, "it is not counted while the carrier rings a person"
+    take(events.CallResumed(), 40.0)
+    take(events.MediaStarted(), 41.0)
+    assert elapsed(50.0) == {"warning": 29.0}
+    for at in (60.0, 70.0):  # by two processes, one after the other
+        take(events.CallRecovered(), at)
+    assert elapsed(80.0) == {"warning": 59.0}
+    take(events.DeadlinePassed(deadline="warning"), 80.0)
+    assert elapsed(85.0) == {"warning": math.inf, "call": 5.0}
 
 
 def test_what_was_whispered_is_known_again() -> None:
@@ -90,11 +120,15 @@ def test_what_the_caller_lookup_told_is_known_again() -> None:
 
 
 def test_the_variables_of_an_outbound_call_are_known_again() -> None:
-    first = {"event": BEGAN, "carrier": "telnyx", "direction": "outbound", "variables": {"name": "Ada"}, "order": "abc"}
+    first = {
+        "event": BEGAN, "carrier": "telnyx", "direction": "outbound", "variables": {"name": "Ada"}, "order": "abc",
+        "record": True,
+    }  # fmt: skip
     call = restore_call([JournalEntry("call", 0, 0.0, first)])
     assert call is not None
     assert call.order is not None
     assert (call.order.variables, call.order.fingerprint()) == ({"name": "Ada"}, "abc")
+    assert call.order.record, "it was asked for, and may not have begun yet"
 
 
 def test_the_moment_of_the_answer_is_known_again() -> None:

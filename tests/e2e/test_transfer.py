@@ -133,7 +133,7 @@ async def test_the_person_hangs_up_and_the_agent_has_the_caller_back() -> None:
     ids=["refuses", "busy", "rejects", "not_reachable", "no_key", "voicemail"],
 )
 async def test_nobody_takes_the_call_and_the_agent_says_so(person: Callee, words: str) -> None:
-    async with switchboard(person, transfer_accept_seconds=1) as (the, one):
+    async with switchboard(person, transfer_accept_seconds=1, briefing_text="A call. {summary}") as (the, one):
         await transfer(the)
         await until(lambda: words in told(the), f"the agent to be told: {words}", 15)
         assert the.call.model.state == "streaming"

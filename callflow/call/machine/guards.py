@@ -24,6 +24,7 @@ from callflow.contracts.events import (
     AnsweredBy,
     CallRecovered,
     CallTurnedAway,
+    CommandFailed,
     Dtmf,
     DtmfRequested,
     EngineLost,
@@ -169,6 +170,11 @@ def carrier_can_say(model: Model, step: Step) -> bool:
 def carrier_sends_keys(model: Model, step: Step) -> bool:
     """The carrier sends the keys by a command."""
     return isinstance(step.event, DtmfRequested) and step.event.way == "carrier"
+
+
+def agent_pressed(model: Model, step: Step) -> bool:
+    """The keys that were refused are the agent's own."""
+    return isinstance(step.event, CommandFailed) and step.event.by == "agent"
 
 
 def is_adopted(model: Model, step: Step) -> bool:

@@ -17,6 +17,7 @@ from typing import Final
 from callflow.call.machine.actions import note_failure, start_clock
 from callflow.call.machine.basics import arm, connect_engine, disarm
 from callflow.call.machine.guards import (
+    agent_pressed,
     carrier_can_say,
     carrier_sends_keys,
     ends_mute,
@@ -28,6 +29,7 @@ from callflow.call.machine.guards import (
     is_transferred,
     lets_person_speak,
     media_is_open,
+    person_speaks,
 )
 from callflow.call.machine.model import (
     BRIDGED,
@@ -165,7 +167,12 @@ LINE_TABLE: Final[tuple[Row, ...]] = (
     ),
     Row("dtmf_requested", FLOWING, None, (play_dtmf,), when=(media_is_open,), unless=(in_farewell, is_on_hold)),
     Row(
-        "send_dtmf_failed", STREAMING, None, (tell_keys_failed,), when=(engine_is_up,), unless=(in_farewell, is_on_hold)
+        "send_dtmf_failed",
+        STREAMING,
+        None,
+        (tell_keys_failed,),
+        when=(engine_is_up, agent_pressed),
+        unless=(in_farewell, is_on_hold, person_speaks),
     ),
     Row("announce_gone", LIVE, HANGUP, (note_failure,)),
     Row("send_dtmf_gone", LIVE, HANGUP, (note_failure,)),

@@ -70,7 +70,7 @@ class EngineSocket(ClientConnection):
         self._reason = ""
         """Why the connection has ended; "": it has not."""
         self._write_seconds = 0.0
-        self._most_waiting = 0
+        self._most_waiting = self._allowed = 0
         self._write_deadline = Timer(self.loop)
 
     def start(
@@ -87,15 +87,15 @@ class EngineSocket(ClientConnection):
             self._schedule()
 
     def allow(self, size: int) -> None:
-        """Let so many bytes more wait from now on, because a message of that size is to be sent."""
-        self._most_waiting += size * 2  # until it is gone, audio comes behind it
+        """Let so many bytes more wait until what waits is gone, because a message of that size is to be sent."""
+        self._allowed = (self._allowed if self.paused else 0) + size * 2  # audio comes behind it
 
     def put(self, text: str) -> None:
         """Send a text message. It is dropped if the connection is over."""
         if self._reason or not self._takes_text:
             return
         self.transport.write(text_frame(text.encode()))
-        if self.paused and self.transport.get_write_buffer_size() > self._most_waiting:
+        if self.paused and self.transport.get_write_buffer_size() > self._most_waiting + self._allowed:
             self._break("the peer does not read")
 
     @property
@@ -173,6 +173,7 @@ class EngineSocket(ClientConnection):
     def resume_writing(self) -> None:
         """Note that the server reads again."""
         super().resume_writing()
+        self._allowed = 0
         self._write_deadline.stop()
 
     # Inside

@@ -29,6 +29,8 @@ class Pace:
         self._rests_until = 0.0
         self._room, self._room_at = 0, 0.0
         """How many calls were live when one more was refused, and when that was; 0: none was refused."""
+        self._limited = 0
+        """How many were refused in a row, as far as is known because there were too many."""
 
     def follow(self, plans: Sequence[Plan]) -> None:
         """Take the highest figures of these plans."""
@@ -50,7 +52,9 @@ class Pace:
         """Note that the carrier has refused a call, and rest. `live`: how many calls it has beside, if there may be too
         many; None: that was not the reason. Returns whether to give up, because nothing but refusals came for long."""
         if live is not None:
-            self._room, self._room_at = max(min(live, self.most(now)), 1), now
+            self._limited += 1
+            if self._limited > 1:  # one alone may be about a number
+                self._room, self._room_at = max(min(live, self.most(now)), 1), now
         if now < self._rests_until:
             return False  # it was dialled before the rest began
         self._rounds += 1
@@ -63,7 +67,7 @@ class Pace:
 
     def reached(self) -> None:
         """Note that the carrier has made a call."""
-        self._rounds = 0
+        self._rounds = self._limited = 0
 
 
 def moments(now: float, seconds: float, most: int, own: Pace, account: Pace) -> list[float]:

@@ -55,6 +55,7 @@ def test_an_account_that_is_refused_rests_and_calls_fewer_at_once_for_a_while() 
     account, (own,) = paces(Plan(per_second=10, at_once=8))
     assert account.most(100.0) == 8
     assert not account.refused(100.0, live=3)
+    assert account.most(100.0) == 8, "one refusal alone may be about a number"
     assert not account.refused(100.5, live=2)  # dialled before the first was refused
     assert (account.most(100.5), account.most(160.5), account.most(220.5)) == (2, 4, 8)
     assert moments(101.0, 1.0, 9, own, account) == []

@@ -50,6 +50,9 @@ class Profile extends Sheet {
 
   async load() {
     let told = null;
+    const versionsOf = () => get(`${pathOf(this.profile)}/versions`);
+    // Before the settings, which have no version of their own: so that a change in between is not taken for seen.
+    const ofAll = this.profile ? null : await versionsOf().catch(() => null);
     try {
       told = await get(pathOf(this.profile));
     } catch (error) {
@@ -58,7 +61,7 @@ class Profile extends Sheet {
     const isNew = told === null;
     const [about, versions] = await Promise.all([
       get(`/api/settings?profile=${encodeURIComponent(isNew ? "" : this.profile)}`),
-      isNew ? null : get(`${pathOf(this.profile)}/versions`).catch((error) => { if (this.profile) throw error; return null; }),
+      this.profile && !isNew ? versionsOf() : ofAll,
     ]);
     told ??= { ...(await get("/api/session").catch(() => ({ settings: {} }))), numbers: [], version: 0, kept: {}, warnings: [] };
     told.version ??= versions && (versions.versions[0]?.version ?? 0); // null: not known
