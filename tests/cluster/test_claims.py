@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection, update
@@ -457,3 +457,26 @@ async def test_a_claim_is_not_handed_to_a_node_that_is_declared_dead_in_that_mom
         with pytest.raises(Overloaded):
             await asyncio.wait_for(handing, 3)
         assert await stage.owner() == ("a", True)
+
+
+class DroppedAsRead(dict[str, Any]):
+    """What a node has claimed; the loop drops the call while the thread of the journal looks at it."""
+
+    def __init__(self, claims: Claims) -> None:
+        super().__init__(claims._held)
+        self.claims = claims
+
+    def keys(self) -> Any:
+        found = set(super().keys())
+        self.claims.drop([CALL])
+        return found
+
+
+@in_loop
+async def test_a_call_that_is_dropped_while_its_entries_are_being_written_is_no_fault(database_url: str) -> None:
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        journal.note(began())
+        await journal.flushed()
+        claims._held = DroppedAsRead(claims)
+        assert await stage.run(lambda connection: claims.admit(connection, [step(), step(OTHER)])) == {CALL}
