@@ -354,11 +354,10 @@ class Call:
     def take_back(self, found: StatusAtCarrier, human: Literal["", "answered", "gone"] = "") -> None:
         """Continue a call of the previous process, once. `found`: the carrier's status of the call; `human`: that of a
         person's leg."""
+        if (first := self._handover.take_back(found, human)) is None:
+            return
         if self.model.human != machine.NO_LEG and self.legs.awaits_ids(events.HUMAN):
             self._services.run_after_call(self.find_leg(events.HUMAN))  # a hang-up waits for it
-        first = self._handover.take_back(found, human)
-        if first is None:
-            return
         if first.hangup is not None:
             step, ordinal = first.hangup
             self._carrier_commands.send(self._request(commands.Hangup(), ordinal, step=step))
@@ -374,11 +373,12 @@ class Call:
         """Give up this call without ending it: the next process that reads the journal continues the call."""
         if self._asking is not None:  # else the next process would have a call that nobody answers
             await asyncio.wait([self._asking])
-        if machine.is_over(self.model) or self._handover.awaits_return:
-            return
-        self._handover.leave()
-        self._mailbox.close()
-        await self._log.commit(self._log.entry(notes.HandedOver(quiet=self.is_quiet)))
+        if self._handover.awaits_return:  # the next process finds its journal as the previous one left it
+            self._handover.leave()
+        elif not machine.is_over(self.model):
+            self._handover.leave()
+            self._mailbox.close()
+            await self._log.commit(self._log.entry(notes.HandedOver(quiet=self.is_quiet)))
 
     def let_go(self) -> None:
         """Give up this call at once, without a word to anybody: another process has it."""

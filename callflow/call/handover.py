@@ -70,7 +70,8 @@ class ProcessHandover:
         await self._is_ours.wait()
 
     def take_back(self, found: StatusAtCarrier, human: Literal["", "answered", "gone"] = "") -> FirstSteps | None:
-        """Assign the call to this process, and return the first steps. None: this process has the call already."""
+        """Assign the call to this process, and return the first steps. None: this process has the call already, or has
+        left it."""
         old = self.restored
         if old is None or self._is_ours.is_set():
             return None
@@ -91,9 +92,8 @@ class ProcessHandover:
     def leave(self, *, elsewhere: bool = False) -> None:
         """Leave the call without ending it. `elsewhere`: another process has it already."""
         self.is_leaving = True
-        if elsewhere:
-            self.is_elsewhere = True
-            self._is_ours.set()  # nobody waits for `take_back` any more
+        self.is_elsewhere = self.is_elsewhere or elsewhere
+        self._is_ours.set()  # nobody waits for `take_back` any more
 
     def answer(
         self, call: OfCarrier, event: Event, reply: asyncio.Future[WebhookReply] | None, *, failed: bool = False

@@ -90,11 +90,11 @@ class Claims:
     def drop(self, calls: Collection[str]) -> None:
         """Other nodes have these calls now."""
         for call in calls:
+            self._gone[call] = None  # first: see `admit`
             self._held.pop(call, None)
             self._fresh.discard(call)
             self._sent.pop(call, None)
             self._coming.discard(call)
-            self._gone[call] = None
 
     def drop_all(self) -> None:
         """Other nodes have all calls now that this node has claimed, or may have, also those that it is just taking
@@ -109,9 +109,10 @@ class Claims:
         """
         key = self.key
         calls = {entry.call for entry in entries}
-        held, fresh, gone = calls & self._held.keys(), calls & self._fresh, calls & self._gone.keys()
-        former = {call for call in held if self._held[call] != key}
-        held, gone = held - former, gone | former
+        held, fresh = calls & self._held.keys(), calls & self._fresh
+        former = {call for call in held if self._held.get(call, key) != key}
+        gone = former | (calls & self._gone.keys())  # last: the loop may have dropped a call since the first line
+        held -= gone
         if not (held or fresh):
             return gone
         if key is None:

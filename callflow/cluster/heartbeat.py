@@ -157,7 +157,10 @@ class Heartbeat:
             return
         self._epoch, self._view = beat.epoch, beat.view
         if self._lock.epoch != beat.epoch:
-            self._lock.remember(beat.epoch)
+            try:
+                self._lock.remember(beat.epoch)
+            except OSError as error:  # the next beat tries again: the lease is worth more than this file
+                log.warning("the file of this node's lock cannot be written: %s", error)
         self._suspects.clear()
         self._patience.renewed(began)
         if beat.was_fenced:

@@ -93,11 +93,12 @@ class NodeLock:
         self.remember(self.epoch)
 
     def remember(self, epoch: int) -> None:
-        """Keep the epoch of this node for the process that comes next under its name here."""
+        """Keep the epoch of this node for the process that comes next under its name here. Raises OSError; then `epoch`
+        is what it was."""
         assert self._file is not None
-        self.epoch = epoch
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()} {epoch} {_place(self._file)}".encode(), 0)
+        self.epoch = epoch
 
     def release(self) -> None:
         """Let go of it."""

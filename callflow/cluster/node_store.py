@@ -201,9 +201,11 @@ def hand_over(
     connection: Connection, call: str, key: tuple[str, int], to: tuple[str, int], states: Sequence[str]
 ) -> bool:
     """Give a node's claim on a call to another node. Returns False if it has none. Raises Overloaded if the other node
-    is in none of these `states`: what was known of it half a second ago is no reason to leave a call to it."""
+    is in none of these `states`: what was known of it half a second ago is no reason to leave a call to it. It is not
+    declared dead, and does not leave, while this transaction lasts: see `is_alive`."""
     begin(connection)
-    state = connection.execute(select(_node.state).where(_node.name == to[0], _node.epoch == to[1])).scalar()
+    target = select(_node.state).where(_node.name == to[0], _node.epoch == to[1])
+    state = connection.execute(target.with_for_update(read=True, key_share=True)).scalar()
     if state not in states:
         raise Overloaded(f"node {to[0]} takes no calls: it is {state or 'gone'}")
     given = update(claims).where(_claim.call == call, _claim.node == key[0], _claim.epoch == key[1])

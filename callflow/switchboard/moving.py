@@ -109,8 +109,9 @@ class Moving:
         """`keep`: goes on with a call that was left here and that no other node has. Never raises."""
         self._membership, self._switchboard, self._journal, self._keep = membership, switchboard, journal, keep
         self.moved = 0
-        self._under_way = 0
-        """Calls that are being given away at the moment, and are not in the switchboard any more."""
+        self._under_way: set[str] = set()
+        """Calls that are being given away at the moment. While they are asked about their callers, they are in the
+        switchboard still; then no more."""
         self._leaving: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -173,7 +174,7 @@ class Moving:
         moves: set[asyncio.Task[None]] = set()
         try:
             while self._switchboard.calls and self.is_possible and self._is_wanted and loop.time() < end:
-                calls = {call.id: call for call in self._switchboard.calls if _is_movable(call)}
+                calls = {call.id: call for call in self._switchboard.calls if self._is_movable(call)}
                 ready = moments.ready({name: _is_quiet(call) for name, call in calls.items()}, loop.time())
                 # A call that is given while the database hangs is nobody's.
                 most = at_once(len(calls), until - loop.time()) if self._membership.reaches_database else 0
@@ -189,14 +190,14 @@ class Moving:
 
     async def _move(self, call: Call) -> None:
         target = self._target()
-        if target is None or not _is_movable(call):
+        if target is None or not self._is_movable(call):
             return
         self._membership.count_placed(target.name)
-        self._under_way += 1
+        self._under_way.add(call.id)
         try:
             await self._give(call, target)
         finally:
-            self._under_way -= 1
+            self._under_way.discard(call.id)
 
     async def _give(self, call: Call, target: Peer) -> None:
         await call.hand_over()
@@ -248,10 +249,10 @@ class Moving:
             async with asyncio.timeout(_STAY_SECONDS):
                 await self._keep(call)
 
-
-def _is_movable(call: Call) -> bool:
-    """Whether this process has the call: not yet one that is being taken back, and no more one that is given away."""
-    return not (call.awaits_return or call.is_handed_over)
+    def _is_movable(self, call: Call) -> bool:
+        """Whether this process has the call: not yet one that is being taken back, and no more one that is given
+        away."""
+        return not (call.awaits_return or call.is_handed_over or call.id in self._under_way)
 
 
 def _is_quiet(call: Call) -> Quiet:

@@ -38,8 +38,11 @@ async def keep_up(name: str, part: Part, *, pauses: Sequence[float] = _PAUSES) -
             await part()
             return
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-                raise
+            if _is_cancelled():
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+                log.exception("%s FAILED through a fault of our own as it was to end", name.upper())
+                raise asyncio.CancelledError from error  # nobody cancels this task a second time
             failures = 0 if loop.time() - began >= _WELL_SECONDS else failures
             pause = pauses[min(failures, len(pauses) - 1)]
             log.exception("%s FAILED through a fault of our own, and begins again in %g s", name.upper(), pause)

@@ -236,3 +236,20 @@ def test_a_restored_call_that_is_never_taken_back_stays_as_it_is() -> None:
             assert (the.happened(), the.carrier.names(), the.call.is_handed_over) == ([], [], True)
 
     play(main)
+
+
+@pytest.mark.parametrize("state", [machine.ANSWERED, machine.HANGUP])
+def test_a_call_that_is_being_taken_back_is_left_as_it_is_when_the_process_hands_over(state: str) -> None:
+    """It was hung up as the process ended, if its carrier answered just then that the call is there."""
+
+    async def main() -> None:
+        async with stage(restored=restored(state, hangup=(5, 1))) as the:
+            await asyncio.sleep(0)
+            await the.call.hand_over()
+            the.call.post(events.HangupRequested(reason="shutdown", by="drain"))
+            the.call.take_back("answered")
+            await asyncio.wait_for(the.running, 5)
+            assert (the.happened(), the.carrier.names(), the.call.is_handed_over) == ([], [], True)
+            assert await the.ask(events.Dtmf(digit="1")) == "dtmf", "not over: the next process answers"
+
+    play(main)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection, update
@@ -423,3 +423,60 @@ async def test_a_claim_is_handed_only_to_a_node_that_takes_calls_and_only_once(d
         await stage.run(lambda connection: node_store.join(connection, Node(name="b", epoch=0, capacity=5)))
         view = await stage.run(node_store.view)
         assert {node.state for node in view.nodes} == {"up"}, "a process that begins has no order yet"
+
+
+@in_loop
+async def test_a_claim_is_not_handed_to_a_node_that_is_declared_dead_in_that_moment(database_url: str) -> None:
+    """Who took the calls of the dead node over had looked for them already."""
+    async with staged(database_url) as stage:
+        if stage.database.server is None:
+            pytest.skip("a file lets one writer in at a time")
+        journal, claims = await stage.node("a")
+        a, b = claims.key, (await stage.node("b"))[1].key
+        assert a is not None
+        assert b is not None
+        journal.note(began())
+        await journal.flushed()
+
+        async def fence(server: AsyncEngine) -> AsyncConnection:
+            open_one = await server.connect()
+            await open_one.run_sync(node_store.fence, [Node(name="b", epoch=b[1])], expired=False)
+            return open_one
+
+        fencing = await stage.database.on_server(fence)
+
+        async def commit(_: AsyncEngine) -> None:
+            await fencing.commit()
+            await fencing.close()
+
+        handing = asyncio.create_task(
+            stage.run(lambda connection: node_store.hand_over(connection, CALL, a, b, ["up"]))
+        )
+        await asyncio.wait([handing], timeout=0.3)
+        await stage.database.on_server(commit)
+        with pytest.raises(Overloaded):
+            await asyncio.wait_for(handing, 3)
+        assert await stage.owner() == ("a", True)
+
+
+class DroppedAsRead(dict[str, Any]):
+    """What a node has claimed; the loop drops the call while the thread of the journal looks at it."""
+
+    def __init__(self, claims: Claims) -> None:
+        super().__init__(claims._held)
+        self.claims = claims
+
+    def keys(self) -> Any:
+        found = set(super().keys())
+        self.claims.drop([CALL])
+        return found
+
+
+@in_loop
+async def test_a_call_that_is_dropped_while_its_entries_are_being_written_is_no_fault(database_url: str) -> None:
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        journal.note(began())
+        await journal.flushed()
+        claims._held = DroppedAsRead(claims)
+        assert await stage.run(lambda connection: claims.admit(connection, [step(), step(OTHER)])) == {CALL}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -496,3 +498,23 @@ async def test_who_is_back_after_an_outage_does_not_say_that_it_takes_over(
             node._on_beat(replace(beat, began=now))
             assert node.takes_over is (later > LEASE_SECONDS), later
         monkeypatch.undo()
+
+
+@in_loop
+async def test_a_full_disk_does_not_end_the_renewals_of_a_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their thread ended when the epoch of a node that had joined anew could not be written to its lock."""
+
+    def is_full(*given: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with machine(tmp_path) as the:
+        node = await the.node("w1")
+        before, other = node.epoch, NodeLock(tmp_path / "cluster", "w2")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", is_full)
+            node._heartbeat.rejoin()
+            await until(lambda: node.epoch > before, "w1 to join anew", 5)
+            assert not other.is_here("w1", node.epoch)
+        await until(lambda: other.is_here("w1", node.epoch), "the epoch to be written after all", 5)

@@ -14,6 +14,7 @@ from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
 from callflow.switchboard import moving as module
 from callflow.switchboard.moving import Moving, QuietMoments, at_once
+from tests.call.offline import until
 from tests.in_loop import in_loop
 
 
@@ -211,3 +212,30 @@ async def test_a_call_whose_last_entries_are_not_written_is_not_given_away(monke
     the.journal.flushed = lambda: asyncio.sleep(60)
     await asyncio.wait_for(the.moving.move_all(0.0), 5)
     assert (the.given, the.kept, the.dropped, the.moving.moved) == ([], ["c"], [], 0)
+
+
+@in_loop
+async def test_a_call_whose_caller_is_being_looked_up_is_moved_once_and_keeps_no_other_one_waiting() -> None:
+    """A move of it began at every look, until no other call had room."""
+    the, known, begun = Node(), asyncio.Event(), 0
+
+    async def hand_over() -> None:
+        nonlocal begun
+        begun += 1
+        await known.wait()
+        the.board.calls[:] = [call for call in the.board.calls if call.id != "c"]
+
+    async def hand_over_other() -> None:
+        the.board.calls[:] = [call for call in the.board.calls if call.id != "d"]
+
+    the.board.calls[0].hand_over = hand_over
+    other = the.call("d")
+    other.hand_over = hand_over_other
+    moving = asyncio.create_task(the.moving.move_all(60.0))
+    await until(lambda: begun)
+    await asyncio.wait([moving], timeout=0.1)  # some looks later
+    the.board.calls.append(other)
+    await until(lambda: the.given)
+    known.set()
+    await asyncio.wait_for(moving, 5)
+    assert (the.given, begun, the.moving.moved) == (["d: w1 to w2", "c: w1 to w2"], 1, 2)

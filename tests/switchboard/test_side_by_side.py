@@ -76,3 +76,25 @@ async def test_a_part_that_has_nothing_to_do_is_not_begun_again() -> None:
     async with asyncio.timeout(5):
         await side_by_side({"retention": retention})
     assert begun == 1
+
+
+async def test_a_part_whose_clean_up_fails_is_not_begun_again_when_all_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing ended it any more: who had cancelled it waited for ever."""
+    begun = 0
+
+    async def prices() -> None:
+        nonlocal begun
+        begun += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if begun == 1:
+                raise ValueError("the connection is closed already")
+
+    work = asyncio.create_task(side_by_side({"prices": prices}, pauses=QUICK))
+    async with asyncio.timeout(5):
+        await until(lambda: begun)
+    work.cancel()
+    await asyncio.wait([work], timeout=1)
+    assert (work.done(), begun) == (True, 1)
+    assert "PRICES FAILED" in caplog.text

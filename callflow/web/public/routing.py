@@ -72,15 +72,15 @@ class WebhookRouting:
         return owner
 
     async def is_misled(self, scope: Any, webhook_event: WebhookEvent) -> bool:
-        """Return whether another node has sent a webhook here by the name in its address alone, and a third one has the
-        call: this one has begun again under its name since the address was given out, or has given the call away."""
+        """Return whether another node has sent a webhook here, and a third one has the call: this one has begun again
+        under its name since the address was given out, or has given the call away, maybe just when it was asked for."""
         switchboard, peers = self._switchboard(), self._peers
-        if not scope.get(FORWARDED) or scope.get(NODE) != peers.me or switchboard.has(webhook_event):
+        if not scope.get(FORWARDED) or switchboard.has(webhook_event):
             return False
         name = webhook_event.call or switchboard.name_of(webhook_event)
         is_ours = switchboard.is_live(name) or switchboard.knows(webhook_event.carrier, webhook_event.ids)
-        if is_ours and not peers.has_let_go(name):
-            return False
+        if not peers.has_let_go(name) and (is_ours or scope.get(NODE) != peers.me):
+            return False  # it was sent here because the database, or this node, has just said so
         return await self._whose(webhook_event) not in ("", peers.me)
 
     async def is_anothers(self, webhook_event: WebhookEvent) -> bool:

@@ -126,7 +126,9 @@ class WebhookEndpoint:
                     return await self._dispatch(webhook_event)
             elif to and not request.scope.get(FORWARDED):
                 answer = await routing.forward(request.scope, webhook_event, request.method, body, to)
-        return answer or error_response(503, _ANOTHERS)
+        if answer is None or answer.status_code == MISLED:
+            return error_response(503, _ANOTHERS)
+        return answer
 
     async def _dispatch(self, webhook_event: WebhookEvent) -> WebhookReply:
         """Pass one event to its call. Raises on failure, so that the carrier sends the webhook again. A carrier that

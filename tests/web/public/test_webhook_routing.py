@@ -18,7 +18,7 @@ from callflow.contracts.events import CallAnswered, CallHangup, Event, LegIds, W
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public import routing as module
 from callflow.web.public.app import create_public
-from callflow.web.public.routing import WebhookRouting
+from callflow.web.public.routing import MISLED, WebhookRouting
 from tests.web.asgi import Answer as Answered
 from tests.web.asgi import ask
 from tests.web.public.test_webhooks import FakeCarrier, FakeSwitchboard, Scene
@@ -73,6 +73,8 @@ class Cluster:
         self.lives_at = ""
         """Where the call is, as the nodes say."""
         self.sent = 0
+        self.status = 200
+        """Of what the other one answers, if it takes the webhook."""
         self.lives = True
         self.takes: Callable[[], bool] = lambda: False
 
@@ -97,7 +99,7 @@ class Cluster:
     async def send(self, *given: Any, **more: Any) -> Answer:
         self.sent += 1
         if self.takes():
-            return Answer(200, [], b"of w2")
+            return Answer(self.status, [], b"of w2")
         if not self.is_hung:  # it has refused the connection, and is known to be dead in a moment
             asyncio.get_running_loop().call_later(0.01, self.dies)
         raise PeerAway("node w2 does not take connections", sent=False)
@@ -211,6 +213,14 @@ def test_the_webhook_of_a_call_that_was_let_go_goes_after_it(
     assert (answer.status, told[1] in answer.body, here) == (told[0], True, told[2]), answer.body
 
 
+def test_no_carrier_is_told_that_a_call_has_gone_on_to_a_third_node() -> None:
+    """It takes that for an answer to which it does not send the webhook again."""
+    cluster = Cluster(has=False)
+    cluster.place = lambda: "me"  # type: ignore[method-assign]
+    cluster.owner_after, cluster.takes, cluster.status = "w2", lambda: True, MISLED
+    assert asked(cluster, lets_go=1)[0].status == 503
+
+
 @pytest.mark.parametrize(("owner", "begins"), [("", True), ("me", True), (None, False)])
 def test_a_call_that_was_let_go_does_not_begin_here_where_it_may_be_anothers(owner: str | None, begins: bool) -> None:
     """A node that is cut off from the database does not learn that another one serves the caller."""
@@ -246,6 +256,10 @@ class Several:
 
     def __init__(self, *, database: bool = True) -> None:
         self.owner_is: str | None = "b" if database else None
+        self.owners_before: list[str] = []
+        """What the database says at first, before `owner_is`."""
+        self.let_go: set[str] = set()
+        """Nodes that have given the call away."""
         self.boards = {name: Board() for name in "abc"}
         self.boards["b"].has = lambda webhook_event: True  # type: ignore[method-assign]
         self.carriers = {name: Answers("fake") for name in "abc"}
@@ -256,7 +270,7 @@ class Several:
     def _app(self, me: str) -> Any:
         async def owner(call: str) -> str | None:
             self.asked.append(me)
-            return self.owner_is
+            return self.owners_before.pop(0) if self.owners_before else self.owner_is
 
         async def who_has(call: str) -> str:
             return "b"
@@ -269,7 +283,7 @@ class Several:
             return Answer(answer.status, [], answer.body)
 
         peers: Any = SimpleNamespace(
-            me=me, owner=owner, place=lambda: me, has_let_go=lambda call: False, living=list,
+            me=me, owner=owner, place=lambda: me, has_let_go=lambda call: me in self.let_go, living=list,
             peer=lambda name: Peer(name, f"unix:/{name}") if name in self.boards and name != me else None,
         )  # fmt: skip
         board, scene = cast(Switchboard, self.boards[me]), Scene(self.carriers[me])
@@ -297,6 +311,17 @@ def test_a_webhook_with_the_name_of_a_node_that_began_again_goes_to_the_node_tha
         carrier.event = event
     answer = the.tell(first, "/nodes/a/hook")
     assert (answer.status, answer.body, the.took()) == (202, b"did d1", "b")
+
+
+@pytest.mark.parametrize("event", [CallHangup(), CallAnswered()])
+def test_a_webhook_that_comes_to_a_node_just_after_that_has_given_the_call_away_goes_after_it(event: Event) -> None:
+    """The database had said that it was there; a carrier that does not send a webhook again lost it."""
+    the = Several()
+    the.owners_before, the.let_go = ["a"], {"a"}
+    for carrier in the.carriers.values():
+        carrier.event = event
+    answer = the.tell("c", "/hook")
+    assert (answer.status, answer.body, the.took(), the.asked) == (202, b"did d1", "b", ["c", "a", "c"])
 
 
 def test_a_webhook_that_its_address_leads_to_the_node_that_has_the_call_asks_no_database() -> None:
