@@ -159,6 +159,7 @@ async def test_a_node_that_begins_to_lead_cancels_no_list_that_another_one_is_st
             await store._add_rows([row_of("written", looks + 1)], 1.0)
         else:
             done.set()
+            await asyncio.Event().wait()  # else the list that nobody writes any more would be next
         asyncio.get_running_loop().call_soon(the.runner.wake)
         return await read(store)
 
