@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.e2e.product import Product, until
 from tests.e2e.talk import talk
 from tests.e2e.test_live import GREETING, asked, house, port
+from tests.e2e.viewer import watching
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -154,6 +155,27 @@ async def test_only_those_with_a_token_are_let_in_and_viewers_only_look() -> Non
         async with tab(the, OWNER) as owner:
             assert (await owner.ask(type="conversation.item.create", item=ITEM))["type"] == "request.taken"
             assert (await owner.ask(type="session.update", session="loud"))["type"] == "error"
+
+
+async def test_who_may_only_view_puts_no_number_together_from_words_that_are_being_spoken() -> None:
+    async with house(**TOKENS) as the, tab(the, OWNER) as owner, tab(the, VIEWER) as viewer:
+        await talk(the)
+        path, delta = f"/api/live/{the.call.id}/events", "response.output_audio_transcript.delta"
+        async with contextlib.AsyncExitStack() as stack:
+            whole, veiled = [
+                await stack.enter_async_context(watching(port(the), path, Authorization=f"Bearer {token}"))
+                for token in (OWNER, VIEWER)
+            ]
+            await owner.until("response.output_audio_transcript.done", transcript=GREETING)
+            story = the.app.live_desk.stories._open[the.call.id]
+            for text in ("You are +1", "You are +1 (555"):
+                story.speak("grows", "agent", text)
+                story.signal.set()
+                await whole.until("partial", text=text)
+            assert (await veiled.until("partial", item="grows"))["text"] == "You are +•••"
+            await owner.until(delta, item_id="grows")
+            assert (await viewer.ask(type="conversation.item.create", item=ITEM))["type"] == "error"
+        assert not viewer.of(delta), "nothing of it came before the answer"
 
 
 async def test_a_server_that_stops_lets_its_tabs_come_back() -> None:

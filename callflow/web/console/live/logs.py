@@ -64,7 +64,9 @@ def add_logs(
             await websocket.close(_TRY_LATER, "the connection was too slow, or the server stops: come back")
 
     async def _send() -> None:
-        messages = desk.logs.messages(own_business(), own=FORWARDED in websocket.scope)
+        messages = desk.logs.messages(
+            own_business(), own=FORWARDED in websocket.scope, deltas=ASKING.get().may(OPERATE)
+        )
         try:
             async for message in messages:
                 async with asyncio.timeout(_SEND_SECONDS):
