@@ -22,8 +22,8 @@ from tests.e2e.viewer import watching
 CARRIERS = ("telnyx", "twilio")
 SAMPLED = True
 
-OWNER, VIEWER = "the-token-of-the-owner-5678", "the-token-of-a-viewer-5678"
-TOKENS = {"console_token": OWNER, "console_tokens": f"wall:view:{VIEWER}"}
+OWNER, VIEWER, DESK = "the-token-of-the-owner-5678", "the-token-of-a-viewer-5678", "the-token-of-a-desk-567890"
+TOKENS = {"console_token": OWNER, "console_tokens": f"wall:view:{VIEWER},front-desk:operate:{DESK}"}
 ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "The shop closes at six."}]}
 
 
@@ -129,6 +129,19 @@ async def test_a_request_reaches_the_one_call_that_it_names() -> None:
 def parts(event: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (event.get("item") or {}).get("content") or []
     return found
+
+
+async def test_what_somebody_asks_is_written_down_with_their_name() -> None:
+    async with house(**TOKENS) as the, tab(the, DESK) as desk, tab(the, OWNER) as owner:
+        await talk(the)
+        name = (await desk.until("call.started"))["callId"]
+        for each, speed in ((desk, 0.9), (owner, 1.1)):
+            assert (await each.ask(type="conversation.item.create", item=ITEM))["type"] == "request.taken"
+            assert not (await each.ask(type="session.update", callId=name, session={"speed": speed}))["warnings"]
+        assert [told["by"] for told in the.happened("told")] == ["token front-desk", "console"]
+        assert [changed["by"] for changed in the.happened("session_changed")] == ["token front-desk", "console"]
+        the.call.agent.tell("Nobody in particular.", shown="Nobody in particular.")
+        assert "by" not in the.happened("told")[-1]
 
 
 async def test_a_session_without_an_address_is_kept_for_coming_calls() -> None:
