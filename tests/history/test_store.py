@@ -317,8 +317,9 @@ def test_entries_of_no_conversation_do_not_outlive_the_others(database_url: str)
             await one.flushed()
             now = time.time()
             assert await store.delete_strays(now - DAY) == 0, "they are not old yet"
+            assert await store.delete_strays(-62_135_596_800.0) == 0, "the year 1, which no row's id goes back to"
             assert await store.delete_strays(now + DAY, most=1) == 1
-            assert await store.delete_strays(now + DAY) == 1
+            assert await store.delete_strays(253_402_300_799.0) == 1, "the year 9999, which no row's id reaches"
             assert await store.delete_strays(now + DAY) == 0
             assert [len(await store.journal(name(number))) for number in (1, 2, 3)] == [2, 0, 0]
 
