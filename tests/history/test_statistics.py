@@ -70,6 +70,24 @@ def test_the_database_counts(database_url: str, tmp_path: Path) -> None:
     play(tmp_path, main, url=database_url)
 
 
+def test_calls_of_an_earlier_system_were_answered_as_the_list_of_calls_says(database_url: str, tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await one(the, "c1", NOON)
+        await execute(
+            the.history.database,
+            "INSERT INTO conversations (stream_sid, phone_number, started_at, ended_at, duration_seconds) VALUES "
+            "('MZ1', '+15550100002', '2023-11-14T10:00:00.000Z', '2023-11-14T10:10:00.000Z', 600)",
+        )
+        listed = (await the.get("/api/calls")).json()[-1]
+        told = (await the.get("/api/stats?from=2023-11-14&to=2023-11-14")).json()
+        assert (listed["status"], int(listed["duration"])) == ("completed", 600)
+        assert (told["calls"]["all"], told["calls"]["answered"], told["minutes"]) == (2, 1, 10.0)
+        assert (told["seconds"]["count"], told["seconds"]["p50"]) == (1, 600)
+        assert [(each["calls"], each["answered"]) for each in told["hours"]] == [(1, 1), (1, 0)]
+
+    play(tmp_path, main, url=database_url)
+
+
 @pytest.mark.parametrize(
     "asked", ["to=0001-01-20", "to=0001-01-01", "from=9999-12-31", "from=0001-01-01&to=0001-01-20"]
 )
