@@ -380,12 +380,12 @@ class Agent:
 
     # Operators, and the caller's keys
 
-    def tell(self, text: str, *, shown: str) -> None:
-        """Give the model a fact to respond to. `shown`: without private parts, for journal and later sessions."""
+    def tell(self, text: str, *, shown: str, by: str = "") -> None:
+        """Give the model a fact to respond to. `shown`, `by`: see `Prompter.learn`."""
         if not self.sessions.is_there or self.voicemail.is_on:
             return
         self.no_input.heard_words(True)
-        self.prompter.learn(text, speak=True, shown=shown)
+        self.prompter.learn(text, speak=True, shown=shown, by=by)
         self.changed()
 
     def hush(self) -> None:

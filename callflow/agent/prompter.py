@@ -161,11 +161,11 @@ class Prompter:
             return False
         return self._sessions.request_response(prompt(Prompt.STILL_BUSY))
 
-    def learn(self, text: str, *, speak: bool, shown: str = "") -> None:
+    def learn(self, text: str, *, speak: bool, shown: str = "", by: str = "") -> None:
         """Give the model a fact of ours, also for later sessions. `speak`: it says something about it at once. `shown`:
-        without private parts, for journal and later sessions."""
+        without private parts, for journal and later sessions. `by`: see `notes.Told`."""
         self._turns.conversation.fact(shown or text)
-        self._note(Told(text=shown or text))
+        self._note(Told(text=shown or text, by=by))
         self._sessions.add_context([ContextItem("system", text)])
         if speak and self._sessions.request_response():
             self._turns.expect_speech()

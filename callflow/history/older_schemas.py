@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from callflow.history.tables import SEARCH, metadata
+from callflow.history.tables import SAID, SEARCH, metadata
 
 
 TIMES: Final = {
@@ -72,7 +72,7 @@ def fill_search(connection: Connection) -> None:
     connection.execute(text(f"CREATE VIRTUAL TABLE temp.{SEARCH} USING fts5(words)"))
     connection.execute(
         text(
-            f"INSERT INTO temp.{SEARCH} (rowid, words) SELECT conversation_id, group_concat(text, ' ') "
+            f"INSERT INTO temp.{SEARCH} (rowid, words) SELECT conversation_id, group_concat({SAID}, ' ') "
             "FROM conversation_items WHERE text <> '' GROUP BY conversation_id"
         )
     )

@@ -284,6 +284,7 @@ class Projection:
                     "words": clean(cut.heard_text),
                 },
             )  # fmt: skip
+            self._worded[entry.call] = None  # also where the words were there before: now it is known who heard them
 
     def _first_word(self, connection: Connection, entry: JournalEntry, note: notes.FirstWord) -> None:
         connection.execute(rows.FIRST_WORD, {"call": entry.call, "first_word": note.ms})

@@ -23,12 +23,25 @@ _MOST_GROUPS: Final = 5_000
 """Rows of one count."""
 _HOUR: Final = 13
 """Characters of a time until its hour: `2026-01-31T12`."""
-_COLUMNS: Final = tuple(
-    conversations.c[name]
-    for name in (
-        "id", "carrier_session_id", "started_at", "ended_at", "answered_at", "answered_seconds", "interruptions",
-        "first_word_ms", "hangup_cause", "cost_usd", "carrier_usd", "usage", "profile", "carrier", "direction",
-    )
+_of: Final = conversations.c
+
+
+def _answered(ours: ColumnElement[Any], earlier: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column of ours that a conversation of an earlier system lacks: it kept only what was answered, from the
+    beginning on."""
+    return case((_of.call_id.is_(None), func.coalesce(ours, earlier)), else_=ours).label(ours.key)
+
+
+_COLUMNS: Final = (
+    *(
+        _of[name]
+        for name in (
+            "id", "carrier_session_id", "started_at", "ended_at", "interruptions", "first_word_ms", "hangup_cause",
+            "cost_usd", "carrier_usd", "usage", "profile", "carrier", "direction",
+        )
+    ),
+    _answered(_of.answered_at, _of.started_at),
+    _answered(_of.answered_seconds, _of.duration_seconds),
 )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 _MANY: Final = 200
 """Conversations that are deleted in one transaction, so that the journal never waits long for its turn."""
+_MOST_ID: Final = 2**63 - 1
 _SHOWN: Final = steps.c.call.not_in(calls_hidden())
 """Holds for steps of calls that nobody has deleted."""
 
@@ -257,7 +258,8 @@ class Store:
         first entry was lost, or they were deleted while another process wrote. Returns of how many calls; at most
         `most` at a time."""
         known = select(conversations.c.id).where(conversations.c.call_id == steps.c.call).exists()
-        strays = select(steps.c.call).where(steps.c.id < round(before * 1_000_000) * 1000, ~known).distinct()
+        end = min(max(round(before * 1_000_000) * 1000, 0), _MOST_ID)  # dates go further than the ids of rows
+        strays = select(steps.c.call).where(steps.c.id < end, ~known).distinct()
 
         def work(connection: Connection) -> int:
             calls = list(connection.execute(strays.limit(most)).scalars())

@@ -407,6 +407,8 @@ SEARCH: Final = "conversation_search"
 """All words of a conversation under its id: an FTS5 table in SQLite, a table with a GIN index in PostgreSQL."""
 _SIGNS: Final = "[!-/:-@[-`{-~]+"
 """What PostgreSQL is not to see: `anna@example.com`, `12.50` and `12-34` are one word each to it."""
+SAID: Final = "coalesce(heard_text, text)"
+"""Of an item: words that the caller never heard were not said."""
 
 
 MESSAGES: Final = (
@@ -427,14 +429,14 @@ def find_words(is_sqlite: bool, which: str) -> tuple[TextClause, ...]:
         return (
             text(f"DELETE FROM {SEARCH} WHERE rowid = (SELECT id FROM conversations WHERE {which})"),
             text(
-                f"INSERT INTO {SEARCH} (rowid, words) SELECT conversation_id, group_concat(text, ' ') {words} "
+                f"INSERT INTO {SEARCH} (rowid, words) SELECT conversation_id, group_concat({SAID}, ' ') {words} "
                 "GROUP BY conversation_id"
             ),
         )
     return (
         text(
             f"INSERT INTO {SEARCH} (id, words) SELECT conversation_id, "
-            f"regexp_replace(string_agg(text, ' ' ORDER BY id), '{_SIGNS}', ' ', 'g') {words} "
+            f"regexp_replace(string_agg({SAID}, ' ' ORDER BY id), '{_SIGNS}', ' ', 'g') {words} "
             "GROUP BY conversation_id ON CONFLICT (id) DO UPDATE SET words = excluded.words"
         ),
     )

@@ -260,7 +260,10 @@ class Told(Note):
     """A fact that the model was told and that the caller did not say, such as digits."""
 
     kind: ClassVar[str] = "told"
+    version: ClassVar[int] = 2
     text: str = field(metadata=PRIVATE)
+    by: str = field(default="", metadata=OPTIONAL)
+    """Who told it: see `callflow.web.console.requested_by`; "": nobody, it happened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,13 +16,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.e2e.product import Product, until
 from tests.e2e.talk import talk
 from tests.e2e.test_live import GREETING, asked, house, port
+from tests.e2e.viewer import watching
 
 
 CARRIERS = ("telnyx", "twilio")
 SAMPLED = True
 
-OWNER, VIEWER = "the-token-of-the-owner-5678", "the-token-of-a-viewer-5678"
-TOKENS = {"console_token": OWNER, "console_tokens": f"wall:view:{VIEWER}"}
+OWNER, VIEWER, DESK = "the-token-of-the-owner-5678", "the-token-of-a-viewer-5678", "the-token-of-a-desk-567890"
+TOKENS = {"console_token": OWNER, "console_tokens": f"wall:view:{VIEWER},front-desk:operate:{DESK}"}
 ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "The shop closes at six."}]}
 
 
@@ -130,6 +131,19 @@ def parts(event: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+async def test_what_somebody_asks_is_written_down_with_their_name() -> None:
+    async with house(**TOKENS) as the, tab(the, DESK) as desk, tab(the, OWNER) as owner:
+        await talk(the)
+        name = (await desk.until("call.started"))["callId"]
+        for each, speed in ((desk, 0.9), (owner, 1.1)):
+            assert (await each.ask(type="conversation.item.create", item=ITEM))["type"] == "request.taken"
+            assert not (await each.ask(type="session.update", callId=name, session={"speed": speed}))["warnings"]
+        assert [told["by"] for told in the.happened("told")] == ["token front-desk", "console"]
+        assert [changed["by"] for changed in the.happened("session_changed")] == ["token front-desk", "console"]
+        the.call.agent.tell("Nobody in particular.", shown="Nobody in particular.")
+        assert "by" not in the.happened("told")[-1]
+
+
 async def test_a_session_without_an_address_is_kept_for_coming_calls() -> None:
     async with house() as the, tab(the) as one:
         taken = await one.ask(type="session.update", session={"speed": 0.9})
@@ -154,6 +168,27 @@ async def test_only_those_with_a_token_are_let_in_and_viewers_only_look() -> Non
         async with tab(the, OWNER) as owner:
             assert (await owner.ask(type="conversation.item.create", item=ITEM))["type"] == "request.taken"
             assert (await owner.ask(type="session.update", session="loud"))["type"] == "error"
+
+
+async def test_who_may_only_view_puts_no_number_together_from_words_that_are_being_spoken() -> None:
+    async with house(**TOKENS) as the, tab(the, OWNER) as owner, tab(the, VIEWER) as viewer:
+        await talk(the)
+        path, delta = f"/api/live/{the.call.id}/events", "response.output_audio_transcript.delta"
+        async with contextlib.AsyncExitStack() as stack:
+            whole, veiled = [
+                await stack.enter_async_context(watching(port(the), path, Authorization=f"Bearer {token}"))
+                for token in (OWNER, VIEWER)
+            ]
+            await owner.until("response.output_audio_transcript.done", transcript=GREETING)
+            story = the.app.live_desk.stories._open[the.call.id]
+            for text in ("You are +1", "You are +1 (555"):
+                story.speak("grows", "agent", text)
+                story.signal.set()
+                await whole.until("partial", text=text)
+            assert (await veiled.until("partial", item="grows"))["text"] == "You are +•••"
+            await owner.until(delta, item_id="grows")
+            assert (await viewer.ask(type="conversation.item.create", item=ITEM))["type"] == "error"
+        assert not viewer.of(delta), "nothing of it came before the answer"
 
 
 async def test_a_server_that_stops_lets_its_tabs_come_back() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from callflow.history.query import Query
 from callflow.history.statistics import percentile
 from callflow.journal.notes import Began, Ended, FirstWord, Latency, Turn
@@ -66,6 +68,36 @@ def test_the_database_counts(database_url: str, tmp_path: Path) -> None:
         assert (await the.history.statistics.of(Query(limit=1)))["calls"]["all"] == 4
 
     play(tmp_path, main, url=database_url)
+
+
+def test_calls_of_an_earlier_system_were_answered_as_the_list_of_calls_says(database_url: str, tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await one(the, "c1", NOON)
+        await execute(
+            the.history.database,
+            "INSERT INTO conversations (stream_sid, phone_number, started_at, ended_at, duration_seconds) VALUES "
+            "('MZ1', '+15550100002', '2023-11-14T10:00:00.000Z', '2023-11-14T10:10:00.000Z', 600)",
+        )
+        listed = (await the.get("/api/calls")).json()[-1]
+        told = (await the.get("/api/stats?from=2023-11-14&to=2023-11-14")).json()
+        assert (listed["status"], int(listed["duration"])) == ("completed", 600)
+        assert (told["calls"]["all"], told["calls"]["answered"], told["minutes"]) == (2, 1, 10.0)
+        assert (told["seconds"]["count"], told["seconds"]["p50"]) == (1, 600)
+        assert [(each["calls"], each["answered"]) for each in told["hours"]] == [(1, 1), (1, 0)]
+
+    play(tmp_path, main, url=database_url)
+
+
+@pytest.mark.parametrize(
+    "asked", ["to=0001-01-20", "to=0001-01-01", "from=9999-12-31", "from=0001-01-01&to=0001-01-20"]
+)
+def test_figures_of_dates_far_away_are_none(tmp_path: Path, asked: str) -> None:
+    async def main(the: Stage) -> None:
+        answer = await the.get(f"/api/stats?{asked}")
+        is_refused = asked == "from=9999-12-31"
+        assert (answer.status, b"from is after to" in answer.body) == ((400, True) if is_refused else (200, False))
+
+    play(tmp_path, main)
 
 
 def test_percentiles_of_counted_values() -> None:

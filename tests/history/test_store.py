@@ -17,6 +17,7 @@ from callflow.history.query import Query, moment, numbers_like, select_conversat
 from callflow.history.store import Store, remove_files
 from callflow.history.tables import SEARCH
 from callflow.journal.journal import ENDED, JournalEntry
+from callflow.journal.notes import Cut, Interrupted
 from tests.history.test_journal_writer import began, journal, step
 
 
@@ -211,6 +212,44 @@ def test_what_an_earlier_version_wrote_is_found_by_its_parts_too(database_url: s
     kept(database_url, check)
 
 
+def test_words_that_nobody_heard_are_not_found(database_url: str) -> None:
+    """Neither where an answer was cut off, nor where its words were there before and nothing of it was heard."""
+
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            one.note(began(name(0), AT))
+            whole = {"event": "heard", "item": "i0", "ms": 0, "of_ms": 900, "so_far": "aardvarks"}
+            one.note(JournalEntry(name(0), 0, AT + 1, whole))
+            await one.flushed()
+            assert await found(store, words="aardvarks") == ["0"]
+            cuts = [
+                Cut(item="i0", heard_ms=0, received_ms=900),
+                Cut(item="i1", heard_ms=700, received_ms=3000, heard_text="Your order", unheard_text="costs zebras"),
+            ]
+            for number, each in enumerate(cuts, start=2):
+                one.note(JournalEntry.of(Interrupted(cuts=(each,)), call=name(0), at=AT + number))
+                await one.flushed()
+                assert await found(store, words="aardvarks") == []
+            one.note(JournalEntry(name(0), 0, AT + 9, {"event": ENDED, "cause": "agent"}))
+            await one.flushed()
+
+            async def check() -> None:
+                assert await found(store, words="order") == ["0"]
+                assert await found(store, words="zebras") == await found(store, words="aardvarks") == []
+
+            def as_before(connection: Connection) -> None:
+                connection.exec_driver_sql(f"UPDATE {SEARCH} SET words = 'aardvarks Your order costs zebras'")
+                connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0023'")
+
+            await check()
+            await store.database.write(as_before)
+            assert await found(store, words="zebras") == ["0"]
+            assert await store.database.migrate()
+            await check()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -278,8 +317,9 @@ def test_entries_of_no_conversation_do_not_outlive_the_others(database_url: str)
             await one.flushed()
             now = time.time()
             assert await store.delete_strays(now - DAY) == 0, "they are not old yet"
+            assert await store.delete_strays(-62_135_596_800.0) == 0, "the year 1, which no row's id goes back to"
             assert await store.delete_strays(now + DAY, most=1) == 1
-            assert await store.delete_strays(now + DAY) == 1
+            assert await store.delete_strays(253_402_300_799.0) == 1, "the year 9999, which no row's id reaches"
             assert await store.delete_strays(now + DAY) == 0
             assert [len(await store.journal(name(number))) for number in (1, 2, 3)] == [2, 0, 0]
 

@@ -145,11 +145,12 @@ def test_a_card_that_grows_never_shows_more_than_its_first_three_digits(data: st
 
 
 @given(TEXTS, TEXTS)
+@example("4000000000000002", "٣")  # a digit, which may go on as one of ASCII may
 def test_a_growing_text_shows_no_digit_that_is_taken_out_in_the_end(before: str, after: str) -> None:
     """And none of the last ones; where it does not end in digits, it is shown as it will be."""
     text = before + after
     shown, told = Redactor().unfinished(text), Redactor().text(text)
-    tail = re.search(r"(?:[0-9][ .,/\-]{0,2}){4,}[ .,/\-\s]*\Z", text)
+    tail = re.search(r"(?:[0-9][ .,/\-]{0,2}){4,}[ .,/\-\s]*\Z", text.replace("٣", "3"))
     if tail is None:
         assert shown == told
     else:

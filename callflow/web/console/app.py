@@ -218,7 +218,7 @@ def create_console(
     if live is not None:
         add_live(app, live, switchboard, history, everywhere)
         other_logs = OtherLogs(cluster, forwarding) if cluster is not None and forwarding is not None else None
-        add_logs(app, live, switchboard, history, overrides, checked, other_logs)
+        add_logs(app, live, switchboard, history, overrides, checked, other_logs, has_token=bool(token))
     add_events(app, history, sender)
     desk = health or HealthDesk(switchboard, history, engine, sender=sender, spending=spending)
     add_checks(app, desk)

@@ -19,9 +19,8 @@ from callflow.call.line_requests import REMOTE
 from callflow.journal import notes
 from callflow.media.live_audio import LiveAudio
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.identity import ASKING
 from callflow.web.console.live.sse import Seats
-from callflow.web.console.requested_by import CONSOLE, OPERATOR
+from callflow.web.console.requested_by import asker
 
 
 MOST: Final = 16
@@ -59,12 +58,6 @@ def add_listen(app: Quart, switchboard: Callable[[], Switchboard], *, has_token:
                 await websocket.close(_FULL, "Too many listen already.")
                 return
             await _serve(live, switchboard, asker(has_token=has_token))
-
-
-def asker(*, has_token: bool) -> str:
-    """Return who has opened the present socket, for the journal of the call: as `requester` does for requests."""
-    name = ASKING.get().name
-    return f"token {name}" if name else CONSOLE if has_token else OPERATOR
 
 
 def listeners(call: Call) -> int:

@@ -2,8 +2,9 @@
 
 All answers pass here as bytes, whatever made them: JSON, tables, streams of events, pages, MCP and the texts of
 WebSockets. `+15550100001` becomes `+1555•••0001`. What counts as a number is a `+` with 5 to 15 digits, also with
-blanks, dots, brackets or hyphens between them, and a whole text of 7 to 15 digits, or such behind `sip:` or `tel:`.
-Numbers that people say in words, or digit by digit, stay in what they said; sound is sound.
+blanks, dots, brackets or hyphens of any width between them, and a whole text of 7 to 15 digits, or such behind `sip:`
+or `tel:`. Numbers that people say in words, or digit by digit, stay in what they said; sound is sound. So does a JSON
+number, which may as well be a time or an id.
 """
 
 from __future__ import annotations
@@ -18,15 +19,26 @@ HIDDEN: Final = "•••"
 _HIDDEN: Final = HIDDEN.encode()
 _SHOWN, _LAST, _LEAST_HIDDEN = 4, 4, 3
 """Digits shown in front and at the end at most, and hidden at least."""
-_NUMBER: Final = re.compile(rb"(\+|%2[Bb])([0-9](?:[ ().\-/]{0,3}[0-9]){4,14}+)")
+_BETWEEN: Final = (
+    rb"(?:[ ().\-/]|\xc2\xa0|\xe2(?:\x80[\x87\x89\x90-\x95\xaf]|\x88\x92)"
+    rb"|\\{1,2}u(?:00[aA]0|20(?:0[79]|1[0-5]|2[fF])|2212))"
+)
+"""One sign between two digits: of ASCII, or U+00A0, U+2007, U+2009, U+202F, U+2010 to U+2015 and U+2212, also as JSON
+may escape them. Blanks that do not break and dashes are what models and word processors put into numbers."""
+_BEGINNING: Final = rb"(?:\xc2|\xe2[\x80\x88]?|\\{1,2}(?:u[0-9A-Fa-f]{0,3})?)?"
+"""The beginning of such a sign, or none."""
+_SIGNS: Final = re.compile(_BETWEEN)
+_NUMBER: Final = re.compile(rb"(\+|%%2[Bb])([0-9](?:%b{0,3}[0-9]){4,14}+)" % _BETWEEN)
 _BARE: Final = re.compile(rb"([\"':])([0-9]{7,15}+)(?=[\\\"'@;?])")
 """Two patterns, each of which begins with few characters: one that begins with either takes fifteen times as long."""
-_UNFINISHED: Final = re.compile(rb"(?:\+|%(?:2[Bb]?)?|[\"':])[0-9 ().\-/]{0,60}\Z")
+_UNFINISHED: Final = re.compile(rb"(\+|%%(?:2[Bb]?)?|[\"':])(?:[0-9]|%b){0,60}%b\Z" % (_BETWEEN, _BEGINNING))
 """The end of a piece that may be the beginning of a number, the sign before it included."""
-_LONGEST: Final = 64
+_LONGEST: Final = 60 * len(rb"\\u2011") + 10
 _SLICE: Final = 32 << 10
 """Bytes that are looked through at a time: well below a millisecond."""
 _DIGIT: Final = re.compile(rb"[0-9]")
+_CUT: Final = "…"
+"""How a text ends of which a part is held back already: see `Redactor.unfinished`."""
 _OTHER_KINDS: Final = (
     b"audio/", b"image/", b"font/", b"video/", b"text/css", b"text/javascript", b"application/javascript",
     b"application/wasm",
@@ -42,10 +54,20 @@ def masked(text: bytes) -> bytes:
 
 def _mask(found: re.Match[bytes]) -> bytes:
     sign, number = found.groups()
-    digits = number if number.isdigit() else b"".join(_DIGIT.findall(number))
+    digits = number if number.isdigit() else _SIGNS.sub(b"", number)
     last = min(_LAST, len(digits) - _LEAST_HIDDEN)
     first = min(_SHOWN, len(digits) - _LEAST_HIDDEN - last)
     return bytes(sign + digits[:first] + _HIDDEN + digits[len(digits) - last :])
+
+
+def masked_growing(text: str) -> str:
+    """Mask the numbers in words that are still being spoken, and the whole of what may be the beginning of one: masked
+    by its length of now, it would show one part after another."""
+    whole = b'"' + text.removesuffix(_CUT).encode()
+    found = _UNFINISHED.search(whole, max(0, len(whole) - _LONGEST))
+    if found is not None and _DIGIT.search(whole, found.end(1)):
+        return (masked(whole[: found.end(1)])[1:] + _HIDDEN).decode()
+    return masked(text.encode()).decode()
 
 
 class Pieces:

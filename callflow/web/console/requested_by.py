@@ -22,8 +22,12 @@ OPERATOR: Final = "operator"
 
 def requester(*, has_token: bool) -> str:
     """Return who sends the present request, for the journal of the call. `has_token`: operators need CONSOLE_TOKEN."""
-    if name := ASKING.get().name:
-        return f"token {name}"
-    if request.headers.get(ASKED_BY, "") == COMMAND_LINE:
+    if not ASKING.get().name and request.headers.get(ASKED_BY, "") == COMMAND_LINE:
         return COMMAND_LINE
-    return CONSOLE if has_token else OPERATOR
+    return asker(has_token=has_token)
+
+
+def asker(*, has_token: bool) -> str:
+    """Return who has opened the present socket, for the journal of the call: as `requester` does for requests."""
+    name = ASKING.get().name
+    return f"token {name}" if name else CONSOLE if has_token else OPERATOR

@@ -24,6 +24,8 @@ from callflow.web.responses import history_not_open, large_json_response, query_
 
 MOST_DAYS: Final = 100
 _USUAL_DAYS: Final = 30
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+"""No date is earlier."""
 _MOST_CAUSES: Final = 30
 _BINS: Final = (250, 500, 750, 1000, 1250, 1500, 2000, 3000, 5000)
 """Upper bounds of the answers' latencies that are counted together, in ms."""
@@ -49,7 +51,8 @@ def _within(query: Query) -> Query:
     now = datetime.now(UTC)
     until = moment(query.until, end=True) if query.until else iso(now.timestamp())
     ends = datetime.fromisoformat(until)
-    since = moment(query.since) if query.since else iso((ends - timedelta(days=_USUAL_DAYS)).timestamp())
+    usual = ends - min(timedelta(days=_USUAL_DAYS), ends - _FIRST)
+    since = moment(query.since) if query.since else iso(usual.timestamp())
     begins = datetime.fromisoformat(since)
     if begins > ends:
         raise BadQuery("from is after to")

@@ -20,7 +20,8 @@ from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import OutOfBounds
 from callflow.media.g711 import FRAME_BYTES
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.listen import asker, is_over
+from callflow.web.console.listen import is_over
+from callflow.web.console.requested_by import asker
 
 
 _MOST_AUDIO: Final = 10 * FRAME_BYTES

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from callflow.journal.redaction import Redactor
 from callflow.web.console import masking
-from callflow.web.console.masking import Pieces, masked
+from callflow.web.console.masking import Pieces, masked, masked_growing
 from tests.web.asgi import Answer, ask
 
 
@@ -22,7 +23,9 @@ from tests.web.asgi import Answer, ask
         ("+1 (555) 010-0001.", "+1555•••0001."), ("%2B15550100001&", "%2B1555•••0001&"),
         ('{"from":"15550100001"}', '{"from":"1555•••0001"}'), ("sip:15550100001@pbx", "sip:1555•••0001@pbx"),
         ('"{\\"from\\": \\"5550100\\"}"', '"{\\"from\\": \\"•••0100\\"}"'),
-        ("tel:+15550100001;x", "tel:+1555•••0001;x"),
+        ("tel:+15550100001;x", "tel:+1555•••0001;x"), ("+1\u2011555–010—0001", "+1555•••0001"),
+        ("+1\u00a0555\u202f010\u00a00001", "+1555•••0001"), ("+1\u2009(555)\u2007010\u20120001", "+1555•••0001"),
+        ('"+1\\u2011555\\u00a0010\\u22120001"', '"+1555•••0001"'), ('"+1\\\\u2011555 0100001"', '"+1555•••0001"'),
     ],
 )  # fmt: skip
 def test_a_number_keeps_its_beginning_and_its_end(text: str, shown: str) -> None:
@@ -34,6 +37,7 @@ def test_a_number_keeps_its_beginning_and_its_end(text: str, shown: str) -> None
     [
         '{"at":1700000000.123,"id":12345678,"seq":1234567}', '"7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1bc"', "1e+10", "+0100",
         '"2026-01-31T10:00:00+00:00"', "in 1234567 ms", '"1494404757140276705"', "CA00000000000000000000000000000001",
+        "+1 — 555 €", "+12…345",
     ],
 )  # fmt: skip
 def test_what_is_no_number_stays(text: str) -> None:
@@ -42,7 +46,8 @@ def test_what_is_no_number_stays(text: str) -> None:
 
 PARTS = st.sampled_from(
     ['"', "+15550100001", '"15550100002"', "%2B15550100003", "sip:15550100004@x", "tel:", " ", ",", '{"at":17000000}',
-     "+1 555-010 0005", "é", "data: ", "\n\n", "7", "+", "-"]
+     "+1 555-010 0005", "é", "data: ", "\n\n", "7", "+", "-", "–",
+     "+1\u2011555\u00a0010\u22120006", "+1\\u2011555\\u00a0010\\u22120007", "\\u2011", "\\", "€", "\u00a0"]
 )  # fmt: skip
 
 
@@ -56,6 +61,20 @@ def test_a_number_that_comes_in_pieces_is_masked_as_a_whole_one_is(parts: list[s
     taking = Pieces()
     told = [taking.take(piece, is_last=number == len(pieces)) for number, piece in enumerate(pieces, start=1)]
     assert b"".join(told) == masked(text)
+
+
+@pytest.mark.parametrize(
+    "number", ["+1 555 010 0001", "+1 (555) 010-0001", "+1\u2011555\u2011010\u20110001", "15550100001", "sip:5550100"]
+)
+@pytest.mark.parametrize("redact", [Redactor(), Redactor(cards=False)])
+def test_a_number_that_grows_shows_none_of_its_parts(redact: Redactor, number: str) -> None:
+    before = "" if number.isdigit() else "You are "
+    whole = before + number
+    for length in range(len(whole)):
+        shown = masked_growing(redact.unfinished(whole[:length]))
+        assert not any(each.isdigit() for each in shown), f"of {whole[:length]!r}"
+    assert masked_growing("You are +15550100001, right? It is 10") == "You are +1555•••0001, right? It is 10"
+    assert masked_growing("The boat leaves at 10:30, or") == "The boat leaves at 10:30, or"
 
 
 def test_an_event_is_not_kept_back() -> None:

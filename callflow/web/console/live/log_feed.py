@@ -116,13 +116,18 @@ class LogFeed:
         self._begins = 0
         self._signal = Signal()
 
-    async def messages(self, business: str = "", *, own: bool = False) -> AsyncGenerator[str, None]:
+    async def messages(
+        self, business: str = "", *, own: bool = False, deltas: bool = True
+    ) -> AsyncGenerator[str, None]:
         """Yield what a viewer gets; ends when it is too far behind, or the server stops. `business`: whose calls are
-        told; "": all. `own`: only those of this node."""
+        told; "": all. `own`: only those of this node. `deltas`: with words that are being spoken, not only with those
+        that were: a telephone number comes in parts then, of which none can be masked."""
         pieces = self._pieces(own=own)
         try:
             async for piece in pieces:
-                if piece is not None and business in ("", piece.business):
+                if piece is None or (piece.number == _PASSING and not deltas):
+                    continue
+                if business in ("", piece.business):
                     for message in piece.messages:
                         yield message
         finally:

@@ -25,6 +25,7 @@ from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.identity import ASKING, CONFIGURE, OPERATE, own_business
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.other_logs import OtherLogs
+from callflow.web.console.requested_by import asker
 from callflow.web.responses import to_json
 
 
@@ -45,9 +46,11 @@ def add_logs(
     overrides: SessionOverrides,
     checked: Callable[[Mapping[str, Any]], Asked],
     other_logs: OtherLogs | None = None,
+    *,
+    has_token: bool,
 ) -> None:
     """Add the socket to the app. `checked`: reads the requested changes of a session. `other_logs`: those of the other
-    nodes; None: there are none."""
+    nodes; None: there are none. `has_token`: operators need CONSOLE_TOKEN."""
 
     @app.websocket("/logs")
     async def logs() -> None:
@@ -64,7 +67,9 @@ def add_logs(
             await websocket.close(_TRY_LATER, "the connection was too slow, or the server stops: come back")
 
     async def _send() -> None:
-        messages = desk.logs.messages(own_business(), own=FORWARDED in websocket.scope)
+        messages = desk.logs.messages(
+            own_business(), own=FORWARDED in websocket.scope, deltas=ASKING.get().may(OPERATE)
+        )
         try:
             async for message in messages:
                 async with asyncio.timeout(_SEND_SECONDS):
@@ -134,13 +139,14 @@ def add_logs(
         if not isinstance(session, dict):
             raise BadRequest(400, 'session.update needs a session, such as {"voice": "cedar"}.')
         left_out: list[str] = []
+        by = asker(has_token=has_token)
         try:
             if call is not None:
                 asked = await asyncio.to_thread(checked, session)
-                left_out = [*asked.warnings, *(call.agent.update(asked.taken) if asked.taken else [])]
+                left_out = [*asked.warnings, *(call.requests.step_in.change(asked.taken, by) if asked.taken else [])]
             is_for_all = not (request.get("streamSid") or request.get("callId"))
             if is_for_all and may_change_all() and history.is_readable:
-                await overrides.change(session, by=ASKING.get().shown)
+                await overrides.change(session, by=by)
             elif call is None:
                 raise BadRequest(
                     404, "There is no live call, and the session of coming calls cannot be changed here now."
@@ -156,7 +162,7 @@ def add_logs(
         if call is None:
             raise BadRequest(404, "There is no live call.")
         text = _text(request.get("item"))
-        call.agent.tell(text, shown=desk.redact.text(text))
+        call.agent.tell(text, shown=desk.redact.text(text), by=asker(has_token=has_token))
         return {"type": "request.taken", "request": _ITEM, **_of(call)}
 
 

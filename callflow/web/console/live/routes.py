@@ -17,7 +17,7 @@ from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.last_hour import merged
 from callflow.web.console.everywhere import Everywhere
-from callflow.web.console.identity import own_business
+from callflow.web.console.identity import ASKING, OPERATE, own_business
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.sse import event_stream
 from callflow.web.console.live.transcript_lines import transcript_lines
@@ -86,7 +86,8 @@ def add_live(
         name = await found(call)
         if name is None:
             return _nothing(call, history)
-        return event_stream(desk.stories.watch(name, after, singles=True), desk.seats)
+        veiled = not ASKING.get().may(OPERATE)
+        return event_stream(desk.stories.watch(name, after, singles=True, veiled=veiled), desk.seats)
 
     @app.get("/api/live/<sid>/sse")
     @query_parameters()

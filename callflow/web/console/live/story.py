@@ -20,6 +20,7 @@ from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.live.entries import Encoder
 from callflow.web.console.live.single_events import SingleEvents
 from callflow.web.console.live.sse import HEARTBEAT, Signal, frame, news
+from callflow.web.console.masking import masked_growing
 
 
 _PIECE: Final = 64 << 10
@@ -47,8 +48,9 @@ class Story:
         self.signal = signal = Signal()
         encoder = self.encoder
         self.singles = SingleEvents(redact, news=signal.set, now=now, began=lambda: encoder.began)
-        self.partials: dict[str, tuple[int, bytes]] = {}
-        """By item: the frame of words that are being spoken, with a number that rises."""
+        self.partials: dict[str, tuple[int, bytes, bytes]] = {}
+        """By item: a number that rises, and the frame of words that are being spoken, as it is and for those who may
+        only view."""
         self.spoken = 0
         """The number of the newest of them."""
         self.pending: list[tuple[int, JournalEntry]] = []
@@ -85,11 +87,14 @@ class Story:
     def speak(self, item: str, who: str, text: str) -> None:
         """Tell words that are being spoken."""
         self.spoken += 1
-        self.partials[item] = self.spoken, frame("partial", {"who": who, "item": item, "text": text})
+        plain, veiled = (
+            frame("partial", {"who": who, "item": item, "text": each}) for each in (text, masked_growing(text))
+        )
+        self.partials[item] = self.spoken, plain, veiled
 
-    def spoken_since(self, number: int) -> bytes:
+    def spoken_since(self, number: int, *, veiled: bool) -> bytes:
         """Return the words that are being spoken now and are newer than this number."""
-        return b"".join(told for at, told in self.partials.values() if at > number)
+        return b"".join(hidden if veiled else plain for at, plain, hidden in self.partials.values() if at > number)
 
 
 class Stories:
@@ -121,9 +126,12 @@ class Stories:
 
     # Viewers
 
-    async def watch(self, call: str, after: int, *, singles: bool = False) -> AsyncGenerator[bytes, None]:
+    async def watch(
+        self, call: str, after: int, *, singles: bool = False, veiled: bool = False
+    ) -> AsyncGenerator[bytes, None]:
         """Yield what a viewer of one call gets, until the call is over. `call`: our id of it. `after`: the number of
-        the entry that the viewer has got last; 0: none. `singles`: with the single events of engine and stream."""
+        the entry that the viewer has got last; 0: none. `singles`: with the single events of engine and stream.
+        `veiled`: no telephone number can be put together from words that are being spoken."""
         story = await self.enter(call)
         story.of_singles += singles
         try:
@@ -140,7 +148,7 @@ class Stories:
                     yield over
                     return
                 elif heard < story.spoken:
-                    told, heard = story.spoken_since(heard), story.spoken
+                    told, heard = story.spoken_since(heard, veiled=veiled), story.spoken
                     if told:
                         yield told
                 elif singles and single < story.singles.end:

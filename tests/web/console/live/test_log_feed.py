@@ -139,3 +139,27 @@ async def test_a_call_that_comes_here_goes_on_and_one_of_a_lost_node_ends(monkey
     assert here.count("call.started") == 1
     viewer.cancel()
     await asyncio.gather(viewer, return_exceptions=True)
+
+
+@in_loop
+async def test_who_may_only_view_gets_no_parts_of_words_that_may_be_a_number(monkeypatch: Any) -> None:
+    monkeypatch.setattr(log_feed, "_LOOK_SECONDS", 0.01)
+    node = Node()
+    node.has(
+        entry(1, "media_started", stream="MZ1"),
+        *(frame("partial", {"who": "caller", "item": "i", "text": text}) for text in ("+1 555", "+1 555 010 0001")),
+        said(2, "+1 555 010 0001"),
+    )
+
+    async def types(*, deltas: bool) -> list[str]:
+        messages, found = node.feed.messages(deltas=deltas), list[str]()
+        async for message in messages:
+            found.append(json.loads(message)["type"])
+            if found[-1] == "transcription":
+                break
+        await messages.aclose()
+        return found
+
+    everything, some = await asyncio.gather(types(deltas=True), types(deltas=False))
+    assert sum(each.endswith(".delta") for each in everything) == 2
+    assert some == [each for each in everything if not each.endswith(".delta")]

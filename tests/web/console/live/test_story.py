@@ -131,6 +131,10 @@ def test_words_that_are_being_spoken_are_told_as_they_grow_and_no_card_number_in
         assert kinds(await read(pieces, 1)) == ["began"]
         ((_, told),) = await read(pieces, 1)
         assert told == {"who": "agent", "item": "i", "text": "My card is …"}
+        turn.text = "Call +1 (555"
+        await read(pieces, 1)
+        ((_, veiled),) = (await read(watched.watch(CALL, 0, veiled=True), 2))[1:]
+        assert veiled["text"] == "Call +•••", "whoever may only view would put a number together"
         turn.text += " and that is all"
         ((_, told),) = await read(pieces, 1)
         assert told["text"].endswith("that is all")
