@@ -31,7 +31,7 @@ from callflow.history.tables import iso
 from callflow.history.views import OUTBOUND, UNHEARD, content_of, earlier, heard_of
 from callflow.journal.redaction import Redactor
 from callflow.telemetry.call_results import known_cause, result_of
-from callflow.web.console.history_query import PAGE, one_of, parameter, read_query
+from callflow.web.console.history_query import FILTERS, PAGE, one_of, parameter, read_query
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -135,9 +135,10 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         return json_response({"success": True, "deleted": await history.expire(before)})
 
     @app.get("/api/conversations/export")
-    @query_parameters(*PAGE, "format")
+    @query_parameters(*FILTERS, "before", "format")
     async def export() -> Response:
-        """Answer all calls that the query finds: `format=json`, with every field, or `format=csv`, a row each."""
+        """Answer all calls that the query finds: `format=json`, with every field, or `format=csv`, a row each. It has
+        no pages: `limit` and `offset` are refused."""
         wanted = read_query(MOST)
         found = await store.find(dataclasses.replace(wanted, limit=1))  # or 400
         if one_of("format", "json", "csv") == "csv":

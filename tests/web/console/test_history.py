@@ -106,6 +106,19 @@ def test_one_conversation_is_read_added_to_and_deleted(tmp_path: Path) -> None:
     play(tmp_path, main)
 
 
+def test_an_export_took_a_page_and_answered_everything(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await written(the)
+        for page in ("limit=2", "offset=1"):
+            refused = await the.get(f"/api/conversations/export?{page}&format=csv")
+            assert (refused.status, page.partition("=")[0] in refused.json()["error"]) == (400, True)
+        everything = (await the.get("/api/conversations/export")).json()
+        older = (await the.get(f"/api/conversations/export?before={everything[0]['id']}")).json()
+        assert older == everything[1:]
+
+    play(tmp_path, main)
+
+
 def test_a_call_that_goes_on_was_deleted_at_once_and_nobody_could_take_it_back(tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
         began = Began(carrier="telnyx", from_number="+15550100001", to_number="+15550100002")
