@@ -20,7 +20,7 @@ from callflow import runtime
 from callflow.call.services import CallServices, alone
 from callflow.cluster.membership import Membership
 from callflow.cluster.peers import NodeConfig
-from callflow.config import client_keys, display, paths, session_changes, session_overrides
+from callflow.config import client_keys, display, paths, session_changes, session_limits, session_overrides
 from callflow.config.dial_rules import DialRules
 from callflow.config.profiles import country
 from callflow.config.settings import Settings
@@ -246,8 +246,8 @@ class Application:
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Read a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""
         asked = session_overrides.wanted(session, self.effective, self.configs.rules.overrides)
-        if "business" in asked.values:
-            raise SessionRefused(["business belongs to a profile, and cannot be chosen for one call."])
+        if problems := session_limits.of_profile(asked.values):
+            raise SessionRefused([f"{problem}." for problem in problems])
         return asked.values, asked.warnings
 
     def orphaned(self, leave: Callable[[], None]) -> None:

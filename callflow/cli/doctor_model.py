@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from callflow.app import Application
 from callflow.cli.model_endings import models_in_use
+from callflow.config.session_limits import tool_names
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.engine import Engine, EngineEvent, ErrorReported, SessionContext, SessionLost, SessionReady
 from callflow.contracts.errors import VendorRefused
@@ -20,7 +21,6 @@ from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.engines.openai_realtime.models import endings, shutdown_dates
 from callflow.engines.openai_realtime.rest import VendorApi
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
-from callflow.switchboard.call_configs import tool_names
 from callflow.switchboard.engine_choice import LIVE, engines_of, live_config, realtime_config
 from callflow.tools.builtin import CallToolset
 

@@ -20,8 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.cli import doctor
 from callflow.cli.numbers import NO_ADDRESS, agreed
-from callflow.cli.serve import refuse
+from callflow.cli.serve import read_kept, refuse
 from callflow.cli.terminal import print_table
+from callflow.config.kept_profiles import KeptProfile
 from callflow.config.loader import load
 from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
@@ -47,11 +48,21 @@ _ANYWAY: Final = "anyway"
 
 async def run_provision(arguments: argparse.Namespace) -> int:
     """Run the command. Returns the exit code."""
+    warnings: list[str] = []
+    kept: list[KeptProfile] = []
     try:
         settings = load()
-        profiles = Profiles(settings)
+        warnings += settings.warnings
+        if not arguments.undo:  # which asks for nobody's settings, but for what was there before
+            settings, of_kept, kept = await asyncio.to_thread(read_kept, settings)
+            warnings += of_kept
+        profiles = Profiles(settings, kept)
     except SettingsError as error:
-        return refuse([*error.warnings, *error.problems])
+        return refuse([*warnings, *error.warnings, *error.problems])
+    except DatabaseError as error:
+        return refuse([*warnings, f"Whom callers are to be connected with is not known: {error}"])
+    for warning in (*warnings, *profiles.warnings):
+        print(warning, file=sys.stderr)
     if arguments.twiml:
         return _print_twiml(settings)
     wanted = [name for name in ("telnyx", "twilio") if getattr(settings, f"{name}_on")]

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from callflow.config.display import secrets_of
 from callflow.config.loader import load
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from callflow.config.kept_profiles import KeptProfile
 
 log = logging.getLogger("callflow")
+
+_NOT_KNOWN: Final = "What is kept in the database (PATCH /api/session, PUT /api/profiles/NAME) is not known"
 
 
 def serve(overrides: Mapping[str, object], *, check: bool = False, point: str = "", yes: bool = False) -> int:
@@ -81,19 +83,25 @@ def _show(settings: Settings) -> None:
 
 
 def with_kept(settings: Settings) -> tuple[Settings, list[str], list[KeptProfile]]:
-    """Return the settings with the changes that operators have stored in the database, warnings about these, and the
-    profiles of the database."""
-    from callflow.config import kept_profiles, session_overrides
-    from callflow.history import kept_profiles as stored_profiles
-    from callflow.history.database import DatabaseError, url_of
-    from callflow.history.session_overrides import look
+    """Return what `read_kept` does; where the database cannot be read, nothing is kept, and a warning says so."""
+    from callflow.history.database import DatabaseError
 
     try:
-        url = url_of(settings.database_url, settings.data_dir)
-        rows, stored = look(url), stored_profiles.look(url)
+        return read_kept(settings)
     except DatabaseError as error:
-        told = f"What is kept in the database (PATCH /api/session, PUT /api/profiles/NAME) is not known: {error}"
-        return settings, [told], []
+        return settings, [f"{_NOT_KNOWN}: {error}"], []
+
+
+def read_kept(settings: Settings) -> tuple[Settings, list[str], list[KeptProfile]]:
+    """Return the settings with the changes that operators have stored in the database, warnings about these, and the
+    profiles of the database. Raises DatabaseError; no database is nothing kept."""
+    from callflow.config import kept_profiles, session_overrides
+    from callflow.history import kept_profiles as stored_profiles
+    from callflow.history.database import url_of
+    from callflow.history.session_overrides import look
+
+    url = url_of(settings.database_url, settings.data_dir)
+    rows, stored = look(url), stored_profiles.look(url)
     operator_overrides, warnings = session_overrides.decode(rows, settings)
     profiles = [
         kept_profiles.decode(name, of_it, settings, stored.version(name)) for name, of_it in stored.rows.items()

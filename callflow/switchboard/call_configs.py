@@ -19,7 +19,7 @@ from cachetools import FIFOCache
 from callflow.agent.agent_config import AgentConfig
 from callflow.call.call_config import CallConfig
 from callflow.call.outbound_order import OutboundOrder
-from callflow.config import opening_hours, session_overrides, transfer_targets
+from callflow.config import opening_hours, session_limits, session_overrides, transfer_targets
 from callflow.config.dial_rules import DialRules
 from callflow.config.fields import from_settings
 from callflow.config.kept_profiles import KeptProfile, label_of
@@ -157,7 +157,7 @@ def call_config(
         plain_disclosure=settings.disclosure,
         sip_address=settings.openai_sip_uri if settings.openai_sip_on else "",
         opening=opening_hours.read(settings.hours, settings.hours_zone),
-        allowed_tools=frozenset(tool_names(settings.agent_tools)) or None,
+        allowed_tools=frozenset(session_limits.tool_names(settings.agent_tools)) or None,
         transfer_targets=transfer_targets.read(settings.transfer_targets),
         listen_notice=settings.listen_notice.strip() if listens else "",
         make_listener=_listener(make),
@@ -180,11 +180,6 @@ def _check_route(settings: Settings, profile: str) -> None:
     if settings.route == "sip" and not (settings.openai_sip_on and settings.openai_sip_uri):
         where = f"settings.toml, profile {profile}" if profile else settings.origin("route")
         raise SettingsError([f'ROUTE="sip" ({where}): set OPENAI_WEBHOOK_SECRET and OPENAI_PROJECT_ID'])
-
-
-def tool_names(text: str) -> list[str]:
-    """Return the names in the setting `agent_tools`."""
-    return [name for part in text.split(",") if (name := part.strip())]
 
 
 def _clips(settings: Settings, profile: str) -> Mapping[str, clips.Clip]:
@@ -327,7 +322,7 @@ class CallConfigs:
 
         `profile`: its name; "": that of our number. `session`: settings for this call alone, by name. `overrides`,
         `began`: as for `config`. `variables`: for instructions and greeting. Raises SettingsError if there is no
-        such profile, or if the settings cannot be used.
+        such profile, or if the settings cannot be used, or go beyond what those of the profile allow.
         """
         rules = self._rules_of(overrides, began)
         name = profile or rules.profiles.name_for(from_number)
@@ -336,7 +331,10 @@ class CallConfigs:
             raise SettingsError([f'there is no profile "{printable.line(name)[:60]}"; there is {known}'])
         config = rules.configs[name]
         if session:
-            settings = rules.profiles.all()[name].model_copy(update=dict(session))
+            settings = rules.profiles.all()[name]
+            if began is None and (problems := session_limits.beyond(session, settings)):
+                raise SettingsError(problems)
+            settings = settings.model_copy(update=dict(session))
             config = call_config(settings, self._account, name, rules.overrides, config.profile_version)
         return filled(config, variables or {})
 

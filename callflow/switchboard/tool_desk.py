@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from callflow.config.session_limits import tool_names
 from callflow.config.settings import Settings
 from callflow.contracts import remote_tools
 from callflow.contracts.errors import ToolRefused
@@ -18,7 +19,6 @@ from callflow.contracts.printable import quoted
 from callflow.contracts.tools import Caller
 from callflow.history.own_tools import OwnToolStore, StoredTools
 from callflow.switchboard import engine_choice
-from callflow.switchboard.call_configs import tool_names
 from callflow.tools import own
 from callflow.tools.builtin import BUILT_IN, CallToolset
 from callflow.tools.registry import Tool, Tools

@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 
+from callflow.config.kept_profiles import KeptProfile, label_of
+from callflow.config.session_overrides import encode
+from callflow.history.database import Database, url_of
+from callflow.history.kept_profiles import ProfileStore
+from callflow.history.session_overrides import StoredOverrides
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio, twiml
 from tests.e2e.process import SERVER, Process, python
@@ -117,3 +122,27 @@ async def test_without_a_setting_it_says_which_to_make_and_the_document_can_be_p
         verbs = list(twiml.parse("".join(printed.out), lambda _: None))
         assert [verb.tag for verb in verbs] == ["Say", "Dial", "Say", "Hangup"]
         assert the.changes() == 0
+
+
+async def test_numbers_are_forwarded_by_the_settings_and_profiles_that_the_database_keeps(tmp_path: Path) -> None:
+    database = Database(url_of("", str(tmp_path)))
+    await database.migrate()
+    kept = KeptProfile("bakery", ("+15550100003",), {"fallback_number": "+15550100020"})
+    await ProfileStore(database).put("bakery", kept.encoded(), by="ana", seen=0)
+    lost = KeptProfile("lost", (), {})
+    await ProfileStore(database).put("lost", lost.encoded(), by="ana", seen=1)
+    await StoredOverrides(database).change({"fallback_number": encode("+15550100030")}, [], by="ana")
+    await database.close()
+    async with stage(tmp_path) as the:
+        other = the.telnyx.number("+15550100003")
+        told = await the.run("--yes", "--carrier", "telnyx", toml=f'fallback_number = "{PERSON}"\n')
+        assert (the.telnyx.number().forwards_to, other.forwards_to) == ("+15550100030", "+15550100020")
+        assert f"{label_of(lost.name)} is not used" in told.said()
+        printed = await the.run("--twiml", toml=f'fallback_number = "{PERSON}"\n')
+        assert "+15550100030" in "".join(printed.out)
+        # Whom they are forwarded to is not known: nothing is changed.
+        sent = the.changes()
+        (tmp_path / "callflow.db").write_text("no database")
+        told = await the.run("--yes", FALLBACK_NUMBER=PERSON, ends=2)
+        assert "is not known" in told.said()
+        assert the.changes() == sent

@@ -265,7 +265,9 @@ async def test_one_key_makes_one_campaign() -> None:
         ({"rows": ["x"], "start": "9999-12-31T23:59:59-01:00"}, "start must be"),
         ({"rows": ["x"], "start": "9999-12-31T12:00Z"}, "start must be"),
         ({"rows": ["x"], "start": "0001-01-01T00:00+01:00"}, "start must be"),
-        ({"rows": ["x"], "session": {"speed": "fast"}}, "speed"), ({"rows": ["x"], "dry_run": "yes"}, "dry_run"),
+        ({"rows": ["x"], "session": {"speed": "fast"}}, "speed"),
+        ({"rows": ["x"], "session": {"max_call_seconds": 80000}}, "can only go down"),
+        ({"rows": ["x"], "dry_run": "yes"}, "dry_run"),
     ],
 )  # fmt: skip
 async def test_what_makes_no_sense_is_refused_with_a_reason(body: dict[str, Any], words: str) -> None:

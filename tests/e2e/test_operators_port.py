@@ -90,7 +90,7 @@ NAMES = (
     "number", "caller", "callerNumber", "called", "phoneNumber", "phoneNumberSid", "text", "q", "query", "search",
     "from", "since", "start", "startDate", "to", "until", "end", "endDate", "live", "limit", "before", "offset", "all",
 )  # fmt: skip
-EXPORT_NAMES = ("format", "from", "text", "number", "limit", "offset", "before")
+EXPORT_NAMES = ("format", "from", "text", "number", "before")
 VALUES = (
     "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00", "9999-12-31", "0000-01-01", "2026-02-30", "2026-01-31T99:00Z",
     "-9" * 40, "9" * 5000, "99999999999", "2147483648", "-1", "1e9", "0x10", "٣", "²", "½", "NaN", "true", "maybe", "*",

@@ -188,6 +188,8 @@ async def test_an_answer_that_is_lost_dials_nobody_twice_and_the_call_goes_on() 
         ({"profile": "nobody"}, "no profile"),
         ({"tonumber": "+15550100001"}, "tonumber"),
         ({"session": {"speed": "fast"}}, "speed"),
+        ({"session": {"profile_daily_minutes": 0}}, "profile_daily_minutes belongs to a profile"),
+        ({"session": {"max_call_seconds": 80000}}, "max_call_seconds can only go down: its profile has 3300"),
         ({"record": "yes"}, "record"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -206,3 +207,48 @@ def test_what_operators_change_for_all_numbers_keeps_the_profiles_of_the_databas
     assert configs.config(SALES) is not before
     same = configs.rules_under({"stream_tries": 2})
     assert same.configs["desk"] is desk, "what has not changed is not made anew"
+
+
+LIMITED = {
+    "max_call_seconds": 600, "max_bridged_seconds": 900, "agent_tools": "orders, hours",
+    "transfer_targets": "sales = +15550100010, desk = sip:desk@pbx.example.com",
+}  # fmt: skip
+
+
+def of_sales(folder: Path, **more: Any) -> CallConfigs:
+    lines = [f"{name} = {json.dumps(value)}" for name, value in ({"numbers": [SALES]} | LIMITED | more).items()]
+    (folder / "settings.toml").write_text("\n".join(["[profiles.sales]", *lines]), encoding="utf-8")
+    return CallConfigs(load(toml=folder / "settings.toml", env_file=None), Account())
+
+
+@pytest.mark.parametrize(
+    ("session", "why"),
+    [
+        ({"profile_daily_minutes": 0.0}, "profile_daily_minutes belongs to a profile"),
+        ({"profile_daily_usd": 0.0}, "profile_daily_usd belongs to a profile"),
+        ({"over_budget": "fallback"}, "over_budget belongs to a profile"),
+        ({"business": "bakery"}, "business belongs to a profile"),
+        ({"max_call_seconds": 601.0}, "max_call_seconds can only go down: its profile has 600"),
+        ({"max_bridged_seconds": 80000.0}, "max_bridged_seconds can only go down: its profile has 900"),
+        ({"mcp_approval": "approve"}, "mcp_approval cannot become approve"),
+        ({"agent_tools": ""}, "agent_tools can only be fewer: its profile has orders, hours"),
+        ({"agent_tools": "orders, refund"}, "agent_tools can only be fewer"),
+        ({"transfer_targets": "sales = +15550100011"}, "targets can only be fewer: its profile has sales, desk"),
+    ],
+)  # fmt: skip
+def test_the_session_of_one_call_lifted_what_its_profile_may_cost_and_reach(
+    session: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    configs = of_sales(tmp_path)
+    with pytest.raises(SettingsError, match=why):
+        configs.outbound(SALES, "", session)
+    # A call that goes on was allowed when it began.
+    assert configs.outbound(SALES, "", session, {}, began=("", 0)).profile == "sales"
+
+
+def test_the_session_of_one_call_may_be_narrower_than_its_profile(tmp_path: Path) -> None:
+    configs = of_sales(tmp_path, mcp_approval="approve")
+    fewer = {"max_call_seconds": 60.0, "agent_tools": "hours", "transfer_targets": "SALES = +15550100010"}
+    config = configs.outbound(SALES, "", {**fewer, "mcp_approval": "approve"})
+    assert (config.allowed_tools, dict(config.transfer_targets)) == (frozenset({"hours"}), {"sales": "+15550100010"})
+    assert configs.outbound(OTHER, "", {"agent_tools": "hours"}).allowed_tools == frozenset({"hours"})

@@ -1,16 +1,17 @@
-"""The routes that delete one call of the history, and undo that."""
+"""The routes that delete one call of the history, and undo one of them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from quart import Quart, Response
 
 from callflow.contracts.printable import quoted
 from callflow.history.hidden import UNDO_SECONDS
 from callflow.history.history import History
+from callflow.web.console.history import NOT_FOUND
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, history_not_open, json_response
 
@@ -24,6 +25,11 @@ def add_deletion(app: Quart, history: History, *, is_live: Callable[[str], bool]
     """Add the routes to the app. `is_live`: returns whether a call is live. `has_token`: operators need
     CONSOLE_TOKEN."""
 
+    def goes_on(row: Mapping[str, Any]) -> bool:
+        """Return whether some process has the call: without its row nobody would take it back after a crash, and what
+        it still writes would belong to nothing. A call that somebody else kept has no id of ours."""
+        return bool(row["call_id"]) and (row["ended_at"] is None or is_live(row["call_id"]))
+
     @app.delete("/api/calls/<call>")
     async def delete_call(call: str) -> Response:
         """Delete a call: nobody finds it any more, and within the time that is answered it can be undone."""
@@ -32,12 +38,21 @@ def add_deletion(app: Quart, history: History, *, is_live: Callable[[str], bool]
         row = await history.store.conversation(call)
         if row is None:
             return error_response(409, _LIVE) if is_live(call) else _nothing(call)
-        if row["call_id"] and is_live(row["call_id"]):
-            return error_response(409, _LIVE)
-        if not await history.hide(row):
+        if goes_on(row) or not await history.hide(row):
             return error_response(409, _LIVE)
         log.info("call %s is deleted in %g s, for %s", _id(row), UNDO_SECONDS, requester(has_token=has_token))
         return json_response({"id": _id(row), "undo_seconds": UNDO_SECONDS}, 202)
+
+    @app.delete("/api/conversations/stream/<sid>")
+    async def delete_at_once(sid: str) -> Response:
+        """Delete a call at once, as the earlier system did: it cannot be undone."""
+        row = await history.store.conversation(sid)
+        if row is None:
+            return error_response(404, NOT_FOUND)
+        if goes_on(row):
+            return error_response(409, _LIVE)
+        await history.delete([row["id"]])
+        return json_response({"success": True})
 
     @app.get("/api/calls/deleted")
     async def deleted_calls() -> Response:

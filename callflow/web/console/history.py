@@ -1,5 +1,5 @@
-"""The routes for the history on the operators' listener: six of an earlier system, kept as they were, and search,
-paging, export and deletion.
+"""The routes for the history on the operators' listener: those of an earlier system, kept as they were, and search,
+paging, export and deletion by date.
 
 The old routes answer exactly their old fields, for a call that we dialled its direction as well, and for one that we
 recorded that we did; `/api/calls/<id>` answers everything known about a call.
@@ -31,7 +31,7 @@ from callflow.history.tables import iso
 from callflow.history.views import OUTBOUND, UNHEARD, content_of, earlier, heard_of
 from callflow.journal.redaction import Redactor
 from callflow.telemetry.call_results import known_cause, result_of
-from callflow.web.console.history_query import PAGE, one_of, parameter, read_query
+from callflow.web.console.history_query import FILTERS, PAGE, one_of, parameter, read_query
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -42,7 +42,7 @@ from callflow.web.responses import (
 )
 
 
-_NOT_FOUND: Final = "Conversation not found"
+NOT_FOUND: Final = "Conversation not found"
 _CSV: Final = (
     "id", "call_id", "stream_sid", "carrier", "direction", "caller_number", "phone_number", "started_at", "ended_at",
     "duration_seconds", "message_count", "interruptions", "first_word_ms", "hangup_cause", "hangup_source", "cost_usd",
@@ -102,7 +102,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
     async def conversation(sid: str) -> Response:
         row = await store.conversation(sid)
         if row is None:
-            return error_response(404, _NOT_FOUND)
+            return error_response(404, NOT_FOUND)
         items = await store.items(row["id"])
 
         def told() -> dict[str, Any]:
@@ -112,25 +112,17 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
 
         return await large_json_response(told)
 
-    @app.delete("/api/conversations/stream/<sid>")
-    async def delete(sid: str) -> Response:
-        row = await store.conversation(sid)
-        if row is None:
-            return error_response(404, _NOT_FOUND)
-        await history.delete([row["id"]])
-        return json_response({"success": True})
-
     @app.post("/api/conversations/stream/<sid>/items")
     async def add(sid: str) -> Response:
         row = await store.conversation(sid)
         if row is None:
-            return error_response(404, _NOT_FOUND)
+            return error_response(404, NOT_FOUND)
         body = cast(bytes, await request.get_data())
         now = iso(datetime.now(UTC).timestamp())
         async with one_at_a_time:
             items = await asyncio.to_thread(posted_items.rows, body, redact, now)
             is_there = await store.add_items(row["id"], items)
-        return json_response({"success": True}) if is_there else error_response(404, _NOT_FOUND)
+        return json_response({"success": True}) if is_there else error_response(404, NOT_FOUND)
 
     @app.delete("/api/conversations")
     @query_parameters("all", "before")
@@ -143,9 +135,10 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         return json_response({"success": True, "deleted": await history.expire(before)})
 
     @app.get("/api/conversations/export")
-    @query_parameters(*PAGE, "format")
+    @query_parameters(*FILTERS, "before", "format")
     async def export() -> Response:
-        """Answer all calls that the query finds: `format=json`, with every field, or `format=csv`, a row each."""
+        """Answer all calls that the query finds: `format=json`, with every field, or `format=csv`, a row each. It has
+        no pages: `limit` and `offset` are refused."""
         wanted = read_query(MOST)
         found = await store.find(dataclasses.replace(wanted, limit=1))  # or 400
         if one_of("format", "json", "csv") == "csv":

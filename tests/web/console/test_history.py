@@ -12,7 +12,7 @@ import pytest
 from callflow.history.tables import EARLIER
 from callflow.journal.notes import Began, Ended, Recording
 from callflow.web.console.history import _cell
-from tests.web.console.stage import Stage, play
+from tests.web.console.stage import CALL, Stage, play
 
 
 CALLS = ["c1", "c2", "c3"]
@@ -102,6 +102,35 @@ def test_one_conversation_is_read_added_to_and_deleted(tmp_path: Path) -> None:
         assert (await the.send("DELETE", path)).json() == {"success": True}
         for method, suffix in (("GET", ""), ("DELETE", ""), ("POST", "/items")):
             assert (await the.send(method, path + suffix)).json() == {"error": "Conversation not found"}
+
+    play(tmp_path, main)
+
+
+def test_an_export_took_a_page_and_answered_everything(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await written(the)
+        for page in ("limit=2", "offset=1"):
+            refused = await the.get(f"/api/conversations/export?{page}&format=csv")
+            assert (refused.status, page.partition("=")[0] in refused.json()["error"]) == (400, True)
+        everything = (await the.get("/api/conversations/export")).json()
+        older = (await the.get(f"/api/conversations/export?before={everything[0]['id']}")).json()
+        assert older == everything[1:]
+
+    play(tmp_path, main)
+
+
+def test_a_call_that_goes_on_was_deleted_at_once_and_nobody_could_take_it_back(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        began = Began(carrier="telnyx", from_number="+15550100001", to_number="+15550100002")
+        path = f"/api/conversations/stream/{CALL}"
+        await the.write(began)  # and the process that has it may be another one
+        assert (await the.send("DELETE", path)).status == 409
+        assert await the.history.store.unfinished() == [CALL]
+        the.live()
+        await the.write(Ended(cause="hangup"), at=1_700_000_010.0)
+        assert (await the.send("DELETE", path)).status == 409, "its last words are still written"
+        the.calls.clear()
+        assert (await the.send("DELETE", path)).json() == {"success": True}
 
     play(tmp_path, main)
 
