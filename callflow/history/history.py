@@ -153,7 +153,7 @@ class History:
         again, instead of audio that nobody knows of."""
         files = await self.store.recordings_of(ids)
         await self._remove(files)
-        calls, named = await self.store.delete(ids)
+        calls, named = await self.store.delete(ids, self.now())
         for call in calls:
             self.journal.forget(call)
         await self._remove([file for file in named if file not in files])  # a live call began one meanwhile

@@ -331,4 +331,16 @@ CREATE TABLE secrets (
     PRIMARY KEY (name)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0024');
+CREATE TABLE spent_calls (
+    call VARCHAR(36) NOT NULL,
+    started_at TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    seconds DOUBLE NOT NULL,
+    engine_usd DOUBLE NOT NULL,
+    carrier_usd DOUBLE NOT NULL,
+    unpriced_seconds DOUBLE NOT NULL,
+    PRIMARY KEY (call)
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0025');

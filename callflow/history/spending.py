@@ -6,24 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Float, Integer, case, func, select
+from sqlalchemy import ColumnElement, Connection, Float, Integer, func, select, union_all
 
 from callflow.history.database import Database
 from callflow.history.node_tables import claims
+from callflow.history.spent_calls import PROFILE, TAKEN, spent_calls
 from callflow.history.tables import IS_PART, conversations, iso
 
 
-_of = conversations.c
-_ANSWERED: Final = func.coalesce(_of.answered_seconds, 0.0)
-_SECONDS: Final = case((IS_PART, 0.0), else_=_ANSWERED)
-_UNPRICED: Final = case((_of.usage.is_not(None) & _of.cost_usd.is_(None), _ANSWERED), else_=0.0)
-_SUMS: Final[tuple[ColumnElement[Any], ...]] = (
-    func.sum(case((IS_PART, 0), else_=1), type_=Integer).label("calls"),
-    func.sum(_SECONDS, type_=Float).label("seconds"),
-    func.sum(func.coalesce(_of.cost_usd, 0.0), type_=Float).label("engine_usd"),
-    func.sum(func.coalesce(_of.carrier_usd, 0.0), type_=Float).label("carrier_usd"),
-    func.sum(_UNPRICED, type_=Float).label("unpriced_seconds"),
-)
+_of, _gone = conversations.c, spent_calls.c
+_SUMMED: Final = tuple(column.name for column in TAKEN)
 
 
 class Sums(NamedTuple):
@@ -70,18 +62,22 @@ class SpendingStore:
         self, begins: float, ends: float, lately: Sequence[str], me: str = ""
     ) -> tuple[list[Sums], set[str], list[Running]]:
         """Return what the ended calls took that began in this time (Unix time, seconds), by profile ("": none), which
-        of the calls `lately` are among them, and the calls of that time that other nodes have.
+        of the calls `lately` are among them, and the calls of that time that other nodes have. Calls that were deleted
+        are among them, too.
 
         `me`: the name of this node in a cluster; "": it serves alone, and there are none.
         """
         ended = _within(begins, ends)
-        profile = func.coalesce(_of.profile, "")
-        sums = select(profile, *_SUMS).where(*ended).group_by(profile)
+        # One statement, so that a call that is deleted meanwhile counts once.
+        gone = (_gone.started_at >= iso(begins), _gone.started_at < iso(ends))
+        kept = select(_gone.profile, *(_gone[name] for name in _SUMMED)).where(*gone)
+        every = union_all(select(PROFILE.label("profile"), *TAKEN).where(*ended), kept).subquery()
+        sums = select(every.c.profile, *_sums(every.c)).group_by(every.c.profile)
 
         caller = func.coalesce(_of.caller_number, "")
         running = (
             select(
-                _of.call_id, _of.started_at, profile, caller, _of.answered_at, _of.cost_usd, _of.carrier_usd, IS_PART,
+                _of.call_id, _of.started_at, PROFILE, caller, _of.answered_at, _of.cost_usd, _of.carrier_usd, IS_PART,
             )
             .join(claims, claims.c.call == _of.call_id)
             .where(claims.c.node != me, _of.ended_at.is_(None), *_begun(begins, ends))
@@ -93,18 +89,21 @@ class SpendingStore:
             # First which, then how much, for the same reason.
             there: set[str] = set()
             for begin in range(0, len(lately), 500):
-                some = select(_of.call_id).where(*ended, _of.call_id.in_(lately[begin : begin + 500]))
-                there |= set(connection.execute(some).scalars())
+                some = lately[begin : begin + 500]
+                there |= set(connection.execute(select(_of.call_id).where(*ended, _of.call_id.in_(some))).scalars())
+                there |= set(connection.execute(select(_gone.call).where(*gone, _gone.call.in_(some))).scalars())
             return [Sums(*row) for row in connection.execute(sums)], there, others
 
         return await self._database.read(work)
 
     async def of_callers(self, begins: float, ends: float, most: int) -> list[Sums]:
-        """Return what the ended calls took by the number of the other side, the dearest first."""
-        caller = func.coalesce(_of.caller_number, "")
-        sums = select(caller, *_SUMS).where(*_within(begins, ends)).group_by(caller)
-        cost = func.sum(func.coalesce(_of.cost_usd, 0.0) + func.coalesce(_of.carrier_usd, 0.0))
-        sums = sums.order_by(cost.desc(), func.sum(_SECONDS).desc(), caller).limit(most)
+        """Return what the ended calls took by the number of the other side, the dearest first; those that are deleted
+        have none any more."""
+        caller = func.coalesce(_of.caller_number, "").label("caller")
+        every = select(caller, *TAKEN).where(*_within(begins, ends)).subquery().c
+        cost = func.sum(every.engine_usd + every.carrier_usd)
+        sums = select(every.caller, *_sums(every)).group_by(every.caller)
+        sums = sums.order_by(cost.desc(), func.sum(every.seconds).desc(), every.caller).limit(most)
         return await self._database.read(lambda connection: [Sums(*row) for row in connection.execute(sums)])
 
     async def without_price(self, carriers: Sequence[str], since: float, most: int) -> list[Unpriced]:
@@ -120,6 +119,11 @@ class SpendingStore:
             .limit(most)
         )  # fmt: skip
         return await self._database.read(lambda connection: [Unpriced(*row) for row in connection.execute(wanted)])
+
+
+def _sums(of: Any) -> list[ColumnElement[Any]]:
+    """Return the sums of these columns, in the order of `Sums`."""
+    return [func.sum(of[name], type_=Integer if name == "calls" else Float).label(name) for name in _SUMMED]
 
 
 def _begun(begins: float, ends: float) -> tuple[ColumnElement[bool], ...]:

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, del
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from callflow.contracts.errors import BadQuery
+from callflow.history import spent_calls
 from callflow.history.database import Database
 from callflow.history.hidden import VISIBLE, calls_hidden
 from callflow.history.older_schemas import fill_search
@@ -234,13 +235,15 @@ class Store:
         wanted = select(conversations.c.recording).where(conversations.c.id.in_(ids))
         return [row.recording for row in await self._rows(wanted) if row.recording]
 
-    async def delete(self, ids: Sequence[int]) -> tuple[list[str], list[str]]:
-        """Conversations with all that belongs to them, and their journals. Returns their calls, and what names the
+    async def delete(self, ids: Sequence[int], now: float) -> tuple[list[str], list[str]]:
+        """Conversations with all that belongs to them, and their journals; what they took of a day's budget stays.
+        `now`: Unix time, in seconds. Returns their calls, and what names the
         files of their recordings: these are for the caller of this to delete."""
         wanted = select(conversations.c.call_id, conversations.c.recording).where(conversations.c.id.in_(ids))
 
         def work(connection: Connection) -> tuple[list[str], list[str]]:
             rows = connection.execute(wanted).all()
+            spent_calls.keep(connection, ids, now)
             calls = [row.call_id for row in rows if row.call_id]
             if calls:
                 connection.execute(delete(steps).where(steps.c.call.in_(calls)))

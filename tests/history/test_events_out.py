@@ -296,7 +296,7 @@ async def test_with_a_call_its_events_are_deleted(database_url: str, tmp_path: P
         store = Store(the.database)
         row = await store.conversation(CALL)
         assert row is not None
-        await store.delete([row["id"]])
+        await store.delete([row["id"]], AT)
         assert [one["call"] for one in await the.bodies()] == ["b"]
 
 

@@ -301,7 +301,7 @@ async def test_what_was_deleted_does_not_come_back(database_url: str) -> None:
         await one.append(step(1))
         row = await store.conversation(CALL)
         assert row is not None
-        calls, _ = await store.delete([row["id"]])
+        calls, _ = await store.delete([row["id"]], 1_700_000_100.0)
         for call in calls:
             one.forget(call)
         await one.append(step(2))

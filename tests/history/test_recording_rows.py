@@ -111,7 +111,7 @@ async def test_with_a_call_its_recordings_are_deleted(database_url: str, tmp_pat
         row = await store.conversation(CALL)
         assert row is not None
         assert (await store.details(row["id"]))["recordings"][0]["seconds"] == 13.0
-        await store.delete([row["id"]])
+        await store.delete([row["id"]], AT)
         assert await rows(the) == []
 
 

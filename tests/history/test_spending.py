@@ -9,7 +9,8 @@ from sqlalchemy import Connection, insert, update
 
 from callflow.contracts import events
 from callflow.history.node_tables import claims
-from callflow.history.spending import SpendingStore
+from callflow.history.spending import SpendingStore, Sums
+from callflow.history.store import Store
 from callflow.history.tables import conversations
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
@@ -45,6 +46,10 @@ def call(
 def cost(the: House, name: str, **more: object) -> None:
     event = events.to_json(events.CarrierCost(**{"of": f"CA-{name}", "amount": 0.02, **more}))  # type: ignore[arg-type]
     the.journal.note(JournalEntry(name, 0, AT + 900, event))
+
+
+def rounded(sums: Sums) -> list[float]:
+    return [round(figure, 3) for figure in sums[1:]]
 
 
 async def test_live_calls_of_other_nodes_are_told_one_by_one(database_url: str, tmp_path: Path) -> None:
@@ -84,7 +89,7 @@ async def test_minutes_count_from_the_answer_and_unknown_prices_are_kept_apart(
         await the.journal.flushed()
         store = SpendingStore(the.database)
         sums, there, _ = await store.of_profiles(*DAY, ["a", "c", "rings", "nobody's"])
-        found = {one.name: [round(figure, 3) for figure in one[1:]] for one in sums}
+        found = {one.name: rounded(one) for one in sums}
         assert found == {"sales": [2, 120.0, 0.5, 0.02, 30.0], "": [1, 60.0, 0.5, 0.0, 0.0]}
         assert there == {"a", "c"}
 
@@ -135,3 +140,25 @@ async def test_callers_come_dearest_first_and_calls_without_a_price_are_found(
         found = await store.without_price(["twilio"], AT - 60, 10)
         assert [(each.call, each.carrier_call_id) for each in found] == [("c", "CA-c"), ("a", "CA-a")]
         assert await store.without_price(["telnyx"], AT - 60, 10) == []
+
+
+async def test_deleting_the_days_calls_gave_its_budget_back(database_url: str, tmp_path: Path) -> None:
+    async with house(database_url, tmp_path) as the:
+        call(the, "a", profile="sales", seconds=90)
+        call(the, "b", profile="sales", seconds=30, usd=None)
+        call(the, "led", seconds=80, usd=0.25, session="call:a")
+        call(the, "kept")
+        cost(the, "a")
+        await the.journal.flushed()
+        store, spending = Store(the.database), SpendingStore(the.database)
+        before, _, _ = await spending.of_profiles(*DAY, [])
+        ids = [row["id"] for name in ("a", "b", "led") if (row := await store.conversation(name))]
+        await store.delete(ids, AT + 1800)
+        sums, there, _ = await spending.of_profiles(*DAY, ["a", "kept"])
+        assert {one.name: rounded(one) for one in sums} == {one.name: rounded(one) for one in before}
+        assert there == {"a", "kept"}, "the process that had a deleted call counts it no more"
+        (caller,) = await spending.of_callers(*DAY, 5)
+        assert caller.calls == 1, "whose call it was is not kept"
+        # Two days later it counts nowhere, and goes with what is deleted then.
+        await store.delete([row["id"] for row in [await store.conversation("kept")] if row], AT + 3 * 86400)
+        assert await spending.of_profiles(*DAY, ["a"]) == ([], set(), [])

@@ -70,7 +70,7 @@ def test_newest_first_and_page_by_page(database_url: str) -> None:
         assert await found(store, live=True) == ["2"]
         assert await found(store, live=False) == ["1", "0"]
         second = next(row["id"] for row in await store.find(Query()) if row["call_id"] == name(1))
-        await store.delete([second])
+        await store.delete([second], AT)
         assert await found(store, limit=5, before=second) == ["0"], "the last call of a page was deleted since"
 
     kept(database_url, check)
@@ -287,7 +287,7 @@ def test_however_much_is_asked_for_the_answer_is_bounded() -> None:
 def test_a_deleted_call_leaves_nothing(database_url: str) -> None:
     async def check(store: Store) -> None:
         rows = await store.find(Query(words="bakery"))
-        await store.delete([row["id"] for row in rows])
+        await store.delete([row["id"] for row in rows], AT)
         assert await found(store) == ["2", "1"]
         assert await found(store, words="bakery") == []
         assert await store.items(rows[0]["id"]) == []
