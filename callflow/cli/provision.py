@@ -54,13 +54,15 @@ async def run_provision(arguments: argparse.Namespace) -> int:
         settings = load()
         warnings += settings.warnings
         if not arguments.undo:  # which asks for nobody's settings, but for what was there before
+            await _bring_up_to_date(settings)
             settings, of_kept, kept = await asyncio.to_thread(read_kept, settings)
             warnings += of_kept
         profiles = Profiles(settings, kept)
     except SettingsError as error:
         return refuse([*warnings, *error.warnings, *error.problems])
-    except DatabaseError as error:
-        return refuse([*warnings, f"Whom callers are to be connected with is not known: {error}"])
+    except (DatabaseError, SQLAlchemyError, OSError) as error:
+        said = str(error) if isinstance(error, DatabaseError) else type(error).__name__
+        return refuse([*warnings, f"Whom callers are to be connected with is not known: {said}"])
     for warning in (*warnings, *profiles.warnings):
         print(warning, file=sys.stderr)
     if arguments.twiml:
@@ -86,6 +88,17 @@ async def run_provision(arguments: argparse.Namespace) -> int:
     except (DatabaseError, SQLAlchemyError, OSError) as error:
         said = str(error) if isinstance(error, DatabaseError) else type(error).__name__
         return refuse([f"What the carriers hold now cannot be kept for an undo: {said}"])
+
+
+async def _bring_up_to_date(settings: Settings) -> None:
+    """Make the tables on a database server, or bring them up to date, as the undo needs them anyway: a file is read as
+    it is, and one that is missing keeps nothing. Raises DatabaseError, or what the driver raises."""
+    database = Database(url_of(settings.database_url, settings.data_dir))
+    try:
+        if database.server is not None:
+            await database.migrate()
+    finally:
+        await database.close()
 
 
 @asynccontextmanager

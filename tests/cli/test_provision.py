@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from callflow.history.session_overrides import StoredOverrides
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio, twiml
 from tests.e2e.process import SERVER, Process, python
+from tests.history import postgres
 
 
 pytestmark = pytest.mark.process
@@ -122,6 +124,16 @@ async def test_without_a_setting_it_says_which_to_make_and_the_document_can_be_p
         verbs = list(twiml.parse("".join(printed.out), lambda _: None))
         assert [verb.tag for verb in verbs] == ["Say", "Dial", "Say", "Hangup"]
         assert the.changes() == 0
+
+
+@pytest.mark.process
+async def test_a_database_server_that_nobody_has_used_yet_keeps_nothing(tmp_path: Path, postgresql: str) -> None:
+    name = f"test_{uuid.uuid4().hex}"
+    postgres.create(postgresql, name)
+    async with stage(tmp_path) as the:
+        url = postgresql.format(name=name)
+        await the.run("--yes", "--carrier", "telnyx", FALLBACK_NUMBER=PERSON, DATABASE_URL=url)
+        assert the.telnyx.number().forwards_to == PERSON
 
 
 async def test_numbers_are_forwarded_by_the_settings_and_profiles_that_the_database_keeps(tmp_path: Path) -> None:
