@@ -233,7 +233,8 @@ async def test_the_model_sees_a_picture_before_and_during_a_call_and_the_history
             "image/jpeg",
             b"\xff\xd8\xff",
         )
-        await ask(the, "DELETE", f"/api/conversations/stream/{call}")
+        await the.app.journal.flushed()  # until then it is not known that the call is over
+        assert (await ask(the, "DELETE", f"/api/conversations/stream/{call}")).status_code == 200
         assert (await ask(the, "GET", f"/api/calls/{call}/images/1")).status_code == 404
         rows = await the.app.history.database.read(
             lambda connection: connection.scalar(select(func.count()).select_from(tables.images))

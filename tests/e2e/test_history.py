@@ -221,6 +221,7 @@ async def test_search_paging_export_and_deletion(tmp_path: Path, database_url: s
         for _ in range(3):
             one = await talk(the)
             await one.phone.hears(0.2)
+            await one.phone.hears_silence(300)  # what the caller does not hear is not found
             await one.call.hang_up()
             await the.quiet()
         await the.app.journal.flushed()
