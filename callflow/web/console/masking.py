@@ -36,6 +36,8 @@ _UNFINISHED: Final = re.compile(rb"(\+|%%(?:2[Bb]?)?|[\"':])(?:[0-9]|%b){0,60}%b
 _LONGEST: Final = 60 * len(rb"\\u2011") + 10
 _SLICE: Final = 32 << 10
 """Bytes that are looked through at a time: well below a millisecond."""
+_REST: Final = re.compile(r"[^\w+]{0,3}[0-9](?:[^\w+]{0,3}[0-9])*")
+"""The beginning of a text that may be the end of a number before it."""
 _DIGIT: Final = re.compile(rb"[0-9]")
 _CUT: Final = "…"
 """How a text ends of which a part is held back already: see `Redactor.unfinished`."""
@@ -68,6 +70,17 @@ def masked_growing(text: str) -> str:
     if found is not None and _DIGIT.search(whole, found.end(1)):
         return (masked(whole[: found.end(1)])[1:] + _HIDDEN).decode()
     return masked(text.encode()).decode()
+
+
+def masked_cut(heard: str, unheard: str) -> tuple[str, str]:
+    """Mask the numbers in what was heard of a text and in the rest of it, also one that is divided between them."""
+    rest = _REST.match(unheard)
+    if rest is None:
+        return masked(heard.encode()).decode(), masked(unheard.encode()).decode()
+    beginning = masked_growing(heard)
+    if beginning == masked(heard.encode()).decode():  # what is heard ends with no number
+        return beginning, masked(unheard.encode()).decode()
+    return beginning, HIDDEN + masked(unheard[rest.end() :].encode()).decode()
 
 
 class Pieces:

@@ -16,7 +16,7 @@ from callflow.history.tables import iso
 from callflow.history.views import heard_of, numbers_of
 from callflow.journal.redaction import Redactor
 from callflow.web.console.headers import plain_page_headers
-from callflow.web.console.masking import masked
+from callflow.web.console.masking import masked, masked_cut
 
 
 _STYLE: Final = (
@@ -69,7 +69,7 @@ def _turns(row: Mapping[str, Any], items: Sequence[Mapping[str, Any]], redact: R
     for item in items:
         at = f"<time>{_since(row['started_at'], item['timestamp'])}</time>"
         if item["item_type"] == "message" and item["role"] in _WHO:
-            heard, unheard = (_words(each, redact) for each in heard_of(item))
+            heard, unheard = map(html.escape, masked_cut(*(_plain(each, redact) for each in heard_of(item))))
             name, who = _WHO[item["role"]]
             behind = f'{" " if heard else ""}<del aria-label="never heard">{unheard}</del>' if unheard else ""
             if heard or unheard:
@@ -80,8 +80,11 @@ def _turns(row: Mapping[str, Any], items: Sequence[Mapping[str, Any]], redact: R
 
 
 def _words(text: str, redact: Redactor) -> str:
-    plain = redact.text(text)
-    return html.escape(masked(plain.encode("utf-8", "replace")).decode())
+    return html.escape(masked(_plain(text, redact).encode()).decode())
+
+
+def _plain(text: str, redact: Redactor) -> str:
+    return redact.text(text).encode("utf-8", "replace").decode()
 
 
 def _number(number: str | None) -> str:

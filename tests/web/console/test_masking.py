@@ -77,6 +77,23 @@ def test_a_number_that_grows_shows_none_of_its_parts(redact: Redactor, number: s
     assert masked_growing("The boat leaves at 10:30, or") == "The boat leaves at 10:30, or"
 
 
+@pytest.mark.parametrize(
+    ("heard", "unheard", "shown"),
+    [
+        ("You call from +1 555", "010 0001. Right?", ("You call from +•••", "•••. Right?")),
+        ("from +1555010", "0001", ("from +•••", "•••")),
+        ("from +15550100001.", "2 boats", ("from +•••", "••• boats")),  # which nobody can tell apart
+        ("It is 3", "boats", ("It is 3", "boats")),
+        ("Call", "+15550100001 now", ("Call", "+1555•••0001 now")),
+        ("", "", ("", "")),
+    ],
+)  # fmt: skip
+def test_a_number_that_an_interruption_divides_is_shown_in_neither_part(
+    heard: str, unheard: str, shown: tuple[str, str]
+) -> None:
+    assert masking.masked_cut(heard, unheard) == shown
+
+
 def test_an_event_is_not_kept_back() -> None:
     event = b'data: {"from":"+15550100001"}\n\n'
     assert Pieces().take(event, is_last=False) == masked(event)
