@@ -174,9 +174,10 @@ class CarrierCommands:
             await self._carrier.execute(request)
         except CarrierError as error:
             log.warning("call %s: %s failed: %s", self._call, name, error)
-            keys = isinstance(request.command, commands.SendDtmf)  # which must not be pressed a second time
-            effect: Literal["", "unknown"] = "unknown" if keys and error.unknown else ""
-            by = self._words.by(request.command.id) if isinstance(request.command, commands.SendDtmf) else ""
+            effect: Literal["", "unknown"] = ""
+            by = ""
+            if isinstance(request.command, commands.SendDtmf):  # keys must not be pressed a second time
+                effect, by = "unknown" if error.unknown else "", self._words.by(request.command.id)
             failed = events.CommandFailed(
                 leg=leg(), command=name, gone=error.gone, effect=effect, reason=str(error), by=by
             )

@@ -57,6 +57,7 @@ def test_hold_ends_when_it_is_asked_for_and_by_its_deadline_with_the_same_words(
             assert asked.target.model.key() == late.target.model.key()
             said = [command for command in late.step.commands if isinstance(command, do.Prompt)]
             can_speak = (node.model.state, node.model.engine, node.model.media) == (STREAMING, "ready", "open")
+            can_speak = can_speak and not taken_over(node)
             assert said == ([do.Prompt(about="held")] if can_speak else []), late
 
 
@@ -98,6 +99,12 @@ def test_the_time_of_a_call_is_not_counted_while_a_person_speaks_and_theirs_is()
             assert "bridged" not in back.target.model.armed, back
         late = follow(node, passed("bridged"))
         assert late.target.model.farewell, late
+
+
+def test_nobody_asks_the_agent_to_speak_while_a_person_speaks_in_its_place() -> None:
+    for edge in graph().edges:
+        if taken_over(edge.source) and taken_over(edge.target):
+            assert not {do.Prompt.name, do.Greet.name} & set(edge.names), edge
 
 
 def test_a_person_goes_on_without_the_model_and_the_agent_who_has_the_caller_back_asks_for_it_again() -> None:

@@ -51,10 +51,12 @@ def hold(model: Model, step: Step) -> None:
 
 
 def unhold(model: Model, step: Step) -> None:
-    """Give the caller back to the agent, which says so if it can be heard; else it resumes when it can."""
+    """Give the caller back to the agent, which says so if it can be heard; else it resumes when it can. To a person who
+    speaks in its place they go back without a word."""
     disarm(model, step, "hold")
     step.commands.append(do.Unhold())
-    if step.before == STREAMING and model.engine == "ready" and model.media == "open":
+    can_speak = step.before == STREAMING and (model.engine, model.media) == ("ready", "open")
+    if can_speak and not person_speaks(model, step):
         step.commands.append(do.Prompt(about="held"))
 
 

@@ -364,7 +364,7 @@ TABLE: Final[tuple[Row, ...]] = (
         None,
         (prompt("time_warning"),),
         when=(engine_is_up,),
-        unless=(in_farewell, is_on_hold),
+        unless=(in_farewell, is_on_hold, person_speaks),
     ),
     # The agent ends the call: the caller must hear its last words, and may interrupt them.
     Row(
