@@ -28,8 +28,12 @@ SAMPLED = True
 async def ask(one: Office, method: str, path: str, body: Any = None) -> Any:
     assert one.process is not None
     url = f"http://127.0.0.1:{await one.process.console_port()}{path}"
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
-        answer = await client.request(method, url, json=body, headers={"Authorization": f"Bearer {TOKEN}"})
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as client, asyncio.timeout(30):
+        answer = await client.request(method, url, json=body, headers=headers)
+        while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and "not open yet" in answer.text:
+            await asyncio.sleep(0.1)  # as the answer says: the server listens before its database is open
+            answer = await client.request(method, url, json=body, headers=headers)
     assert answer.status_code < 300, answer.text
     return answer.json()
 

@@ -163,7 +163,8 @@ async def campaign(the: Office, numbers: list[str], kills: int) -> None:
 
     async def finished() -> bool:
         try:
-            return bool((await ask(the, "GET", made.json()["url"])).json()["state"] == "finished")
+            answer = await ask(the, "GET", made.json()["url"])
+            return answer.is_success and bool(answer.json()["state"] == "finished")
         except httpx.HTTPError:
             return False
 
