@@ -58,7 +58,7 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
         return CallInitiated(led="over" if is_over else "failed", **numbers), ""
     if status in ENDED:
         ended = events.CallHangup(
-            cause=status.replace("-", "_"),
+            cause="user_busy" if status == "busy" else status.replace("-", "_"),  # `busy`: we have no room
             source="carrier",
             sip_cause=params.get("SipResponseCode", "")[:3],
             seconds=params.get("CallDuration", "")[:10],

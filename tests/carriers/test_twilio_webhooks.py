@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from callflow.contracts import commands, events
 from callflow.contracts.errors import Malformed
 from callflow.contracts.events import CALLER, Event, LegIds
+from callflow.telemetry.call_results import known_cause, result_of
 from carriers.twilio.webhooks import FALLBACK, MACHINE, RECORDING, REFER, RESUME, STATUS, STREAM, VOICE
 from tests.carriers.twilio_product import INCOMING, PUBLIC, SID, order, request, twilio
 from tests.carriers.twilio_product import STREAM as STREAM_URL
@@ -59,7 +60,14 @@ def test_a_call_that_comes_back(path: str, status: str) -> None:
 @pytest.mark.parametrize("status", ["completed", "busy", "failed", "no-answer", "canceled"])
 def test_the_end_of_a_call_wherever_it_is_told(path: str, status: str) -> None:
     ended = event(path, CallStatus=status, CallDuration="17", SipResponseCode="200")
-    assert ended == events.CallHangup(cause=status.replace("-", "_"), source="carrier", sip_cause="200", seconds="17")
+    cause = {"busy": "user_busy", "no-answer": "no_answer"}.get(status, status)
+    assert ended == events.CallHangup(cause=cause, source="carrier", sip_cause="200", seconds="17")
+
+
+def test_a_person_who_is_busy_is_not_counted_as_a_fault_of_ours() -> None:
+    ended = event(STATUS, CallStatus="busy")
+    assert isinstance(ended, events.CallHangup)
+    assert result_of(known_cause(ended.cause), heard_agent=False) == "carrier"
 
 
 @pytest.mark.parametrize("status", ["initiated", "ringing", "in-progress", "something new"])
