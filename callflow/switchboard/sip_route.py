@@ -23,6 +23,7 @@ from callflow.call.services import CallServices
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import LeadToSip
 from callflow.contracts.errors import CarrierError
+from callflow.contracts.event import LED as LED_FROM
 from callflow.contracts.event import PART_OF
 from callflow.contracts.events import (
     CallAnswered,
@@ -81,13 +82,16 @@ class SipRoute:
 
     def other_side(self, webhook_event: WebhookEvent) -> tuple[LegIds, OutboundOrder | None]:
         """Return the ids of a leg that rings, and the order of the outbound call whose other side it is; None: of none.
-        Such a leg has that call for its session. The header that says so is anybody's word, so the call must have been
-        led here."""
+        Such a leg has that call for its session; one that another carrier's leg has led here, that leg. The header that
+        says so is anybody's word, so the call must have been led here."""
         ids = webhook_event.ids
         dialled = self._live(webhook_event.linked_call)
-        if dialled is None or not dialled.is_outbound or dialled.model.state != BRIDGED:
-            return ids, None
-        return (ids if ids.session else replace(ids, session=f"{PART_OF}{dialled.id}")), dialled.order
+        if dialled is not None and dialled.is_outbound and dialled.model.state == BRIDGED:
+            return (ids if ids.session else replace(ids, session=f"{PART_OF}{dialled.id}")), dialled.order
+        carrier, _, leg = getattr(webhook_event.event, "linked", "").partition(":")
+        if leg and f"{carrier}:" != PART_OF and not ids.session:
+            ids = replace(ids, session=f"{LED_FROM}{carrier}:{self._name_of(carrier, LegIds(leg=leg))}")
+        return ids, None
 
     def _lead(self, carrier: Carrier, webhook_event: WebhookEvent, event: CallInitiated) -> WebhookReply | None:
         services, name = self._services, self._name_of(webhook_event.carrier, webhook_event.ids)

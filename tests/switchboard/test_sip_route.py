@@ -31,10 +31,13 @@ DIALLED = "11111111-1111-4111-8111-111111111111"
 OTHER = LegIds("rtc_1", "")
 
 
+SIP_CONFIG = config(route="sip", sip_address="sip:p@example.org")
+
+
 def ordered(**changes: Any) -> OutboundOrder:
     return OutboundOrder(
         to_number="+15550100001", from_number="+15550100002", carrier="fake", session={"voice": "ash"},
-        variables={"name": "Ada"}, config=config(route="sip", sip_address="sip:p@example.org", **changes),
+        variables={"name": "Ada"}, config=dataclasses.replace(SIP_CONFIG, **changes),
     )  # fmt: skip
 
 
@@ -132,6 +135,22 @@ async def test_what_a_call_that_is_led_away_cannot_have_is_refused_where_it_is_a
     except DialRefused as refused:
         told = " ".join(refused.reasons)
     assert (why in told) if why else (told == "")
+
+
+async def test_what_a_caller_costs_who_is_led_away_is_told_of_the_leg_that_the_other_call_names() -> None:
+    """The history adds it to that call."""
+    async with stage("leads_to_sip") as the:
+        the.board._services = dataclasses.replace(the.services, config=lambda *_: SIP_CONFIG)
+        the.board.sip_route._services = the.board._services
+        leg = LegIds("v3:x", "leg-1")
+        await the.tell(events.CallInitiated(from_number="+15550100001", to_number="+15550100002"), leg)
+        assert (the.board.calls, the.board.counts["led_to_sip"]) == ([], 1)
+        await the.tell(events.CarrierCost(of="leg-1", amount=0.02), leg)
+        await the.tell(events.CallInitiated(linked="fake:leg-1", route="stream"), OTHER)
+        (arrived,) = the.board.calls
+        led_as = arrived.ids.session.removeprefix("leg:fake:")
+        assert [one["event"] for one in the.written(led_as)] == ["carrier_cost"]
+        assert arrived.given_config is None
 
 
 async def test_what_anybody_says_of_a_call_that_is_not_there_orders_nothing() -> None:
