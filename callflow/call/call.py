@@ -60,17 +60,17 @@ class Call:
         services: CallServices,
         from_number: str = "",
         to_number: str = "",
-        config: CallConfig | None = None,
         *,
         order: OutboundOrder | None = None,
+        part_of: OutboundOrder | None = None,
         restored: RestoredCall | None = None,
     ) -> None:
-        """`config`: of the outbound call whose other side it is; None: that of the number. `order`: for an outbound
-        call, with its config. `restored`: a call of the previous process, which then waits for `take_back`."""
+        """`order`: for an outbound call, with its config. `part_of`: that of the outbound call whose other side it is.
+        `restored`: a call of the previous process, which then waits for `take_back`."""
         self.id, self.carrier, self.ids = call_id, carrier, ids
         self.from_number, self.to_number = from_number, to_number
-        self._order = order
-        self.given_config = order.config if order is not None else config
+        self.order, self.part_of = order, part_of
+        self.given_config = ordered.config if (ordered := order or part_of) is not None else None
         before = (restored.overrides, restored.looked_up, restored.profile) if restored is not None else (None, None)
         self.config = self.given_config or services.config(to_number, *before)
         self.began = services.now()
@@ -245,7 +245,7 @@ class Call:
     @property
     def is_outbound(self) -> bool:
         """Whether we dial, or dialled."""
-        return self._order is not None
+        return self.order is not None
 
     @property
     def direction(self) -> Literal["inbound", "outbound"]:
@@ -255,12 +255,12 @@ class Call:
     @property
     def fingerprint(self) -> str:
         """The digest of what an outbound call was asked to be; "": it came in."""
-        return self._order.fingerprint() if self._order is not None else ""
+        return self.order.fingerprint() if self.order is not None else ""
 
     @property
     def awaits_leg(self) -> bool:
         """Whether it is an outbound call whose leg the carrier has not named yet."""
-        return self._order is not None and not self.ids.control
+        return self.order is not None and not self.ids.control
 
     def ids_of(self, leg: str) -> LegIds:
         """Return the carrier's ids of one of the call's legs; empty ones if it is not known."""
@@ -281,10 +281,10 @@ class Call:
         return told
 
     def _begin(self, told: Answers) -> None:
-        self.note(began_note(self, self._order, self._services.address()))
+        self.note(began_note(self, self.order or self.part_of, self._services.address()))
         write_down(told, self)
-        if self._order is not None:
-            self.post(self._order.dial_requested(record=self.recordings.from_answer, can=self.carrier.can))
+        if self.order is not None:
+            self.post(self.order.dial_requested(record=self.recordings.from_answer, can=self.carrier.can))
 
     async def find_leg(self, leg: str = events.CALLER) -> None:
         """Search for a leg of a restored call of which it is not known whether it was dialled."""

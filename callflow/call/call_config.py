@@ -117,8 +117,11 @@ class CallConfig:
 
     @property
     def machines(self) -> Literal["", "hang_up", "message"]:
-        """What an outbound call does about an answering machine; "": nothing, and the carrier does not listen."""
-        return "" if not self.machine_detection else "message" if self.voicemail_message.strip() else "hang_up"
+        """What an outbound call does about an answering machine; "": nothing, and the carrier does not listen. Where
+        whoever answers is led away, there is nobody here who could leave a message."""
+        if not self.machine_detection:
+            return ""
+        return "message" if self.voicemail_message.strip() and self.route != "sip" else "hang_up"
 
     def announced(self) -> CallConfig:
         """Return the config of a call that is recorded: it begins with the announcement, if there is one, and the

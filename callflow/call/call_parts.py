@@ -17,6 +17,7 @@ from callflow.call.legs import Legs
 from callflow.call.listening import Listening
 from callflow.call.local_commands import LocalCommands
 from callflow.call.mailbox import Mailbox
+from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks
 from callflow.call.recordings import Recordings
 from callflow.call.requests import Requests
@@ -57,6 +58,7 @@ class Owner(Protocol):
     config: CallConfig
     model: machine.Model
     legs: Legs
+    part_of: OutboundOrder | None
     relay: Relay
     agent: Agent
 
@@ -95,7 +97,8 @@ def make_parts(
         agent=lambda: this.agent,
     )  # fmt: skip
     acts: Mapping[str, Callable[..., Any]] = requests.of_tools(outbound=call.is_outbound)
-    caller = Caller(call.id, call.from_number, call.to_number, call.is_outbound, config.allowed_tools, config.business)
+    was_called = call.is_outbound or call.part_of is not None
+    caller = Caller(call.id, call.from_number, call.to_number, was_called, config.allowed_tools, config.business)
     tool_calls = PendingToolCalls(
         services.make_toolbox(caller, acts), post=post, note=to_owner(call.note),
         seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,

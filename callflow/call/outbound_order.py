@@ -51,7 +51,7 @@ class OutboundOrder:
             streams="sip" if is_led else "with_dial" if with_stream else "on_answer",
             ring_seconds=self.ring_seconds,
             record=record,
-            machines=self.config.machines if self.config is not None and not is_led else "",
+            machines=self.config.machines if self.config is not None else "",
             by=self.by,
         )
 

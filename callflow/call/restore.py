@@ -23,6 +23,7 @@ from callflow.call.replay import replay
 from callflow.call.take_over import TAKES_OVER
 from callflow.contracts import commands, events
 from callflow.contracts.caller_lookup import LookedUp
+from callflow.contracts.event import part_of
 from callflow.contracts.events import (
     CALLER,
     DeadlinePassed,
@@ -91,14 +92,14 @@ class RestoredCall:
     """When the pause of its recordings began, in Unix time (seconds); None: there is none."""
     carrier_records: bool = False
     """The carrier records, as far as it was told to."""
-    linked: str = ""
-    """The call of ours, or the leg at another carrier, whose other side it is."""
     address: str = ""
     """Our public address, as the carrier knew it when the call began."""
     looked_up: LookedUp | None = None
     """What the caller lookup told; None: it was not asked."""
     order: OutboundOrder | None = None
     """What was asked for, of an outbound call; without its config."""
+    part_of: OutboundOrder | None = None
+    """That of the outbound call whose other side it is; without its config."""
     transfer: TransferRequested | None = None
     """The last transfer that was requested."""
     human: LegIds = field(default_factory=LegIds)
@@ -162,7 +163,8 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
     call = RestoredCall(
         first.call, began.carrier, _ids(began), began.from_number, began.to_number, first.at, done.model, done.steps,
         overrides=began.kept, profile=(began.profile, began.profile_version), address=began.address,
-        order=_order(began),
+        order=_order(began) if began.direction == "outbound" else None,
+        part_of=_order(began) if began.direction != "outbound" and part_of(_ids(began)) else None,
     )  # fmt: skip
     talk = _Talk()
     for entry in entries:
@@ -199,8 +201,6 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
 
 def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     match entry.event:
-        case {"event": events.CallInitiated.name, "linked": str(linked)}:
-            call.linked = linked
         case {"event": events.MediaStarted.name, "encoding": str(encoding)}:
             talk.is_remote = encoding == REMOTE
         case {"event": PauseRequested.name, "on": bool(on)} if entry.taken:
@@ -289,9 +289,7 @@ def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Map
                 call.counted[name] = 0.0
 
 
-def _order(began: notes.Began) -> OutboundOrder | None:
-    if began.direction != "outbound":
-        return None
+def _order(began: notes.Began) -> OutboundOrder:
     return OutboundOrder(
         to_number=began.to_number, from_number=began.from_number, carrier=began.carrier, profile=began.profile,
         session=began.session_settings, variables=_variables(began.variables), digest=began.order,

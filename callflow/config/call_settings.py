@@ -189,7 +189,7 @@ class CallSettings(OriginSettings):
     carriers."""
     voicemail_message: Annotated[str, Field(max_length=1000)] = ""
     """With `machine_detection`: what the agent says on an answering machine after the beep, word for word, before it
-    hangs up. Empty: it hangs up without a word."""
+    hangs up. Empty, or with `route = "sip"`: it hangs up without a word."""
     beep_seconds: Seconds = 20
     """How long the agent waits for the beep of an answering machine; then it says the message all the same."""
     voicemail_seconds: Seconds = 60

@@ -136,8 +136,9 @@ CarrierCallStatus = Literal["ringing", "answered", "gone"]
 class TellsPrice(Protocol):
     """What a carrier can do beside that "tells_price"."""
 
-    async def call_cost(self, ids: LegIds) -> CarrierCost | None:
-        """Ask what an ended call has cost; None: that is not known yet. Raises CarrierError."""
+    async def call_costs(self, ids: LegIds) -> tuple[Sequence[CarrierCost], bool]:
+        """Ask what an ended leg has cost, and those that the carrier has dialled for it. Returns what is known, and
+        whether that is all. Raises CarrierError."""
 
 
 @dataclass(frozen=True, slots=True)

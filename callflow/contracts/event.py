@@ -35,6 +35,11 @@ PART_OF: Final = "call:"
 """Stands before the id of a call of ours in the `session` of its other leg, which came to us as a call of its own."""
 
 
+LED: Final = "leg:"
+"""Stands before carrier and id of a leg that was led to us by SIP, in the `session` of the call that arrived with it:
+what that leg costs, that call costs."""
+
+
 def part_of(ids: LegIds) -> str:
     """Return the id of our call whose other leg this is; "": of none."""
     return ids.session.removeprefix(PART_OF) if ids.session.startswith(PART_OF) else ""

@@ -25,7 +25,7 @@ from callflow.contracts.agent_events import (
 )
 from callflow.contracts.cost_events import CarrierCost
 from callflow.contracts.errors import Refuses
-from callflow.contracts.event import CALLER, FORMER, HUMAN, Event, LegIds
+from callflow.contracts.event import CALLER, FORMER, HUMAN, PART_OF, Event, LegIds
 from callflow.contracts.line_events import DtmfRequested, HoldRequested, MuteRequested, ResumeRequested, SayRequested
 from callflow.contracts.outbound_events import AnsweredBy, DialRequested, MessageLeft
 from callflow.contracts.private_fields import PRIVATE
@@ -78,6 +78,12 @@ class WebhookEvent:
     """Our id of the call, if the carrier was given it with the dial and brings it back."""
     leg: str = CALLER
     """The leg of that call, likewise."""
+
+    @property
+    def linked_call(self) -> str:
+        """The id of the call of ours whose other side rings, as the header of whoever calls says; "": it says none."""
+        linked = self.event.linked if isinstance(self.event, CallInitiated) else ""
+        return linked.removeprefix(PART_OF) if linked.startswith(PART_OF) else ""
 
 
 # What the carrier says

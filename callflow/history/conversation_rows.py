@@ -27,6 +27,12 @@ ANSWERED: Final = (
     update(conversations).where(CALL, conversations.c.answered_at.is_(None)).values(answered_at=bindparam("answered"))
 )
 CARRIER_COST: Final = update(conversations).where(CALL).values(carrier_usd=bindparam("cost"))
+LED_COST: Final = (
+    update(conversations)
+    .where(conversations.c.started_at >= bindparam("since"), conversations.c.carrier_session_id.like(bindparam("leg")))
+    .values(carrier_usd=bindparam("cost"))
+)
+"""Of a leg that was led to us by SIP: `leg` is a pattern for the `session` of the call that arrived."""
 SOURCE: Final = update(conversations).where(CALL).values(hangup_source=bindparam("source"))
 NUMBER_ID: Final = (
     update(conversations)

@@ -16,6 +16,7 @@ from cachetools import FIFOCache
 from sqlalchemy import Connection, bindparam, case, select
 
 from callflow.contracts import events
+from callflow.contracts.event import LED
 from callflow.contracts.printable import whole
 from callflow.history import conversation_rows as rows
 from callflow.history import recording_rows
@@ -29,6 +30,8 @@ from callflow.journal.timeline import broke_in
 _RINGING: Final = "ringing"
 _OVER: Final = "hangup"
 _MOST_EARLY: Final = 1000
+_COST_SECONDS: Final = 2 * 86400.0
+"""How long ago a call began at most whose costs are told."""
 
 
 def words_of(content: str) -> str:
@@ -335,7 +338,8 @@ class Projection:
         connection.execute(rows.RECORDING, {"call": entry.call, "file": clean(note.file)})
 
     def _carrier_cost(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
-        """Add up what the legs of a call have cost. What is told twice of a leg counts once."""
+        """Add up what the legs of a call have cost, or of a caller who was led to us by SIP. What is told twice of a
+        leg counts once."""
         of_legs = {str(event.get("of")): event}
         told = select(steps.c.event).where(steps.c.call == entry.call, steps.c.event.like("%carrier_cost%"))
         for row in connection.execute(told):
@@ -344,7 +348,9 @@ class Projection:
                 of_legs.setdefault(str(earlier.get("of")), earlier)
         # Another currency is in the journal only: dollars are not made of it here.
         usd = sum(float(one["amount"]) for one in of_legs.values() if one.get("currency") == "USD")
-        connection.execute(rows.CARRIER_COST, {"call": entry.call, "cost": usd})
+        if not connection.execute(rows.CARRIER_COST, {"call": entry.call, "cost": usd}).rowcount:
+            led = {"leg": f"{LED}%:{entry.call}", "since": iso(entry.at - _COST_SECONDS), "cost": usd}
+            connection.execute(rows.LED_COST, led)
 
     def _carrier_recorded(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         began = event.get("began") or entry.at

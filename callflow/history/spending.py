@@ -6,15 +6,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Float, Integer, func, select, union_all
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Float, Integer, func, or_, select, union_all
 
+from callflow.contracts.event import HUMAN, LED
+from callflow.contracts.events import CallInitiated
 from callflow.history.database import Database
 from callflow.history.node_tables import claims
 from callflow.history.spent_calls import PROFILE, TAKEN, spent_calls
-from callflow.history.tables import IS_PART, conversations, iso
+from callflow.history.tables import IS_PART, conversations, iso, steps
+from callflow.journal import notes
 
 
 _of, _gone = conversations.c, spent_calls.c
+_OF_LEGS: Final = (notes.Ids.kind, CallInitiated.name)
+"""The entries of a journal that name further legs."""
 _SUMMED: Final = tuple(column.name for column in TAKEN)
 
 
@@ -44,12 +50,12 @@ class Running(NamedTuple):
     is_part: bool
 
 
-class Unpriced(NamedTuple):
-    """An ended call whose cost at the carrier is not known."""
+class Leg(NamedTuple):
+    """A leg at a carrier."""
 
-    call: str
     carrier: str
-    carrier_call_id: str
+    control: str
+    """As of `LegIds`."""
 
 
 class SpendingStore:
@@ -106,19 +112,40 @@ class SpendingStore:
         sums = sums.order_by(cost.desc(), func.sum(every.seconds).desc(), every.caller).limit(most)
         return await self._database.read(lambda connection: [Sums(*row) for row in connection.execute(sums)])
 
-    async def without_price(self, carriers: Sequence[str], since: float, most: int) -> list[Unpriced]:
+    async def without_price(self, carriers: Sequence[str], since: float, most: int) -> list[str]:
         """Return the newest ended calls, begun since then, of which these carriers have told no cost."""
+        led = (_of.carrier_session_id.startswith(f"{LED}{name}:") for name in carriers)
         wanted = (
-            select(_of.call_id, _of.carrier, _of.carrier_call_id)
+            select(_of.call_id)
             .where(
                 _of.started_at >= iso(since), _of.ended_at.is_not(None), _of.answered_at.is_not(None),
-                _of.carrier.in_(list(carriers)), _of.carrier_usd.is_(None),
-                _of.call_id.is_not(None), _of.carrier_call_id.is_not(None),
+                or_(_of.carrier.in_(list(carriers)), *led), _of.carrier_usd.is_(None), _of.call_id.is_not(None),
             )
             .order_by(_of.id.desc())
             .limit(most)
         )  # fmt: skip
-        return await self._database.read(lambda connection: [Unpriced(*row) for row in connection.execute(wanted)])
+        return await self._database.read(lambda connection: list(connection.execute(wanted).scalars()))
+
+    async def legs_of(self, call: str) -> list[Leg]:
+        """Return the legs of a call: its own, those of people to whom it went, and the one that led it to us."""
+        own = select(_of.carrier, _of.carrier_call_id).where(_of.call_id == call)
+        alike = or_(*(steps.c.event.startswith(f'{{"event":"{name}"', autoescape=True) for name in _OF_LEGS))
+        told = select(steps.c.event).where(steps.c.call == call, alike).order_by(steps.c.id)
+
+        def work(connection: Connection) -> list[Leg]:
+            row = connection.execute(own).first()
+            if row is None:
+                return []
+            found = [Leg(row.carrier or "", row.carrier_call_id or "")]
+            for event in map(msgspec.json.decode, connection.execute(told).scalars()):
+                if event.get("of") == HUMAN:
+                    found.append(Leg(found[0].carrier, str(event.get("control", ""))))
+                elif linked := str(event.get("linked", "")):
+                    carrier, _, control = linked.partition(":")
+                    found.append(Leg(carrier, control))
+            return [leg for leg in dict.fromkeys(found) if leg.control]
+
+        return await self._database.read(work)
 
 
 def _sums(of: Any) -> list[ColumnElement[Any]]:

@@ -108,9 +108,16 @@ def models_of(config: CallConfig) -> tuple[str, str]:
     make = config.agent.make_engine
     if not isinstance(make, MakeEngine):
         return "", ""
-    if make.live is not None and make.engine == engine_choice.LIVE:
+    if make.live is not None and pays_by_the_second(config):
         return make.live.model, ""
     return make.config.model, make.config.transcription_model
+
+
+def pays_by_the_second(config: CallConfig) -> bool:
+    """Whether a session is paid for as long as it is open, and not for what is said: a call that is dialled opens its
+    own with the dial, so that the first word is not late."""
+    make = config.agent.make_engine
+    return isinstance(make, MakeEngine) and make.live is not None and make.engine == engine_choice.LIVE
 
 
 def call_config(

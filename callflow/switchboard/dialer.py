@@ -150,7 +150,7 @@ class Dialer:
         """Check everything but the number to be called. Returns the name of the carrier, the names of variables that
         instructions and greeting ask for and the request has not, and whose the calls are. Raises DialRefused."""
         carrier, own = self._carrier_and_own(request)
-        config = await self._config(own, request.profile, request.session, request.variables, request.business)
+        config = await self._config(own, request)
         return carrier, config.left_out, config.business
 
     def own_number(self, request: DialRequest) -> str:
@@ -160,13 +160,12 @@ class Dialer:
     async def outline(self, request: DialRequest) -> Preview:
         """Return how a call would be conducted, whoever is called. Raises DialRefused."""
         carrier, own = self._carrier_and_own(request)
-        config = await self._config(own, request.profile, request.session, request.variables, request.business)
-        return Preview(carrier, own, config, "")
+        return Preview(carrier, own, await self._config(own, request), "")
 
     async def preview(self, request: DialRequest) -> Preview:
         """Check everything, the number to be called included, and dial nothing. Raises DialRefused."""
         order = self._order(request)
-        config = await self._config(order.from_number, order.profile, order.session, order.variables, request.business)
+        config = await self._config(order.from_number, request)
         why = await self.may_dial(order.to_number, config.business)
         if not why and (full := self._switchboard.dial_refusal(config)):
             why = f"{full[:1].upper()}{full[1:]}."
@@ -202,16 +201,20 @@ class Dialer:
         _check_form("from", own)
         return carrier, own
 
-    async def _config(
-        self, own: str, profile: str, session: Mapping[str, Any], variables: Mapping[str, str], business: str
-    ) -> CallConfig:
-        """Return the config of a call. Raises DialRefused, also if `business` may not make it."""
+    async def _config(self, own: str, asked: DialRequest) -> CallConfig:
+        """Return the config of a call from a number of ours. Raises DialRefused, also if `asked.business` may not make
+        it, and if it asks for what this call cannot have."""
+        profile, business = asked.profile, asked.business
         if business and self._configs.business_of(own, profile) != (business, business):
             raise DialRefused(404, _NOT_YOURS)
+        make = self._configs.outbound
         try:
-            return await asyncio.to_thread(self._configs.outbound, own, profile, session, variables=variables)
+            config = await asyncio.to_thread(make, own, profile, asked.session, variables=asked.variables)
         except SettingsError as error:
             raise DialRefused(400, *(f"{problem[:1].upper()}{problem[1:]}." for problem in error.problems)) from None
+        if config.route == "sip" and (cannot := _without_audio(config, asked)):
+            raise DialRefused(400, *cannot)
+        return config
 
     def _carrier(self, request: DialRequest) -> str:
         name, own = request.carrier, request.from_number
@@ -229,7 +232,7 @@ class Dialer:
         return name
 
     async def _dial(self, call: str, order: OutboundOrder, asked: DialRequest) -> Dialled:
-        config = await self._config(order.from_number, order.profile, order.session, order.variables, asked.business)
+        config = await self._config(order.from_number, asked)
         why = await self.may_dial(order.to_number, config.business)
         if why:
             raise DialRefused(403, why)
@@ -298,6 +301,22 @@ class Dialer:
         if isinstance(began, notes.Began) and began.order != order.fingerprint():
             raise DialRefused(422, _WRONG_KEY)
         return Dialled(call, row["carrier"] or "", row["carrier_call_id"] or "", row["state"] or "", is_new=False)
+
+
+def _without_audio(config: CallConfig, asked: DialRequest) -> list[str]:
+    """Return a sentence for what is asked for and cannot be where whoever answers is led to a SIP address."""
+    found = []
+    if str(asked.session.get("voicemail_message", "")).strip():
+        found.append(
+            "voicemailMessage: no message can be left where calls are led to OpenAI's SIP (route); leave it out, and "
+            "with machineDetection the call ends at a machine."
+        )
+    if asked.record and config.record_announcement:
+        found.append(
+            "record: record_announcement cannot be said where calls are led to OpenAI's SIP (route), so the recording "
+            "would never begin; leave record out."
+        )
+    return found
 
 
 def _check_form(name: str, number: str) -> None:

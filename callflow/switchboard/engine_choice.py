@@ -121,9 +121,22 @@ def warnings(settings: Settings) -> list[str]:
         found += [f"engine openai_live: {name} has no effect: {reasons[name]}" for name in changed]
     if settings.engine == LIVE and settings.route == "sip":
         found.append('route is "sip": calls over SIP have sessions of openai_realtime, and not of openai_live')
+    found += _without_audio(settings) if settings.route == "sip" else []
     if settings.fallback_engine == settings.engine:
         found.append(f"fallback_engine is the engine {settings.engine} itself, so that there is no second one")
     return found
+
+
+def _without_audio(settings: Settings) -> list[str]:
+    """Return a line for what a call cannot have whose audio does not come here."""
+    found = []
+    if settings.machine_detection and settings.voicemail_message.strip():
+        found.append("no message is left on answering machines, where the call just ends (voicemail_message)")
+    if settings.carrier_record and settings.record_announcement:
+        found.append("what is dialled is not recorded (carrier_record), because nobody says record_announcement first")
+    if settings.record:
+        found.append("what is said there is not recorded here (record)")
+    return [f'route is "sip": {line}' for line in found]
 
 
 def calls_remote_tools(settings: Settings) -> bool:

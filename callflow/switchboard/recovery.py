@@ -379,6 +379,8 @@ class Recovery:
         await self._prepare(old.overrides, old.profile)
         if old.order is not None:
             old.order = await asyncio.to_thread(self._outbound, old.order, old.overrides, old.profile)
+        if old.part_of is not None:
+            old.part_of = await asyncio.to_thread(self._outbound, old.part_of, old.overrides, old.profile)
         began = notes.Began(
             carrier=old.carrier, from_number=old.from_number, to_number=old.to_number, number=old.ids.number,
             direction="inbound" if old.order is None else "outbound",

@@ -22,7 +22,7 @@ from callflow.contracts.realtime_values import VOICES
 from callflow.engines import model_catalog
 from callflow.engines.openai_realtime import session_config
 from callflow.switchboard import engine_choice
-from callflow.switchboard.call_configs import CallConfigs, models_of
+from callflow.switchboard.call_configs import CallConfigs, models_of, pays_by_the_second
 
 
 _VARIABLE: Final = re.compile(r"\{\{\s*([A-Za-z_]\w{0,63})\s*\}\}")
@@ -110,10 +110,12 @@ class SettingDesk:
 
     @staticmethod
     def of_call(config: CallConfig) -> dict[str, Any]:
-        """Return what a call of this config costs and how long it may be."""
+        """Return what a call of this config costs and how long it may be. `ringing`: the seconds that it may ring,
+        where the model is paid for them too, whether or not somebody answers."""
         return {
             "profile": config.profile, "model": models_of(config)[0], "minute": _minute(*models_of(config)),
             "seconds": sum(config.deadline_seconds[each] for each in ("warning", "call")),
+            "ringing": config.dial_seconds if pays_by_the_second(config) and config.route != "sip" else 0,
         }  # fmt: skip
 
 

@@ -15,15 +15,15 @@ from typing import Any, Final
 
 from cachetools import TTLCache
 
-from callflow.call import machine
 from callflow.call.call import Call
-from callflow.call.call_config import CallConfig
 from callflow.call.carrier_commands import command_id
 from callflow.call.machine.model import BRIDGED
+from callflow.call.outbound_order import OutboundOrder
 from callflow.call.services import CallServices
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import LeadToSip
 from callflow.contracts.errors import CarrierError
+from callflow.contracts.event import LED as LED_FROM
 from callflow.contracts.event import PART_OF
 from callflow.contracts.events import (
     CallAnswered,
@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 
 LED: Final = "sip"
 """The leg that rings the SIP address, as its webhooks name it."""
-_PART_OF: Final = "call:"
-"""Stands before the id of a call of ours in the header that links its other side with it."""
 _MOST: Final = 10_000
 _SECONDS: Final = 120.0
 """How long a leg is remembered that was led away and not answered: far longer than it rings."""
@@ -82,15 +80,18 @@ class SipRoute:
             return None
         return self._lead(carrier, webhook_event, event) if is_open else None
 
-    def ids(self, webhook_event: WebhookEvent) -> LegIds:
-        """Return the ids of a leg that rings. One that belongs to a live call of ours, whose other side was led here,
-        has that call for its session. The header that says so is anybody's word, so the call must have been led."""
-        event, ids = webhook_event.event, webhook_event.ids
-        if not isinstance(event, CallInitiated) or not event.linked.startswith(PART_OF):
-            return ids
-        dialled = self._live(event.linked.removeprefix(PART_OF))
-        is_led = dialled is not None and dialled.is_outbound and dialled.model.state == BRIDGED
-        return replace(ids, session=event.linked) if is_led and not ids.session else ids
+    def other_side(self, webhook_event: WebhookEvent) -> tuple[LegIds, OutboundOrder | None]:
+        """Return the ids of a leg that rings, and the order of the outbound call whose other side it is; None: of none.
+        Such a leg has that call for its session; one that another carrier's leg has led here, that leg. The header that
+        says so is anybody's word, so the call must have been led here."""
+        ids = webhook_event.ids
+        dialled = self._live(webhook_event.linked_call)
+        if dialled is not None and dialled.is_outbound and dialled.model.state == BRIDGED:
+            return (ids if ids.session else replace(ids, session=f"{PART_OF}{dialled.id}")), dialled.order
+        carrier, _, leg = getattr(webhook_event.event, "linked", "").partition(":")
+        if leg and f"{carrier}:" != PART_OF and not ids.session:
+            ids = replace(ids, session=f"{LED_FROM}{carrier}:{self._name_of(carrier, LegIds(leg=leg))}")
+        return ids, None
 
     def _lead(self, carrier: Carrier, webhook_event: WebhookEvent, event: CallInitiated) -> WebhookReply | None:
         services, name = self._services, self._name_of(webhook_event.carrier, webhook_event.ids)
@@ -146,11 +147,3 @@ class SipRoute:
 
     async def _answer(self, carrier: Carrier, back: WebhookEvent) -> None:
         await self._answer_here(carrier, back)
-
-    def config(self, linked: str) -> CallConfig | None:
-        """Return the config of the outbound call whose other side arrives over SIP, because it was ordered for this
-        conversation; None: `linked` names no such call. Callers write that header themselves, so the call must be one
-        that was led."""
-        dialled = self._live(linked.removeprefix(_PART_OF)) if linked.startswith(_PART_OF) else None
-        is_led = dialled is not None and dialled.is_outbound and dialled.model.state == machine.BRIDGED
-        return dialled.config if is_led and dialled is not None else None

@@ -229,9 +229,9 @@ class Switchboard:
             if isinstance(event, (CallHangup, CallInitiated)):
                 self._add_tombstone(webhook_event, name)
             return None
-        caller, called = (self._services.number(getattr(event, one, "")) for one in ("from_number", "to_number"))
-        ids, config = self.sip_route.ids(webhook_event), self.sip_route.config(getattr(event, "linked", ""))
-        call = Call(name, carrier, ids, self._services, caller, called, config)
+        ids, order = self.sip_route.other_side(webhook_event)
+        caller, called = (self._services.number(getattr(order or event, n, "")) for n in ("from_number", "to_number"))
+        call = Call(name, carrier, ids, self._services, caller, called, part_of=order)
         self._begin(call)
         return call
 
@@ -309,7 +309,7 @@ class Switchboard:
         call = Call(
             restored.call, carrier, restored.ids, self._services,
             from_number=restored.from_number, to_number=restored.to_number, order=restored.order, restored=restored,
-            config=self.sip_route.config(restored.linked),
+            part_of=restored.part_of,
         )  # fmt: skip
         self.counts["recovered"] += 1
         if not call.is_outbound and call.given_config is None:

@@ -115,12 +115,13 @@ class WebhookGate:
         await self._opening.is_open(max(self._opening.began + most - asyncio.get_running_loop().time(), 0.0))
 
     async def _await_restored(self, webhook_event: events.WebhookEvent) -> None:
-        """Wait while a call is being taken over: this node has the claim, and not the call yet."""
+        """Wait while a call is being taken over, or the one whose other side it is: this node has the claim, and not
+        the call yet."""
         if self._membership is None:
             return
-        name, claims = webhook_event.call or self._switchboard.name_of(webhook_event), self._membership.claims
-        until = asyncio.get_running_loop().time() + _RESTORED_SECONDS
-        while claims.is_coming(name) and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - a few looks
+        names = (webhook_event.call or self._switchboard.name_of(webhook_event), webhook_event.linked_call)
+        until, is_coming = asyncio.get_running_loop().time() + _RESTORED_SECONDS, self._membership.claims.is_coming
+        while any(map(is_coming, names)) and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - a few looks
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look_for_the_end(self, webhook_event: events.WebhookEvent) -> None:

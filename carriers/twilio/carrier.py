@@ -94,6 +94,8 @@ _ASKS: Final = (
 _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
 _MOST_ACTIVE: Final = 250
+_MOST_LEGS: Final = 50
+"""Of one call, that its documents have dialled."""
 """Calls on the one page that is asked for."""
 _KEY_SECONDS: Final = 15
 """How long a person may take to press a key after they were told who calls."""
@@ -369,9 +371,14 @@ class Twilio:
             raise
         return "gone" if status in ENDED else "ringing" if status in UNANSWERED else "answered"
 
-    async def call_cost(self, ids: LegIds) -> CarrierCost | None:
-        """Ask what a call that is over has cost; None: Twilio does not say yet. Raises CarrierError."""
-        return prices.cost_of(await self.look_up(ids.control))
+    async def call_costs(self, ids: LegIds) -> tuple[Sequence[CarrierCost], bool]:
+        """Ask what a leg that is over has cost, and the legs that its documents have dialled. Returns what is known,
+        and whether that is all. Raises CarrierError."""
+        own, params = await self.look_up(ids.control), {"ParentCallSid": ids.control, "PageSize": str(_MOST_LEGS)}
+        if prices.cost_of(own) is None:
+            return prices.costs_of([own])
+        answer = await self._accounts.of(ids.control).request("GET", "/Calls.json", params=params, retries=1)
+        return prices.costs_of([own, *_listed(answer, "calls")])
 
     async def active_calls(self) -> list[ActiveCall]:
         """Return the account's calls in progress (at most 250). Raises CarrierError.

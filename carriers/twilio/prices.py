@@ -6,10 +6,21 @@ Vendor: www.twilio.com/docs/voice/api/call-resource, Price and PriceUnit.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from callflow.contracts.cost_events import CarrierCost
+
+
+_NEVER: Final = frozenset({"busy", "failed", "no-answer", "canceled"})
+"""The statuses of legs that nobody answered, which have no price."""
+
+
+def costs_of(resources: Sequence[Mapping[str, Any]]) -> tuple[Sequence[CarrierCost], bool]:
+    """Read the prices of call resources. Returns those that are known, and whether none is still to come."""
+    found = [cost_of(each) for each in resources]
+    is_whole = all(cost or each.get("status") in _NEVER for cost, each in zip(found, resources, strict=True))
+    return [cost for cost in found if cost is not None], is_whole
 
 
 def cost_of(resource: Mapping[str, Any]) -> CarrierCost | None:

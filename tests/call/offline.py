@@ -49,6 +49,10 @@ class FakeCarrier:
         if self.error is not None:
             raise self.error
 
+    async def dial(self, order: CarrierRequest) -> LegIds:
+        self.executed.append(order)
+        return LegIds("dialled", "dialled leg")
+
     async def call_status(self, ids: LegIds) -> str:
         status = self.statuses.get(ids.control, "answered")
         if isinstance(status, Exception):

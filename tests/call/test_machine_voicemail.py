@@ -77,6 +77,16 @@ def test_the_first_word_about_a_machine_counts(late: ev.AnsweredBy) -> None:
 
 
 @pytest.mark.parametrize(("word", "cause"), [(NO_MESSAGE, "machine"), (FAX, "fax")])
+def test_a_machine_that_is_led_to_a_sip_address_is_hung_up_on_too(word: ev.AnsweredBy, cause: str) -> None:
+    """The agent talked with it there, and its number counted as answered."""
+    call = Told(ev.DialRequested(machines="hang_up", streams="sip"), CALL_ANSWERED)
+    assert call.model.state == machine.BRIDGED
+    assert call.tell(ev.AnsweredBy(who="human", then="hang_up")) == []
+    assert call.tell(word) == ["hangup", "release"]
+    assert call.model.cause == cause
+
+
+@pytest.mark.parametrize(("word", "cause"), [(NO_MESSAGE, "machine"), (FAX, "fax")])
 def test_hanging_up_is_the_answer_from_wherever_it_is(word: ev.AnsweredBy, cause: str) -> None:
     for before in (TALKING, TALKING[:3], TALKING[:2], (*TALKING, LOST), (*TALKING, ev.EndRequested())):
         call = Told(*before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -162,8 +163,15 @@ def test_what_was_being_said_is_cut_off_only_where_the_audio_came_here(encoding:
     assert [turn.unheard_text for turn in call.cuts] == unheard
 
 
-def test_whose_other_side_a_call_is_is_known_again() -> None:
-    first = {"event": "call_initiated", "direction": "incoming", "linked": "call:abc"}
-    call = restore_call(recorded(first))
+@pytest.mark.parametrize("session", ["call:abc", "v3:x"])
+def test_how_the_other_side_of_an_outbound_call_was_ordered_is_known_without_that_call(session: str) -> None:
+    """Another node may have that call: the agent was the one of the number, and not the one that was ordered."""
+    began, *_ = recorded()
+    told = {"session": session, "profile": "pears", "session_settings": {"voice": "ash"}, "variables": {"name": "Ada"}}
+    call = restore_call([dataclasses.replace(began, event=began.event | told)])
     assert call is not None
-    assert call.linked == "call:abc"
+    assert call.order is None
+    assert (call.part_of is not None) is session.startswith("call:")
+    if call.part_of is not None:
+        ordered = call.part_of
+        assert (ordered.profile, ordered.session, ordered.variables) == ("pears", {"voice": "ash"}, {"name": "Ada"})

@@ -114,3 +114,17 @@ def test_carriers_tell_the_id_of_a_number(numbers: Any, found: str) -> None:
         route = respx.get(f"{product.BASE}/phone_numbers").mock(httpx.Response(200, json={"data": numbers}))
         assert asked(product.telnyx(), "number_id", "+15550100002") == found
         assert route.calls[0].request.url.params["filter[phone_number]"] == "+15550100002"
+
+
+def test_twilio_is_asked_for_the_price_of_a_leg_and_of_those_that_it_has_dialled() -> None:
+    leg = {"sid": SID.control, "price": "-0.01", "price_unit": "USD", "status": "completed"}
+    to_sip = {"sid": "CA2", "price": "-0.004", "price_unit": "USD", "status": "completed"}
+    with respx.mock:
+        respx.get(f"{TWILIO}/{SID.control}.json").respond(json=leg)
+        listed = respx.get(f"{TWILIO}.json", params__contains={"ParentCallSid": SID.control})
+        listed.respond(json={"calls": [to_sip]})
+        costs, is_whole = asked(twilio_product.twilio(), "call_costs", SID)
+        assert ([(cost.of, cost.amount) for cost in costs], is_whole) == ([(SID.control, 0.01), ("CA2", 0.004)], True)
+        respx.get(f"{TWILIO}/{SID.control}.json").respond(json=leg | {"price": None})
+        assert asked(twilio_product.twilio(), "call_costs", SID) == ([], False)
+        assert listed.call_count == 1, "before the leg itself has a price, nothing else has one"

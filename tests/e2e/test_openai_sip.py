@@ -347,6 +347,10 @@ async def _a_dial(carrier: Twilio | Telnyx) -> None:
         assert (told[1].calls, told[1].minutes) == (0, 0.0)
         await other.hang_up()
         await call.hang_up()
+        machine = DialRequest(to_number="+15550100005", carrier=name, session={"machine_detection": True})
+        carrier.callees[machine.to_number] = Callee("voicemail")
+        await made.app.dialer.dial(machine)
+        await until(lambda: "machine" in {one["cause"] for one in made.happened("ended")}, "the end at the machine")
         carrier.callees[URI] = Callee("busy")
         await made.app.dialer.dial(DialRequest(to_number="+15550100003", carrier=name))
         if isinstance(carrier, Telnyx):

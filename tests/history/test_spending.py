@@ -138,8 +138,41 @@ async def test_callers_come_dearest_first_and_calls_without_a_price_are_found(
         assert (one.name, one.calls) == ("+15550100001", 3)
         assert one.carrier_usd == pytest.approx(0.02)
         found = await store.without_price(["twilio"], AT - 60, 10)
-        assert [(each.call, each.carrier_call_id) for each in found] == [("c", "CA-c"), ("a", "CA-a")]
+        assert found == ["c", "a"]
         assert await store.without_price(["telnyx"], AT - 60, 10) == []
+
+
+async def test_what_the_leg_costs_that_led_a_caller_to_us_is_what_the_call_costs_that_arrived(
+    database_url: str, tmp_path: Path
+) -> None:
+    """It was written under an id that no call has: the calls of `route = "sip"` cost nothing but the model."""
+    async with house(database_url, tmp_path) as the:
+        call(the, "arrived", session="leg:telnyx:led")
+        call(the, "asked", session="leg:twilio:other")
+        call(the, "dialled")
+        call(the, "part", session="call:dialled")
+        for leg, amount in (("leg 1", 0.02), ("leg 2", 0.03), ("leg 1", 0.02)):
+            cost(the, "led", of=leg, amount=amount)
+        await the.journal.flushed()
+        store = SpendingStore(the.database)
+        ((_, calls, *_, carrier, _),) = (await store.of_profiles(*DAY, []))[0]
+        assert (calls, round(carrier, 3)) == (3, 0.05)
+        assert await store.without_price(["twilio"], AT - 60, 10) == ["part", "dialled", "asked"]
+
+
+async def test_every_leg_of_a_call_is_known(database_url: str, tmp_path: Path) -> None:
+    async with house(database_url, tmp_path) as the:
+        the.note(notes.Began(carrier="twilio", control="CA1"), call="a", at=AT)
+        for of, control in (("", "CA1"), ("human", "CA2"), ("human", "CA3"), ("human", "CA3")):
+            the.note(notes.Ids(control=control, of=of), call="a", at=AT + 1)
+        the.note(notes.Began(carrier="openai", control="rtc_1"), call="led", at=AT)
+        rings = events.to_json(events.CallInitiated(linked="twilio:CA4"))
+        the.journal.note(JournalEntry("led", 1, AT + 1, rings, "ringing", "ringing", True, []))
+        await the.journal.flushed()
+        store = SpendingStore(the.database)
+        assert await store.legs_of("a") == [("twilio", "CA1"), ("twilio", "CA2"), ("twilio", "CA3")]
+        assert await store.legs_of("led") == [("openai", "rtc_1"), ("twilio", "CA4")]
+        assert await store.legs_of("nobody") == []
 
 
 async def test_deleting_the_days_calls_gave_its_budget_back(database_url: str, tmp_path: Path) -> None:

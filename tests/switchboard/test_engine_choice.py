@@ -73,6 +73,11 @@ def test_what_the_engine_cannot_do_is_said_before_a_call() -> None:
     sip |= {"openai_api_key": "sk-a", "openai_webhook_secret": "whsec_YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4"}
     over_sip = CallConfigs(Settings(**sip), Account()).warnings
     assert any("calls over SIP have sessions of openai_realtime" in line for line in over_sip)
+    assert not any("voicemail_message" in line or "record" in line for line in over_sip)
+    sip |= {"machine_detection": True, "voicemail_message": "Call us back.", "carrier_record": True, "record": True}
+    without_audio = CallConfigs(Settings(**sip, record_announcement="Recorded."), Account()).warnings
+    for name in ("(voicemail_message)", "(carrier_record)", "(record)"):
+        assert any('route is "sip"' in line and name in line for line in without_audio), name
     assert "min_interruption_ms" in engine_choice.not_taken(Settings(engine="openai_live"))
 
 

@@ -4,6 +4,7 @@ process before, or of a node that has died."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,12 +12,13 @@ from typing import Any, cast
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from callflow.call.outbound_order import OutboundOrder
 from callflow.contracts.events import LegIds
 from callflow.history.history import History
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began
 from callflow.switchboard.recovery import Recovery
-from tests.call.offline import as_carrier
+from tests.call.offline import as_carrier, config
 from tests.cluster.test_membership import machine
 from tests.e2e.product import until
 from tests.in_loop import in_loop
@@ -112,6 +114,37 @@ async def test_a_call_that_cannot_be_read_leaves_no_other_one_in_silence(
 
         await until(lambda: back() == wanted, "each that can be read to go on here", 10)
         assert len(board.board.calls) == len(wanted)
+        await recovery.close()
+        await history.close()
+
+
+@in_loop
+async def test_the_other_side_of_an_outbound_call_is_taken_over_as_that_call_was_ordered(tmp_path: Path) -> None:
+    """Where another node had the call that was dialled, the agent of the number went on, under its own instructions."""
+    async with machine(tmp_path) as the, stage() as board:
+        before, written = the.made("w1")
+        await written.open()
+        await before.join()
+        part = Began(
+            carrier="fake", control="rtc_1", session=f"call:{CALLS[0]}", from_number="+15550100002",
+            to_number="+15550100001", profile="pears", session_settings={"voice": "ash"},
+        )  # fmt: skip
+        written.journal.note(JournalEntry.of(part, call=CALLS[1], at=1.0))
+        await written.journal.flushed()
+        await before.close()
+        await written.journal.close()
+        await written.close()
+        member, history = the.made("w2")
+        recovery, conducted = Recovery(history, reconcile_seconds=0, membership=member), config()
+
+        def outbound(order: OutboundOrder, overrides: Mapping[str, Any], began: tuple[str, int]) -> OutboundOrder:
+            assert (order.profile, order.session, began) == ("pears", {"voice": "ash"}, ("pears", 0))
+            return order.under(conducted)
+
+        recovery.begin(board.board, [as_carrier(board.carrier)], outbound=outbound)
+        await until(lambda: board.board.calls, "it to go on here", 10)
+        (call,) = board.board.calls
+        assert (call.id, call.given_config, call.is_outbound) == (CALLS[1], conducted, False)
         await recovery.close()
         await history.close()
 

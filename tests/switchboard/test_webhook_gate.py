@@ -43,7 +43,8 @@ class Opening:
 
 def made(opening: Opening, *, live: bool = False, membership: Any = None) -> WebhookGate:
     """The gate of a process without a history that can be read."""
-    board: Any = SimpleNamespace(has=lambda signal: live, name_of=lambda signal: "c1")
+    admission = SimpleNamespace(callers=SimpleNamespace(are_set=False))
+    board: Any = SimpleNamespace(has=lambda signal: live, name_of=lambda signal: "c1", admission=admission)
     return WebhookGate(opening, cast(Any, SimpleNamespace(is_readable=False)), membership, board, {})
 
 
@@ -109,6 +110,16 @@ async def test_a_webhook_waits_while_its_call_is_being_taken_over(monkeypatch: p
     assert not await is_held(gate, answered, 1), "and not for ever"
     claims.drop(["c1"])
     assert not claims.is_coming("c1"), "another node has it meanwhile"
+
+
+async def test_the_other_side_of_a_call_that_was_dialled_waits_while_that_one_is_being_taken_over() -> None:
+    opening, claims, known = Opening(), Claims(), asyncio.Event()
+    opening.opened.set()
+    known.set()
+    gate = made(opening, membership=SimpleNamespace(claims=claims, known=known.wait))
+    claims.hold(["dialled"], ("me", 1))
+    assert await is_held(gate, signal(events.CallInitiated(linked="call:dialled")), 0.05)
+    assert not await is_held(gate, signal(events.CallInitiated(linked="twilio:CA0")), 0.05)
 
 
 @pytest.mark.parametrize("in_cluster", [True, False])

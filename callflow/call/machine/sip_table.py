@@ -1,23 +1,26 @@
 """The rows of outbound calls that are conducted at the engine's SIP address: whoever answers is led there.
 
 The conversation is a call of its own, which arrives over SIP and is linked by a header of ours. This one has no session
-and no stream; it is `bridged` with the other, and ends with it.
+and no stream; it is `bridged` with the other, and ends with it. The carrier goes on listening for an answering machine
+meanwhile: nobody waits for that, here as little as with a stream.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from callflow.call.machine.actions import note_failure, send_hangup
 from callflow.call.machine.basics import arm, disarm
-from callflow.call.machine.guards import carrier_asks, is_gone, still_rings
+from callflow.call.machine.guards import carrier_asks, is_conversation, is_gone, machine_matters, still_rings
 from callflow.call.machine.model import BRIDGED, HANGUP, RINGING, Model, Step
 from callflow.call.machine.row import Row
+from callflow.call.machine.voicemail_actions import because_of
 from callflow.contracts import commands as do
 from callflow.contracts.events import CallInitiated
 
 
 LED: Final = "led"
+_NOBODY: Final[tuple[Literal["machine", "fax"], ...]] = ("machine", "fax")
 
 
 def leads_to_sip(model: Model, step: Step) -> bool:
@@ -70,6 +73,17 @@ SIP_TABLE: Final[tuple[Row, ...]] = (
     Row("call_recovered", RINGING, None, (go_on_ringing,), when=(leads_to_sip, carrier_asks)),
     Row("call_recovered", RINGING, BRIDGED, (lead,), when=(leads_to_sip,), unless=(is_gone,)),
     Row("call_recovered", BRIDGED, None, (go_on_bridged,), when=(is_led,), unless=(is_gone,)),
+    *(
+        Row(
+            f"answered_by_{who}",
+            BRIDGED,
+            HANGUP,
+            (because_of(who), send_hangup),
+            when=(is_led, machine_matters),
+            unless=(is_conversation,),
+        )
+        for who in _NOBODY
+    ),
     Row("call_initiated", BRIDGED, HANGUP, (led_is_over, send_hangup), when=(is_led, came_back)),
     Row("lead_to_sip_failed", BRIDGED, HANGUP, (note_failure, send_hangup), when=(is_led,)),
     Row("lead_to_sip_gone", BRIDGED, HANGUP, (note_failure,), when=(is_led,)),

@@ -1,7 +1,8 @@
 """Asks carriers what ended calls have cost, where a carrier tells that only when it is asked.
 
-The calls are found in the history, so a restart forgets none. A price comes minutes after the end of a call; each call
-is asked about a few times within a day, in pauses that grow.
+The calls are found in the history, so a restart forgets none, but for the rest of one whose first price has come. A
+price comes minutes after the end of a call; each call is asked about a few times within a day, in pauses that grow,
+until all of its legs have one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,7 +20,6 @@ from callflow.contracts.carrier import Carrier, TellsPrice
 from callflow.contracts.errors import CarrierError, DatabaseError
 from callflow.contracts.events import LegIds
 from callflow.history.history import History
-from callflow.history.spending import Unpriced
 from callflow.journal.journal import JournalEntry
 
 
@@ -30,6 +31,24 @@ _PAUSES: Final = (60.0, 300.0, 1800.0, 7200.0)
 _LOOK_SECONDS: Final = 5.0
 _SINCE_SECONDS: Final = 24 * 3600.0
 _MOST_CALLS: Final = 200
+_MOST_IN_PART: Final = 2000
+"""The most calls of which some legs have a price and others not."""
+
+
+@dataclass
+class _Asked:
+    """What was asked about one call."""
+
+    at: float
+    """When it is to be asked about next, of the loop's clock."""
+    times: int = 0
+    told: set[str] = field(default_factory=set)
+    """The legs whose cost is known."""
+
+    @property
+    def is_in_part(self) -> bool:
+        """Whether some of its legs are not known yet, and others are, so that the history does not miss its price."""
+        return bool(self.told) and self.times <= len(_PAUSES)
 
 
 class PriceLookups:
@@ -42,8 +61,8 @@ class PriceLookups:
         telling = {name: one for name, one in carriers.items() if "tells_price" in one.can}
         self._carriers = cast("Mapping[str, TellsPrice]", telling)
         self._loop = asyncio.get_running_loop()
-        self._asked: dict[str, tuple[int, float]] = {}
-        """How often each call was asked about, and when it is to be asked about next (of the loop's clock)."""
+        self._asked: dict[str, _Asked] = {}
+        """The calls that are asked about."""
 
     async def run(self) -> None:
         """Ask, until cancelled."""
@@ -59,19 +78,30 @@ class PriceLookups:
     async def _round(self) -> None:
         since = self._history.now() - _SINCE_SECONDS
         found = await self._history.spending.without_price(list(self._carriers), since, _MOST_CALLS)
-        known, now = self._asked, self._loop.time()
-        self._asked = {one.call: known.get(one.call, (0, now + self._first_seconds)) for one in found}
-        for one in found:
-            times, at = self._asked[one.call]
-            if now >= at and times <= len(_PAUSES):
-                self._asked[one.call] = (times + 1, now + _PAUSES[min(times, len(_PAUSES) - 1)])
-                await self._ask(one)
+        now = self._loop.time()
+        in_part = [call for call, asked in self._asked.items() if asked.is_in_part][-_MOST_IN_PART:]
+        known = {call: self._asked[call] for call in [*in_part, *found] if call in self._asked}
+        self._asked = {call: _Asked(now + self._first_seconds) for call in found} | known
+        for call, asked in self._asked.items():
+            if now >= asked.at and asked.times <= len(_PAUSES):
+                asked.at = now + _PAUSES[min(asked.times, len(_PAUSES) - 1)]
+                asked.times += 1
+                await self._ask(call, asked)
 
-    async def _ask(self, one: Unpriced) -> None:
-        try:
-            cost = await self._carriers[one.carrier].call_cost(LegIds(control=one.carrier_call_id))
-        except CarrierError as error:
-            log.info("call %s: what it has cost cannot be asked for: %s", one.call, error)
-            return
-        if cost is not None:
-            self._history.journal.note(JournalEntry(one.call, 0, self._history.now(), events.to_json(cost)))
+    async def _ask(self, call: str, asked: _Asked) -> None:
+        whole = []
+        for leg in await self._history.spending.legs_of(call):
+            if leg.carrier not in self._carriers:
+                continue
+            try:
+                costs, is_whole = await self._carriers[leg.carrier].call_costs(LegIds(control=leg.control))
+            except CarrierError as error:
+                log.info("call %s: what it has cost cannot be asked for: %s", call, error)
+                costs, is_whole = (), error.gone
+            whole.append(is_whole)
+            for cost in costs:
+                if cost.of not in asked.told:
+                    asked.told.add(cost.of)
+                    self._history.journal.note(JournalEntry(call, 0, self._history.now(), events.to_json(cost)))
+        if all(whole):
+            asked.times = len(_PAUSES) + 1

@@ -62,14 +62,22 @@ class WebhookRouting:
             owner = peers.place()
         return "" if not owner or owner == peers.me else owner
 
+    def _names(self, webhook_event: WebhookEvent) -> list[str]:
+        """Return the ids of the calls that decide where a webhook goes: its own, and then that of which the leg that
+        rings is the other side, because it is conducted as that one was ordered."""
+        own = webhook_event.call or self._switchboard().name_of(webhook_event)
+        return [own, webhook_event.linked_call] if webhook_event.linked_call else [own]
+
     async def _whose(self, webhook_event: WebhookEvent) -> str:
         """Return the name of the node that has the call of a webhook, maybe this one; "": none, as far as is known."""
-        switchboard = self._switchboard()
-        call = webhook_event.call or switchboard.name_of(webhook_event)
-        owner = await self._peers.owner(call)
-        if owner is None or (not owner and switchboard.reply_seconds(webhook_event.event) > _REPEATS_SECONDS):
-            owner = await self._forwarding.who_has(call)
-        return owner
+        asks = self._switchboard().reply_seconds(webhook_event.event) > _REPEATS_SECONDS
+        for call in self._names(webhook_event):
+            owner = await self._peers.owner(call)
+            if owner is None or (not owner and asks):
+                owner = await self._forwarding.who_has(call)
+            if owner:
+                return owner
+        return ""
 
     async def is_misled(self, scope: Any, webhook_event: WebhookEvent) -> bool:
         """Return whether another node has sent a webhook here, and a third one has the call: this one has begun again
@@ -77,19 +85,19 @@ class WebhookRouting:
         switchboard, peers = self._switchboard(), self._peers
         if not scope.get(FORWARDED) or switchboard.has(webhook_event):
             return False
-        name = webhook_event.call or switchboard.name_of(webhook_event)
-        is_ours = switchboard.is_live(name) or switchboard.knows(webhook_event.carrier, webhook_event.ids)
-        if not peers.has_let_go(name) and (is_ours or scope.get(NODE) != peers.me):
+        names = self._names(webhook_event)
+        is_ours = switchboard.is_live(names[0]) or switchboard.knows(webhook_event.carrier, webhook_event.ids)
+        if not any(map(peers.has_let_go, names)) and (is_ours or scope.get(NODE) != peers.me):
             return False  # it was sent here because the database, or this node, has just said so
         return await self._whose(webhook_event) not in ("", peers.me)
 
     async def is_anothers(self, webhook_event: WebhookEvent) -> bool:
         """Return whether a webhook is about a call that this node has let go of, and that may be another's: that one
         serves the caller, even where this node cannot learn its name."""
-        name = webhook_event.call or self._switchboard().name_of(webhook_event)
-        if not self._peers.has_let_go(name) or self._switchboard().has(webhook_event):
+        gone = [name for name in self._names(webhook_event) if self._peers.has_let_go(name)]
+        if not gone or self._switchboard().has(webhook_event):
             return False
-        return await self._peers.owner(name) not in ("", self._peers.me)
+        return await self._peers.owner(gone[0]) not in ("", self._peers.me)
 
     async def tell_others(self, scope: Any, webhook_event: WebhookEvent, method: str, body: bytes) -> None:
         """Send the hang-up of a call that is not in the history to all other nodes: one of them may have it, and ask

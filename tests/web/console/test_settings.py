@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -93,6 +93,15 @@ def test_limits_and_prices_are_told_by_profile(tmp_path: Path) -> None:
         assert by_name["bread"]["minute"] is None
 
     played(tmp_path, main)
+
+
+@pytest.mark.parametrize(("engine", "ringing"), [("openai_live", 20), ("openai_realtime", 0)])
+def test_what_a_call_costs_has_its_ringing_where_the_model_is_paid_for_that(
+    engine: Literal["openai_live", "openai_realtime"], ringing: float
+) -> None:
+    """Its session opens with the dial: each number that nobody answered cost money that no estimate had."""
+    config = CallConfigs(Settings(engine=engine, dial_seconds=20), Account()).config("+15550100002")
+    assert SettingDesk.of_call(config)["ringing"] == ringing
 
 
 def test_a_business_is_not_told_the_number_of_another_one() -> None:

@@ -14,7 +14,7 @@ from callflow.cluster.node_paths import FORWARDED
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import Elsewhere, PeerAway
-from callflow.contracts.events import CallAnswered, CallHangup, Event, LegIds, WebhookEvent
+from callflow.contracts.events import CallAnswered, CallHangup, CallInitiated, Event, LegIds, WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public import routing as module
 from callflow.web.public.app import create_public
@@ -69,6 +69,8 @@ class Cluster:
         self.is_hung = is_hung
         self.owner_after: str | None = ""
         """Of a call that this node has let go of."""
+        self.owners: dict[str, str] = {}
+        """Of these calls, instead of `owner_is`."""
         self.let_go: set[str] = set()
         self.lives_at = ""
         """Where the call is, as the nodes say."""
@@ -88,7 +90,7 @@ class Cluster:
         return [Peer("w2", "unix:/w2")]
 
     async def owner(self, call: str) -> str | None:
-        return self.owner_is if call != "call" else self.owner_after
+        return self.owners.get(call, self.owner_is if call != "call" else self.owner_after)
 
     def has_let_go(self, call: str) -> bool:
         return call in self.let_go
@@ -115,6 +117,7 @@ def asked(
     knew: bool = False,
     lets_go: int = 0,
     waits: float = 0.7,
+    forwarded: bool = False,
 ) -> tuple[Answered, list[str]]:
     async def main() -> tuple[Answered, list[str]]:
         carrier = Answers("fake", *can)
@@ -122,11 +125,15 @@ def asked(
         board, scene = Board(), Scene(carrier)
         board.knew, board.lets_go, board.waits = knew, lets_go, waits
         routing = WebhookRouting(cast(Peers, cluster), cast(Forwarding, cluster), lambda: cast(Switchboard, board))
-        app = create_public(
+        app: Any = create_public(
             [cast(Carrier, one) for one in scene.carriers], lambda: cast(Switchboard, board), scene.address,
             lambda: scene.webhook_hold, routing=lambda: routing,
         )  # fmt: skip
-        return await ask(app, "POST", "/hook", body=b"d1", host="phone.example"), board.dispatched
+
+        async def led(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, FORWARDED: "w2"} if forwarded else scope, receive, send)
+
+        return await ask(led, "POST", "/hook", body=b"d1", host="phone.example"), board.dispatched
 
     return asyncio.run(main())
 
@@ -248,6 +255,26 @@ def test_where_the_database_does_not_know_of_a_call_yet_the_nodes_are_asked(
     cluster.owner_is, cluster.lives_at, cluster.takes = owner, "w2", lambda: True
     answer, here = asked(cluster, waits=waits)
     assert (answer.body, here) == ((b"of w2", []) if where == "w2" else (b"did d1", ["d1"]))
+
+
+@pytest.mark.parametrize("of_the_call_itself", [True, False])
+def test_the_other_side_of_a_call_that_was_dialled_goes_to_the_node_that_has_that_call(
+    of_the_call_itself: bool,
+) -> None:
+    """It went to the one with the most room, as a stranger's call: another agent talked with whom we had dialled."""
+    cluster = Cluster(has=False)
+    cluster.place = lambda: "me"  # type: ignore[method-assign]
+    cluster.takes, cluster.owners = lambda: True, {"dialled": "w2"}
+    if of_the_call_itself:  # it goes on elsewhere meanwhile, and this webhook comes once more
+        cluster.owners = {"dialled": "me", "c1": "w2"}
+    answer, here = asked(cluster, event=CallInitiated(linked="call:dialled"))
+    assert (answer.body, here) == (b"of w2", [])
+    cluster.owners, cluster.let_go = {}, {"dialled"}
+    cluster.owner_is = "w2"
+    assert asked(cluster, event=CallInitiated(linked="call:dialled"), forwarded=True)[0].status == MISLED
+    cluster.let_go, cluster.owner_is = set(), ""
+    for linked in ("call:dialled", "twilio:CA0", ""):
+        assert asked(cluster, event=CallInitiated(linked=linked))[1] == ["d1"], "nobody has that call"
 
 
 class Several:

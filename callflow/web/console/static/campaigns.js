@@ -129,12 +129,12 @@ class Campaigns extends Sheet {
   /** What it may cost at most, and what keeps it within bounds. */
   #rails({ call, called, attempts, at_once, calls_per_second, hours, weekdays }) {
     const D = T.dial;
-    const { minute, seconds } = call;
+    const { minute, seconds, ringing } = call;
     const { limits, budget } = this;
-    const most = minute === null ? "" : dollars((minute * seconds / 60) * called);
+    const most = minute === null ? "" : dollars((minute * (seconds + ringing * attempts) / 60) * called);
     const rows = [
       [D.price, minute === null ? D.priceUnknown : D.priceOf(dollars(minute))],
-      [D.longest, D.longestOf(duration(seconds), minute === null ? "" : dollars(minute * seconds / 60))],
+      [D.longest, D.longestOf(duration(seconds), minute === null ? "" : dollars(minute * (seconds + ringing) / 60))],
       [C.together, minute === null ? D.priceUnknown : C.togetherOf(called, most)],
       [C.fields.attempts, C.attemptsOf(attempts)], [C.fields.at_once, C.atOnceOf(at_once, limits ? Math.max(1, Math.floor(limits.calls.most * limits.campaignShare)) : 0)],
       [C.fields.calls_per_second, calls_per_second], [C.fields.hours, `${hours}, ${weekdays}`],

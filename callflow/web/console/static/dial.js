@@ -117,7 +117,7 @@ class Dial extends Sheet {
     const minutes = (found?.seconds ?? limits.profiles.find((each) => each.profile === this.profile)?.seconds ?? 0) / 60;
     const rows = [
       [D.price, price === null || price === undefined ? D.priceUnknown : D.priceOf(dollars(price))],
-      [D.longest, D.longestOf(duration(minutes * 60), price ? dollars(price * minutes) : "")],
+      [D.longest, D.longestOf(duration(minutes * 60), price ? dollars(price * (minutes + (found?.ringing ?? 0) / 60)) : "")],
       [D.places, limits.calls.live === null ? D.placesOf(limits.calls.most) : D.placesUsed(limits.calls.live, limits.calls.most)],
       [D.pace, D.paceOf(limits.dialsPerMinute)],
       [D.allow, limits.allow || D.allowAll],

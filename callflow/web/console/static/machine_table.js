@@ -10,7 +10,7 @@ export const EDGES = [
   ["answered", "streaming", ["media_started"]],
   ["recovering", "streaming", ["media_started", "engine_ready"]],
   ["ringing", "bridged", ["call_answered", "call_resumed", "call_recovered"]],
-  ["bridged", "hangup", ["call_initiated", "lead_to_sip_failed", "lead_to_sip_gone", "not_ours", "call_recovered", "hangup_requested", "answer_gone", "stream_gone", "speak_gone", "call_hangup", "join_gone", "transfer_gone", "human_gone", "call_resumed", "bridged_deadline", "goodbye_requested", "announce_gone", "send_dtmf_gone", "suppress_noise_gone"]],
+  ["bridged", "hangup", ["answered_by_machine", "answered_by_fax", "call_initiated", "lead_to_sip_failed", "lead_to_sip_gone", "not_ours", "call_recovered", "hangup_requested", "answer_gone", "stream_gone", "speak_gone", "call_hangup", "join_gone", "transfer_gone", "human_gone", "call_resumed", "bridged_deadline", "goodbye_requested", "announce_gone", "send_dtmf_gone", "suppress_noise_gone"]],
   ["answered", "transferring", ["clip_played", "speak_ended", "speak_failed", "farewell_deadline"]],
   ["streaming", "transferring", ["clip_played", "speak_ended", "speak_failed", "farewell_deadline", "transfer_requested", "refer_done", "human_accepted"]],
   ["recovering", "transferring", ["clip_played", "speak_ended", "speak_failed", "farewell_deadline", "refer_done", "human_accepted"]],
