@@ -1,4 +1,4 @@
-"""Start here: `python server.py [serve|demo|doctor|dial|calls|replay|sandbox|bench]`.
+"""Start here: `python server.py COMMAND`; `python server.py --help` lists the commands, and none means `serve`.
 
 `callflow/__main__.py` reads the command line; `callflow/app.py` puts the parts of a server together.
 """
