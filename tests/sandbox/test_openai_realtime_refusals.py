@@ -181,6 +181,18 @@ EVENTS: list[tuple[str, dict[str, Any], str | None, str]] = [
     ),
     (
         "conversation.item.create",
+        {"item": {"type": "mcp_approval_response", "approval_request_id": "mcpr_x", "approve": True}},
+        "missing_required_parameter",
+        "'item.id'",
+    ),
+    (
+        "conversation.item.create",
+        {"item": {"id": "a", "type": "mcp_approval_response", "approval_request_id": "mcpr_x", "approve": True}},
+        "invalid_value",
+        "mcpr_x",
+    ),
+    (
+        "conversation.item.create",
         {"previous_item_id": "item_x", "item": {"type": "message", "role": "system", "content": []}},
         "invalid_value",
         "item_x",

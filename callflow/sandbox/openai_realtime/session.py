@@ -193,6 +193,9 @@ class Session(SessionState):
             raise Refusal(
                 f"Tool call ID '{data['call_id']}' not found in conversation.", "invalid_tool_call_id", "item.call_id"
             )
+        if data["type"] == "mcp_approval_response" and not self.conversation.awaits_leave(data["approval_request_id"]):
+            message = f"No approval request with id '{data['approval_request_id']}' waits for an answer."
+            raise Refusal(message, "invalid_value", "item.approval_request_id")
         if "id" in data and self.conversation.find(data["id"]) is not None:
             raise Refusal(f"Item with id '{data['id']}' already exists.", "invalid_value", "item.id")
         if data["type"] == "function_call":

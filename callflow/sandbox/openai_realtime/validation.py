@@ -373,7 +373,10 @@ ITEM: Final = by_type(
         "function_call": _item_of(("name", "arguments"), name=_ANY_TEXT, arguments=_ANY_TEXT, call_id=_ANY_TEXT),
         "function_call_output": _item_of(("call_id", "output"), call_id=_ANY_TEXT, output=_ANY_TEXT),
         "mcp_approval_response": _item_of(
-            ("approval_request_id", "approve"), approval_request_id=_ANY_TEXT, approve=flag, reason=nullable(_ANY_TEXT)
+            ("id", "approval_request_id", "approve"),
+            approval_request_id=_ANY_TEXT,
+            approve=flag,
+            reason=nullable(_ANY_TEXT),
         ),
     }
 )
