@@ -111,15 +111,6 @@ def session_url(config: RealtimeConfig, remote: str = "") -> str:
     return urlunsplit(parts._replace(query=urlencode([*others, about])))
 
 
-def accepting(config: RealtimeConfig, context: SessionContext) -> list[dict[str, Any]]:
-    """Return the session with which a call beside ours is accepted, whole, and what will do if that is refused.
-
-    Vendor: https://platform.openai.com/docs/api-reference/realtime-calls/accept-call
-    """
-    model = dict(parse_qsl(urlsplit(config.url).query)).get("model") or config.model
-    return [{**each, "model": model} for each in (session(config, context), minimal_session(config, context))]
-
-
 def session(config: RealtimeConfig, context: SessionContext, *, explicit: bool = False) -> dict[str, Any]:
     """Return the whole session. `explicit`: including values equal to the server's defaults, to compare two
     sessions."""
