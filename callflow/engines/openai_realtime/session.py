@@ -107,7 +107,10 @@ class Session:
 
     def change(self, changes: Mapping[str, Any], *, spoken: bool) -> list[str]:
         """Change the configuration, by names of settings. Returns a line for each change left out, with the reason."""
-        partial, config, left_out = session_config.changed(self.config, self._present_context, changes, spoken=spoken)
+        begun = self.is_ready or bool(self._updates)
+        partial, config, left_out = session_config.changed(
+            self.config, self._present_context, changes, spoken=spoken, begun=begun
+        )
         before, self.config = self.config, config
         if len(partial) > 1 and self.is_ready:
             self._update(_CHANGE, partial, before)

@@ -59,11 +59,11 @@ _INPUT: Final = check.object_of(
             check.object_of(
                 {
                     "model": check.one_of(*TRANSCRIBERS),
-                    "language": _ANY_TEXT,
-                    "prompt": _ANY_TEXT,
-                    "languages": check.array_of(_ANY_TEXT),
-                    "keywords": check.array_of(_ANY_TEXT),
-                    "delay": _ANY_TEXT,
+                    "language": check.nullable(_ANY_TEXT),
+                    "prompt": check.nullable(_ANY_TEXT),
+                    "languages": check.nullable(check.array_of(_ANY_TEXT)),
+                    "keywords": check.nullable(check.array_of(_ANY_TEXT)),
+                    "delay": check.nullable(_ANY_TEXT),
                 }
             )
         ),
@@ -200,6 +200,10 @@ def updated(session: dict[str, Any], update: Any, quirks: Quirks, *, voice_locke
     detection = result["audio"]["input"]["turn_detection"]
     if detection is not None:
         result["audio"]["input"]["turn_detection"] = _complete(detection, quirks)
+    transcription = result["audio"]["input"]["transcription"]
+    if transcription is not None:  # null ends what was set before
+        kept = {name: value for name, value in transcription.items() if value is not None}
+        result["audio"]["input"]["transcription"] = kept
     _check_transcription(result["audio"]["input"])
     if session["type"] == "realtime" and voice_locked and _voice(result) != _voice(session):
         raise Refusal("Cannot update a conversation's voice if assistant audio is present.", "cannot_update_voice")
