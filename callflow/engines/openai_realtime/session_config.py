@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from callflow.contracts.engine import SessionContext
-from callflow.contracts.realtime_values import UNSENT, VOICES
+from callflow.contracts.realtime_values import UNSENT, VOICES, is_voice
 from callflow.engines import model_catalog as models
 
 
@@ -24,7 +24,6 @@ PCMU: Final = {"type": "audio/pcmu"}
 PCM24: Final = {"type": "audio/pcm", "rate": 24000}
 FORMATS: Final = {"pcmu": PCMU, "pcm24": PCM24}
 
-_RETIRED_VOICES: Final = ("fable", "nova", "onyx")
 _VOICE: Final = "marin"
 """The voice that replaces a voice that no session accepts."""
 
@@ -231,7 +230,7 @@ _MERGED: Final = ("audio", "input", "output", "transcription")
 def warnings(config: RealtimeConfig) -> list[str]:
     """Return a line for each setting that cannot be sent to the server as it is."""
     found = []
-    if config.voice in _RETIRED_VOICES or not (config.voice in VOICES or config.voice.startswith("voice_")):
+    if not is_voice(config.voice):
         found.append(f'voice "{config.voice}" is none of the model\'s: {_voice(config)} is used')
     if config.temperature is not None:
         found.append(f"temperature is not sent: {UNSENT['temperature']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from callflow.sandbox.openai_realtime import validation as check
@@ -27,6 +28,7 @@ TRANSCRIBERS: Final = (
     "whisper-1",
 )
 """The models that can transcribe the caller."""
+_LAST_PROMPTS: Final = date(2026, 11, 30)
 _ANY_TEXT: Final = check.text()
 _ANY_DETECTION: Final[dict[str, check.Check]] = {
     "type": check.anything,
@@ -194,6 +196,7 @@ def updated(session: dict[str, Any], update: Any, quirks: Quirks, *, voice_locke
         needs_reasoning_model(session["model"], "reasoning" if "reasoning" in update else "parallel_tool_calls")
     if session.get("tracing") is not None and update.get("tracing", session["tracing"]) != session["tracing"]:
         raise Refusal("Tracing cannot be changed once it is enabled.", "invalid_value", "session.tracing")
+    no_dead_prompt(update, "session.prompt", quirks)
     check.duplicate_labels(update.get("tools", []), "session.tools")
     result = copy.deepcopy(session)
     _merge(result, copy.deepcopy(update))
@@ -218,6 +221,14 @@ def needs_reasoning_model(model: str, name: str) -> None:
             "unsupported_parameter",
             anonymous=True,
         )
+
+
+def no_dead_prompt(given: dict[str, Any], path: str, quirks: Quirks) -> None:
+    """Refuse a reusable prompt, of which there are none any more."""
+    takes = datetime.now(UTC).date() <= _LAST_PROMPTS if quirks.prompts is None else quirks.prompts
+    if given.get("prompt") is not None and not takes:
+        message = f"Unsupported parameter: '{path}'. Reusable prompts were shut down on {_LAST_PROMPTS}."
+        raise Refusal(message, "unsupported_parameter", path)
 
 
 def _voice(session: dict[str, Any]) -> Any:

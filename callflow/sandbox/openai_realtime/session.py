@@ -248,6 +248,7 @@ class Session(SessionState):
                 "conversation_already_has_active_response",
                 anonymous=True,
             )
+        settings.no_dead_prompt(params, "response.prompt", self.quirks)
         check.duplicate_labels(params.get("tools", []), "response.tools")
         for name in ("reasoning", "parallel_tool_calls"):
             if name in params:
