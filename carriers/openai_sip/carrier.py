@@ -220,7 +220,8 @@ class OpenAISip:
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
         """Check the way there and back, see `carriers.openai_sip.diagnostics`."""
-        return checkup(self.api, outside, path=WEBHOOK, sip_uri=self._config.sip_uri)
+        config = self._config
+        return checkup(self.api, outside, path=WEBHOOK, sip_uri=config.sip_uri, calls_url=config.calls_url)
 
     def media_protocol(self) -> MediaProtocol:
         """Raise TypeError: this carrier's media is remote."""

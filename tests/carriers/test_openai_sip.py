@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +16,7 @@ import pytest
 import respx
 from openai.types.webhooks import RealtimeCallIncomingWebhookEvent
 
+from callflow.config.loader import load
 from callflow.config.settings import Settings
 from callflow.contracts import commands
 from callflow.contracts.carrier import CarrierRequest, Request
@@ -27,6 +29,7 @@ from callflow.engines.openai_realtime.session_config import minimal_session
 from callflow.engines.openai_realtime.session_ladder import AcceptOffer
 from carriers.openai_sip.carrier import OpenAISip, OpenAISipConfig
 from carriers.openai_sip.headers import read_headers
+from carriers.registry import openai_sip_config
 from carriers.telnyx.sip import led_to
 from carriers.twilio.webhooks import routed
 from tests.carriers.product import CALL, TLS
@@ -294,3 +297,46 @@ def test_the_address_is_made_of_settings_alone() -> None:
     for wrong in ({"openai_sip_host": "evil.example/x"}, {"openai_sip_host": "h"}, {"openai_project_id": "x@y"}):
         with pytest.raises(ValueError, match="must be"):
             Settings.model_validate(wrong)
+
+
+class _Nowhere:
+    """A server that nobody reaches."""
+
+    address = believed = ""
+    answers = False
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
+        raise AssertionError("nothing is sent")
+
+
+EUROPE = "wss://eu.api.openai.com/v1/realtime"
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "belongs"),
+    [
+        ("sip.api.openai.com", EUROPE, "sip-eu.api.openai.com"),
+        ("sip-eu.api.openai.com", "wss://api.openai.com/v1/realtime", "sip.api.openai.com"),
+        ("sip-eu.api.openai.com", EUROPE, ""), ("sip.api.openai.com", "wss://api.openai.com/v1/realtime?model=x", ""),
+        ("sip.api.openai.com", "ws://127.0.0.1:6300/v1/realtime", ""), ("sip.example.com", EUROPE, ""),
+    ],
+)  # fmt: skip
+async def test_an_api_of_another_region_than_the_sip_address_is_told_at_the_start_and_by_the_doctor(
+    host: str, url: str, belongs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each accept is answered 404 there, as that of a caller who has gone."""
+    given = {
+        "OPENAI_SIP_HOST": host, "OPENAI_REALTIME_URL": url, "OPENAI_PROJECT_ID": "proj_1",
+        "OPENAI_WEBHOOK_SECRET": SECRET, "OPENAI_API_KEY": "sk-test-0123456789",
+    }  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = load({}, toml=None, env_file=None)
+    told = [line for line in settings.warnings if line.startswith("OPENAI_SIP_HOST")]
+    assert [line.rpartition(": ")[2] for line in told] == ([f"{belongs} belongs to it"] if belongs else [])
+    sip = OpenAISip(openai_sip_config(settings))
+    with respx.mock:
+        respx.post(url__regex=".*/hangup").respond(404)
+        (about,) = [one async for one in sip.checkup(_Nowhere()) if one.about.endswith("address")]
+    assert (about.state, about.what.endswith("belongs to it")) == (("wrong", True) if belongs else ("ok", False))
+    await sip.close()
