@@ -199,6 +199,8 @@ def updated(session: dict[str, Any], update: Any, quirks: Quirks, *, voice_locke
     no_dead_prompt(update, "session.prompt", quirks)
     check.duplicate_labels(update.get("tools", []), "session.tools")
     result = copy.deepcopy(session)
+    if "tools" in update:
+        update = {**update, "tools": check.with_definitions(update["tools"], session["tools"], "session.tools")}
     _merge(result, copy.deepcopy(update))
     detection = result["audio"]["input"]["turn_detection"]
     if detection is not None:
