@@ -7,8 +7,8 @@ call: it may break and be opened again without the caller noticing anything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol, cast
 
 from callflow.agent.conversation import MS_A_WORD
 from callflow.agent.engine_sessions import EngineSessions
@@ -23,6 +23,7 @@ from callflow.contracts.engine import (
     PlayoutEnded,
     SessionContext,
     SessionLost,
+    SessionOffer,
     Transcript,
 )
 from callflow.contracts.events import Event
@@ -66,12 +67,12 @@ class RemoteSpeech:
             self._agent.sessions.was_there = was_there
             self._unanswered = dict(unanswered) if was_there else {}
 
-    def describe(self) -> Sequence[Mapping[str, Any]]:
+    def describe(self) -> SessionOffer | None:
         """Return what the session is to be with which the call is answered: see `DescribesSessions`."""
         if self._line is None:
-            return ()
+            return None
         make: object = self._agent.sessions.make
-        return make.describe(self._agent.session_context(1)) if isinstance(make, DescribesSessions) else ()
+        return make.describe(self._agent.session_context(1)) if isinstance(make, DescribesSessions) else None
 
     def ready(self) -> None:
         """Note that the session can be used."""

@@ -112,7 +112,7 @@ class Call:
         self._carrier_commands = CarrierCommands(
             self.id, self.carrier, self._streams, post=self.post, own=self._tasks.start, legs=self.legs,
             run_after_call=self._services.run_after_call, words=self.requests.line.words,
-            sessions=self.agent.remote.describe,
+            offer=self.agent.remote.describe,
         )  # fmt: skip
 
     def _restore(self, old: RestoredCall) -> None:

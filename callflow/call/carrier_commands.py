@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from callflow.call.stream_lease import StreamLease
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import Command
+from callflow.contracts.engine import SessionOffer
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.log_format import CALL
@@ -49,12 +50,12 @@ class CarrierCommands:
         run_after_call: Callable[[Coroutine[Any, Any, None]], object],
         legs: Legs,
         words: Words,
-        sessions: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+        offer: Callable[[], SessionOffer | None] = lambda: None,
     ) -> None:
         """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that
-        must finish even when the call is over. `legs`: those of the call. `sessions`: returns what an answer tells the
-        carrier of the engine's session."""
-        self._legs, self._words, self._sessions = legs, words, sessions
+        must finish even when the call is over. `legs`: those of the call. `offer`: returns the engine's session with
+        which the carrier answers the call, if it does."""
+        self._legs, self._words, self._offer = legs, words, offer
         self._call, self._carrier, self._streams = call, carrier, streams
         self._post, self._own, self._run_after_call = post, own, run_after_call
         self._recording = asyncio.Lock()
@@ -113,7 +114,7 @@ class CarrierCommands:
             from_number=from_number,
             to_number=to_number,
             at=at,
-            sessions=self._sessions() if isinstance(command, commands.Answer) else (),
+            offer=self._offer() if isinstance(command, commands.Answer) else None,
         )
 
     def reply(self, event: Event, requests: Sequence[CarrierRequest], *, over: bool) -> WebhookReply:

@@ -15,6 +15,8 @@ from callflow.contracts.realtime_values import UNSENT
 
 _OFF: Final = {"turn_detection": "none", "noise_reduction": "none"}
 """What null switches off in a session, by the name of the setting, and how the setting says so."""
+_WORDS: Final = ("language", "prompt")
+"""What null ends in a transcription that goes on."""
 _AT_BEGIN: Final = frozenset({"model", "engine_audio", "business"})
 _MOST_LINES: Final = 20
 
@@ -56,6 +58,10 @@ def _without_null(session: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = {"type": _OFF[plain]}
         elif value is None and plain == "transcription":
             found[name] = {"enabled": False}
+        elif isinstance(value, Mapping) and plain == "transcription":
+            found[name] = {each: "" if of is None and each in _WORDS else of for each, of in value.items()}
+        elif value is None and plain == "include":
+            found[name] = []
         elif value is None and name.startswith("max_") and name.endswith("output_tokens"):
             found[name] = "inf"
         elif value is not None:

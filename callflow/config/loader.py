@@ -20,6 +20,7 @@ from callflow.config import files as settings_files
 from callflow.config.settings import ALIASES, SECRETS, Settings, problem_of, suggestion
 from callflow.contracts import secret_text
 from callflow.contracts.errors import SettingsError
+from callflow.contracts.sip_addresses import of_other_region
 
 
 def load(
@@ -64,7 +65,9 @@ def load(
         raise SettingsError(problems, warnings)
     settings._profiles = profiles
     settings._files = tuple(files)
-    settings._warnings = (*warnings, *unused_settings.lines(settings), *paths.warnings(settings))
+    settings._warnings = (
+        *warnings, *unused_settings.lines(settings), *paths.warnings(settings), *_other_region(settings),
+    )  # fmt: skip
     return settings
 
 
@@ -84,6 +87,13 @@ class Layer:
         """Return where a value of this layer came from: `.env`, or `.env, as PUBLIC_URL`."""
         other = self.written_as.get(name)
         return f"{self.name}, as {other}" if other else self.name
+
+
+def _other_region(settings: Settings) -> list[str]:
+    if not settings.openai_sip_on or not settings.openai_sip_uri:
+        return []
+    wrong = of_other_region(settings.openai_sip_host, settings.openai_realtime_url)
+    return [f"OPENAI_SIP_HOST and OPENAI_REALTIME_URL: {wrong}"] if wrong else []
 
 
 def _named(name: str, variables: Mapping[str, str | None], warnings: list[str]) -> Layer:

@@ -19,7 +19,7 @@ from callflow.config.call_settings import CallSettings
 from callflow.config.settings import Settings, suggestion
 from callflow.contracts import secret_text
 from callflow.contracts.errors import SessionRefused
-from callflow.contracts.realtime_values import UNSENT, VOICES
+from callflow.contracts.realtime_values import NO_NOISE, NO_VOICE, NOISES, UNSENT, is_voice
 
 
 MOST_TEXT: Final = 40_000
@@ -101,22 +101,18 @@ def _left_out(name: str, value: Any) -> str:
     """Return the warning for a setting that is never sent, or for a value that sessions no longer accept; "": taken."""
     if name in _NOT_SENT:
         return f"{name} is left out: {_NOT_SENT[name]}"
-    if name == "voice" and isinstance(value, str) and value.strip() and not _is_voice(value.strip()):
-        return f"voice{_shown(value, ' ')} is left out: the model's voices are {', '.join(VOICES)}"
+    if name == "voice" and isinstance(value, str) and value.strip() and not is_voice(value.strip()):
+        return f"voice{_shown(value, ' ')} is left out: {NO_VOICE}"
     if name == "noise_reduction" and _is_own_profile(value):
-        return "noise_reduction is left out: a session has near_field, far_field or none, and no other profile"
+        return f"noise_reduction is left out: {NO_NOISE}"
     if name == "output_modalities" and value in ("text", ["text"], ["audio", "text"], ["text", "audio"]):
         return "output_modalities is left out: a caller can hear audio only"
     return ""
 
 
-def _is_voice(name: str) -> bool:
-    return name in VOICES or name.startswith("voice_")
-
-
 def _is_own_profile(value: Any) -> bool:
     if isinstance(value, str):
-        return bool(value.strip()) and value.strip().lower() not in ("near_field", "far_field", "none")
+        return bool(value.strip()) and value.strip().lower() not in (*NOISES, "none")
     return isinstance(value, dict)
 
 

@@ -17,6 +17,7 @@ from callflow.config.call_settings import CallSettings
 from callflow.config.display import key as shown_key
 from callflow.config.settings import Settings
 from callflow.config.settings import suggestion as setting_meant
+from callflow.contracts.realtime_values import UNSENT
 
 
 _MOST_GUESSES: Final = 20
@@ -330,7 +331,7 @@ SESSION: Final[Mapping[str, _Node]] = {
     "include_segments": _SEGMENTS,
     "prompt": _of({
         "id": _as("prompt_id"), "version": _as("prompt_version"),
-        "variables": _left("reusable prompts end on 2026-11-30; use instructions"),
+        "variables": _left(UNSENT["prompt_id"]),
     }),
     "tools": _left("what the agent can do stands in TOOLS_FILE"),
     "server": _left("the API has no such parameter"),

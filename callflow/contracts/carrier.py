@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from callflow.contracts.commands import Command
 from callflow.contracts.cost_events import CarrierCost
 from callflow.contracts.diagnostics import Finding, Outside
+from callflow.contracts.engine import SessionOffer
 from callflow.contracts.events import CALLER, Event, LegIds, WebhookEvent
 from callflow.contracts.failover import FailoverAccount
 from callflow.contracts.media import MediaProtocol
@@ -70,9 +71,8 @@ class CarrierRequest:
     to_number: str = ""
     at: float = 0.0
     """When the call began, in Unix time (seconds)."""
-    sessions: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
-    """The engine's session, in the engine's own words, for a carrier whose `media_is_remote`: the whole one, and what
-    will do if that is refused."""
+    offer: SessionOffer | None = field(default=None, repr=False, compare=False)
+    """The engine's session, for a carrier whose `media_is_remote` and that answers a call with it."""
 
 
 @dataclass(frozen=True, slots=True)

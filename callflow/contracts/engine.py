@@ -303,12 +303,26 @@ class SessionContext:
     """Gets each event of the session, while somebody watches."""
 
 
+class SessionOffer(Protocol):
+    """A session beside a call, in the engine's own words, for the carrier that accepts the call with it."""
+
+    def first(self) -> Mapping[str, Any]:
+        """Return the session to ask for at first."""
+
+    def less(self, message: str, param: str) -> Mapping[str, Any] | None:
+        """Return what to ask for after a refusal; None: there is nothing less. `message`, `param`: what the engine's
+        vendor said; "": nothing."""
+
+    def taken(self) -> None:
+        """Note that the call was accepted with the session that was asked for last."""
+
+
 @runtime_checkable
 class DescribesSessions(Protocol):
     """What makes sessions beside calls also says what such a session is to be before it is there."""
 
-    def describe(self, context: SessionContext) -> Sequence[Mapping[str, Any]]:
-        """Return the session in the engine's own words, whole, and what will do if that is refused."""
+    def describe(self, context: SessionContext) -> SessionOffer:
+        """Return the session with which a call is accepted."""
 
 
 MakeEngine = Callable[[SessionContext, EngineListener], Engine]

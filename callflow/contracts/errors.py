@@ -185,10 +185,15 @@ class CarrierError(CallflowError):
         unknown: bool = False,
         wait: float = 0.0,
         refuses: Refuses = "",
+        param: str = "",
+        said: str = "",
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.gone, self.retry, self.unknown = status, code, gone, retry, unknown
         self.refuses: Refuses = refuses
+        self.param, self.said = param, said
+        """Which part of the command was refused, and the carrier's own words, to be searched and never shown: they may
+        quote a secret. "": it did not say."""
         self.wait = wait
         """Seconds that the carrier asked us to wait before the next try; 0: it did not say."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 
 SIP: Final = ("sip:", "sips:")
@@ -16,6 +17,8 @@ _ADDRESS: Final = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
     r"(?:;[A-Za-z0-9\-_.!~*'()&=+$/%:;\[\]]*)?(?:\?[A-Za-z0-9\-_.!~*'()&=+$/%:;\[\]?]*)?"
 )
+_OPENAI: Final = re.compile(r"(?:([a-z]{2,8})\.)?api\.openai\.com")
+_OPENAI_SIP: Final = re.compile(r"sip(?:-([a-z]{2,8}))?\.api\.openai\.com")
 _EMERGENCY: Final = frozenset({"112", "911", "999", "000"})
 """Others are common extensions of telephone systems."""
 
@@ -29,3 +32,17 @@ def reaches_emergency(address: str) -> bool:
     """Return whether the user of an address is a number that calls for help somewhere."""
     found = _ADDRESS.fullmatch(address)
     return found is not None and found["user"].lstrip("+") in _EMERGENCY
+
+
+def of_other_region(sip_host: str, api: str) -> str:
+    """Return what is wrong when calls come in at OpenAI's SIP in one region and are accepted at its API in another,
+    which does not know them; "": nothing, or one of the two is not OpenAI's. `api`: the URL of its WebSocket or REST.
+
+    Vendor: https://platform.openai.com/docs/guides/realtime-sip
+    """
+    rest = urlsplit(api).hostname or ""
+    there, here = _OPENAI_SIP.fullmatch(sip_host), _OPENAI.fullmatch(rest)
+    if there is None or here is None or there[1] == here[1]:
+        return ""
+    wanted = f"sip-{here[1]}.api.openai.com" if here[1] else "sip.api.openai.com"
+    return f"OpenAI knows no call of {sip_host} at {rest}, so that none can be accepted: {wanted} belongs to it"

@@ -35,14 +35,13 @@ def _known() -> Mapping[str, Mapping[str, Any]]:
 def about(model: str) -> Mapping[str, Any]:
     """Return the facts about a model, by the names in `models.toml`; empty for an unknown model.
 
-    A dated snapshot has the facts of its model, except for `ends`; facts in its own table win.
+    A dated snapshot has the facts of its model; facts in its own table win.
     """
     own = _known().get(model, {})
     snapshot = _SNAPSHOT.fullmatch(model)
     if snapshot is None:
         return own
-    inherited = {name: value for name, value in _known().get(snapshot[1], {}).items() if name != "ends"}
-    return {**inherited, **own}
+    return {**_known().get(snapshot[1], {}), **own}
 
 
 def reasons(model: str) -> bool:

@@ -27,6 +27,7 @@ from callflow.contracts.engine import (
     EngineListener,
     SessionContext,
     SessionLost,
+    SessionOffer,
     SessionReady,
 )
 from callflow.engines.common.account import Account
@@ -36,6 +37,7 @@ from callflow.engines.openai_live.live_config import LiveConfig
 from callflow.engines.openai_realtime import adapter as realtime
 from callflow.engines.openai_realtime import session_config as realtime_sessions
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from callflow.engines.openai_realtime.session_ladder import AcceptOffer
 
 
 EngineName = Literal["openai_realtime", "openai_live"]
@@ -231,9 +233,9 @@ class MakeEngine:
             hear(EngineChosen(self.second, why))
         return self._make(self.second, context, hear)
 
-    def describe(self, context: SessionContext) -> Sequence[Mapping[str, Any]]:
+    def describe(self, context: SessionContext) -> SessionOffer:
         """Return the session with which a call is accepted: see `callflow.contracts.engine.DescribesSessions`."""
-        return realtime_sessions.accepting(self.config, context)
+        return AcceptOffer(self.config, context, self.account)
 
     def with_instructions(self, instructions: str) -> MakeEngine:
         """Return the same with other instructions."""

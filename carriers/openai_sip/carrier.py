@@ -144,21 +144,25 @@ class OpenAISip:
                 raise CarrierError(f"OpenAI's SIP has no command for {request.command.name!r}")
 
     async def _accept(self, path: str, request: CarrierRequest, *, again: bool) -> None:
-        """Accept a call with its session, or with the lesser one where that is refused. Raises CarrierError.
+        """Accept a call with its session, or with less of it where that is refused. Raises CarrierError.
 
         An accept whose answer is lost may have been obeyed, and so may one of another process: then the sideband
         socket shows it, which is refused until the call is accepted.
         """
-        *others, last = request.sessions or ({"type": "realtime"},)
-        for session in others:
+        offer = request.offer
+        session = offer.first() if offer is not None else {"type": "realtime"}
+        while True:
             try:
                 await self._try_to_accept(path, session, again=again)
-                return
+                break
             except CarrierError as error:
-                if error.status != 400:
+                less = offer.less(error.said, error.param) if offer is not None and error.status == 400 else None
+                if less is None:
                     raise
                 log.warning("call %s: OpenAI refuses the session, and is asked for less: %s", request.call, error)
-        await self._try_to_accept(path, last, again=again)
+                session = less
+        if offer is not None:
+            offer.taken()
 
     async def _try_to_accept(self, path: str, session: object, *, again: bool) -> None:
         try:
@@ -216,7 +220,8 @@ class OpenAISip:
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
         """Check the way there and back, see `carriers.openai_sip.diagnostics`."""
-        return checkup(self.api, outside, path=WEBHOOK, sip_uri=self._config.sip_uri)
+        config = self._config
+        return checkup(self.api, outside, path=WEBHOOK, sip_uri=config.sip_uri, calls_url=config.calls_url)
 
     def media_protocol(self) -> MediaProtocol:
         """Raise TypeError: this carrier's media is remote."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from callflow.contracts.diagnostics import Finding, Outside
 from callflow.contracts.errors import CarrierError
+from callflow.contracts.sip_addresses import of_other_region
 from carriers.common.diagnostics import elsewhere
 from carriers.common.http_client import Api
 
@@ -18,14 +19,18 @@ _NO_CALL = "rtc_callflow_doctor"
 """An id that no call has."""
 
 
-async def checkup(api: Api, outside: Outside, *, path: str, sip_uri: str) -> AsyncIterator[Finding]:
+async def checkup(api: Api, outside: Outside, *, path: str, sip_uri: str, calls_url: str) -> AsyncIterator[Finding]:
     """Check the way to OpenAI and back, and yield what was found. Never raises.
 
     `outside`: the running server as carriers reach it. `path`: where it takes webhooks. `sip_uri`: where numbers lead;
-    "": not set up.
+    "": not set up. `calls_url`: where their calls are accepted.
     """
     yield await _key(api)
-    if sip_uri:
+    host = sip_uri.partition("@")[2].partition(";")[0].partition(":")[0]
+    if wrong := of_other_region(host, calls_url):
+        remedy = "set OPENAI_SIP_HOST, and the trunks that lead there, to the region of OPENAI_REALTIME_URL"
+        yield Finding(f"{ABOUT} address", "wrong", wrong, remedy)
+    elif sip_uri:
         yield Finding(f"{ABOUT} address", "ok", f"numbers may lead to {sip_uri}")
     else:
         remedy = "set OPENAI_PROJECT_ID (proj_…, platform.openai.com, Settings, General), to lead numbers there"

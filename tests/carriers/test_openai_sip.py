@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +16,7 @@ import pytest
 import respx
 from openai.types.webhooks import RealtimeCallIncomingWebhookEvent
 
+from callflow.config.loader import load
 from callflow.config.settings import Settings
 from callflow.contracts import commands
 from callflow.contracts.carrier import CarrierRequest, Request
@@ -22,9 +24,12 @@ from callflow.contracts.commands import Command
 from callflow.contracts.engine import SessionContext
 from callflow.contracts.errors import CarrierError, Forged, Malformed
 from callflow.contracts.events import CallAnswered, CallInitiated, LegIds
-from callflow.engines.openai_realtime import session_config
+from callflow.engines.common.account import Account
+from callflow.engines.openai_realtime.session_config import minimal_session
+from callflow.engines.openai_realtime.session_ladder import AcceptOffer
 from carriers.openai_sip.carrier import OpenAISip, OpenAISipConfig
 from carriers.openai_sip.headers import read_headers
+from carriers.registry import openai_sip_config
 from carriers.telnyx.sip import led_to
 from carriers.twilio.webhooks import routed
 from tests.carriers.product import CALL, TLS
@@ -173,13 +178,29 @@ async def test_a_command_is_one_request(command: Command, action: str, body: Any
     assert (json.loads(call.request.content) if call.request.content else None) == body
 
 
-async def test_a_session_that_is_refused_is_asked_for_once_more_with_less() -> None:
-    full, less = session_config.accepting(realtime_config(), SessionContext("call", remote="rtc_1"))
+def offer(*tools: dict[str, Any], **settings: Any) -> AcceptOffer:
+    return AcceptOffer(realtime_config(**settings), SessionContext("call", remote="rtc_1", tools=tools), Account())
+
+
+async def test_a_session_that_is_refused_without_a_reason_is_asked_for_once_more_with_less() -> None:
+    full = offer().first()
     assert "voice" in full["audio"]["output"]
     with respx.mock:
         route = respx.post(f"{CALLS}/rtc_1/accept").mock(side_effect=[httpx.Response(400), httpx.Response(200)])
-        await carrier().execute(order(commands.Answer(), sessions=(full, less)))
-        assert [json.loads(call.request.content) for call in route.calls] == [full, less]
+        await carrier().execute(order(commands.Answer(), offer=offer()))
+        asked = [json.loads(call.request.content) for call in route.calls]
+    assert asked[0] == full
+    assert asked[1] == {**minimal_session(realtime_config(), SessionContext("", remote="r")), "model": full["model"]}
+
+
+async def test_an_accept_that_is_refused_for_ever_is_given_up() -> None:
+    shop = {"type": "mcp", "server_label": "shop", "server_url": "https://shop.example"}
+    with respx.mock:
+        route = respx.post(f"{CALLS}/rtc_1/accept").respond(400, json={"error": {"code": "c", "message": "No."}})
+        with pytest.raises(CarrierError):
+            await carrier().execute(order(commands.Answer(), offer=offer(shop)))
+        tools = [json.loads(call.request.content)["tools"] for call in route.calls]
+    assert tools == [[shop], [shop], []], "whole, then minimal, then with functions only"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +210,7 @@ async def test_a_session_that_is_refused_is_asked_for_once_more_with_less() -> N
 async def test_what_becomes_of_an_accept(status: int, again: bool, raises: bool) -> None:
     with respx.mock:
         respx.post(f"{CALLS}/rtc_1/accept").respond(status, json={"error": {"code": "call_not_found"}})
-        work = carrier().execute(order(commands.Answer(again=again), sessions=({"type": "realtime"},)))
+        work = carrier().execute(order(commands.Answer(again=again), offer=offer()))
         if not raises:
             await work
             return
@@ -214,9 +235,8 @@ async def test_what_it_cannot_do_is_said() -> None:
 
 
 def test_what_is_sent_is_in_the_vendors_schemas() -> None:
-    for body in session_config.accepting(
-        realtime_config(transcription_model="gpt-transcribe"), SessionContext("call", remote="rtc_1")
-    ):
+    accept = offer(transcription_model="gpt-transcribe")
+    for body in (accept.first(), accept.less("No.", "")):
         assert complaints("openai/call-accept-request.schema.json", "", body) == []
     assert complaints("openai/call-reject-request.schema.json", "", BODIES[0][2]) == []
     assert complaints("openai/call-refer-request.schema.json", "", BODIES[3][2]) == []
@@ -277,3 +297,46 @@ def test_the_address_is_made_of_settings_alone() -> None:
     for wrong in ({"openai_sip_host": "evil.example/x"}, {"openai_sip_host": "h"}, {"openai_project_id": "x@y"}):
         with pytest.raises(ValueError, match="must be"):
             Settings.model_validate(wrong)
+
+
+class _Nowhere:
+    """A server that nobody reaches."""
+
+    address = believed = ""
+    answers = False
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
+        raise AssertionError("nothing is sent")
+
+
+EUROPE = "wss://eu.api.openai.com/v1/realtime"
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "belongs"),
+    [
+        ("sip.api.openai.com", EUROPE, "sip-eu.api.openai.com"),
+        ("sip-eu.api.openai.com", "wss://api.openai.com/v1/realtime", "sip.api.openai.com"),
+        ("sip-eu.api.openai.com", EUROPE, ""), ("sip.api.openai.com", "wss://api.openai.com/v1/realtime?model=x", ""),
+        ("sip.api.openai.com", "ws://127.0.0.1:6300/v1/realtime", ""), ("sip.example.com", EUROPE, ""),
+    ],
+)  # fmt: skip
+async def test_an_api_of_another_region_than_the_sip_address_is_told_at_the_start_and_by_the_doctor(
+    host: str, url: str, belongs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each accept is answered 404 there, as that of a caller who has gone."""
+    given = {
+        "OPENAI_SIP_HOST": host, "OPENAI_REALTIME_URL": url, "OPENAI_PROJECT_ID": "proj_1",
+        "OPENAI_WEBHOOK_SECRET": SECRET, "OPENAI_API_KEY": "sk-test-0123456789",
+    }  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = load({}, toml=None, env_file=None)
+    told = [line for line in settings.warnings if line.startswith("OPENAI_SIP_HOST")]
+    assert [line.rpartition(": ")[2] for line in told] == ([f"{belongs} belongs to it"] if belongs else [])
+    sip = OpenAISip(openai_sip_config(settings))
+    with respx.mock:
+        respx.post(url__regex=".*/hangup").respond(404)
+        (about,) = [one async for one in sip.checkup(_Nowhere()) if one.about.endswith("address")]
+    assert (about.state, about.what.endswith("belongs to it")) == (("wrong", True) if belongs else ("ok", False))
+    await sip.close()

@@ -11,6 +11,9 @@ import pytest
 
 from callflow.contracts.engine import (
     AudioDelta,
+    ContextImage,
+    ContextItem,
+    ContextPart,
     EngineEvent,
     ErrorReported,
     ResponseDone,
@@ -18,6 +21,7 @@ from callflow.contracts.engine import (
     SpeechStarted,
     Transcript,
 )
+from callflow.contracts.tools import ToolCall
 from callflow.engines.openai_realtime import server_events
 from tests.configs import realtime_config
 from tests.conformance.schemas import complaints, load, unknown_keys
@@ -40,6 +44,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
+CONTEXT: list[ContextPart] = [
+    ContextItem("caller", "Where is it?"),
+    ContextItem("agent", "On its way."),
+    ContextItem("system", "The caller pressed 1."),
+    ContextImage("data:image/png;base64,iVBORw0KGgo=", "The parcel."),
+    ToolCall("call_1", "find", "{}"),
+]
+QUESTION = {"id": "mcpr_1", "type": "mcp_approval_request", "server_label": "shop", "name": "buy", "arguments": "{}"}
+
+
 @cache
 def everything_sent(which: str) -> list[dict[str, Any]]:
     """One of every event that the client can send, taken from the wire: both sessions, audio, greeting, and so on."""
@@ -60,7 +74,11 @@ def everything_sent(which: str) -> list[dict[str, Any]]:
             one.engine.request_response("Say hello.")
             one.engine.truncate("item_1", 0, 1500)
             one.engine.cancel("resp_1")
-            await one.until(lambda: peer.of("response.cancel"))
+            one.engine.add_context(CONTEXT)
+            one.engine.answer_tool("call_1", "{}", speak=False)
+            one.engine.finish_turn()
+            await peer.send("response.output_item.done", response_id="resp_2", output_index=0, item=QUESTION)
+            await one.until(lambda: len(peer.events) == len(KINDS))
             sent.extend(peer.events)
 
     run(work)
@@ -74,12 +92,22 @@ KINDS = [
     "response.create",
     "conversation.item.truncate",
     "response.cancel",
+    *["conversation.item.create"] * (len(CONTEXT) + 1),
+    "input_audio_buffer.commit",
+    "conversation.item.create",
+]
+ITEMS = [
+    *("user", "assistant", "system", "user", "function_call"),
+    *("function_call_output", "mcp_approval_response"),
 ]
 
 
 @pytest.mark.parametrize("which", CONFIGS)
 def test_this_is_everything_that_the_client_sends(which: str) -> None:
-    assert [event["type"] for event in everything_sent(which)] == KINDS
+    sent = everything_sent(which)
+    assert [event["type"] for event in sent] == KINDS
+    items = [event["item"] for event in sent if "item" in event]
+    assert [item.get("role") or item["type"] for item in items] == ITEMS
 
 
 @pytest.mark.parametrize("which", CONFIGS)

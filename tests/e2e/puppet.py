@@ -10,6 +10,7 @@ from typing import Any
 
 from callflow.sandbox.common.phone import Phone, tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Session, Turn
+from callflow.sandbox.openai_realtime.items import Item
 from tests.e2e.product import Product, product
 from tests.e2e.talk import saying
 
@@ -97,6 +98,9 @@ class Puppet:
         return item
 
     def done(self, response: str, status: str = "completed", output: Any = (), **details: Any) -> None:
+        for item in output:
+            if isinstance(item, dict) and item.get("type") == "mcp_approval_request":
+                self.session.conversation.append(Item(item))  # only what was asked can be answered
         shown = {"id": response, "status": status, "output": list(output), "status_details": details or None}
         self.emit("response.done", response=shown)
 

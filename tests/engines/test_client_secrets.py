@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -33,8 +34,12 @@ FULL: dict[str, Any] = {
 }  # fmt: skip
 
 
-def secret_request(session: Any, **more: Any) -> tuple[dict[str, Any], list[str]]:
-    body, warnings = read_request({"session": session, **more}, model="usual", seconds=600)
+LAST_DAY = date(2026, 11, 30)
+USUAL: dict[str, Any] = {"model": "usual", "instructions": "Take calls.", "seconds": 600, "today": LAST_DAY}
+
+
+def secret_request(session: Any, *, today: date = LAST_DAY, **more: Any) -> tuple[dict[str, Any], list[str]]:
+    body, warnings = read_request({"session": session, **more}, **{**USUAL, "today": today})
     return body["session"], warnings
 
 
@@ -72,17 +77,56 @@ def test_names_of_earlier_systems_go_to_their_places() -> None:
         assert any(each in line for line in warnings), each
 
 
-def test_what_is_off_is_null_and_a_prompt_counts_as_instructions() -> None:
+def test_what_is_off_is_null_and_a_prompt_counts_as_instructions_while_there_are_some() -> None:
     off = {"turn_detection": {"type": "none"}, "noise_reduction": {"type": "none"}, "transcription": {"enabled": False}}
     session, warnings = secret_request({**off, "prompt": {"id": "pmpt_1", "version": 2}})
     assert session["audio"]["input"] == dict.fromkeys(off)
     assert session["prompt"] == {"id": "pmpt_1", "version": "2"}
-    assert "2026-11-30" in warnings[0]
+    assert [line.split("; ")[0] for line in warnings] == ["session.prompt is sent"]
     nested, warnings = secret_request(
         {"instructions": "x", "voice": "cedar", "audio": {"output": {"voice": "marin", "pitch": 1}}}
     )
     assert nested["audio"]["output"] == {"voice": "marin"}
     assert len(warnings) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "instructions"),
+    [({}, "Take calls."), ({"instructions": " "}, "Take calls."), ({"instructions": "x"}, "x")],
+)
+def test_a_prompt_that_is_no_more_is_left_out_and_the_session_has_instructions_all_the_same(
+    given: dict[str, Any], instructions: str
+) -> None:
+    """What the vendor refuses for certain is not sent to it."""
+    stored = {**given, "prompt": {"id": "pmpt_1", "version": 2, "variables": {"a": "b"}}}
+    session, warnings = secret_request(stored, today=LAST_DAY + timedelta(days=1))
+    assert "prompt" not in session
+    assert session["instructions"] == instructions
+    (line,) = warnings
+    assert line.startswith("session.prompt is left out")
+    assert ("of coming calls" in line) is (instructions != "x")
+    usual = config.defaults("sess_1", FULL["model"], 1, Quirks(prompts=False), transcription=False)
+    config.updated(usual, {**session, "model": FULL["model"]}, Quirks(prompts=False), voice_locked=False)
+    with pytest.raises(SessionRefused, match="prompt reference"):
+        secret_request({"prompt": {"id": ""}}, today=LAST_DAY + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        *(({"voice": name}, "audio.output.voice") for name in ("fable", "nova", "onyx")),
+        ({"audio": {"output": {"voice": "onyx", "speed": 1.1}}}, "audio.output.voice"),
+        ({"noise_reduction": "custom"}, "audio.input.noise_reduction"),
+        ({"audio": {"input": {"noise_reduction": {"type": "custom", "strength": 2}}}}, "audio.input.noise_reduction"),
+    ],
+)
+def test_a_voice_and_a_noise_profile_that_the_model_has_not_are_left_out(given: dict[str, Any], where: str) -> None:
+    session, warnings = secret_request({"instructions": "x", **given})
+    assert [line.split(" ")[0] for line in warnings] == [f"session.{where}"]
+    side, _, name = where.removeprefix("audio.").partition(".")
+    assert name not in session["audio"][side]
+    usual = config.defaults("sess_1", "usual", 1, Quirks(), transcription=False)
+    config.updated(usual, session, Quirks(), voice_locked=False)
 
 
 @pytest.mark.parametrize(
@@ -99,13 +143,13 @@ def test_what_is_off_is_null_and_a_prompt_counts_as_instructions() -> None:
 )  # fmt: skip
 def test_what_cannot_be_asked_is_refused_in_words(body: Any, why: str) -> None:
     with pytest.raises(SessionRefused) as refused:
-        read_request(body, model="usual", seconds=600)
+        read_request(body, **USUAL)
     assert why in refused.value.problems[0]
 
 
 def test_how_long_it_lives() -> None:
     for given, seconds in (({}, 600), ({"seconds": 10}, 10), ({"seconds": 7200.0}, 7200)):
-        body = read_request({"session": FULL, "expires_after": given}, model="usual", seconds=600).body
+        body = read_request({"session": FULL, "expires_after": given}, **USUAL).body
         assert body["expires_after"] == {"anchor": "created_at", "seconds": seconds}
 
 

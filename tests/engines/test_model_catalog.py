@@ -113,12 +113,15 @@ def test_a_price_holds_from_its_day_on() -> None:
     assert model_catalog.prices("nobody knows", DAY) is None
 
 
-def test_a_dated_snapshot_is_its_model_but_for_the_day_on_which_it_ends() -> None:
-    for snapshot in ("gpt-realtime-2.1-2026-05-01", "gpt-realtime-mini-2025-10-06"):
-        model = snapshot[:-11]
-        assert model_catalog.prices(snapshot, DAY) == PRICES[model]
+def test_a_dated_snapshot_is_its_model_and_ends_with_it() -> None:
+    for model in ("gpt-realtime-2.1", "gpt-realtime-mini", "gpt-4o-realtime-preview"):
+        snapshot = f"{model}-2026-05-01"
+        assert model_catalog.prices(snapshot, DAY) == PRICES.get(model)
         assert model_catalog.reasons(snapshot) == model_catalog.reasons(model)
-        assert model_catalog.shutdown_warning(snapshot, DAY) is None
+        told = model_catalog.shutdown_warning(model, DAY)
+        assert model_catalog.shutdown_warning(snapshot, DAY) == (told and told.replace(model, snapshot))
+    for retired in ("gpt-4o-realtime-preview-2025-06-03", "gpt-4o-mini-realtime-preview-2024-12-17"):
+        assert "was switched off" in (model_catalog.shutdown_warning(retired, DAY) or "")
     assert model_catalog.prices("gpt-realtime-2025-08-28", DAY) == PRICES["gpt-realtime"]
     assert not model_catalog.reasons("gpt-realtime-2025-08-28")
     assert model_catalog.about("gpt-realtime-of-next-year") == {}

@@ -20,7 +20,7 @@ from callflow.sandbox.openai_realtime.script import encode, tone
 from tests.sandbox.test_openai_realtime import VAD, Client, connected, hold, in_order
 
 
-async def status(realtime: Realtime, path: str = "/v1/realtime?model=m", **headers: str) -> int:
+async def status(realtime: Realtime, path: str = "/v1/realtime?model=gpt-realtime-2.1", **headers: str) -> int:
     """The HTTP status of a handshake."""
     root = realtime.url.removesuffix("/v1/realtime")
     try:
@@ -49,7 +49,7 @@ async def test_handshakes() -> None:
 async def test_the_beta_interface_is_gone(how: dict[str, str]) -> None:
     async with asyncio.timeout(5), Realtime() as realtime:
         headers = {"Authorization": "Bearer sk-sandbox"} | how
-        async with connect(f"{realtime.url}?model=m", additional_headers=headers) as socket:
+        async with connect(f"{realtime.url}?model=gpt-realtime-2.1", additional_headers=headers) as socket:
             error = json.loads(await socket.recv())["error"]
             assert error["code"] == "beta_api_shape_disabled"
             await socket.wait_closed()
@@ -60,7 +60,7 @@ async def test_the_beta_interface_is_gone(how: dict[str, str]) -> None:
 async def test_a_browser_brings_its_key_as_a_subprotocol() -> None:
     async with asyncio.timeout(5), Realtime() as realtime:
         offered: Any = ["realtime", "openai-insecure-api-key.sk-sandbox"]
-        async with connect(f"{realtime.url}?model=m", subprotocols=offered) as socket:
+        async with connect(f"{realtime.url}?model=gpt-realtime-2.1", subprotocols=offered) as socket:
             assert socket.subprotocol == "realtime"
 
 

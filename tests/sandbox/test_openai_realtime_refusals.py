@@ -113,6 +113,23 @@ UPDATES: list[tuple[dict[str, Any], str, str | None, str]] = [
 ]
 
 
+def test_a_reusable_prompt_is_refused_since_there_are_none_any_more() -> None:
+    async def talk(client: Client, session: Session) -> None:
+        session.quirks = Quirks(prompts=False)
+        prompt = {"id": "pmpt_1"}
+        for kind, given in (
+            ("session.update", {"session": realtime(prompt=prompt)}),
+            ("response.create", {"response": {"prompt": prompt}}),
+        ):
+            error = await client.ask(kind, **given)
+            assert (error["code"], error["param"]) == ("unsupported_parameter", f"{kind.partition('.')[0]}.prompt")
+        session.quirks = Quirks(prompts=True)
+        await client.send("session.update", session=realtime(prompt=prompt))
+        await session.wait_sent("session.updated")
+
+    hold(talk)
+
+
 def test_a_bad_update_is_refused_and_nothing_of_it_is_applied() -> None:
     async def talk(client: Client, session: Session) -> None:
         before = json.dumps(session.config)
@@ -178,6 +195,18 @@ EVENTS: list[tuple[str, dict[str, Any], str | None, str]] = [
         {"item": {"type": "message", "role": "user", "content": [{"type": "text", "text": "hi"}]}},
         "invalid_value",
         "'input_text'",
+    ),
+    (
+        "conversation.item.create",
+        {"item": {"type": "mcp_approval_response", "approval_request_id": "mcpr_x", "approve": True}},
+        "missing_required_parameter",
+        "'item.id'",
+    ),
+    (
+        "conversation.item.create",
+        {"item": {"id": "a", "type": "mcp_approval_response", "approval_request_id": "mcpr_x", "approve": True}},
+        "invalid_value",
+        "mcpr_x",
     ),
     (
         "conversation.item.create",

@@ -112,6 +112,35 @@ def test_null_in_a_session_switches_off_and_what_is_decided_at_the_begin_is_left
     ]
 
 
+def test_null_ends_what_a_transcription_had() -> None:
+    of_input = {"transcription": {"model": "gpt-transcribe", "language": None, "prompt": None}}
+    taken, _ = control_changes.of_session({"audio": {"input": of_input}, "include": None})
+    assert taken == {
+        "transcription_model": "gpt-transcribe", "transcription_language": "", "transcription_prompt": "",
+        "transcription_logprobs": False,
+    }  # fmt: skip
+
+
+async def test_what_is_not_set_any_more_is_named_to_those_who_were_told_of_it() -> None:
+    """A session keeps what an update does not name, so each answer is to end what an earlier one began."""
+    given: dict[str, Any] = {
+        "reasoning": {"effort": "high"}, "parallel_tool_calls": False,
+        "include": ["item.input_audio_transcription.logprobs"],
+        "transcription": {"model": "gpt-transcribe", "language": "de", "prompt": "Names."},
+    }  # fmt: skip
+    effective = Settings()
+    desk = ControlDesk(Settings(), lambda: effective)
+    held = config.defaults("s", "gpt-realtime-2.1", 1, Quirks(), transcription=False)
+    assert not desk.update().keys() & {"reasoning", "parallel_tool_calls"}, "the asker's model may take neither"
+    effective = Settings(**control_changes.of_settings(given).taken)
+    held = config.updated(held, desk.update(), Quirks(), voice_locked=False)
+    assert (held["reasoning"], held["parallel_tool_calls"]) == ({"effort": "high"}, False)
+    effective = Settings(transcription_model="gpt-transcribe")
+    held = config.updated(held, desk.update(), Quirks(), voice_locked=False)
+    assert (held["reasoning"], held["parallel_tool_calls"], held["include"]) == ({"effort": "low"}, True, None)
+    assert held["audio"]["input"]["transcription"] == {"model": "gpt-transcribe"}
+
+
 @pytest.mark.parametrize(
     ("secrets", "wrong"),
     [

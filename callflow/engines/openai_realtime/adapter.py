@@ -251,7 +251,7 @@ class OpenAIRealtime:
         responses = self._responses
         match event.type:
             case "session.created":
-                self._session.note_expiry(event)
+                self._session.note(event)
                 if self._context.remote and not self._session.is_ready:  # it is configured since the accept
                     self._begin()
             case "session.updated":

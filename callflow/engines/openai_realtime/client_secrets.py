@@ -1,8 +1,8 @@
 """Client secrets: keys that live some minutes, with which a browser opens a session of its own at the vendor.
 
 What is asked for is brought into the GA form of a session: every field that it has is forwarded, the flat names of the
-API's beta and of earlier systems go to their places in it, and what it does not have is left out with a warning.
-Whether a value is possible, the vendor says.
+API's beta and of earlier systems go to their places in it, and what it does not have, or not any more, is left out with
+a warning. Whether any other value is possible, the vendor says.
 
 Vendor: https://platform.openai.com/docs/api-reference/realtime-sessions/create-realtime-client-secret
 """
@@ -10,11 +10,12 @@ Vendor: https://platform.openai.com/docs/api-reference/realtime-sessions/create-
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final, NamedTuple
 
 from callflow.contracts.errors import SessionRefused, VendorRefused
 from callflow.contracts.printable import line
-from callflow.contracts.realtime_values import NEITHER, UNSENT
+from callflow.contracts.realtime_values import NEITHER, NO_NOISE, NO_VOICE, NOISES, UNSENT, is_voice, takes_prompts
 from callflow.engines.openai_realtime.rest import VendorApi
 
 
@@ -91,8 +92,11 @@ class ClientSecret(NamedTuple):
     """Unix seconds: until then sessions may begin with it."""
 
 
-def read_request(body: Mapping[str, Any], *, model: str, seconds: int) -> ClientSecretRequest:
-    """Read the body of a request. `model`, `seconds`: what holds where it says nothing. Raises SessionRefused."""
+def read_request(
+    body: Mapping[str, Any], *, model: str, instructions: str, seconds: int, today: date
+) -> ClientSecretRequest:
+    """Read the body of a request. `model`, `seconds`: what holds where it says nothing. `instructions`: those of a
+    session whose prompt is not sent, and that has none. `today`: on which it is asked (UTC). Raises SessionRefused."""
     problems: list[str] = []
     warnings: list[str] = []
     lives = _seconds(body.get("expires_after"), seconds, problems)
@@ -109,15 +113,31 @@ def read_request(body: Mapping[str, Any], *, model: str, seconds: int) -> Client
     _tidy(session, warnings)
     if kind == "realtime":
         session.setdefault("model", model)
-        prompt = session.get("prompt")
-        has_prompt = isinstance(prompt, dict) and bool(prompt.get("id"))
-        instructions = session.get("instructions")
-        if not has_prompt and not (isinstance(instructions, str) and instructions.strip()):
-            problems.append(NEITHER)
+        _instruct(session, instructions, today, problems, warnings)
     if problems:
         raise SessionRefused(problems)
     expires = {"anchor": "created_at", "seconds": lives}
     return ClientSecretRequest({"expires_after": expires, "session": session}, warnings[:_MOST_WARNINGS])
+
+
+def _instruct(
+    session: dict[str, Any], instructions: str, today: date, problems: list[str], warnings: list[str]
+) -> None:
+    """See that the session has instructions, or a prompt while there still are some."""
+    given, prompt = session.get("instructions"), session.get("prompt")
+    has_prompt = isinstance(prompt, dict) and bool(prompt.get("id"))
+    is_instructed = isinstance(given, str) and bool(given.strip())
+    if not has_prompt and not is_instructed:
+        problems.append(NEITHER)
+    if takes_prompts(today):
+        if prompt is not None:
+            warnings.append(f"session.prompt is sent; {UNSENT['prompt_id']}")
+        return
+    if session.pop("prompt", None) is not None:
+        instead = "" if is_instructed else ", and the session has the instructions of coming calls"
+        warnings.append(f"session.prompt is left out: {UNSENT['prompt_id']}{instead}")
+        if not is_instructed:
+            session["instructions"] = instructions
 
 
 async def mint(api: VendorApi, request: ClientSecretRequest) -> ClientSecret:
@@ -217,16 +237,21 @@ def _tidy(session: dict[str, Any], warnings: list[str]) -> None:
         version = prompt.get("version")
         if isinstance(version, int) and not isinstance(version, bool):
             prompt["version"] = str(version)
-        warnings.append(f"session.prompt is sent; {UNSENT['prompt_id']}")
     audio = session.get("audio")
-    of_input = audio.get("input") if isinstance(audio, dict) else None
-    for side in (of_input, audio.get("output") if isinstance(audio, dict) else None):
+    of_input, output = (audio.get(side) if isinstance(audio, dict) else None for side in ("input", "output"))
+    for side in (of_input, output):
         _format(side, warnings)
+    if isinstance(output, dict) and isinstance(voice := output.get("voice"), str) and not is_voice(voice):
+        del output["voice"]
+        warnings.append(f'session.audio.output.voice "{_shown(voice)}" is left out: {NO_VOICE}')
     if not isinstance(of_input, dict):
         return
     noise = of_input.get("noise_reduction")
     if isinstance(noise, dict) and noise.get("type") in ("none", None):
         of_input["noise_reduction"] = None
+    elif isinstance(noise, dict) and noise["type"] not in NOISES:
+        del of_input["noise_reduction"]
+        warnings.append(f"session.audio.input.noise_reduction is left out: {NO_NOISE}")
     if isinstance(of_input.get("turn_detection"), dict):
         of_input["turn_detection"] = _turns(of_input["turn_detection"], warnings)
 

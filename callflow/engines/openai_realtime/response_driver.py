@@ -26,7 +26,7 @@ from callflow.contracts.tools import ToolCall
 from callflow.engines import model_catalog
 from callflow.engines.common.channel import Channel
 from callflow.engines.openai_realtime import server_events
-from callflow.engines.openai_realtime.response_endings import ResponseEndings, approval_request
+from callflow.engines.openai_realtime.response_endings import ResponseEndings, approval_answer_id, approval_request
 from callflow.engines.openai_realtime.response_queue import Action, Create, GiveUp, ResponseQueue, RetryIn
 from callflow.engines.openai_realtime.server_events import ServerEvent
 from callflow.engines.openai_realtime.session import Session
@@ -324,7 +324,12 @@ class ResponseDriver:
             self._approved.append(request.id)
             del self._approved[:-_APPROVALS]
             approved = self._session.config.mcp_approval == "approve"
-            answer = {"type": "mcp_approval_response", "approval_request_id": request.id, "approve": approved}
+            answer = {
+                "id": approval_answer_id(request.id),
+                "type": "mcp_approval_response",
+                "approval_request_id": request.id,
+                "approve": approved,
+            }
             if not approved:
                 answer["reason"] = "This line does not allow it."
             self._channel.send({"type": "conversation.item.create", "item": answer})

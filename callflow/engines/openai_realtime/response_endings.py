@@ -6,6 +6,7 @@ The status of a response does not show whether the caller could hear an answer; 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
@@ -139,6 +140,15 @@ def approval_request(item: Any) -> ApprovalRequest | None:
     if not isinstance(name, str) or not name:
         return None
     return ApprovalRequest(name, str(item.get("server_label") or "")[:200], str(item.get("name") or "")[:200])
+
+
+def approval_answer_id(request: str) -> str:
+    """Return the id of our answer to an approval request: the server takes no answer without one, and none longer than
+    32 characters. The same request always has the same, so that a second answer would be refused.
+
+    Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/create
+    """
+    return f"leave_{hashlib.sha256(request.encode(errors='replace')).hexdigest()[:24]}"
 
 
 def _note(items: dict[str, None], item: str) -> None:

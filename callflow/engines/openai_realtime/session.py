@@ -1,8 +1,7 @@
 """Configures one session: requests to the server, its confirmations and refusals, and the expiry.
 
-A `session.update` is accepted as a whole or refused as a whole. The first update asks for everything. When an update is
-refused, the next leaves out the field that the server names, then everything that a call can do without, then tools
-that are not ours.
+A `session.update` is accepted as a whole or refused as a whole. The first update asks for everything. When it is
+refused, the next asks for less, see `session_ladder.py`.
 
 Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """
@@ -13,25 +12,41 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from callflow.contracts.engine import EngineCan, SessionContext, SessionExpiring
 from callflow.engines.common.account import Account
 from callflow.engines.common.channel import Channel
-from callflow.engines.common.refused_fields import FieldPath
 from callflow.engines.openai_realtime import session_config, session_refusal
 from callflow.engines.openai_realtime.server_events import ServerEvent
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from callflow.engines.openai_realtime.session_ladder import Ladder
 
 
 log = logging.getLogger(__name__)
 
-_FULL, _MINIMAL, _BARE = "session-full", "session-minimal", "session-bare"
-"""Event ids of the first updates; `#` and a number follow if an update is repeated without a refused field."""
+_FIRST: Final = "session-full"
+"""Event id of the first update. Those after refusals have their stage in it, and `#` and a number where the update is
+only repeated without a refused field."""
 _CHANGE, _FORMATS = "session-later", "session-formats"
 """Event ids of updates in the middle of a session: any change, and another audio format."""
 _SHORTEST_SECONDS: Final = 0.1
 """The earliest time after which a session is announced as expiring."""
+
+
+class _Update(NamedTuple):
+    """An update that the server has not answered."""
+
+    id: str
+    before: RealtimeConfig
+    """The configuration before it."""
+    transcribes: bool | None
+    """Whether the caller's words are transcribed after it; None: as before it."""
+
+    @property
+    def is_later(self) -> bool:
+        """Whether it only changes a session that is there."""
+        return self.id in (_CHANGE, _FORMATS)
 
 
 class Session:
@@ -46,15 +61,11 @@ class Session:
         """The server has confirmed a session."""
         self._context, self._account, self._channel = context, account, channel
         self._transcribes = False
-        self._left_out: tuple[FieldPath, ...] = ()
-        """Fields that the server refuses; our updates do not contain them."""
-        self._requested: dict[str, Any] = {}
-        """The session that the newest of the first updates requested."""
+        """The server transcribes the caller's words, as far as it has answered."""
+        self._ladder = Ladder(account)
         self._first = config
-        """The configuration that it was made of."""
-        self._refusals = 0
-        self._updates: list[tuple[str, RealtimeConfig]] = []
-        """Event id of each unanswered update, with the configuration before it."""
+        """The configuration that the newest of the first updates was made of."""
+        self._updates: list[_Update] = []
         self._expires_at: float | None = None
         """Unix time in seconds."""
 
@@ -67,24 +78,24 @@ class Session:
             can.add("interrupts_itself")
         if self.turn_detection and self.config.answers_itself:
             can.add("answers_itself")
-        if self._transcribes:
+        asked = [update.transcribes for update in self._updates if update.transcribes is not None]
+        if [self._transcribes, *asked][-1]:
             can.add("transcribes")
         return frozenset(can)
 
     @property
     def awaits_formats(self) -> bool:
         """Return whether another audio format was requested and the server has not answered."""
-        return any(event_id == _FORMATS for event_id, _ in self._updates)
+        return any(update.id == _FORMATS for update in self._updates)
 
     # Requests
 
     def request(self) -> None:
         """Send the first update, without the fields that this account refused before."""
-        full = session_config.session(self.config, self._present_context)
-        self._left_out = self._account.refused_fields.recall(self._account_key, full)
-        for path in self._left_out:
+        full = self._ladder.first(self.config, self._present_context)
+        for path in self._ladder.left_out:
             self._channel.report("left_out", f"{session_refusal.shown(path)} was refused before and is left out")
-        self._update(_FULL, full)
+        self._update(_FIRST, full)
 
     def request_formats(self, audio: str) -> None:
         """Ask for another audio format, both ways: "pcmu" or "pcm24"."""
@@ -96,26 +107,24 @@ class Session:
 
     def change(self, changes: Mapping[str, Any], *, spoken: bool) -> list[str]:
         """Change the configuration, by names of settings. Returns a line for each change left out, with the reason."""
-        partial, config, left_out = session_config.changed(self.config, self._present_context, changes, spoken=spoken)
+        begun = self.is_ready or bool(self._updates)
+        partial, config, left_out = session_config.changed(
+            self.config, self._present_context, changes, spoken=spoken, begun=begun
+        )
         before, self.config = self.config, config
         if len(partial) > 1 and self.is_ready:
             self._update(_CHANGE, partial, before)
         return left_out
 
     def _update(self, event_id: str, session: dict[str, Any], before: RealtimeConfig | None = None) -> None:
-        session = session_refusal.without(session, self._left_out)
+        session = session_refusal.without(session, self._ladder.left_out)
         input_audio = session.get("audio", {}).get("input", {})
-        if not event_id.startswith((_CHANGE, _FORMATS)):
-            self._requested, self._first = session, self.config
-            self._transcribes = bool(input_audio.get("transcription"))
-        elif "transcription" in input_audio:
-            self._transcribes = bool(input_audio["transcription"])
-        self._updates.append((event_id, before or self.config))
+        transcribes = bool(input_audio["transcription"]) if "transcription" in input_audio else None
+        update = _Update(event_id, before or self.config, transcribes)
+        if not update.is_later:
+            self._first = self.config
+        self._updates.append(update)
         self._channel.send({"type": "session.update", "event_id": event_id, "session": session})
-
-    @property
-    def _account_key(self) -> str:
-        return f"{self.config.model} {self.config.url} {self.config.api_key}"
 
     @property
     def _present_context(self) -> SessionContext:
@@ -128,16 +137,17 @@ class Session:
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/session/updated
         """
-        if self._updates:
-            self._updates.pop(0)
-        self.note_expiry(event)
+        update = self._updates.pop(0) if self._updates else None
+        if update is not None and update.transcribes is not None:
+            self._transcribes = update.transcribes  # unless the server says something else
+        self.note(event)
+        if update is not None and not update.is_later:
+            self._ladder.taken()
 
     def begin(self) -> None:
-        """Remember the fields left out of the confirmed first update, for the account's other sessions."""
+        """Send what was changed while the server had not answered."""
         self.is_ready = True
-        full = session_config.session(self.config, self._present_context)
-        self._account.refused_fields.keep(self._account_key, full, self._left_out)
-        if self._first is not self.config:  # changed while the server had not answered
+        if self._first is not self.config:
             partial = session_config.difference(self._first, self.config, self._present_context)
             if len(partial) > 1:
                 self._update(_CHANGE, partial, self._first)
@@ -147,44 +157,45 @@ class Session:
 
         Servers sometimes omit the id; then the error counts as the answer to the oldest update.
         """
-        return bool(self._updates) and about in ("", self._updates[0][0])
+        return bool(self._updates) and about in ("", self._updates[0].id)
 
     def refused(self, code: str, message: str, param: Any) -> None:
-        """Handle the refusal of the oldest update. In the middle of a session keep the old configuration; before,
-        request less."""
-        event_id, before = self._updates.pop(0)
-        if self.is_ready or event_id.startswith((_CHANGE, _FORMATS)):
+        """Handle the refusal of the oldest update: request less than the first ones did; of a later one keep the old
+        configuration."""
+        update = self._updates.pop(0)
+        if update.is_later:
             self._channel.report(code, message[:300])
-            self.config = before
+            self.config = update.before
             return
-        self._refusals += 1
-        path = session_refusal.refused_field(self._requested, param, message)
-        stage = event_id.rpartition("#")[0] or event_id
-        minimal = session_config.minimal_session(self.config, self._present_context)
-        bare = session_refusal.functions_only(minimal)
-        if path is not None and path not in self._left_out and self._refusals < session_refusal.MOST_TRIES:
-            what = session_refusal.shown(path)
-            self._left_out = (*self._left_out, path)
-            self._channel.report(code, f"{message[:200]} {what} is left out"[:300])
-            self._account.warn_left_out(what, message[:300])
-            full = session_config.session(self.config, self._present_context)
-            self._update(f"{stage}#{self._refusals}", {_FULL: full, _MINIMAL: minimal, _BARE: bare}[stage])
-        elif stage == _FULL or (stage == _MINIMAL and bare != minimal):
+        less = self._ladder.less(self.config, self._present_context, message, param)
+        if less is not None:
+            what = f"{message[:200]} {less.left_out} is left out" if less.left_out else message
+            self._channel.report(code, what[:300])
+            if less.left_out:
+                self._account.warn_left_out(less.left_out, message[:300])
+            else:
+                what = f"{code}: {message}"[:300]
+                log.warning("call %s: the engine refused the session, asking for less: %s", self._channel.call, what)
+            self._update(f"session-{less.stage}{f'#{less.number}' if less.number else ''}", less.session)
+        elif self.is_ready:  # over SIP it goes on with the session with which the call was accepted
             self._channel.report(code, message[:300])
-            what = f"{code}: {message}"[:300]
-            log.warning("call %s: the engine refused the session, asking for less: %s", self._channel.call, what)
-            self._update(*((_MINIMAL, minimal) if stage == _FULL else (_BARE, bare)))
         else:
             self._channel.give_up(f"the engine refused the session: {code}: {message}"[:300], retry=False)
 
     # The end of the session
 
-    def note_expiry(self, event: ServerEvent) -> None:
-        """Read `session.expires_at` (Unix seconds) of `session.created` or `session.updated`.
+    def note(self, event: ServerEvent) -> None:
+        """Read what `session.created` or `session.updated` says of the session: its end (Unix seconds), and whether
+        the caller's words are transcribed.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/session/created
         """
-        expires = event.session.get("expires_at") if isinstance(event.session, dict) else None
+        session = event.session if isinstance(event.session, dict) else {}
+        audio = session.get("audio")
+        of_input = audio.get("input") if isinstance(audio, dict) else None
+        if isinstance(of_input, dict) and "transcription" in of_input:
+            self._transcribes = bool(of_input["transcription"])
+        expires = session.get("expires_at")
         if isinstance(expires, (int, float)) and expires > 0:
             self._expires_at = float(expires)
 

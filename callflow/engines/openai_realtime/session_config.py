@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from callflow.contracts.engine import SessionContext
-from callflow.contracts.realtime_values import UNSENT, VOICES
+from callflow.contracts.realtime_values import UNSENT, VOICES, is_voice
 from callflow.engines import model_catalog as models
 
 
@@ -24,7 +24,6 @@ PCMU: Final = {"type": "audio/pcmu"}
 PCM24: Final = {"type": "audio/pcm", "rate": 24000}
 FORMATS: Final = {"pcmu": PCMU, "pcm24": PCM24}
 
-_RETIRED_VOICES: Final = ("fable", "nova", "onyx")
 _VOICE: Final = "marin"
 """The voice that replaces a voice that no session accepts."""
 
@@ -111,15 +110,6 @@ def session_url(config: RealtimeConfig, remote: str = "") -> str:
     return urlunsplit(parts._replace(query=urlencode([*others, about])))
 
 
-def accepting(config: RealtimeConfig, context: SessionContext) -> list[dict[str, Any]]:
-    """Return the session with which a call beside ours is accepted, whole, and what will do if that is refused.
-
-    Vendor: https://platform.openai.com/docs/api-reference/realtime-calls/accept-call
-    """
-    model = dict(parse_qsl(urlsplit(config.url).query)).get("model") or config.model
-    return [{**each, "model": model} for each in (session(config, context), minimal_session(config, context))]
-
-
 def session(config: RealtimeConfig, context: SessionContext, *, explicit: bool = False) -> dict[str, Any]:
     """Return the whole session. `explicit`: including values equal to the server's defaults, to compare two
     sessions."""
@@ -127,9 +117,8 @@ def session(config: RealtimeConfig, context: SessionContext, *, explicit: bool =
     full["audio"]["input"] |= {"noise_reduction": _noise(config), "transcription": _transcription(config)}
     full["audio"]["output"]["voice"] = _voice(config)
     full["tool_choice"] = _tool_choice(config, context)
-    turns_end = full["audio"]["input"]["turn_detection"]
-    if explicit and turns_end is not None and turns_end["type"] == "server_vad":
-        turns_end.setdefault("idle_timeout_ms", None)  # which ends one that was set before
+    if explicit:
+        _be_explicit(full["audio"]["input"], config)
     if explicit or config.speed != 1.0:
         full["audio"]["output"]["speed"] = config.speed
     if explicit or config.max_output_tokens != "inf":
@@ -140,6 +129,8 @@ def session(config: RealtimeConfig, context: SessionContext, *, explicit: bool =
         full["tracing"] = config.tracing
     if config.transcription_logprobs and config.transcription_model:
         full["include"] = ["item.input_audio_transcription.logprobs"]
+    elif explicit:
+        full["include"] = None
     if models.reasons(config.model):
         if config.reasoning_effort != "default":
             full["reasoning"] = {"effort": config.reasoning_effort}
@@ -175,17 +166,20 @@ def formats(audio: str) -> dict[str, Any]:
     return {"type": "realtime", "audio": {"input": both, "output": both}}
 
 
+OF_REASONING: Final[Mapping[str, Any]] = {"reasoning": {"effort": "low"}, "parallel_tool_calls": True}
+"""Fields that only models that reason take, and what holds in a session that says nothing of them."""
 _LOCKED: Final = ("model", "api_key", "url", "engine_audio")
 """Settings that a session keeps from its beginning to its end."""
 
 
 def changed(
-    config: RealtimeConfig, context: SessionContext, changes: Mapping[str, Any], *, spoken: bool
+    config: RealtimeConfig, context: SessionContext, changes: Mapping[str, Any], *, spoken: bool, begun: bool = True
 ) -> tuple[dict[str, Any], RealtimeConfig, list[str]]:
     """Change a configuration in the middle of a call, by names of settings.
 
     Returns the part of the session that differs, the new configuration, and a line for each change that is left out.
-    The voice is not changed once the session has `spoken`, because the server would refuse the whole update.
+    The voice is not changed once the session has `spoken`, nor tracing once it is on in a session that was `begun`,
+    because the server would refuse the whole update.
     """
     names = {field.name for field in fields(RealtimeConfig)}
     left_out = [f"{name} is left out: it is decided when a call begins" for name in changes if name not in names]
@@ -194,6 +188,9 @@ def changed(
     if spoken and wanted.get("voice", config.voice) != config.voice:
         left_out.append("voice cannot be changed once the agent has spoken")
         del wanted["voice"]
+    if begun and config.tracing != "off" and wanted.get("tracing", config.tracing) != config.tracing:
+        left_out.append("tracing cannot be changed once it is on")
+        del wanted["tracing"]
     new = replace(config, **wanted)
     old = warnings(config)
     left_out += [line for line in warnings(new) if line not in old or line.partition(" ")[0] in wanted]
@@ -207,23 +204,33 @@ def difference(config: RealtimeConfig, new: RealtimeConfig, context: SessionCont
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that differ; of `audio`, `input` and `output` only the fields in them that do."""
+    """Return the fields that differ; of `audio`, `input`, `output` and `transcription` only the fields in them that do.
+
+    The server keeps what an update does not name, so what disappears is named, with null or what held without it.
+    Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
+    """
     found: dict[str, Any] = {"type": "realtime"}
-    for name, value in new.items():
+    for name, value in {**{name: OF_REASONING.get(name) for name in old}, **new}.items():
         before = old.get(name)
         if value == before:
             continue
-        nested = name in ("audio", "input", "output") and isinstance(value, dict) and isinstance(before, dict)
+        nested = name in _MERGED and isinstance(value, dict) and isinstance(before, dict)
         found[name] = _difference(before or {}, value) if nested else value
         if nested:
-            found[name].pop("type", None)
+            del found[name]["type"]
+        if nested and name == "transcription":
+            found[name]["model"] = value["model"]
     return found
+
+
+_MERGED: Final = ("audio", "input", "output", "transcription")
+"""Objects of which an update changes only the fields that it names."""
 
 
 def warnings(config: RealtimeConfig) -> list[str]:
     """Return a line for each setting that cannot be sent to the server as it is."""
     found = []
-    if config.voice in _RETIRED_VOICES or not (config.voice in VOICES or config.voice.startswith("voice_")):
+    if not is_voice(config.voice):
         found.append(f'voice "{config.voice}" is none of the model\'s: {_voice(config)} is used')
     if config.temperature is not None:
         found.append(f"temperature is not sent: {UNSENT['temperature']}")
@@ -312,6 +319,17 @@ def _turn_detection(config: RealtimeConfig, on: bool) -> dict[str, Any] | None:
         **({"idle_timeout_ms": config.vad_idle_timeout_ms} if config.vad_idle_timeout_ms else {}),
         **takes,
     }
+
+
+def _be_explicit(of_input: dict[str, Any], config: RealtimeConfig) -> None:
+    """Name what is not set, too: null ends what was set before."""
+    turns, transcription = of_input["turn_detection"], of_input["transcription"]
+    if turns is not None and turns["type"] == "server_vad":
+        turns.setdefault("idle_timeout_ms", None)
+    if transcription is not None:
+        transcription.setdefault("language", None)
+        if models.about(config.transcription_model).get("prompt") is not False:
+            transcription.setdefault("prompt", None)
 
 
 def _tool_choice(config: RealtimeConfig, context: SessionContext) -> Any:

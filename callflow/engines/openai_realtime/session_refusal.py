@@ -18,8 +18,6 @@ from callflow.engines.common.refused_fields import FieldPath, tool_names
 from callflow.engines.openai_realtime.session_config import PCM24
 
 
-MOST_TRIES: Final = 8
-"""The most updates of one session, each requesting less than the previous."""
 _NEEDED: Final[frozenset[FieldPath]] = frozenset({(), ("type",), ("instructions",), ("tools",), ("audio",)})
 """Fields that are never left out: without them the session would be invalid, or be another agent."""
 _TURNS: Final = frozenset({"create_response", "interrupt_response"})

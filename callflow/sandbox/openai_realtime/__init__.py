@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from callflow.sandbox.openai_realtime.emulator import Realtime
 from callflow.sandbox.openai_realtime.faults import Faults, Quirks
-from callflow.sandbox.openai_realtime.script import Call, Pace, Say, Script, Turn
+from callflow.sandbox.openai_realtime.script import Ask, Call, Pace, Say, Script, Turn
 from callflow.sandbox.openai_realtime.server import serve
 from callflow.sandbox.openai_realtime.session import Session
 
 
-__all__ = ["Call", "Faults", "Pace", "Quirks", "Realtime", "Say", "Script", "Session", "Turn", "serve"]
+__all__ = ["Ask", "Call", "Faults", "Pace", "Quirks", "Realtime", "Say", "Script", "Session", "Turn", "serve"]

@@ -13,7 +13,7 @@ from typing import Any, Final
 from callflow.sandbox.common.http_server import Request, Response, json_response
 from callflow.sandbox.openai_realtime import config as settings
 from callflow.sandbox.openai_realtime import validation as check
-from callflow.sandbox.openai_realtime.errors import Refusal, refused
+from callflow.sandbox.openai_realtime.errors import BETA_CODE, BETA_MESSAGE, Refusal, is_model, refused
 from callflow.sandbox.openai_realtime.faults import Quirks
 
 
@@ -48,8 +48,7 @@ class ClientSecrets:
         if not is_keyed:
             return _refused(Refusal("Incorrect API key provided.", "invalid_api_key"), 401)
         if "openai-beta" in request.headers:
-            message = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
-            return _refused(Refusal(message, "beta_api_shape_disabled"))
+            return _refused(Refusal(BETA_MESSAGE, BETA_CODE))
         try:
             body = json.loads(request.body or b"{}")
         except ValueError:
@@ -66,7 +65,7 @@ class ClientSecrets:
         if kind not in ("realtime", "transcription"):
             check.one_of("realtime", "transcription")(kind, "session.type")
         model = asked.get("model", "gpt-realtime-2.1")
-        if not isinstance(model, str) or not model.startswith("gpt-realtime"):
+        if not isinstance(model, str) or not is_model(model):
             raise Refusal(f"Model '{model}' is not supported in realtime mode.", "invalid_model", "session.model")
         expires = int(time.time()) + body.get("expires_after", {}).get("seconds", 600)
         usual = settings.defaults(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from callflow.sandbox.openai_realtime import validation as check
@@ -27,6 +28,7 @@ TRANSCRIBERS: Final = (
     "whisper-1",
 )
 """The models that can transcribe the caller."""
+_LAST_PROMPTS: Final = date(2026, 11, 30)
 _ANY_TEXT: Final = check.text()
 _ANY_DETECTION: Final[dict[str, check.Check]] = {
     "type": check.anything,
@@ -59,11 +61,11 @@ _INPUT: Final = check.object_of(
             check.object_of(
                 {
                     "model": check.one_of(*TRANSCRIBERS),
-                    "language": _ANY_TEXT,
-                    "prompt": _ANY_TEXT,
-                    "languages": check.array_of(_ANY_TEXT),
-                    "keywords": check.array_of(_ANY_TEXT),
-                    "delay": _ANY_TEXT,
+                    "language": check.nullable(_ANY_TEXT),
+                    "prompt": check.nullable(_ANY_TEXT),
+                    "languages": check.nullable(check.array_of(_ANY_TEXT)),
+                    "keywords": check.nullable(check.array_of(_ANY_TEXT)),
+                    "delay": check.nullable(_ANY_TEXT),
                 }
             )
         ),
@@ -194,12 +196,19 @@ def updated(session: dict[str, Any], update: Any, quirks: Quirks, *, voice_locke
         needs_reasoning_model(session["model"], "reasoning" if "reasoning" in update else "parallel_tool_calls")
     if session.get("tracing") is not None and update.get("tracing", session["tracing"]) != session["tracing"]:
         raise Refusal("Tracing cannot be changed once it is enabled.", "invalid_value", "session.tracing")
+    no_dead_prompt(update, "session.prompt", quirks)
     check.duplicate_labels(update.get("tools", []), "session.tools")
     result = copy.deepcopy(session)
+    if "tools" in update:
+        update = {**update, "tools": check.with_definitions(update["tools"], session["tools"], "session.tools")}
     _merge(result, copy.deepcopy(update))
     detection = result["audio"]["input"]["turn_detection"]
     if detection is not None:
         result["audio"]["input"]["turn_detection"] = _complete(detection, quirks)
+    transcription = result["audio"]["input"]["transcription"]
+    if transcription is not None:  # null ends what was set before
+        kept = {name: value for name, value in transcription.items() if value is not None}
+        result["audio"]["input"]["transcription"] = kept
     _check_transcription(result["audio"]["input"])
     if session["type"] == "realtime" and voice_locked and _voice(result) != _voice(session):
         raise Refusal("Cannot update a conversation's voice if assistant audio is present.", "cannot_update_voice")
@@ -214,6 +223,14 @@ def needs_reasoning_model(model: str, name: str) -> None:
             "unsupported_parameter",
             anonymous=True,
         )
+
+
+def no_dead_prompt(given: dict[str, Any], path: str, quirks: Quirks) -> None:
+    """Refuse a reusable prompt, of which there are none any more."""
+    takes = datetime.now(UTC).date() <= _LAST_PROMPTS if quirks.prompts is None else quirks.prompts
+    if given.get("prompt") is not None and not takes:
+        message = f"Unsupported parameter: '{path}'. Reusable prompts were shut down on {_LAST_PROMPTS}."
+        raise Refusal(message, "unsupported_parameter", path)
 
 
 def _voice(session: dict[str, Any]) -> Any:

@@ -24,7 +24,7 @@ from callflow.sandbox.common.http_server import in_url
 from callflow.sandbox.openai_realtime import client_secrets
 from callflow.sandbox.openai_realtime.client_secrets import ClientSecrets
 from callflow.sandbox.openai_realtime.config import updated
-from callflow.sandbox.openai_realtime.errors import refused
+from callflow.sandbox.openai_realtime.errors import BETA_CODE, BETA_MESSAGE, is_model, refused
 from callflow.sandbox.openai_realtime.faults import NO_FAULTS, Faults, Quirks
 from callflow.sandbox.openai_realtime.live.session import PATH as LIVE_PATH
 from callflow.sandbox.openai_realtime.live.session import LiveFaults, LiveSession
@@ -42,8 +42,6 @@ MAX_FRAME_BYTES: Final = 24 * 1024 * 1024
 """15 MiB of audio in base64, and some JSON."""
 _CLOSE_S: Final = 0.3
 """Seconds that a peer may take for its part of a closing handshake."""
-BETA_CODE: Final = "beta_api_shape_disabled"
-BETA_MESSAGE: Final = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
 
 
 class Realtime:
@@ -209,6 +207,10 @@ class Realtime:
         if not query.get("model") and query.get("intent") != ["transcription"] and secret is None:
             message = "You must provide a model parameter."
             return _refusal(HTTPStatus.BAD_REQUEST, message, "missing_required_parameter")
+        for model in query.get("model", ()):
+            if not is_model(model):
+                message = f"The model `{model}` does not exist or you do not have access to it."
+                return _refusal(HTTPStatus.NOT_FOUND, message, "model_not_found")
         self._numbers[connection] = number
         return None
 
@@ -226,7 +228,7 @@ class Realtime:
         """Answer `GET /v1/models/{name}`: all models of the Realtime API exist."""
         if _key(request.headers) != self.api_key:
             return _refusal(HTTPStatus.UNAUTHORIZED, *_STATUS_WORDS[401])
-        if not name.startswith(("gpt-realtime", "gpt-live")):
+        if not is_model(name) and not name.startswith("gpt-live"):
             return _refusal(HTTPStatus.NOT_FOUND, f"The model '{name}' does not exist", "model_not_found")
         return _json(self._described(name))
 
@@ -274,6 +276,9 @@ class Realtime:
         beside = self.sip.session(query["call_id"][0]) if "call_id" in query else None
         if beside is not None:
             self._numbers.pop(socket)
+            if _wants_beta(socket.request.headers):
+                await _end_beta(socket, beside)
+                return
             await beside.serve_sideband(socket)
             return
         secret = self.client_secrets.session_of(_key(socket.request.headers)) or {}

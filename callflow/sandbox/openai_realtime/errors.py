@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from callflow.sandbox.common.http_server import Response, json_response
+
+
+BETA_CODE: Final = "beta_api_shape_disabled"
+BETA_MESSAGE: Final = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
+_MODEL: Final = re.compile(r"gpt-realtime(-\d(\.\d)?)?(-mini)?(-20\d\d-\d\d-\d\d)?")
+
+
+def is_model(name: str) -> bool:
+    """Whether a session may have a model of that name: none of another kind, and none of the preview, which is over."""
+    return _MODEL.fullmatch(name) is not None
 
 
 class Refusal(Exception):

@@ -180,5 +180,7 @@ class Quirks:
     """Divides the idle timeout: a client cannot ask for less than 5 s, and tests should not wait that long."""
     expires_at_in: float | None = None
     """`expires_at`, in seconds from the session's beginning; None = the real end."""
+    prompts: bool | None = None
+    """Whether `prompt` is taken; None = until 2026-11-30, the last day of reusable prompts."""
     expiry: Literal["error_and_close", "error", "close"] = "error_and_close"
     """What announces the end of a session: a `session_expired` error, close code 1001, or both."""

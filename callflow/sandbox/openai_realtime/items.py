@@ -126,6 +126,12 @@ class Conversation:
         """Whether there is a function call of that id."""
         return any(item.data["type"] == "function_call" and item.data.get("call_id") == call_id for item in self.items)
 
+    def awaits_leave(self, request_id: str) -> bool:
+        """Whether there is an approval request of that id that has no answer yet."""
+        return any(
+            item.id == request_id and item.data["type"] == "mcp_approval_request" for item in self.items
+        ) and not any(item.data.get("approval_request_id") == request_id for item in self.items)
+
     def tokens(self) -> Tokens:
         """Count the tokens of all items."""
         return sum((item.tokens for item in self.items), Tokens())

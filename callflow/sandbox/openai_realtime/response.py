@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from callflow.sandbox.openai_realtime.items import Item, Tokens, usage
-from callflow.sandbox.openai_realtime.script import PCM, Call, Delta, Say, Turn, deltas, encode, tone, words
+from callflow.sandbox.openai_realtime.script import PCM, Ask, Call, Delta, Say, Turn, deltas, encode, tone, words
 from callflow.sandbox.openai_realtime.state import SessionState
 
 
@@ -132,7 +132,9 @@ class Response:
         )
         await self._wait(first_byte / 1000)
         for part in turn.output:
-            if isinstance(part, Call):
+            if isinstance(part, Ask):
+                self._ask(part)
+            elif isinstance(part, Call):
                 await self._call(part)
             else:
                 for say in _split(part, faults.messages_per_response):
@@ -253,6 +255,11 @@ class Response:
             await asyncio.sleep(0)
         self._close("completed")
 
+    def _ask(self, ask: Ask) -> None:
+        data = {"type": "mcp_approval_request", "server_label": ask.server, "name": ask.name, "arguments": ask.json}
+        self._open_item(data)
+        self._close("completed")
+
     def _close(self, status: str) -> None:
         """End the open item, also when the response is cut short: every `…done` comes all the same."""
         current, session = self._open, self._session
@@ -260,7 +267,9 @@ class Response:
             return
         self._open = None
         item, place = current.item, current.place
-        item.data["status"] = status
+        is_message = item.data["type"] == "message"
+        if is_message or item.data["type"] == "function_call":
+            item.data["status"] = status
         if item.data["type"] == "function_call":
             session.emit(
                 "response.function_call_arguments.done",
@@ -274,7 +283,7 @@ class Response:
             session.emit("response.output_audio.done", **place)
             session.emit("response.output_audio_transcript.done", **place, transcript=transcript)
             session.emit("response.content_part.done", **place, part={"type": "audio", "transcript": transcript})
-        else:
+        elif is_message:
             text = item.data["content"][0]["text"]
             session.emit("response.output_text.done", **place, text=text)
             session.emit("response.content_part.done", **place, part={"type": "text", "text": text})

@@ -41,6 +41,13 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask(Call):
+    """A request for leave to call a tool of a remote server. What the client answers, the next turns have to say."""
+
+    server: str = "shop"
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One response: its output items in order, and how it ends."""
 

@@ -15,6 +15,7 @@ from callflow.sandbox.openai_realtime import validation as check
 from callflow.sandbox.openai_realtime.errors import Refusal
 from callflow.sandbox.openai_realtime.events import parse, validate
 from callflow.sandbox.openai_realtime.faults import Faults, Quirks
+from callflow.sandbox.openai_realtime.hosted_tools import HostedTools
 from callflow.sandbox.openai_realtime.input import CallerAudio
 from callflow.sandbox.openai_realtime.items import Item, Tokens
 from callflow.sandbox.openai_realtime.response import RATE_LIMITED, Response
@@ -66,6 +67,7 @@ class Session(SessionState):
             on_interruption=lambda: self.interrupt("turn_detected"),
             on_turn=self.answer_turn,
         )
+        self._hosted = HostedTools(self)
         self._turns_used = 0
         self._queued_turn = False
         self._timers: list[asyncio.TimerHandle] = []
@@ -120,6 +122,7 @@ class Session(SessionState):
             return
         shown = _odd(self.config) if faults.odd_defaults else self.config
         self.emit("session.created", session=shown)
+        self._hosted.named(self.config.get("tools", []))
         if self.quirks.conversation_created:
             self.emit(
                 "conversation.created", conversation={"id": self.conversation_id, "object": "realtime.conversation"}
@@ -174,6 +177,7 @@ class Session(SessionState):
             self.caller.configure()
             if not faults.no_session_updated:
                 self.emit("session.updated", session=self.config)
+            self._hosted.named(config.get("tools", []))
 
     def _refuse_by_fault(self, event: dict[str, Any], message: str) -> None:
         self.emit("error", error=Refusal(message, "invalid_value", "session").error(event.get("event_id")))
@@ -193,6 +197,9 @@ class Session(SessionState):
             raise Refusal(
                 f"Tool call ID '{data['call_id']}' not found in conversation.", "invalid_tool_call_id", "item.call_id"
             )
+        if data["type"] == "mcp_approval_response" and not self.conversation.awaits_leave(data["approval_request_id"]):
+            message = f"No approval request with id '{data['approval_request_id']}' waits for an answer."
+            raise Refusal(message, "invalid_value", "item.approval_request_id")
         if "id" in data and self.conversation.find(data["id"]) is not None:
             raise Refusal(f"Item with id '{data['id']}' already exists.", "invalid_value", "item.id")
         if data["type"] == "function_call":
@@ -245,7 +252,9 @@ class Session(SessionState):
                 "conversation_already_has_active_response",
                 anonymous=True,
             )
+        settings.no_dead_prompt(params, "response.prompt", self.quirks)
         check.duplicate_labels(params.get("tools", []), "response.tools")
+        tools = check.with_definitions(params.get("tools", []), self.config["tools"], "response.tools")
         for name in ("reasoning", "parallel_tool_calls"):
             if name in params:
                 settings.needs_reasoning_model(self.config["model"], name)
@@ -255,6 +264,7 @@ class Session(SessionState):
         for n, item in enumerate(params.get("input", ())):
             if item["type"] == "item_reference" and self.conversation.find(item["id"]) is None:
                 raise Refusal(f"Item with item_id not found: {item['id']}", "invalid_value", f"response.input[{n}].id")
+        self._hosted.named(tools)
         self.respond(params)
 
     def _response_cancel(self, event: dict[str, Any]) -> None:

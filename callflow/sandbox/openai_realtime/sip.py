@@ -23,7 +23,7 @@ import httpx
 from callflow.sandbox.common.http_server import HttpServer, Request, Response, Tasks, json_response
 from callflow.sandbox.common.pacer import Signal
 from callflow.sandbox.common.phone import Phone
-from callflow.sandbox.openai_realtime.errors import Refusal, refused
+from callflow.sandbox.openai_realtime.errors import BETA_CODE, BETA_MESSAGE, Refusal, is_model, refused
 from callflow.sandbox.openai_realtime.faults import Faults, Quirks
 from callflow.sandbox.openai_realtime.script import Pace, Script
 from callflow.sandbox.openai_realtime.session import Session
@@ -242,6 +242,8 @@ class Sip:
             return self._others(request)
         if request.headers.get("authorization") != f"Bearer {self._realtime.api_key}":
             return refused(401, "Incorrect API key provided.", "invalid_api_key")
+        if "openai-beta" in request.headers:
+            return refused(400, BETA_MESSAGE, BETA_CODE)
         name, _, action = request.path.removeprefix(_CALLS).partition("/")
         if action not in ("accept", "reject", "refer", "hangup"):
             return refused(404, f"Invalid URL ({request.method} {request.path})", None)
@@ -296,6 +298,9 @@ class Sip:
     async def _accept(self, call: SipCall, body: dict[str, Any]) -> None:
         if body.get("type") != "realtime":
             raise Refusal("Missing required parameter: 'type'.", "missing_required_parameter", "type")
+        model = body.get("model", "gpt-realtime-2.1")
+        if not isinstance(model, str) or not is_model(model):
+            raise Refusal(f"Model '{model}' is not supported in realtime mode.", "invalid_model", "session.model")
         realtime = self._realtime
         call.session = SipSession(
             call.phone,

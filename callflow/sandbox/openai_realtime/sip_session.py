@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
@@ -60,6 +61,8 @@ class SipSession(Session):
         keep_audio: bool,
     ) -> None:
         self._sidebands: list[_Sideband] = []
+        self._only: _Sideband | None = None
+        """The one socket that gets what is sent now; None: all."""
         super().__init__(
             cast(ServerConnection, None),
             number,
@@ -86,6 +89,7 @@ class SipSession(Session):
     def begin(self) -> None:
         """Answer the call: hear its telephone from now on."""
         self._hearing = self.spawn(self._hear())
+        self._hosted.named(self.config["tools"])
 
     async def _hear(self) -> None:
         at = monotonic()
@@ -107,7 +111,7 @@ class SipSession(Session):
 
     def press(self, digit: str) -> None:
         """Press a key of the caller's telephone. The event has no id."""
-        self.send({"type": "input_audio_buffer.dtmf_event_received", "event": digit, "received_at": 0})
+        self.send({"type": "input_audio_buffer.dtmf_event_received", "event": digit, "received_at": int(time.time())})
 
     # Its sockets
 
@@ -119,7 +123,9 @@ class SipSession(Session):
         writer = asyncio.create_task(self._write(beside))
         try:
             if not self.faults.no_session_created:
+                self._only = beside  # the others have been told, each when it came
                 self.emit("session.created", session=self.config)
+                self._only = None
             while True:
                 self._frame(await socket.recv())
         except ConnectionClosed:
@@ -147,7 +153,7 @@ class SipSession(Session):
 
     def send_frame(self, frame: str | bytes) -> None:
         """Send a frame to every socket; without one it is lost."""
-        for beside in self._sidebands:
+        for beside in self._sidebands if self._only is None else [self._only]:
             beside.frames.append(frame)
             beside.more.set()
 
@@ -187,7 +193,10 @@ class SipSession(Session):
         super()._response_ended(response, tokens)
 
     def _output_clear(self, event: dict[str, Any]) -> None:
-        self._buffer.clear()
+        if self._buffer.is_playing:
+            self._buffer.clear()
+        else:
+            self.emit("output_audio_buffer.cleared", response_id=self.responses[-1].id if self.responses else "")
 
     _HANDLERS = {**Session._HANDLERS, "output_audio_buffer.clear": _output_clear}  # type: ignore[dict-item]  # noqa: RUF012
 

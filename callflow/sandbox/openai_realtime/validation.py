@@ -220,13 +220,23 @@ FORMAT: Final = by_type(
 VOICES: Final = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 VOICE: Final = string_or(VOICES, object_of({"id": text(pattern="voice_.+")}, required=("id",)))
 
+MCP_PLACES: Final = ("server_url", "connector_id", "tunnel_id")
+"""Where an MCP server is; a tool with none of them stands for one that was defined before."""
 _MCP_FILTER: Final = object_of({"tool_names": array_of(_ANY_TEXT), "read_only": flag})
 
 
 def _mcp(value: Any, path: str) -> None:
     _MCP_FIELDS(value, path)
-    if len(value) > 2 and not {"server_url", "connector_id", "tunnel_id"} & value.keys():
+    places = [name for name in MCP_PLACES if name in value]
+    if len(value) > 2 and not places:
         raise missing(f"{path}.server_url")
+    if len(places) > 1:
+        raise Refusal(f"Only one of {' and '.join(places)} may be given.", "invalid_value", f"{path}.{places[1]}")
+    headers = value.get("headers")
+    names = {str(name).lower() for name in headers} if isinstance(headers, dict) else set()
+    if "authorization" in value and "authorization" in names:
+        message = "Only one of 'authorization' and an Authorization header may be given."
+        raise Refusal(message, "invalid_value", f"{path}.authorization")
 
 
 _MCP_FIELDS: Final = object_of(
@@ -301,6 +311,21 @@ def metadata(value: Any, path: str) -> None:
         text(longest=512)(entry, f"{path}.{name}")
 
 
+def with_definitions(tools: list[dict[str, Any]], defined: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
+    """Return tools that obey TOOLS, with what was `defined` before in place of an MCP server's mere label. Raises
+    Refusal for a label that was not."""
+    known = {tool["server_label"]: tool for tool in defined if tool["type"] == "mcp"}
+    found = []
+    for n, tool in enumerate(tools):
+        is_label = tool["type"] == "mcp" and not any(name in tool for name in MCP_PLACES)
+        if is_label and tool["server_label"] not in known:
+            raise Refusal(
+                f"MCP server '{tool['server_label']}' is not defined.", "invalid_value", f"{path}[{n}].server_label"
+            )
+        found.append(known[tool["server_label"]] if is_label else tool)
+    return found
+
+
 def duplicate_labels(tools: list[dict[str, Any]], path: str) -> None:
     """Refuse two MCP servers of the same label among tools that obey TOOLS."""
     seen: set[str] = set()
@@ -373,7 +398,10 @@ ITEM: Final = by_type(
         "function_call": _item_of(("name", "arguments"), name=_ANY_TEXT, arguments=_ANY_TEXT, call_id=_ANY_TEXT),
         "function_call_output": _item_of(("call_id", "output"), call_id=_ANY_TEXT, output=_ANY_TEXT),
         "mcp_approval_response": _item_of(
-            ("approval_request_id", "approve"), approval_request_id=_ANY_TEXT, approve=flag, reason=nullable(_ANY_TEXT)
+            ("id", "approval_request_id", "approve"),
+            approval_request_id=_ANY_TEXT,
+            approve=flag,
+            reason=nullable(_ANY_TEXT),
         ),
     }
 )

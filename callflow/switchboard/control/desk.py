@@ -18,6 +18,7 @@ from callflow.config.settings import Settings
 from callflow.contracts.control import Checks
 from callflow.contracts.engine import SessionContext
 from callflow.contracts.errors import SessionRefused
+from callflow.engines import model_catalog
 from callflow.engines.openai_realtime import session_config
 from callflow.history.control_settings import StoredControl
 from callflow.switchboard.engine_choice import realtime_config
@@ -51,6 +52,8 @@ class ControlDesk:
         self._store: StoredControl | None = None
         self._given: dict[str, Any] | None = None
         self._asked = _NONE
+        self._told: set[str] = set()
+        """Fields of models that reason that a session was ever told."""
 
     async def load(self, store: StoredControl) -> None:
         """Read the database. Raises the driver's exceptions."""
@@ -99,7 +102,8 @@ class ControlDesk:
     def update(self) -> dict[str, Any]:
         """Return the session that those who ask should have, as `session.update` takes it.
 
-        Without tools and audio formats, which belong to whoever carries the call.
+        Without tools and audio formats, which belong to whoever carries the call. A field that only models that reason
+        take is in it while it is set, and afterwards as what holds without it: who asks may have another model.
         """
         settings = self._effective().model_copy(update=self._asked.taken)
         # What we decide ourselves in our own calls is the vendor's here.
@@ -107,4 +111,6 @@ class ControlDesk:
         chosen = [{"name": settings.tool_choice}]
         session = session_config.session(config, SessionContext("", tools=chosen), explicit=True)
         del session["tools"], session["audio"]["input"]["format"], session["audio"]["output"]["format"]
-        return session
+        self._told |= session_config.OF_REASONING.keys() & session.keys()
+        ended = sorted(self._told) if model_catalog.reasons(config.model) else []
+        return {name: session_config.OF_REASONING[name] for name in ended} | session

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from quart import Quart, Response
@@ -31,6 +32,8 @@ class SecretDesk:
     """Of that address; "": no page may reach it."""
     model: Callable[[], str]
     """Returns the model of coming calls."""
+    instructions: Callable[[], str]
+    """Returns their instructions."""
     seconds: int
     """How long a secret lives where a request does not say it."""
 
@@ -54,7 +57,10 @@ def add_client_secrets(app: Quart, desk: SecretDesk) -> None:
         """Make a client secret: `{"expires_after": {"seconds": 600}, "session": {…}}`."""
         body = await json_object(_EXAMPLE)
         try:
-            asked = read_request(body, model=desk.model(), seconds=desk.seconds)
+            asked = read_request(
+                body, model=desk.model(), instructions=desk.instructions(), seconds=desk.seconds,
+                today=datetime.now(UTC).date(),
+            )  # fmt: skip
         except SessionRefused as refusal:
             raise BadRequest(400, *refusal.problems) from None
         try:

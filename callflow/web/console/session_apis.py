@@ -29,7 +29,7 @@ def make_session_apis(settings: Settings, effective: Callable[[], Settings]) -> 
     return SessionApis(
         secrets=SecretDesk(
             VendorApi(url, settings.openai_api_key.get_secret_value()), url, socket_origin(url),
-            lambda: effective().model, int(settings.realtime_expires_seconds),
+            lambda: effective().model, lambda: effective().instructions, int(settings.realtime_expires_seconds),
         ),
         control=ControlDesk(settings, effective),
         asks={"": "", SELF: SELF}.get(settings.realtime_control_url, "url"),

@@ -15,6 +15,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from callflow.sandbox.openai_realtime.live import validation as check
+from callflow.sandbox.openai_realtime.live.decisions import Decisions
+from callflow.sandbox.openai_realtime.live.sound import Sound
 from callflow.sandbox.openai_realtime.live.validation import Refused
 from callflow.sandbox.openai_realtime.script import Call, Pace, Say, Script, tone, words
 from callflow.sandbox.openai_realtime.vad import Vad
@@ -57,7 +59,7 @@ class LiveSession:
         self.violations: list[str] = []
         self.config: dict[str, Any] | None = None
         self.audio_in = 0
-        """Bytes of caller audio."""
+        """Bytes of caller audio, as µ-law."""
         self.spoken_ms = 0.0
         self.interrupted = 0
         """How often the model has stopped for the caller."""
@@ -72,6 +74,8 @@ class LiveSession:
         self._delegated: set[str] = set()
         """Delegations whose responses run."""
         self._vad = Vad(_HEAR, "audio/pcmu")
+        self._sound = Sound({"type": "audio/pcmu", "rate": 8000})
+        self._decisions = Decisions(self.emit, lambda: (self.config or {}).get("delegation") or {})
         self._caller_began_ms = 0
         self._began = time.monotonic()
 
@@ -171,11 +175,19 @@ class LiveSession:
                 if code := self._faults.refuse_start:
                     raise Refused(code, "This session cannot be started.")
                 self.config = check.session(event["session"])
+                self._sound = Sound(self.config["audio"]["format"])
                 self._began = time.monotonic()
                 self.emit("session.started", session=self._resource(), client_event_id=event.get("event_id"))
                 self._spawn(self._bill())
+            case "session.update":
+                self.config = check.update(event["session"], self.config or {})
+                self.emit("session.updated", session=self._resource(), client_event_id=event.get("event_id"))
             case "session.input_audio.append":
-                self._hear(b64decode(event["audio"]))
+                self._hear(self._sound.heard(b64decode(event["audio"])))
+            case "session.output_audio.fixture.play":
+                self._play(event["audio"], event.get("event_id"))
+            case "decision.create" | "decision.item.create" | "decision.item.delete":
+                self._decisions.handle(event)
             case "session.input_audio.mute" | "session.input_audio.unmute":
                 self._is_muted = event["type"].endswith(".mute")
                 self.emit(f"session.input_audio.{'muted' if self._is_muted else 'unmuted'}")
@@ -260,11 +272,19 @@ class LiveSession:
             first, behind = (-(-at_piece * len(texts) // len(pieces)) for at_piece in (number, number + 1))
             for text in texts[first:behind]:
                 self.emit("session.output_transcript.delta", delta=text, start_ms=at, end_ms=at + _STEP_MS)
-            self.emit("session.output_audio.delta", delta=b64encode(piece).decode(), start_ms=at, end_ms=at + _STEP_MS)
+            delta = b64encode(self._sound.spoken(piece)).decode()
+            self.emit("session.output_audio.delta", delta=delta, start_ms=at, end_ms=at + _STEP_MS)
             self.spoken_ms += len(piece) / 8
             if number == 5:
                 await self._misbehave()
             await asyncio.sleep(max(began + (number + 1) * _STEP_MS / 1000 - time.monotonic(), 0))
+
+    def _play(self, audio: str, about: str | None) -> None:
+        """Play a recording of the client's (base64), which has the session's format already."""
+        at = round(self.audio_in / 8)
+        self.emit("session.output_audio.fixture.playing", client_event_id=about)
+        self.emit("session.output_audio.delta", delta=audio, start_ms=at, end_ms=at)
+        self.emit("session.output_audio.fixture.played", client_event_id=about)
 
     async def _misbehave(self) -> None:
         if reason := self._faults.close_reason:

@@ -28,6 +28,10 @@ EVENTS: Final[Mapping[str, tuple[Fields, frozenset[str]]]] = {
     "session.commentary.append": (_TEXT, frozenset({"content"})),
     "response.item.create": ({"item": dict}, frozenset({"item"})),
     "response.create": ({}, frozenset()),
+    "session.output_audio.fixture.play": ({"audio": str}, frozenset({"audio"})),
+    "decision.create": ({}, frozenset({"event_id"})),
+    "decision.item.create": ({"item": dict}, frozenset({"item"})),
+    "decision.item.delete": ({"item_id": str}, frozenset({"item_id"})),
     "session.close": ({}, frozenset()),
 }
 """By type: the fields beside `type` and `event_id`, and those that must be there."""
@@ -35,6 +39,12 @@ _SESSION: Final[Fields] = {
     "model": str, "instructions": str, "audio": dict, "delegation": dict, "input": list, "store": bool,
     "safety_identifier": str, "triggers": list, "client": dict,
 }  # fmt: skip
+_QUESTIONS: Final[Mapping[str, tuple[Fields, frozenset[str]]]] = {
+    "predicate": ({}, frozenset()),
+    "choice": ({"choices": list}, frozenset({"choices"})),
+    "score": ({"levels": list}, frozenset({"levels"})),
+}
+"""By type: the fields beside `type`, `name` and `instructions`, and those of them that must be there."""
 _RESPONSES: Final = frozenset(
     [
         "model",
@@ -104,6 +114,23 @@ def _message(item: Any, where: str) -> None:
             raise Refused("invalid_value", f"The content of {item['role']} is {kind}.", f"{where}content")
 
 
+def update(told: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
+    """Return the `held` session after a `session.update`, which changes the delegation and the triggers only. Raises
+    Refused."""
+    _fields(told, {"delegation": dict, "triggers": list}, set(), "session.")
+    before, wanted = held.get("delegation", {"type": "client"}), told.get("delegation", {})
+    if not wanted:
+        return {**held, **told}
+    if wanted.get("type") != before["type"]:
+        raise Refused("invalid_value", "A session keeps its kind of delegation.", "session.delegation.type")
+    merged = {**before, **wanted}
+    for inner in ("responses", "decisions"):
+        if isinstance(wanted.get(inner), dict):
+            merged[inner] = {**before[inner], **wanted[inner]}
+    _delegation(merged)
+    return {**held, **told, "delegation": merged}
+
+
 def _delegation(told: dict[str, Any]) -> None:
     kind = told.get("type")
     if kind == "client":
@@ -116,6 +143,16 @@ def _delegation(told: dict[str, Any]) -> None:
             if tool.get("type") == "function":
                 kinds: Fields = {"type": str, "name": str, "description": str, "parameters": dict, "strict": bool}
                 _fields(tool, kinds, {"type", "name"}, f"{where}tools.")
+    elif kind == "decisions":
+        _fields(told, {"type": str, "decisions": dict, _DELAY: int}, {"type", "decisions"}, "session.delegation.")
+        where = "session.delegation.decisions."
+        _fields(told["decisions"], {"model": str, "questions": list}, {"model", "questions"}, where)
+        for question in told["decisions"]["questions"]:
+            asked = _QUESTIONS.get(question.get("type", "")) if isinstance(question, dict) else None
+            if asked is None:
+                raise Refused("invalid_value", "There is no such question.", f"{where}questions")
+            known: Fields = {"type": str, "name": str, "instructions": (str, list), **asked[0]}
+            _fields(question, known, {"type", "instructions", *asked[1]}, f"{where}questions.")
     else:
         raise Refused("invalid_value", "There is no such delegation.", "session.delegation.type")
 
