@@ -160,7 +160,8 @@ async def _passed_on(download: Download) -> Response:
     for name, value in download.headers.items():
         response.headers[name] = value
     response.headers["Cache-Control"] = _CACHE if download.status in (200, 206) else "no-store"
-    response.headers.setdefault("Accept-Ranges", "bytes")
+    if download.status == 206 or "content-length" in download.headers:  # of other whole files no range can be taken
+        response.headers["Accept-Ranges"] = "bytes"
     if request.method == "HEAD" or download.status == 416:
         await download.pieces.aclose()
         if download.status == 416:
