@@ -56,7 +56,7 @@ def _address(address: str) -> Finding:
 
 
 def _carriers(settings: Settings) -> Iterator[Finding]:
-    if not (settings.telnyx_on or settings.twilio_on):
+    if not (settings.telnyx_on or settings.twilio_on or settings.openai_sip_on):
         yield Finding("carriers", "wrong", "none is on", "set TELNYX_API_KEY, or TWILIO_ACCOUNT_SID and its token")
     if settings.telnyx_on:
         unverified = not settings.telnyx_public_key
@@ -65,6 +65,8 @@ def _carriers(settings: Settings) -> Iterator[Finding]:
         yield Finding("Telnyx", "note" if unverified else "ok", what, remedy)
     if settings.twilio_on:
         yield Finding("Twilio", "ok", "on")
+    if settings.openai_sip_on:
+        yield Finding("OpenAI SIP", "ok", settings.openai_sip_uri or "on")
 
 
 def _key(settings: Settings) -> Finding:

@@ -92,6 +92,12 @@ def test_the_setup_is_a_checklist() -> None:
     assert setup_findings(Settings(), "https://calls.example", [])[0].state == "ok"
 
 
+def test_a_server_with_openais_sip_alone_has_its_carrier() -> None:
+    given: Any = {"openai_api_key": "sk-1234567890abcdef", "openai_webhook_secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="}
+    states = {one.about: one.state for one in setup_findings(Settings(**given), "https://calls.example", [])}
+    assert (states.get("carriers"), states["OpenAI SIP"]) == (None, "ok")
+
+
 def test_a_secret_is_not_told() -> None:
     (told,) = desk.shown([Finding("settings", "note", "the key opensesame12 is odd")], Secrets(["opensesame12"]))
     assert told.what == NOT_SHOWN
