@@ -25,13 +25,13 @@ from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.identity import ASKING, CONFIGURE, OPERATE, own_business
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.other_logs import OtherLogs
+from callflow.web.console.request_body import OF_SESSION
 from callflow.web.console.requested_by import asker
 from callflow.web.responses import to_json
 
 
 _SEND_SECONDS: Final = 30.0
 """How long a viewer may take for a message."""
-_MOST_MESSAGE: Final = 64 << 10
 _MOST_TEXT: Final = 2000
 _UPDATE, _ITEM = "session.update", "conversation.item.create"
 _KINDS: Final = (_UPDATE, _ITEM)
@@ -177,8 +177,8 @@ def _of(call: Call | None) -> dict[str, str]:
 
 
 def _read(message: str | bytes) -> dict[str, Any]:
-    if len(message) > _MOST_MESSAGE:
-        raise BadRequest(400, f"A message has at most {_MOST_MESSAGE} bytes.")
+    if len(message) > OF_SESSION:
+        raise BadRequest(400, f"A message has at most {OF_SESSION} bytes.")
     try:
         value = read(message.encode() if isinstance(message, str) else message)
     except (OutOfBounds, UnicodeEncodeError):
