@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from callflow.config.openai_addresses import rest_root
 from callflow.config.settings import Settings
 from callflow.contracts.carrier import Carrier
 
@@ -49,15 +49,13 @@ def closed_paths(settings: Settings) -> dict[str, str]:
 
 
 def openai_sip_config(settings: Settings) -> OpenAISipConfig:
-    """Return what the settings say of OpenAI's SIP. Its REST API is beside the WebSocket of the model."""
+    """Return what the settings say of OpenAI's SIP, which is a part of its REST API."""
     from carriers.openai_sip.carrier import OpenAISipConfig
 
-    url = urlsplit(settings.openai_realtime_url)
-    calls = url._replace(scheme=url.scheme.replace("ws", "http", 1), path=f"{url.path.rstrip('/')}/calls", query="")
     return OpenAISipConfig(
         api_key=settings.openai_api_key.get_secret_value(),
         webhook_secret=settings.openai_webhook_secret.get_secret_value(),
-        calls_url=calls.geturl(),
+        calls_url=f"{rest_root(settings)}/realtime/calls",
         sip_uri=settings.openai_sip_uri,
         seconds=settings.command_seconds,
         retries=settings.command_retries,

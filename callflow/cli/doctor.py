@@ -27,6 +27,7 @@ from callflow.cli.serve import refuse, with_kept
 from callflow.cli.terminal import Screen
 from callflow.config.display import secrets_of
 from callflow.config.loader import load
+from callflow.config.openai_addresses import rest_root
 from callflow.config.preflight import check_serve
 from callflow.config.settings import Settings
 from callflow.config.validators import is_loopback, public_url
@@ -193,16 +194,13 @@ async def _from_the_history(settings: Settings) -> list[Finding]:
 
 async def _model(settings: Settings) -> list[Finding]:
     """One cheap authenticated question: whether this key may use this model; and whether our clocks agree."""
-    parts = urlsplit(settings.openai_realtime_url)
-    root = parts._replace(scheme=parts.scheme.replace("ws", "http", 1), query="").geturl()
-    model = speaking_model(settings)
-    url = f"{root.rstrip('/').removesuffix('/realtime')}/models/{model}"
+    root, model = rest_root(settings), speaking_model(settings)
     headers = {"Authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"}
     try:
         async with httpx.AsyncClient(timeout=_SECONDS) as client:
-            answer = await client.get(url, headers=headers)
+            answer = await client.get(f"{root}/models/{model}", headers=headers)
     except httpx.HTTPError as error:
-        what = f"{parts.hostname} cannot be asked ({type(error).__name__})"
+        what = f"{urlsplit(root).hostname} cannot be asked ({type(error).__name__})"
         return [Finding("OpenAI", "wrong", what, "look whether this machine reaches the internet")]
     return [_judged(answer.status_code, model), *clock(answer.headers.get("date", ""), time.time())]
 

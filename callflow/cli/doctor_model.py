@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from callflow.app import Application
 from callflow.cli.model_endings import models_in_use
+from callflow.config.openai_addresses import rest_root
 from callflow.config.session_limits import tool_names
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.engine import Engine, EngineEvent, ErrorReported, SessionContext, SessionLost, SessionReady
@@ -36,7 +37,7 @@ async def model_findings(application: Application) -> AsyncIterator[Finding]:
     async for finding in _sessions(application):
         yield finding
     settings = application.settings
-    api = VendorApi(settings.openai_realtime_url, settings.openai_api_key.get_secret_value())
+    api = VendorApi(rest_root(settings), settings.openai_api_key.get_secret_value())
     try:
         dates = await shutdown_dates(api, seconds=_SECONDS)
     except VendorRefused as refused:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from callflow.config.openai_addresses import rest_root
 from callflow.config.settings import Settings
 from callflow.contracts.errors import VendorRefused
 from callflow.engines.openai_realtime.models import endings, shutdown_dates
@@ -39,7 +40,7 @@ def models_in_use(configs: CallConfigs) -> list[str]:
 
 
 def _asked(settings: Settings, models: Sequence[str]) -> list[str]:
-    api = VendorApi(settings.openai_realtime_url, settings.openai_api_key.get_secret_value())
+    api = VendorApi(rest_root(settings), settings.openai_api_key.get_secret_value())
     try:
         dates = asyncio.run(shutdown_dates(api, seconds=SECONDS))
     except VendorRefused:

@@ -218,7 +218,8 @@ async def _endings(application: Application) -> list[str]:
 
 def _report(application: Application, more: Sequence[str]) -> None:
     from callflow.cli.plain_table import show
-    from callflow.cli.startup_report import start_table, webhooks
+    from callflow.cli.startup_report import start_table
+    from callflow.config.setup_checks import webhooks
 
     known = application.address.known
     table = start_table(
@@ -231,8 +232,8 @@ def _report(application: Application, more: Sequence[str]) -> None:
     )
     with contextlib.suppress(BrokenPipeError):  # the reader of this table is gone; callers are not
         show(table)
-        for told in webhooks(application.settings, known) if known else ():
-            print(told, flush=True)
+        for name, url in webhooks(application.settings, known).items() if known else ():
+            print(f"{name}: {url}", flush=True)
 
 
 def _asked(settings: Settings) -> Settings:

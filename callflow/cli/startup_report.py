@@ -99,19 +99,6 @@ def tools(settings: Settings) -> str:
     return str(path.absolute()) if path.is_file() else f"none: there is no {path.name}"
 
 
-def webhooks(settings: Settings, address: str) -> list[str]:
-    """Return the webhook URLs for each carrier that is on, a line each."""
-    lines = []
-    if settings.telnyx_on:
-        lines.append(f"Telnyx webhook: {address}/webhooks")
-    if settings.twilio_on:
-        lines.append(f"Twilio voice webhook: {address}/")
-        lines.append(f"Twilio status callback: {address}/twilio/status")
-    if settings.openai_sip_on:
-        lines.append(f"OpenAI webhook (realtime.call.incoming): {address}/openai/webhook")
-    return lines
-
-
 def _data(settings: Settings, shown: str) -> str:
     """The whole path of the data folder, if its name may be shown."""
     return str(Path(shown).absolute()) if shown == settings.data_dir else shown

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from callflow.contracts.errors import TunnelError
@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 _OPEN_SECONDS: Final = 30.0
 _DOWNLOAD_SECONDS: Final = 180.0
 _CLOSE_SECONDS: Final = 3.0
-_CLOUDFLARED_URL: Final = re.compile(rb"https://[a-z0-9-]+\.trycloudflare\.com")
+_LOOK_SECONDS: Final = 1.0
+"""How often it is looked whether the program of a tunnel still runs."""
+_CLOUDFLARED_URL: Final = re.compile(rb"https://(?!api\.)[a-z0-9-]+\.trycloudflare\.com")
+"""A tunnel's address; that of the API stands in the message of a tunnel that could not be made."""
 
 
 _NETWORK: Final = re.compile(
@@ -89,12 +92,14 @@ class Ngrok:
         self._token = token
         self._download = download
         self._config: Any = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def open(self, port: int) -> str:
         """Open a tunnel to a local port. Returns its https URL. Raises TunnelError."""
         from pyngrok import ngrok
         from pyngrok.conf import PyngrokConfig
         from pyngrok.exception import PyngrokError
+        from pyngrok.process import get_process
 
         # It tells its command line, and the token in it; what goes wrong is told by the error.
         logging.getLogger("pyngrok").setLevel(logging.CRITICAL)
@@ -113,7 +118,10 @@ class Ngrok:
             await self.close()
             raise TunnelError(_ngrok_advice(str(error) or type(error).__name__, self._token)) from None
         logging.getLogger("pyngrok").setLevel(logging.WARNING)
-        return str(opened.public_url).replace("http://", "https://", 1).rstrip("/")
+        address = str(opened.public_url).replace("http://", "https://", 1).rstrip("/")
+        process = get_process(self._config).proc
+        self._watching = asyncio.create_task(_watch(lambda: process.poll() is not None, address), name="ngrok's end")
+        return address
 
     async def _install(self) -> None:
         if not self._download:
@@ -137,6 +145,8 @@ class Ngrok:
 
     async def close(self) -> None:
         """Close the tunnel."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self._config is None:
             return
         from pyngrok import ngrok
@@ -194,7 +204,7 @@ class Cloudflared:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def open(self, port: int) -> str:
         """Open a tunnel to a local port. Returns its https URL. Raises TunnelError."""
@@ -209,8 +219,9 @@ class Cloudflared:
                 while line := await self._process.stderr.readline():
                     said = line
                     if (found := _CLOUDFLARED_URL.search(line)) is not None:
-                        self._reading = asyncio.create_task(_drain(self._process.stderr), name="cloudflared's log")
-                        return found[0].decode()
+                        address = found[0].decode()
+                        self._watching = asyncio.create_task(_read(self._process, address), name="cloudflared's log")
+                        return address
         except (OSError, TimeoutError, ValueError) as error:
             said = said or repr(error).encode()
         await self.close()
@@ -221,8 +232,8 @@ class Cloudflared:
 
     async def close(self) -> None:
         """Close the tunnel."""
-        if self._reading is not None:
-            self._reading.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -236,8 +247,18 @@ class Cloudflared:
         self._process = None
 
 
-async def _drain(stream: asyncio.StreamReader) -> None:
-    """Read and drop the output: the program would stop when its pipe is full."""
+async def _read(process: asyncio.subprocess.Process, address: str) -> None:
+    """Read and drop the output, because the program would stop when its pipe is full; tell when it has ended."""
+    assert process.stderr is not None
     with contextlib.suppress(ValueError):
-        while await stream.readline():
+        while await process.stderr.readline():
             pass
+    await _watch(lambda: process.returncode is not None, address)
+
+
+async def _watch(has_ended: Callable[[], bool], address: str) -> None:
+    """Tell when the program of the tunnel has ended. It is not started again: its address would be another one."""
+    while not has_ended():  # noqa: ASYNC110 - a process of another library, without an event
+        await asyncio.sleep(_LOOK_SECONDS)
+    await asyncio.sleep(_LOOK_SECONDS)  # Ctrl-C ends it together with us
+    log.error("the tunnel has ended: no new call reaches %s. Restart the server, which opens another one", address)

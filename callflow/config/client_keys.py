@@ -13,6 +13,7 @@ def elsewhere(settings: Settings) -> list[str]:
     """Return the settings whose address is not one of this machine: to there, nobody else's keys are sent."""
     asked = [
         "openai_realtime_url",
+        *["openai_api_base"] * bool(settings.openai_api_base),
         *["openai_live_url"] * ("openai_live" in (settings.engine, settings.fallback_engine)),
         *["telnyx_api_base"] * settings.telnyx_on,
         *["twilio_api_base"] * settings.twilio_on,

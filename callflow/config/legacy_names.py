@@ -72,12 +72,11 @@ def _log_level(value: str) -> dict[str, Any]:
     return {"log_level": _LEVELS.get(given, given)}
 
 
-def _realtime_url(value: str) -> dict[str, Any]:
-    """Translate the base of the REST API (`https://host/v1`) to the address of the WebSocket beside it."""
+def _api_base(value: str) -> dict[str, Any]:
     scheme, colon, rest = value.strip().partition("://")
     if scheme.lower() not in ("http", "https") or not colon or "?" in rest or "#" in rest:
         raise ValueError("https://HOST/v1")
-    return {"openai_realtime_url": f"{'wss' if scheme.lower() == 'https' else 'ws'}://{rest.rstrip('/')}/realtime"}
+    return {"openai_api_base": value}
 
 
 _MEANT: Final[dict[str, Translate]] = {
@@ -112,8 +111,7 @@ _MEANT: Final[dict[str, Translate]] = {
     "TWILIO_STARTUP_BUFFER_CHUNKS": lambda value: {"warm_up_ms": _whole(value) * _CHUNK_MS},
     "TWILIO_STARTUP_DELAY_S": lambda value: {"twilio_pause_seconds": _number(value)},
     "CHUNK_LENGTH_S": lambda value: {"join_ms": round(_number(value) * 1000)},
-    "OPENAI_BASE_URL": _realtime_url,
-    "OPENAI_API_BASE": _realtime_url,
+    "OPENAI_BASE_URL": _api_base,
     "PRAISONAI_REALTIME_URL": _as("openai_realtime_url"),
     "PRAISONAI_REALTIME_MODEL": _as("model"),
     "PRAISONAI_REALTIME_API_KEY": _as("openai_api_key"),
@@ -167,7 +165,7 @@ _SETTINGS: Final = {
     "REALTIME_TRANSCRIPTION_ENABLED": "transcription_model", "REALTIME_TRANSCRIBE_INPUT": "transcription_model",
     "REALTIME_AUDIO_CODEC": "engine_audio", "REALTIME_WS_TIMEOUT_MS": "engine_seconds",
     "TWILIO_STARTUP_BUFFER_CHUNKS": "warm_up_ms", "TWILIO_STARTUP_DELAY_S": "twilio_pause_seconds",
-    "CHUNK_LENGTH_S": "join_ms", "OPENAI_BASE_URL": "openai_realtime_url", "OPENAI_API_BASE": "openai_realtime_url",
+    "CHUNK_LENGTH_S": "join_ms", "OPENAI_BASE_URL": "openai_api_base",
 }  # fmt: skip
 """The setting of each name whose values are translated as well."""
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from callflow.config import display, legacy_names, paths, suggestions, unused_settings
+from callflow.config import display, legacy_names, openai_addresses, paths, suggestions, unused_settings
 from callflow.config import files as settings_files
 from callflow.config.settings import ALIASES, SECRETS, Settings, problem_of, suggestion
 from callflow.contracts import secret_text
@@ -54,6 +54,10 @@ def load(
     for layer in layers:
         merged |= layer.values
         origins |= {name: layer.origin(name) for name in layer.values}
+    socket = openai_addresses.socket_beside(str(merged.get("openai_api_base", "")))
+    if socket is not None and "openai_realtime_url" not in merged:
+        merged["openai_realtime_url"] = socket
+        origins["openai_realtime_url"] = f"{origins['openai_api_base'].partition(',')[0]}, as OPENAI_API_BASE"
     try:
         settings = Settings(**merged)
         settings._origins = origins

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pydantic import PrivateAttr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 
 class OriginSettings(BaseSettings):
@@ -17,6 +17,19 @@ class OriginSettings(BaseSettings):
     )
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the only source: the arguments of the constructor."""
+        # load() merges the layers itself, because it knows the aliases and notes where each value came from.
+        return (init_settings,)
 
     def origin(self, name: str) -> str:
         """Return where a value came from: `command line`, `environment`, `.env`, `settings.toml` or `default`.

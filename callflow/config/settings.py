@@ -26,7 +26,6 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from callflow.config import call_settings, control_values, display, legacy_names, sip_settings, suggestions, validators
 from callflow.config.cluster_settings import ClusterSettings
@@ -54,7 +53,10 @@ class Settings(ClusterSettings, call_settings.CallSettings):
     openai_api_key: Annotated[SecretStr, AfterValidator(validators.openai_key)] = SecretStr("")
     """The key of the OpenAI account that pays for the voice model. Needed to take calls."""
     openai_realtime_url: Annotated[str, AfterValidator(validators.websocket_url)] = "wss://api.openai.com/v1/realtime"
-    """The address of the model's WebSocket; it may already hold a query such as `?model=…`."""
+    """The address of the model's WebSocket; it may already hold a query such as `?model=…`. Beside `openai_api_base`,
+    if only that is set."""
+    openai_api_base: Annotated[str, AfterValidator(validators.empty_or_api_base)] = ""
+    """The address of OpenAI's REST API, with its path `/v1`. Empty: beside `openai_realtime_url`."""
     openai_live_url: Annotated[str, AfterValidator(validators.websocket_url)] = "wss://api.openai.com/v1/live/sessions"
     """The address of the WebSocket of `openai_live`."""
     openai_webhook_secret: Annotated[SecretStr, AfterValidator(sip_settings.webhook_secret)] = SecretStr("")
@@ -142,7 +144,7 @@ class Settings(ClusterSettings, call_settings.CallSettings):
 
     # Traces
 
-    otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(validators.collector)] = ""
+    otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(validators.empty_or_api_base)] = ""
     """The address of an OpenTelemetry collector that speaks OTLP over HTTP, such as `http://127.0.0.1:4318`: each call
     becomes a trace when it has ended. Needs the extra `otel`. Empty: no traces."""
     otel_exporter_otlp_headers: Annotated[SecretStr, AfterValidator(validators.collector_headers)] = SecretStr("")
@@ -334,19 +336,6 @@ class Settings(ClusterSettings, call_settings.CallSettings):
     _profiles: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
     _warnings: tuple[str, ...] = PrivateAttr(default=())
     _files: tuple[Path, ...] = PrivateAttr(default=())
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the only source: the arguments of the constructor."""
-        # load() merges the layers itself, because it knows the aliases and notes where each value came from.
-        return (init_settings,)
 
     @field_validator("*", mode="before")
     @classmethod

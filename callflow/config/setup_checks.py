@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from callflow.config import client_keys
@@ -10,6 +11,38 @@ from callflow.config.settings import Settings
 from callflow.config.validators import is_loopback
 from callflow.contracts import addresses
 from callflow.contracts.diagnostics import Finding
+
+
+_CREDENTIALS: Final = (
+    "openai_api_key", "openai_webhook_secret", "telnyx_api_key", "telnyx_public_key", "twilio_account_sid",
+    "twilio_auth_token", "twilio_api_key", "twilio_api_secret",
+)  # fmt: skip
+"""Of the vendors, by which calls are taken and made."""
+
+
+def status(settings: Settings, address: str) -> dict[str, Any]:
+    """Return which credentials are there, never what they are, and where webhooks are to go. `credentialsSet`: calls
+    can be taken. `address`: the public URL; "": not known."""
+    on = settings.telnyx_on or settings.twilio_on or settings.openai_sip_on
+    return {
+        "credentialsSet": on and bool(settings.openai_api_key),
+        "credentials": {name.upper(): bool(getattr(settings, name)) for name in _CREDENTIALS},
+        "publicUrl": address,
+        "webhooks": webhooks(settings, address) if address else {},
+    }
+
+
+def webhooks(settings: Settings, address: str) -> dict[str, str]:
+    """Return the webhook URLs for each carrier that is on, by what the carrier calls them."""
+    found = {}
+    if settings.telnyx_on:
+        found["Telnyx webhook"] = f"{address}/webhooks"
+    if settings.twilio_on:
+        found["Twilio voice webhook"] = f"{address}/"
+        found["Twilio status callback"] = f"{address}/twilio/status"
+    if settings.openai_sip_on:
+        found["OpenAI webhook (realtime.call.incoming)"] = f"{address}/openai/webhook"
+    return found
 
 
 def to_do(settings: Settings, address: str) -> list[str]:
@@ -56,7 +89,7 @@ def _address(address: str) -> Finding:
 
 
 def _carriers(settings: Settings) -> Iterator[Finding]:
-    if not (settings.telnyx_on or settings.twilio_on):
+    if not (settings.telnyx_on or settings.twilio_on or settings.openai_sip_on):
         yield Finding("carriers", "wrong", "none is on", "set TELNYX_API_KEY, or TWILIO_ACCOUNT_SID and its token")
     if settings.telnyx_on:
         unverified = not settings.telnyx_public_key
@@ -65,6 +98,8 @@ def _carriers(settings: Settings) -> Iterator[Finding]:
         yield Finding("Telnyx", "note" if unverified else "ok", what, remedy)
     if settings.twilio_on:
         yield Finding("Twilio", "ok", "on")
+    if settings.openai_sip_on:
+        yield Finding("OpenAI SIP", "ok", settings.openai_sip_uri or "on")
 
 
 def _key(settings: Settings) -> Finding:

@@ -194,8 +194,8 @@ def api_base(text: str) -> str:
     return text.rstrip("/")
 
 
-def collector(text: str) -> str:
-    """Return the address of a collector without its trailing slash; "" stays."""
+def empty_or_api_base(text: str) -> str:
+    """Return what `api_base` does; "" stays."""
     return api_base(text) if text else ""
 
 

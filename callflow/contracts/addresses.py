@@ -69,12 +69,17 @@ def shown(text: str) -> str:
     return of(parts.scheme, parts.host, parts.port, parts.path) + more
 
 
+def place(url: str) -> str:
+    """Return a URL without its query and fragment: where it leads to, whatever it says there."""
+    return url.partition("#")[0].partition("?")[0]
+
+
 def of(scheme: str, host: str, port: int | str | None, path: str) -> str:
     """Return the address of these parts, or its scheme alone if one of them may hold a part of a password."""
     if not _SCHEMES.fullmatch(scheme):
         return HIDDEN
-    place = f"{host}:{port}" if port not in (None, "") else host
-    text = f"{scheme}://{place}{path}"
+    at = f"{host}:{port}" if port not in (None, "") else host
+    text = f"{scheme}://{at}{path}"
     parts = parse(text)
     decoded = unquote(unquote(path))
     clear = parts is not None and parts.host == host and parts.path == path
@@ -108,8 +113,8 @@ def _scheme(text: str) -> str:
 
 def _file(text: str) -> str:
     """SQLite's address has no user and no password: behind `sqlite:///` stands a path, in which nothing is encoded."""
-    place, _, query = text.partition("?")
-    scheme, _, path = place.partition(":///")
+    before, _, query = text.partition("?")
+    scheme, _, path = before.partition(":///")
     if not path or not path.isprintable() or re.search(":.*@", path):
         return f"{_scheme(text)}://{HIDDEN}"
     return f"{scheme}:///{path}" + f"?{HIDDEN}" * bool(query)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import AsyncIterator, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
@@ -28,6 +29,7 @@ _PIECE_SECONDS: Final = 10.0
 _MOST_SECONDS: Final = 1800.0
 """For a whole file, however slowly whoever listens takes it."""
 _REDIRECT: Final = frozenset({301, 302, 303, 307, 308})
+_RANGE: Final = re.compile(r"bytes=(?!-$)([0-9]{0,15})-([0-9]{0,15})")
 _PASSED_ON: Final = ("content-length", "content-range", "accept-ranges")
 
 
@@ -59,14 +61,15 @@ class Downloads:
         )
 
     async def open(self, url: str, byte_range: str = "") -> Download:
-        """Request a file, and return it as soon as its answer begins. `byte_range`: as in the header Range.
+        """Request a file, and return it as soon as its answer begins. `byte_range`: as in the header Range;
+        of a whole file that comes all the same, that range is taken.
 
         Raises CarrierError; `gone`: there is no such file, or not yet.
         """
         for _ in range(_REDIRECTS + 1):
             response = await self._request(url, byte_range)
             if response.status_code not in _REDIRECT:
-                return await _checked(response)
+                return await _checked(response, byte_range)
             await response.aclose()
             url = urljoin(url, response.headers.get("location", ""))
         raise CarrierError("the carrier redirects without end")
@@ -101,27 +104,41 @@ class Downloads:
         await self._client.aclose()
 
 
-async def _checked(response: httpx.Response) -> Download:
+async def _checked(response: httpx.Response, byte_range: str) -> Download:
     status = response.status_code
     if status not in (200, 206, 416):
         await response.aclose()
         what = f"the carrier does not give it away: HTTP {status}"
         raise CarrierError(what, status=status, gone=status in (404, 410))
     headers = {name: response.headers[name] for name in _PASSED_ON if name in response.headers}
+    size, asked = headers.get("content-length", ""), _RANGE.fullmatch(byte_range)
+    if status == 200 and asked and size.isdecimal():  # a store of files may know no ranges; players need them
+        return _cut(response, int(size), *asked.groups())
     return Download(status, headers, _Pieces(response))
 
 
-class _Pieces:
-    """The body of an answer."""
+def _cut(response: httpx.Response, size: int, first: str, last: str) -> Download:
+    """Return the range of an answer that is the whole file. `first` or `last` "": `bytes=500-`, `bytes=-500`."""
+    begin = int(first) if first else max(size - int(last), 0)
+    end = min(int(last) + 1, size) if first and last else size
+    if begin >= end:
+        return Download(416, {"content-range": f"bytes */{size}"}, _Pieces(response))
+    headers = {"content-length": str(end - begin), "content-range": f"bytes {begin}-{end - 1}/{size}"}
+    return Download(206, headers, _Pieces(response, begin, end))
 
-    def __init__(self, response: httpx.Response) -> None:
-        self._response = response
+
+class _Pieces:
+    """The body of an answer, or the bytes of it from `begin` to `end`."""
+
+    def __init__(self, response: httpx.Response, begin: int = 0, end: int | None = None) -> None:
+        self._response, self._begin, self._end = response, begin, end
         self._until = asyncio.get_running_loop().time() + _MOST_SECONDS
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         pieces = self._response.aiter_raw()
         clock = asyncio.get_running_loop().time
-        while True:
+        at = 0
+        while self._end is None or at < self._end:
             try:
                 async with asyncio.timeout(min(_PIECE_SECONDS, max(self._until - clock(), 0.0))):
                     piece = await anext(pieces, b"")
@@ -129,7 +146,10 @@ class _Pieces:
                 raise CarrierError(f"the carrier was too slow, or broke off ({type(error).__name__})") from None
             if not piece:
                 return
-            yield piece
+            first, last = max(self._begin - at, 0), None if self._end is None else self._end - at
+            at += len(piece)
+            if wanted := piece[first:last]:
+                yield wanted
 
     async def aclose(self) -> None:
         """Let go of the connection."""

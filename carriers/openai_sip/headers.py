@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 from callflow.contracts.sip_addresses import is_sip_address
 
@@ -66,7 +67,7 @@ def _party(value: str) -> str:
     """Return the number in a header's value; else its SIP address, if it is a caller's name at a host. "": neither."""
     found = _ADDRESS.search(value)
     address = found[1] if found else value
-    number = address.partition("@")[0].translate(_PUNCTUATION)
+    number = unquote(address.partition("@")[0]).translate(_PUNCTUATION)
     if _NUMBER.fullmatch(number):
         return number
     if found is None or number.lower() == "anonymous" or number.startswith("proj_"):

@@ -49,6 +49,7 @@ from carriers.telnyx.failover import TelnyxFailover
 from carriers.telnyx.ids import call_of, ids_of, state
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.telnyx.numbers import TelnyxNumbers
+from carriers.telnyx.recordings import sound_of
 from carriers.telnyx.sip import led_to, sender
 from carriers.telnyx.webhooks import IDS, READERS, text
 
@@ -67,8 +68,6 @@ _MOST_ACTIVE: Final = 250
 _MOST_BODY: Final = 1 << 20
 """Bytes of a webhook: client_state and custom headers may be long."""
 _SUCCESS: Final = b'{"success":true}'
-_FORMS: Final = {"mp3": "audio/mpeg", "wav": "audio/wav"}
-"""The formats of recordings."""
 _TWO_CHANNELS: Final = {"format": "mp3", "channels": "dual"}
 _FROM_ANSWER: Final = {"record": "record-from-answer", "record_channels": "dual", "record_format": "mp3"}
 """The parameters of an answer or a dial that let Telnyx record, both sides apart."""
@@ -408,17 +407,9 @@ class Telnyx:
         return next((text(one, "id", 64) for one in found if one.get("phone_number") == number), "")
 
     async def recording(self, name: str, byte_range: str = "") -> Download:
-        """Open the sound of a recording. Raises CarrierError.
-
-        Telnyx docs (Recordings): the links to files expire after ten minutes, so each request asks for a fresh one.
-        """
-        answer = await self.api.request("GET", f"/recordings/{quote(name, safe='')}", retries=1)
-        found = answer.get("data") if isinstance(answer, dict) else None
-        links = found.get("download_urls") if isinstance(found, dict) else None
-        for form, kind in _FORMS.items():
-            if isinstance(links, dict) and isinstance(link := links.get(form), str):
-                return replace(await self._downloads.open(link, byte_range), content_type=kind)
-        raise CarrierError("Telnyx has no file of this recording", gone=True)
+        """Open the sound of a recording. Raises CarrierError."""
+        link, kind = await sound_of(self.api, name)
+        return replace(await self._downloads.open(link, byte_range), content_type=kind)
 
     def checkup(self, outside: Outside) -> AsyncIterator[Finding]:
         """Check the account, see `carriers.telnyx.diagnostics`."""

@@ -96,7 +96,7 @@ def _application(one: Mapping[str, Any], address: str, paths: Sequence[str]) -> 
     what = f"{name} sends its webhooks to {addresses.shown(url) or 'nowhere'}"
     if not address:
         findings.append(Finding(about, "note", what))
-    elif url in [f"{address}{path}" for path in paths]:
+    elif addresses.place(url) in [f"{address}{path}" for path in paths]:
         findings.append(Finding(about, "ok", what))
     else:
         findings.append(Finding(about, "wrong", what, f"set its webhook URL to {address}{paths[0]} {_PORTAL}"))

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
+from callflow.contracts import addresses
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.numbers import OwnNumber, Part, Plan, Value
@@ -63,7 +64,8 @@ class TelnyxNumbers:
             raise CarrierError(f"{ours.what}: {ours.remedy}")
         before = _of_application(ours)
         urls = self._urls(address)
-        url = before["webhook_event_url"] if before["webhook_event_url"] in urls else urls[0]
+        held = str(before["webhook_event_url"])
+        url = held if addresses.place(held) in urls else urls[0]
         application = Part(
             f"application/{id_of(ours)}",
             before,
@@ -107,7 +109,7 @@ class TelnyxNumbers:
         leads_to, is_here = "", False
         if application is not None:
             leads_to = text(application, "webhook_event_url", LONGEST)
-            is_here = leads_to in self._urls(address)
+            is_here = addresses.place(leads_to) in self._urls(address)
             if not is_here and ours and connection != ours:
                 overrides.append(f"it is assigned to another application, “{text(application, 'application_name')}”")
             fields = _of_application(application)

@@ -6,6 +6,7 @@ Vendor: developers.telnyx.com, Voice API webhooks.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -20,6 +21,8 @@ _MOST_ADDRESS: Final = 2000
 """Characters of a stream's address."""
 IDS: Final = ("call_control_id", "call_leg_id", "call_session_id")
 """The fields by which a webhook names a call's leg."""
+STAND_IN: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([0-9]{1,15})", re.IGNORECASE)
+"""Our name of a recording whose webhook names none: the leg, and when it began (ms, Unix time; 0: not said)."""
 
 
 def text(fields: Mapping[str, Any], name: str, most: int = _MOST_CHARACTERS) -> str:
@@ -78,10 +81,17 @@ def _greeting_over(payload: Mapping[str, Any]) -> Event:
 
 
 def _recorded(payload: Mapping[str, Any]) -> Event:
-    """Read `call.recording.saved`. Its links are left out: they are as good as a password, and expire in 10 minutes."""
+    """Read `call.recording.saved`. Its links are left out: they are as good as a password, and expire in 10 minutes.
+
+    Telnyx sends a `recording_id`, and its schema has none. Without one the recording is named by what the schema has,
+    see `STAND_IN`; one that cannot be named so could never be played, and is only recorded.
+    """
     began, ended = (moment(text(payload, f"recording_{what}_at")) for what in ("started", "ended"))
+    name = text(payload, "recording_id") or f"{text(payload, 'call_leg_id')}-{round(began * 1000)}"
+    if not payload.get("recording_id") and not STAND_IN.fullmatch(name):
+        return events.CarrierNotice(kind="call.recording.saved")
     return events.CarrierRecording(
-        recording=text(payload, "recording_id"),
+        recording=name,
         state="ready",
         channels={"single": 1, "dual": 2}.get(text(payload, "channels"), 0),
         seconds=max(ended - began, 0.0) if began and ended else None,

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from callflow.contracts import addresses
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.numbers import OwnNumber, Part, Plan, Value
 from carriers.common.http_client import Api
@@ -76,7 +77,7 @@ class TwilioNumbers:
         }
         if self._is_here(before["VoiceUrl"], address):
             wanted["VoiceUrl"] = before["VoiceUrl"]
-        if _plain(before["StatusCallback"]) == wanted["StatusCallback"]:
+        if addresses.place(before["StatusCallback"]) == wanted["StatusCallback"]:
             wanted["StatusCallback"] = before["StatusCallback"]
         consequences = []
         if trunk := before["TrunkSid"]:
@@ -99,8 +100,8 @@ class TwilioNumbers:
         await self._api.request("DELETE", _path(f"number/{number_id}"), repeatable=False)
 
     def _is_here(self, url: str, address: str) -> bool:
-        plain = _plain(url)
-        return bool(address) and plain in {address, *(f"{address}{path}" for path in self._voice)}
+        """A query may lead calls to SIP, a fragment has Twilio's connection overrides: both are no other place."""
+        return bool(address) and addresses.place(url) in {address, *(f"{address}{path}" for path in self._voice)}
 
     def _own(self, one: Resource, address: str) -> OwnNumber:
         held = _values(one)
@@ -113,7 +114,7 @@ class TwilioNumbers:
             overrides.append(f"its trunk {trunk} overrides its webhook")
         is_here = not overrides and self._is_here(held["VoiceUrl"], address)
         lacks = []
-        if is_here and _plain(held["StatusCallback"]) != f"{address}{self._status}":
+        if is_here and addresses.place(held["StatusCallback"]) != f"{address}{self._status}":
             lacks.append("its StatusCallback does not lead here, so the end of a call is heard of late")
         capabilities = one.get("capabilities")
         if isinstance(capabilities, dict) and capabilities.get("voice") is False:
@@ -147,11 +148,6 @@ def _values(one: Resource) -> dict[str, str]:
 def _text(one: Resource, name: str) -> str:
     value = one.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _plain(url: str) -> str:
-    """Return a URL without its fragment, in which Twilio's connection overrides stand."""
-    return url.partition("#")[0]
 
 
 def _path(resource: str) -> str:

@@ -79,7 +79,7 @@ async def read(made: Downloads, url: str, byte_range: str = "") -> bytes:
 
 async def test_a_file_of_the_apis_own_host_is_asked_for_with_the_keys() -> None:
     async with server() as api, files(api) as made:
-        assert await read(made, f"http://{api.netloc}/a.mp3", "bytes=0-9") == SOUND
+        assert await read(made, f"http://{api.netloc}/a.mp3", "bytes=0-9") == SOUND[:10]
         (asked,) = api.asked
         assert asked["authorization"].startswith("Basic ")
         assert asked["range"] == "bytes=0-9"
@@ -91,10 +91,35 @@ async def test_a_redirect_to_an_allowed_host_is_followed_without_the_keys() -> N
         server(lambda _: redirect(f"http://{store.netloc}/x?X-Amz-Signature=s")) as api,
         files(api, store.netloc) as made,
     ):
-        assert await read(made, f"http://{api.netloc}/a.mp3", "bytes=5-") == SOUND
+        assert await read(made, f"http://{api.netloc}/a.mp3", "bytes=5-") == SOUND[5:]
         (asked,) = store.asked
         assert "authorization" not in asked
         assert asked["range"] == "bytes=5-", "the range is lost on the way"
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "first", "last"),
+    [
+        ("bytes=0-9", 206, 0, 9), ("bytes=100000-199999", 206, 100000, 199999), ("bytes=-500", 206, 255500, 255999),
+        ("bytes=255999-300000", 206, 255999, 255999), ("bytes=256000-", 416, 0, 0), ("bytes=9-5", 416, 0, 0),
+        ("bytes=-0", 416, 0, 0), ("bytes=-", 200, 0, 255999), ("", 200, 0, 255999),
+    ],
+)  # fmt: skip
+async def test_the_range_of_a_whole_file_that_comes_anyhow(asked: str, status: int, first: int, last: int) -> None:
+    async with server() as api, files(api) as made:
+        download = await made.open(f"http://{api.netloc}/a.mp3", asked)
+        assert download.status == status
+        if status == 206:
+            assert download.headers["content-range"] == f"bytes {first}-{last}/{len(SOUND)}"
+        if status != 416:
+            assert b"".join([piece async for piece in download.pieces]) == SOUND[first : last + 1]
+            assert download.headers["content-length"] == str(last + 1 - first)
+        await download.pieces.aclose()
+
+
+async def test_a_file_of_unknown_length_comes_whole() -> None:
+    async with server(lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + SOUND) as api, files(api) as made:
+        assert await read(made, f"http://{api.netloc}/a.mp3", "bytes=0-9") == SOUND
 
 
 async def test_another_host_gets_no_request_at_all() -> None:

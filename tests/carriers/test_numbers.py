@@ -222,6 +222,17 @@ def test_what_leads_here_already_is_left_as_it_is() -> None:
     assert plan.consequences == ()
 
 
+def test_a_number_that_is_led_to_sip_by_its_query_leads_here_and_keeps_it() -> None:
+    url, answers = f"{HERE}/api/twiml?mode=sip", f"{HERE}/webhooks?line=2"
+    assert twilio_one(voice_url=url, status_callback=f"{HERE}/twilio/status?line=2").lacks == ()
+    assert twilio_one(voice_url=url).is_here
+    plan: Plan = twilio([{**AT_TWILIO, "voice_url": url}], lambda one: one.plan(NUMBER, HERE))
+    assert [part.changes for part in plan.parts] == [{}], "pointing it here takes the query away"
+    assert telnyx_one(AT_TELNYX, {**APPLICATION, "webhook_event_url": answers}).is_here
+    plan = telnyx([{**APPLICATION, "webhook_event_url": answers}], [AT_TELNYX], lambda one: one.plan(NUMBER, HERE))
+    assert [part.changes for part in plan.parts] == [{}, {}]
+
+
 def test_telnyx_is_told_of_the_application_first_and_whose_calls_move_along() -> None:
     old = {**APPLICATION, "webhook_event_url": "https://old.test", "webhook_api_version": "1", "active": False}
     others = [{**AT_TELNYX, "id": str(place), "phone_number": f"+1555{place:07d}"} for place in range(7)]

@@ -134,6 +134,8 @@ def test_another_webhook_is_only_noted_and_nonsense_is_refused() -> None:
         ({"From": '"Ann" <sip:+1(555)010-0001@h>;tag=1', "To": "<sip:proj_1@sip.api.openai.com>",
           "Diversion": "<sip:+15550100002@h>;reason=x", "Call-ID": "a@h"}, ("+15550100001", "+15550100002", "a@h", "")),
         ({"from": "tel:+15550100001", "to": "sip:5550100002@h"}, ("+15550100001", "5550100002", "", "")),
+        ({"From": "<sip:%2b15550100001@h>", "To": "<sip:%2B1%28555%290100002@h>"},
+         ("+15550100001", "+15550100002", "", "")),
         ({"From": "<sip:anonymous@anonymous.invalid>", "To": "sip:alice@h"}, ("", "", "", "")),
         ({"From": "<sip:alice@example.com;user=x>"}, ("sip:alice@example.com", "", "", "")),
         ({"From": "sip:+1@h", "X-Callflow-From": "+15550100009", "X-Callflow-To": "+15550100008",

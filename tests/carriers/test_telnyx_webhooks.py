@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -291,6 +292,17 @@ def test_what_a_webhook_means(kind: str) -> None:
     (signal,) = ADAPTER.parse(request(envelope(kind, payload(**fields))))
     assert signal.event == event
     assert signal.ids.known() == ("leg", "v3:c")
+
+
+def test_a_ready_recording_without_a_name_has_one_by_its_leg_and_its_beginning() -> None:
+    leg = "428c31b6-7af4-4bcb-b7f5-5013ef9657c1"
+    fields, named = MEANINGS["call.recording.saved"]
+    unnamed = {name: value for name, value in fields.items() if name != "recording_id"} | {"call_leg_id": leg}
+    (signal,) = ADAPTER.parse(request(envelope("call.recording.saved", unnamed)))
+    assert isinstance(named, events.CarrierRecording)
+    assert signal.event == replace(named, recording=f"{leg}-1700000000500")
+    (other,) = ADAPTER.parse(request(envelope("call.recording.saved", {**unnamed, "call_leg_id": "leg"})))
+    assert other.event == events.CarrierNotice(kind="call.recording.saved"), "what nobody can play is called ready"
 
 
 @pytest.mark.parametrize("cost", [None, "", "x", "NaN", "-1", "1e400", 10**400, True, [], {}])

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from callflow.cli.plain_table import render
-from callflow.cli.startup_report import start_table, webhooks
+from callflow.cli.startup_report import start_table
 from callflow.config.settings import Settings
-from callflow.config.setup_checks import to_do
+from callflow.config.setup_checks import to_do, webhooks
 
 
 READY = Settings(
@@ -112,12 +112,13 @@ def test_each_carrier_that_is_on_is_told_its_own_address() -> None:
     both = READY.model_copy(
         update={"twilio_account_sid": "AC" + "0" * 32, "twilio_auth_token": SecretStr("a token of Twilio's")}
     )
-    assert webhooks(READY, "https://x.example") == ["Telnyx webhook: https://x.example/webhooks"]
-    assert webhooks(both, "https://x.example")[1:] == [
-        "Twilio voice webhook: https://x.example/",
-        "Twilio status callback: https://x.example/twilio/status",
-    ]
-    assert webhooks(Settings(), "https://x.example") == []
+    alone = {"Telnyx webhook": "https://x.example/webhooks"}
+    assert webhooks(READY, "https://x.example") == alone
+    assert webhooks(both, "https://x.example") == alone | {
+        "Twilio voice webhook": "https://x.example/",
+        "Twilio status callback": "https://x.example/twilio/status",
+    }
+    assert webhooks(Settings(), "https://x.example") == {}
     assert row(printed(both), "Twilio") == "on"
 
 

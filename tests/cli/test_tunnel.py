@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -187,6 +188,35 @@ async def test_the_setting_public_does_the_same_and_cloudflared_will_do(tmp_path
         await process.stop()
         assert await process.ended() == 0
     await gone(tmp_path, "cloudflared")
+
+
+CLOUDFLARED_FAILS: Final = """#!/bin/sh
+echo 'ERR failed to request quick Tunnel: Post "https://api.trycloudflare.com/tunnel": no such host' >&2
+"""
+
+
+async def test_a_tunnel_that_cloudflared_cannot_make_is_not_taken_for_an_open_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, "cloudflared", CLOUDFLARED_FAILS)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(TunnelError, match="no such host"):
+        await tunnel.Cloudflared().open(6000)
+
+
+@pytest.mark.parametrize(("name", "plays"), [("cloudflared", CLOUDFLARED), ("ngrok", NGROK)])
+async def test_a_tunnel_whose_program_ends_is_told(
+    name: str, plays: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    program(tmp_path, name, plays)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(tunnel, "_LOOK_SECONDS", 0.02)
+    through = tunnel.Cloudflared() if name == "cloudflared" else tunnel.Ngrok()
+    address = await through.open(6000)
+    os.kill(int((tmp_path / f"{name}.pid").read_text()), signal.SIGKILL)
+    await until(lambda: f"no new call reaches {address}" in caplog.text, "the end of the tunnel to be told", 10)
+    await through.close()
 
 
 @pytest.mark.parametrize("plays", ["refused", "disliked"])

@@ -24,6 +24,7 @@ TWILIO = {"TWILIO_ACCOUNT_SID": "AC" + "5a" * 16, "TWILIO_AUTH_TOKEN": "a-token-
         ({**HERE, **ON}, True, ""),
         (HERE, False, ""),
         ({**HERE, **ON, "OPENAI_REALTIME_URL": "wss://example.com/v1"}, False, "OPENAI_REALTIME_URL is not"),
+        ({**HERE, **ON, "OPENAI_API_BASE": "https://example.com/v1"}, False, "OPENAI_API_BASE is not"),
         ({**HERE, **ON, **TWILIO}, False, "TWILIO_API_BASE is not on this machine"),
         ({**HERE, **ON, **TWILIO, "TWILIO_API_BASE": "http://[::1]:9"}, True, ""),
         (ON, False, "OPENAI_REALTIME_URL is not on this machine"),

@@ -82,6 +82,7 @@ ANOTHER: dict[str, Any] = {
     "transcription_language": "de", "carrier_language": "de", "stream_target_legs": "both",
     "telnyx_public_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "telnyx_api_base": "https://a.example/v2",
     "twilio_account_sid": "AC" + "1" * 32, "twilio_api_key": "SK" + "1" * 32, "twilio_api_base": "https://a.example",
+    "openai_api_base": "https://a.example/v1",
     "openai_realtime_url": "wss://a.example", "openai_live_url": "wss://a.example", "fallback_engine": "openai_live",
     "telnyx_from_number": "+15550100002",
     "twilio_from_number": "+15550100002", "transfer_targets": "sales = +15550100010", "fallback_number": "+15550100010",

@@ -37,6 +37,13 @@ def test_every_form_of_a_right_signature_is_taken(pair: tuple[str, str], form: s
     assert not SIGNED.allow(signed(prefix + form[:-2], pair=pair), BODY, AT), "a part of it"
 
 
+def test_one_signature_in_two_headers_may_be_spelt_in_two_ways() -> None:
+    for other in (f"sha256={HEX.upper()}", BASE64):
+        assert SIGNED.allow(signed(f"v1={HEX}") | {"x-openai-signature-256": other}, BODY, AT)
+    for other in ("", "sha256=", BASE64[:-4], BODY_ONLY):
+        assert not SIGNED.allow(signed(f"v1={HEX}") | {"x-openai-signature-256": other}, BODY, AT)
+
+
 @pytest.mark.parametrize(
     ("headers", "now"),
     [

@@ -204,6 +204,28 @@ async def test_the_callbacks_come_twice_and_the_recording_is_there_once() -> Non
         await ready(the)
 
 
+@pytest.mark.carrier("telnyx")
+async def test_recordings_whose_webhooks_name_none_are_listed_and_heard_one_by_one() -> None:
+    """The official schema of call.recording.saved has no recording_id."""
+    async with product(realtime=model(), carrier_record=True, **SETTINGS) as the:
+        the.telnyx.faults.recording_unnamed = True
+        one = await talk(the)
+        await until(lambda: the.call.model.state == "streaming", "the stream to be on record")
+        path = f"/api/calls/{the.call.id}/record"
+        assert (await ask(the, "POST", path, {"on": False})).status_code == 202
+        await until(lambda: at_carrier(the)[0].state == "ready", "the end of the first")
+        assert (await ask(the, "POST", path, {"on": True})).status_code == 202
+        await until(lambda: len(at_carrier(the)) == 2, "the second")
+        await spoken(one)
+        await the.quiet()
+        await until(lambda: len(the.happened("carrier_recording")) == 2, "both to be told", 10)
+        found = await listed(the)
+        assert [each["status"] for each in found] == ["ready", "ready"]
+        for each, at in zip(found, reversed(at_carrier(the)), strict=True):
+            sound = await ask(the, "GET", each["mediaUrl"])
+            assert (sound.status_code, sound.content) == (200, at.file("mp3"))
+
+
 _PAUSES = ("record_pause", "record_resume")
 
 

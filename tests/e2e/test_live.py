@@ -220,7 +220,8 @@ async def test_each_business_sees_its_own_calls_only() -> None:
 async def test_the_older_mirror_of_one_call_has_its_lines() -> None:
     async with house() as the:
         one = await talk(the)
-        async with watching(port(the), f"/api/live/{the.call.id}/sse") as viewer:
+        path = f"/api/live/{the.call.id}/sse"
+        async with watching(port(the), path) as viewer:
             await asked(the, one)
             await one.call.hang_up()
             await until(lambda: viewer.is_over, "the end")
@@ -228,4 +229,7 @@ async def test_the_older_mirror_of_one_call_has_its_lines() -> None:
         assert lines[0] == ("assistant", GREETING)
         assert ("user", "Have you got rye bread?") in lines
         assert lines[-1][0] == "ended"
+        last = viewer.seen[-1].id
+        async with watching(port(the), path, Last_Event_ID=last) as viewer:
+            assert viewer.status == 204, "a browser comes back for ever"
         assert the.app.live_desk.stories._open == {}

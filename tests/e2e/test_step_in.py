@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Script, Turn
 from tests.e2e.outbound import DIALS, ask
 from tests.e2e.product import Product, product, until
 from tests.e2e.talk import FAST, Talk, noise, talk
+from tests.e2e.test_logs import tab
 from tests.media.test_call_recorder import marks_in
 
 
@@ -106,6 +109,30 @@ async def test_a_person_answers_a_tool_and_the_model_goes_on_with_it(tmp_path: P
         assert one.session.tool_outputs == {"c1": ['{"approved":true}']}
         (answered,) = the.happened("operator_answered")
         assert (answered["tool"], answered["ok"], answered["by"]) == ("approve", True, "console")
+        await one.call.hang_up()
+        await the.quiet()
+
+
+@pytest.mark.carrier("telnyx")
+async def test_a_page_of_an_earlier_system_answers_a_tool_through_its_socket(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(TOOLS % 30)
+    asked = Turn((Call("approve", {"percent": 10}, "c1"), Call("approve", {"percent": 20}, "c2")))
+    async with product(realtime=model(asked), tools_file=str(tmp_path / "tools.py"), **OURS) as the:
+        one = await talk(the)
+        name = the.call.id
+        async with tab(the, DIALS["console_token"]) as page:
+            await page.until("call.started", callId=name)
+            await speak(one)
+            await until(lambda: len(the.happened("operator_asked")) == 2, "an operator to be asked")
+            for tool, output, status in (
+                ("c1", '{"approved":true}', "request.taken"), ("c1", "{}", "error"), ("c3", "{}", "error"),
+                ("c2", "Yes, if it is \"today\".", "request.taken"), ("c2", {"no": "text"}, "error"),
+            ):  # fmt: skip
+                item = {"type": "function_call_output", "call_id": tool, "output": output}
+                told = await page.ask(type="conversation.item.create", callId=name, item=item)
+                assert told["type"] == status, told
+        await until(lambda: len(one.session.tool_outputs) == 2, "the model to be told")
+        assert one.session.tool_outputs == {"c1": ['{"approved":true}'], "c2": ['"Yes, if it is \\"today\\"."']}
         await one.call.hang_up()
         await the.quiet()
 

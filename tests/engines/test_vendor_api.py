@@ -70,7 +70,7 @@ async def test_refusals_keep_their_status_and_words_but_no_key() -> None:
     server = HttpServer(answer, "127.0.0.1", 0, tasks)
     await server.start()
     try:
-        api = VendorApi(f"ws://127.0.0.1:{server.port}/v1/realtime?model=x", KEY)
+        api = VendorApi(f"http://127.0.0.1:{server.port}/v1", KEY)
         assert await api.ask("POST", "/fine", {"a": 1}, seconds=5) == {"ok": True}
         assert (asked[0].headers["authorization"], asked[0].body) == (f"Bearer {KEY}", b'{"a":1}')
         assert "openai-beta" not in asked[0].headers

@@ -98,6 +98,18 @@ async def test_telnyx_shows_a_recording_as_the_official_schema_says() -> None:
         assert shown["meta"] == {"page_number": 1, "page_size": 20, "total_pages": 1, "total_results": 1}
 
 
+async def test_telnyx_can_tell_of_a_recording_with_the_fields_of_the_schema_alone() -> None:
+    async with telnyx_product.product(faults=TelnyxFaults(recording_unnamed=True)) as app:
+        call, _ = await app.answered(record="record-from-answer")
+        await call.hang_up()
+        await app.told("call.recording.saved")
+        told = app.payload("call.recording.saved")
+        assert set(told) == {
+            "call_leg_id", "call_session_id", "channels", "client_state", "connection_id", "public_recording_urls",
+            "recording_ended_at", "recording_started_at", "recording_urls",
+        }  # fmt: skip
+
+
 async def test_a_recording_at_telnyx_can_fail() -> None:
     async with telnyx_product.product(faults=TelnyxFaults(recording_fails=True)) as app:
         call, _ = await app.answered(record="record-from-answer")

@@ -112,6 +112,7 @@ async def serving(carrier: Telnyx | Twilio, open_line: Open, given: Settings) ->
             model: dict[str, Any] = {
                 "openai_api_key": key,
                 "openai_realtime_url": given.openai_realtime_url,
+                "openai_api_base": given.openai_api_base,
                 **{name: getattr(given, name) for name in CallSettings.model_fields},
                 "max_daily_minutes": float(_MINUTES),
                 "console_token": secrets.token_hex(16) if given.engine_costs else "",

@@ -1,4 +1,4 @@
-"""The vendor's REST API beside the WebSocket: where it is, and one way to ask it.
+"""The vendor's REST API beside the WebSocket: one way to ask it; and where the WebSocket is, for pages.
 
 Vendor: https://platform.openai.com/docs/api-reference
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -25,13 +25,6 @@ _AT_ONCE: Final = 8
 _LONGEST: Final = 300
 
 
-def rest_root(url: str) -> str:
-    """Return the address of the REST API, such as `https://api.openai.com/v1`, for that of the WebSocket."""
-    parts = urlsplit(url)
-    path = parts.path.rstrip("/").removesuffix("/realtime")
-    return urlunsplit((parts.scheme.replace("ws", "http", 1), parts.netloc, path, "", ""))
-
-
 def socket_origin(url: str) -> str:
     """Return scheme, host and port of the WebSocket's address, as a page's policy names them; "": none can be named."""
     parts = urlsplit(url)
@@ -43,11 +36,11 @@ def socket_origin(url: str) -> str:
 class VendorApi:
     """Asks the REST API with our key."""
 
-    def __init__(self, url: str, api_key: str) -> None:
-        """`url`: the address of the WebSocket. Loads what the first request needs."""
+    def __init__(self, root: str, api_key: str) -> None:
+        """`root`: the address of the API, such as `https://api.openai.com/v1`. Loads what the first request needs."""
         runtime.prepare_httpx()
-        self._root, self._key = rest_root(url), api_key
-        self._secrets = Secrets([api_key, *addresses.secrets_in(url)])
+        self._root, self._key = root, api_key
+        self._secrets = Secrets([api_key, *addresses.secrets_in(root)])
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(self, method: str, path: str, body: Any = None, *, seconds: float) -> dict[str, Any]:

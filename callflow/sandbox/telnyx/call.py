@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import ceil
 from time import monotonic
 from typing import Any, Final, Literal
@@ -141,10 +141,11 @@ class Call(Leg[MediaStream, Faults]):
         extra: Mapping[str, Any] | None = None,
         *,
         numbers: bool = True,
+        without: Collection[str] = (),
         undelivered: Callable[[], None] | None = None,
     ) -> None:
-        """Send an event about this leg. `numbers`: with from and to, which some events do not have. `undelivered`:
-        called when nobody takes it."""
+        """Send an event about this leg. `numbers`: with from and to, which some events do not have. `without`: fields
+        that are left out. `undelivered`: called when nobody takes it."""
         payload: dict[str, Any] = {
             "call_control_id": self.control_id,
             "call_leg_id": self.leg_id,
@@ -155,9 +156,11 @@ class Call(Leg[MediaStream, Faults]):
         }
         if numbers:
             payload |= {"from": self.from_number, "to": self.to_number}
+        payload |= extra or {}
+        sent = {name: value for name, value in payload.items() if name not in without}
         url = self.webhook_urls.get(event_type) or self.webhook_url or self._exchange.webhook_url
         self._exchange.webhooks.emit(
-            event_type, {**payload, **(extra or {})}, url, self.faults, failover=self.failover_url,
+            event_type, sent, url, self.faults, failover=self.failover_url,
             undelivered=undelivered,
         )  # fmt: skip
 

@@ -36,6 +36,11 @@ class Faults(CarrierFaults):
     bridge_stops_stream: bool = False
     """A bridge stops the media streams of both legs. Whether the real one does is not documented."""
 
+    # Recordings
+    recording_unnamed: bool = False
+    """call.recording.saved has the fields of the official schema only: no recording_id and no call_control_id. Those
+    that were seen had both."""
+
     # The media stream
     media_format: str | None = None
     """The codec that the stream sends, instead of the one that was asked for: "PCMA", "G722", "L16", …"""

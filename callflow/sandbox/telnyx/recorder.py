@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from callflow.sandbox.common.leg import LegState
 from callflow.sandbox.common.recordings import Recording
 from callflow.sandbox.telnyx.exchange import CONNECTION_ID, Exchange
+
+
+_NOT_IN_SCHEMA: Final = (
+    "call_control_id", "recording_id", "calling_party_type", "format", "start_time", "end_time"
+)  # fmt: skip
+"""What call.recording.saved was seen to have beyond its schema."""
 
 
 class RecordedLeg(LegState, Protocol):
@@ -29,7 +35,14 @@ class RecordedLeg(LegState, Protocol):
     @property
     def faults(self) -> Any: ...
 
-    def emit(self, event_type: str, extra: Mapping[str, Any] | None = None, *, numbers: bool = True) -> None: ...
+    def emit(
+        self,
+        event_type: str,
+        extra: Mapping[str, Any] | None = None,
+        *,
+        numbers: bool = True,
+        without: Collection[str] = (),
+    ) -> None: ...
 
 
 class Recorder:
@@ -99,7 +112,8 @@ class Recorder:
             "start_time": self._leg.start_time,
             "end_time": self._leg.end_time or _iso(recording.ended_on),
         }
-        self._leg.emit("call.recording.saved", fields, numbers=False)
+        without = _NOT_IN_SCHEMA if self._leg.faults.recording_unnamed else ()
+        self._leg.emit("call.recording.saved", fields, numbers=False, without=without)
 
 
 def links(recording: Recording, exchange: Exchange[Any]) -> dict[str, str]:

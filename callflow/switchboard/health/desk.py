@@ -58,6 +58,8 @@ class Checklist:
     most_calls: int = 0
     """At once; 0: not known."""
     secrets: Secrets = _NO_SECRETS
+    status: Mapping[str, Any] = field(default_factory=dict)
+    """See `setup_checks.status`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,10 @@ class HealthDesk:
         self._troubles = RepeatedWarnings(log)
 
     # Looking
+
+    async def status(self) -> Mapping[str, Any]:
+        """Return which credentials there are: see `setup_checks.status`."""
+        return (await asyncio.to_thread(self._checklist)).status
 
     async def look(self, *, is_watched: bool = True) -> Look:
         """Look at everything now, and keep on record how it was. `is_watched`: somebody looks at the page."""

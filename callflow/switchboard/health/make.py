@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from callflow.config.settings import Settings
-from callflow.config.setup_checks import setup_findings
+from callflow.config.setup_checks import setup_findings, status
 from callflow.contracts.secret_text import Secrets
 from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
@@ -60,7 +60,9 @@ def make_health(
     def checklist() -> Checklist:
         address, _, warnings, secrets = known()
         found = setup_findings(settings, address, warnings)
-        return Checklist(found, Path(settings.data_dir), settings.max_concurrent_calls, secrets)
+        return Checklist(
+            found, Path(settings.data_dir), settings.max_concurrent_calls, secrets, status(settings, address)
+        )
 
     def given() -> bytes:
         _, port, warnings, _ = known()

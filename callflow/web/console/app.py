@@ -45,7 +45,7 @@ from callflow.web.console.campaigns import add_campaigns
 from callflow.web.console.carrier_recordings import add_carrier_recordings
 from callflow.web.console.checks import add_checks
 from callflow.web.console.client_secrets import add_client_secrets
-from callflow.web.console.control import add_control_settings
+from callflow.web.console.control import SETTINGS_PATH, add_control_settings
 from callflow.web.console.deletion import add_deletion
 from callflow.web.console.dial import Checked, add_dial
 from callflow.web.console.do_not_call import add_do_not_call
@@ -166,7 +166,8 @@ def create_console(
         return history.store
 
     named, free = identity.named_tokens(named_tokens), () if phone_costs else (PHONE_PATH,)
-    policy = AccessPolicy(host, token, named, secrets_now=login_secrets, free=free)
+    admin = {SETTINGS_PATH: apis.control.admin} if apis is not None else {}
+    policy = AccessPolicy(host, token, named, secrets_now=login_secrets, free=free, own_tokens=admin)
     mcp = McpEndpoint(app.asgi_app, store)
     everywhere: Everywhere | None = None
     inner: McpEndpoint | NodeDoor = mcp

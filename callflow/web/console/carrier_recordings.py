@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 
 _MOST, _MOST_OF_CALL = 50, 20
 _UUID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_RECORDING: Final = re.compile(rf"RE[0-9a-f]{{32}}|{_UUID}(?:-[1-9][0-9]{{0,3}})?", re.IGNORECASE)
-"""Twilio's id, Telnyx's, and ours: that of the call, and a part."""
+_RECORDING: Final = re.compile(rf"RE[0-9a-f]{{32}}|{_UUID}(?:-[0-9]{{1,15}})?", re.IGNORECASE)
+"""Twilio's id, Telnyx's, and ours: that of the call, and a part; or of a leg, and when its recording began."""
 _CALL: Final = re.compile(rf"CA[0-9a-f]{{32}}|{_UUID}|v[0-9]+:[A-Za-z0-9_-]{{1,200}}", re.IGNORECASE)
 """Twilio's id, ours, and Telnyx's `call_control_id`."""
 _RANGE: Final = re.compile(r"bytes=[0-9]{0,15}-[0-9]{0,15}")
@@ -160,7 +160,8 @@ async def _passed_on(download: Download) -> Response:
     for name, value in download.headers.items():
         response.headers[name] = value
     response.headers["Cache-Control"] = _CACHE if download.status in (200, 206) else "no-store"
-    response.headers.setdefault("Accept-Ranges", "bytes")
+    if download.status == 206 or "content-length" in download.headers:  # of other whole files no range can be taken
+        response.headers["Accept-Ranges"] = "bytes"
     if request.method == "HEAD" or download.status == 416:
         await download.pieces.aclose()
         if download.status == 416:

@@ -1,4 +1,5 @@
-"""The route that tells in words what is set up, how the server is, since when, and what to do about what is missing.
+"""The routes that tell which credentials there are, and in words what is set up, how the server is, since when, and
+what to do about what is missing.
 
 It tells what `/health`, `/metrics` and `/api/budget` tell in figures. Everything is looked at when it is asked for.
 """
@@ -22,6 +23,12 @@ def add_checks(app: Quart, desk: HealthDesk) -> None:
         """`kept`: the finding as it stands in the record."""
         past = {"since": desk.record.since(kept.name), "hour": desk.record.hour(kept.name, at)}
         return {**dataclasses.asdict(shown), **past}
+
+    @app.get("/api/status")
+    @query_parameters()
+    async def status() -> Response:
+        """Tell which credentials are set, never what they are, and where the carriers' webhooks are to go."""
+        return json_response(await desk.status())
 
     @app.get("/api/checks")
     @query_parameters()

@@ -16,13 +16,15 @@ from callflow.web.console.session import ToItsEnd
 from callflow.web.responses import history_not_open, json_object, json_response
 
 
+SETTINGS_PATH: Final = "/api/realtime/control/settings"
+"""Where the admin secret is let in as bearer in place of an operator's token, as earlier systems sent it."""
 ADMIN: Final = "X-Admin-Secret"
 _EXAMPLE: Final = '{"settings": {"voice": "cedar"}}'
 _NOT_SET: Final = (
     "REALTIME_CONTROL_ADMIN_SECRET is not set, so nobody sees or changes these settings: put 32 characters or more into"
     " .env, and restart the server."
 )
-_WRONG: Final = f"This needs the admin secret, in the header {ADMIN}, or, where no other token is asked for, as bearer."
+_WRONG: Final = f"This needs the admin secret, as bearer, or in the header {ADMIN} beside an operator's token."
 
 
 def add_control_settings(app: Quart, desk: ControlDesk, history: History, *, asks: str, has_token: bool) -> None:
@@ -34,12 +36,11 @@ def add_control_settings(app: Quart, desk: ControlDesk, history: History, *, ask
         """Raise BadRequest unless the request has the admin secret."""
         if not desk.admin:
             raise BadRequest(403, _NOT_SET)
-        given = request.headers.get(ADMIN, "")
+        named = request.headers.get(ADMIN, "")
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-        if not given and not has_token and scheme.lower() == "bearer":
-            given = bearer.strip()
+        given = named or (bearer.strip() if scheme.lower() == "bearer" else "")
         if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), desk.admin.encode()):
-            raise BadRequest(401 if not given else 403, _WRONG)
+            raise BadRequest(403 if named or (given and not has_token) else 401, _WRONG)
 
     @app.get("/api/realtime/control/about")
     async def control_about() -> Response:
@@ -52,13 +53,13 @@ def add_control_settings(app: Quart, desk: ControlDesk, history: History, *, ask
             }
         )  # fmt: skip
 
-    @app.get("/api/realtime/control/settings")
+    @app.get(SETTINGS_PATH)
     async def control_settings() -> Response:
         """Answer the runtime settings as they were given (null: the defaults hold), and the session that follows."""
         check()
         return json_response(_told(desk))
 
-    @app.post("/api/realtime/control/settings")
+    @app.post(SETTINGS_PATH)
     async def change_control_settings() -> Response:
         """Change them: `{"settings": {…}}`; null: the defaults hold again."""
         check()

@@ -3,10 +3,11 @@ the clock of the logins."""
 
 from __future__ import annotations
 
+import hmac
 import itertools
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from callflow.contracts.errors import AccessRefused
@@ -66,11 +67,14 @@ class AccessPolicy:
         *,
         secrets_now: Callable[[], Sequence[bytes]] | None = None,
         free: Sequence[str] = (),
+        own_tokens: Mapping[str, str] | None = None,
     ) -> None:
         """`host`: a name of the listener, beside localhost and the loopback addresses. `token` "": no token is
         needed. `named`: further tokens, which need `token`, and their holders. `secrets_now`: see `Sessions`. `free`:
-        paths of `COSTLY` that cost nothing here."""
+        paths of `COSTLY` that cost nothing here. `own_tokens`: by path, a token that is let in there and nowhere else;
+        "": there is none."""
         self._free = free
+        self._own_tokens = {path: own.encode() for path, own in (own_tokens or {}).items() if own}
         self._hosts = _LOCAL | {host.lower()}
         holders = [(token, Operator()), *named] if token else []
         self.sessions = Sessions([(each.encode("utf-8", "surrogateescape"), of) for each, of in holders], secrets_now)
@@ -86,7 +90,7 @@ class AccessPolicy:
             return Operator()
         if role == NOBODY:
             return Operator(role=NOBODY)
-        operator = self._holder(headers, method)
+        operator = self._own_holder(headers, path) or self._holder(headers, method)
         if not operator.may(role):
             raise _not_allowed(operator, role)
         if method in READING and not operator.may(SEARCHING) and query_asks_for_numbers(query):
@@ -105,6 +109,12 @@ class AccessPolicy:
         is_link = method in READING and values(headers, b"sec-fetch-mode") == [b"navigate"]
         if not origins and not is_link and is_from_elsewhere(headers):
             raise AccessRefused(403, "Pages of another origin are not let in: the Sec-Fetch-Site header says so.")
+
+    def _own_holder(self, headers: Headers, path: str) -> Operator | None:
+        """Return the holder of the token that only this path takes; None: this is not it."""
+        own, tokens = self._own_tokens.get(path), values(headers, b"authorization")
+        is_it = own is not None and len(tokens) == 1 and hmac.compare_digest(_bearer(tokens[0]), own)
+        return Operator(f"of {path}") if is_it else None
 
     def _holder(self, headers: Headers, method: str) -> Operator:
         """Return whose the token is, or the login. Raises AccessRefused unless one of them is right."""

@@ -13,13 +13,17 @@ from callflow.contracts.errors import AccessRefused
 
 MOST_BODY: Final = 64 << 10
 """The most bytes of a request's body, except on the paths of MOST."""
+OF_SESSION: Final = 512 << 10
+"""The same of what has a session in it: 40,000 characters of instructions are 240,000 bytes, if JSON escapes them."""
 MOST: Final = (
     (re.compile(r"/api/conversations/stream/[^/]*/items"), 4 << 20),
     (re.compile(r"/mcp/?"), 1 << 20),
     (re.compile(r"/api/campaigns"), 32 << 20),
-    (re.compile(r"/api(?:/calls/[^/]*)?/session"), 512 << 10),
-    (re.compile(r"/api/profiles/[^/]*"), 512 << 10),
-    (re.compile(r"/api/realtime-token"), 512 << 10),
+    (re.compile(r"/api(?:/calls/[^/]*)?/session"), OF_SESSION),
+    (re.compile(r"/api/calls(?:/check)?"), OF_SESSION),
+    (re.compile(r"/api/profiles/[^/]*"), OF_SESSION),
+    (re.compile(r"/api/realtime-token"), OF_SESSION),
+    (re.compile(r"/api/realtime/control/settings"), OF_SESSION),
     (re.compile(r"/api/calls/[^/]*/images"), 21 << 20),
 )
 _MOST_TARGET: Final = 8 << 10

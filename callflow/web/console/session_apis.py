@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from callflow.config.control_values import SELF
+from callflow.config.openai_addresses import rest_root
 from callflow.config.settings import Settings
 from callflow.engines.openai_realtime.rest import VendorApi, socket_origin
 from callflow.switchboard.control.desk import ControlDesk
@@ -28,7 +29,7 @@ def make_session_apis(settings: Settings, effective: Callable[[], Settings]) -> 
     url = settings.openai_realtime_url
     return SessionApis(
         secrets=SecretDesk(
-            VendorApi(url, settings.openai_api_key.get_secret_value()), url, socket_origin(url),
+            VendorApi(rest_root(settings), settings.openai_api_key.get_secret_value()), url, socket_origin(url),
             lambda: effective().model, lambda: effective().instructions, int(settings.realtime_expires_seconds),
         ),
         control=ControlDesk(settings, effective),

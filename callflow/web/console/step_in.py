@@ -19,7 +19,7 @@ from callflow.web.responses import json_object, json_response
 
 _WHISPER: Final = '{"text": "Offer ten percent.", "now": false}'
 _ANSWER: Final = '{"output": {"approved": true}}'
-_MOST_ANSWER: Final = 16_000
+MOST_ANSWER: Final = 16_000
 
 
 def add_step_in(app: Quart, switchboard: Callable[[], Switchboard], *, has_token: bool) -> None:
@@ -74,6 +74,6 @@ def _answer_of(body: dict[str, Any]) -> ToolAnswer:
     if "error" in body and (not isinstance(body["error"], str) or not body["error"].strip()):
         raise BadRequest(400, "error must be a sentence for the model.")
     output = msgspec.json.encode(body["output"] if "output" in body else {"error": body["error"].strip()}).decode()
-    if len(output) > _MOST_ANSWER:
-        raise BadRequest(400, f"The answer must not be longer than {_MOST_ANSWER} characters.")
+    if len(output) > MOST_ANSWER:
+        raise BadRequest(400, f"The answer must not be longer than {MOST_ANSWER} characters.")
     return ToolAnswer(output, ok="output" in body)

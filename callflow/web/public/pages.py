@@ -6,14 +6,15 @@ No page shows calls. A path may be shared with a carrier's webhooks: see `Webhoo
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from quart import Quart, Response, request
 
+from callflow.history.tables import iso
 from callflow.switchboard.readiness import RETRY_AFTER
 
 
@@ -79,7 +80,7 @@ def create_pages(app: Quart, address: Address, unready: Callable[[], str]) -> Sh
     async def about() -> dict[str, Any]:
         """Answer the running commit, the time, and the paths of this listener."""
         routes = sorted({rule.rule for rule in app.url_map.iter_rules() if rule.endpoint != "static"})
-        return {"ok": True, "commit": commit, "time": datetime.now(UTC).isoformat(), "routes": routes}
+        return {"ok": True, "commit": commit, "time": iso(time.time()), "routes": routes}
 
     return shared
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 from quart import Quart
 from sqlalchemy import update
 
+from callflow.config import setup_checks
 from callflow.config.settings import Settings
 from callflow.contracts.secret_text import Secrets
 from callflow.engines.common.account import Account
@@ -26,7 +27,7 @@ from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended, Note
 from callflow.journal.redaction import Redactor
 from callflow.switchboard.call_configs import CallConfigs
-from callflow.switchboard.health.desk import HealthDesk
+from callflow.switchboard.health.desk import Checklist, HealthDesk
 from callflow.switchboard.health.doctor import Doctor
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.profile_desk import ProfileDesk
@@ -95,7 +96,10 @@ class Stage:
         configs = CallConfigs(settings or Settings(), Account())
         self.configs = configs
         self.profiles = ProfileDesk(configs, ProfileStore(history.database), list)
-        self.health = HealthDesk(lambda: cast(Switchboard, self.board), history, lambda: {"ok": True})
+        self.health = HealthDesk(
+            lambda: cast(Switchboard, self.board), history, lambda: {"ok": True},
+            lambda: Checklist(status=setup_checks.status(settings or Settings(), "https://calls.example")),
+        )  # fmt: skip
         self.doctor = Doctor(bytes, self.health.doctor_found, lambda: Secrets(()), command=("-c", ""))
         self.of_file = Tools()
         """What the tools file has."""

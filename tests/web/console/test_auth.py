@@ -210,13 +210,23 @@ def test_what_is_refused_reaches_nothing_behind_it() -> None:
 
 @pytest.mark.parametrize(
     ("path", "most"),
-    [("/x", 64 << 10), ("/mcp", 1 << 20), ("/api/session", 512 << 10), ("/api/calls/c/session", 512 << 10)],
+    [
+        ("/x", 64 << 10),
+        ("/mcp", 1 << 20),
+        ("/api/session", 512 << 10),
+        ("/api/calls/c/session", 512 << 10),
+        *[(path, 512 << 10) for path in ("/api/calls/check", "/api/realtime/control/settings")],
+    ],
 )
 def test_a_body_is_bounded_by_its_path(path: str, most: int) -> None:
     inner = Inner()
     assert asked(inner, "POST", path, b"x" * most).status == 200
     assert asked(inner, "POST", path, b"x" * (most + 1)).status == 413
     assert asked(inner, "GET", path, b"x" * ((64 << 10) + 1)).status == 413
+
+
+def test_a_call_may_bring_a_session() -> None:
+    assert request_body.most_body({"method": "POST", "path": "/api/calls"}) == request_body.OF_SESSION
 
 
 @pytest.mark.parametrize(("path", "status"), [("/" + "x" * 9000, 414), ("/%ff", 400), ("/%00", 400), ("*", 400)])

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from callflow.config.settings import Settings
-from callflow.config.setup_checks import setup_findings
+from callflow.config.setup_checks import setup_findings, status
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
 from callflow.switchboard.health import desk, findings
@@ -90,6 +90,30 @@ def test_the_setup_is_a_checklist() -> None:
         "public address": "wrong", "carriers": "wrong", "model": "ok", "operators": "ok", "settings": "note",
     }  # fmt: skip
     assert setup_findings(Settings(), "https://calls.example", [])[0].state == "ok"
+
+
+def test_a_server_with_openais_sip_alone_has_its_carrier() -> None:
+    given: Any = {"openai_api_key": "sk-1234567890abcdef", "openai_webhook_secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="}
+    states = {one.about: one.state for one in setup_findings(Settings(**given), "https://calls.example", [])}
+    assert (states.get("carriers"), states["OpenAI SIP"]) == (None, "ok")
+
+
+def test_which_credentials_are_set_is_told_and_never_what_they_are(tmp_path: Path) -> None:
+    key, token = "sk-1234567890abcdef", "0123456789abcdef0123456789abcdef"
+    given: Any = {"openai_api_key": key, "twilio_account_sid": f"AC{token}", "twilio_auth_token": token}
+
+    async def main(the: Stage) -> None:
+        answer = await the.get("/api/status")
+        told = answer.json()
+        assert told["credentialsSet"] is True
+        assert [name for name, is_set in told["credentials"].items() if is_set] == [
+            "OPENAI_API_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN",
+        ]  # fmt: skip
+        assert told["webhooks"]["Twilio voice webhook"] == "https://calls.example/"
+        assert not {key, token} & set(answer.body.decode().replace("AC", "").split('"'))
+
+    play(tmp_path, main, settings=Settings(**given))
+    assert status(Settings(openai_api_key=SecretStr(key)), "")["credentialsSet"] is False
 
 
 def test_a_secret_is_not_told() -> None:

@@ -23,14 +23,20 @@ def with_admin(secret: str = ADMIN) -> Settings:
 
 
 @pytest.mark.parametrize("token", ["", TOKEN])
-def test_the_admin_secret_is_needed_and_where_there_is_no_token_a_bearer_will_do(token: str, tmp_path: Path) -> None:
+def test_the_admin_secret_is_needed_and_is_let_in_as_bearer_here_and_nowhere_else(token: str, tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
+        await the.apis.control.load(StoredControl(the.history.database))
         assert (await the.get(PATH)).status == 401
         assert (await the.get(PATH, x_admin_secret=f"{ADMIN}x")).status == 403
         assert (await the.get(PATH, x_admin_secret=ADMIN)).json()["settings"] is None
         assert (await the.send("POST", PATH, b'{"settings": null}')).status == 401
-        bearer = await the.get(PATH, authorization=f"Bearer {ADMIN}")
-        assert bearer.status == (401 if token else 200)
+        assert (await the.get(PATH, authorization=f"Bearer {ADMIN}")).json()["settings"] is None
+        sent = await the.send("POST", PATH, b'{"settings": {}}', authorization=f"Bearer {ADMIN}")
+        assert sent.status == 200, sent.json()
+        wrong = await the.get(PATH, authorization=f"Bearer {ADMIN}x")
+        assert wrong.status == (401 if token else 403)
+        elsewhere = await the.get("/api/session", authorization=f"Bearer {ADMIN}")
+        assert elsewhere.status == (401 if token else 200)
         about = (await the.get("/api/realtime/control/about")).json()
         assert (about["admin"], about["bearer"], about["signed"]) == (True, False, False)
         assert ADMIN not in json.dumps(about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from quart import Quart
@@ -46,5 +47,6 @@ def test_where_it_is_found_and_what_runs() -> None:
     told = asked("/api/version").json()
     assert told["ok"] is True
     assert told["commit"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told["time"])
     assert {"/", "/health", "/ready", "/status", "/public-url", "/api/version"} <= set(told["routes"])
     assert b"Callflow is running!" in asked("/status").body

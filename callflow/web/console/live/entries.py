@@ -28,6 +28,8 @@ class Encoder:
         """Of the last entry."""
         self.over: dict[str, str] | None = None
         """How the call ended; None: it goes on."""
+        self.last = 0
+        """The number of the entry that says so."""
 
     def encode(self, entry: JournalEntry) -> bytes:
         """Return the frame of the next entry."""
@@ -37,7 +39,7 @@ class Encoder:
         with contextlib.suppress(Exception):  # an entry of another version, say
             self._metrics.take(entry)
         if entry.name == notes.Ended.kind and not entry.is_step:
-            cause = entry.event.get("cause")
+            cause, self.last = entry.event.get("cause"), self.number
             self.over = {
                 "result": self._metrics.hour.result(self._call),
                 "cause": cause if isinstance(cause, str) else "",

@@ -19,22 +19,25 @@ from callflow.config.session_changes import Asked
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import BadRequest, DatabaseError, OutOfBounds, PeerAway, SessionRefused
 from callflow.contracts.printable import quoted
+from callflow.contracts.tools import ToolAnswer
 from callflow.history.history import History
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.identity import ASKING, CONFIGURE, OPERATE, own_business
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.other_logs import OtherLogs
+from callflow.web.console.request_body import OF_SESSION
 from callflow.web.console.requested_by import asker
+from callflow.web.console.step_in import MOST_ANSWER
 from callflow.web.responses import to_json
 
 
 _SEND_SECONDS: Final = 30.0
 """How long a viewer may take for a message."""
-_MOST_MESSAGE: Final = 64 << 10
 _MOST_TEXT: Final = 2000
 _UPDATE, _ITEM = "session.update", "conversation.item.create"
 _KINDS: Final = (_UPDATE, _ITEM)
+_ANSWER: Final = "function_call_output"
 _TRY_LATER: Final = 1013
 
 
@@ -158,11 +161,17 @@ def add_logs(
         return {"type": "request.taken", "request": _UPDATE, **_of(call), "warnings": left_out}
 
     def _add_item(call: Call | None, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the model of a live call a fact; it answers by itself."""
+        """Give the model of a live call a fact, or the answer to a tool call that waits for a person; it goes on by
+        itself."""
         if call is None:
             raise BadRequest(404, "There is no live call.")
-        text = _text(request.get("item"))
-        call.agent.tell(text, shown=desk.redact.text(text), by=asker(has_token=has_token))
+        item, by = request.get("item"), asker(has_token=has_token)
+        if isinstance(item, dict) and item.get("type") == _ANSWER:
+            if why := call.requests.step_in.answer_tool(*_output(item), by):
+                raise BadRequest(409, why)
+        else:
+            text = _text(item)
+            call.agent.tell(text, shown=desk.redact.text(text), by=by)
         return {"type": "request.taken", "request": _ITEM, **_of(call)}
 
 
@@ -177,8 +186,8 @@ def _of(call: Call | None) -> dict[str, str]:
 
 
 def _read(message: str | bytes) -> dict[str, Any]:
-    if len(message) > _MOST_MESSAGE:
-        raise BadRequest(400, f"A message has at most {_MOST_MESSAGE} bytes.")
+    if len(message) > OF_SESSION:
+        raise BadRequest(400, f"A message has at most {OF_SESSION} bytes.")
     try:
         value = read(message.encode() if isinstance(message, str) else message)
     except (OutOfBounds, UnicodeEncodeError):
@@ -188,6 +197,18 @@ def _read(message: str | bytes) -> dict[str, Any]:
     return value
 
 
+def _output(item: Mapping[str, Any]) -> tuple[str, ToolAnswer]:
+    """Return which tool call an item answers, and the answer, a text that may be JSON. Raises BadRequest."""
+    name, output = item.get("call_id"), item.get("output")
+    if not isinstance(name, str) or not isinstance(output, str) or len(output) > MOST_ANSWER:
+        raise BadRequest(400, f"{_ANSWER} needs a call_id and an output, a text of {MOST_ANSWER} characters at most.")
+    try:
+        read(output.encode())
+    except (OutOfBounds, UnicodeEncodeError):
+        output = to_json(output).decode()
+    return name, ToolAnswer(output, ok=True)
+
+
 def _text(item: Any) -> str:
     """Return the words of a message of the API. Raises BadRequest for any other item."""
     content = item.get("content") if isinstance(item, dict) and item.get("type") == "message" else None
@@ -195,5 +216,7 @@ def _text(item: Any) -> str:
     texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "input_text"]
     text = " ".join(each for each in texts if isinstance(each, str)).strip()
     if not text or len(texts) < len(parts) or len(text) > _MOST_TEXT:
-        raise BadRequest(400, f"The item must be a message of input_text, {_MOST_TEXT} characters at most.")
+        raise BadRequest(
+            400, f"The item must be a message of input_text, {_MOST_TEXT} characters at most, or a {_ANSWER}."
+        )
     return text

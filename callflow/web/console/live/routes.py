@@ -90,15 +90,19 @@ def add_live(
         return event_stream(desk.stories.watch(name, after, singles=True, veiled=veiled), desk.seats)
 
     @app.get("/api/live/<sid>/sse")
-    @query_parameters()
+    @query_parameters("after")
     async def lines(sid: str) -> Response:
-        """Stream what is said in one call, as an earlier system did: `event: line` with t, type and text."""
+        """Stream what is said in one call, as an earlier system did: `event: line` with t, type and text. 204: the
+        viewer has got all of a call that is over, and a browser does not come back."""
+        after = _after()
         if (refusal := desk.seats.refusal()) is not None:
             return refusal
         name = await found(sid)
         if name is None:
             return _nothing(sid, history)
-        return event_stream(transcript_lines(desk.stories, name), desk.seats)
+        if after and await desk.stories.is_told(name, after):
+            return Response(b"", 204)
+        return event_stream(transcript_lines(desk.stories, name, after), desk.seats)
 
 
 def _nothing(call: str, history: History) -> Response:

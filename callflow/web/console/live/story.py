@@ -194,6 +194,15 @@ class Stories:
             self._speaking.cancel()
             self._speaking = None
 
+    async def is_told(self, call: str, after: int) -> bool:
+        """Return whether a call is over, and a viewer who has got the entry with this number has got its end. Raises
+        what reading it raises."""
+        story = await self.enter(call)
+        try:
+            return story.over is not None and after >= story.encoder.last
+        finally:
+            self.leave(story)
+
     # What was written down before
 
     async def _read(self, story: Story) -> None:
