@@ -1,5 +1,5 @@
-"""Reads what the control endpoint asks for, a session as the Realtime API or an earlier system writes it, into
-settings. Pure."""
+"""Reads what a live call's session shall be, as the Realtime API, an earlier system or the settings write it, into
+settings: of the control endpoint, of `/logs` and of `POST /api/calls/<id>/session`. Pure."""
 
 from __future__ import annotations
 
@@ -34,12 +34,16 @@ def of_settings(given: Mapping[str, Any], secrets: secret_text.Secrets = secret_
 
 
 def _read(session: Mapping[str, Any], secrets: secret_text.Secrets, *, keeps: frozenset[str]) -> Asked:
+    session_changes.check_names(session)
     named = session_names.named(session)
     values = {name: value for name, value in named.values.items() if value is not None}
     if named.problems:
         raise SessionRefused([f"{problem}." for problem in named.problems])
-    asked = session_changes.read(values, secrets, keeps=keeps)
-    told = [line for line in asked.warnings if not line.startswith(tuple(f"{name} " for name in _AT_BEGIN))]
+    try:
+        asked = session_changes.read(values, secrets, keeps=keeps)
+    except SessionRefused as refusal:
+        raise SessionRefused([named.in_words_of(line) for line in refusal.problems]) from None
+    told = [named.in_words_of(line) for line in asked.warnings if line.partition(" ")[0] not in _AT_BEGIN]
     at_begin = [name for name in _AT_BEGIN if name in values]
     told += [f"{named.paths[name]} is left out: it is decided when a call begins" for name in sorted(at_begin)]
     return Asked(asked.taken, [*named.warnings, *told][:_MOST_LINES])

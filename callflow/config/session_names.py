@@ -54,6 +54,11 @@ class Named:
         """Leave a value out, with a warning."""
         self.warnings.append(f"{path} is left out: {why}")
 
+    def in_words_of(self, line: str) -> str:
+        """Return a line that begins with a setting, with the place in the body instead of the setting's name."""
+        name, space, rest = line.partition(" ")
+        return f"{self.paths.get(name, name)}{space}{rest}"
+
     def unknown(self, path: str, key: str, known: Mapping[str, object]) -> None:
         """Leave an unknown name out, with a warning that names the one that was probably meant."""
         is_top = not path.removeprefix("session.")

@@ -70,11 +70,11 @@ def _taken(
     try:
         taken, told = session_changes.read(values, display.secrets_of(settings), keeps=_KEEPS)
     except SessionRefused as refusal:
-        problems += [_in_words_of(line, asked.paths).removesuffix(".") for line in refusal.problems]
+        problems += [asked.in_words_of(line).removesuffix(".") for line in refusal.problems]
     if problems:  # the warnings are told as well, so that one answer names everything
         lines = dict.fromkeys([*problems, *asked.warnings])
         raise SessionRefused([line if line == NEITHER else f"{line}." for line in lines])
-    warnings = [*asked.warnings, *(_in_words_of(line, asked.paths) for line in told)]
+    warnings = [*asked.warnings, *(asked.in_words_of(line) for line in told)]
     warnings += [f"{asked.paths[name]} is not sent: {UNSENT[name]}" for name in taken if name in UNSENT]
     return Wanted(taken, gone, warnings[:_MOST_WARNINGS], asked.paths)
 
@@ -104,12 +104,6 @@ def _instructions(
         if has_prompt:
             path = asked.paths["instructions"]
             asked.warnings.append(f"{path}: those of the settings hold, because no prompt is sent")
-
-
-def _in_words_of(line: str, paths: Mapping[str, str]) -> str:
-    """Return a line that begins with a setting, with the place in the body instead of the setting's name."""
-    name, space, rest = line.partition(" ")
-    return f"{paths.get(name, name)}{space}{rest}"
 
 
 def effective(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
