@@ -245,7 +245,7 @@ class Application:
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Read a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""
-        asked = session_overrides.wanted(session, self.effective, self.configs.rules.overrides)
+        asked = session_overrides.wanted_of_call(session, self.effective, self.configs.rules.overrides)
         if problems := session_limits.of_profile(asked.values):
             raise SessionRefused([f"{problem}." for problem in problems])
         return asked.values, asked.warnings

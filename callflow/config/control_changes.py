@@ -13,8 +13,6 @@ from callflow.contracts.errors import SessionRefused
 from callflow.contracts.realtime_values import UNSENT
 
 
-_OFF: Final = {"turn_detection": "none", "noise_reduction": "none"}
-"""What null switches off in a session, by the name of the setting, and how the setting says so."""
 _AT_BEGIN: Final = frozenset({"model", "engine_audio", "business"})
 _MOST_LINES: Final = 20
 
@@ -22,12 +20,12 @@ _MOST_LINES: Final = 20
 def of_session(session: Mapping[str, Any], secrets: secret_text.Secrets = secret_text.NONE) -> Asked:
     """Return the changes that a `session.update` asks for in a live call. One value that cannot be used refuses all of
     them. Raises SessionRefused."""
-    return _read(_without_null(session), secrets, keeps=frozenset())
+    return _read(session_names.without_null(session), secrets, keeps=frozenset())
 
 
 def of_settings(given: Mapping[str, Any], secrets: secret_text.Secrets = secret_text.NONE) -> Asked:
     """Return what runtime settings say, in the same forms. Raises SessionRefused."""
-    asked = _read(_without_null(given), secrets, keeps=frozenset(UNSENT))
+    asked = _read(session_names.without_null(given), secrets, keeps=frozenset(UNSENT))
     warnings = [f"{name} is not sent: {UNSENT[name]}" for name in asked.taken if name in UNSENT]
     taken = {name: value for name, value in asked.taken.items() if name not in UNSENT}
     return Asked(taken, [*asked.warnings, *warnings][:_MOST_LINES])
@@ -47,21 +45,3 @@ def _read(session: Mapping[str, Any], secrets: secret_text.Secrets, *, keeps: fr
     at_begin = [name for name in _AT_BEGIN if name in values]
     told += [f"{named.paths[name]} is left out: it is decided when a call begins" for name in sorted(at_begin)]
     return Asked(asked.taken, [*named.warnings, *told][:_MOST_LINES])
-
-
-def _without_null(session: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the session with what null switches off in the API written as the settings say it."""
-    found: dict[str, Any] = {}
-    for name, value in session.items():
-        plain = name.removeprefix("input_audio_")
-        if isinstance(value, Mapping) and name in ("audio", "input", "output", "session"):
-            found[name] = _without_null(value)
-        elif value is None and plain in _OFF:
-            found[name] = {"type": _OFF[plain]}
-        elif value is None and plain == "transcription":
-            found[name] = {"enabled": False}
-        elif value is None and name.startswith("max_") and name.endswith("output_tokens"):
-            found[name] = "inf"
-        elif value is not None:
-            found[name] = value
-    return found

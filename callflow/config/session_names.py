@@ -28,6 +28,8 @@ _FORMATS: Final = {
 }  # fmt: skip
 _LAST: Final = ("semantic", "enabled")
 """Read after the other keys of their object, because they change what those say."""
+_NULL_IS: Final = {"turn_detection": "none", "noise_reduction": "none"}
+"""What null switches off in a session of the API, by the name of the setting, and how the setting says so."""
 _OFF: Final = '; {"type": "none"} switches it off'
 _READ_ONLY: Final = "it is told by the API, and cannot be set"
 
@@ -95,6 +97,25 @@ def named(body: Mapping[str, Any]) -> Named:
         found.problems.append('session must be an object, such as {"voice": "cedar"}')
     for key in body.keys() - {"session", "type", "event_id"}:
         found.leave(_at("", key), "it stands beside session, and not in it")
+    return found
+
+
+def without_null(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a session with what null switches off in the API written as the settings say it, and without any other
+    null: for a session that keeps nothing which null could take back."""
+    found: dict[str, Any] = {}
+    for name, value in session.items():
+        plain = name.removeprefix("input_audio_")
+        if isinstance(value, Mapping) and name in ("audio", "input", "output", "session"):
+            found[name] = without_null(value)
+        elif value is None and plain in _NULL_IS:
+            found[name] = {"type": _NULL_IS[plain]}
+        elif value is None and plain == "transcription":
+            found[name] = {"enabled": False}
+        elif value is None and name.startswith("max_") and name.endswith("output_tokens"):
+            found[name] = "inf"
+        elif value is not None:
+            found[name] = value
     return found
 
 

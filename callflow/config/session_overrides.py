@@ -50,6 +50,12 @@ def wanted(body: Mapping[str, Any], settings: Settings, overrides: Mapping[str, 
     return _taken(asked, values, gone, problems, settings)
 
 
+def wanted_of_call(session: Mapping[str, Any], settings: Settings, overrides: Mapping[str, Any]) -> Wanted:
+    """Check a session for one call, in the forms of `wanted`; null switches off what it switches off in the API. Raises
+    SessionRefused."""
+    return wanted(session_names.without_null(session), settings, overrides)
+
+
 def wanted_of_profile(body: Mapping[str, Any], settings: Settings) -> Wanted:
     """Check the settings that are asked for a profile, in the forms of `wanted`. Raises SessionRefused."""
     asked = session_names.named(body)
