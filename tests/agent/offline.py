@@ -191,6 +191,7 @@ class Scene:
     def hear(self, seconds: float) -> None:
         """Let so much time pass, and return the marks of what was sent."""
         self.now += seconds
+        self.relay.pump()  # as its timer would
         marks = [each for each in self.stream.sent if isinstance(each, str) and each != "clear"]
         self.stream.sent.clear()
         for name in marks:
