@@ -1,7 +1,8 @@
 """Opens the engine's sessions of one call, replaces lost sessions, and changes sessions before they expire.
 
 A session may end sooner than the call. The next session gets the conversation so far, and the caller's last two seconds
-of audio if the lost session has not answered them (six, if it has missed a whole turn). If the end of a session is
+of audio if the lost session has not answered them (six, if it has missed a whole turn), with all that was said while no
+session was ready: a session that never was has heard nothing. If the end of a session is
 known, the next session is opened in advance, and the change is made at a moment when nobody speaks: the caller does not
 notice it. Whether a lost session is replaced at all is decided in `call/machine/guards.py` (`may_reconnect`); how often
 to connect, in `engines/breaker.py`.
@@ -98,7 +99,9 @@ class EngineSessions:
         listener: SessionListener,
         continued: ContinuedSpeech,
         own: Callable[[Coroutine[Any, Any, None], str], None],
+        buffer_seconds: float,
     ) -> None:
+        """`buffer_seconds`: how much of the caller's audio is kept while no session is ready; at least 6 s."""
         self._call, self.make, self._listener, self._continued, self._own = call, make, listener, continued, own
         self._loop = asyncio.get_running_loop()
         self.engine: Engine | None = None
@@ -113,6 +116,9 @@ class EngineSessions:
         self._leave_by = 0.0
         self._timers = Timers()
         self._recent_audio = bytearray()  # not base64 in pieces: that takes almost twice the memory
+        self._most_unheard = max(int(buffer_seconds * 1000 * BYTES_PER_MS), _MOST_RECENT_BYTES)
+        self._most_recent = self._most_unheard
+        """Bytes of it that are kept at present."""
         self._keeps_all = False
         self._closed = False
         self.pending_transcripts = PendingTranscripts()
@@ -137,7 +143,8 @@ class EngineSessions:
         self._wrote_down = self.writes_down
         self._drop(self.engine)
         self.pending_transcripts.session_over()
-        self.engine, self.is_ready = None, False
+        self._not_ready()
+        self.engine = None
         if self._next_session is not None:
             self._adopt_next_session()
             if self.is_ready:
@@ -155,6 +162,7 @@ class EngineSessions:
         self.is_ready = False
         self._timers.stop(_CHANGE)
         self.forget_audio()
+        self._most_recent = _RECENT_BYTES
         self._drop(engine)
         self._drop(next_session)
 
@@ -173,12 +181,12 @@ class EngineSessions:
             self._next_session = self._open(self._next_session_number)
 
     def append(self, payload: str, audio: bytes) -> None:
-        """Send a frame of the caller's audio, base64 of µ-law, and keep the last 6 s for the next session. `audio`: the
-        same audio decoded."""
+        """Send a frame of the caller's audio, base64 of µ-law, and keep the last 6 s for the next session, or all
+        that no session has heard. `audio`: the same audio decoded."""
         recent = self._recent_audio
         recent += audio
-        if len(recent) > _MOST_RECENT_BYTES + _SPARE_BYTES:
-            del recent[:-_MOST_RECENT_BYTES]
+        if len(recent) > self._most_recent + _SPARE_BYTES:
+            del recent[: -self._most_recent]
         if self.engine is not None:
             self.engine.append(payload)
 
@@ -326,7 +334,7 @@ class EngineSessions:
             told = [item for item in told if isinstance(item, ToolCall)]
         if told:
             engine.add_context(told)
-        audio = bytes(self._recent_audio[-(_MOST_RECENT_BYTES if self._keeps_all else _RECENT_BYTES) :])
+        audio = bytes(self._recent_audio[-self._most_recent :])
         for start in range(0, len(audio), FRAME_BYTES):
             engine.append(binascii.b2a_base64(audio[start : start + FRAME_BYTES], newline=False).decode("ascii"))
 
@@ -334,11 +342,24 @@ class EngineSessions:
         if engine is not None:
             self._own(engine.close(), "engine-close")
 
+    def _is_ready_now(self) -> None:
+        self.is_ready, self._most_recent = True, _MOST_RECENT_BYTES
+
+    def _not_ready(self) -> None:
+        """Note that the present session hears nothing any more. The next one gets what is left of the recent audio, and
+        all that follows."""
+        if self.is_ready:
+            del self._recent_audio[: -(_MOST_RECENT_BYTES if self._keeps_all else _RECENT_BYTES)]
+            self.is_ready, self._most_recent = False, self._most_unheard
+
     def _adopt_next_session(self) -> None:
+        self._not_ready()
         engine, self._next_session = self._next_session, None
         assert engine is not None
-        self.engine, self.number, self.is_ready = engine, self._next_session_number, self._next_session_ready
+        self.engine, self.number = engine, self._next_session_number
         self._send_context(engine)
+        if self._next_session_ready:
+            self._is_ready_now()
 
     def _change_over(self) -> None:
         """Change to the next session if nobody speaks or the old session has no time left; otherwise check again
@@ -372,10 +393,11 @@ class EngineSessions:
             self.pending_transcripts.handle_event(heard)
             match heard:
                 case SessionReady():
-                    self.is_ready = True
+                    self._is_ready_now()
                     self._listener.ready()
                 case SessionLost():
-                    self._wrote_down, self.is_ready = self.writes_down, False
+                    self._wrote_down = self.writes_down
+                    self._not_ready()
                     self._listener.lost(heard)
                 case SessionExpiring(seconds=seconds):
                     self._leave_by = self._loop.time() + max(seconds - _CHANGE_BEFORE_SECONDS, seconds / 2)

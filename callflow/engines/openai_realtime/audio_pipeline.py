@@ -86,6 +86,10 @@ class AudioPipeline:
             if self._waiting_bytes > self.most_waiting:
                 self._channel.give_up(f"caller audio has waited {self._buffer_seconds:g} s for it")
 
+    def await_session(self) -> None:
+        """Count from now on how long caller audio waits: what is here already has waited for another session."""
+        self.most_waiting += self._waiting_bytes
+
     def begin(self) -> None:
         """Allow sending caller audio, because the session is ready. `resume` sends the queued audio."""
         self._is_ready = True
