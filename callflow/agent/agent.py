@@ -123,11 +123,10 @@ class Agent:
         self.conversation.restore(state.turns, state.interruptions)
         if state.greeting_is_over:
             self.protected_greeting.over()
-        self.sessions.changes |= state.changes
+        self.sessions.restore(state)
         self.usage.restore(state.usage)
         self.turns.first_word_ms = state.first_word_ms
         self.remote.restored(state.unanswered, was_there=state.had_session)
-        self.sessions.chosen = state.engine
         self.prompter.restored(ago_seconds, left_quietly=state.left_quietly)
 
     @property

@@ -14,11 +14,14 @@ import asyncio
 import binascii
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
+from callflow.agent.agent_state import AgentState
 from callflow.agent.continued_speech import ContinuedSpeech
 from callflow.agent.late_transcripts import LateTranscripts, PendingTranscripts
+from callflow.agent.session_ids import SessionIds, last_number
 from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
@@ -89,6 +92,16 @@ class SessionListener(Protocol):
         """Called after the change to the next session. `quiet`: nobody spoke at the change."""
 
 
+@dataclass(slots=True)
+class _Next:
+    """A session that is opened while the present one is still used."""
+
+    number: int
+    engine: Engine
+    ids: SessionIds
+    is_ready: bool = False
+
+
 class EngineSessions:
     """The present session of a call, and the next one if it is open already."""
 
@@ -108,11 +121,12 @@ class EngineSessions:
         self.number = 0
         """The number of the present session, from 1; 0: no session was opened yet."""
         self.is_ready = False
+        self._ids = SessionIds(1)
+        """The ids of the present session."""
+        self._ids_before = 0
+        """How many sessions had ids in earlier processes."""
         self._opened = 0
-        self._next_session: Engine | None = None
-        """The next session, opened while the present session is still used."""
-        self._next_session_number = 0
-        self._next_session_ready = False
+        self._next_session: _Next | None = None
         self._leave_by = 0.0
         self._timers = Timers()
         self._recent_audio = bytearray()  # not base64 in pieces: that takes almost twice the memory
@@ -137,6 +151,13 @@ class EngineSessions:
         self.changes: dict[str, Any] = {}
         """Settings changed during the call, by name; they hold for all later sessions."""
 
+    def restore(self, state: AgentState) -> None:
+        """Continue where the sessions of another process have ended."""
+        self.changes |= state.changes
+        self.chosen = state.engine
+        self._ids_before = last_number(turn.item for turn in state.turns)
+        self._ids = SessionIds(self._ids_before)
+
     def connect(self) -> None:
         """Open a session: the first, or a replacement for a lost session. A next session that is open already is
         used."""
@@ -152,7 +173,7 @@ class EngineSessions:
             return
         self._opened += 1
         self.number = self._opened
-        self.engine = self._open(self.number)
+        self.engine, self._ids = self._open(self.number)
         self._send_context(self.engine)
 
     def leave(self) -> None:
@@ -177,8 +198,7 @@ class EngineSessions:
         """Open the next session, because the present session will end; change to it when nobody speaks."""
         if self._next_session is None and not self._closed:
             self._opened += 1
-            self._next_session_number, self._next_session_ready = self._opened, False
-            self._next_session = self._open(self._next_session_number)
+            self._next_session = _Next(self._opened, *self._open(self._opened))
 
     def append(self, payload: str, audio: bytes) -> None:
         """Send a frame of the caller's audio, base64 of µ-law, and keep the last 6 s for the next session, or all
@@ -244,12 +264,12 @@ class EngineSessions:
     def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
         """Report to the present session how many ms of a stretch were heard, if the stretch is from this session."""
         if self.engine is not None and key.session == self.number and "truncates" in self.engine.can:
-            self.engine.truncate(key.item, key.content, heard_ms)
+            self.engine.truncate(self._ids.of_session(key.item), key.content, heard_ms)
 
     def cancel(self, response: str) -> None:
         """Stop a response of the present session."""
         if self.engine is not None and "cancels" in self.engine.can:
-            self.engine.cancel(response)
+            self.engine.cancel(self._ids.of_session(response))
 
     def finish_turn(self) -> None:
         """Call `Engine.finish_turn` of the present session, if there is one."""
@@ -265,7 +285,7 @@ class EngineSessions:
     def answer_tool(self, call: str, output: str, *, speak: bool) -> None:
         """Call `Engine.answer_tool` of the present session, if there is one."""
         if self.engine is not None:
-            self.engine.answer_tool(call, output, speak=speak)
+            self.engine.answer_tool(self._ids.of_session(call), output, speak=speak)
 
     def update(self, changes: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
         """Change this and later sessions; `changes`: values by setting. Returns the changes made (None: there is no
@@ -307,18 +327,21 @@ class EngineSessions:
         """Close all sessions, and let go of them."""
         self.stop()
         self._wrote_down = self.writes_down
-        open_sessions = [engine for engine in (self.engine, self._next_session) if engine is not None]
+        next_session = self._next_session.engine if self._next_session is not None else None
+        open_sessions = [engine for engine in (self.engine, next_session) if engine is not None]
         self.engine = self._next_session = None
         await asyncio.gather(*(engine.close() for engine in open_sessions))
 
-    def _open(self, number: int) -> Engine:
+    def _open(self, number: int) -> tuple[Engine, SessionIds]:
         context = self._listener.session_context(number)
         self.resumed = context.was_there
-        engine = self.make(context, partial(self._handle_event, number))
+        ids = self._ids if self.resumed else SessionIds(self._ids_before + number)
+        told = partial(self._handle_event, number)
+        engine = self.make(context, told if ids.are_plain else lambda heard: told(ids.marked(heard)))
         if self.changes:
             engine.update(self.changes)
         self._own(self._run(engine, number), f"engine {number}")
-        return engine
+        return engine, ids
 
     async def _run(self, engine: Engine, number: int) -> None:
         try:
@@ -331,15 +354,17 @@ class EngineSessions:
         images = self._images if "sees_images" in engine.can else []
         told = [*images, *self._listener.context_items()]
         if self.resumed:
-            told = [item for item in told if isinstance(item, ToolCall)]
+            of_session = self._ids.of_session
+            told = [item._replace(id=of_session(item.id)) for item in told if isinstance(item, ToolCall)]
         if told:
             engine.add_context(told)
         audio = bytes(self._recent_audio[-self._most_recent :])
         for start in range(0, len(audio), FRAME_BYTES):
             engine.append(binascii.b2a_base64(audio[start : start + FRAME_BYTES], newline=False).decode("ascii"))
 
-    def _drop(self, engine: Engine | None) -> None:
-        if engine is not None:
+    def _drop(self, session: Engine | _Next | None) -> None:
+        if session is not None:
+            engine = session.engine if isinstance(session, _Next) else session
             self._own(engine.close(), "engine-close")
 
     def _is_ready_now(self) -> None:
@@ -354,17 +379,17 @@ class EngineSessions:
 
     def _adopt_next_session(self) -> None:
         self._not_ready()
-        engine, self._next_session = self._next_session, None
-        assert engine is not None
-        self.engine, self.number = engine, self._next_session_number
-        self._send_context(engine)
-        if self._next_session_ready:
+        adopted, self._next_session = self._next_session, None
+        assert adopted is not None
+        self.engine, self.number, self._ids = adopted.engine, adopted.number, adopted.ids
+        self._send_context(adopted.engine)
+        if adopted.is_ready:
             self._is_ready_now()
 
     def _change_over(self) -> None:
         """Change to the next session if nobody speaks or the old session has no time left; otherwise check again
         later."""
-        if self._next_session is None or not self._next_session_ready or self._closed:
+        if self._next_session is None or not self._next_session.is_ready or self._closed:
             return
         quiet = self._listener.is_quiet
         if not quiet and self._loop.time() < self._leave_by:
@@ -404,9 +429,9 @@ class EngineSessions:
                     self._listener.expiring(seconds)
                 case _:
                     self._listener.handle_event(heard)
-        elif number == self._next_session_number and self._next_session is not None:
+        elif self._next_session is not None and number == self._next_session.number:
             if isinstance(heard, SessionReady):
-                self._next_session_ready = True
+                self._next_session.is_ready = True
                 self._change_over()
             elif isinstance(heard, SessionLost):
                 self._next_session = None
