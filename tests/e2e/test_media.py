@@ -234,6 +234,20 @@ async def test_a_stream_that_names_another_call_is_closed_and_its_audio_reaches_
         assert "another call" in lost["reason"]
 
 
+async def test_a_wrong_secret_in_the_handshake_is_refused() -> None:
+    async with product(realtime=quiet_model(), **QUIET) as the:
+        call, url = await ring_by_hand(the)
+        token = StreamTokens.in_folder(Path(the.app.settings.data_dir)).header_token(the.call.id, 1)
+        for guess in ("a-guess", token[:-1], token.upper()):
+            headers = {"x-telnyx-streaming-auth-token": guess}
+            assert await refusal(url, additional_headers=headers) == 403
+        right = {"x-telnyx-streaming-auth-token": token}
+        async with media_socket(url, call.control_id, additional_headers=right) as wire:
+            await wire.start()
+            await wire.audio(*frames(3))
+            await until_heard(await the.realtime.wait_session(), b"".join(frames(3)))
+
+
 async def test_a_wrong_secret_in_connected_closes_the_stream() -> None:
     async with product(realtime=quiet_model(), **QUIET) as the:
         call, url = await ring_by_hand(the)
