@@ -309,6 +309,16 @@ async def test_a_stream_belongs_to_the_call_by_either_of_its_ids(start: dict[str
         assert one.relay.is_flowing
 
 
+@pytest.mark.parametrize(("foreign", "is_let_in"), [(False, True), (True, False)])
+@in_loop
+async def test_a_stream_that_begins_before_its_leg_has_a_name_is_let_in(foreign: bool, is_let_in: bool) -> None:
+    """A carrier may open the socket of a leg that we dial before it answers the dial."""
+    async with line(start=False) as one:
+        one.relay._ids = LegIds
+        await one.receive({"start": {"call": "control_9", "session": "session_9", "is_foreign": foreign}})
+        assert one.relay.is_flowing is is_let_in
+
+
 @in_loop
 async def test_a_wrong_secret_closes_the_socket() -> None:
     async with line(start=False) as one:
