@@ -20,7 +20,7 @@ from callflow import runtime
 from callflow.call.services import CallServices, alone
 from callflow.cluster.membership import Membership
 from callflow.cluster.peers import NodeConfig
-from callflow.config import client_keys, display, paths, session_changes, session_limits, session_overrides
+from callflow.config import client_keys, control_changes, display, paths, session_limits, session_overrides
 from callflow.config.dial_rules import DialRules
 from callflow.config.profiles import country
 from callflow.config.settings import Settings
@@ -211,7 +211,7 @@ class Application:
             redact=self.redactor,
             token=self.settings.console_token.get_secret_value(),
             tools=lambda: self.tool_definitions,
-            checked=lambda changes: session_changes.read(changes, self._secrets),
+            checked=lambda changes: control_changes.of_session(changes, self._secrets),
             engine=self.account.describe,
             telemetry=self.telemetry,
             dialer=lambda: self.dialer,
@@ -245,7 +245,7 @@ class Application:
 
     def _for_call(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Read a session for one call: settings by name, and a line for what is left out. Raises SessionRefused."""
-        asked = session_overrides.wanted(session, self.effective, self.configs.rules.overrides)
+        asked = session_overrides.wanted_of_call(session, self.effective, self.configs.rules.overrides)
         if problems := session_limits.of_profile(asked.values):
             raise SessionRefused([f"{problem}." for problem in problems])
         return asked.values, asked.warnings

@@ -87,7 +87,7 @@ class Agent:
         self.tool_calls, tool_calls.filler = tool_calls, to_owner(self._fill_for_tool)
         this: Agent = weakref.proxy(self)  # for its parts: see `contracts/owners.py`
         continued = ContinuedSpeech(relay)
-        self.sessions = EngineSessions(call, config.make_engine, this, continued, own)
+        self.sessions = EngineSessions(call, config.make_engine, this, continued, own, config.engine_buffer_seconds)
         self.caller_payload, self.cancel = self.sessions.append, self.sessions.cancel  # bound for speed: next hop
         self.turns = TurnManager(relay=relay, config=config, agent=this, continued=continued, note=note)
         self.conversation = self.turns.conversation
@@ -123,11 +123,10 @@ class Agent:
         self.conversation.restore(state.turns, state.interruptions)
         if state.greeting_is_over:
             self.protected_greeting.over()
-        self.sessions.changes |= state.changes
+        self.sessions.restore(state)
         self.usage.restore(state.usage)
         self.turns.first_word_ms = state.first_word_ms
         self.remote.restored(state.unanswered, was_there=state.had_session)
-        self.sessions.chosen = state.engine
         self.prompter.restored(ago_seconds, left_quietly=state.left_quietly)
 
     @property

@@ -13,6 +13,8 @@ class AgentConfig:
 
     make_engine: MakeEngine
     """Makes a session of the engine."""
+    engine_buffer_seconds: float
+    """How much of the caller's audio is kept while no session is ready."""
 
     greeting: str
     """The first instruction to the agent; "": the agent waits for the caller."""

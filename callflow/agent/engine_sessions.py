@@ -1,7 +1,8 @@
 """Opens the engine's sessions of one call, replaces lost sessions, and changes sessions before they expire.
 
 A session may end sooner than the call. The next session gets the conversation so far, and the caller's last two seconds
-of audio if the lost session has not answered them (six, if it has missed a whole turn). If the end of a session is
+of audio if the lost session has not answered them (six, if it has missed a whole turn), with all that was said while no
+session was ready: a session that never was has heard nothing. If the end of a session is
 known, the next session is opened in advance, and the change is made at a moment when nobody speaks: the caller does not
 notice it. Whether a lost session is replaced at all is decided in `call/machine/guards.py` (`may_reconnect`); how often
 to connect, in `engines/breaker.py`.
@@ -13,11 +14,14 @@ import asyncio
 import binascii
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
+from callflow.agent.agent_state import AgentState
 from callflow.agent.continued_speech import ContinuedSpeech
 from callflow.agent.late_transcripts import LateTranscripts, PendingTranscripts
+from callflow.agent.session_ids import SessionIds, last_number
 from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
@@ -88,6 +92,16 @@ class SessionListener(Protocol):
         """Called after the change to the next session. `quiet`: nobody spoke at the change."""
 
 
+@dataclass(slots=True)
+class _Next:
+    """A session that is opened while the present one is still used."""
+
+    number: int
+    engine: Engine
+    ids: SessionIds
+    is_ready: bool = False
+
+
 class EngineSessions:
     """The present session of a call, and the next one if it is open already."""
 
@@ -98,21 +112,27 @@ class EngineSessions:
         listener: SessionListener,
         continued: ContinuedSpeech,
         own: Callable[[Coroutine[Any, Any, None], str], None],
+        buffer_seconds: float,
     ) -> None:
+        """`buffer_seconds`: how much of the caller's audio is kept while no session is ready; at least 6 s."""
         self._call, self.make, self._listener, self._continued, self._own = call, make, listener, continued, own
         self._loop = asyncio.get_running_loop()
         self.engine: Engine | None = None
         self.number = 0
         """The number of the present session, from 1; 0: no session was opened yet."""
         self.is_ready = False
+        self._ids = SessionIds(1)
+        """The ids of the present session."""
+        self._ids_before = 0
+        """How many sessions had ids in earlier processes."""
         self._opened = 0
-        self._next_session: Engine | None = None
-        """The next session, opened while the present session is still used."""
-        self._next_session_number = 0
-        self._next_session_ready = False
+        self._next_session: _Next | None = None
         self._leave_by = 0.0
         self._timers = Timers()
         self._recent_audio = bytearray()  # not base64 in pieces: that takes almost twice the memory
+        self._most_unheard = max(int(buffer_seconds * 1000 * BYTES_PER_MS), _MOST_RECENT_BYTES)
+        self._most_recent = self._most_unheard
+        """Bytes of it that are kept at present."""
         self._keeps_all = False
         self._closed = False
         self.pending_transcripts = PendingTranscripts()
@@ -131,13 +151,21 @@ class EngineSessions:
         self.changes: dict[str, Any] = {}
         """Settings changed during the call, by name; they hold for all later sessions."""
 
+    def restore(self, state: AgentState) -> None:
+        """Continue where the sessions of another process have ended."""
+        self.changes |= state.changes
+        self.chosen = state.engine
+        self._ids_before = last_number(turn.item for turn in state.turns)
+        self._ids = SessionIds(self._ids_before)
+
     def connect(self) -> None:
         """Open a session: the first, or a replacement for a lost session. A next session that is open already is
         used."""
         self._wrote_down = self.writes_down
         self._drop(self.engine)
         self.pending_transcripts.session_over()
-        self.engine, self.is_ready = None, False
+        self._not_ready()
+        self.engine = None
         if self._next_session is not None:
             self._adopt_next_session()
             if self.is_ready:
@@ -145,7 +173,7 @@ class EngineSessions:
             return
         self._opened += 1
         self.number = self._opened
-        self.engine = self._open(self.number)
+        self.engine, self._ids = self._open(self.number)
         self._send_context(self.engine)
 
     def leave(self) -> None:
@@ -155,6 +183,7 @@ class EngineSessions:
         self.is_ready = False
         self._timers.stop(_CHANGE)
         self.forget_audio()
+        self._most_recent = _RECENT_BYTES
         self._drop(engine)
         self._drop(next_session)
 
@@ -169,16 +198,15 @@ class EngineSessions:
         """Open the next session, because the present session will end; change to it when nobody speaks."""
         if self._next_session is None and not self._closed:
             self._opened += 1
-            self._next_session_number, self._next_session_ready = self._opened, False
-            self._next_session = self._open(self._next_session_number)
+            self._next_session = _Next(self._opened, *self._open(self._opened))
 
     def append(self, payload: str, audio: bytes) -> None:
-        """Send a frame of the caller's audio, base64 of µ-law, and keep the last 6 s for the next session. `audio`: the
-        same audio decoded."""
+        """Send a frame of the caller's audio, base64 of µ-law, and keep the last 6 s for the next session, or all
+        that no session has heard. `audio`: the same audio decoded."""
         recent = self._recent_audio
         recent += audio
-        if len(recent) > _MOST_RECENT_BYTES + _SPARE_BYTES:
-            del recent[:-_MOST_RECENT_BYTES]
+        if len(recent) > self._most_recent + _SPARE_BYTES:
+            del recent[: -self._most_recent]
         if self.engine is not None:
             self.engine.append(payload)
 
@@ -236,12 +264,12 @@ class EngineSessions:
     def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
         """Report to the present session how many ms of a stretch were heard, if the stretch is from this session."""
         if self.engine is not None and key.session == self.number and "truncates" in self.engine.can:
-            self.engine.truncate(key.item, key.content, heard_ms)
+            self.engine.truncate(self._ids.of_session(key.item), key.content, heard_ms)
 
     def cancel(self, response: str) -> None:
         """Stop a response of the present session."""
         if self.engine is not None and "cancels" in self.engine.can:
-            self.engine.cancel(response)
+            self.engine.cancel(self._ids.of_session(response))
 
     def finish_turn(self) -> None:
         """Call `Engine.finish_turn` of the present session, if there is one."""
@@ -257,7 +285,7 @@ class EngineSessions:
     def answer_tool(self, call: str, output: str, *, speak: bool) -> None:
         """Call `Engine.answer_tool` of the present session, if there is one."""
         if self.engine is not None:
-            self.engine.answer_tool(call, output, speak=speak)
+            self.engine.answer_tool(self._ids.of_session(call), output, speak=speak)
 
     def update(self, changes: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
         """Change this and later sessions; `changes`: values by setting. Returns the changes made (None: there is no
@@ -299,18 +327,21 @@ class EngineSessions:
         """Close all sessions, and let go of them."""
         self.stop()
         self._wrote_down = self.writes_down
-        open_sessions = [engine for engine in (self.engine, self._next_session) if engine is not None]
+        next_session = self._next_session.engine if self._next_session is not None else None
+        open_sessions = [engine for engine in (self.engine, next_session) if engine is not None]
         self.engine = self._next_session = None
         await asyncio.gather(*(engine.close() for engine in open_sessions))
 
-    def _open(self, number: int) -> Engine:
+    def _open(self, number: int) -> tuple[Engine, SessionIds]:
         context = self._listener.session_context(number)
         self.resumed = context.was_there
-        engine = self.make(context, partial(self._handle_event, number))
+        ids = self._ids if self.resumed else SessionIds(self._ids_before + number)
+        told = partial(self._handle_event, number)
+        engine = self.make(context, told if ids.are_plain else lambda heard: told(ids.marked(heard)))
         if self.changes:
             engine.update(self.changes)
         self._own(self._run(engine, number), f"engine {number}")
-        return engine
+        return engine, ids
 
     async def _run(self, engine: Engine, number: int) -> None:
         try:
@@ -323,27 +354,42 @@ class EngineSessions:
         images = self._images if "sees_images" in engine.can else []
         told = [*images, *self._listener.context_items()]
         if self.resumed:
-            told = [item for item in told if isinstance(item, ToolCall)]
+            of_session = self._ids.of_session
+            told = [item._replace(id=of_session(item.id)) for item in told if isinstance(item, ToolCall)]
         if told:
             engine.add_context(told)
-        audio = bytes(self._recent_audio[-(_MOST_RECENT_BYTES if self._keeps_all else _RECENT_BYTES) :])
+        audio = bytes(self._recent_audio[-self._most_recent :])
         for start in range(0, len(audio), FRAME_BYTES):
             engine.append(binascii.b2a_base64(audio[start : start + FRAME_BYTES], newline=False).decode("ascii"))
 
-    def _drop(self, engine: Engine | None) -> None:
-        if engine is not None:
+    def _drop(self, session: Engine | _Next | None) -> None:
+        if session is not None:
+            engine = session.engine if isinstance(session, _Next) else session
             self._own(engine.close(), "engine-close")
 
+    def _is_ready_now(self) -> None:
+        self.is_ready, self._most_recent = True, _MOST_RECENT_BYTES
+
+    def _not_ready(self) -> None:
+        """Note that the present session hears nothing any more. The next one gets what is left of the recent audio, and
+        all that follows."""
+        if self.is_ready:
+            del self._recent_audio[: -(_MOST_RECENT_BYTES if self._keeps_all else _RECENT_BYTES)]
+            self.is_ready, self._most_recent = False, self._most_unheard
+
     def _adopt_next_session(self) -> None:
-        engine, self._next_session = self._next_session, None
-        assert engine is not None
-        self.engine, self.number, self.is_ready = engine, self._next_session_number, self._next_session_ready
-        self._send_context(engine)
+        self._not_ready()
+        adopted, self._next_session = self._next_session, None
+        assert adopted is not None
+        self.engine, self.number, self._ids = adopted.engine, adopted.number, adopted.ids
+        self._send_context(adopted.engine)
+        if adopted.is_ready:
+            self._is_ready_now()
 
     def _change_over(self) -> None:
         """Change to the next session if nobody speaks or the old session has no time left; otherwise check again
         later."""
-        if self._next_session is None or not self._next_session_ready or self._closed:
+        if self._next_session is None or not self._next_session.is_ready or self._closed:
             return
         quiet = self._listener.is_quiet
         if not quiet and self._loop.time() < self._leave_by:
@@ -372,19 +418,20 @@ class EngineSessions:
             self.pending_transcripts.handle_event(heard)
             match heard:
                 case SessionReady():
-                    self.is_ready = True
+                    self._is_ready_now()
                     self._listener.ready()
                 case SessionLost():
-                    self._wrote_down, self.is_ready = self.writes_down, False
+                    self._wrote_down = self.writes_down
+                    self._not_ready()
                     self._listener.lost(heard)
                 case SessionExpiring(seconds=seconds):
                     self._leave_by = self._loop.time() + max(seconds - _CHANGE_BEFORE_SECONDS, seconds / 2)
                     self._listener.expiring(seconds)
                 case _:
                     self._listener.handle_event(heard)
-        elif number == self._next_session_number and self._next_session is not None:
+        elif self._next_session is not None and number == self._next_session.number:
             if isinstance(heard, SessionReady):
-                self._next_session_ready = True
+                self._next_session.is_ready = True
                 self._change_over()
             elif isinstance(heard, SessionLost):
                 self._next_session = None

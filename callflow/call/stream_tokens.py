@@ -81,7 +81,11 @@ class StreamTokens:
 
     def header_token(self, call: str, ordinal: int) -> str:
         """Make a second secret of the same stream, for carriers that send one in a header: 43 characters."""
-        return _mac(self.newest, "header", call, ordinal)
+        return self.header_tokens(call, ordinal)[0]
+
+    def header_tokens(self, call: str, ordinal: int) -> list[str]:
+        """Return the header token, and those that were made with earlier secrets."""
+        return [_mac(each, "header", call, ordinal) for each in self._secrets]
 
     def read(self, token: str) -> StreamToken:
         """Return the stream that a path token names. Raises Refused unless the token is one of ours."""

@@ -333,7 +333,8 @@ class CallSettings(OriginSettings):
     mark_every_ms: Annotated[int, Field(ge=20)] = 200
     """The distance between two marks in the speech: how exactly it is known what the caller has heard."""
     reorder_frames: Annotated[int, Field(ge=0)] = 3
-    """How many frames (20 ms each) of caller audio to wait for one that is late. 0: take them as they come."""
+    """How long to wait for a late frame of caller audio, in frames of 20 ms. Of frames that come all at once, four
+    times as many are put into order. 0: take them as they come."""
     join_ms: Annotated[int, Field(ge=0, le=1000)] = 0
     """Caller audio that is sent to the model in one message. 0: each frame of 20 ms as it comes, which is fastest."""
     warm_up_ms: Annotated[int, Field(ge=0, le=2000)] = 0

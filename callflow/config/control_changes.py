@@ -1,5 +1,5 @@
-"""Reads what the control endpoint asks for, a session as the Realtime API or an earlier system writes it, into
-settings. Pure."""
+"""Reads what a live call's session shall be, as the Realtime API, an earlier system or the settings write it, into
+settings: of the control endpoint, of `/logs` and of `POST /api/calls/<id>/session`. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,6 @@ from callflow.contracts.errors import SessionRefused
 from callflow.contracts.realtime_values import UNSENT
 
 
-_OFF: Final = {"turn_detection": "none", "noise_reduction": "none"}
-"""What null switches off in a session, by the name of the setting, and how the setting says so."""
-_WORDS: Final = ("language", "prompt")
-"""What null ends in a transcription that goes on."""
 _AT_BEGIN: Final = frozenset({"model", "engine_audio", "business"})
 _MOST_LINES: Final = 20
 
@@ -24,46 +20,28 @@ _MOST_LINES: Final = 20
 def of_session(session: Mapping[str, Any], secrets: secret_text.Secrets = secret_text.NONE) -> Asked:
     """Return the changes that a `session.update` asks for in a live call. One value that cannot be used refuses all of
     them. Raises SessionRefused."""
-    return _read(_without_null(session), secrets, keeps=frozenset())
+    return _read(session_names.without_null(session), secrets, keeps=frozenset())
 
 
 def of_settings(given: Mapping[str, Any], secrets: secret_text.Secrets = secret_text.NONE) -> Asked:
     """Return what runtime settings say, in the same forms. Raises SessionRefused."""
-    asked = _read(_without_null(given), secrets, keeps=frozenset(UNSENT))
+    asked = _read(session_names.without_null(given), secrets, keeps=frozenset(UNSENT))
     warnings = [f"{name} is not sent: {UNSENT[name]}" for name in asked.taken if name in UNSENT]
     taken = {name: value for name, value in asked.taken.items() if name not in UNSENT}
     return Asked(taken, [*asked.warnings, *warnings][:_MOST_LINES])
 
 
 def _read(session: Mapping[str, Any], secrets: secret_text.Secrets, *, keeps: frozenset[str]) -> Asked:
+    session_changes.check_names(session)
     named = session_names.named(session)
     values = {name: value for name, value in named.values.items() if value is not None}
     if named.problems:
         raise SessionRefused([f"{problem}." for problem in named.problems])
-    asked = session_changes.read(values, secrets, keeps=keeps)
-    told = [line for line in asked.warnings if not line.startswith(tuple(f"{name} " for name in _AT_BEGIN))]
+    try:
+        asked = session_changes.read(values, secrets, keeps=keeps)
+    except SessionRefused as refusal:
+        raise SessionRefused([named.in_words_of(line) for line in refusal.problems]) from None
+    told = [named.in_words_of(line) for line in asked.warnings if line.partition(" ")[0] not in _AT_BEGIN]
     at_begin = [name for name in _AT_BEGIN if name in values]
     told += [f"{named.paths[name]} is left out: it is decided when a call begins" for name in sorted(at_begin)]
     return Asked(asked.taken, [*named.warnings, *told][:_MOST_LINES])
-
-
-def _without_null(session: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the session with what null switches off in the API written as the settings say it."""
-    found: dict[str, Any] = {}
-    for name, value in session.items():
-        plain = name.removeprefix("input_audio_")
-        if isinstance(value, Mapping) and name in ("audio", "input", "output", "session"):
-            found[name] = _without_null(value)
-        elif value is None and plain in _OFF:
-            found[name] = {"type": _OFF[plain]}
-        elif value is None and plain == "transcription":
-            found[name] = {"enabled": False}
-        elif isinstance(value, Mapping) and plain == "transcription":
-            found[name] = {each: "" if of is None and each in _WORDS else of for each, of in value.items()}
-        elif value is None and plain == "include":
-            found[name] = []
-        elif value is None and name.startswith("max_") and name.endswith("output_tokens"):
-            found[name] = "inf"
-        elif value is not None:
-            found[name] = value
-    return found

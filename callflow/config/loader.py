@@ -96,8 +96,9 @@ class Layer:
 def _other_region(settings: Settings) -> list[str]:
     if not settings.openai_sip_on or not settings.openai_sip_uri:
         return []
-    wrong = of_other_region(settings.openai_sip_host, settings.openai_realtime_url)
-    return [f"OPENAI_SIP_HOST and OPENAI_REALTIME_URL: {wrong}"] if wrong else []
+    wrong = of_other_region(settings.openai_sip_host, openai_addresses.rest_root(settings))
+    named = "OPENAI_API_BASE" if settings.openai_api_base else "OPENAI_REALTIME_URL"
+    return [f"OPENAI_SIP_HOST and {named}: {wrong}"] if wrong else []
 
 
 def _named(name: str, variables: Mapping[str, str | None], warnings: list[str]) -> Layer:

@@ -58,8 +58,7 @@ def read(
 
     Raises SessionRefused with a line for each problem.
     """
-    if len(body) > MOST_NAMES:
-        raise SessionRefused([f"A session has no {MOST_NAMES} settings, and {len(body)} are named."])
+    check_names(body)
     wanted: dict[str, Any] = {}
     warnings: list[str] = []
     problems: list[str] = []
@@ -88,6 +87,12 @@ def read(
     if problems:  # the warnings are told as well, so that one answer names everything
         raise SessionRefused([f"{problem}." for problem in (*problems, *warnings)])
     return Asked(taken, warnings)
+
+
+def check_names(body: Mapping[str, Any]) -> None:
+    """Check that a body has no more names than a session may have. Raises SessionRefused."""
+    if len(body) > MOST_NAMES:
+        raise SessionRefused([f"A session has no {MOST_NAMES} settings, and {len(body)} are named."])
 
 
 def _unknown(name: str, *, guesses: bool) -> str:

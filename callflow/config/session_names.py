@@ -29,6 +29,10 @@ _FORMATS: Final = {
 }  # fmt: skip
 _LAST: Final = ("semantic", "enabled")
 """Read after the other keys of their object, because they change what those say."""
+_NULL_IS: Final = {"turn_detection": "none", "noise_reduction": "none"}
+"""What null switches off in a session of the API, by the name of the setting, and how the setting says so."""
+_ENDED_BY_NULL: Final = ("language", "prompt")
+"""What null ends in a transcription that goes on."""
 _OFF: Final = '; {"type": "none"} switches it off'
 _READ_ONLY: Final = "it is told by the API, and cannot be set"
 
@@ -54,6 +58,11 @@ class Named:
     def leave(self, path: str, why: str) -> None:
         """Leave a value out, with a warning."""
         self.warnings.append(f"{path} is left out: {why}")
+
+    def in_words_of(self, line: str) -> str:
+        """Return a line that begins with a setting, with the place in the body instead of the setting's name."""
+        name, space, rest = line.partition(" ")
+        return f"{self.paths.get(name, name)}{space}{rest}"
 
     def unknown(self, path: str, key: str, known: Mapping[str, object]) -> None:
         """Leave an unknown name out, with a warning that names the one that was probably meant."""
@@ -91,6 +100,29 @@ def named(body: Mapping[str, Any]) -> Named:
         found.problems.append('session must be an object, such as {"voice": "cedar"}')
     for key in body.keys() - {"session", "type", "event_id"}:
         found.leave(_at("", key), "it stands beside session, and not in it")
+    return found
+
+
+def without_null(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a session with what null switches off in the API written as the settings say it, and without any other
+    null: for a session that keeps nothing which null could take back."""
+    found: dict[str, Any] = {}
+    for name, value in session.items():
+        plain = name.removeprefix("input_audio_")
+        if isinstance(value, Mapping) and name in ("audio", "input", "output", "session"):
+            found[name] = without_null(value)
+        elif value is None and plain in _NULL_IS:
+            found[name] = {"type": _NULL_IS[plain]}
+        elif value is None and plain == "transcription":
+            found[name] = {"enabled": False}
+        elif isinstance(value, Mapping) and plain == "transcription":
+            found[name] = {each: "" if of is None and each in _ENDED_BY_NULL else of for each, of in value.items()}
+        elif value is None and plain == "include":
+            found[name] = []
+        elif value is None and name.startswith("max_") and name.endswith("output_tokens"):
+            found[name] = "inf"
+        elif value is not None:
+            found[name] = value
     return found
 
 

@@ -50,6 +50,12 @@ def wanted(body: Mapping[str, Any], settings: Settings, overrides: Mapping[str, 
     return _taken(asked, values, gone, problems, settings)
 
 
+def wanted_of_call(session: Mapping[str, Any], settings: Settings, overrides: Mapping[str, Any]) -> Wanted:
+    """Check a session for one call, in the forms of `wanted`; null switches off what it switches off in the API. Raises
+    SessionRefused."""
+    return wanted(session_names.without_null(session), settings, overrides)
+
+
 def wanted_of_profile(body: Mapping[str, Any], settings: Settings) -> Wanted:
     """Check the settings that are asked for a profile, in the forms of `wanted`. Raises SessionRefused."""
     asked = session_names.named(body)
@@ -70,11 +76,11 @@ def _taken(
     try:
         taken, told = session_changes.read(values, display.secrets_of(settings), keeps=_KEEPS)
     except SessionRefused as refusal:
-        problems += [_in_words_of(line, asked.paths).removesuffix(".") for line in refusal.problems]
+        problems += [asked.in_words_of(line).removesuffix(".") for line in refusal.problems]
     if problems:  # the warnings are told as well, so that one answer names everything
         lines = dict.fromkeys([*problems, *asked.warnings])
         raise SessionRefused([line if line == NEITHER else f"{line}." for line in lines])
-    warnings = [*asked.warnings, *(_in_words_of(line, asked.paths) for line in told)]
+    warnings = [*asked.warnings, *(asked.in_words_of(line) for line in told)]
     warnings += [f"{asked.paths[name]} is not sent: {UNSENT[name]}" for name in taken if name in UNSENT]
     return Wanted(taken, gone, warnings[:_MOST_WARNINGS], asked.paths)
 
@@ -104,12 +110,6 @@ def _instructions(
         if has_prompt:
             path = asked.paths["instructions"]
             asked.warnings.append(f"{path}: those of the settings hold, because no prompt is sent")
-
-
-def _in_words_of(line: str, paths: Mapping[str, str]) -> str:
-    """Return a line that begins with a setting, with the place in the body instead of the setting's name."""
-    name, space, rest = line.partition(" ")
-    return f"{paths.get(name, name)}{space}{rest}"
 
 
 def effective(settings: Settings, overrides: Mapping[str, Any]) -> Settings:

@@ -195,9 +195,10 @@ class Carrier(Protocol):
         """Verify the signature of a webhook. Raises Forged; Malformed for a request in which no signature can be
         checked."""
 
-    def verify_stream(self, request: Request) -> str:
-        """Verify the signature of a media socket's handshake, after its token was found valid. Returns a description of
-        the problem when the socket is let in all the same; "": there is no problem. Raises Forged."""
+    def verify_stream(self, request: Request, secrets: Sequence[str] = ()) -> str:
+        """Verify a media socket's handshake by its signature, or by the secret with which the stream was asked for (one
+        of `secrets`), after its token was found valid. Returns a description of the problem when the socket is let in
+        all the same; "": there is no problem. Raises Forged."""
 
     def parse(self, request: Request) -> list[WebhookEvent]:
         """Read the events of a webhook. Raises Malformed."""

@@ -22,6 +22,8 @@ class StreamStarted(NamedTuple):
     encoding: str
     sample_rate: int
     channels: int
+    is_foreign: bool = False
+    """It is of another account."""
 
 
 class CallerAudio(NamedTuple):

@@ -40,6 +40,8 @@ from callflow.timers import Timers
 log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS: Final = 0.3
+_BURST: Final = 4
+"""How many times as many frames may be held as come within the wait for a missing one: a burst comes at once."""
 _READABLE: Final = ("PCMU", "PCMA")
 
 
@@ -79,7 +81,7 @@ class MediaStream:
         self._config = config
         self._counts = relay.counts
         self._loop = asyncio.get_running_loop()
-        self._reorder = ReorderBuffer(config.reorder_frames)
+        self._reorder = ReorderBuffer(config.reorder_frames * _BURST)
         self._put = socket.put
         self._over: asyncio.Future[str] = self._loop.create_future()
         self.gone = asyncio.Event()

@@ -53,7 +53,8 @@ class PlaybackClock:
     """The position of the carrier's playback, in bytes of µ-law since the last `reset`."""
 
     __slots__ = (
-        "_cleared", "_ends", "_gaps", "_marks", "confirmed", "early_marks", "lag", "marked", "sent", "stale_marks",
+        "_cleared", "_ends", "_gaps", "_marks", "confirmed", "early_marks", "is_early", "lag", "marked", "sent",
+        "stale_marks",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -67,6 +68,8 @@ class PlaybackClock:
         """Returned marks that were not awaited: returned by a `clear`, or never sent."""
         self.early_marks = 0
         """Marks that came back too early for their audio."""
+        self.is_early = False
+        """The last returned mark was too early: the next one shows nothing either before `runs_until`."""
         self.lag = CarrierLag()
         """How far the carrier is behind the send clock."""
         self._marks: list[_Mark] = []
@@ -129,9 +132,10 @@ class PlaybackClock:
             if not early and mark.position > self.confirmed:
                 self.confirmed = mark.position
             if mark.name == name:
+                self.is_early = early
                 if early:
                     self.early_marks += 1
-                    self.marked = self.confirmed  # the caller sees unmarked audio, and sends another mark behind it
+                    self.marked = self.confirmed  # the caller sees unmarked audio, and will send another mark
                 elif mark.is_evidence:
                     self.lag.mark(now - mark.due, self._gaps - mark.gaps, now)
                 break
@@ -170,6 +174,7 @@ class PlaybackClock:
             self._cleared = (self._marks[-1].name, now)
         self._marks.clear()
         self.sent = self.marked = self.confirmed = 0
+        self.is_early = False
         self._ends, self._gaps = now, 0.0
         self.lag.cleared()
 

@@ -164,7 +164,8 @@ class Playout:
                     yield self._new_mark(entry, now)
             if entry.waiting >= FRAME_BYTES:
                 return
-            if entry.finished and not entry.pending and entry.start >= 0 and clock.marked < entry.end:
+            ended = entry.finished and not entry.pending and entry.start >= 0
+            if ended and clock.marked < entry.end and not clock.is_early:
                 yield self._new_mark(entry, now)
             if not entry.finished:
                 break  # stretches are never mixed: the next waits until this has ended

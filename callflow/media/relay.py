@@ -211,9 +211,11 @@ class Relay:
             self.listener.stream_started(now)
 
     def is_ours(self, start: StreamStarted) -> bool:
-        """Return whether a starting stream belongs to this call, by the ids in its `start` frame."""
+        """Return whether a starting stream belongs to this call, by the ids in its `start` frame. A stream may begin
+        before the carrier has told the ids of a leg that we dial; then the token in its path has decided."""
         ids = self._ids()
-        return not start.call or start.call == ids.control or bool(ids.session and start.session == ids.session)
+        no_name_yet = not (ids.control or start.is_foreign)
+        return no_name_yet or start.call in ("", ids.control) or bool(ids.session and start.session == ids.session)
 
     def refused(self, reason: str) -> None:
         """Report an unreadable stream, such as a stream with another codec."""

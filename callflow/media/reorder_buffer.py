@@ -1,7 +1,7 @@
 """Restores the order of numbered frames, within a small window. Pure.
 
 Telnyx does not promise the order of media frames. A frame that is ahead is held until the frames before it have come,
-until more than `window` frames are held (20 ms each), or until the owner's timer calls `flush`. Frames that are too
+until more than `window` frames are held, or until the owner's timer calls `flush`. Frames that are too
 late, and repeats, are dropped.
 """
 

@@ -414,7 +414,7 @@ class Switchboard:
         call = self._calls.get(stream.call)
         if call is None or (carriers is not None and call.carrier.name not in carriers):
             raise Refused("no live call has this token")
-        problem = call.carrier.verify_stream(handshake)
+        problem = call.carrier.verify_stream(handshake, self._services.stream_tokens.header_tokens(*stream))
         holder = call.claim_stream(stream.ordinal)
         if problem:
             self.counts["odd_media_signatures"] += 1

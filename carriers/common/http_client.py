@@ -150,6 +150,12 @@ class Api:
         log.warning("carrier command failed, trying again: %s", error)
 
 
+def not_its_own(status: int, is_own: bool, setting: str) -> str:
+    """Return what is added to a refusal that has no code: a 404 that is not the carrier's own is that of a wrong
+    address. `setting`: the one that has the address."""
+    return f", and not in its own words: does {setting} lead to its API?" if status == 404 and not is_own else ""
+
+
 def _about(status: int) -> Refuses:
     """Return what a refusal is about, where the carrier's own code does not say it."""
     if status in (401, 402):

@@ -100,7 +100,7 @@ class OpenAISip:
         """Verify the signature of a webhook. Raises Forged; Malformed where a header is missing."""
         self._verifier.check(request)
 
-    def verify_stream(self, request: Request) -> str:
+    def verify_stream(self, request: Request, secrets: Sequence[str] = ()) -> str:
         """Return that this carrier opens no media sockets."""
         return "calls over OpenAI's SIP have no media socket"
 

@@ -14,6 +14,7 @@ Facts from Telnyx's documentation (developers.telnyx.com: Voice API webhooks, Ca
 
 from __future__ import annotations
 
+import hmac
 import logging
 import time
 import uuid
@@ -37,7 +38,7 @@ from callflow.contracts.carrier import (
     WebhookRoute,
 )
 from callflow.contracts.diagnostics import Finding, Outside
-from callflow.contracts.errors import CarrierError, Malformed
+from callflow.contracts.errors import CarrierError, Forged, Malformed
 from callflow.contracts.events import Event, LegIds, WebhookEvent
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
@@ -47,7 +48,7 @@ from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.errors import read_error
 from carriers.telnyx.failover import TelnyxFailover
 from carriers.telnyx.ids import call_of, ids_of, state
-from carriers.telnyx.media import TelnyxMediaProtocol
+from carriers.telnyx.media import STREAM_SECRET, TelnyxMediaProtocol
 from carriers.telnyx.numbers import TelnyxNumbers
 from carriers.telnyx.recordings import sound_of
 from carriers.telnyx.sip import led_to, sender
@@ -186,8 +187,13 @@ class Telnyx:
         call, leg = call_of(payload.get("client_state"))
         return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call, leg)]
 
-    def verify_stream(self, request: Request) -> str:
-        """Return "": the handshake is not signed. The path's token protects it, and the secret in its first frame."""
+    def verify_stream(self, request: Request, secrets: Sequence[str] = ()) -> str:
+        """Return "": the handshake is not signed. The path's token protects it. The secret with which the stream was
+        asked for comes back in a header and in the first frame, but `answer` cannot ask for one: a wrong one is
+        refused, and none is no problem. Raises Forged."""
+        given = request.headers.get(STREAM_SECRET, "").encode()
+        if given and not any(hmac.compare_digest(given, each.encode()) for each in secrets):
+            raise Forged(f"the {STREAM_SECRET} of its handshake is wrong")
         return ""
 
     def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:

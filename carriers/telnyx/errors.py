@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx
 
 from callflow.contracts.errors import CarrierError, Refuses
+from carriers.common.http_client import not_its_own
 
 
 _ENDED: Final = "90018"
@@ -23,20 +24,25 @@ _ABOUT_FIELD: Final[Mapping[str, Refuses]] = {"to": "number", "from": "account",
 def read_error(response: httpx.Response) -> CarrierError:
     """Turn an error answer into a CarrierError: `{"errors": [{"code": "90018", "title": …, "detail": …}]}`.
 
+    A 404 means that the call is gone only if it is Telnyx's own: whatever else is at a wrong address answers so, too.
+
     Vendor: developers.telnyx.com/development/api-fundamentals/api-errors.
     """
     code = title = ""
+    is_own = False
     refuses: Refuses = ""
     try:
-        errors = response.json().get("errors") or [{}]
+        errors = response.json()["errors"]
         code, title = str(errors[0].get("code", "")), str(errors[0].get("title", ""))
+        is_own = True
         refuses = _ABOUT.get(code) or _ABOUT_FIELD.get(_field(errors[0].get("source") or {}), "")
     except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError):
         pass  # not Telnyx's own answer, but a proxy's: only the status is known
     status = response.status_code
-    gone = status == 404 or (status == 422 and code == _ENDED)
+    gone = (status == 404 and is_own) or (status == 422 and code == _ENDED)
+    about = f" / {code} {title}" if code else not_its_own(status, is_own, "TELNYX_API_BASE")
     return CarrierError(
-        f"Telnyx refused the command: HTTP {status}{f' / {code} {title}' if code else ''}",
+        f"Telnyx refused the command: HTTP {status}{about}",
         status=status,
         code=code,
         gone=gone,

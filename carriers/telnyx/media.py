@@ -25,6 +25,10 @@ from callflow.contracts.media import (
 from carriers.common.media_frames import caller_audio, field, number, read
 
 
+STREAM_SECRET: Final = "x-telnyx-streaming-auth-token"
+"""The header of the handshake, and the field of `connected`, in which the stream's secret comes back."""
+
+
 class _Media(msgspec.Struct):
     payload: str
     track: Any = None
@@ -69,7 +73,7 @@ class TelnyxMediaProtocol:
             case "dtmf":
                 return DtmfFrame(field(frame.dtmf, "digit")[:1])
             case "connected":
-                return StreamConnected(field(frame.connected, "x-telnyx-streaming-auth-token"))
+                return StreamConnected(field(frame.connected, STREAM_SECRET))
             case "start" if isinstance(frame.start, dict):
                 return _start(frame.start, frame.stream_id if isinstance(frame.stream_id, str) else "")
             case "stop":

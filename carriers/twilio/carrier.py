@@ -161,7 +161,7 @@ class Twilio:
             if not self._accounts.has_signed(request):
                 raise
 
-    def verify_stream(self, request: Request) -> str:
+    def verify_stream(self, request: Request, secrets: Sequence[str] = ()) -> str:
         """Check the signature of a media socket's handshake, and return what is wrong with it; "": nothing.
 
         Twilio docs (/docs/voice/media-streams): the handshake is signed like a webhook, over the `wss` URL. Some have

@@ -8,6 +8,7 @@ from typing import Final
 import httpx
 
 from callflow.contracts.errors import CarrierError, Refuses
+from carriers.common.http_client import not_its_own
 
 
 _GONE: Final = frozenset({"20404", "21220"})
@@ -24,19 +25,24 @@ _ABOUT: Final[Mapping[str, Refuses]] = {
 def read_error(response: httpx.Response) -> CarrierError:
     """Turn an error answer into a CarrierError: `{"code": 20404, "message": …, "status": 404}`; a 5xx may be HTML.
 
+    A 404 means that the call is gone only if it is Twilio's own: whatever else is at a wrong address answers so, too.
+
     Vendor: www.twilio.com/docs/errors.
     """
     code = message = ""
+    is_own = False
     try:
         error = response.json()
         code, message = str(error.get("code") or ""), str(error.get("message") or "")
+        is_own = bool(code) or "status" in error
     except (ValueError, AttributeError, RecursionError):
         pass  # not Twilio's own answer, but a proxy's: only the status is known
     status, message = response.status_code, message[:200].rstrip(".")
+    about = f" / {code} {message}" if code else not_its_own(status, is_own, "TWILIO_API_BASE")
     return CarrierError(
-        f"Twilio refused the command: HTTP {status}{f' / {code} {message}' if code else ''}",
+        f"Twilio refused the command: HTTP {status}{about}",
         status=status,
         code=code,
-        gone=status == 404 or code in _GONE,
+        gone=(status == 404 and is_own) or code in _GONE,
         refuses=_ABOUT.get(code, ""),
     )

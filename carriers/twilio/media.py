@@ -90,7 +90,8 @@ class TwilioMediaProtocol:
         form = start.get("mediaFormat")
         form = form if isinstance(form, dict) else {}
         account, call = field(start, "accountSid"), field(start, "callSid")
-        if account and self._account and account != self._account and not self._also(account):
+        is_foreign = bool(account and self._account) and account != self._account and not self._also(account)
+        if is_foreign:
             call = f"one of the account {account}"
         stream = stream or field(start, "streamSid")
         if not self._audio:
@@ -106,6 +107,7 @@ class TwilioMediaProtocol:
             encoding=_ENCODINGS.get(encoding.lower(), encoding),
             sample_rate=number(form.get("sampleRate")) or 8000,
             channels=number(form.get("channels")) or 1,
+            is_foreign=is_foreign,
         )
 
     def audio(self, payload: str) -> str:

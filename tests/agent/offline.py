@@ -141,7 +141,8 @@ class Scene:
             return self.engines[-1]
 
         chosen = AgentConfig(
-            make_engine=make, greeting="Say hello.", disclosure="", greeting_protected=False,
+            make_engine=make, engine_buffer_seconds=10.0,
+            greeting="Say hello.", disclosure="", greeting_protected=False,
             voicemail_message="Please call us back.", transcript_seconds=2.0,
             max_call_warning_seconds=30.0, reply_seconds=60.0, patience_seconds=60.0, filler_seconds=60.0,
             missed_start_after_ms=1500, missed_end_after_ms=2500, min_interruption_ms=0, no_input_seconds=0.0,
@@ -191,6 +192,7 @@ class Scene:
     def hear(self, seconds: float) -> None:
         """Let so much time pass, and return the marks of what was sent."""
         self.now += seconds
+        self.relay.pump()  # as its timer would
         marks = [each for each in self.stream.sent if isinstance(each, str) and each != "clear"]
         self.stream.sent.clear()
         for name in marks:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from callflow.contracts.engine import SessionLost
 from tests.agent.offline import Scene
 
 
@@ -43,6 +44,8 @@ def speak(scene: Scene, first: int, last: int) -> None:
 async def test_the_callers_last_audio_is_kept_once_and_as_bytes() -> None:
     """Six seconds of it are 48 kB: for a next session. The detector of speech keeps what it has found out of it."""
     scene = Scene()
+    scene.ready()
+    scene.engine.append = lambda payload: None  # type: ignore[method-assign]
     before = tracemalloc.get_traced_memory()[0]
     speak(scene, 0, _FRAMES)
     assert 48_000 < tracemalloc.get_traced_memory()[0] - before < 70_000
@@ -51,12 +54,40 @@ async def test_the_callers_last_audio_is_kept_once_and_as_bytes() -> None:
 @pytest.mark.parametrize(("missed", "seconds"), [(False, 2), (True, 6)])
 async def test_a_next_session_gets_the_last_audio_as_it_was(missed: bool, seconds: int) -> None:
     scene = Scene()
+    scene.ready()
     speak(scene, 0, _FRAMES)
     if missed:
         scene.agent.sessions.keep_audio()
+    scene.tell(SessionLost("dropped"))
     scene.ready()
-    sent = [asked[1] for asked in scene.engine.take() if asked[0] == "append"]
-    assert sent == [payload(number) for number in range(_FRAMES - seconds * 50, _FRAMES)]
+    assert appended(scene) == [payload(number) for number in range(_FRAMES - seconds * 50, _FRAMES)]
+
+
+async def test_a_next_session_gets_all_that_no_session_has_heard() -> None:
+    """It got two seconds: what was said longer ago while a session did not come into being was lost."""
+    scene = Scene()
+    scene.agent.connect()
+    speak(scene, 0, 150)
+    scene.tell(SessionLost("closed before it was ready"))
+    speak(scene, 150, 160)
+    scene.ready()
+    speak(scene, 160, 260)
+    assert appended(scene) == [payload(number) for number in range(260)]
+    scene.tell(SessionLost("dropped"))
+    speak(scene, 260, 400)
+    scene.agent.connect()
+    scene.tell(SessionLost("closed before it was ready"))
+    scene.agent.connect()
+    assert appended(scene) == [payload(number) for number in range(160, 400)]
+    speak(scene, 400, 1400)
+    scene.tell(SessionLost("caller audio has waited 10 s for it"))
+    scene.ready()
+    assert appended(scene) == [payload(number) for number in range(900, 1400)], "and no more than is kept for one"
+
+
+def appended(scene: Scene) -> list[str]:
+    """The audio that the newest session has got since this was last asked."""
+    return [asked[1] for asked in scene.engine.take() if asked[0] == "append"]
 
 
 @pytest.mark.usefixtures("traced")
@@ -68,4 +99,4 @@ async def test_agent_and_relay_of_a_call_are_small() -> None:
     scenes = [Scene() for _ in range(_SEVERAL)]
     for scene in scenes:
         scene.ready()
-    assert (tracemalloc.get_traced_memory()[0] - before) / _SEVERAL < 22_000
+    assert (tracemalloc.get_traced_memory()[0] - before) / _SEVERAL < 22_100

@@ -67,7 +67,7 @@ class FakeCarrier:
     async def number_id(self, number: str) -> str:
         return ""
 
-    def verify_stream(self, request: Request) -> str:
+    def verify_stream(self, request: Request, secrets: Sequence[str] = ()) -> str:
         return self.problem
 
     def names(self) -> list[str]:

@@ -295,8 +295,6 @@ STRANGE: list[bytes] = [
     b'{"errors": ["90018"]}',
     b'{"errors": {"code": "90018"}}',
     b'{"errors": 5}',
-    b'{"errors": [{}]}',
-    b'{"errors": [{"code": null, "title": []}]}',
 ]
 
 
@@ -304,9 +302,18 @@ STRANGE: list[bytes] = [
 @pytest.mark.parametrize("status", [400, 404, 422, 500])
 def test_an_error_without_telnyxs_shape_is_judged_by_its_status(status: int, content: bytes) -> None:
     error = read_error(httpx.Response(status, content=content))
-    assert error.status == status
-    assert error.gone == (status == 404)
+    assert (error.status, error.gone) == (status, False)
     assert str(status) in str(error)
+
+
+@pytest.mark.parametrize("content", [b"", b"404 page not found", b'{"detail": "Not Found"}', b"<html>", b"[1]"])
+def test_a_404_of_a_wrong_address_is_not_the_end_of_a_call(content: bytes) -> None:
+    """TELNYX_API_BASE without its /v2: every call counted as over, and its caller rang on."""
+    error = read_error(httpx.Response(404, content=content))
+    assert not error.gone
+    assert "does TELNYX_API_BASE lead to its API?" in str(error)
+    assert read_error(httpx.Response(404, json=refusal("10005"))).gone
+    assert read_error(httpx.Response(404, json={"errors": [{"title": "Resource not found"}]})).gone
 
 
 def test_a_code_that_is_a_number_is_read_all_the_same() -> None:

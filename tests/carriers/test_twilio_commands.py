@@ -207,6 +207,15 @@ def test_an_answer_in_any_form_is_an_error_with_its_status(body: str) -> None:
     assert failure.status == 400
 
 
+@pytest.mark.parametrize("body", ["", "404 page not found", '{"message": "Not Found"}', "<html>", "[1]"])
+def test_a_404_of_a_wrong_address_is_not_the_end_of_a_call(body: str) -> None:
+    _, failure = told(commands.Hangup(), httpx.Response(404, text=body))
+    assert failure is not None
+    assert not failure.gone
+    assert "does TWILIO_API_BASE lead to its API?" in str(failure)
+    assert told(commands.Hangup(), httpx.Response(404, json={"message": "not found", "status": 404}))[1] is None
+
+
 @pytest.mark.parametrize(
     ("config", "user"),
     [

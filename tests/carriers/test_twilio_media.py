@@ -85,6 +85,7 @@ def test_a_stream_of_another_account_belongs_to_no_call_of_ours() -> None:
     frame = TwilioMediaProtocol("AC" + "9" * 32).decode(json.dumps(START))
     assert isinstance(frame, StreamStarted)
     assert frame.call != SID
+    assert frame.is_foreign
 
 
 @pytest.mark.parametrize(("encoding", "ours"), [("audio/x-mulaw", "PCMU"), ("", "PCMU"), ("audio/l16", "audio/l16")])

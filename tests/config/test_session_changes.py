@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from callflow.config import session_changes
+from callflow.config import session_changes, session_overrides
 from callflow.config.call_settings import CallSettings
 from callflow.config.session_changes import MOST_NAMES, MOST_TEXT, read
 from callflow.config.settings import Settings
@@ -77,6 +77,15 @@ def test_a_mistyped_name_is_told_which_was_meant() -> None:
     for name in ("prot", "qqqq", "x" * 500):
         (warning,) = read({name: 1}).warnings
         assert "did you mean" not in warning, "what holds for all calls is no help"
+
+
+def test_null_in_the_session_of_one_call_switches_off_as_in_the_interface() -> None:
+    """The defaults were sent, and a warning spoke of what is kept."""
+    of_input = {"turn_detection": None, "noise_reduction": None, "transcription": None}
+    off = {"turn_detection": "none", "noise_reduction": "none", "transcription_model": ""}
+    flat = {"turn_detection": None, "input_audio_noise_reduction": None, "input_audio_transcription": None}
+    for session in ({"type": "realtime", "audio": {"input": of_input}}, {"session": flat}, {**flat, "voice": None}):
+        assert session_overrides.wanted_of_call(session, Settings(), {})[:3] == (off, [], [])
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ async def test_a_request_reaches_the_one_call_that_it_names() -> None:
         stream = one.of("call.started", callId=name)[0]["streamSid"]
         taken = await one.ask(type="conversation.item.create", streamSid=stream, item=ITEM)
         assert taken == {"type": "request.taken", "request": "conversation.item.create", "callId": name}
-        taken = await one.ask(type="session.update", callId=name, session={"speed": 0.9})
+        slow = {"type": "realtime", "audio": {"output": {"speed": 0.9}}}
+        taken = await one.ask(type="session.update", callId=name, session=slow)
         assert (taken["type"], taken["warnings"]) == ("request.taken", [])
         await one.until("session.updated", callId=name, session={"speed": 0.9})
         texts = [

@@ -19,8 +19,9 @@ from callflow.media import g711
 from callflow.sandbox.common.phone import SILENT_FRAME, Phone, tone
 from callflow.sandbox.openai_realtime import Faults as ModelFaults
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Session
-from callflow.sandbox.telnyx import Faults, Telnyx, Timing
+from callflow.sandbox.telnyx import ApiFault, Faults, Telnyx, Timing
 from tests.e2e.media_socket import MediaSocket, media_socket, refusal, ring_by_hand
+from tests.e2e.outbound import dial, dialling
 from tests.e2e.product import Product, product, until
 from tests.e2e.talk import FAST
 
@@ -216,6 +217,21 @@ async def test_a_carrier_whose_socket_breaks_connects_again_and_the_agent_is_hea
         await the.quiet()
 
 
+async def test_a_stream_that_begins_before_its_leg_has_a_name_is_let_in() -> None:
+    async with dialling(command_seconds=5.0) as the:
+        the.carrier.exchange.timing.ring_s = 0.0
+        the.carrier.faults.webhook_drop = ["call.initiated", "call.answered"]
+        the.carrier.faults.api.append(ApiFault("dial", lose_response=True))
+        asked = asyncio.create_task(dial(the))
+        await until(lambda: the.carrier.calls, "the leg")
+        call = the.carrier_call()
+        await call.phone.hears(0.2)
+        assert not the.happened("media_lost")
+        await call.hang_up()
+        await the.quiet()
+        await asked
+
+
 # What it must say first
 
 
@@ -232,6 +248,20 @@ async def test_a_stream_that_names_another_call_is_closed_and_its_audio_reaches_
         assert not the.realtime.sessions[0].audio_in, "audio of another call reached the model"
         (lost, *_) = the.happened("media_lost")
         assert "another call" in lost["reason"]
+
+
+async def test_a_wrong_secret_in_the_handshake_is_refused() -> None:
+    async with product(realtime=quiet_model(), **QUIET) as the:
+        call, url = await ring_by_hand(the)
+        token = StreamTokens.in_folder(Path(the.app.settings.data_dir)).header_token(the.call.id, 1)
+        for guess in ("a-guess", token[:-1], token.upper()):
+            headers = {"x-telnyx-streaming-auth-token": guess}
+            assert await refusal(url, additional_headers=headers) == 403
+        right = {"x-telnyx-streaming-auth-token": token}
+        async with media_socket(url, call.control_id, additional_headers=right) as wire:
+            await wire.start()
+            await wire.audio(*frames(3))
+            await until_heard(await the.realtime.wait_session(), b"".join(frames(3)))
 
 
 async def test_a_wrong_secret_in_connected_closes_the_stream() -> None:

@@ -61,7 +61,7 @@ async def test_the_model_is_connected_while_it_rings() -> None:
 async def test_a_picture_that_is_posted_as_soon_as_the_call_is_dialled_is_seen_before_the_first_word() -> None:
     async with dialling() as the:
         the.carrier.exchange.timing.ring_s = 30.0
-        made = await dialled(the)
+        made = await dialled(the, session={"audio": {"input": {"noise_reduction": None}}})
         url = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
         told = await ask(the, "POST", f"/api/calls/{made['id']}/images", {"url": url, "text": "Our menu."})
         assert told.status_code == 202, told.text
@@ -73,6 +73,7 @@ async def test_a_picture_that_is_posted_as_soon_as_the_call_is_dialled_is_seen_b
         assert kinds.index("conversation.item.create") < kinds.index("response.create")
         item = next(one.event["item"] for one in session.received if one.event["type"] == "conversation.item.create")
         assert [part["type"] for part in item["content"]] == ["input_image", "input_text"]
+        assert session.config["audio"]["input"]["noise_reduction"] is None, "null in the session of the call is off"
         await call.hang_up()
 
 

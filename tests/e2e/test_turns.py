@@ -397,7 +397,8 @@ async def test_a_call_can_be_changed_while_it_is_under_way() -> None:
             answer = await operator.post(url, json=changes)
             return answer.status_code, answer.json()
 
-        wanted = {"instructions": "Speak like a pirate.", "voice": "cedar", "speed": 1.2, "temperature": 0.3}
+        spoken = {"audio": {"output": {"voice": "cedar", "speed": 1.2}}}
+        wanted = {"instructions": "Speak like a pirate.", "temperature": 0.3, **spoken}
         status, said = await change(**wanted)
         assert status == 200
         assert len(said["warnings"]) == 2

@@ -356,6 +356,23 @@ def test_audio_that_waits_too_long_for_the_connection_itself() -> None:
     run(work)
 
 
+def test_audio_that_has_waited_for_another_session_does_not_count_as_a_wait_for_this_one() -> None:
+    """A session that came with the audio of one that was never ready would have been lost with the next frame."""
+
+    async def work() -> None:
+        async with client(buffer_seconds=0.5) as one:
+            for payload in PAYLOADS:
+                one.engine.append(payload)
+            one.start()
+            await one.until(lambda: one.server.handshakes)
+            one.engine.append(PAYLOADS[0])
+            peer = await one.peer()
+            await one.until(lambda: len(peer.of("input_audio_buffer.append")) == len(PAYLOADS) + 1)
+            assert not one.of(SessionLost)
+
+    run(work)
+
+
 # Conversing
 
 

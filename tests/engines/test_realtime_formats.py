@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from callflow.contracts.engine import (
     SessionReady,
     SpeechStarted,
 )
-from callflow.engines.openai_realtime import audio_pipeline
+from callflow.engines.openai_realtime import audio_format, audio_pipeline
 from callflow.engines.openai_realtime.audio_format import PCM24, ToTelephone
 from callflow.sandbox import voices
 from callflow.sandbox.common.phone import loud_bytes
@@ -135,7 +136,9 @@ def test_a_format_that_is_not_confirmed_holds_the_caller_up_for_a_moment_only(
 
 
 @pytest.mark.parametrize("wide", [False, True], ids=["as confirmed", "in another format"])
-def test_a_short_word_is_heard_though_nobody_says_where_it_ends(wide: bool) -> None:
+def test_a_short_word_is_heard_before_the_response_ends(wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio_format, "HOLD_SECONDS", 60.0)
+
     async def work() -> None:
         async with client() as one:
             one.start()
@@ -153,6 +156,41 @@ def test_a_short_word_is_heard_though_nobody_says_where_it_ends(wide: bool) -> N
             assert one.heard.index(one.of(AudioDelta)[-1]) < one.heard.index(one.of(ResponseDone)[0])
             heard = played(one, "i")
             assert heard == word if not wide else abs(len(heard) - 150) <= 8
+
+    run(work)
+
+
+def test_a_short_word_is_heard_though_nothing_follows() -> None:
+    async def work() -> None:
+        async with client() as one:
+            one.start()
+            await one.until(lambda: one.of(SessionReady))
+            peer = await one.peer()
+            for item, word in (("i", b"\x55" * 160), ("j", bytes(200))):
+                delta = base64.b64encode(word).decode()
+                at = {"response_id": "r", "item_id": item, "content_index": 0}
+                await peer.send("response.output_audio.delta", **at, delta=delta)
+                await one.until(partial(played, one, item))
+                assert played(one, item) == word
+
+    run(work)
+
+
+@pytest.mark.parametrize("audio", [bytes(8000), b"audio 1 " * 400], ids=["zeros", "text"])
+def test_made_up_audio_does_not_hold_the_caller_up(audio: bytes) -> None:
+    async def work() -> None:
+        async with client() as one:
+            one.start()
+            await one.until(lambda: one.of(SessionReady))
+            peer = await one.peer()
+            await say(peer, audio, "i", 160)
+            await one.until(lambda: one.of(AudioDone))
+            assert played(one, "i") == audio
+            for frame in FRAMES:
+                one.engine.append(frame)
+            await one.until(lambda: len(peer.of("input_audio_buffer.append")) == len(FRAMES))
+            assert formats_asked(peer) == []
+            assert not one.of(ErrorReported)
 
     run(work)
 

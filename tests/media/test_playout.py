@@ -452,6 +452,18 @@ def test_a_carrier_that_echoes_marks_at_once_is_not_believed() -> None:
     assert line.playout.wake_at(line.clock) is None
 
 
+@pytest.mark.parametrize("link", [0, 1, 10])
+def test_a_carrier_that_echoes_marks_at_once_is_not_sent_one_for_each(link: int) -> None:
+    """Behind a finished stretch every early mark was followed by another one at once: hundreds in the last 0.4 s."""
+    line = Line(carrier=Carrier(marks="immediate"), link=link)
+    for key in (A, B):
+        line.say(key, ms(2000), "r")
+        line.finish(key)
+    line.run(5000)
+    assert {heard.key for heard in line.heard} == {A, B}
+    assert sum(isinstance(out, Mark) for out in line.sent) <= 4000 // 100 + 6
+
+
 def test_a_carrier_that_hands_audio_on_a_little_early_is_not_flooded() -> None:
     """Every mark that came 60 ms early moved the pacer's clock by as much, for good."""
     playout = make_playout()

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import itertools
 import json
+import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -236,6 +237,26 @@ async def test_a_frame_of_the_caller_goes_on_untouched_and_at_once() -> None:
         assert one.relay.counts["frames_in"] == 1
 
 
+SHUFFLED = random.Random(3)
+ORDERS = {
+    "blocks of 8, backwards": [place + 7 - at for place in range(1, 49, 8) for at in range(8)],
+    "blocks of 10, shuffled": [one for at in range(1, 60, 10) for one in SHUFFLED.sample(range(at, at + 10), 10)],
+    "the fifth first": [5, 1, 2, 3, 4, *range(6, 20)],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@in_loop
+async def test_frames_of_a_burst_that_are_far_out_of_order_are_not_lost(order: str) -> None:
+    """Those more than three places behind were dropped, though they came within a moment."""
+    async with line(reorder_frames=3) as one:
+        sounds = {chunk: base64.b64encode(bytes([chunk]) * 160).decode() for chunk in ORDERS[order]}
+        await one.receive(*({"media": sounds[chunk], "chunk": chunk} for chunk in ORDERS[order]))
+        heard = [payload for kind, payload in one.listener.take() if kind == "payload"]
+        assert heard == [sounds[chunk] for chunk in sorted(sounds)]
+        assert "late_frames" not in one.relay.counts
+
+
 @in_loop
 async def test_frames_before_the_start_of_the_stream_are_dropped() -> None:
     async with line(start=False) as one:
@@ -286,6 +307,16 @@ async def test_a_stream_belongs_to_the_call_by_either_of_its_ids(start: dict[str
     async with line(start=False) as one:
         await one.receive({"start": start})
         assert one.relay.is_flowing
+
+
+@pytest.mark.parametrize(("foreign", "is_let_in"), [(False, True), (True, False)])
+@in_loop
+async def test_a_stream_that_begins_before_its_leg_has_a_name_is_let_in(foreign: bool, is_let_in: bool) -> None:
+    """A carrier may open the socket of a leg that we dial before it answers the dial."""
+    async with line(start=False) as one:
+        one.relay._ids = LegIds
+        await one.receive({"start": {"call": "control_9", "session": "session_9", "is_foreign": foreign}})
+        assert one.relay.is_flowing is is_let_in
 
 
 @in_loop

@@ -78,6 +78,10 @@ class Channel:
     def stop_timer(self, name: str) -> None:
         self._timers.stop(name)
 
+    def is_timed(self, name: str) -> bool:
+        """Return whether a timer of this name is running."""
+        return self._timers.is_running(name)
+
     def end(self) -> None:
         """Note the end of the call: see `is_over`."""
         self.is_over = True

@@ -127,6 +127,7 @@ class OpenAILive:
         if channel.is_closed:
             return
         channel.lost = asyncio.get_running_loop().create_future()
+        self._most_waiting += self._waiting_bytes  # which have waited for another session
         opening = self._account.open(self._config, channel.call, arrives=channel.session == 1)
         connecting = asyncio.create_task(opening, name=f"engine-connect {channel.call}")
         lost: SessionLost | None = None

@@ -106,6 +106,7 @@ class OpenAIRealtime:
         if channel.is_closed:
             return
         channel.lost = asyncio.get_running_loop().create_future()
+        self._audio.await_session()
         beside = self._context.remote
         opening = (
             sideband.attach(self._config, beside, was_there=self._context.was_there)

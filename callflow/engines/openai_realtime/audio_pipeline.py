@@ -86,6 +86,10 @@ class AudioPipeline:
             if self._waiting_bytes > self.most_waiting:
                 self._channel.give_up(f"caller audio has waited {self._buffer_seconds:g} s for it")
 
+    def await_session(self) -> None:
+        """Count from now on how long caller audio waits: what is here already has waited for another session."""
+        self.most_waiting += self._waiting_bytes
+
     def begin(self) -> None:
         """Allow sending caller audio, because the session is ready. `resume` sends the queued audio."""
         self._is_ready = True
@@ -141,6 +145,26 @@ class AudioPipeline:
                 self._plain = (*key, event.response)
             return
         audio = stretch.feed(event.audio)
+        if stretch.is_held and not self._channel.is_timed(name := f"held {key}"):
+            self._channel.start_timer(name, audio_format.HOLD_SECONDS, lambda: self._release(key))
+        self._follow_format(stretch)
+        if audio is event.audio:
+            self._played(event)
+        elif audio:
+            self._played(event._replace(audio=audio))
+
+    def _release(self, key: tuple[str, int]) -> None:
+        """Play what is held back of a stretch, because the server has sent too little to detect its format."""
+        stretch = self._stretches.get(key)
+        if stretch is None or self._is_closed:
+            return
+        audio = stretch.assume()
+        self._follow_format(stretch)
+        if audio:
+            self._played(AudioDelta(stretch.response, *key, audio))
+
+    def _follow_format(self, stretch: audio_format.ToTelephone) -> None:
+        """Do what the format of a stretch asks for, now that more of it has come."""
         if stretch.is_detected:
             self._detected = stretch.format
         if stretch.awaits_resampler and self._channel.socket is not None:
@@ -148,10 +172,6 @@ class AudioPipeline:
             self._load_resampler()
         if stretch.is_unexpected:
             self._agree_on_pcm()
-        if audio is event.audio:
-            self._played(event)
-        elif audio:
-            self._played(event._replace(audio=audio))
 
     def look_again(self) -> None:
         """Note that the server has sent something else than audio."""

@@ -14,7 +14,7 @@ from quart.wrappers.response import DataBody
 
 from callflow.cluster.forwarding import Forwarding
 from callflow.cluster.membership import Membership
-from callflow.config import session_changes
+from callflow.config import control_changes
 from callflow.config.session_changes import Asked
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import BadQuery
@@ -99,7 +99,7 @@ def create_console(
     redact: Redactor,
     token: str = "",
     tools: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
-    checked: Callable[[Mapping[str, Any]], Asked] = session_changes.read,
+    checked: Callable[[Mapping[str, Any]], Asked] = control_changes.of_session,
     engine: Callable[[], Mapping[str, Any]] = dict,
     telemetry: Telemetry | None = None,
     dialer: Callable[[], Dialer] | None = None,
@@ -131,8 +131,8 @@ def create_console(
 
     `host`: an allowed host name beside this machine's own. `redact`: redacts data that this listener writes into the
     history. `token`: CONSOLE_TOKEN. `tools`: returns the definitions of the agent's tools. `checked`: reads changes of
-    a session, as `session_changes.read` does. `engine`: returns whether the engine accepts calls. `telemetry`: what
-    `/metrics` tells; None: of no call. `dialer`: makes outbound calls; None: there are none. `for_call`: reads a
+    a session, as `control_changes.of_session` does. `engine`: returns whether the engine accepts calls. `telemetry`:
+    what `/metrics` tells; None: of no call. `dialer`: makes outbound calls; None: there are none. `for_call`: reads a
     session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set. `number_desk`:
     changes the numbers of the carriers' accounts; None: there are none. `address`: returns our public address; "": it
     is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there

@@ -45,7 +45,7 @@ def add_calls(
     checked: Callable[[Mapping[str, Any]], Asked],
 ) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN. `checked`: reads the requested changes of a
-    session, as `session_changes.read` does."""
+    session, as `control_changes.of_session` does."""
     journal = history.journal
 
     @app.get("/api/calls/<call>")
@@ -70,7 +70,8 @@ def add_calls(
 
     @app.post("/api/calls/<call>/session")
     async def change(call: str) -> Response:
-        """Change the session of a live call, by names of settings. The answer lists the changes left out."""
+        """Change the session of a live call: names of settings, or a session of the Realtime API. The answer lists the
+        changes left out."""
         asked = await _session_changes(checked)
         live = switchboard().live(call)
         if live is None:

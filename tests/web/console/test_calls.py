@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,32 @@ def test_a_call_that_is_over_cannot_be_ended(tmp_path: Path) -> None:
         assert (await the.send("POST", f"/api/calls/{CALL}/hangup")).status == 404
         await the.write_call()
         assert (await the.send("POST", f"/api/calls/{CALL}/hangup")).status == 409
+
+    play(tmp_path, main)
+
+
+def test_the_session_of_a_live_call_is_changed_in_the_shapes_of_the_interface_too(tmp_path: Path) -> None:
+    """Only the names of settings were read: all else of a session was left out, or refused the whole of it."""
+    turns = {"type": "server_vad", "threshold": 0.4}
+    asked = {
+        "as now": {"type": "realtime", "audio": {"input": {"turn_detection": turns}, "output": {"speed": 1.1}}},
+        "as in the beta": {"turn_detection": turns, "modalities": ["audio"], "input_audio_transcription": None},
+    }
+
+    async def main(the: Stage) -> None:
+        call = the.live()
+        for session in asked.values():
+            answer = await the.send("POST", f"/api/calls/{CALL}/session", json.dumps(session).encode())
+            assert (answer.status, answer.json()["warnings"]) == (200, ["left out"])
+        seen = {"turn_detection": "server_vad", "vad_threshold": 0.4}
+        assert call.updates == [
+            {**seen, "speed": 1.1},
+            {**seen, "output_modalities": "audio", "transcription_model": ""},
+        ]
+        turns["threshold"] = 3
+        answer = await the.send("POST", f"/api/calls/{CALL}/session", json.dumps(asked["as now"]).encode())
+        assert answer.status == 400
+        assert "audio.input.turn_detection.threshold must be" in str(answer.json())
 
     play(tmp_path, main)
 
