@@ -121,6 +121,8 @@ class Moving:
         """Calls that are being given away at the moment. While they are asked about their callers, they are in the
         switchboard still; then no more."""
         self._leaving: asyncio.Task[None] | None = None
+        self._ends_its_calls = False
+        """This node was told to end, and to move no call."""
 
     async def run(self) -> None:
         """Move the calls away whenever this node has been told to drain, until cancelled."""
@@ -132,7 +134,8 @@ class Moving:
 
     async def leave(self, seconds: float) -> None:
         """Take no more calls, and move all that are here to other nodes within `seconds`, if any other node takes them.
-        0: none is moved."""
+        0: none is moved, unless this node had been told to drain before."""
+        self._ends_its_calls = not seconds and not self._membership.draining.is_set()
         try:
             await self._membership.begin_to_leave()
         except Exception as error:
@@ -165,7 +168,8 @@ class Moving:
 
     @property
     def _is_wanted(self) -> bool:
-        return self._membership.is_leaving or self._membership.draining.is_set()
+        is_told = self._membership.is_leaving or self._membership.draining.is_set()
+        return is_told and not self._ends_its_calls
 
     def _target(self) -> Peer | None:
         name = self._membership.place_elsewhere()

@@ -165,6 +165,27 @@ async def test_a_node_that_is_to_take_calls_again_moves_none_any_more() -> None:
 
 
 @in_loop
+@pytest.mark.parametrize("drained", [False, True])
+async def test_a_node_that_ends_its_calls_with_a_goodbye_moves_them_only_if_it_was_told_to_drain_before(
+    drained: bool,
+) -> None:
+    """That it takes no more calls, which it tells the others, was taken for an order to drain: it moved them all."""
+    the = Node()
+    the.membership.is_leaving = False
+    if drained:
+        the.membership.draining.set()
+
+    async def begin_to_leave() -> None:
+        the.membership.is_leaving = True
+        the.membership.draining.set()
+
+    the.membership.begin_to_leave = begin_to_leave
+    await asyncio.wait_for(the.moving.leave(0), 5)
+    await asyncio.wait_for(the.moving.move_all(0.0), 5)
+    assert (the.given, len(the.board.calls)) == ((["c: w1 to w2"], 0) if drained else ([], 1))
+
+
+@in_loop
 async def test_nothing_is_moved_while_the_database_does_not_answer() -> None:
     """The other node could not take it, and here it would be given up already."""
     the = Node()
