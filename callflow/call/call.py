@@ -45,8 +45,7 @@ from callflow.journal import notes
 
 log = logging.getLogger(__name__)
 
-_LAST_RESORT: Final = 1000
-"""Ordinal of a hang-up that comes from no transition: no step has so many commands."""
+_LAST_RESORT: Final = 1000  # ordinal of a hang-up that comes from no transition: no step has so many commands
 
 
 class Call:
@@ -78,20 +77,20 @@ class Call:
         self._services = services
         self._loop = asyncio.get_running_loop()
         self._log = CallLog(call_id, services)
-        self.note = self._log.note
+        self.note, self.entry = self._log.note, self._log.entry
         self._handover = ProcessHandover(restored)
-        self._mailbox = Mailbox()
+        self.mailbox = Mailbox()
         post = to_owner(self.post)  # see `contracts/owners.py`
         self._deadlines = Deadlines(post)
         self._tasks = OwnedTasks(call_id)
         self._ended_at: float | None = None  # Unix time, if transcripts are awaited after the end
         self._words_by = 0.0  # until when transcripts are awaited, on the loop's clock
-        self.awaits_words = False
-        """The call is over, and words of the caller are still being transcribed."""
+        self.awaits_words = False  # the call is over, and words of the caller are still being transcribed
         self._streams = StreamLease(call_id, services.stream_tokens, services.address)
         self.legs = Legs(carrier, dials=order is not None, post=post, named=to_owner(self.rename))
         self.legs.known(ids, events.CALLER)
         self._released = False
+        self.is_noted = asyncio.Event()  # set when what was said last is noted
         self._asking: asyncio.Future[WebhookReply] | None = None  # the reply that waits for the caller lookup
         self._use(self.config)
         if restored is not None:
@@ -103,7 +102,7 @@ class Call:
         called = None if self.is_outbound else self.to_number
         self.model = machine.Model(**config.machine_config(self.carrier.can, called=called))
         parts = make_parts(
-            self, self._services, self._mailbox, self._deadlines, self._tasks, self._handover.restored,
+            self, self._services, self.mailbox, self._deadlines, self._tasks, self._handover.restored,
             entered=self._entered,
         )  # fmt: skip
         self.relay, self.recordings, self.requests, self.agent = parts[:4]
@@ -138,7 +137,7 @@ class Call:
 
         Raises Overloaded when the mailbox is full; never for an event that ends the call.
         """
-        if self._mailbox.is_full_for(event):
+        if self.mailbox.is_full_for(event):
             raise Overloaded("this call has more events waiting than it can take")
         reply: asyncio.Future[WebhookReply] = self._loop.create_future()
         seen = self._prepared(event)
@@ -149,12 +148,14 @@ class Call:
         return reply
 
     def _put(self, event: Event, reply: asyncio.Future[WebhookReply] | None) -> None:
-        if self._released:
-            if not self._handover.is_leaving:
-                self._log.late(event, self.model.state)
-            self._handover.answer(self, event, reply)
+        if not (self._released or self._handover.is_elsewhere):
+            self.mailbox.put(event, reply)
             return
-        self._mailbox.put(event, reply)
+        if not self._handover.is_leaving:
+            self._log.late(event, self.model.state)
+        elif reply is None and isinstance(event, (events.Dtmf, events.ToolFinished)):
+            self._log.late(event, "")  # whoever goes on with the call reads it
+        self._handover.answer(self, event, reply)
 
     def _prepared(self, event: Event) -> Event | None:
         """Return the event without tokens and secret digits, with what only the call knows; None: it is dropped."""
@@ -179,7 +180,7 @@ class Call:
             if self._handover.restored is None:
                 self._begin(await self._ask())
             while not (machine.is_over(self.model) or self.is_handed_over):
-                waiting = await self._mailbox.next()
+                waiting = await self.mailbox.next()
                 if waiting is None:
                     break
                 event, reply = waiting
@@ -200,7 +201,7 @@ class Call:
 
     async def _step(self, event: Event, reply: asyncio.Future[WebhookReply] | None) -> None:
         step = machine.take(self.model, event)
-        self.legs.after(step, self._services.now(), self._mailbox)
+        self.legs.after(step, self._services.now(), self.mailbox)
         if self.model.engine == "lost" or (self.model.engine == "ready" and not self.model.tries):
             self._deadlines.settled("engine")  # tries > 0: a replacement session, not heard yet
         self._note_numbers(event)
@@ -268,16 +269,16 @@ class Call:
 
     async def _ask(self) -> Answers:
         """Ask about the call while it rings, and take what the caller lookup answers."""
-        first = self._mailbox.first
+        first = self.mailbox.first
         if first is None or not isinstance(first.event, events.CallInitiated) or not are_asked(self._services):
             return Answers()
         self._asking, asks = first.reply, first.event
-        told = await answers(self, self._services, asks, self._mailbox.ends())
+        told = await answers(self, self._services, asks, self.mailbox.ends())
         if (found := told.looked_up) is not None and self.given_config is None:
             self._use(self._services.config(self.to_number, None, found))
             if found.refuse or found.profile:
                 event = refusal(asks, found) if found.refuse else self._services.admit_profile(self.config, asks)
-                self._mailbox.exchange(asks, without_voice(event, self.carrier.can))
+                self.mailbox.exchange(asks, without_voice(event, self.carrier.can))
         return told
 
     def _begin(self, told: Answers) -> None:
@@ -288,9 +289,8 @@ class Call:
 
     async def find_leg(self, leg: str = events.CALLER) -> None:
         """Search for a leg of a restored call of which it is not known whether it was dialled."""
-        dialled, transfer = self.legs.dialled(leg), self.legs.transfer
-        number = transfer.requested.number if leg == events.HUMAN and transfer is not None else ""
-        if dialled is not None:
+        number = self.legs.transfer.requested.number if leg == events.HUMAN and self.legs.transfer is not None else ""
+        if (dialled := self.legs.dialled(leg)) is not None:
             await dialled.look_for(self._request(commands.Dial(leg=leg, stream=False, number=number), 0, step=0))
 
     # Media
@@ -325,10 +325,8 @@ class Call:
     # Requests of operators
 
     def hang_up(self, when: Literal["goodbye", "now"], by: str) -> bool:
-        """End the call, after a goodbye or at once. Returns False if the call is over already.
-
-        `by`: the requester, for the journal: see `callflow.web.console.requested_by`.
-        """
+        """End the call, after a goodbye or at once. Returns False if the call is over already. `by`: the requester, for
+        the journal: see `callflow.web.console.requested_by`."""
         if machine.is_over(self.model) or self._released:
             return False
         self.requests.hang_up(when, by)
@@ -362,7 +360,7 @@ class Call:
             step, ordinal = first.hangup
             self._carrier_commands.send(self._request(commands.Hangup(), ordinal, step=step))
         if first.recovered is not None:
-            self._mailbox.put(first.recovered, first=True)
+            self.mailbox.put(first.recovered, first=True)
             self.take_over.taken_back()
         if first.cut_off:
             self.note(notes.CutOff(cuts=first.cut_off))
@@ -377,13 +375,15 @@ class Call:
             self._handover.leave()
         elif not machine.is_over(self.model):
             self._handover.leave()
-            self._mailbox.close()
-            await self._log.commit(self._log.entry(notes.HandedOver(quiet=self.is_quiet)))
+            self.mailbox.close()
+            await self._log.commit(self.entry(notes.HandedOver(quiet=self.is_quiet)))
 
     def let_go(self) -> None:
         """Give up this call at once, without a word to anybody: another process has it."""
         self._handover.leave(elsewhere=True)
-        self._mailbox.close()
+        self.mailbox.close()
+        for event, reply in self.mailbox.take_rest():
+            self._put(event, reply)
 
     def _entered(self, digits: str) -> None:
         if machine.is_over(self.model):
@@ -417,11 +417,12 @@ class Call:
         self.take_over.close()
         self._words_by = self._loop.time() + self.config.agent.transcript_seconds
         self.awaits_words = self.agent.ended(for_good=not self._handover.is_leaving)
+        self.is_noted.set()
         closes = [self.relay.close()] if self.awaits_words else [self.relay.close(), self.agent.close()]
         await self._tasks.end(*closes, sessions=not self.awaits_words)
         self._released = True
         self._carrier_commands.close()
-        for event, reply in self._mailbox.take_rest():
+        for event, reply in self.mailbox.take_rest():
             self._put(event, reply)
         if self.awaits_words:
             self._ended_at = self._services.now()
@@ -433,8 +434,7 @@ class Call:
         self.agent.wind_up.give_up()
 
     async def write_down(self) -> None:
-        """For a call that is over: wait until its transcripts have come or are given up, then write the `ended` note.
-        So all transcripts precede the `ended` note in the journal."""
+        """Wait until the transcripts of a call that is over have come or are given up, then write the `ended` note."""
         try:
             await self.agent.wind_up.wait(self._words_by - self._loop.time())
         finally:

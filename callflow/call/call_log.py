@@ -148,10 +148,10 @@ class CallLog:
         return True
 
     def late(self, event: Event, state: str) -> None:
-        """Write an event that came after the end of the call."""
+        """Write an event that came after the end of the call, or, without a `state`, when another node had it."""
         told = self._seen(events.to_json(event))
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("call %s: %s, when it is over", self._call, in_words(told))
+            log.debug("call %s: %s, when it is over here", self._call, in_words(told))
         self._services.journal.note(JournalEntry(self._call, self.steps, self._services.now(), told, state, state))
 
     def tell(self, entry: JournalEntry, model: machine.Model, **more: Any) -> None:

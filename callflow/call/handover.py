@@ -15,7 +15,15 @@ from callflow.call import machine
 from callflow.call.restore import UNKNOWN_RESULT, RestoredCall
 from callflow.contracts.carrier import Carrier, WebhookReply
 from callflow.contracts.errors import Elsewhere
-from callflow.contracts.events import CallRecovered, Event, ToolFinished
+from callflow.contracts.events import (
+    CALLER,
+    CallAnswered,
+    CallHangup,
+    CallRecovered,
+    CallResumed,
+    Event,
+    ToolFinished,
+)
 from callflow.journal.notes import Cut
 
 
@@ -43,6 +51,19 @@ class OfCarrier(Protocol):
 
     id: str
     carrier: Carrier
+
+    @property
+    def is_outbound(self) -> bool: ...
+
+
+def told_by(event: Event, call: OfCarrier) -> StatusAtCarrier | None:
+    """Return what a webhook tells of a call that waits to be taken back; None: nothing."""
+    if event.leg != CALLER:
+        return None
+    if isinstance(event, CallHangup):
+        return "over"
+    asks = (CallResumed, CallAnswered) if call.is_outbound and "answers_in_reply" in call.carrier.can else CallResumed
+    return "asking" if isinstance(event, asks) else None
 
 
 class ProcessHandover:

@@ -1,8 +1,14 @@
-"""The mailbox of one call: queued events, and the futures of the replies to their webhooks."""
+"""The mailbox of one call: queued events, and the futures of the replies to their webhooks.
+
+It can be held: then the call takes no step, and goes on with its audio, while the database is asked to give it to
+another node. What comes meanwhile waits, until it is known which node takes it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -33,6 +39,15 @@ class Mailbox:
         self._wake: asyncio.Future[None] | None = None
         """Set while `next` waits."""
         self._closed = False
+        self.is_held = False
+        self._is_idle = False
+        """Whoever takes the events waits for the next one."""
+        self._requests = 0
+        """Requests of operators that are being served."""
+        self._holding: asyncio.Future[None] | None = None
+        """Set while somebody waits to hold it."""
+        self._open = asyncio.Event()
+        self._open.set()
 
     def is_full_for(self, event: Event) -> bool:
         """Whether the mailbox is too full for this event. Events that end the call always fit."""
@@ -66,11 +81,60 @@ class Mailbox:
         return any(isinstance(one.event, kind) for one in self._waiting)
 
     async def next(self) -> Waiting | None:
-        """Remove and return the next event; wait until there is one. None: the mailbox is empty and closed."""
-        while not self._waiting and not self._closed:
+        """Remove and return the next event; wait until there is one, and the mailbox is not held. None: the mailbox is
+        closed, and empty or held."""
+        while not self._closed and (self.is_held or not self._waiting):
+            self._is_idle = True
+            self._try_to_hold()
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
-        return self._waiting.pop(0) if self._waiting else None
+            self._is_idle = False
+        return self._waiting.pop(0) if self._waiting and not self.is_held else None
+
+    # While the call is given to another node
+
+    async def hold(self, seconds: float) -> bool:
+        """Let no further event be taken, as soon as those that are queued have been, and no request of an operator is
+        being served. Returns whether it is held now, which lasts until `go_on`: not after `seconds`, nor when it was
+        closed before."""
+        self._holding = asyncio.get_running_loop().create_future()
+        self._try_to_hold()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._holding
+        self._holding = None
+        return self.is_held
+
+    def go_on(self) -> None:
+        """Hold it no longer. One that was closed meanwhile gives no event out any more."""
+        if not self._closed:
+            self.is_held = False
+            self._wake_up()
+        self._open.set()
+
+    async def opened(self) -> None:
+        """Wait while it is held: its holder has a deadline."""
+        await self._open.wait()
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        """Keep it from being held, while an operator's request is served that may put an event in."""
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            self._try_to_hold()
+
+    def _try_to_hold(self) -> None:
+        holding = self._holding
+        if holding is None or holding.done():
+            return
+        if self._is_idle and not (self._waiting or self._requests or self._closed):
+            self.is_held = True
+            self._open.clear()
+        if self.is_held or self._closed:
+            holding.set_result(None)
 
     async def ends(self) -> None:
         """Wait until an event that ends the call is queued, or the mailbox is closed. Not while `next` waits."""
@@ -81,6 +145,8 @@ class Mailbox:
     def close(self) -> None:
         """Make `next` return None instead of waiting when the mailbox is empty."""
         self._closed = True
+        self._try_to_hold()
+        self._open.set()
         self._wake_up()
 
     def take_rest(self) -> list[Waiting]:

@@ -232,6 +232,8 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
     match note:
         case notes.HandedOver():
             call.handed_over, call.quiet = True, note.quiet
+        case notes.CallerSpeaks() | notes.AgentSpeaks():  # after the handover: while it was being written
+            call.quiet = False
         case notes.CallerLookup():
             call.looked_up = LookedUp(outcome=note.outcome, variables=_variables(note.variables), profile=note.profile)
         case notes.Ids(of="human"):

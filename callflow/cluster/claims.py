@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from callflow.cluster import node_store
 from callflow.cluster.nodes import LANES, lost
-from callflow.contracts.errors import JournalError
+from callflow.contracts.errors import JournalError, Overloaded
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Ended
 
@@ -44,6 +44,10 @@ class Claims:
         """Calls that were taken over, and are not read from their journals yet."""
         self._gone: FIFOCache[str, None] = FIFOCache(_MOST_GONE)
         """Calls that this node has let go of: what is still noted about them here is not written."""
+        self._closing: set[str] = set()
+        """Those of them that were given a moment ago: their last notes are written, before the other node is told."""
+        self._going: set[str] = set()
+        """Calls that were given to nodes which have not been told yet."""
 
     @property
     def lane(self) -> int:
@@ -87,6 +91,32 @@ class Claims:
         """Whether a call began here and cannot be in the database yet: no other node knows of it."""
         return call in self._fresh and call not in self._sent
 
+    def hand_over(self, connection: Connection, call: str, to: tuple[str, int]) -> None:
+        """Give a call to another node, within the transaction that writes its last entry, after `admit`. Raises
+        Overloaded if that node takes no calls, or this one does not have the call."""
+        key = self._admitted_as
+        if key is None or not node_store.hand_over(connection, call, key, to, ("up",)):
+            raise Overloaded("this node does not have the call")
+
+    def gave(self, call: str) -> None:
+        """Such a transaction is committed. What follows of the call, until `told`, are its last notes."""
+        self.drop([call])
+        self._closing.add(call)
+        self._going.add(call)
+
+    def noted(self, call: str) -> None:
+        """Nothing more of a call that was given is to be written here."""
+        self._closing.discard(call)
+
+    def told(self, call: str) -> None:
+        """The other node goes on with a call that was given, or will find it."""
+        self._closing.discard(call)
+        self._going.discard(call)
+
+    def is_going(self, call: str) -> bool:
+        """Whether a call was given to a node that has not been told yet."""
+        return call in self._going
+
     def drop(self, calls: Collection[str]) -> None:
         """Other nodes have these calls now."""
         for call in calls:
@@ -95,6 +125,7 @@ class Claims:
             self._fresh.discard(call)
             self._sent.pop(call, None)
             self._coming.discard(call)
+            self._closing.discard(call)
 
     def drop_all(self) -> None:
         """Other nodes have all calls now that this node has claimed, or may have, also those that it is just taking
@@ -111,8 +142,10 @@ class Claims:
         calls = {entry.call for entry in entries}
         held, fresh = calls & self._held.keys(), calls & self._fresh
         former = {call for call in held if self._held.get(call, key) != key}
-        gone = former | (calls & self._gone.keys())  # last: the loop may have dropped a call since the first line
-        held -= gone
+        closing = calls & self._closing
+        # last: the loop may have dropped a call since the first line
+        gone = former | (calls & self._gone.keys()) - closing
+        held = held - gone | closing
         if not (held or fresh):
             return gone
         if key is None:

@@ -309,7 +309,7 @@ class Settings(ClusterSettings, call_settings.CallSettings):
 
     drain: Annotated[Literal["goodbye", "handover"], call_settings.Lower] = "goodbye"
     """What happens to running calls when the server is asked to stop (SIGTERM). `goodbye`: they end with one;
-    `handover`: they are left to the next process, which must be started right after."""
+    `handover`: they move to other nodes, or are left to the next process, which must be started right after."""
     drain_seconds: call_settings.Seconds = 20
     """How long running calls have then to end by themselves, or to reach a moment when nobody speaks."""
     reconcile_seconds: call_settings.Off = 60

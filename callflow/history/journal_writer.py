@@ -13,7 +13,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select
 
@@ -21,6 +21,8 @@ from callflow.contracts.errors import CannotWrite, Elsewhere, JournalError
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.database import Database
 from callflow.history.events_out import EventMaker
+from callflow.history.guard import Guard
+from callflow.history.hand_overs import HandOver, HandOvers
 from callflow.history.projection import Projection, json_of
 from callflow.history.side_file import SideFile
 from callflow.history.tables import steps
@@ -49,30 +51,6 @@ _SAY_EVERY_SECONDS: Final = 5.0
 
 Waiting = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
 """An entry that is to be written: its key, itself, and the future of the step that waits for it."""
-
-
-class Guard(Protocol):
-    """Keeps entries out that are about calls of another process: see `callflow.cluster.claims`."""
-
-    @property
-    def lane(self) -> int:
-        """The last three digits of the ids of entries: no other process of this history uses them."""
-
-    def begin(self, call: str) -> None:
-        """Learn that a call has begun here."""
-
-    def has_let_go(self, call: str) -> bool:
-        """Return whether another process has a call that was here."""
-
-    def admit(self, connection: Connection, entries: Sequence[JournalEntry]) -> Collection[str]:
-        """Return the calls of which nothing may be written, within the transaction that writes these entries; may run
-        on a thread."""
-
-    def committing(self, entries: Sequence[JournalEntry]) -> None:
-        """Learn that the transaction of these entries is about to be committed; may run on a thread."""
-
-    def written(self, entries: Sequence[JournalEntry]) -> None:
-        """Learn that the transaction of these entries is committed."""
 
 
 class DurableJournal(MemoryJournal):
@@ -123,6 +101,7 @@ class DurableJournal(MemoryJournal):
         """Called for each call that turned out to be another process's. Must neither wait nor raise."""
         self._elsewhere: set[str] = set()
         """Such calls of the present batch."""
+        self._hand_overs = HandOvers()
         self.on_events: Callable[[], None] = lambda: None
         """Called when a commit has brought events for EVENTS_URL. Must neither wait nor raise."""
         self.trouble = ""
@@ -158,6 +137,17 @@ class DurableJournal(MemoryJournal):
             self.counts["dropped"] += 1
         if entry.name == Began.kind and isinstance(began := entry.note, Began):
             self.on_began(entry.call, began)
+
+    def hand_over(self, last: JournalEntry, to: tuple[str, int]) -> HandOver:
+        """Write the last entry of a call and give its claim to another process, in one transaction, at once or never.
+        Whoever cancels `given` leaves it to `on_elsewhere` to be told of a late success."""
+        one = HandOver(last, to, asyncio.get_running_loop().create_future())
+        if self.trouble or self._database is None or len(self._waiting) >= self._most_waiting:
+            one.given.set_result(False)
+            return one
+        self._hand_overs.add(self._queue(last, None), one)
+        self._urgent.set()
+        return one
 
     def is_whole(self, call: str) -> bool:
         return super().is_whole(call) and not (self.guard is not None and self.guard.has_let_go(call))
@@ -212,6 +202,10 @@ class DurableJournal(MemoryJournal):
             if done is not None:
                 done.set_exception(JournalError("too many entries wait to be written"))
             return
+        self.on_put(self._queue(entry, done), entry)
+
+    def _queue(self, entry: JournalEntry, done: asyncio.Future[None] | None) -> int:
+        """Returns the id of its row to be."""
         # Ids follow the order of happening, also over several processes, as far as clocks allow: a microsecond, and
         # three digits that no other process uses.
         self._tick = max(time.time_ns() // 1000, self._tick + 1)
@@ -219,11 +213,11 @@ class DurableJournal(MemoryJournal):
         self._waiting.append((key, entry, done))
         self._put_so_far += 1
         self._of_call[entry.call] += 1
-        self.on_put(key, entry)
         self._wake.set()
         if done is not None:
             self._urgent.set()
         self._idle.clear()
+        return key
 
     # The writer
 
@@ -277,7 +271,8 @@ class DurableJournal(MemoryJournal):
                 log.warning("the journal is written again; %d entries had to wait", len(self._waiting))
             failures, self.trouble = 0, ""
             for _ in batch:
-                _, entry, done = self._waiting.popleft()
+                key, entry, done = self._waiting.popleft()
+                self._hand_overs.settle(key, given=False)  # unless it was given
                 self._of_call[entry.call] -= 1
                 if not self._of_call[entry.call]:
                     del self._of_call[entry.call]
@@ -307,6 +302,7 @@ class DurableJournal(MemoryJournal):
     def _fail(self, batch: Sequence[Waiting], error: Exception) -> None:
         what = self._database.trouble(error) if self._database is not None else ""
         self.trouble = f"{type(error).__name__}: {what}"
+        self._hand_overs.withdraw_all()
         now = time.monotonic()
         if now - self._said >= _SAY_EVERY_SECONDS:
             self._said = now
@@ -324,8 +320,7 @@ class DurableJournal(MemoryJournal):
         keys = [key for key, _, _ in batch]
         wanted = select(steps.c.id).where(steps.c.id.in_(keys))
         there = await database.read(lambda connection: set(connection.execute(wanted).scalars()))
-        if self.guard is not None:
-            self.guard.written([entry for key, entry, _ in batch if key in there])
+        self._are_written([(key, entry) for key, entry, _ in batch if key in there])
         return [each for each in batch if each[0] not in there]
 
     async def _write(self, database: Database, batch: Sequence[Waiting]) -> None:
@@ -376,17 +371,17 @@ class DurableJournal(MemoryJournal):
         )  # fmt: skip
 
     async def _commit(self, database: Database, batch: Sequence[Waiting]) -> None:
-        wanted = [(key, entry) for key, entry, _ in batch if entry.call not in self._forgotten]
+        may_be = self._hand_overs.may_be_written
+        wanted = [(key, entry) for key, entry, _ in batch if entry.call not in self._forgotten and may_be(key)]
         if not wanted:
             return
         try:
-            elsewhere = await database.write(lambda connection: self._apply(connection, wanted))
+            elsewhere, refused = await database.write(lambda connection: self._apply(connection, wanted))
         except BaseException:
             self._projection.forget()
             raise
-        written = [entry for _, entry in wanted if entry.call not in elsewhere]
-        if self.guard is not None:
-            self.guard.written(written)
+        written = [each for each in wanted if each[1].call not in elsewhere and each[0] not in refused]
+        self._are_written(written)
         for call in elsewhere - self._elsewhere:
             self._elsewhere.add(call)
             self.on_elsewhere(call)
@@ -395,13 +390,31 @@ class DurableJournal(MemoryJournal):
         if self._events is not None and self._events.taken():
             self.on_events()
 
-    def _apply(self, connection: Connection, wanted: Sequence[tuple[int, JournalEntry]]) -> set[str]:
-        """Returns the calls of another process, of which nothing was written."""
+    def _are_written(self, written: Sequence[tuple[int, JournalEntry]]) -> None:
+        if self.guard is None:
+            return
+        self.guard.written([entry for _, entry in written])
+        for key, entry in written:
+            if (one := self._hand_overs.settle(key, given=True)) is None:
+                continue
+            self.guard.gave(entry.call)
+            super().note(entry)  # told only now: it could have been refused
+            self.on_entry(entry)
+            self.on_put(key, entry)
+            if one.given.cancelled():
+                self.on_elsewhere(entry.call)
+
+    def _apply(
+        self, connection: Connection, wanted: Sequence[tuple[int, JournalEntry]]
+    ) -> tuple[set[str], Collection[int]]:
+        """Returns the calls of another process, of which nothing was written, and the last entries of calls that no
+        other process takes, which were not written either."""
         elsewhere = set() if self.guard is None else set(self.guard.admit(connection, [entry for _, entry in wanted]))
-        if elsewhere:
-            wanted = [each for each in wanted if each[1].call not in elsewhere]
-            if not wanted:
-                return elsewhere
+        wanted = [each for each in wanted if each[1].call not in elsewhere]
+        refused = self._hand_overs.refused(connection, wanted, self.guard)
+        wanted = [each for each in wanted if each[0] not in refused]
+        if not wanted:
+            return elsewhere, refused
         with unless_of_the_database():
             connection.execute(_INSERT, [_row(key, entry) for key, entry in wanted])
             for _, entry in wanted:
@@ -411,7 +424,7 @@ class DurableJournal(MemoryJournal):
             self._projection.finish(connection)
         if self.guard is not None:
             self.guard.committing([entry for _, entry in wanted])
-        return elsewhere
+        return elsewhere, refused
 
 
 _INSERT: Final = insert(steps)

@@ -48,6 +48,10 @@ class Deliveries:
         if webhook_event.id:
             self._replies[f"{webhook_event.carrier}:{webhook_event.id}"] = reply
 
+    def forget(self, webhook_event: WebhookEvent) -> None:
+        """Forget this delivery: it was answered nothing, and may come again."""
+        self._replies.pop(f"{webhook_event.carrier}:{webhook_event.id}", None)
+
 
 class Tombstones:
     """The legs whose call has ended within the last ten minutes: late webhooks about them open no call."""

@@ -1,8 +1,10 @@
 """Moves the calls of this node to nodes that are already running, one by one, each at a moment when nobody speaks.
 
-A call is left here, its claim is given to the other node, and that one is told to go on: from the journal, with a media
-stream and a session of its own. If it cannot be told, it finds the claim by itself a few seconds later. If it takes no
-calls any more, another one gets the call; if there is none, the call goes on here.
+The database agrees first: the last entry of the call and the change of its claim are one transaction. Until that is
+committed the call is here, with its audio; only its events wait. Then it is left here, what was said last is noted, and
+the other node is told to go on: from the journal, with a media stream and a session of its own. If it cannot be told,
+it finds the claim by itself a few seconds later. If it takes no calls any more, another one gets the call. If there is
+none, or the database does not agree, the call goes on here.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from callflow.cluster.membership import Membership
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
 from callflow.history.journal_writer import DurableJournal
+from callflow.journal import notes
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -36,7 +39,12 @@ _SUCCESSOR_SECONDS: Final = 20.0
 _LATE_SECONDS: Final = 5.0
 """So long after that, calls may still be moved that could not be in time: the database hung, or they were just being
 taken back here. Others go on with what is left when this process has ended."""
+_REST_SECONDS: Final = 10.0
+"""How long a call may take to come to rest: a step that dials waits some seconds for the database."""
+_GIVEN_SECONDS: Final = 1.5
+"""How long events of a call wait for the database to give it away. Carriers wait 2 s for an answer."""
 _WRITTEN_SECONDS: Final = 2.0
+_NOTED_SECONDS: Final = 1.0
 _MOST_TARGETS: Final = 3
 """Nodes that are tried for a call which is between the nodes."""
 _STAY_SECONDS: Final = 3.0
@@ -113,6 +121,8 @@ class Moving:
         """Calls that are being given away at the moment. While they are asked about their callers, they are in the
         switchboard still; then no more."""
         self._leaving: asyncio.Task[None] | None = None
+        self._ends_its_calls = False
+        """This node was told to end, and to move no call."""
 
     async def run(self) -> None:
         """Move the calls away whenever this node has been told to drain, until cancelled."""
@@ -124,7 +134,8 @@ class Moving:
 
     async def leave(self, seconds: float) -> None:
         """Take no more calls, and move all that are here to other nodes within `seconds`, if any other node takes them.
-        0: none is moved."""
+        0: none is moved, unless this node had been told to drain before."""
+        self._ends_its_calls = not seconds and not self._membership.draining.is_set()
         try:
             await self._membership.begin_to_leave()
         except Exception as error:
@@ -157,7 +168,8 @@ class Moving:
 
     @property
     def _is_wanted(self) -> bool:
-        return self._membership.is_leaving or self._membership.draining.is_set()
+        is_told = self._membership.is_leaving or self._membership.draining.is_set()
+        return is_told and not self._ends_its_calls
 
     def _target(self) -> Peer | None:
         name = self._membership.place_elsewhere()
@@ -200,29 +212,76 @@ class Moving:
             self._under_way.discard(call.id)
 
     async def _give(self, call: Call, target: Peer) -> None:
-        await call.hand_over()
+        claims = self._membership.claims
         try:
-            async with asyncio.timeout(_WRITTEN_SECONDS):
-                await self._journal.flushed()
-        except TimeoutError:
-            log.error("call %s: its journal is not written in time, so that it stays here", call.id)
-            await self._stay(call.id)
-            return
-        try:
-            await self._give_to_any(call.id, target)
+            if not await call.mailbox.hold(_REST_SECONDS):
+                return  # it has ended, or does not come to rest
+            given = await self._hand_over(call, target)
+            if given is None:
+                return
+            call.let_go()
+            call.mailbox.go_on()
+            await self._note_last(call)
+            claims.noted(call.id)
+            await self._tell_any(call.id, *given)
         except Exception as error:
             # Whose the claim is, is not known. If it is still this node's, this one finds the call at its next look,
             # like one that it was given, or whoever lives does when this process ends.
-            self._membership.claims.drop([call.id])
+            claims.drop([call.id])
             log.error("call %s: it could not be given to node %s: %r", call.id, target.name, error)
+        finally:
+            call.mailbox.go_on()
+            claims.told(call.id)
 
-    async def _give_to_any(self, call: str, target: Peer) -> None:
-        """Give a call that was left here to that node, or to the next one if it takes no calls any more. If none does,
-        the call goes on here. Raises what the driver raises, TimeoutError, and Overloaded if this node is dead."""
-        at: tuple[str, int] | None = None
+    async def _hand_over(self, call: Call, target: Peer) -> tuple[Peer, tuple[str, int]] | None:
+        """Give a call that is held to that node, or to the next one if it takes no calls. Returns the node that has it
+        now, and its key; None: the call goes on here."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _GIVEN_SECONDS
         for _ in range(_MOST_TARGETS):
+            node = self._membership.view.named(target.name)
+            if node is None:
+                return None
+            one = self._journal.hand_over(call.entry(notes.HandedOver(quiet=call.is_quiet)), node.key)
+            try:
+                await asyncio.wait([one.given], timeout=max(until - loop.time(), 0.0))
+                if not one.given.done():
+                    log.error("call %s: the database does not answer, so that it goes on here", call.id)
+                    one.withdraw()
+                    call.mailbox.go_on()
+                    await asyncio.wait([one.given], timeout=_LATE_SECONDS)  # it may have been too late for that
+                    return (target, node.key) if one.given.done() and one.given.result() else None
+            finally:
+                one.withdraw()
+                one.given.cancel()
+            if one.given.result():
+                return target, node.key
+            log.warning("call %s: node %s does not get it", call.id, target.name)
+            await self._membership.look_again()
+            another = self._target()
+            if another is None or not self.is_possible or loop.time() > until:
+                return None
+            target = another
+        return None
+
+    async def _note_last(self, call: Call) -> None:
+        """Return when what was said last in a call that is left here is written, or cannot be."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_NOTED_SECONDS):
+                await call.is_noted.wait()
+        if self._journal.waiting_of(call.id):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_WRITTEN_SECONDS):
+                    await self._journal.flushed()
+
+    async def _tell_any(self, call: str, target: Peer, key: tuple[str, int]) -> None:
+        """Tell that node that it has a call which was left here, or give it to the next one if it takes no calls any
+        more. If none does, the call goes on here. Raises what the driver raises, TimeoutError, and Overloaded if this
+        node is dead."""
+        at: tuple[str, int] | None = key
+        for tries in range(_MOST_TARGETS):
             with contextlib.suppress(Overloaded):
-                at = await self._hand_claim(call, target.name, at)
+                at = await self._hand_claim(call, target.name, at) if tries else at
                 if at is None:
                     return  # it has ended, or was taken over
                 taken = await self._membership.tell(target, [call])
@@ -237,7 +296,7 @@ class Moving:
             if another is None:
                 break
             target = another
-        if at is None or await self._hand_claim(call, self._membership.me, at) is not None:
+        if await self._hand_claim(call, self._membership.me, at) is not None:
             await self._stay(call)
 
     async def _hand_claim(self, call: str, to: str, of: tuple[str, int] | None) -> tuple[str, int] | None:

@@ -19,7 +19,7 @@ from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import longest_seconds
-from callflow.call.handover import StatusAtCarrier
+from callflow.call.handover import told_by
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import RestoredCall
@@ -27,7 +27,7 @@ from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamHolder
 from callflow.contracts import events, secret_text
 from callflow.contracts.carrier import ActiveCall, Carrier, Request, WebhookReply
-from callflow.contracts.errors import Overloaded, Refused
+from callflow.contracts.errors import Elsewhere, Overloaded, Refused
 from callflow.contracts.events import (
     CallAnswered,
     CallHangup,
@@ -60,16 +60,6 @@ _REPLY_SECONDS: Final = 0.7
 _MOST_ENDED_DIALS: Final = 10_000
 _SIGNATURE_WARNING_SECONDS: Final = 3600.0
 """Interval of the log's warnings about wrong signatures of a carrier's media sockets."""
-
-
-def _found_by(call: Call, event: Event) -> StatusAtCarrier | None:
-    """Return what a webhook tells of a call that waits to be taken back; None: nothing."""
-    if event.leg != events.CALLER:
-        return None
-    if isinstance(event, CallHangup):
-        return "over"
-    asks = (CallResumed, CallAnswered) if call.is_outbound and "answers_in_reply" in call.carrier.can else CallResumed
-    return "asking" if isinstance(event, asks) else None
 
 
 class Switchboard:
@@ -137,6 +127,8 @@ class Switchboard:
         Raises Overloaded: the carrier must send the webhook again, which then does not count as a repeat.
         """
         self.counts["webhooks"] += 1
+        if (found := self._find(webhook_event)) is not None:
+            await found[0].mailbox.opened()  # it is just being given to another node, and may stay
         reply = self._deliveries.reply(webhook_event)
         if reply is not None:
             self.counts["repeats"] += 1
@@ -148,6 +140,9 @@ class Switchboard:
                 return await asyncio.shield(reply)
         except TimeoutError:
             reply.cancel()  # nobody reads a late reply: the commands it would have carried are sent over the API
+        except Elsewhere:
+            self._deliveries.forget(webhook_event)  # the call may come back
+            raise
         except asyncio.CancelledError:
             if not reply.cancelled():
                 raise
@@ -164,7 +159,7 @@ class Switchboard:
         if found_leg is not None:
             call, leg = found_leg
             event = self._classify_event(call, leg, webhook_event)
-            if call.awaits_return and (found := _found_by(call, event)):  # the carrier has the call
+            if call.awaits_return and (found := told_by(event, call)):  # the carrier has the call
                 call.take_back(found)
             return call.request_reply(event)
         reply: asyncio.Future[WebhookReply] = self._loop.create_future()

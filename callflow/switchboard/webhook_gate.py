@@ -16,10 +16,12 @@ from typing import Final, Protocol
 from callflow.cluster.membership import Membership
 from callflow.contracts import events
 from callflow.contracts.carrier import Carrier
+from callflow.contracts.errors import Overloaded
 from callflow.history import caller_counts
 from callflow.history.history import History
 from callflow.switchboard.call_ids import call_id
 from callflow.switchboard.limits import HOUR
+from callflow.switchboard.passages import Passages
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -29,8 +31,7 @@ _RESUME_SECONDS: Final = 10.0
 _HOLD_SECONDS: Final = 1.0
 """This time and `_RESUME_SECONDS` count from the start of the process: see `WebhookGate.hold`."""
 _RESTORED_SECONDS: Final = 2.0
-"""How long a webhook waits for a call that is being taken over."""
-_LOOK_SECONDS: Final = 0.01
+"""How long a webhook waits for a call that is being moved."""
 _KNOWN_SECONDS: Final = 0.5
 """How long a webhook waits until the other nodes know this one."""
 _COUNT_SECONDS: Final = 0.3
@@ -60,14 +61,17 @@ class WebhookGate:
         """`membership`: of this node in a cluster; None: this process serves alone."""
         self._opening, self._history, self._membership = opening, history, membership
         self._switchboard, self._carriers = switchboard, carriers
+        self._passages = Passages(membership, switchboard) if membership is not None else None
 
     async def hold(self, webhook_event: events.WebhookEvent | None) -> None:
         """Return when it is known which call a request is about. None: the request opens a media socket.
 
         At the start, requests wait at most 1 s for the calls of the previous process; webhooks that ask what to do with
         a caller on the line (`CallResumed`) at most 10 s, because the reply for an unknown call is to hang up. In a
-        cluster, webhooks wait at most 2 s for a call that is just being taken over. A caller who is still on the line
-        of a call that is over for us is looked up in the history.
+        cluster, webhooks wait at most 2 s for a call that is just being moved. A caller who is still on the line of a
+        call that is over for us is looked up in the history.
+
+        Raises Overloaded: the call has not arrived yet, and the carrier sends the webhook again.
         """
         if webhook_event is not None and self._switchboard.has(webhook_event):
             return
@@ -115,14 +119,20 @@ class WebhookGate:
         await self._opening.is_open(max(self._opening.began + most - asyncio.get_running_loop().time(), 0.0))
 
     async def _await_restored(self, webhook_event: events.WebhookEvent) -> None:
-        """Wait while a call is being taken over, or the one whose other side it is: this node has the claim, and not
-        the call yet."""
-        if self._membership is None:
+        """Wait while a call is being moved, or the one whose other side it is: this node has the claim and not the call
+        yet, or has just given both."""
+        if self._passages is None:
             return
-        names = (webhook_event.call or self._switchboard.name_of(webhook_event), webhook_event.linked_call)
-        until, is_coming = asyncio.get_running_loop().time() + _RESTORED_SECONDS, self._membership.claims.is_coming
-        while any(map(is_coming, names)) and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - a few looks
-            await asyncio.sleep(_LOOK_SECONDS)
+        name = webhook_event.call or self._switchboard.name_of(webhook_event)
+        begins = isinstance(webhook_event.event, events.CallInitiated)
+        here = await self._passages.settled(name, _RESTORED_SECONDS, asks=not begins)
+        if here and webhook_event.linked_call:
+            here = await self._passages.settled(webhook_event.linked_call, _RESTORED_SECONDS, asks=False)
+        if here:
+            return
+        carrier = self._carriers.get(webhook_event.carrier)
+        if carrier is not None and "answers_in_reply" not in carrier.can:
+            raise Overloaded("this call is on its way between two nodes")
 
     async def _look_for_the_end(self, webhook_event: events.WebhookEvent) -> None:
         """Tell the switchboard if the history knows that this leg's call is over. A leg that was dialled for a call is

@@ -124,3 +124,49 @@ def test_what_waits_of_one_leg_becomes_that_of_another() -> None:
         box.put(events.Dtmf(digit="1", leg=leg))
     box.relabel("human", "former")
     assert [event.leg for event in order(box)] == ["caller", "former", "former"]
+
+
+async def test_it_is_held_when_all_that_waits_was_taken_and_what_comes_then_waits() -> None:
+    box = Mailbox()
+    box.put(events.Dtmf(digit="1"))
+    holding = asyncio.create_task(box.hold(5))
+    await asyncio.sleep(0)
+    assert not box.is_held, "a step is to be taken"
+    assert await box.next() is not None
+    assert not box.is_held, "it is being taken"
+    taking = asyncio.create_task(box.next())
+    assert await asyncio.wait_for(holding, 1)
+    box.put(events.CallHangup())
+    opened = asyncio.create_task(box.opened())
+    await asyncio.sleep(0)
+    assert (taking.done(), opened.done()) == (False, False)
+    box.go_on()
+    taken = await asyncio.wait_for(taking, 1)
+    assert taken is not None
+    assert taken.event == events.CallHangup()
+    await asyncio.wait_for(opened, 1)
+
+
+async def test_it_is_not_held_while_an_operators_request_is_served_nor_for_ever_waited_for() -> None:
+    box = Mailbox()
+    taking = asyncio.create_task(box.next())
+    with box.serving():
+        assert not await box.hold(0.01)
+        holding = asyncio.create_task(box.hold(5))
+        await asyncio.sleep(0)
+        assert not box.is_held
+    assert await asyncio.wait_for(holding, 1)
+    box.put(events.Dtmf(digit="1"))
+    box.close()
+    box.go_on()
+    assert await asyncio.wait_for(taking, 1) is None, "who has let go of a call takes no step of it"
+    assert order(box) == [events.Dtmf(digit="1")]
+
+
+async def test_one_that_is_closed_is_not_held() -> None:
+    box = Mailbox()
+    holding = asyncio.create_task(box.hold(5))
+    await asyncio.sleep(0)
+    box.close()
+    assert not await asyncio.wait_for(holding, 1)
+    assert not await box.hold(5)

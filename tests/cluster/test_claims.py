@@ -21,7 +21,7 @@ from callflow.history.journal_writer import DurableJournal
 from callflow.history.node_tables import nodes
 from callflow.history.store import Store
 from callflow.journal.journal import JournalEntry
-from callflow.journal.notes import Began, Ended
+from callflow.journal.notes import Began, Ended, HandedOver, Told
 from tests.e2e.product import until
 from tests.in_loop import in_loop
 
@@ -457,6 +457,105 @@ async def test_a_claim_is_not_handed_to_a_node_that_is_declared_dead_in_that_mom
         with pytest.raises(Overloaded):
             await asyncio.wait_for(handing, 3)
         assert await stage.owner() == ("a", True)
+
+
+def last(call: str = CALL) -> JournalEntry:
+    return JournalEntry.of(HandedOver(quiet=True), call=call, at=3.0)
+
+
+async def entries(stage: Stage, call: str = CALL) -> list[str]:
+    return [entry.name for entry in await Store(stage.database).journal(call)]
+
+
+@in_loop
+async def test_the_last_entry_and_the_claim_change_hands_together_or_not_at_all(database_url: str) -> None:
+    """The entry came first: when the claim did not follow, a call that lived here was over for its own journal."""
+    async with staged(database_url) as stage:
+        (journal, claims), (other, others) = await stage.node("a"), await stage.node("b")
+        told: list[str] = []
+        journal.on_entry = lambda entry: told.append(entry.name)
+        assert others.key is not None
+        journal.note(began())
+        assert await stage.run(lambda connection: node_store.set_state(connection, "b", "draining"))
+        assert not await asyncio.wait_for(journal.hand_over(last(), others.key).given, 5)
+        assert (await stage.owner(), claims.has(CALL), claims.is_going(CALL)) == (("a", True), True, False)
+        assert (await entries(stage), told) == (["began"], ["began"]), "with what was queued before it"
+        await journal.append(step())
+        assert await stage.run(lambda connection: node_store.set_state(connection, "b", "up"))
+        giving = journal.hand_over(last(), others.key)
+        journal.note(JournalEntry.of(Told(text="said meanwhile"), call=CALL, at=3.0))
+        assert await asyncio.wait_for(giving.given, 5)
+        assert (await stage.owner(), claims.has(CALL), claims.has_let_go(CALL)) == (("b", True), False, True)
+        journal.note(JournalEntry.of(Told(text="said last"), call=CALL, at=3.0))
+        await journal.flushed()
+        claims.noted(CALL)
+        assert claims.is_going(CALL), "nobody has told the other one yet"
+        claims.told(CALL)
+        journal.note(JournalEntry.of(Told(text="too late"), call=CALL, at=3.0))
+        await journal.flushed()
+        assert await entries(stage) == ["began", "call_initiated", "handed_over", "told", "told"]
+        assert told.count("handed_over") == 1
+        assert not await asyncio.wait_for(journal.hand_over(last(), others.key).given, 5), "it is given once"
+        others.hold([CALL], others.key)
+        await other.append(step())
+
+
+@in_loop
+async def test_a_hand_over_whose_commit_was_not_answered_is_found_or_never_comes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with staged(database_url) as stage:
+        (journal, claims), (_, others) = await stage.node("a"), await stage.node("b")
+        write, to = stage.database.write, others.key
+        assert to is not None
+        let_go: list[str] = []
+        journal.on_elsewhere = let_go.append
+
+        async def without_link(work: Callable[[Connection], _Found]) -> _Found:
+            raise OSError("no route")
+
+        async def without_answer(work: Callable[[Connection], _Found]) -> _Found:
+            await write(work)
+            raise OSError("the link is cut")
+
+        for call in (CALL, OTHER):
+            journal.note(began(call))
+        await journal.flushed()
+        monkeypatch.setattr(stage.database, "write", without_link)
+        never = journal.hand_over(last(), to)
+        await until(lambda: journal.trouble, "the trouble")
+        assert not never.given.done(), "that is not known yet"
+        assert not await journal.hand_over(last(OTHER), to).given, "while that lasts, nothing is given"
+        monkeypatch.setattr(stage.database, "write", write)
+        assert not await asyncio.wait_for(never.given, 5), "what did not come through in time is not tried again"
+        await journal.flushed()
+        assert (await entries(stage), await stage.owner(), claims.has(CALL)) == (["began"], ("a", True), True)
+
+        monkeypatch.setattr(stage.database, "write", without_answer)
+        lost, found = journal.hand_over(last(OTHER), to), journal.hand_over(last(), to)
+        lost.given.cancel()
+        await until(lambda: journal.trouble, "the trouble")
+        monkeypatch.setattr(stage.database, "write", write)
+        assert await asyncio.wait_for(found.given, 5)
+        assert (await stage.owner(), claims.has(CALL), claims.has(OTHER)) == (("b", True), False, False)
+        assert let_go == [OTHER], "of the other call somebody waits to hear"
+
+
+@in_loop
+async def test_the_last_notes_of_a_call_that_was_given_are_not_written_by_a_node_that_is_dead(
+    database_url: str,
+) -> None:
+    async with staged(database_url) as stage:
+        (journal, claims), (_, others) = await stage.node("a"), await stage.node("b")
+        assert claims.key is not None
+        assert others.key is not None
+        journal.note(began())
+        assert await asyncio.wait_for(journal.hand_over(last(), others.key).given, 5)
+        victim = Node(name="a", epoch=claims.key[1])
+        await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False))
+        journal.note(JournalEntry.of(Told(text="said last"), call=CALL, at=3.0))
+        await journal.flushed()
+        assert await entries(stage) == ["began", "handed_over"]
 
 
 class DroppedAsRead(dict[str, Any]):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 from sqlalchemy import Connection
 
 from callflow.app import Application
 from callflow.call.call import Call
 from callflow.cluster import node_store
+from callflow.switchboard import moving as module
 from tests.e2e.product import run, until
 from tests.e2e.several_nodes import cluster, member
 
 
+CARRIERS = ("telnyx", "twilio")
 pytestmark = pytest.mark.one_node("it has nodes of its own")
 
 
@@ -52,10 +57,11 @@ async def _moves() -> None:
         await _told(two, "draining")
         here.view = seen  # as between two beats
         await moving.move_all(0.0)
-        await goes_on(before)
+        assert board.live(name) is before, "the database has not agreed"
+        assert before is not None
+        assert before.relay.is_flowing
         assert (await here.owner(name), moving.moved) == ("w1", 0)
 
-        before = board.live(name)
         await _told(two, "up")
         await here.look_again()
         member(two).takes_given = False  # it has let go of its last calls, and the database does not say so
@@ -72,6 +78,58 @@ async def _moves() -> None:
         assert await the.on_record() == 1
 
 
-def test_a_call_that_nobody_takes_goes_on_where_it_was() -> None:
+@pytest.mark.carrier("telnyx")
+def test_a_call_that_nobody_takes_goes_on_where_it_was(carrier: str) -> None:
     """Its claim was a living node's that served nobody, until that one ended."""
     run(_moves())
+
+
+async def _moves_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_GIVEN_SECONDS", 5.0)
+    async with cluster() as the:
+        await the.begin_two()
+        one, two = the.nodes
+        call, _ = await the.answered()
+        board, here, moving = one.switchboard, member(one), one.moving
+        assert moving is not None
+        (left,) = board.calls
+        begins, may = threading.Event(), threading.Event()
+        hand_over = here.claims.hand_over
+
+        def slow(connection: Connection, name: str, to: tuple[str, int]) -> None:
+            begins.set()
+            may.wait(5)
+            hand_over(connection, name, to)
+
+        here.is_leaving, here.claims.hand_over = True, slow
+        moving_all = asyncio.create_task(moving.move_all(0.0))
+        await until(begins.is_set, "the transaction", 5)
+        assert (left.is_handed_over, left.relay.is_flowing) == (False, True), "the caller is heard meanwhile"
+        pressing = asyncio.create_task(call.press("7"))
+        await asyncio.wait([pressing], timeout=0.1)
+        may.set()
+        await asyncio.wait_for(moving_all, 10)
+        await asyncio.wait_for(pressing, 10)
+
+        def is_heard() -> bool:
+            now = two.switchboard.live(left.id)
+            return now is not None and now.relay.is_flowing
+
+        await until(is_heard, "the call to go on", 5)
+        await until(lambda: not board.calls, "the end of it here", 5)
+        assert await here.owner(left.id) == "w2"
+        await the.hang_up()
+        assert await the.on_record() == 1
+        written = await two.history.store.journal(left.id)
+        assert {entry.event["digit"] for entry in written if entry.name == "dtmf"} == {"7"}
+        names = [entry.name for entry in written]
+        assert (names.count("began"), names.count("handed_over"), names.count("ended")) == (1, 1, 1)
+        steps = [entry.step for entry in written if entry.is_step and entry.before != "hangup"]
+        assert len(steps) == len(set(steps)), "one call took them"
+
+
+def test_a_caller_is_heard_until_the_database_agrees_and_what_they_do_meanwhile_is_known(
+    carrier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call was left first: a key was lost, and a caller whose carrier asked what to do met a second call."""
+    run(_moves_slowly(monkeypatch))

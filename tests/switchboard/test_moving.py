@@ -10,8 +10,12 @@ from typing import Any, cast
 import pytest
 
 from callflow.call.machine import BRIDGED
+from callflow.call.mailbox import Mailbox
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
+from callflow.contracts.events import Dtmf
+from callflow.history.hand_overs import HandOver
+from callflow.journal.journal import JournalEntry
 from callflow.switchboard import moving as module
 from callflow.switchboard.moving import Moving, QuietMoments, at_once
 from tests.call.offline import until
@@ -68,7 +72,10 @@ class Node:
         self.given: list[str] = []
         self.dropped: list[str] = []
         self.kept: list[str] = []
-        self.fails = False
+        self.database = asyncio.Event()
+        """Set while it answers."""
+        self.database.set()
+        self.asked: list[HandOver] = []
         self.full: list[str] = []
         """Nodes that take no calls, as the database says."""
         self.silent: list[str] = []
@@ -78,20 +85,47 @@ class Node:
             me="w1", is_leaving=True, takes_given=True, draining=asyncio.Event(), place_elsewhere=self._place,
             peer=lambda name: Peer(name, f"unix:/{name}"), reaches_database=True, trouble="",
             count_placed=lambda name: None, give=self._give, tell=self._tell, look_again=self._look_again,
-            claims=SimpleNamespace(drop=self.dropped.extend), begin_to_leave=self._nothing,
+            claims=SimpleNamespace(drop=self.dropped.extend, noted=lambda call: None, told=lambda call: None),
+            begin_to_leave=self._nothing, view=SimpleNamespace(named=lambda name: SimpleNamespace(key=(name, 1))),
         )  # fmt: skip
         self.board = SimpleNamespace(calls=[self.call("c", is_quiet=is_quiet)])
-        self.journal = SimpleNamespace(trouble="", flushed=self._nothing)
+        self.journal = SimpleNamespace(
+            trouble="", flushed=self._nothing, hand_over=self._hand_over, waiting_of=lambda call: [],
+        )  # fmt: skip
         self.moving = Moving(*cast(Any, (self.membership, self.board, self.journal, self._keep)))
 
-    def call(self, name: str, *, is_quiet: bool = True, awaits_return: bool = False) -> SimpleNamespace:
-        return SimpleNamespace(
-            id=name, is_handed_over=False, is_quiet=is_quiet, awaits_return=awaits_return, hand_over=self._hand_over,
-            model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming"),
+    def call(
+        self, name: str, *, is_quiet: bool = True, awaits_return: bool = False, rests: bool = True
+    ) -> SimpleNamespace:
+        """`rests`: it waits for its next event."""
+        made = SimpleNamespace(
+            id=name, is_handed_over=False, is_quiet=is_quiet, awaits_return=awaits_return, is_noted=asyncio.Event(),
+            model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming"), mailbox=Mailbox(),
+            entry=lambda note: JournalEntry.of(note, call=name, at=1.0),
         )  # fmt: skip
 
-    async def _hand_over(self) -> None:
-        self.board.calls.clear()
+        def let_go() -> None:
+            made.is_handed_over = True
+            made.mailbox.close()
+            made.is_noted.set()
+            self.board.calls.remove(made)
+
+        made.let_go = let_go
+        made.next = asyncio.ensure_future(made.mailbox.next()) if rests else None
+        return made
+
+    def _hand_over(self, last: JournalEntry, to: tuple[str, int]) -> HandOver:
+        one = HandOver(last, to, asyncio.get_running_loop().create_future())
+        self.asked.append(one)
+        self.answering = asyncio.create_task(self._answer(one))
+        return one
+
+    async def _answer(self, one: HandOver) -> None:
+        await self.database.wait()
+        if not one.given.done():
+            one.given.set_result(one.to[0] not in self.full)
+            if one.given.result():
+                self.given.append(f"{one.entry.call}: w1 to {one.to[0]}")
 
     async def _nothing(self) -> None:
         pass
@@ -103,8 +137,6 @@ class Node:
         self.targets = [name for name in self.targets if name not in self.full]
 
     async def _give(self, call: str, to: str, of: tuple[str, int] | None = None) -> tuple[str, int]:
-        if self.fails:
-            raise TimeoutError
         if to in self.full:
             raise Overloaded(to)
         self.given.append(f"{call}: {of[0] if of else 'w1'} to {to}")
@@ -133,6 +165,27 @@ async def test_a_node_that_is_to_take_calls_again_moves_none_any_more() -> None:
 
 
 @in_loop
+@pytest.mark.parametrize("drained", [False, True])
+async def test_a_node_that_ends_its_calls_with_a_goodbye_moves_them_only_if_it_was_told_to_drain_before(
+    drained: bool,
+) -> None:
+    """That it takes no more calls, which it tells the others, was taken for an order to drain: it moved them all."""
+    the = Node()
+    the.membership.is_leaving = False
+    if drained:
+        the.membership.draining.set()
+
+    async def begin_to_leave() -> None:
+        the.membership.is_leaving = True
+        the.membership.draining.set()
+
+    the.membership.begin_to_leave = begin_to_leave
+    await asyncio.wait_for(the.moving.leave(0), 5)
+    await asyncio.wait_for(the.moving.move_all(0.0), 5)
+    assert (the.given, len(the.board.calls)) == ((["c: w1 to w2"], 0) if drained else ([], 1))
+
+
+@in_loop
 async def test_nothing_is_moved_while_the_database_does_not_answer() -> None:
     """The other node could not take it, and here it would be given up already."""
     the = Node()
@@ -149,11 +202,53 @@ async def test_nothing_is_moved_while_the_database_does_not_answer() -> None:
 
 
 @in_loop
-async def test_a_call_that_could_not_be_given_is_looked_for_again() -> None:
+async def test_a_call_stays_with_its_audio_until_the_database_agrees_and_goes_on_if_it_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was left first: while the database hung, neither node had it, and a Telnyx caller heard nothing."""
+    monkeypatch.setattr(module, "_GIVEN_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_LATE_SECONDS", 0.2)
     the = Node()
-    the.fails = True
-    await asyncio.wait_for(the.moving.move_all(0.0), 5)
-    assert (the.given, the.dropped, the.moving.moved) == ([], ["c"], 0)
+    (call,) = the.board.calls
+    the.database.clear()
+    moving = asyncio.create_task(the.moving.move_all(0.0))
+    await until(lambda: call.mailbox.is_held)
+    assert (the.board.calls, call.is_handed_over) == ([call], False), "nothing is left before the database agrees"
+    call.mailbox.put(Dtmf(digit="7"))
+    assert not call.next.done(), "its events wait meanwhile"
+    await until(call.next.done)
+    assert (call.next.result().event.digit, call.mailbox.is_held, call.is_handed_over) == ("7", False, False)
+    await asyncio.wait_for(moving, 5)
+    assert (the.given, the.board.calls, the.kept, the.dropped, the.moving.moved) == ([], [call], [], [], 0)
+    assert [(one.is_wanted, one.given.cancelled()) for one in the.asked] == [(False, True)] * len(the.asked)
+
+
+@in_loop
+async def test_a_call_that_was_given_although_nobody_was_told_in_time_is_left_when_that_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_GIVEN_SECONDS", 0.02)
+    the = Node()
+    (call,) = the.board.calls
+    the.database.clear()
+    moving = asyncio.create_task(the.moving.move_all(0.0))
+    await until(lambda: the.asked and not the.asked[0].is_wanted)
+    assert (call.is_handed_over, call.mailbox.is_held) == (False, False)
+    the.database.set()
+    await asyncio.wait_for(moving, 5)
+    assert (the.given, call.is_handed_over, the.moving.moved, len(the.asked)) == (["c: w1 to w2"], True, 1, 1)
+
+
+@in_loop
+async def test_a_call_that_ends_when_it_is_to_be_moved_is_given_to_nobody() -> None:
+    the = Node(is_quiet=False)
+    the.board.calls[:] = [call := the.call("c", rests=False)]
+    moving = asyncio.create_task(the.moving.move_all(0.0))
+    await asyncio.wait([moving], timeout=0.05)
+    call.mailbox.close()
+    the.board.calls.clear()
+    await asyncio.wait_for(moving, 5)
+    assert (the.asked, the.moving.moved, call.is_handed_over) == ([], 0, False)
 
 
 @in_loop
@@ -183,7 +278,10 @@ async def test_calls_that_are_being_taken_back_keep_no_other_one_from_being_move
     """They stood first, and there were as many as may be between the nodes at the same moment."""
     the = Node()
     the.board.calls[:0] = [the.call(name, awaits_return=True) for name in ("a", "b")]
-    await asyncio.wait_for(the.moving.move_all(60.0), 5)
+    moving = asyncio.create_task(the.moving.move_all(60.0))
+    await until(lambda: the.given)
+    the.board.calls.clear()
+    await asyncio.wait_for(moving, 5)
     assert the.given == ["c: w1 to w2"]
 
 
@@ -201,41 +299,29 @@ async def test_a_call_that_a_node_does_not_take_any_more_goes_to_the_next_one_or
     the = Node()
     the.full = ["w2"]
     await asyncio.wait_for(the.moving.leave(1.0), 5)
-    assert (the.given, the.kept, the.dropped, the.moving.moved) == ([], ["c"], [], 0)
+    assert (the.given, the.kept, the.dropped, the.moving.moved, len(the.board.calls)) == ([], [], [], 0, 1)
     assert not the.membership.takes_given, "its last calls are let go of now"
-
-
-@in_loop
-async def test_a_call_whose_last_entries_are_not_written_is_not_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_WRITTEN_SECONDS", 0.02)
-    the = Node()
-    the.journal.flushed = lambda: asyncio.sleep(60)
-    await asyncio.wait_for(the.moving.move_all(0.0), 5)
-    assert (the.given, the.kept, the.dropped, the.moving.moved) == ([], ["c"], [], 0)
 
 
 @in_loop
 async def test_a_call_whose_caller_is_being_looked_up_is_moved_once_and_keeps_no_other_one_waiting() -> None:
     """A move of it began at every look, until no other call had room."""
-    the, known, begun = Node(), asyncio.Event(), 0
+    the, begun = Node(), 0
+    the.board.calls[:] = [call := the.call("c", rests=False)]
+    hold = call.mailbox.hold
 
-    async def hand_over() -> None:
+    async def counted(seconds: float) -> bool:
         nonlocal begun
         begun += 1
-        await known.wait()
-        the.board.calls[:] = [call for call in the.board.calls if call.id != "c"]
+        return bool(await hold(seconds))
 
-    async def hand_over_other() -> None:
-        the.board.calls[:] = [call for call in the.board.calls if call.id != "d"]
-
-    the.board.calls[0].hand_over = hand_over
-    other = the.call("d")
-    other.hand_over = hand_over_other
+    call.mailbox.hold = counted
     moving = asyncio.create_task(the.moving.move_all(60.0))
     await until(lambda: begun)
     await asyncio.wait([moving], timeout=0.1)  # some looks later
-    the.board.calls.append(other)
+    the.board.calls.append(the.call("d"))
     await until(lambda: the.given)
-    known.set()
+    taking = asyncio.create_task(call.mailbox.next())
     await asyncio.wait_for(moving, 5)
     assert (the.given, begun, the.moving.moved) == (["d: w1 to w2", "c: w1 to w2"], 1, 2)
+    assert await taking is None

@@ -13,7 +13,7 @@ from callflow.call.restore import restore_call
 from callflow.call.services import CallServices
 from callflow.contracts import events
 from callflow.contracts.carrier import Request
-from callflow.contracts.errors import Overloaded, Refused
+from callflow.contracts.errors import Elsewhere, Overloaded, Refused
 from callflow.contracts.events import Event, LegIds, WebhookEvent
 from callflow.switchboard import switchboard as module
 from callflow.switchboard.call_ids import call_id
@@ -251,6 +251,53 @@ def test_a_call_that_is_taken_over_during_a_hand_over_is_left_to_the_next_proces
             assert restored is not None
             assert the.board.restore(as_carrier(the.carrier), restored) is None
             assert the.board.calls == []
+
+    play(main)
+
+
+def test_what_comes_while_a_call_is_given_to_another_node_is_taken_when_it_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_REPLY_SECONDS", 0.01)
+
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(RINGS)
+            (call,) = the.board.calls
+            assert await call.mailbox.hold(1)
+            asked = asyncio.create_task(the.tell(events.Dtmf(digit="7")))
+            done, _ = await asyncio.wait([asked], timeout=0.05)
+            assert not done, "it is answered by the node that takes it"
+            call.mailbox.go_on()
+            assert await asyncio.wait_for(asked, 1) == "dtmf"
+            await until(lambda: [one for one in the.written() if one["event"] == "dtmf"])
+
+    play(main)
+
+
+@pytest.mark.parametrize("event", [events.Dtmf(digit="7"), events.CallResumed(), events.CallHangup()])
+def test_what_comes_while_a_call_goes_to_another_node_is_answered_there_and_opens_no_second_call(
+    event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys and hang-ups were answered with success and forgotten; a caller whose stream had ended met a new call."""
+    monkeypatch.setattr(module, "_REPLY_SECONDS", 0.01)
+
+    async def main() -> None:
+        async with stage("answers_in_reply") as the:
+            await the.tell(RINGS)
+            (call,) = the.board.calls
+            assert await call.mailbox.hold(1)
+            asked = asyncio.create_task(the.tell(event, delivery="d"))
+            await asyncio.wait([asked], timeout=0.05)
+            call.let_go()
+            call.mailbox.go_on()
+            with pytest.raises(Elsewhere):
+                await asyncio.wait_for(asked, 1)
+            with pytest.raises(Elsewhere):
+                await the.tell(event, delivery="d")
+            await until(lambda: not the.board.calls)
+            assert not [one for one in the.written() if one["event"] == event.name]
+            assert not the.board.knows("fake", IDS), "for this node it is not over"
 
     play(main)
 

@@ -11,6 +11,7 @@ import pytest
 
 from callflow.cluster.claims import Claims
 from callflow.contracts import events
+from callflow.contracts.errors import Overloaded
 from callflow.contracts.events import LegIds, WebhookEvent
 from callflow.history.database import url_of
 from callflow.history.history import History
@@ -18,7 +19,7 @@ from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard import webhook_gate as module
 from callflow.switchboard.webhook_gate import WebhookGate
-from tests.call.offline import as_carrier
+from tests.call.offline import FakeCarrier, as_carrier
 from tests.switchboard.test_switchboard import IDS as THE_IDS
 from tests.switchboard.test_switchboard import NAME, stage
 
@@ -44,7 +45,8 @@ class Opening:
 def made(opening: Opening, *, live: bool = False, membership: Any = None) -> WebhookGate:
     """The gate of a process without a history that can be read."""
     admission = SimpleNamespace(callers=SimpleNamespace(are_set=False))
-    board: Any = SimpleNamespace(has=lambda signal: live, name_of=lambda signal: "c1", admission=admission)
+    board: Any = SimpleNamespace(has=lambda signal: live, name_of=lambda signal: "c1", live=lambda name: None)
+    board.admission, board.is_live = admission, lambda name: False
     return WebhookGate(opening, cast(Any, SimpleNamespace(is_readable=False)), membership, board, {})
 
 
@@ -93,7 +95,12 @@ async def test_what_is_about_a_live_call_never_waits() -> None:
 async def test_a_webhook_waits_while_its_call_is_being_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     opening, claims, known = Opening(), Claims(), asyncio.Event()
     opening.opened.set()
-    gate = made(opening, membership=SimpleNamespace(claims=claims, known=known.wait))
+    owner = ""
+
+    async def asks(call: str) -> str:
+        return owner
+
+    gate = made(opening, membership=SimpleNamespace(claims=claims, known=known.wait, owner=asks, me="me"))
     answered = signal(events.CallAnswered())
     assert await is_held(gate, answered, 0.1), "the other nodes do not know this one yet"
     known.set()
@@ -110,6 +117,20 @@ async def test_a_webhook_waits_while_its_call_is_being_taken_over(monkeypatch: p
     assert not await is_held(gate, answered, 1), "and not for ever"
     claims.drop(["c1"])
     assert not claims.is_coming("c1"), "another node has it meanwhile"
+    assert not await is_held(gate, answered, 0.02)
+    owner = "me"
+    monkeypatch.setattr(module, "_RESTORED_SECONDS", 5)
+    assert await is_held(gate, answered, 0.05), "it was given to this node, which has not been told yet"
+    claims.gave("c1")
+    assert await is_held(gate, answered, 0.05), "nor the other one of what this node gave"
+    owner = "other"
+    claims.told("c1")
+    assert not await is_held(gate, answered, 0.02)
+    claims.hold(["c1"], ("me", 1))
+    monkeypatch.setattr(module, "_RESTORED_SECONDS", 0.05)
+    gate._carriers = {"fake": as_carrier(FakeCarrier())}
+    with pytest.raises(Overloaded):
+        await gate.hold(answered)  # the carrier sends it again
 
 
 async def test_the_other_side_of_a_call_that_was_dialled_waits_while_that_one_is_being_taken_over() -> None:
@@ -137,8 +158,9 @@ async def test_a_late_webhook_that_names_its_call_does_not_open_it_again(
         history.journal.note(JournalEntry.of(note, call=NAME, at=history.now()))
     await history.journal.flushed()
     member: Any = SimpleNamespace(
-        claims=Claims(), known=opening.opened.wait, ask=lambda reading: history.database.soon(reading, 1.0)
-    )
+        claims=Claims(), known=opening.opened.wait, ask=lambda reading: history.database.soon(reading, 1.0), me="me",
+        owner=lambda call: asyncio.sleep(0, ""),
+    )  # fmt: skip
     async with stage() as the:
         the.board.on_lost_leg = lambda carrier, leg: lost.append(leg.call)
         gate = WebhookGate(opening, history, member if in_cluster else None, the.board, {})

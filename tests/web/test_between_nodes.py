@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +14,9 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from callflow.call.mailbox import Mailbox
 from callflow.cluster import signing
+from callflow.cluster.claims import Claims
 from callflow.cluster.forwarding import CLUSTER, CONSOLE, PUBLIC, Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.node_paths import FORWARDED
@@ -22,6 +24,7 @@ from callflow.cluster.nodes import Node, View
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.web.cluster_listener import bind, create_cluster_app
+from callflow.web.console import node_door
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.other_nodes import LOST, OtherNodes
 from callflow.web.console.live.sse import Seats, frame
@@ -50,6 +53,7 @@ class Known:
     owner_is: str | None = "w2"
     live: tuple[str, ...] = (CALL,)
     """At the other node."""
+    claims: Claims = field(default_factory=Claims)
 
     def has(self, call: str) -> bool:
         return call in self.live
@@ -208,9 +212,90 @@ async def test_a_process_that_is_gone_is_told_from_one_that_is_slow(tmp_path: Pa
     await forwarding.close()
 
 
-def door(known: Known, forwarding: Forwarding, *, live: bool = False) -> NodeDoor:
-    board = SimpleNamespace(is_live=lambda call: live)
-    return NodeDoor(echo, cast(Membership, known), forwarding, lambda: board)
+def door(known: Known, forwarding: Forwarding, board: dict[str, Any] | None = None) -> NodeDoor:
+    """`board`: the live calls of this node."""
+    calls = board if board is not None else {}
+    switchboard = SimpleNamespace(is_live=calls.__contains__, live=calls.get)
+    return NodeDoor(echo, cast(Membership, known), forwarding, lambda: switchboard)
+
+
+async def led(door: NodeDoor, path: str) -> int:
+    """The status with which a request is answered that another node has led here."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await door({**scope("POST", path, [("host", "localhost")]), FORWARDED: "w2"}, receive, send)
+    return int(sent[0]["status"])
+
+
+@in_loop
+async def test_an_operators_request_waits_for_a_call_that_is_being_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told that there is no such call, or that it is over."""
+    known, path = Known({}), f"/api/calls/{CALL}/hangup"
+    forwarding, board = Forwarding("w1", SECRET, known), dict[str, Any]()
+    here = door(known, forwarding, board)
+
+    async def waits(change: Callable[[], object]) -> int:
+        asked = asyncio.create_task(led(here, path))
+        done, _ = await asyncio.wait([asked], timeout=0.05)
+        assert not done
+        change()
+        return await asyncio.wait_for(asked, 5)
+
+    def arrives() -> None:
+        board[CALL] = SimpleNamespace(is_handed_over=False, mailbox=Mailbox())
+        known.claims.arrived(CALL)
+
+    known.claims.hold([CALL], ("w1", 1))
+    assert await waits(arrives) == 202, "it is being taken over"
+    mailbox = board[CALL].mailbox
+    taking = asyncio.create_task(mailbox.next())
+    assert await mailbox.hold(1)
+    assert await waits(mailbox.go_on) == 202, "it was to be given away, and stays"
+    board.clear()
+    known.owner_is = "w1"
+    assert await waits(arrives) == 202, "it was given to this node, which has not been told yet"
+    board[CALL].is_handed_over = True
+    known.claims.gave(CALL)
+    known.owner_is = "w2"
+    assert await waits(lambda: known.claims.told(CALL)) == 503, "it has gone on, and whoever asks is to ask again"
+    board.clear()
+    known.owner_is = ""
+    assert await led(here, path) == 202, "what is about one that is over, its route answers"
+    known.claims.hold([CALL], ("w1", 1))
+    monkeypatch.setattr(node_door, "_MOVED_SECONDS", 0.02)
+    assert await led(here, path) == 503
+    taking.cancel()
+    await forwarding.close()
+
+
+@in_loop
+async def test_a_call_is_not_moved_while_a_request_is_served_that_changes_it(tmp_path: Path) -> None:
+    """What it put into the mailbox would have been lost, and was answered as done."""
+    known = Known({})
+    forwarding, mailbox = Forwarding("w1", SECRET, known), Mailbox()
+    held: list[bool] = []
+
+    async def route(scope: Any, receive: Any, send: Any) -> None:
+        held.append(await mailbox.hold(0.02))
+        await echo(scope, receive, send)
+
+    call = SimpleNamespace(is_handed_over=False, mailbox=mailbox)
+    here = door(known, forwarding, {CALL: call})
+    here._inner = route
+    taking = asyncio.create_task(mailbox.next())
+    await asyncio.sleep(0)
+    assert await led(here, f"/api/calls/{CALL}/hangup") == 202
+    assert (held, await mailbox.hold(1)) == ([False], True)
+    taking.cancel()
+    await forwarding.close()
 
 
 @in_loop

@@ -1,14 +1,16 @@
 """Leads operators' requests about one live call to the node of the cluster that has it, those for a recording to the
 node where it lies, and those to the doctor to the node that leads: there is one run at a time, whoever is asked.
 
-It stands behind the check of access, so whoever gets here may ask; the other node checks again. A request is led on
-once at most. Streams and WebSockets are passed through piece by piece, without a queue: a slow viewer slows the other
-side down.
+It stands behind the check of access, so whoever gets here may ask; the other node checks again. A request about a call
+that is being moved waits until it has arrived, and a call is not moved while a request is served that may change it. A
+request is led on once at most. Streams and WebSockets are passed through piece by piece, without a queue: a slow viewer
+slows the other side down.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from typing import Any, Final
@@ -23,6 +25,7 @@ from callflow.cluster.nodes import leader
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.history.history import History
+from callflow.switchboard.passages import Passages
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.recordings_elsewhere import RecordingsElsewhere
 from callflow.web.public.request import target_of
@@ -36,6 +39,8 @@ _BY_ANY_ID: Final = re.compile(r"/api/live/([^/]+)/(?:events|sse)")
 _DOCTOR: Final = "/api/doctor"
 _HEAD_SECONDS: Final = 10.0
 """How long the other node may take to begin its answer."""
+_MOVED_SECONDS: Final = 2.0
+"""How long a request waits for a call that is being moved."""
 _AWAY: Final = "The node that has this does not answer. Try again in a moment."
 
 
@@ -64,7 +69,8 @@ class NodeDoor:
             await _refuse(send, f"{str(error).capitalize()}. Try again in a moment.")
             return
         if peer is None:
-            await self._inner(scope, receive, send)
+            with self._kept_here(scope):
+                await self._inner(scope, receive, send)
         elif scope["type"] == "http":
             await self._lead_request(peer, scope, receive, send)
         else:
@@ -72,26 +78,42 @@ class NodeDoor:
 
     async def _elsewhere(self, scope: Any) -> Peer | None:
         """Return the node that a request is for; None: this one. Raises PeerAway."""
-        if scope.get(FORWARDED):
-            return None
-        if self._recordings is not None:
+        is_led = bool(scope.get(FORWARDED))
+        if self._recordings is not None and not is_led:
             try:
                 holder = await self._recordings.find(scope)
             except (SQLAlchemyError, OSError):
                 holder = ""  # the route says what is wrong
             if holder:
                 return self._cluster.peer(holder)
-        if scope["path"] == _DOCTOR:
+        if scope["path"] == _DOCTOR and not is_led:
             return self._cluster.peer(leader(self._cluster.view))
         found = _OF_A_CALL.match(scope["path"])
-        call = found[1] if found is not None else await self._named(scope["path"])
+        call = found[1] if found is not None else "" if is_led else await self._named(scope["path"])
+        if not call:
+            return None
         switchboard: Switchboard = self._switchboard()
-        if not call or switchboard.is_live(call):
+        if not await Passages(self._cluster, switchboard).settled(call, _MOVED_SECONDS):
+            raise PeerAway("this call is being moved to another node", sent=False)
+        live = switchboard.live(call)
+        if live is not None and not live.is_handed_over:
             return None
         owner = await self._cluster.owner(call)
+        if is_led:
+            if owner and owner != self._cluster.me:
+                raise PeerAway("this call has just been moved to another node", sent=False)
+            return None
         if owner is None or (owner == "" and found is not None and await self._is_unwritten(call)):
             owner = await self._forwarding.who_has(call)
         return self._cluster.peer(owner) if owner else None
+
+    def _kept_here(self, scope: Any) -> contextlib.AbstractContextManager[None]:
+        """Keep a live call here while a request is served that may change it: what it asks for would be lost on the
+        way to another node."""
+        changes = scope["type"] == "http" and scope["method"] not in ("GET", "HEAD")
+        found = _OF_A_CALL.match(scope["path"]) if changes else None
+        live = self._switchboard().live(found[1]) if found is not None else None
+        return contextlib.nullcontext() if live is None else live.mailbox.serving()
 
     async def _is_unwritten(self, call: str) -> bool:
         """Whether nothing of a call is in the history: before it is, its node may ask somebody about the caller."""

@@ -37,7 +37,7 @@ class WebhookHold(Protocol):
 
     async def hold(self, webhook_event: WebhookEvent | None) -> None:
         """Return when the request may continue: at once, if it is about a live call of this process. None: the request
-        opens a media socket."""
+        opens a media socket. Raises Overloaded for a webhook that the carrier must send again."""
 
 
 def read_request(scope: Any, method: str, body: bytes, address: PublicAddress, *, socket: bool = False) -> Request:

@@ -44,6 +44,7 @@ class WebhookRouting:
 
     def __init__(self, peers: Peers, forwarding: Forwarding, switchboard: Callable[[], Switchboard]) -> None:
         self._peers, self._forwarding, self._switchboard = peers, forwarding, switchboard
+        self.me = peers.me
 
     async def elsewhere(
         self, scope: Any, webhook_event: WebhookEvent, *, may_place: bool = True, by_name: bool = True

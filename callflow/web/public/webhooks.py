@@ -72,12 +72,12 @@ class WebhookEndpoint:
                 return answer
             if routing is not None:
                 await routing.tell_others(request.scope, webhook_event, request.method, body)
-            await self._webhook_hold().hold(webhook_event)
-            if routing is not None and await routing.is_misled(request.scope, webhook_event):
-                return error_response(MISLED, _ANOTHERS)
-            if routing is not None and await routing.is_anothers(webhook_event):
-                return error_response(503, _ANOTHERS)
             try:
+                await self._webhook_hold().hold(webhook_event)
+                if routing is not None and await routing.is_misled(request.scope, webhook_event):
+                    return error_response(MISLED, _ANOTHERS)
+                if routing is not None and await routing.is_anothers(webhook_event):
+                    return error_response(503, _ANOTHERS)
                 reply = await self._dispatch(webhook_event)
             except Overloaded as error:
                 refusals.say("overloaded", "%s webhook refused for now: %s", self._carrier.name, error)
@@ -116,13 +116,14 @@ class WebhookEndpoint:
     async def _let_go_of(
         self, call: str, routing: WebhookRouting | None, webhook_event: WebhookEvent, body: bytes
     ) -> WebhookReply | Response:
-        """Send a webhook after its call, of which this node has just let go. Where nobody has the call, it begins here
-        once more, because a carrier asks only a few times."""
+        """Send a webhook after its call, of which this node has just let go. Where nobody has the call, or it has come
+        back, it is taken here once more, because a carrier asks only a few times."""
         answer = None
         if routing is not None:
             to = await routing.owner(call)
-            if to == "":
+            if to in ("", routing.me):
                 with contextlib.suppress(Elsewhere, Overloaded):
+                    await self._webhook_hold().hold(webhook_event)
                     return await self._dispatch(webhook_event)
             elif to and not request.scope.get(FORWARDED):
                 answer = await routing.forward(request.scope, webhook_event, request.method, body, to)

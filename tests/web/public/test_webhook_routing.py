@@ -207,7 +207,8 @@ def test_for_a_carrier_that_does_not_it_is_sent_until_the_node_takes_it_or_has_l
         ("", 1, (202, b"did d1", ["d1"])),  # this node was declared dead for a moment
         ("", 2, (503, b"another node has this call", [])),
         (None, 1, (503, b"another node has this call", [])),  # the database is out of reach, maybe for this node alone
-        ("me", 1, (503, b"another node has this call", [])),  # it is being given away
+        ("me", 1, (202, b"did d1", ["d1"])),  # it has come back
+        ("me", 2, (503, b"another node has this call", [])),
     ],
 )
 def test_the_webhook_of_a_call_that_was_let_go_goes_after_it(
