@@ -12,7 +12,6 @@ import logging
 from dataclasses import asdict, replace
 from typing import Final, Literal
 
-from callflow.agent.prompts import typed
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
 from callflow.call.call_log import CallLog
@@ -103,8 +102,7 @@ class Call:
         called = None if self.is_outbound else self.to_number
         self.model = machine.Model(**config.machine_config(self.carrier.can, called=called))
         parts = make_parts(
-            self, self._services, self._mailbox, self._deadlines, self._tasks, self._handover.restored,
-            entered=self._entered,
+            self, self._services, self._mailbox, self._deadlines, self._tasks, self._handover.restored
         )  # fmt: skip
         self.relay, self.recordings, self.requests, self.agent = parts[:4]
         self._local_commands, self._dtmf, self._listening, self.take_over = parts[4:]
@@ -124,6 +122,7 @@ class Call:
         now = self._services.now()
         self._deadlines.restore(old.elapsed(now))
         self._local_commands.line.restore(old.muted)
+        self._dtmf.restore(old.keys, self._loop.time() - now)
         self.agent.restore(old.agent_state, ago_seconds=max(now - old.at, 0.0))
 
     # The mailbox
@@ -343,8 +342,9 @@ class Call:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nobody speaks, and no answer, tool or transcript is outstanding."""
-        return self.model.state == machine.STREAMING and not self.model.farewell and self.agent.is_quiet
+        """Whether nobody speaks or types, and no answer, tool or transcript is outstanding."""
+        talks = self.model.state == machine.STREAMING and not self.model.farewell
+        return talks and self.agent.is_quiet and not self._dtmf.is_typing
 
     @property
     def is_handed_over(self) -> bool:
@@ -364,6 +364,7 @@ class Call:
         if first.recovered is not None:
             self._mailbox.put(first.recovered, first=True)
             self.take_over.taken_back()
+            self._dtmf.taken_back()
         if first.cut_off:
             self.note(notes.CutOff(cuts=first.cut_off))
         for finished in first.tools:
@@ -384,13 +385,6 @@ class Call:
         """Give up this call at once, without a word to anybody: another process has it."""
         self._handover.leave(elsewhere=True)
         self._mailbox.close()
-
-    def _entered(self, digits: str) -> None:
-        if machine.is_over(self.model):
-            return
-        shown = MASK * len(digits) if self.config.dtmf_sensitive else self._services.redact.text(digits)
-        self.note(notes.Digits(digits=shown))
-        self.agent.tell(typed(" ".join(digits)), shown=typed(shown))
 
     def rename(self, ids: LegIds, leg: str = events.CALLER) -> None:
         """Replace the carrier's ids of one of the call's legs, because a webhook or a dial brought further ids."""

@@ -13,10 +13,10 @@ from typing import Any, Final, Literal
 
 from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
-from callflow.agent.prompts import shown, tool_answered, tool_unknown, typed, whispered
+from callflow.agent.prompts import shown, tool_answered, tool_unknown, typed, typing_lost, whispered
 from callflow.call import machine
 from callflow.call.deadlines import COUNTED, GO_ON
-from callflow.call.dtmf import MASK
+from callflow.call.dtmf import MASK, KeyBuffer, as_source
 from callflow.call.legs import by_machine
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.replay import replay
@@ -66,6 +66,8 @@ class RestoredCall:
     """When each deadline was armed that is running (Unix time, in seconds)."""
     counted: dict[str, float] = field(default_factory=dict)
     """How many seconds of a deadline of `GO_ON` were over when it was last stopped, or armed again."""
+    keys: KeyBuffer = field(default_factory=KeyBuffer)
+    """The caller's keys: the entry that was being typed, and those reported once. Times are Unix time, in seconds."""
     turns: list[Turn] = field(default_factory=list)
     opening_is_over: bool = False
     opening_in_full: bool = False
@@ -224,8 +226,10 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
         case {"event": "tool_finished", "id": name}:
             asked = call.unanswered.pop(name, entry.event)
             talk.fact(entry.at, tool_answered(*_asked(asked), str(entry.event.get("output", ""))))
-        case {"event": "dtmf", "digit": str(digit)} if digit != MASK and entry.event.get("leg", CALLER) == CALLER:
-            talk.typed(digit)
+        case {"event": events.Dtmf.name, "digit": str(digit)} if entry.event.get("leg", CALLER) == CALLER:
+            call.keys.count(digit.upper(), as_source(str(entry.event.get("source"))), entry.at)
+        case {"event": events.CarrierNotice.name, "digit": str(digit)}:
+            call.keys.repeat(digit.upper(), as_source(str(entry.event.get("source"))), entry.at)
 
 
 def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) -> None:
@@ -254,6 +258,9 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
             call.taken_by = note.by if note.state != "ended" else ""
         case notes.Recording():
             call.recordings = note.file.split(",")
+        case notes.Digits():
+            call.keys.take()
+            talk.typed = note.digits
         case UnknownNote() if note.why:
             raise ValueError(note.why)
         case _:
@@ -318,16 +325,13 @@ class _Talk:
         self._turns: list[tuple[float, Turn]] = []
         self._items: dict[str, Turn] = {}
         self._heard: dict[str, notes.Heard] = {}
-        self._typed = ""
+        self.typed = ""
+        """An entry on the keypad that the model was not told of yet."""
         self.is_remote = False
         """The engine plays its speech itself, and goes on without us."""
 
     def fact(self, at: float, words: str) -> None:
         self._turns.append((at, Turn("system", "", words)))
-
-    def typed(self, digit: str) -> None:
-        """Collect a key that the caller has pressed; the agent gets the digits when the entry is complete."""
-        self._typed += digit
 
     def read(self, at: float, note: Note | UnknownNote) -> None:
         match note:
@@ -346,7 +350,7 @@ class _Talk:
                     turn.text = turn.text or f"{cut.heard_text} {cut.unheard_text}".strip()
             case notes.Told():
                 self.fact(at, note.text)
-                self._typed = ""
+                self.typed = ""
             case notes.Whispered():
                 self.fact(at, whispered(note.text))
             case notes.ImageShown():
@@ -371,7 +375,7 @@ class _Talk:
             heard = self._heard.get(item, notes.Heard(item=item))
             turn.break_off(heard.ms, heard.of_ms if turn.is_complete else 0)
             cuts.append(turn)
-        if self._typed:
-            self.fact(float("inf"), typed(" ".join(self._typed)))
+        if self.typed:
+            self.fact(math.inf, typing_lost() if MASK in self.typed else typed(" ".join(self.typed)))
         ordered = sorted(self._turns, key=lambda each: each[0])
         return [turn for _, turn in ordered if turn.text], [turn for turn in cuts if turn.text]

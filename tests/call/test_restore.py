@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from callflow.agent.prompts import typing_lost
 from callflow.agent.usage import UsageTotal
 from callflow.call import machine
 from callflow.call.dtmf import MASK
@@ -23,26 +24,37 @@ def recorded(*told: Mapping[str, Any]) -> list[JournalEntry]:
 
 
 @pytest.mark.parametrize(
-    ("digits", "told"), [(["4", "2"], "4 2"), ([MASK, MASK], ""), ([], "")], ids=["typed", "nobody may read", "none"]
+    ("digits", "told"), [("42", "4 2"), (MASK * 2, typing_lost()), ("", "")], ids=["typed", "nobody may read", "none"]
 )
-def test_keys_that_nobody_was_told_of_are_told_unless_nobody_may_read_them(digits: list[str], told: str) -> None:
-    call = restore_call(recorded(*({"event": "dtmf", "digit": digit} for digit in digits)))
+def test_an_entry_that_nobody_was_told_of_is_told(digits: str, told: str) -> None:
+    keys = [{"event": "dtmf", "digit": digit} for digit in digits]
+    call = restore_call(recorded(*keys, {"event": "digits", "digits": digits}))
     assert call is not None
+    assert not call.keys.is_begun
     assert [turn.who for turn in call.turns] == (["system"] if told else [])
     assert all(told in turn.text for turn in call.turns)
 
 
 def test_keys_that_were_told_are_not_told_again() -> None:
-    typed = ({"event": "dtmf", "digit": "4"}, {"event": "told", "text": "The caller typed 4."})
-    call = restore_call(recorded(*typed))
+    typed = ({"event": "dtmf", "digit": "4"}, {"event": "digits", "digits": "4"})
+    call = restore_call(recorded(*typed, {"event": "told", "text": "The caller typed 4."}))
     assert call is not None
     assert [turn.text for turn in call.turns] == ["The caller typed 4."]
+    assert not call.keys.is_begun
+
+
+def test_an_entry_that_was_being_typed_is_not_told_before_its_end() -> None:
+    told = ({"event": "told", "text": "Something else."}, {"event": "dtmf", "digit": "2"})
+    call = restore_call(recorded({"event": "dtmf", "digit": "4"}, *told))
+    assert call is not None
+    assert [turn.text for turn in call.turns] == ["Something else."]
+    assert call.keys.take() == "42"
 
 
 def test_the_keys_of_the_person_to_whom_the_call_went_are_not_the_callers() -> None:
     call = restore_call(recorded({"event": "dtmf", "digit": "1", "leg": "human"}))
     assert call is not None
-    assert call.turns == []
+    assert (call.turns, call.keys.is_begun) == ([], False)
 
 
 def test_a_deadline_that_is_over_takes_no_time_from_the_next_one() -> None:
