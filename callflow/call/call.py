@@ -342,9 +342,10 @@ class Call:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nobody speaks or types, and no answer, tool or transcript is outstanding."""
+        """Whether nobody speaks or types, no operator has the caller, and no answer, tool or transcript is
+        outstanding."""
         talks = self.model.state == machine.STREAMING and not self.model.farewell
-        return talks and self.agent.is_quiet and not self._dtmf.is_typing
+        return talks and self.agent.is_quiet and not self._dtmf.is_typing and not self.take_over.by
 
     @property
     def is_handed_over(self) -> bool:

@@ -115,6 +115,8 @@ class RestoredCall:
     """The second engine, if the call had come to it."""
     taken_by: str = ""
     """Who spoke with the caller in place of the agent."""
+    muted_for: str = ""
+    """For whom the agent was muted still."""
     cuts: list[Turn] = field(default_factory=list)
     """Turns of the agent that were being played when the line broke."""
     problems: tuple[int, str] | None = None
@@ -174,6 +176,7 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
             count, problem = call.problems or (0, f"{type(error).__name__} in {entry.event.get('event')!r:.60}")
             call.problems = count + 1, problem
     call.armed = {name: at for name, at in call.armed.items() if name in call.model.armed}
+    call.taken_by = call.taken_by or call.muted_for
     call.turns, call.cuts = talk.turns()
     call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]
     return call
@@ -219,8 +222,10 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
             call.armed.pop(name, None)
             call.counted[name] = math.inf if name in COUNTED else 0.0
         case {"event": MuteRequested.name, "party": "caller" | "agent" as party, "on": on} if entry.taken:
-            is_for_person = str(entry.event.get("by", "")).startswith(TAKES_OVER)  # who is gone with their process
-            (call.muted.add if on and not is_for_person else call.muted.discard)(party)
+            (call.muted.add if on else call.muted.discard)(party)
+            by = str(entry.event.get("by", ""))
+            if party == "agent":
+                call.muted_for = by.removeprefix(TAKES_OVER) if on and by.startswith(TAKES_OVER) else ""
         case {"event": "tool_called", "id": name} if entry.taken:
             call.unanswered[name] = entry.event
         case {"event": "tool_finished", "id": name}:

@@ -307,18 +307,54 @@ def test_an_entry_whose_end_the_process_of_before_did_not_see_ends_after_the_pau
     play(main)
 
 
-def test_a_call_whose_caller_is_typing_is_not_quiet() -> None:
+def test_a_call_whose_caller_is_typing_or_with_an_operator_is_not_quiet() -> None:
     async def main() -> None:
         async with stage(restored=typed_before(), dtmf_pause_seconds=0.05) as the:
             the.call.take_back("answered")
             await until(lambda: "call_recovered" in the.happened())
             the.call.model.state = machine.STREAMING
             the.call.agent.turns.engine_back()
-            assert the.call.is_quiet
+            quiet = [the.call.is_quiet]
+            the.call.requests.line.taken_by = "operator"
+            quiet.append(the.call.is_quiet)
+            the.call.requests.line.taken_by = ""
             the.call.post(events.Dtmf(digit="1", source="stream"))
-            assert not the.call.is_quiet
+            quiet.append(the.call.is_quiet)
+            assert quiet == [True, False, False]
             await until(lambda: entries(the))
             assert not the.call._dtmf.is_typing
+
+    play(main)
+
+
+def test_who_spoke_in_the_process_of_before_goes_on_in_this_one_and_nobody_else_does() -> None:
+    async def main() -> None:
+        old = typed_before(
+            {"event": "take_over", "state": "began", "by": "token mia"},
+            {"event": "told", "text": "Only listen."},
+        )
+        old.muted.add("agent")
+        old.model.state = machine.STREAMING
+        async with stage(restored=old) as the:
+            ours = the.call.take_over
+            assert ours.by == "token mia", "also before the carrier is asked"
+            the.call.take_back("answered")
+            assert "mia" in ours.begin("token ben")
+            assert ours.begin("token mia", again=True) == ""
+            assert "mia" in ours.begin("token mia", again=True), "they speak"
+            assert (the.call.requests.line.muted, ours.number) == (["agent"], 1)
+            assert ours.is_written_down
+            await until(lambda: "call_recovered" in the.happened())
+            assert "take_over" not in the.happened(), "it goes on"
+
+    play(main)
+
+
+def test_who_was_lost_for_long_does_not_take_the_caller_from_the_agent_by_coming_back() -> None:
+    async def main() -> None:
+        async with stage(restored=typed_before()) as the:
+            the.call.take_back("answered")
+            assert the.call.take_over.begin("token mia", again=True) == "The agent has the caller back."
 
     play(main)
 

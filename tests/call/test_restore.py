@@ -57,6 +57,23 @@ def test_the_keys_of_the_person_to_whom_the_call_went_are_not_the_callers() -> N
     assert (call.turns, call.keys.is_begun) == ([], False)
 
 
+def test_an_agent_that_is_muted_for_somebody_who_is_gone_is_given_back() -> None:
+    """The mute was to be ended behind the note of the end."""
+    muted = {"event": "mute_requested", "party": "agent", "on": True, "by": "take-over, token mia", "for_person": True}
+    told = [{"event": "take_over", "state": state, "by": "token mia"} for state in ("began", "ended")]
+    entries = recorded(told[0], muted, told[1])
+    entries[2] = JournalEntry("call", 1, 2.0, muted, machine.STREAMING, machine.STREAMING, taken=True)
+    for end, by in ((3, "token mia"), (4, "token mia")):
+        call = restore_call(entries[:end])
+        assert call is not None
+        assert (call.taken_by, call.muted) == (by, {"agent"})
+    given = {**muted, "on": False}
+    entries.append(JournalEntry("call", 2, 4.0, given, machine.STREAMING, machine.STREAMING, taken=True))
+    call = restore_call(entries)
+    assert call is not None
+    assert (call.taken_by, call.muted) == ("", set())
+
+
 def test_a_deadline_that_is_over_takes_no_time_from_the_next_one() -> None:
     model, entries = machine.Model(), recorded()
     steps: tuple[events.Event, ...] = (
