@@ -118,7 +118,8 @@ class Call:
         self._log.steps, self._carrier_commands.answered_by = old.steps, old.answer_command
         self._streams.ordinal = old.streams
         if old.transfer is not None:
-            self.legs.restore(old.transfer, old.human, old.joined_at)
+            self.legs.restore(old.transfer, old.human, old.joined_at, was_listened=old.was_listened)
+        self._listening.restore(old.steps)
         now = self._services.now()
         self._deadlines.restore(old.elapsed(now))
         self._local_commands.line.restore(old.muted)
@@ -412,7 +413,9 @@ class Call:
         self.take_over.close()
         self._words_by = self._loop.time() + self.config.agent.transcript_seconds
         self.awaits_words = self.agent.ended(for_good=not self._handover.is_leaving)
-        closes = [self.relay.close()] if self.awaits_words else [self.relay.close(), self.agent.close()]
+        closes = [self.relay.close(), self._listening.close()]
+        if not self.awaits_words:
+            closes.append(self.agent.close())
         await self._tasks.end(*closes, sessions=not self.awaits_words)
         self._released = True
         self._carrier_commands.close()

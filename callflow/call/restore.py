@@ -109,6 +109,8 @@ class RestoredCall:
     """When it was answered, in Unix time (seconds)."""
     joined_at: float | None = None
     """When caller and person were joined, in Unix time (seconds)."""
+    was_listened: bool = False
+    """What they said was being written down."""
     muted: set[Literal["caller", "agent"]] = field(default_factory=set)
     """Who is muted."""
     engine: str = ""
@@ -217,7 +219,7 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
         case {"event": TransferRequested.name} if entry.taken:
             requested = events.from_json(dict(entry.event))
             assert isinstance(requested, TransferRequested)
-            call.transfer, call.human = requested, LegIds()
+            call.transfer, call.human, call.was_listened = requested, LegIds(), False
         case {"event": DeadlinePassed.name, "deadline": str(name)} if name in GO_ON:
             call.armed.pop(name, None)
             call.counted[name] = math.inf if name in COUNTED else 0.0
@@ -259,6 +261,8 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
             call.first_word_ms = int(note.ms)
         case notes.EngineChosen():
             call.engine = note.engine
+        case notes.Listening(state="began"):
+            call.was_listened = True
         case notes.TakeOver():
             call.taken_by = note.by if note.state != "ended" else ""
         case notes.Recording():

@@ -57,6 +57,16 @@ def test_the_keys_of_the_person_to_whom_the_call_went_are_not_the_callers() -> N
     assert (call.turns, call.keys.is_begun) == ([], False)
 
 
+def test_whether_somebody_has_listened_is_known_again_of_the_present_transfer() -> None:
+    requested = {"event": "transfer_requested", "leg": "caller", "target": "sales", "notice": "It is written down."}
+    steps = [JournalEntry("call", 1, 2.0, requested, machine.STREAMING, machine.STREAMING, taken=True)]
+    began = JournalEntry("call", 1, 3.0, {"event": "listening", "state": "began"})
+    for entries, listened in (([*steps], False), ([*steps, began], True), ([*steps, began, *steps], False)):
+        call = restore_call([*recorded(), *entries])
+        assert call is not None
+        assert call.was_listened is listened
+
+
 def test_an_agent_that_is_muted_for_somebody_who_is_gone_is_given_back() -> None:
     """The mute was to be ended behind the note of the end."""
     muted = {"event": "mute_requested", "party": "agent", "on": True, "by": "take-over, token mia", "for_person": True}
