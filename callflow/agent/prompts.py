@@ -81,6 +81,14 @@ def typed(digits: str) -> str:
     return f"The caller typed these digits on the telephone keypad: {digits}"
 
 
+def typing_lost() -> str:
+    """Return the fact that the caller has typed digits which nobody can read."""
+    return (
+        "The caller typed on the telephone keypad while the line was interrupted, and what they typed is lost. Ask "
+        "them to type all of it again."
+    )
+
+
 def whispered(text: str) -> str:
     """Return the fact that an operator has told the model something."""
     return (

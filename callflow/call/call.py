@@ -12,7 +12,6 @@ import logging
 from dataclasses import asdict, replace
 from typing import Final, Literal
 
-from callflow.agent.prompts import typed
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
 from callflow.call.call_log import CallLog
@@ -102,8 +101,7 @@ class Call:
         called = None if self.is_outbound else self.to_number
         self.model = machine.Model(**config.machine_config(self.carrier.can, called=called))
         parts = make_parts(
-            self, self._services, self.mailbox, self._deadlines, self._tasks, self._handover.restored,
-            entered=self._entered,
+            self, self._services, self.mailbox, self._deadlines, self._tasks, self._handover.restored
         )  # fmt: skip
         self.relay, self.recordings, self.requests, self.agent = parts[:4]
         self._local_commands, self._dtmf, self._listening, self.take_over = parts[4:]
@@ -119,10 +117,12 @@ class Call:
         self._log.steps, self._carrier_commands.answered_by = old.steps, old.answer_command
         self._streams.ordinal = old.streams
         if old.transfer is not None:
-            self.legs.restore(old.transfer, old.human, old.joined_at)
+            self.legs.restore(old.transfer, old.human, old.joined_at, was_listened=old.was_listened)
+        self._listening.restore(old.steps)
         now = self._services.now()
         self._deadlines.restore(old.elapsed(now))
         self._local_commands.line.restore(old.muted)
+        self._dtmf.restore(old.keys, self._loop.time() - now)
         self.agent.restore(old.agent_state, ago_seconds=max(now - old.at, 0.0))
 
     # The mailbox
@@ -341,8 +341,10 @@ class Call:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nobody speaks, and no answer, tool or transcript is outstanding."""
-        return self.model.state == machine.STREAMING and not self.model.farewell and self.agent.is_quiet
+        """Whether nobody speaks or types, no operator has the caller, and no answer, tool or transcript is
+        outstanding."""
+        talks = self.model.state == machine.STREAMING and not self.model.farewell
+        return talks and self.agent.is_quiet and not self._dtmf.is_typing and not self.take_over.by
 
     @property
     def is_handed_over(self) -> bool:
@@ -362,6 +364,7 @@ class Call:
         if first.recovered is not None:
             self.mailbox.put(first.recovered, first=True)
             self.take_over.taken_back()
+            self._dtmf.taken_back()
         if first.cut_off:
             self.note(notes.CutOff(cuts=first.cut_off))
         for finished in first.tools:
@@ -384,13 +387,6 @@ class Call:
         self.mailbox.close()
         for event, reply in self.mailbox.take_rest():
             self._put(event, reply)
-
-    def _entered(self, digits: str) -> None:
-        if machine.is_over(self.model):
-            return
-        shown = MASK * len(digits) if self.config.dtmf_sensitive else self._services.redact.text(digits)
-        self.note(notes.Digits(digits=shown))
-        self.agent.tell(typed(" ".join(digits)), shown=typed(shown))
 
     def rename(self, ids: LegIds, leg: str = events.CALLER) -> None:
         """Replace the carrier's ids of one of the call's legs, because a webhook or a dial brought further ids."""
@@ -418,7 +414,9 @@ class Call:
         self._words_by = self._loop.time() + self.config.agent.transcript_seconds
         self.awaits_words = self.agent.ended(for_good=not self._handover.is_leaving)
         self.is_noted.set()
-        closes = [self.relay.close()] if self.awaits_words else [self.relay.close(), self.agent.close()]
+        closes = [self.relay.close(), self._listening.close()]
+        if not self.awaits_words:
+            closes.append(self.agent.close())
         await self._tasks.end(*closes, sessions=not self.awaits_words)
         self._released = True
         self._carrier_commands.close()

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from callflow.agent.agent import Agent
+from callflow.agent.prompts import typed, typing_lost
 from callflow.agent.tool_calls import PERSON_SPEAKS, PendingToolCalls
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
 from callflow.call.deadlines import Deadlines
-from callflow.call.dtmf import DtmfCollector
+from callflow.call.dtmf import MASK, DtmfCollector
 from callflow.call.legs import Legs
 from callflow.call.listening import Listening
 from callflow.call.local_commands import LocalCommands
@@ -29,6 +30,7 @@ from callflow.contracts.carrier import Carrier
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import Caller
+from callflow.journal import notes
 from callflow.journal.notes import Note, UnknownNote
 from callflow.media.relay import Relay
 from callflow.media.remote_line import RemoteLine
@@ -76,12 +78,9 @@ def make_parts(
     deadlines: Deadlines,
     tasks: OwnedTasks,
     restored: RestoredCall | None,
-    *,
-    entered: Callable[[str], None],
 ) -> Parts:
     """Make the parts under the config that the call has now. They do not keep the call alive: see
-    `contracts/owners.py`. `restored`: see `Call`. `entered`: takes the digits of an entry on the caller's
-    keypad."""
+    `contracts/owners.py`. `restored`: see `Call`."""
     this, post, config = weakref.proxy(call), to_owner(call.post), call.config
     make_line = RemoteLine if "media_is_remote" in call.carrier.can else Relay
     relay = make_line(
@@ -114,7 +113,7 @@ def make_parts(
     )  # fmt: skip
     dtmf = DtmfCollector(
         call.id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,
-        entered=to_owner(entered), pressed=to_owner(agent.no_input.key_pressed),
+        entered=lambda digits: _entered(this, services, digits), pressed=to_owner(agent.no_input.key_pressed),
         dropped=lambda: this.relay.counts.update(keys_dropped=1),
     )  # fmt: skip
     listening = Listening(
@@ -133,3 +132,16 @@ def make_parts(
     line = requests.line
     tool_calls.refused = lambda: PERSON_SPEAKS if line.taken_by else None
     return Parts(relay, recordings, requests, agent, local_commands, dtmf, listening, take_over)
+
+
+def _entered(call: Owner, services: CallServices, digits: str) -> None:
+    """Give the agent an entry on the caller's keypad."""
+    if machine.is_over(call.model):
+        return
+    is_lost = MASK in digits
+    shown = MASK * len(digits) if is_lost or call.config.dtmf_sensitive else services.redact.text(digits)
+    call.note(notes.Digits(digits=shown))
+    if is_lost:
+        call.agent.tell(typing_lost(), shown=typing_lost())
+    else:
+        call.agent.tell(typed(" ".join(digits)), shown=typed(shown))

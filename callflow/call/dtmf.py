@@ -22,12 +22,18 @@ log = logging.getLogger(__name__)
 
 KEYS: Final = frozenset("0123456789*#ABCD")
 MASK: Final = "•"
-"""The journal's substitute for a digit that must not be written down."""
+"""The journal's substitute for a digit that must not be written down: lost for a process that restores the call."""
 _SAME_SECONDS: Final = 10.0
 _MOST: Final = 64
+_ENTRY: Final = "entry"
 
 Source = Literal["stream", ""]
 """The source of a key: a frame of the media stream, or ("") a webhook."""
+
+
+def as_source(told: str) -> Source:
+    """Return the source of a key as an event tells it."""
+    return "stream" if told == "stream" else ""
 
 
 def key_rate_limit() -> RateLimit:
@@ -52,21 +58,41 @@ class KeyBuffer:
         """Add a reported key. `now`: seconds of any clock. Returns False if `digit` is no telephone key, or if the
         other source has reported the press already."""
         digit = digit.upper()
-        if digit not in KEYS:
+        if digit not in KEYS or self.repeat(digit, source, now):
             return False
+        self.count(digit, source, now)
+        return True
+
+    def repeat(self, digit: str, source: Source, now: float) -> bool:
+        """Return whether the other source has reported this press already. A report answers for one press only."""
         other = self._reported["" if source == "stream" else "stream"]
         while other and now - other[0][1] > _SAME_SECONDS:
             other.pop(0)
         for reported in other:
-            if reported[0] == digit:
+            if digit == reported[0] or MASK in (digit, reported[0]):
                 other.remove(reported)
-                return False
+                return True
+        return False
+
+    def count(self, digit: str, source: Source, now: float) -> None:
+        """Add a press. `MASK`: one of a process of before, of which the journal does not say which key it was."""
         self._reported[source].append((digit, now))
         if len(self._reported[source]) > _MOST:
             self._reported[source].pop(0)
         if len(self._digits) < _MOST:
             self._digits += digit
-        return True
+
+    def restore(self, before: KeyBuffer, later: float) -> None:
+        """Continue the entry of a process of before. `later`: what this clock is ahead of that one, in seconds."""
+        self._digits = before._digits
+        self._reported = {
+            source: [(digit, at + later) for digit, at in told] for source, told in before._reported.items()
+        }
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether an entry is being typed."""
+        return bool(self._digits)
 
     @property
     def is_complete(self) -> bool:
@@ -117,12 +143,29 @@ class DtmfCollector:
                     "call %s: keys come faster than anybody can type: some are dropped, and counted", self._call
                 )
             return None
-        if not self._keys.press(event.digit, "stream" if event.source == "stream" else "", self._loop.time()):
-            return CarrierNotice(leg=event.leg, kind="a key that was told already")
+        digit = MASK if over or self._sensitive else event.digit
+        if not self._keys.press(event.digit, as_source(event.source), self._loop.time()):
+            kind = "a key that was told already"
+            return CarrierNotice(leg=event.leg, kind=kind, digit=digit[:1], source=event.source)
         if not over:
             self._pressed()
-            self._timers.start("entry", 0.0 if self._keys.is_complete else self._pause_seconds, self._complete)
-        return Dtmf(leg=event.leg, digit=MASK if over or self._sensitive else event.digit, source=event.source)
+            self._timers.start(_ENTRY, 0.0 if self._keys.is_complete else self._pause_seconds, self._complete)
+        return Dtmf(leg=event.leg, digit=digit, source=event.source)
+
+    @property
+    def is_typing(self) -> bool:
+        """Whether an entry has begun and may go on."""
+        return self._timers.is_running(_ENTRY)
+
+    def restore(self, before: KeyBuffer, later: float) -> None:
+        """Continue with the keys of a process of before: see `KeyBuffer.restore`. Their entry ends only after
+        `taken_back`."""
+        self._keys.restore(before, later)
+
+    def taken_back(self) -> None:
+        """Let the entry that was being typed in the process of before end, after a pause of the usual length."""
+        if self._keys.is_begun:
+            self._timers.start(_ENTRY, self._pause_seconds, self._complete)
 
     def close(self) -> None:
         """Stop the timer for good. Further keys are counted, but complete no entry."""

@@ -50,11 +50,11 @@ _TOLD: Final = {
     "call_ended": "",
 }
 """What the agent is told, by the outcome of `commands.TellTransfer`; "": nothing."""
-_HEARD: Final = {
-    False: "You did not hear what was said.",
-    True: "What you have been told of their words is all that was understood of them. Do not ask for it again.",
-}
-"""What the agent knows of it, by whether somebody has listened."""
+_NOT_HEARD: Final = "You did not hear what was said."
+_HEARD: Final = "What you have been told of their words is all that was understood of them. Do not ask for it again."
+_HEARD_IN_PART: Final = (
+    "You have been told a part of their words, and did not hear the rest. Do not ask again for what you have been told."
+)
 
 
 @dataclass(slots=True)
@@ -68,7 +68,9 @@ class Transfer:
     joined_at: float | None = None
     """When caller and person were joined, in Unix time (seconds)."""
     was_listened: bool = False
-    """A session has written down what they said."""
+    """A session has written down what they said, in this process or before."""
+    has_gaps: bool = False
+    """Some of it may be missing: the session was lost, or the process has changed."""
 
     def told(self, outcome: str, now: float) -> str:
         """Return what the agent is told; "": nothing. `now`: Unix time, seconds."""
@@ -78,7 +80,8 @@ class Transfer:
             return ""  # there is no agent any more
         target = self.requested.target or "the person"
         seconds = max(now - self.joined_at, 0.0) if self.joined_at is not None else 0.0
-        text = _TOLD[outcome].format(target=target, length=_length(seconds), heard=_HEARD[self.was_listened])
+        heard = _NOT_HEARD if not self.was_listened else _HEARD_IN_PART if self.has_gaps else _HEARD
+        text = _TOLD[outcome].format(target=target, length=_length(seconds), heard=heard)
         return text[:1].upper() + text[1:]
 
 
@@ -142,11 +145,13 @@ class Legs:
         mailbox.relabel(HUMAN, FORMER)
         self.transfer = transfer
 
-    def restore(self, requested: TransferRequested, human: LegIds, joined_at: float | None) -> None:
-        """Continue a transfer of another process. `human`: the ids of the person's leg. `joined_at`: see `Transfer`."""
+    def restore(
+        self, requested: TransferRequested, human: LegIds, joined_at: float | None, *, was_listened: bool
+    ) -> None:
+        """Continue a transfer of another process. `human`: the ids of the person's leg. The rest: see `Transfer`."""
         self.transfer = self._transfer(requested)
         self.transfer.joined_at = joined_at
-        self.transfer.was_listened = bool(requested.notice and joined_at)
+        self.transfer.was_listened = self.transfer.has_gaps = was_listened
         self.known(human, HUMAN)
 
     def known(self, ids: LegIds, leg: str) -> None:

@@ -5,12 +5,13 @@ It decides nothing about the call, and the machine does not know of it. As soon 
 the carrier's voice; then a media stream of its own is requested, on which nothing is said, and each side has a session
 of the model that only writes down. Their words become facts of the conversation one by one, which the journal, later
 sessions of the agent and later processes have as they have all others. A process that takes a call back in the middle
-does not go on listening.
+listens on, with a stream and sessions of its own, and says nothing to those who were told already.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections import Counter
@@ -101,23 +102,28 @@ class Listening:
         transfer = self._legs.transfer
         if isinstance(step.event, events.SpeakEnded) and step.event.leg == events.CALLER:
             self._spoken.set()
-        if step.after == machine.BRIDGED != step.before and transfer is not None and transfer.requested.notice:
+        is_joined = step.before != machine.BRIDGED or isinstance(step.event, events.CallRecovered)
+        if step.after == machine.BRIDGED and is_joined and transfer is not None and transfer.requested.notice:
             self._bridged.set()
             self._spoken.clear()
-            self._own(self._begin(transfer.requested.notice), "listening")
+            self._own(self._begin("" if transfer.was_listened else transfer.requested.notice), "listening")
         elif step.before == machine.BRIDGED != step.after and self._bridged.is_set():
             self._bridged.clear()
             self._end()
 
+    def restore(self, steps: int) -> None:
+        """Continue a call of another process. `steps`: those of its machine. It has opened fewer streams here."""
+        self._lease.ordinal = FIRST + steps
+
     async def _begin(self, notice: str) -> None:
+        """`notice`: what is said to both before; "": they were told."""
         try:
-            if "speaks_beside_stream" in self._carrier.can:
+            if notice and "speaks_beside_stream" in self._carrier.can:
                 await self._carrier.execute(self._request(commands.Announce(both=True), notice))
-            try:
-                async with asyncio.timeout(_SPOKEN_SECONDS + len(notice) * _SECONDS_PER_CHARACTER):
-                    await self._spoken.wait()
-            except TimeoutError:
-                pass
+            if notice:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_SPOKEN_SECONDS + len(notice) * _SECONDS_PER_CHARACTER):
+                        await self._spoken.wait()
             if not self._bridged.is_set():
                 return
             self._lease.open()
@@ -147,6 +153,13 @@ class Listening:
             engine.wind_up(speaking=side in self._speaking)
             self._own(self._close_later(engine), "listening-end")
         self._engines.clear()
+
+    async def close(self) -> None:
+        """Close the stream, because the call is over, or goes on in another process, which asks for one of its own."""
+        self._wanted = False
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.close(1000, "nobody listens any more")
 
     async def _close_later(self, engine: Engine) -> None:
         try:
@@ -180,6 +193,7 @@ class Listening:
         reason = await stream.run()
         if self._stream is stream:
             self._stream = None
+            self._missed()
             self._note(notes.Listening(state="ended", reason=reason))
 
     def _protocol(self) -> MediaProtocol:
@@ -239,7 +253,12 @@ class Listening:
                 self._bill(told)
             case SessionLost(reason=reason):
                 if self._engines.pop(side, None) is not None:
+                    self._missed()
                     self._note(notes.Listening(state="failed", reason=reason))
+
+    def _missed(self) -> None:
+        if self._legs.transfer is not None:
+            self._legs.transfer.has_gaps = True
 
     def _write_down(self, side: Side, text: str) -> None:
         self._lines += 1

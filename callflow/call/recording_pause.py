@@ -72,7 +72,7 @@ class RecordingPause:
     def hides(self, told: Mapping[str, Any], at: float) -> bool:
         """Return whether an event or a note has words that were said, at least in part, during a pause. `at`: when it
         is written; what it tells of may have begun earlier."""
-        if not self._spans or told.get("event") not in _WORDS:
+        if not self._spans or (told.get("event") not in _WORDS and "digit" not in told):
             return False
         began = at - told.get("ago_ms", 0) / 1000
         names = ("item",) if told["event"] in _OURS else ("item", "id")

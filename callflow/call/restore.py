@@ -13,10 +13,10 @@ from typing import Any, Final, Literal
 
 from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
-from callflow.agent.prompts import shown, tool_answered, tool_unknown, typed, whispered
+from callflow.agent.prompts import shown, tool_answered, tool_unknown, typed, typing_lost, whispered
 from callflow.call import machine
 from callflow.call.deadlines import COUNTED, GO_ON
-from callflow.call.dtmf import MASK
+from callflow.call.dtmf import MASK, KeyBuffer, as_source
 from callflow.call.legs import by_machine
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.replay import replay
@@ -67,6 +67,8 @@ class RestoredCall:
     """When each deadline was armed that is running (Unix time, in seconds)."""
     counted: dict[str, float] = field(default_factory=dict)
     """How many seconds of a deadline of `GO_ON` were over when it was last stopped, or armed again."""
+    keys: KeyBuffer = field(default_factory=KeyBuffer)
+    """The caller's keys: the entry that was being typed, and those reported once. Times are Unix time, in seconds."""
     turns: list[Turn] = field(default_factory=list)
     opening_is_over: bool = False
     opening_in_full: bool = False
@@ -108,12 +110,16 @@ class RestoredCall:
     """When it was answered, in Unix time (seconds)."""
     joined_at: float | None = None
     """When caller and person were joined, in Unix time (seconds)."""
+    was_listened: bool = False
+    """What they said was being written down."""
     muted: set[Literal["caller", "agent"]] = field(default_factory=set)
     """Who is muted."""
     engine: str = ""
     """The second engine, if the call had come to it."""
     taken_by: str = ""
     """Who spoke with the caller in place of the agent."""
+    muted_for: str = ""
+    """For whom the agent was muted still."""
     cuts: list[Turn] = field(default_factory=list)
     """Turns of the agent that were being played when the line broke."""
     problems: tuple[int, str] | None = None
@@ -174,6 +180,7 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
             count, problem = call.problems or (0, f"{type(error).__name__} in {entry.event.get('event')!r:.60}")
             call.problems = count + 1, problem
     call.armed = {name: at for name, at in call.armed.items() if name in call.model.armed}
+    call.taken_by = call.taken_by or call.muted_for
     call.turns, call.cuts = talk.turns()
     call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]
     return call
@@ -212,20 +219,24 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
         case {"event": TransferRequested.name} if entry.taken:
             requested = events.from_json(dict(entry.event))
             assert isinstance(requested, TransferRequested)
-            call.transfer, call.human = requested, LegIds()
+            call.transfer, call.human, call.was_listened = requested, LegIds(), False
         case {"event": DeadlinePassed.name, "deadline": str(name)} if name in GO_ON:
             call.armed.pop(name, None)
             call.counted[name] = math.inf if name in COUNTED else 0.0
         case {"event": MuteRequested.name, "party": "caller" | "agent" as party, "on": on} if entry.taken:
-            is_for_person = str(entry.event.get("by", "")).startswith(TAKES_OVER)  # who is gone with their process
-            (call.muted.add if on and not is_for_person else call.muted.discard)(party)
+            (call.muted.add if on else call.muted.discard)(party)
+            by = str(entry.event.get("by", ""))
+            if party == "agent":
+                call.muted_for = by.removeprefix(TAKES_OVER) if on and by.startswith(TAKES_OVER) else ""
         case {"event": "tool_called", "id": name} if entry.taken:
             call.unanswered[name] = entry.event
         case {"event": "tool_finished", "id": name}:
             asked = call.unanswered.pop(name, entry.event)
             talk.fact(entry.at, tool_answered(*_asked(asked), str(entry.event.get("output", ""))))
-        case {"event": "dtmf", "digit": str(digit)} if digit != MASK and entry.event.get("leg", CALLER) == CALLER:
-            talk.typed(digit)
+        case {"event": events.Dtmf.name, "digit": str(digit)} if entry.event.get("leg", CALLER) == CALLER:
+            call.keys.count(digit.upper(), as_source(str(entry.event.get("source"))), entry.at)
+        case {"event": events.CarrierNotice.name, "digit": str(digit)}:
+            call.keys.repeat(digit.upper(), as_source(str(entry.event.get("source"))), entry.at)
 
 
 def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) -> None:
@@ -252,10 +263,15 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
             call.first_word_ms = int(note.ms)
         case notes.EngineChosen():
             call.engine = note.engine
+        case notes.Listening(state="began"):
+            call.was_listened = True
         case notes.TakeOver():
             call.taken_by = note.by if note.state != "ended" else ""
         case notes.Recording():
             call.recordings = note.file.split(",")
+        case notes.Digits():
+            call.keys.take()
+            talk.typed = note.digits
         case UnknownNote() if note.why:
             raise ValueError(note.why)
         case _:
@@ -318,16 +334,13 @@ class _Talk:
         self._turns: list[tuple[float, Turn]] = []
         self._items: dict[str, Turn] = {}
         self._heard: dict[str, notes.Heard] = {}
-        self._typed = ""
+        self.typed = ""
+        """An entry on the keypad that the model was not told of yet."""
         self.is_remote = False
         """The engine plays its speech itself, and goes on without us."""
 
     def fact(self, at: float, words: str) -> None:
         self._turns.append((at, Turn("system", "", words)))
-
-    def typed(self, digit: str) -> None:
-        """Collect a key that the caller has pressed; the agent gets the digits when the entry is complete."""
-        self._typed += digit
 
     def read(self, at: float, note: Note | UnknownNote) -> None:
         match note:
@@ -346,7 +359,7 @@ class _Talk:
                     turn.text = turn.text or f"{cut.heard_text} {cut.unheard_text}".strip()
             case notes.Told():
                 self.fact(at, note.text)
-                self._typed = ""
+                self.typed = ""
             case notes.Whispered():
                 self.fact(at, whispered(note.text))
             case notes.ImageShown():
@@ -371,7 +384,7 @@ class _Talk:
             heard = self._heard.get(item, notes.Heard(item=item))
             turn.break_off(heard.ms, heard.of_ms if turn.is_complete else 0)
             cuts.append(turn)
-        if self._typed:
-            self.fact(float("inf"), typed(" ".join(self._typed)))
+        if self.typed:
+            self.fact(math.inf, typing_lost() if MASK in self.typed else typed(" ".join(self.typed)))
         ordered = sorted(self._turns, key=lambda each: each[0])
         return [turn for _, turn in ordered if turn.text], [turn for turn in cuts if turn.text]

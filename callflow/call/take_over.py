@@ -2,7 +2,8 @@
 
 The agent is muted meanwhile, and hears the caller on. What the person says becomes facts of the conversation, written
 down by a session of the model that only transcribes, as while a transferred caller is listened to. Whoever loses their
-connection and is not back in time gives back by that: the caller is not left alone.
+connection, or whose call goes on in another process, and is not back in time gives back by that: the caller is not left
+alone.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from callflow.timers import Timers
 
 
 TAKES_OVER: Final = "take-over, "
-"""Before who asked, in the events that mute the agent meanwhile: such a mute ends with the process."""
+"""Before who asked, in the events that mute the agent meanwhile."""
 BUSY: Final = "%s has taken this call over already."
+ENDED: Final = "The agent has the caller back."
 MOST_LINE: Final = 1000
 """Characters with which a person tells what was said."""
 _FIRST_SESSION: Final = 2_000_000
@@ -49,9 +51,6 @@ _BEGAN: Final = (
 )
 _BACK: Final = "The operator has given the caller back to you. Go on with the conversation from here, in one sentence."
 _HANDED_ON: Final = "The operator does not speak with the caller any more."
-_GONE: Final = (
-    "An operator spoke with the caller in your place until the connection was lost, so you have the caller back."
-)
 _LOST: Final = (
     "The operator's connection was lost, so you have the caller back. Tell them in one sentence that you are with them"
     " again, and go on."
@@ -80,13 +79,14 @@ class TakeOver:
         the previous process lost it. The rest: see `Listening`."""
         self._call, self._relay, self._line, self._make = call, relay, line, make
         self._learn, self._is_paused, self._bill = learn, is_paused, bill
-        self._note, self._own, self._seconds, self._before = note, own, seconds, before
+        self._note, self._own, self._seconds = note, own, seconds
         line.hand_on = to_owner(self.hand_on)
         self._clock = asyncio.get_running_loop().time
         self._timers = Timers()
         self.number = 0
-        """How many times the call was taken over."""
-        self._is_lost = self._is_ending = False
+        """How many times the call was taken over in this process."""
+        self._is_lost, self._is_ending = bool(before), False
+        self.by = before
         self._engine: Engine | None = None
         self._sessions = self._lines = 0
         self._speaking = False
@@ -107,14 +107,20 @@ class TakeOver:
         """Whether the model will know what the person says; without that it has to be told in a line."""
         return self._engine is not None
 
-    def begin(self, by: str) -> str:
-        """Let a person speak in place of the agent, or go on after they were lost. Returns why not; "": they may."""
+    def begin(self, by: str, *, again: bool = False) -> str:
+        """Let a person speak in place of the agent, or go on after they were lost. `again`: only the latter. Returns
+        why not; "": they may."""
         if self.by:
             if self.by != by or not self._is_lost or self._is_ending:
                 return BUSY % shown(self.by)
             self._is_lost = False
             self._timers.stop("lost")
+            if not self.number:
+                self._line.mute("agent", True, f"{TAKES_OVER}{by}", for_person=True)
+                self._begin()
             return ""
+        if again:
+            return ENDED
         if self._line.is_on_hold:
             return ON_HOLD
         if self._line.is_being_transferred:
@@ -122,13 +128,16 @@ class TakeOver:
         if why := self._line.mute("agent", True, f"{TAKES_OVER}{by}", for_person=True):
             return why
         self.by, self._is_lost, self._is_ending = by, False, False
-        self.number += 1
         self._note(notes.TakeOver(state="began", by=by))
         self._learn(_BEGAN, speak=False)
+        self._begin()
+        return ""
+
+    def _begin(self) -> None:
+        self.number += 1
         self._sessions += 1
         self._engine = self._make(SessionContext(self._call, session=_FIRST_SESSION + self._sessions), self._told)
         self._own(self._run(self._engine), "take-over")
-        return ""
 
     def speak(self, audio: bytes) -> None:
         """Let the caller hear the person: µ-law, a multiple of 20 ms."""
@@ -169,11 +178,9 @@ class TakeOver:
                 self._own(engine.close(), "the end of a take-over")
 
     def taken_back(self) -> None:
-        """Note that the person who spoke when the previous process lost the call is gone, so that the agent goes on."""
-        if self._before:
-            self._note(notes.TakeOver(state="ended", by=self._before))
-            self._learn(_GONE, speak=False)
-            self._before = ""
+        """Begin to count for how long the person who spoke in the process of before is lost."""
+        if self._is_lost:
+            self._timers.start("lost", _LOST_SECONDS, self._end, _LOST)
 
     def _end(self, text: str) -> None:
         if self.by and not self._is_ending:

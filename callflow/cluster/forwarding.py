@@ -187,15 +187,18 @@ class Forwarding:
 
         await asyncio.gather(*(one(peer) for peer in self._peers.living()))
 
-    async def tell_deleted(self, files: Sequence[str]) -> None:
-        """Tell all other nodes that these recordings are deleted, so that those who have them delete them. Never
-        raises."""
+    async def tell_deleted(self, files: Sequence[str], calls: Sequence[str]) -> None:
+        """Tell all other nodes that these recordings and these calls are deleted, so that those who have something of
+        them delete it. Never raises."""
 
         async def one(peer: Peer) -> None:
             try:
-                await self.ask(peer, "POST", "/recordings/delete", {"files": list(files)})
+                await self.ask(peer, "POST", "/recordings/delete", {"files": list(files), "calls": list(calls)})
             except PeerAway as error:
-                log.error("RECORDINGS OF DELETED CALLS MAY STILL LIE AT NODE %s (%s): %s", peer.name, error, files)
+                if files:
+                    log.error("RECORDINGS OF DELETED CALLS MAY STILL LIE AT NODE %s (%s): %s", peer.name, error, files)
+                if calls:
+                    log.warning("node %s may keep entries of deleted calls in its side file: %s", peer.name, calls)
 
         await asyncio.gather(*(one(peer) for peer in self._peers.living()))
 

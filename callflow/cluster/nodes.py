@@ -218,6 +218,12 @@ def machine_of(name: str) -> str:
     return _WORKER.sub("", name)
 
 
+def successors(view: View, me: str, before: Collection[str]) -> list[str]:
+    """Return the nodes on the machine of `me` that take calls, and were not there `before`."""
+    others = [node.name for node in view.punctual() if node.state == "up" and node.name not in before]
+    return [name for name in others if machine_of(name) == machine_of(me)]
+
+
 def is_cut_off(me: str, answers: Mapping[str, bool | None]) -> bool:
     """Return whether `me`, which cannot renew its lease, is alone with that, so that the others have its calls.
     `answers`: of each other node, whether it reaches the database; None: it does not answer.

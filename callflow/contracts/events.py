@@ -226,6 +226,9 @@ class CarrierNotice(Event):
 
     name: ClassVar[str] = "carrier_notice"
     kind: str = ""
+    digit: str = ""
+    """Of a key that was reported twice: the key, and which report this was, as in `Dtmf`."""
+    source: str = ""
 
 
 # What we want from the carrier

@@ -67,14 +67,17 @@ class History:
         self._side_file = SideFile(recordings.parent / NAME)
         self.journal = DurableJournal(side_file=self._side_file, make_events=make_events)
         self.recordings = recordings
-        self.on_deleted: Callable[[Sequence[str]], Awaitable[None]] | None = None
-        """Learns the names of recordings that are deleted: other nodes may have them. Must not raise."""
+        self.on_deleted: Callable[[Sequence[str], Sequence[str]], Awaitable[None]] | None = None
+        """Learns which recordings and which calls are deleted: see `forget`, for other nodes. Must not raise."""
         self.now = now
         self.is_readable = False
         """Its tables are there."""
         self.opened = asyncio.Event()
         """Set when it has become readable."""
-        self.retention = Retention(self, retention_days)
+        self.retention = Retention(self.expire, retention_days, now, what="calls")
+        """In one process for all."""
+        self.own_retention = Retention(self._expire_side_file, retention_days, now, what="entries of the side file")
+        """In every process, for what lies on its machine alone."""
         self.deletions = Deletions(self)
 
     async def open(self) -> None:
@@ -130,9 +133,11 @@ class History:
             await asyncio.sleep(0.05)  # the journal's turn
         while await self.store.delete_strays(before):  # noqa: ASYNC110 - a pause, and no condition
             await asyncio.sleep(0.05)
-        await asyncio.to_thread(self._side_file.expire, before)
         await self.campaigns.expire(before)
         return deleted
+
+    async def _expire_side_file(self, before: float) -> int:
+        return await asyncio.to_thread(self._side_file.expire, before)
 
     async def hide(self, row: Mapping[str, Any]) -> bool:
         """Delete a conversation that is over, so that it can be undone for a while. False: it is live."""
@@ -152,17 +157,20 @@ class History:
         Recordings go first: as long as a row names them, whoever dies in between leaves something that can be deleted
         again, instead of audio that nobody knows of."""
         files = await self.store.recordings_of(ids)
-        await self._remove(files)
+        await self._forget(files, [])
         calls, named = await self.store.delete(ids, self.now())
+        await self._forget([file for file in named if file not in files], calls)  # a live call began one meanwhile
+
+    async def _forget(self, files: Sequence[str], calls: Sequence[str]) -> None:
+        if files or calls:
+            await self.forget(files, calls)
+            if self.on_deleted is not None:
+                await self.on_deleted(files, calls)
+
+    async def forget(self, files: Sequence[str], calls: Sequence[str]) -> None:
+        """Delete these recordings, and what this process and its machine keep of these calls beside the database.
+        Raises OSError."""
         for call in calls:
             self.journal.forget(call)
-        await self._remove([file for file in named if file not in files])  # a live call began one meanwhile
-        await asyncio.to_thread(self._side_file.forget, calls)
-
-    async def _remove(self, files: Sequence[str]) -> None:
-        """Delete recordings, here and at other nodes."""
-        if not files:
-            return
         await asyncio.to_thread(remove_files, files, self.recordings)
-        if self.on_deleted is not None:
-            await self.on_deleted(files)
+        await asyncio.to_thread(self._side_file.forget, calls)

@@ -1,11 +1,11 @@
-"""How long calls are kept: RETENTION_DAYS, looked at once an hour."""
+"""How long things are kept: RETENTION_DAYS, looked at once an hour."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 
 log = logging.getLogger(__name__)
@@ -14,29 +14,23 @@ _LOOK_SECONDS: Final = 3600.0
 _DAY: Final = 86400.0
 
 
-class Expires(Protocol):
-    """What has a clock and can delete conversations that began before a moment."""
-
-    @property
-    def now(self) -> Callable[[], float]: ...
-
-    async def expire(self, before: float) -> int: ...
-
-
 class Retention:
     """Deletes what is older than RETENTION_DAYS, once an hour."""
 
-    def __init__(self, history: Expires, days: float) -> None:
-        """`days` 0: nothing is ever too old."""
-        self._history, self._days = history, days
+    def __init__(
+        self, expire: Callable[[float], Awaitable[int]], days: float, now: Callable[[], float], *, what: str
+    ) -> None:
+        """`expire`: deletes what began before a moment (Unix time, seconds), and returns how many. `days` 0: nothing is
+        ever too old. `now`: returns Unix time. `what`: what is deleted, in the plural."""
+        self._expire, self._days, self._now, self._what = expire, days, now, what
 
     async def run(self) -> None:
-        """Delete what is too old, now and every hour, until cancelled; a database that refuses is asked again then."""
+        """Delete what is too old, now and every hour, until cancelled; where that fails, it is tried again then."""
         while self._days:
             try:
-                deleted = await self._history.expire(self._history.now() - self._days * _DAY)
+                deleted = await self._expire(self._now() - self._days * _DAY)
                 if deleted:
-                    log.info("%d calls were older than %g days, and are deleted", deleted, self._days)
+                    log.info("%d %s were older than %g days, and are deleted", deleted, self._what, self._days)
             except Exception:
-                log.exception("calls that are too old could not be deleted; it is tried again")
+                log.exception("%s that are too old could not be deleted; it is tried again", self._what)
             await asyncio.sleep(_LOOK_SECONDS)

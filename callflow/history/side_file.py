@@ -1,15 +1,18 @@
 """The side file of the journal: entries that could not be written, for a person to look at. A JSON object per line.
 
-It holds what the journal would have held, so that it is as private, and is deleted together with its call.
+It holds what the journal would have held, so that it is as private, and is deleted together with its call. The
+processes of one machine share it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +38,8 @@ class SideFile:
     def add(self, entry: JournalEntry, error: Exception) -> None:
         """Append the entry as far as it can be told, and why it was left out. Raises OSError."""
         line = _line(entry, error)
-        with self._lock:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._alone():
             file = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
             try:
                 if os.fstat(file).st_size + len(line) <= _MOST_BYTES:
@@ -46,16 +49,30 @@ class SideFile:
 
     def forget(self, calls: Collection[str]) -> None:
         """Take out what is kept of these calls. Raises OSError."""
-        self._keep(lambda kept: kept.get("call") not in calls)
+        if calls:
+            self._keep(lambda kept: kept.get("call") not in calls)
 
-    def expire(self, before: float) -> None:
-        """Take out what was left out before that, in Unix time. Raises OSError."""
-        self._keep(lambda kept: kept.get("left_out_at", 0) >= before)
+    def expire(self, before: float) -> int:
+        """Take out what was left out before that, in Unix time. Returns how many entries. Raises OSError."""
+        return self._keep(lambda kept: kept.get("left_out_at", 0) >= before)
 
-    def _keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep all others of this machine from the file. Its folder is there."""
         with self._lock:
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(folder)
+
+    def _keep(self, wanted: Callable[[dict[str, Any]], bool]) -> int:
+        if not self.path.exists():
+            return 0
+        with self._alone():
             if not self.path.exists():
-                return
+                return 0
             lines = self.path.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if wanted(_read(line))]
             if not kept:
@@ -65,6 +82,7 @@ class SideFile:
                 beside.touch(0o600)
                 beside.write_bytes(b"".join(kept))
                 beside.replace(self.path)
+            return len(lines) - len(kept)
 
 
 def _line(entry: JournalEntry, error: Exception) -> bytes:

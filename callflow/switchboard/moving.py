@@ -19,6 +19,7 @@ from typing import Final, Literal
 from callflow.call.call import Call
 from callflow.call.machine import BRIDGED
 from callflow.cluster.membership import Membership
+from callflow.cluster.nodes import successors
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
 from callflow.history.journal_writer import DurableJournal
@@ -35,7 +36,7 @@ _WATCH_SECONDS: Final = 0.25
 _PATIENCE_SECONDS: Final = 20.0
 """How long the calls of a node that was told to drain may wait for a quiet moment."""
 _SUCCESSOR_SECONDS: Final = 20.0
-"""How long the workers of a main process that has died wait for those of the next one."""
+"""After this time without a worker of the next main process, those of one that has died say so."""
 _LATE_SECONDS: Final = 5.0
 """So long after that, calls may still be moved that could not be in time: the database hung, or they were just being
 taken back here. Others go on with what is left when this process has ended."""
@@ -147,18 +148,23 @@ class Moving:
         self._membership.takes_given = False
 
     def leave_later(self, leave: Callable[[], None]) -> None:
-        """Take no more calls, and call `leave` as soon as another node takes those that are here."""
+        """Call `leave` as soon as a node that is not there yet takes calls on this machine. Until then all goes on
+        here: none may ever come up."""
         if self._leaving is None:
             self._leaving = asyncio.create_task(self._leave_later(leave), name="leaving")
 
     async def _leave_later(self, leave: Callable[[], None]) -> None:
+        membership, loop = self._membership, asyncio.get_running_loop()
+        before = {node.name for node in membership.view.alive()}
+        warn_at = loop.time() + _SUCCESSOR_SECONDS
+        while not (self.is_possible and successors(membership.view, membership.me, before)):
+            if loop.time() >= warn_at:
+                warn_at = math.inf
+                log.error("no worker of the next main process takes calls: this one goes on until one does")
+            await asyncio.sleep(_WATCH_SECONDS)
         with contextlib.suppress(Exception):  # then they are told when it leaves
-            await self._membership.set_state(self._membership.me, "draining")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SUCCESSOR_SECONDS):
-                await asyncio.sleep(_WATCH_SECONDS)  # others may be leaving at the same moment
-                while not self.is_possible:  # noqa: ASYNC110 - the view changes by itself
-                    await asyncio.sleep(_LOOK_SECONDS)
+            await membership.set_state(membership.me, "draining")
+        await asyncio.sleep(_WATCH_SECONDS)  # others are leaving at the same moment
         leave()
 
     @property

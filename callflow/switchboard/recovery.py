@@ -174,6 +174,7 @@ class Recovery:
 
     async def _run(self) -> None:
         await self._history.open()
+        self._tasks.append(asyncio.create_task(self._history.own_retention.run(), name="own retention"))
         await self._try_to_load()
         if self._follow is not None:
             self._tasks.append(asyncio.create_task(self._follow(), name="changes of others"))

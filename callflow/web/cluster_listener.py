@@ -25,7 +25,6 @@ from callflow.cluster.forwarding import CLUSTER, FROM
 from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.errors import Forged
 from callflow.contracts.repeated_warnings import RepeatedWarnings
-from callflow.history.store import remove_files
 from callflow.switchboard.dialling_elsewhere import PATH as DIAL
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.sse import event_stream
@@ -48,6 +47,17 @@ class _Given(msgspec.Struct):
 
 class _Deleted(msgspec.Struct):
     files: list[str]
+    calls: list[str] = []
+    """A node of before names none."""
+
+
+class Kept(Protocol):
+    """What lies at this node of calls, beside the database: see `History`."""
+
+    recordings: Path
+
+    async def forget(self, files: Sequence[str], calls: Sequence[str]) -> None:
+        """Delete these recordings, and what is kept of these calls."""
 
 
 class Node(Protocol):
@@ -86,14 +96,14 @@ def create_cluster_app(
     apps: Mapping[str, Asgi],
     take_given: Callable[[list[str]], Awaitable[Sequence[str] | None]],
     live: LiveDesk,
-    recordings: Path,
+    kept: Kept,
     dial: Callable[[bytes], Awaitable[tuple[dict[str, Any], int]]],
     is_live: Callable[[str], bool],
     now: Callable[[], float] = time.time,
 ) -> Quart:
     """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that another node
     has given to this one, and returns those that are here; None: it is not known yet. `live`: what is watched live.
-    `recordings`: their folder here. `dial`: makes a call that another node asks for. `is_live`: whether this node has a
+    `kept`: what lies here of calls. `dial`: makes a call that another node asks for. `is_live`: whether this node has a
     call."""
     app = Quart("cluster")
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
@@ -138,7 +148,7 @@ def create_cluster_app(
 
     @app.get("/recordings/<name>")
     async def recording(name: str) -> dict[str, Any]:
-        return {"here": await asyncio.to_thread((recordings / name).is_file)}
+        return {"here": await asyncio.to_thread((kept.recordings / name).is_file)}
 
     @app.post("/recordings/delete")
     async def delete_recordings() -> tuple[dict[str, Any], int]:
@@ -146,7 +156,7 @@ def create_cluster_app(
             told = msgspec.json.decode(cast(bytes, await request.get_data()), type=_Deleted)
         except msgspec.DecodeError as error:
             return {"error": str(error)}, 400
-        await asyncio.to_thread(remove_files, told.files, recordings)
+        await kept.forget(told.files, told.calls)
         return {"ok": True}, 200
 
     own = app.asgi_app

@@ -30,7 +30,7 @@ class ClusterWeb:
     def __init__(
         self, config: NodeConfig, membership: Membership, history: History, switchboard: Callable[[], Switchboard]
     ) -> None:
-        self._config, self._membership, self._recordings = config, membership, history.recordings
+        self._config, self._membership, self._history = config, membership, history
         self._switchboard = switchboard
         self.forwarding = Forwarding(config.name, config.secret, membership)
         membership.tell = self.forwarding.tell_given
@@ -77,7 +77,7 @@ class ClusterWeb:
         apps = {PUBLIC: public.asgi_app} | ({CONSOLE: console.asgi_app} if console is not None else {})
         dialling = DiallingElsewhere(dialer, self._membership, self.forwarding)
         app = create_cluster_app(
-            self._membership, self._config.secret, apps, take_given, live, self._recordings, dialling.take,
+            self._membership, self._config.secret, apps, take_given, live, self._history, dialling.take,
             lambda call: self._switchboard().is_live(call),
         )  # fmt: skip
         self._listener = Listener(bind(self._config.address), app, media_ping_seconds=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +12,16 @@ from unittest import mock
 
 import pytest
 
+from callflow.agent.prompts import typing_lost
 from callflow.call import machine, mailbox
 from callflow.call.call import Call
-from callflow.call.restore import RestoredCall
+from callflow.call.dtmf import MASK
+from callflow.call.restore import RestoredCall, restore_call
 from callflow.call.services import CallServices
 from callflow.contracts import events
 from callflow.contracts.errors import CarrierError, Overloaded, Refused
 from callflow.contracts.events import LegIds
+from callflow.journal.journal import JournalEntry
 from tests.call.offline import FakeCarrier, as_carrier, events_of, services, until
 
 
@@ -234,6 +238,123 @@ def test_a_restored_call_that_is_never_taken_back_stays_as_it_is() -> None:
             the.running.cancel()
             await asyncio.gather(the.running, return_exceptions=True)
             assert (the.happened(), the.carrier.names(), the.call.is_handed_over) == ([], [], True)
+
+    play(main)
+
+
+def typed_before(*told: dict[str, Any]) -> RestoredCall:
+    """A call in which the process of before got these keys, a moment ago."""
+    began = {"event": "began", "carrier": "fake", "control": IDS.control, "leg": IDS.leg, "session": IDS.session}
+    now = time.time()
+    old = restore_call([JournalEntry(NAME, 0, now, event) for event in [began, *told]])
+    assert old is not None
+    old.model.state = machine.ANSWERED
+    return old
+
+
+def stream(digit: str) -> dict[str, Any]:
+    return {"event": "dtmf", "digit": digit, "source": "stream"}
+
+
+def told_again(digit: str) -> dict[str, Any]:
+    return {"event": "carrier_notice", "kind": "a key that was told already", "digit": digit}
+
+
+def entries(the: Stage) -> list[str]:
+    return [entry.event["digits"] for entry in the.services.journal.read(NAME) if entry.name == "digits"]
+
+
+def test_an_entry_that_is_typed_while_the_call_changes_process_is_one_entry_of_each_key_once() -> None:
+    async def main() -> None:
+        old = typed_before(stream("1"), stream("2"), stream("3"), told_again("2"))
+        async with stage(restored=old) as the:
+            the.call.take_back("answered")
+            for webhook in "13":  # of keys that the process of before has counted; the carrier tells them late
+                await the.ask(events.Dtmf(digit=webhook))
+            for digit in "2#":
+                the.call.post(events.Dtmf(digit=digit, source="stream"))
+            await until(lambda: entries(the))
+            assert entries(the) == ["1232"]
+            assert the.happened().count("carrier_notice") == 2
+
+    play(main)
+
+
+def test_digits_that_the_next_process_cannot_read_are_asked_for_again_and_the_rest_is_no_entry() -> None:
+    async def main() -> None:
+        old = typed_before(stream(MASK), stream(MASK))
+        async with stage(restored=old, dtmf_sensitive=True) as the:
+            the.call.take_back("answered")
+            await until(lambda: the.call.agent.sessions.is_there)
+            the.call.post(events.Dtmf(digit="3", source="stream"))
+            the.call.post(events.Dtmf(digit="#", source="stream"))
+            await until(lambda: "told" in the.happened())
+            told = [entry.event["text"] for entry in the.services.journal.read(NAME) if entry.name == "told"]
+            assert (told, entries(the)) == ([typing_lost()], [MASK * 3])
+
+    play(main)
+
+
+def test_an_entry_whose_end_the_process_of_before_did_not_see_ends_after_the_pause() -> None:
+    async def main() -> None:
+        async with stage(restored=typed_before(stream("4")), dtmf_pause_seconds=0.01) as the:
+            await asyncio.sleep(0.03)
+            assert the.happened() == [], "the call is not this process's yet"
+            the.call.take_back("answered")
+            await until(lambda: entries(the))
+            assert entries(the) == ["4"]
+
+    play(main)
+
+
+def test_a_call_whose_caller_is_typing_or_with_an_operator_is_not_quiet() -> None:
+    async def main() -> None:
+        async with stage(restored=typed_before(), dtmf_pause_seconds=0.05) as the:
+            the.call.take_back("answered")
+            await until(lambda: "call_recovered" in the.happened())
+            the.call.model.state = machine.STREAMING
+            the.call.agent.turns.engine_back()
+            quiet = [the.call.is_quiet]
+            the.call.requests.line.taken_by = "operator"
+            quiet.append(the.call.is_quiet)
+            the.call.requests.line.taken_by = ""
+            the.call.post(events.Dtmf(digit="1", source="stream"))
+            quiet.append(the.call.is_quiet)
+            assert quiet == [True, False, False]
+            await until(lambda: entries(the))
+            assert not the.call._dtmf.is_typing
+
+    play(main)
+
+
+def test_who_spoke_in_the_process_of_before_goes_on_in_this_one_and_nobody_else_does() -> None:
+    async def main() -> None:
+        old = typed_before(
+            {"event": "take_over", "state": "began", "by": "token mia"},
+            {"event": "told", "text": "Only listen."},
+        )
+        old.muted.add("agent")
+        old.model.state = machine.STREAMING
+        async with stage(restored=old) as the:
+            ours = the.call.take_over
+            assert ours.by == "token mia", "also before the carrier is asked"
+            the.call.take_back("answered")
+            assert "mia" in ours.begin("token ben")
+            assert ours.begin("token mia", again=True) == ""
+            assert "mia" in ours.begin("token mia", again=True), "they speak"
+            assert (the.call.requests.line.muted, ours.number) == (["agent"], 1)
+            assert ours.is_written_down
+            await until(lambda: "call_recovered" in the.happened())
+            assert "take_over" not in the.happened(), "it goes on"
+
+    play(main)
+
+
+def test_who_was_lost_for_long_does_not_take_the_caller_from_the_agent_by_coming_back() -> None:
+    async def main() -> None:
+        async with stage(restored=typed_before()) as the:
+            the.call.take_back("answered")
+            assert the.call.take_over.begin("token mia", again=True) == "The agent has the caller back."
 
     play(main)
 

@@ -121,12 +121,17 @@ def test_a_person_goes_on_without_the_model_and_the_agent_who_has_the_caller_bac
     assert do.PlayClip(clip="sorry") in over.commands, "nobody speaks with the caller now"
 
 
-def test_who_spoke_in_place_of_the_agent_is_gone_with_the_process() -> None:
+def test_who_speaks_in_place_of_the_agent_may_come_back_in_the_next_process() -> None:
     call = talking_call()
     take(call, TAKES)
     take(call, ev.CallRecovered())
+    assert "bridged" in call.armed
+    assert "warning" not in call.armed
+    for event in (ev.EngineReady(), ev.MediaStarted()):
+        assert not any(each.name in ("prompt", "greet") for each in take(call, event).commands), "the agent is muted"
+    take(call, GIVES_BACK)
+    assert call.armed >= {"warning"}
     assert "bridged" not in call.armed
-    assert "warning" in call.armed
 
 
 def test_silence_says_nothing_while_a_person_is_rung_for_the_caller() -> None:

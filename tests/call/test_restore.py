@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from callflow.agent.prompts import typing_lost
 from callflow.agent.usage import UsageTotal
 from callflow.call import machine
 from callflow.call.dtmf import MASK
@@ -24,26 +25,64 @@ def recorded(*told: Mapping[str, Any]) -> list[JournalEntry]:
 
 
 @pytest.mark.parametrize(
-    ("digits", "told"), [(["4", "2"], "4 2"), ([MASK, MASK], ""), ([], "")], ids=["typed", "nobody may read", "none"]
+    ("digits", "told"), [("42", "4 2"), (MASK * 2, typing_lost()), ("", "")], ids=["typed", "nobody may read", "none"]
 )
-def test_keys_that_nobody_was_told_of_are_told_unless_nobody_may_read_them(digits: list[str], told: str) -> None:
-    call = restore_call(recorded(*({"event": "dtmf", "digit": digit} for digit in digits)))
+def test_an_entry_that_nobody_was_told_of_is_told(digits: str, told: str) -> None:
+    keys = [{"event": "dtmf", "digit": digit} for digit in digits]
+    call = restore_call(recorded(*keys, {"event": "digits", "digits": digits}))
     assert call is not None
+    assert not call.keys.is_begun
     assert [turn.who for turn in call.turns] == (["system"] if told else [])
     assert all(told in turn.text for turn in call.turns)
 
 
 def test_keys_that_were_told_are_not_told_again() -> None:
-    typed = ({"event": "dtmf", "digit": "4"}, {"event": "told", "text": "The caller typed 4."})
-    call = restore_call(recorded(*typed))
+    typed = ({"event": "dtmf", "digit": "4"}, {"event": "digits", "digits": "4"})
+    call = restore_call(recorded(*typed, {"event": "told", "text": "The caller typed 4."}))
     assert call is not None
     assert [turn.text for turn in call.turns] == ["The caller typed 4."]
+    assert not call.keys.is_begun
+
+
+def test_an_entry_that_was_being_typed_is_not_told_before_its_end() -> None:
+    told = ({"event": "told", "text": "Something else."}, {"event": "dtmf", "digit": "2"})
+    call = restore_call(recorded({"event": "dtmf", "digit": "4"}, *told))
+    assert call is not None
+    assert [turn.text for turn in call.turns] == ["Something else."]
+    assert call.keys.take() == "42"
 
 
 def test_the_keys_of_the_person_to_whom_the_call_went_are_not_the_callers() -> None:
     call = restore_call(recorded({"event": "dtmf", "digit": "1", "leg": "human"}))
     assert call is not None
-    assert call.turns == []
+    assert (call.turns, call.keys.is_begun) == ([], False)
+
+
+def test_whether_somebody_has_listened_is_known_again_of_the_present_transfer() -> None:
+    requested = {"event": "transfer_requested", "leg": "caller", "target": "sales", "notice": "It is written down."}
+    steps = [JournalEntry("call", 1, 2.0, requested, machine.STREAMING, machine.STREAMING, taken=True)]
+    began = JournalEntry("call", 1, 3.0, {"event": "listening", "state": "began"})
+    for entries, listened in (([*steps], False), ([*steps, began], True), ([*steps, began, *steps], False)):
+        call = restore_call([*recorded(), *entries])
+        assert call is not None
+        assert call.was_listened is listened
+
+
+def test_an_agent_that_is_muted_for_somebody_who_is_gone_is_given_back() -> None:
+    """The mute was to be ended behind the note of the end."""
+    muted = {"event": "mute_requested", "party": "agent", "on": True, "by": "take-over, token mia", "for_person": True}
+    told = [{"event": "take_over", "state": state, "by": "token mia"} for state in ("began", "ended")]
+    entries = recorded(told[0], muted, told[1])
+    entries[2] = JournalEntry("call", 1, 2.0, muted, machine.STREAMING, machine.STREAMING, taken=True)
+    for end, by in ((3, "token mia"), (4, "token mia")):
+        call = restore_call(entries[:end])
+        assert call is not None
+        assert (call.taken_by, call.muted) == (by, {"agent"})
+    given = {**muted, "on": False}
+    entries.append(JournalEntry("call", 2, 4.0, given, machine.STREAMING, machine.STREAMING, taken=True))
+    call = restore_call(entries)
+    assert call is not None
+    assert (call.taken_by, call.muted) == ("", set())
 
 
 def test_a_deadline_that_is_over_takes_no_time_from_the_next_one() -> None:

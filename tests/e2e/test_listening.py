@@ -13,9 +13,12 @@ from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.common.faults import ApiFault
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from callflow.sandbox.twilio import Twilio
 from tests.e2e import product as houses
+from tests.e2e.outbound import OURS
 from tests.e2e.product import Product, until
-from tests.e2e.test_transfer import SALES, in_state, persons_leg, switchboard, told, transfer
+from tests.e2e.several_nodes import cluster, member
+from tests.e2e.test_transfer import SALES, TRANSFERS, in_state, persons_leg, switchboard, told, transfer
 from tests.e2e.test_transfer_survival import calling
 from tests.e2e.test_transfer_survival import transfer as transfer_process
 
@@ -115,11 +118,44 @@ async def test_what_was_heard_before_a_kill_is_known_to_the_process_that_takes_t
         await until(lambda: one.rows(said), "the caller's words on record", 10)
         await one.stop()
         await one.start()
-        taken = "SELECT * FROM steps WHERE event LIKE '%call_recovered%'"
-        await until(lambda: one.rows(taken), "the call to be taken back", 20)
+        await until(lambda: len(one.realtime.sessions) == 5, "sessions of the next process that listen on", 30)
+        before = len(one.rows(said))
+        caller.phone.say(tone(600))
+        await until(lambda: len(one.rows(said)) > before, "what they say then", 10)
         (leg,) = [call for call in one.carrier.calls.values() if call.to_number == SALES]
+        assert [words.count(NOTICE) for words in (caller.call.spoken, leg.spoken) if NOTICE in words] == [1] * (
+            2 if houses.usual == "twilio" else 1
+        ), "they were told already"
         await leg.hang_up()
-        await until(lambda: len(one.realtime.sessions) >= 4, "the agent's session", 20)
+        await until(lambda: len(one.realtime.sessions) >= 6, "the agent's session", 20)
         last = one.realtime.sessions[-1]
         await until(lambda: WORDS in str([each.event for each in last.received]), "the agent to know", 10)
+        await until(lambda: "a part of their words" in str([each.event for each in last.received]), "that it is a part")
         assert caller.is_up
+
+
+@pytest.mark.one_node("it has nodes of its own")
+async def test_the_node_to_which_a_call_is_moved_listens_on() -> None:
+    async with cluster(**{**TRANSFERS, **LISTENS}) as the:
+        the.carrier.exchange.callees[SALES] = PERSON
+        if isinstance(the.carrier, Twilio):
+            the.carrier.exchange.number(OURS)
+        await the.begin_two()
+        one, two = the.nodes
+        call, _ = await the.answered()
+        (before,) = one.switchboard.calls
+        assert before.requests.transfer("sales", SALES, by="console", summary="", mode="warm")
+        await until(lambda: before.legs.transfer and before.legs.transfer.was_listened, "somebody to listen", 20)
+        member(one).is_leaving = True
+        assert one.moving is not None
+        await one.moving.move_all(5.0)
+        await until(lambda: two.switchboard.live(before.id), "the other node to have it")
+        after = two.switchboard.live(before.id)
+        assert after is not None
+        await until(lambda: len(after._listening._engines) == 2, "a session for each side")
+        call.phone.say(tone(600))
+        turns = after.agent.conversation.turns
+        await until(lambda: any("while you were not there" in turn.text for turn in turns), "what they say then")
+        assert after.model.state == "bridged"
+        assert all(stream.ended for stream in call.streams[:-1]), "the node of before listens, too"
+        await the.hang_up()

@@ -209,11 +209,11 @@ async def test_a_process_that_is_killed_gives_the_caller_back() -> None:
             await until(lambda: on_record(one) == ["began"], "the take-over to be on record")
             await until(lambda: one.rows("SELECT 1 FROM steps WHERE event LIKE '%mute_requested%'"), "the mute", 10)
             await one.stop()
+        since = asyncio.get_running_loop().time()
         await one.start()
         await until(lambda: on_record(one) == ["began", "ended"], "its end to be on record", 15)
         told = one.rows("SELECT event FROM steps WHERE event LIKE '%so you have the caller back%'")
         assert told, "the model is not told"
-        since = asyncio.get_running_loop().time()
         assert await caller.hears_again(since, 15) >= 0
         await caller.call.hang_up()
 

@@ -108,15 +108,15 @@ def test_audio_goes_before_the_row_that_names_it(tmp_path: Path) -> None:
         file.write_bytes(b"RIFF")
         seen = []
 
-        async def deleted(files: Sequence[str]) -> None:
-            assert files == [file.name]
-            seen.append((file.exists(), await the.history.store.conversation(CALL) is not None))
+        async def deleted(files: Sequence[str], calls: Sequence[str]) -> None:
+            is_there = await the.history.store.conversation(CALL) is not None
+            seen.append((list(files), list(calls), file.exists(), is_there))
 
         the.history.on_deleted = deleted
         row = await the.history.store.conversation(CALL)
         assert row is not None
         await the.history.delete([row["id"]])
-        assert seen == [(False, True)], "the file is there, or the row is not any more"
+        assert seen == [([file.name], [], False, True), ([], [CALL], False, False)]
         assert await the.history.store.conversation(CALL) is None
 
     play(tmp_path, main)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import stat
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -186,8 +187,24 @@ def test_what_is_deleted_or_too_old_is_not_kept_in_the_side_file(tmp_path: Path)
     assert b"words of a" not in side.path.read_bytes()
     assert side.path.read_bytes().count(b"words of b") == 1
     assert stat.S_IMODE(side.path.stat().st_mode) == 0o600
-    side.expire(before=4e9)
+    assert side.expire(before=4e9) == 1
     assert not side.path.exists()
+
+
+def test_processes_that_take_out_and_add_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    """One of them wrote the file anew without what the other had added meanwhile."""
+    entry = JournalEntry("b", 0, 1.0, {"event": "turn"})
+    sides = [SideFile(tmp_path / "left-out.jsonl") for _ in range(2)]  # each with a lock of its own, as of a process
+
+    def work(number: int) -> None:
+        for _ in range(100):
+            sides[number].add(JournalEntry("a", 0, 1.0, {"event": "turn"}), KeyError("who"))
+            sides[number].add(entry, KeyError("who"))
+            sides[number].forget(["a"])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, range(2)))
+    assert len(sides[0].path.read_bytes().splitlines()) == 200
 
 
 def test_the_side_file_has_a_bound(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from callflow.call.machine import BRIDGED
 from callflow.call.mailbox import Mailbox
+from callflow.cluster.nodes import Node as NodeRow
+from callflow.cluster.nodes import State, View
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.events import Dtmf
@@ -65,6 +67,10 @@ def test_few_calls_are_between_the_nodes_at_the_same_moment_while_there_is_time(
     assert at_once(0, 30.0) == 2
 
 
+def node(name: str, state: State = "up") -> NodeRow:
+    return NodeRow(name=name, epoch=1, state=state, lease_until=99.0)
+
+
 class Node:
     """This node, with one call, and another node, which takes it."""
 
@@ -86,8 +92,11 @@ class Node:
             peer=lambda name: Peer(name, f"unix:/{name}"), reaches_database=True, trouble="",
             count_placed=lambda name: None, give=self._give, tell=self._tell, look_again=self._look_again,
             claims=SimpleNamespace(drop=self.dropped.extend, noted=lambda call: None, told=lambda call: None),
-            begin_to_leave=self._nothing, view=SimpleNamespace(named=lambda name: SimpleNamespace(key=(name, 1))),
+            begin_to_leave=self._nothing, set_state=self._set_state,
+            view=View(tuple(map(node, ("w1", "w2", "w3", "w4")))),
         )  # fmt: skip
+        self.states: list[str] = []
+        """What this node has said of itself."""
         self.board = SimpleNamespace(calls=[self.call("c", is_quiet=is_quiet)])
         self.journal = SimpleNamespace(
             trouble="", flushed=self._nothing, hand_over=self._hand_over, waiting_of=lambda call: [],
@@ -129,6 +138,10 @@ class Node:
 
     async def _nothing(self) -> None:
         pass
+
+    async def _set_state(self, name: str, state: str) -> bool:
+        self.states.append(f"{name} {state}")
+        return True
 
     def _place(self) -> str:
         return self.targets[0] if self.targets else ""
@@ -199,6 +212,26 @@ async def test_nothing_is_moved_while_the_database_does_not_answer() -> None:
     the.membership.reaches_database, the.membership.trouble = True, ""
     await asyncio.wait_for(the.moving.move_all(0.0), 5)
     assert (the.given, the.dropped, the.moving.moved) == (["c: w1 to w2"], [], 1)
+
+
+@in_loop
+async def test_a_worker_whose_main_process_has_died_goes_on_until_one_of_the_next_takes_calls(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next one's could not start, and the calls of the healthy ones were ended after 20 s."""
+    monkeypatch.setattr(module, "_SUCCESSOR_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_WATCH_SECONDS", 0.005)
+    the, left = Node(), asyncio.Event()
+    the.moving.leave_later(left.set)
+    await until(lambda: "no worker of the next main process" in caplog.text)
+    for also in (node("w5", "draining"), node("elsewhere-w1")):
+        the.membership.view = View((*the.membership.view.nodes, also))
+        await asyncio.sleep(0.02)
+    assert (left.is_set(), the.states, caplog.text.count("no worker")) == (False, [], 1)
+    the.moving.leave_later(left.set)  # a second one asks
+    the.membership.view = View((*the.membership.view.nodes, node("w6")))
+    await asyncio.wait_for(left.wait(), 5)
+    assert the.states == ["w1 draining"]
 
 
 @in_loop

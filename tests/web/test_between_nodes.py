@@ -99,9 +99,9 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 @contextlib.asynccontextmanager
 async def other_node(
-    folder: Path, given: list[str] | None = None, console: Any = echo, recordings: Path = Path()
+    folder: Path, given: list[str] | None = None, console: Any = echo, history: Any = None
 ) -> AsyncIterator[tuple[Known, Forwarding]]:
-    """A node `w2` that listens, and what this node `w1` has to reach it. `recordings`: the folder of that node's."""
+    """A node `w2` that listens, and what this node `w1` has to reach it. `history`: that node's."""
     address = f"unix:{folder}/cluster/w2.sock"
     known = Known({"w2": Peer("w2", address)})
 
@@ -116,7 +116,7 @@ async def other_node(
         return [call for call in calls if call == CALL] or None
 
     apps = {PUBLIC: echo, CONSOLE: console}
-    app = create_cluster_app(known, SECRET, apps, take, cast(LiveDesk, live), recordings, cast(Any, None), known.has)
+    app = create_cluster_app(known, SECRET, apps, take, cast(LiveDesk, live), history, cast(Any, None), known.has)
     listener = Listener(bind(address), app, media_ping_seconds=0)
     await listener.open()
     forwarding = Forwarding("w1", SECRET, known)
@@ -180,7 +180,9 @@ async def test_what_is_not_signed_is_refused(tmp_path: Path) -> None:
 @in_loop
 async def test_no_body_of_a_stranger_is_read(tmp_path: Path) -> None:
     nobody = cast(Any, None)
-    app = create_cluster_app(Known({}), SECRET, {PUBLIC: echo}, nobody, cast(LiveDesk, None), Path(), nobody, nobody)
+    app = create_cluster_app(
+        Known({}), SECRET, {PUBLIC: echo}, nobody, cast(LiveDesk, None), cast(Any, None), nobody, nobody
+    )
     gate: Any = app.asgi_app
     sent: list[dict[str, Any]] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +11,13 @@ from typing import Any, cast
 from callflow.cluster.forwarding import Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.peers import Peer
+from callflow.history.database import url_of
+from callflow.history.history import History
+from callflow.history.side_file import NAME, SideFile
+from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended, Recording
 from callflow.web.console.node_door import NodeDoor
+from tests.e2e.product import until
 from tests.in_loop import in_loop
 from tests.web.asgi import ask
 from tests.web.console.stage import CALL, Stage, stage
@@ -46,7 +52,7 @@ async def cluster(folder: Path) -> AsyncIterator[Cluster]:
             Began(carrier="telnyx"), Recording(file=f"{CALL}.wav,{CALL}-2.wav", announced=False), Ended(cause="hangup")
         )
         console = there.app.asgi_app
-        async with other_node(folder, console=console, recordings=there.history.recordings) as (known, forwarding):
+        async with other_node(folder, console=console, history=there.history) as (known, forwarding):
             yield Cluster(here, there, known, forwarding)
 
 
@@ -89,6 +95,35 @@ async def test_it_is_deleted_there_when_its_call_is_deleted_here(tmp_path: Path)
         assert len(files(tmp_path)) == 2
         await the.here.history.delete([row["id"]])
         assert not files(tmp_path)
+
+
+@in_loop
+async def test_what_another_node_could_not_write_is_deleted_there_with_its_call(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as the:
+        the.here.history.on_deleted = the.forwarding.tell_deleted
+        side = SideFile(tmp_path / "b" / NAME)
+        for call in (CALL, "another"):
+            side.add(JournalEntry(call, 0, 1.0, {"event": "turn", "text": "words"}), KeyError("who"))
+        row = await the.here.history.store.conversation(CALL)
+        assert row is not None
+        await the.here.history.delete([row["id"]])
+        kept = side.path.read_text()
+        assert (CALL in kept, "another" in kept) == (False, True)
+        await the.there.write(Began(carrier="telnyx"))
+        assert await the.there.history.store.conversation(CALL) is None, "it writes about that call again"
+
+
+@in_loop
+async def test_each_node_keeps_its_side_file_as_long_as_it_keeps_calls(tmp_path: Path) -> None:
+    """Only that of the node in charge became empty."""
+    history = History(
+        url_of("", str(tmp_path)), recordings=tmp_path / "recordings", retention_days=1, country="", now=lambda: 4e9
+    )
+    side = SideFile(tmp_path / NAME)
+    side.add(JournalEntry(CALL, 0, 1.0, {"event": "turn", "text": "words"}), KeyError("who"))
+    running = asyncio.create_task(history.own_retention.run())
+    await until(lambda: not side.path.exists(), "it to be empty")
+    running.cancel()
 
 
 @in_loop

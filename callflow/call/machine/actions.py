@@ -327,15 +327,11 @@ def start_recovery(model: Model, step: Step) -> None:
     keeps running."""
     model.media = "none" if model.media == "none" else "lost"
     model.tries = model.stream_restarts = 0
-    is_taken_over = "bridged" in model.armed and step.before != BRIDGED  # by somebody who went with the process
-    go_on = ("dial", "ring", "beep", "message", "warning", "call", "hold", *(() if is_taken_over else ("bridged",)))
     for deadline in DEADLINES:
-        if deadline not in go_on:
+        if deadline not in ("dial", "ring", "beep", "message", "warning", "call", "hold", "bridged"):
             disarm(model, step, deadline)
         elif deadline in model.armed:
             arm(model, step, deadline)
-    if is_taken_over and not model.farewell:
-        start_clock(model, step)
     if "hold" in model.armed:
         step.commands.append(do.Hold())
     if model.transfer and step.before not in (TRANSFERRING, BRIDGED):

@@ -28,10 +28,11 @@ MOST_OF_ONE: Final = 4
 """Listeners: of all calls, and of one."""
 _JOIN_SECONDS: Final = 0.04
 """Sound that goes into one message."""
-_LOOK_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.25
 _SEND_SECONDS: Final = 10.0
-_OVER, _NO_CALL, _FULL, _SILENT, _REMOTE = 1000, 4404, 4429, 1008, 4409
-"""Codes with which the socket is closed."""
+_OVER, _NO_CALL, _FULL, _SILENT, _REMOTE, _MOVED = 1000, 4404, 4429, 1008, 4409, 4412
+"""Codes with which the socket is closed. The last: the call goes on in another process, where it can be asked for as
+before."""
 
 
 _MOST_REASON: Final = 120
@@ -70,6 +71,13 @@ def is_over(call: Call, switchboard: Switchboard) -> bool:
     return machine.is_over(call.model) or call.is_handed_over or switchboard.live(call.id) is not call
 
 
+def ending(call: Call) -> tuple[int, str]:
+    """Return code and reason with which a socket is closed whose call is over, or no longer here."""
+    if call.is_handed_over and not machine.is_over(call.model):
+        return _MOVED, "The call goes on in another process: connect again."
+    return _OVER, "The call is over."
+
+
 async def _serve(call: Call, switchboard: Callable[[], Switchboard], by: str) -> None:
     ready = asyncio.Event()
     audio = LiveAudio(asyncio.get_running_loop().time, lambda: call.recordings.pause.is_on, ready.set)
@@ -95,7 +103,7 @@ async def _serve(call: Call, switchboard: Callable[[], Switchboard], by: str) ->
         if receiving.done():
             await websocket.close(_SILENT, "A listener sends nothing.")
         else:
-            await websocket.close(_OVER, "The call is over.")
+            await websocket.close(*ending(call))
     except TimeoutError:
         await websocket.close(1013, "The connection was too slow.")
     finally:

@@ -3,7 +3,7 @@
 Binary messages are µ-law, a multiple of 20 ms and 200 ms at most, and come without a pause. A text message gives the
 caller back: `{"give_back": true, "line": "what was said"}`. To the operator goes `{"taken_over": true, "written_down":
 true}`, again whenever it changes whether the model is told what the operator says; where it is not, who gives back is
-asked for a line: `{"line_needed": "…"}`.
+asked for a line: `{"line_needed": "…"}`. With `?again` a take-over only goes on whose connection was lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import OutOfBounds
 from callflow.media.g711 import FRAME_BYTES
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.listen import is_over
+from callflow.web.console.listen import ending, is_over
 from callflow.web.console.requested_by import asker
 
 
@@ -45,7 +45,7 @@ def add_take_over(app: Quart, switchboard: Callable[[], Switchboard], *, has_tok
         if live is None:
             await websocket.close(_NO_CALL, "There is no such live call.")
             return
-        if why := live.take_over.begin(asker(has_token=has_token)):
+        if why := live.take_over.begin(asker(has_token=has_token), again="again" in websocket.args):
             await websocket.close(_REFUSED, why[:_MOST_REASON])
             return
         is_over = False
@@ -85,7 +85,7 @@ async def _serve(call: Call, switchboard: Callable[[], Switchboard]) -> tuple[in
             continue
         ours.give_back(line)
         return _OVER, "The agent has the caller back.", True
-    return _OVER, "The call is over.", True
+    return *ending(call), True
 
 
 def _line(message: str) -> str | None:

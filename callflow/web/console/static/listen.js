@@ -5,12 +5,52 @@ import { T } from "./texts.js";
 const HOLD = 800; // ms for which the button that takes over is held
 const worklet = (name) => new URL(name, import.meta.url).href;
 
-function socket(call, what) {
-  const at = new URL(`/api/calls/${encodeURIComponent(call)}/${what}`, location.href);
-  at.protocol = at.protocol === "https:" ? "wss:" : "ws:";
-  const made = new WebSocket(at);
-  made.binaryType = "arraybuffer";
-  return made;
+const EVERY = 400, LONGEST = 15_000; // ms: how often, and for how long, a call is looked for that has changed its process
+const NO_CALL = 4404, MOVED = 4412, CUT = [1006, 1011, 1012, MOVED]; // codes of sockets: `web/console/listen.py`
+
+/** The socket of a live call, opened again while the call goes from one process to another, or the connection is lost. */
+class Line {
+  #at; #on; #socket; #timer = 0; #until = 0; #isOpen = true;
+
+  /** `on`: `told(data)`, `again()` when it is being looked for, and `over({ code, reason })`, once. */
+  constructor(call, what, on) {
+    this.#at = new URL(`/api/calls/${encodeURIComponent(call)}/${what}`, location.href);
+    this.#at.protocol = this.#at.protocol === "https:" ? "wss:" : "ws:";
+    this.#on = on;
+    this.#open();
+  }
+
+  #open() {
+    const made = this.#socket = new WebSocket(this.#at);
+    made.binaryType = "arraybuffer";
+    made.onmessage = ({ data }) => {
+      if (!this.#isOpen) return;
+      this.#until = Infinity;
+      this.#on.told(data);
+    };
+    made.onclose = ({ code, reason }) => {
+      if (!this.#isOpen) return;
+      const now = performance.now();
+      const isCut = CUT.includes(code) || (code === 1001 && !reason) || (code === NO_CALL && this.#until !== Infinity);
+      if (this.#until === Infinity && isCut) {
+        this.#until = now + LONGEST;
+        this.#at.searchParams.set("again", "");
+        this.#on.again();
+      }
+      if (isCut && now < this.#until) this.#timer = setTimeout(() => this.#open(), EVERY);
+      else this.#on.over({ code, reason });
+    };
+  }
+
+  send(data) {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(data);
+  }
+
+  close() {
+    this.#isOpen = false;
+    clearTimeout(this.#timer);
+    this.#socket.close();
+  }
 }
 
 class Listen extends Element {
@@ -54,16 +94,17 @@ class Listen extends Element {
       ear.player.connect(context.destination);
       ear.player.port.onmessage = ({ data }) => this.#levels(data);
       ear.player.port.postMessage({ muted: this.muted });
-      ear.socket = socket(this.call, "listen");
-      ear.socket.onmessage = ({ data }) => {
-        if (typeof data !== "string") ear.player.port.postMessage(data, [data]);
-        else if (this.#ear === ear) { this.state = "on"; announce(T.listen.on); }
-      };
-      ear.socket.onclose = ({ reason }) => {
-        if (this.#ear !== ear) return;
-        this.#stop();
-        if (!this.isOver) this.failed = reason || T.listen.lost;
-      };
+      ear.socket = new Line(this.call, "listen", {
+        told: (data) => {
+          if (typeof data !== "string") ear.player.port.postMessage(data, [data]);
+          else { this.state = "on"; announce(T.listen.on); }
+        },
+        again: () => { this.state = "again"; announce(T.listen.again); },
+        over: ({ reason }) => {
+          this.#stop();
+          if (!this.isOver) this.failed = reason || T.listen.lost;
+        },
+      });
     } catch (error) {
       this.#stop();
       this.failed = error.message;
@@ -120,16 +161,17 @@ class Listen extends Element {
       voice.context = new AudioContext();
       await voice.context.audioWorklet.addModule(worklet("./microphone-worklet.js"));
       if (this.#voice !== voice) { this.#end(voice); return; }
-      voice.socket = socket(this.call, "takeover");
+      voice.socket = new Line(this.call, "takeover", {
+        told: (data) => this.#told(JSON.parse(data)),
+        again: () => { this.speaks = "again"; announce(T.listen.again); },
+        over: ({ code, reason }) => {
+          this.#hush();
+          if (code === 1000) announce(voice.gives ? T.listen.givenBack : reason || T.listen.movedOn);
+          else this.failed = reason || T.listen.voiceLost;
+        },
+      });
       const node = new AudioWorkletNode(voice.context, "cf-microphone", { numberOfOutputs: 0 });
-      node.port.onmessage = ({ data }) => { if (this.speaks === "on" && voice.socket.readyState === WebSocket.OPEN) voice.socket.send(data); };
-      voice.socket.onmessage = ({ data }) => { if (this.#voice === voice) this.#told(JSON.parse(data)); };
-      voice.socket.onclose = ({ code, reason }) => {
-        if (this.#voice !== voice) return;
-        this.#hush();
-        if (code === 1000) announce(voice.gives ? T.listen.givenBack : reason || T.listen.movedOn);
-        else this.failed = reason || T.listen.voiceLost;
-      };
+      node.port.onmessage = ({ data }) => { if (this.speaks === "on") voice.socket.send(data); };
       voice.context.createMediaStreamSource(voice.stream).connect(node);
     } catch (error) {
       this.#hush();
@@ -182,11 +224,11 @@ class Listen extends Element {
       <meter data-side=${index} min="0" max="1" value="0" aria-label=${T.listen.level(name)}></meter></label>`;
     return html`<div class="acts listen" role="group" aria-label=${T.listen.title}>
         <button type="button" aria-pressed=${on} @click=${on ? this.#stop : this.#listen}>${on ? T.listen.stop : T.listen.start}</button>
-        ${on ? html`${side(0, T.callerVoice)} ${side(1, T.agentVoice)}` : nothing}
+        ${on ? html`${side(0, T.callerVoice)} ${side(1, T.agentVoice)} ${this.state === "again" ? html`<small>${T.listen.again}</small>` : nothing}` : nothing}
         ${this.speaks === "off"
           ? html`<button type="button" class="danger ${this.holding ? "is-held" : ""}" @pointerdown=${this.#press} @pointerup=${this.#release}
               @pointerleave=${this.#release} @keydown=${this.#key} @keyup=${this.#key} @blur=${this.#release}>${T.listen.takeOver}</button>`
-          : html`<form class="grow" @submit=${this.#giveBack}><strong class="failed">${this.speaks === "on" ? T.listen.speaking : T.listen.opening}</strong>
+          : html`<form class="grow" @submit=${this.#giveBack}><strong class="failed">${{ on: T.listen.speaking, again: T.listen.again }[this.speaks] ?? T.listen.opening}</strong>
               <input name="line" dir="auto" maxlength="1000" autocomplete="off" ?required=${!this.writtenDown}
                 placeholder=${this.writtenDown ? T.listen.lineHint : T.listen.lineNeeded} aria-label=${this.writtenDown ? T.listen.lineHint : T.listen.lineNeeded}>
               <button ?disabled=${this.speaks !== "on"}>${T.listen.giveBack}</button></form>`}

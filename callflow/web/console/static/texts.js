@@ -181,6 +181,7 @@ export const T = {
     start: "Listen",
     stop: "Stop listening",
     on: "You hear the call.",
+    again: "Connecting again…",
     lost: "The connection was lost: you do not hear the call any more.",
     level: (name) => `How loud: ${name}`,
     takeOver: "Hold to take over",
