@@ -277,9 +277,12 @@ class EngineSessions:
             self.engine.finish_turn()
 
     def set_turn_detection(self, on: bool) -> bool:
-        """Call `Engine.set_turn_detection` of the present session. Returns False if there is none."""
+        """Call `Engine.set_turn_detection` of the present session, and of the next one if it is open already. Returns
+        False if there is no present session."""
         if self.engine is not None:
             self.engine.set_turn_detection(on)
+            if self._next_session is not None:
+                self._next_session.set_turn_detection(on)
         return self.is_there
 
     def answer_tool(self, call: str, output: str, *, speak: bool) -> None:
@@ -296,6 +299,8 @@ class EngineSessions:
         refused = {line.split(" ", 1)[0] for line in left_out}
         taken = {name: value for name, value in changes.items() if name not in refused}
         self.changes |= taken
+        if taken and self._next_session is not None:  # it was opened with the earlier changes
+            self._next_session.update(taken)
         return taken, left_out
 
     def stop(self) -> None:

@@ -82,6 +82,20 @@ async def test_an_expiring_session_is_replaced_when_nobody_speaks() -> None:
 
 
 @in_loop
+async def test_what_is_changed_while_the_next_session_waits_holds_for_it_too() -> None:
+    scene = Scene()
+    scene.ready()
+    scene.tell(SpeechStarted())  # the change of sessions waits
+    scene.tell(SessionExpiring(30.0))
+    scene.agent.rotate()
+    scene.engines[1].tell(SessionReady())
+    scene.agent.update({"instructions": "Be brief."})
+    scene.agent.sessions.set_turn_detection(False)
+    wanted = [("update", {"instructions": "Be brief."}), ("turn_detection", False)]
+    assert [engine.take() for engine in scene.engines] == [wanted, wanted]
+
+
+@in_loop
 async def test_a_tool_is_called_once_and_its_answer_given_once() -> None:
     scene = Scene()
     scene.ready()

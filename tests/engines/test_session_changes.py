@@ -44,6 +44,17 @@ def test_a_change_before_the_confirmation_is_sent_after_it_and_only_then() -> No
     assert session.is_refusal("session-later"), "it is one of our updates, which may be refused"
 
 
+def test_turn_detection_that_is_switched_off_before_the_confirmation_is_off_after_it() -> None:
+    channel, sent = Channel(SessionContext("call"), lambda event: None, NONE), Sent()
+    channel.socket = sent  # type: ignore[assignment]
+    session = Session(realtime_config(), SessionContext("call"), Account(), channel)
+    session.request()
+    session.turn_detection = False
+    session.confirmed(decode(b'{"type":"session.updated","session":{}}'))
+    session.begin()
+    assert sent.sessions[1]["audio"]["input"]["turn_detection"]["create_response"] is False
+
+
 SET: dict[str, Any] = {
     "transcription_model": "gpt-transcribe", "transcription_language": "de", "transcription_prompt": "Names.",
     "transcription_logprobs": True, "reasoning_effort": "high", "parallel_tool_calls": "off",

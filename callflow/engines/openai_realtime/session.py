@@ -65,6 +65,8 @@ class Session:
         self._ladder = Ladder(account)
         self._first = config
         """The configuration that the newest of the first updates was made of."""
+        self._first_turns = context.turn_detection
+        """Its turn detection."""
         self._updates: list[_Update] = []
         self._expires_at: float | None = None
         """Unix time in seconds."""
@@ -123,6 +125,7 @@ class Session:
         update = _Update(event_id, before or self.config, transcribes)
         if not update.is_later:
             self._first = self.config
+            self._first_turns = self.turn_detection
         self._updates.append(update)
         self._channel.send({"type": "session.update", "event_id": event_id, "session": session})
 
@@ -151,6 +154,8 @@ class Session:
             partial = session_config.difference(self._first, self.config, self._present_context)
             if len(partial) > 1:
                 self._update(_CHANGE, partial, self._first)
+        if self._first_turns != self.turn_detection:
+            self.send_turn_detection(self.turn_detection)
 
     def is_refusal(self, about: str) -> bool:
         """Return whether an error is the answer to an update. `about`: the event id in the error; "": none.
