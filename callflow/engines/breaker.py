@@ -55,8 +55,8 @@ def retry_after(after: Sequence[str], now: float, *, milliseconds: Sequence[str]
     for text in map(str.strip, after):
         if _NUMBER.fullmatch(text):
             found.append(float(text))
-        elif (then := _unix(text)) is not None:
-            since = _unix(date)
+        elif (then := unix(text)) is not None:
+            since = unix(date)
             found.append(then - (now if since is None else since))
     return min(max(found, default=0.0), MOST_WAIT) if found and max(found) > 0 else 0.0
 
@@ -65,7 +65,8 @@ _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _MOST_DATE: Final = 40
 
 
-def _unix(text: str) -> float | None:
+def unix(text: str) -> float | None:
+    """Return a point in time of an HTTP header as Unix time; None: it is none."""
     try:
         found = parsedate_to_datetime(text[:_MOST_DATE])
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -13,6 +13,7 @@ import time
 from typing import Final, Protocol
 
 from websockets.asyncio.client import connect
+from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
 from callflow import runtime
@@ -29,6 +30,8 @@ _RECEIVE_BYTES: Final = 32 << 10
 """Bytes of the socket's receive buffer. A second of the model's audio is 11 kB as µ-law and 64 kB as PCM."""
 PING_SECONDS: Final = 3.0
 """A server that hangs is noticed within twice this time."""
+_SAME_SECONDS: Final = 5.0
+"""Clocks that differ less are taken for equal: a `Date` has whole seconds, and is some time on its way."""
 _MOST_BODY: Final = 64 << 10
 """The most bytes that are read of a refusal."""
 
@@ -80,6 +83,7 @@ async def open_once(config: Destination, *, ping_seconds: float = PING_SECONDS, 
             create_connection=EngineSocket,
         )
         assert isinstance(connection, EngineSocket)
+        connection.clock_ahead = _ahead(connection.response.headers if connection.response else Headers())
         # Small, because data that arrives at once is parsed at once, while all calls wait.
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         return connection
@@ -91,6 +95,13 @@ async def open_once(config: Destination, *, ping_seconds: float = PING_SECONDS, 
         # Without the message of the error, which may contain the address and a key in it.
         why = f"the engine cannot be reached: {type(error).__name__}"
         raise HandshakeError(why, why, counts="one" if retry else "", retry=retry) from None
+
+
+def _ahead(headers: Headers) -> float:
+    """Return by how many seconds our clock is ahead of the `Date` (RFC 9110, 6.6.1) of an answer that has just come."""
+    there = breaker.unix(next(iter(headers.get_all("Date")), ""))
+    ahead = 0.0 if there is None else time.time() - there
+    return ahead if abs(ahead) > _SAME_SECONDS else 0.0
 
 
 def _refusal(error: InvalidStatus) -> HandshakeError:

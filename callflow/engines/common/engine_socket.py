@@ -44,6 +44,8 @@ class EngineSocket(ClientConnection):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.clock_ahead = 0.0
+        """By how many seconds our clock is ahead of the server's, as far as the answer to the handshake tells it."""
         self._message: Callable[[bytes], None] | None = None
         self._ended: Callable[[str], None] | None = None
         self._backlog: deque[bytes] = deque()

@@ -231,7 +231,7 @@ class Spares:
         first = spare.socket.first_waiting
         if first is None:  # not known yet, and some servers never tell
             return usual
-        left = _expires_at(first) - time.time()
+        left = _expires_at(first) - (time.time() - spare.socket.clock_ahead)
         spare.fresh_until = max(min(usual, _now() + left * _MOST_SHARE), spare.opened + _LEAST_AGE)
         return spare.fresh_until
 

@@ -40,7 +40,7 @@ from callflow.contracts.errors import EngineError, Malformed
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
 from callflow.contracts.tools import ToolCall
 from callflow.engines import model_catalog
-from callflow.engines.common import connection
+from callflow.engines.common import connection, session_end
 from callflow.engines.common.account import Account
 from callflow.engines.common.channel import Channel
 from callflow.engines.common.connection import shut
@@ -61,7 +61,6 @@ _NO_DELEGATE: Final = "Nothing can be looked up or done for this. Say so if the 
 _MOST_WAITING: Final = 128 << 10
 _MOST_TYPES: Final = 200
 _MOST_ADOPTED: Final = 100
-_SHORTEST_SECONDS: Final = 0.1
 _DELEGATION_SECONDS: Final = 2.0
 """How long the end of a response may take that has called a tool."""
 _BILL_SECONDS: Final = 4.0
@@ -340,15 +339,11 @@ class OpenAILive:
         self._start_expiry_timer(server_events.expiry_of(event))
 
     def _start_expiry_timer(self, expires_at: float | None) -> None:
-        config = self._config
-        left = config.session_seconds + config.rotation_seconds
-        if expires_at is not None:
-            left = min(left, expires_at - time.time())
-        wait = min(config.session_seconds, left - config.rotation_seconds)
-        if wait <= 0:
-            wait = max(left / 2, _SHORTEST_SECONDS)
-        expiring = SessionExpiring(max(left - wait, 0.0))
-        self._channel.start_timer("expiring", wait, lambda: self._notify(expiring))
+        promised, socket = None, self._channel.socket
+        if expires_at is not None and socket is not None:
+            promised = expires_at - (time.time() - socket.clock_ahead)
+        wait, left = session_end.announcing(self._config.session_seconds, self._config.rotation_seconds, promised)
+        self._channel.start_timer("expiring", wait, lambda: self._notify(SessionExpiring(left)))
 
     def _delegated(self, event: LiveEvent) -> None:
         """Answer a delegation to us: there is nobody to delegate to. One to the tools' model needs no answer."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from callflow.contracts.engine import EngineCan, SessionContext, SessionExpiring
+from callflow.engines.common import session_end
 from callflow.engines.common.account import Account
 from callflow.engines.common.channel import Channel
 from callflow.engines.openai_realtime import session_config, session_refusal
@@ -30,8 +31,6 @@ _FIRST: Final = "session-full"
 only repeated without a refused field."""
 _CHANGE, _FORMATS = "session-later", "session-formats"
 """Event ids of updates in the middle of a session: any change, and another audio format."""
-_SHORTEST_SECONDS: Final = 0.1
-"""The earliest time after which a session is announced as expiring."""
 
 
 class _Update(NamedTuple):
@@ -205,12 +204,9 @@ class Session:
             self._expires_at = float(expires)
 
     def start_expiry_timer(self) -> None:
-        """Announce the end `rotation_seconds` in advance: our own limit, or the server's if sooner."""
-        left = self.config.session_seconds + self.config.rotation_seconds
-        if self._expires_at is not None:
-            left = min(left, self._expires_at - time.time())
-        wait = min(self.config.session_seconds, left - self.config.rotation_seconds)
-        if wait <= 0:
-            wait = max(left / 2, _SHORTEST_SECONDS)
-        expiring = SessionExpiring(max(left - wait, 0.0))
-        self._channel.start_timer("expiring", wait, lambda: self._channel.notify(expiring))
+        """Announce the end in advance, see `session_end.py`."""
+        promised, socket = None, self._channel.socket
+        if self._expires_at is not None and socket is not None:
+            promised = self._expires_at - (time.time() - socket.clock_ahead)
+        wait, left = session_end.announcing(self.config.session_seconds, self.config.rotation_seconds, promised)
+        self._channel.start_timer("expiring", wait, lambda: self._channel.notify(SessionExpiring(left)))
