@@ -11,6 +11,7 @@ from callflow.config.settings import Settings
 from callflow.config.validators import is_loopback
 from callflow.contracts import addresses
 from callflow.contracts.diagnostics import Finding
+from callflow.contracts.realtime_values import model_at
 
 
 _CREDENTIALS: Final = (
@@ -104,7 +105,7 @@ def _carriers(settings: Settings) -> Iterator[Finding]:
 
 def _key(settings: Settings) -> Finding:
     if settings.openai_api_key:
-        return Finding("model", "ok", f"{settings.model}, with a key")
+        return Finding("model", "ok", f"{model_at(settings.openai_realtime_url) or settings.model}, with a key")
     return Finding("model", "wrong", "there is no key for it", "set OPENAI_API_KEY")
 
 

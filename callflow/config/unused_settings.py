@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import ValidationError
 
 from callflow.config import client_keys
 from callflow.config.call_settings import CallSettings
 from callflow.config.settings import ALIASES, Settings
+from callflow.contracts.realtime_values import model_at
 
 
 class _Rule(NamedTuple):
@@ -147,7 +147,7 @@ def lines(settings: Settings) -> list[str]:
         say(f"{names} {'is' if len(far) == 1 else 'are'} not on this machine", "allow_client_creds")
     if not settings.public:
         say("no tunnel is asked for (--public, or PUBLIC=true, opens one)", "ngrok_auth_token", "ngrok_download")
-    model = parse_qs(urlsplit(settings.openai_realtime_url).query).get("model", [""])[0]
+    model = model_at(settings.openai_realtime_url)
     if model and model != settings.model:
         say("OPENAI_REALTIME_URL names another one", "model")
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 
 VOICES: Final = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
@@ -25,6 +26,11 @@ UNSENT: Final = {
 some; those of others had, see `takes_prompts`.)"""
 NEITHER: Final = "Provide either instructions or a prompt reference."
 """The answer to a session that has neither."""
+
+
+def model_at(url: str) -> str:
+    """Return the model that the address of the WebSocket names, which then decides; "": none."""
+    return parse_qs(urlsplit(url).query).get("model", [""])[0]
 
 
 def takes_prompts(today: date) -> bool:

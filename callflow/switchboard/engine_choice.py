@@ -30,6 +30,7 @@ from callflow.contracts.engine import (
     SessionOffer,
     SessionReady,
 )
+from callflow.contracts.realtime_values import model_at
 from callflow.engines.common.account import Account
 from callflow.engines.openai_live import adapter as live
 from callflow.engines.openai_live import live_config as live_sessions
@@ -61,6 +62,7 @@ def realtime_config(settings: Settings) -> RealtimeConfig:
         settings,
         api_key=settings.openai_api_key.get_secret_value(),
         url=settings.openai_realtime_url,
+        model=realtime_model(settings),
         temperature=None if settings.temperature == _DEFAULT_TEMPERATURE else settings.temperature,
         connect_seconds=settings.engine_seconds,
         buffer_seconds=settings.engine_buffer_seconds,
@@ -79,6 +81,11 @@ def live_config(settings: Settings) -> LiveConfig:
     )
 
 
+def realtime_model(settings: Settings) -> str:
+    """Return the model of turn-based sessions: the one in their address, if that names one."""
+    return model_at(settings.openai_realtime_url) or settings.model
+
+
 def engines_of(settings: Settings) -> list[str]:
     """Return the engine that calls under these settings use, and the second one, if there is one."""
     second = [settings.fallback_engine] if settings.fallback_engine not in ("", settings.engine) else []
@@ -87,7 +94,7 @@ def engines_of(settings: Settings) -> list[str]:
 
 def speaking_model(settings: Settings) -> str:
     """Return the model that speaks in calls under these settings."""
-    return settings.live_model if settings.engine == LIVE else settings.model
+    return settings.live_model if settings.engine == LIVE else realtime_model(settings)
 
 
 def transcribing_model(settings: Settings) -> str:
@@ -102,7 +109,7 @@ def priced_models(settings: Settings) -> list[str]:
         if name == LIVE:
             found += [settings.live_model, settings.delegation_model]
         else:
-            found += [settings.model, settings.transcription_model]
+            found += [realtime_model(settings), settings.transcription_model]
     return found
 
 

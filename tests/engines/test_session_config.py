@@ -35,8 +35,8 @@ def config(**changes: Any) -> RealtimeConfig:
     [
         ("wss://api.openai.com/v1/realtime", "wss://api.openai.com/v1/realtime?model=m-1"),
         ("ws://127.0.0.1:9", "ws://127.0.0.1:9?model=m-1"),
-        ("wss://host/v1/realtime?model=other", "wss://host/v1/realtime?model=other"),
-        ("wss://host/v1/realtime?model=other&model=third", "wss://host/v1/realtime?model=other"),
+        ("wss://host/v1/realtime?model=other", "wss://host/v1/realtime?model=m-1"),
+        ("wss://host/v1/realtime?model=other&model=third", "wss://host/v1/realtime?model=m-1"),
         ("wss://host/v1/realtime?model=", "wss://host/v1/realtime?model=m-1"),
         ("wss://host/v1/realtime?", "wss://host/v1/realtime?model=m-1"),
         ("wss://host/v1/realtime?intent=x&empty=", "wss://host/v1/realtime?intent=x&empty=&model=m-1"),

@@ -11,6 +11,7 @@ from callflow.engines.common.account import Account
 from callflow.engines.openai_live.adapter import OpenAILive
 from callflow.engines.openai_live.live_config import session
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
+from callflow.engines.openai_realtime.session_ladder import AcceptOffer
 from callflow.switchboard import engine_choice
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.tool_desk import ToolDesk
@@ -26,6 +27,19 @@ def test_without_a_second_engine_the_first_is_used_whatever_happens() -> None:
         assert heard == []
 
     asyncio.run(scene())
+
+
+def test_the_model_that_the_address_names_is_the_one_that_is_asked_for_priced_and_shown() -> None:
+    url = "wss://api.openai.com/v1/realtime"
+    for query, model in (("?model=gpt-realtime-2.1-mini", "gpt-realtime-2.1-mini"), ("?model=", "gpt-realtime-2.1")):
+        settings = Settings(openai_realtime_url=url + query)
+        config = engine_choice.realtime_config(settings)
+        assert config.address == f"{url}?model={model}"
+        assert AcceptOffer(config, SessionContext("c"), Account()).first()["model"] == model
+        assert (
+            config.model == engine_choice.speaking_model(settings) == engine_choice.priced_models(settings)[0] == model
+        )
+        assert engine_choice.told(settings)["model"] == model
 
 
 def test_a_call_that_has_lost_its_first_engine_stays_with_the_second_and_others_do_not() -> None:

@@ -38,7 +38,7 @@ class RealtimeConfig:
 
     api_key: str = field(repr=False)
     url: str = field(repr=False)
-    """The WebSocket address, with or without `?model=…`."""
+    """The WebSocket address, with or without a `?model=…`, which is `model` then."""
     model: str
     voice: str
     speed: float
@@ -100,13 +100,12 @@ class RealtimeConfig:
 
 
 def session_url(config: RealtimeConfig, remote: str = "") -> str:
-    """Return the WebSocket address with exactly one `model`: the one in the setting `url`, if there is one. `remote`:
-    with the id of that call in its place, because the session has its model already."""
+    """Return the WebSocket address with exactly one `model`. `remote`: with the id of that call in its place, because
+    the session has its model already."""
     parts = urlsplit(config.url)
     query = parse_qsl(parts.query, keep_blank_values=True)
-    models = [value for name, value in query if name == "model" and value]
     others = [(name, value) for name, value in query if name not in ("model", "call_id")]
-    about = ("call_id", remote) if remote else ("model", (models or [config.model])[0])
+    about = ("call_id", remote) if remote else ("model", config.model)
     return urlunsplit(parts._replace(query=urlencode([*others, about])))
 
 

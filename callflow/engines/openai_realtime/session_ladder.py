@@ -9,7 +9,6 @@ tools that are not ours.
 from __future__ import annotations
 
 from typing import Any, Final, Literal, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
 
 from callflow.contracts.engine import SessionContext
 from callflow.engines.common.account import Account
@@ -109,5 +108,4 @@ class AcceptOffer:
         self._ladder.taken()
 
     def _with_model(self, session: dict[str, Any]) -> dict[str, Any]:
-        config = self._config
-        return {**session, "model": dict(parse_qsl(urlsplit(config.url).query)).get("model") or config.model}
+        return {**session, "model": self._config.model}

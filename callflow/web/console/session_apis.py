@@ -11,6 +11,7 @@ from callflow.config.openai_addresses import rest_root
 from callflow.config.settings import Settings
 from callflow.engines.openai_realtime.rest import VendorApi, socket_origin
 from callflow.switchboard.control.desk import ControlDesk
+from callflow.switchboard.engine_choice import realtime_model
 from callflow.web.console.client_secrets import SecretDesk
 
 
@@ -30,7 +31,8 @@ def make_session_apis(settings: Settings, effective: Callable[[], Settings]) -> 
     return SessionApis(
         secrets=SecretDesk(
             VendorApi(rest_root(settings), settings.openai_api_key.get_secret_value()), url, socket_origin(url),
-            lambda: effective().model, lambda: effective().instructions, int(settings.realtime_expires_seconds),
+            lambda: realtime_model(effective()), lambda: effective().instructions,
+            int(settings.realtime_expires_seconds),
         ),
         control=ControlDesk(settings, effective),
         asks={"": "", SELF: SELF}.get(settings.realtime_control_url, "url"),
