@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -53,6 +54,31 @@ def test_turn_detection_that_is_switched_off_before_the_confirmation_is_off_afte
     session.confirmed(decode(b'{"type":"session.updated","session":{}}'))
     session.begin()
     assert sent.sessions[1]["audio"]["input"]["turn_detection"]["create_response"] is False
+
+
+def test_the_refusal_of_one_update_undoes_nothing_of_the_others() -> None:
+    """Else the agent goes on in its old role, where a response has instructions of its own."""
+    channel, sent = Channel(SessionContext("call"), lambda event: None, NONE), Sent()
+    channel.socket = sent  # type: ignore[assignment]
+    one = realtime_config(vad_threshold=0.5, vad_silence_ms=500, instructions="Be brief.")
+    session = Session(one, SessionContext("call"), Account(), channel)
+    session.is_ready = True
+    for changes in (
+        {"vad_threshold": 7.0, "speed": 9.0},
+        {"instructions": "You are a pirate."},
+        {"vad_threshold": 8.0, "vad_silence_ms": 300},
+        {"vad_silence_ms": 400},
+    ):
+        session.change(changes, spoken=False)
+    session.refused("invalid_value", "too much", None)
+    assert session.config == dataclasses.replace(
+        one, instructions="You are a pirate.", vad_threshold=8.0, vad_silence_ms=400
+    )
+    session.confirmed(decode(b'{"type":"session.updated","session":{}}'))
+    session.refused("invalid_value", "too much", None)
+    assert session.config == dataclasses.replace(one, instructions="You are a pirate.", vad_silence_ms=400)
+    session.refused("invalid_value", "too much", None)
+    assert session.config == dataclasses.replace(one, instructions="You are a pirate.")
 
 
 SET: dict[str, Any] = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Final, NamedTuple
 
 from callflow.contracts.engine import EngineCan, SessionContext, SessionExpiring
@@ -37,8 +37,8 @@ class _Update(NamedTuple):
     """An update that the server has not answered."""
 
     id: str
-    before: RealtimeConfig
-    """The configuration before it."""
+    changed: dict[str, Any]
+    """What it changes of the configuration, by name, with the values before it."""
     transcribes: bool | None
     """Whether the caller's words are transcribed after it; None: as before it."""
 
@@ -121,7 +121,7 @@ class Session:
         session = session_refusal.without(session, self._ladder.left_out)
         input_audio = session.get("audio", {}).get("input", {})
         transcribes = bool(input_audio["transcription"]) if "transcription" in input_audio else None
-        update = _Update(event_id, before or self.config, transcribes)
+        update = _Update(event_id, {} if before is None else _values_before(before, self.config), transcribes)
         if not update.is_later:
             self._first = self.config
             self._first_turns = self.turn_detection
@@ -165,11 +165,11 @@ class Session:
 
     def refused(self, code: str, message: str, param: Any) -> None:
         """Handle the refusal of the oldest update: request less than the first ones did; of a later one keep the old
-        configuration."""
+        values of what it changed."""
         update = self._updates.pop(0)
         if update.is_later:
             self._channel.report(code, message[:300])
-            self.config = update.before
+            self._take_back(update)
             return
         less = self._ladder.less(self.config, self._present_context, message, param)
         if less is not None:
@@ -185,6 +185,14 @@ class Session:
             self._channel.report(code, message[:300])
         else:
             self._channel.give_up(f"the engine refused the session: {code}: {message}"[:300], retry=False)
+
+    def _take_back(self, refused: _Update) -> None:
+        """Undo what a refused update has changed, and only that: later ones may be taken."""
+        values = dict(refused.changed)
+        for later in self._updates:
+            for name in values.keys() & later.changed.keys():
+                later.changed[name] = values.pop(name)
+        self.config = replace(self.config, **values)
 
     # The end of the session
 
@@ -210,3 +218,8 @@ class Session:
             promised = self._expires_at - (time.time() - socket.clock_ahead)
         wait, left = session_end.announcing(self.config.session_seconds, self.config.rotation_seconds, promised)
         self._channel.start_timer("expiring", wait, lambda: self._channel.notify(SessionExpiring(left)))
+
+
+def _values_before(before: RealtimeConfig, after: RealtimeConfig) -> dict[str, Any]:
+    old = {each.name: getattr(before, each.name) for each in fields(before)}
+    return {name: value for name, value in old.items() if value != getattr(after, name)}
