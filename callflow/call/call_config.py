@@ -28,6 +28,8 @@ class CallConfig:
     """Our own recorded sentences, by name, in the language of this call."""
     deadline_seconds: Mapping[str, float]
     """Seconds, by the names in `callflow.call.machine.DEADLINES`."""
+    remote_seconds: float
+    """The longest call whose audio does not come here: its session ends by itself, and no other takes over."""
     profile: str
     """The profile of the dialled number; "": the number has none."""
     profile_version: int
@@ -137,13 +139,17 @@ class CallConfig:
 
     def for_carrier(self, can: frozenset[CarrierCan]) -> CallConfig:
         """Return the config for a call of a carrier with these capabilities: where the audio does not come here,
-        nothing is recorded, and nobody is told that it is."""
+        nothing is recorded, nobody is told that it is, and the call's time is over before that of its session."""
         if "media_is_remote" not in can:
             return self
-        agent = replace(self.agent, disclosure=self.plain_disclosure)
+        before, last = self.deadline_seconds["warning"], self.deadline_seconds["call"]
+        longest = min(before + last, self.remote_seconds)
+        last = min(last, longest)
+        agent = replace(self.agent, disclosure=self.plain_disclosure, max_call_warning_seconds=last)
+        deadlines = {**self.deadline_seconds, "warning": longest - last, "call": last}
         return replace(
-            self, agent=agent, record=False, carrier_record=False, record_after_opening=False, listen_notice="",
-            noise_suppression="off", dtmf_tool="never",
+            self, agent=agent, deadline_seconds=deadlines, record=False, carrier_record=False,
+            record_after_opening=False, listen_notice="", noise_suppression="off", dtmf_tool="never",
         )  # fmt: skip
 
     def machine_config(self, can: frozenset[CarrierCan], *, called: str | None) -> dict[str, Any]:

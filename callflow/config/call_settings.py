@@ -166,7 +166,8 @@ class CallSettings(OriginSettings):
     hold_seconds: Off = 60
     """An unbroken noise of this length (hold music, an open microphone) counts as silence, too. 0: it does not."""
     max_call_seconds: Seconds = 3300
-    """The longest call."""
+    """The longest call. One over OpenAI's SIP ends after `session_seconds` and `rotation_seconds` at the latest: no
+    other session can take over in it."""
     max_call_warning_seconds: Off = 30
     """How long before that end the agent says that the time is nearly up. 0: it does not."""
 

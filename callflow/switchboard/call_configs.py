@@ -156,6 +156,7 @@ def call_config(
         media=from_settings(MediaConfig, settings),
         clips=_clips(settings, profile),
         deadline_seconds=deadlines,
+        remote_seconds=engine_choice.remote_seconds(settings),
         profile=profile,
         profile_version=version,
         left_out=(),

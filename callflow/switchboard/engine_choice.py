@@ -86,6 +86,12 @@ def realtime_model(settings: Settings) -> str:
     return model_at(settings.openai_realtime_url) or settings.model
 
 
+def remote_seconds(settings: Settings) -> float:
+    """Return the longest call over the vendor's SIP under these settings: its session cannot be replaced by another, so
+    the call ends when that would be due."""
+    return settings.session_seconds + settings.rotation_seconds
+
+
 def engines_of(settings: Settings) -> list[str]:
     """Return the engine that calls under these settings use, and the second one, if there is one."""
     second = [settings.fallback_engine] if settings.fallback_engine not in ("", settings.engine) else []
@@ -131,6 +137,12 @@ def warnings(settings: Settings) -> list[str]:
     if settings.engine == LIVE and settings.route == "sip":
         found.append('route is "sip": calls over SIP have sessions of openai_realtime, and not of openai_live')
     found += _without_audio(settings) if settings.route == "sip" else []
+    longest = remote_seconds(settings)
+    if settings.openai_sip_on and settings.max_call_seconds > longest:
+        found.append(
+            f"max_call_seconds is {longest:g} for calls over OpenAI's SIP (session_seconds and rotation_seconds), "
+            "because their session ends after an hour"
+        )
     if settings.fallback_engine == settings.engine:
         found.append(f"fallback_engine is the engine {settings.engine} itself, so that there is no second one")
     return found

@@ -18,7 +18,7 @@ from callflow.engines.common.account import Account
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.engines.openai_realtime.session_ladder import AcceptOffer
-from callflow.sandbox.openai_realtime import Pace, Realtime, Script
+from callflow.sandbox.openai_realtime import Pace, Quirks, Realtime, Script
 from callflow.sandbox.openai_realtime.sip import SipCall
 from carriers.openai_sip.carrier import OpenAISip, OpenAISipConfig
 from tests.configs import realtime_config
@@ -83,8 +83,9 @@ class Spoken:
 
 
 @asynccontextmanager
-async def line() -> AsyncIterator[Line]:
-    async with asyncio.timeout(10), Realtime(script=Script.silent(), pace=Pace.instant()) as realtime:
+async def line(**quirks: Any) -> AsyncIterator[Line]:
+    vendor = Realtime(script=Script.silent(), pace=Pace.instant(), quirks=Quirks(**quirks))
+    async with asyncio.timeout(10), vendor as realtime:
         realtime.sip.webhook_url = "http://127.0.0.1:9/"
         calls = f"{realtime.url.replace('ws', 'http', 1)}/calls"
         carrier = OpenAISip(
@@ -168,3 +169,13 @@ async def test_that_the_caller_is_transcribed_is_what_the_server_says_and_not_wh
                 await spoken._moved.wait()
             assert session.config["audio"]["input"]["transcription"] is not None
             assert "transcribes" in spoken.engine.can
+
+
+async def test_the_session_of_a_call_over_sip_ends_after_an_hour_and_the_call_with_it() -> None:
+    async with line(session_seconds=0.2) as one:
+        call = await one.takes()
+        session = await call.wait_answered()
+        async with one.session(call) as beside:
+            await call.wait_ended()
+            assert (call.ended_by, beside.engine.can >= {"plays_itself"}) == ("carrier", True)
+        assert [event.event["error"]["code"] for event in session.sent if event.type == "error"] == ["session_expired"]

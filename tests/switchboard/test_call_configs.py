@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
@@ -15,9 +16,10 @@ from callflow.config.kept_profiles import KeptProfile
 from callflow.config.loader import load
 from callflow.config.settings import Settings
 from callflow.contracts.caller_lookup import LookedUp
+from callflow.contracts.carrier import CarrierCan
 from callflow.contracts.errors import SettingsError
 from callflow.engines.common.account import Account
-from callflow.switchboard import call_configs
+from callflow.switchboard import call_configs, engine_choice
 from callflow.switchboard.call_configs import CallConfigs
 
 
@@ -38,6 +40,20 @@ def configs(tmp_path: Path) -> CallConfigs:
 
 def made(**settings: Any) -> CallConfigs:
     return CallConfigs(Settings(**settings), Account())
+
+
+def test_a_call_over_sip_has_its_time_warning_and_goodbye_before_its_session_ends() -> None:
+    """No other session can take over in it: the vendor would end it in the middle of a word."""
+    one = Settings(max_call_seconds=7200, max_call_warning_seconds=30, session_seconds=3300, rotation_seconds=60)
+    config = call_configs.call_config(one, Account())
+    for can, warning in ((frozenset[CarrierCan](), 7170), (frozenset[CarrierCan](("media_is_remote",)), 3330)):
+        deadlines = config.for_carrier(can).deadline_seconds
+        assert (deadlines["warning"], deadlines["call"]) == (warning, 30)
+    over_sip = one.model_copy(update={"openai_webhook_secret": SecretStr("whsec_x"), "openai_api_key": SecretStr("k")})
+    assert any(
+        "max_call_seconds is 3360 for calls over OpenAI's SIP" in line for line in engine_choice.warnings(over_sip)
+    )
+    assert not any("SIP" in line for line in engine_choice.warnings(one))
 
 
 def test_a_number_has_the_config_of_its_profile(configs: CallConfigs) -> None:

@@ -290,7 +290,7 @@ class Sip:
                 if not isinstance(target, str) or not target.startswith(("tel:", "sip:", "sips:")):
                     raise Refusal("Invalid 'target_uri'.", "invalid_value", "target_uri")
                 call.referred_to = target
-                self._tasks.spawn(self._transferred(call), "refer")
+                self._tasks.spawn(self._over(call), "refer")
             case _:
                 self._tasks.spawn(call.end("product"), "hangup")
         return Response(200)
@@ -313,10 +313,10 @@ class Sip:
             keep_audio=realtime.keeps_audio,
         )
         call.state, call.answered_at = "accepted", monotonic()
-        call.session.begin()
+        call.session.begin(lambda: self._tasks.spawn(self._over(call), "expired"))
         await realtime.add_session(call.session)
 
-    async def _transferred(self, call: SipCall) -> None:
+    async def _over(self, call: SipCall) -> None:
         await asyncio.sleep(0.3)
         await call.end("carrier")
 

@@ -83,12 +83,14 @@ class SipSession(Session):
         self.phone = phone
         self._buffer = OutputBuffer(phone, self.emit, self._truncated)
         self._hearing: asyncio.Task[None] | None = None
+        self._expired: Callable[[], object] | None = None
 
     # The call
 
-    def begin(self) -> None:
-        """Answer the call: hear its telephone from now on."""
-        self._hearing = self.spawn(self._hear())
+    def begin(self, expired: Callable[[], object]) -> None:
+        """Answer the call: hear its telephone from now on. `expired`: called when the session's time is over."""
+        self._hearing, self._expired = self.spawn(self._hear()), expired
+        self._timers.append(self._loop.call_later(self.quirks.session_seconds, self._expire))
         self._hosted.named(self.config["tools"])
 
     async def _hear(self) -> None:
@@ -103,11 +105,18 @@ class SipSession(Session):
         """End the session, because the call is over: its sockets close without a word."""
         self._buffer.close()
         self.caller.disarm_idle()
+        for timer in self._timers:
+            timer.cancel()
         await self.cancel_tasks()
         for beside in list(self._sidebands):
             beside.socket.transport.abort()
         self.closed, self.close_code = True, 1006
         self.notify()
+
+    def _expire(self) -> None:
+        super()._expire()
+        if self._expired is not None:
+            self._expired()
 
     def press(self, digit: str) -> None:
         """Press a key of the caller's telephone. The event has no id."""
