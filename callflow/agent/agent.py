@@ -19,6 +19,7 @@ from callflow.agent.continued_speech import ContinuedSpeech
 from callflow.agent.engine_sessions import EngineSessions
 from callflow.agent.goodbye import Goodbye
 from callflow.agent.no_input import NoInputTimer
+from callflow.agent.noted import NOTED
 from callflow.agent.prompter import Prompter
 from callflow.agent.prompts import Prompt, context_items, prompt
 from callflow.agent.protected_greeting import ProtectedGreeting
@@ -36,12 +37,9 @@ from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
     ContextItem,
-    EngineChosen,
     EngineEvent,
-    ErrorReported,
     ItemAdded,
     KeyPressed,
-    McpApproval,
     PlayoutBegan,
     PlayoutEnded,
     ResponseDone,
@@ -442,7 +440,5 @@ _HANDLERS: Final[Mapping[type, Callable[[Agent, Any], None]]] = {
     KeyPressed: lambda agent, heard: agent.remote.key_pressed(heard),
     ResponseFailed: Agent._on_response_failed,
     Usage: lambda agent, used: agent._note(agent.usage.added(used)),
-    EngineChosen: lambda agent, chosen: agent._note(notes.EngineChosen(**chosen._asdict())),
-    McpApproval: lambda agent, asked: agent._note(notes.McpApproval(**asked._asdict())),
-    ErrorReported: lambda agent, error: agent._note(notes.EngineComplaint(**error._asdict())),
+    **dict.fromkeys(NOTED, lambda agent, told: agent._note(NOTED[type(told)](**told._asdict()))),
 }

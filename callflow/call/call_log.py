@@ -47,7 +47,7 @@ _TOLD: Final = (
     "deadline_passed", "media_lost", "engine_ready",
     "engine_rotated", "end_requested", "goodbye_requested", "hangup_requested", "goodbye_interrupted", "no_input",
     "record_requested", "pause_requested", "recording", "response_failed", "session_changed", "mcp_approval",
-    "engine_chosen",
+    "hosted_tool", "engine_chosen",
 )  # fmt: skip
 """Events and notes that end, replace or refuse something: logged at level info even without a change of state."""
 _MOST_VALUE: Final = 300

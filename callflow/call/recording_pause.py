@@ -21,7 +21,7 @@ _WORDS: Final = frozenset(
     {
         events.ToolCalled.name, events.ToolFinished.name, events.Dtmf.name, notes.Turn.kind, notes.NotTranscribed.kind,
         notes.Told.kind, notes.Heard.kind, notes.Interrupted.kind, notes.CutOff.kind, notes.Digits.kind,
-        notes.EndCall.kind, notes.Whispered.kind, notes.ImageShown.kind,
+        notes.EndCall.kind, notes.HostedTool.kind, notes.Whispered.kind, notes.ImageShown.kind,
         events.DtmfRequested.name, events.SayRequested.name, events.TransferRequested.name,
     }
 )  # fmt: skip

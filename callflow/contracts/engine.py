@@ -98,6 +98,23 @@ class McpApproval(NamedTuple):
     approved: bool
 
 
+class HostedTool(NamedTuple):
+    """A tool that the engine's vendor runs (MCP) has come to its end."""
+
+    id: str
+    server: str
+    tool: str
+    arguments: str
+    output: str
+    """What it has answered; not `ok`: the error."""
+    ok: bool
+
+    @property
+    def name(self) -> str:
+        """Return server and tool."""
+        return f"{self.server}.{self.tool}"
+
+
 class EngineChosen(NamedTuple):
     """This session, and those that follow in this call, are of the second engine."""
 
@@ -184,7 +201,7 @@ class SessionLost(NamedTuple):
 EngineEvent = (
     SessionReady | SpeechStarted | SpeechStopped | ResponseStarted | AudioDelta | AudioDone | ResponseDone | Transcript
     | TranscriptFailed | ItemAdded | McpApproval | ToolCalls | ResponseFailed | SessionExpiring | Usage | ErrorReported
-    | PlayoutBegan | PlayoutEnded | KeyPressed | SessionLost | EngineChosen
+    | HostedTool | PlayoutBegan | PlayoutEnded | KeyPressed | SessionLost | EngineChosen
 )  # fmt: skip
 EngineListener = Callable[[EngineEvent], None]
 """Called on the event loop, in the order in which the engine spoke. Must not block."""

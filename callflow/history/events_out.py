@@ -102,7 +102,9 @@ class EventMaker:
         elif entry.name == events.CommandFailed.name and entry.event.get("command") == commands.Record.name:
             self._carrier_failed(connection, entry, _NOT_BEGUN, "")
         if entry.name == events.ToolFinished.name and entry.event.get("ok") is False:
-            self._tool_failed(connection, entry)
+            self._tool_failed(connection, entry, entry.event.get("tool", ""))
+        elif entry.name == notes.HostedTool.kind and entry.event.get("ok") is False:
+            self._tool_failed(connection, entry, f"{entry.event.get('server')}.{entry.event.get('tool')}")
 
     def rows_done(self, connection: Connection, rows: Sequence[Mapping[str, Any]], now: float) -> None:
         """Write an event for each of these rows of one campaign, which have come to their end. Raises what the driver
@@ -173,11 +175,11 @@ class EventMaker:
         made, self._made = self._made, 0
         return made
 
-    def _tool_failed(self, connection: Connection, entry: JournalEntry) -> None:
+    def _tool_failed(self, connection: Connection, entry: JournalEntry, tool: str) -> None:
         if entry.is_step and not entry.taken:
             return
         ran = entry.event.get("id", "")
-        told = {"tool": entry.event.get("tool", ""), "tool_call": ran, "ms": entry.event.get("ms", 0)}
+        told = {"tool": tool, "tool_call": ran, "ms": entry.event.get("ms", 0)}
         if self._words:
             told["output"] = self._redact(entry.event.get("output", ""))
         self._add(connection, entry, TOOL_FAILED, key=str(ran), **told)

@@ -309,6 +309,11 @@ class Projection:
         for kind, role in (("function_call", "assistant"), ("function_call_output", "tool")):
             self._do_tool(connection, entry, event, kind, role, "completed", arguments, event.get("output", ""))
 
+    def _hosted_tool(self, connection: Connection, entry: JournalEntry, note: notes.HostedTool) -> None:
+        told = {"id": note.id, "tool": note.name}
+        for kind, role in (("function_call", "assistant"), ("function_call_output", "tool")):
+            self._do_tool(connection, entry, told, kind, role, "completed", note.arguments, note.output)
+
     def _do_tool(
         self,
         connection: Connection,
@@ -389,6 +394,7 @@ _NOTES: Final[dict[str, Callable[[Projection, Connection, JournalEntry, Any], No
     notes.FirstWord.kind: Projection._first_word,
     notes.Latency.kind: Projection._latency,
     notes.Usage.kind: Projection._usage,
+    notes.HostedTool.kind: Projection._hosted_tool,
     notes.Recording.kind: Projection._recorded,
 }
 

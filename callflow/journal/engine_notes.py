@@ -122,6 +122,25 @@ class McpApproval(Note):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostedTool(Note):
+    """A tool of a remote MCP server, which the engine's vendor runs, has come to its end."""
+
+    kind: ClassVar[str] = "hosted_tool"
+    id: str = ""
+    server: str = ""
+    tool: str = ""
+    arguments: str = field(default="", metadata=PRIVATE)
+    output: str = field(default="", metadata=PRIVATE)
+    """What it has answered; not `ok`: the error."""
+    ok: bool = True
+
+    @property
+    def name(self) -> str:
+        """Return server and tool."""
+        return f"{self.server}.{self.tool}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage(Note):
     """What a response has used, and what the call has used so far."""
 

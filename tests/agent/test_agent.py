@@ -6,6 +6,7 @@ from callflow.agent.prompts import Prompt, prompt
 from callflow.contracts import events
 from callflow.contracts.engine import (
     ErrorReported,
+    HostedTool,
     ResponseFailed,
     SessionExpiring,
     SessionLost,
@@ -93,6 +94,15 @@ async def test_what_is_changed_while_the_next_session_waits_holds_for_it_too() -
     scene.agent.sessions.set_turn_detection(False)
     wanted = [("update", {"instructions": "Be brief."}), ("turn_detection", False)]
     assert [engine.take() for engine in scene.engines] == [wanted, wanted]
+
+
+@in_loop
+async def test_what_the_engine_tells_of_its_vendors_tools_is_written_down() -> None:
+    scene = Scene()
+    scene.ready()
+    scene.tell(HostedTool("m1", "shop", "buy", "{}", "2 left", ok=True))
+    expected = notes.HostedTool(id="m1", server="shop", tool="buy", arguments="{}", output="2 left")
+    assert scene.took(notes.HostedTool) == [expected]
 
 
 @in_loop

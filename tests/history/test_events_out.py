@@ -23,7 +23,7 @@ from callflow.history.events_out import TYPES, EventMaker, event_id
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.store import Store
 from callflow.history.tables import events_out as table
-from callflow.history.tables import steps
+from callflow.history.tables import items, steps
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note
@@ -180,6 +180,21 @@ async def test_a_tool_that_fails_is_told_and_what_it_was_told_is_not(database_ur
         assert told == [("tool.failed", "book", "call_2", 40), ("tool.failed", "book", "call_3", 40)]
         assert "word" not in json.dumps(failed)
         assert len({one["id"] for one in failed}) == 2
+
+
+async def test_what_a_tool_did_that_the_vendor_runs_is_in_the_history_and_told_where_it_failed(tmp_path: Path) -> None:
+    async with house("", tmp_path) as the:
+        the.began()
+        the.note(notes.HostedTool(id="m1", server="shop", tool="look", arguments='{"for":"tea"}', output="2 left"))
+        the.note(notes.HostedTool(id="m2", server="shop", tool="buy", arguments="{}", output="it is down", ok=False))
+        _, failed = await the.bodies()
+        assert [failed[name] for name in ("type", "tool", "tool_call")] == ["tool.failed", "shop.buy", "m2"]
+        columns = items.c.item_type, items.c.function_name, items.c.function_params, items.c.function_output
+        held = await the.database.read(lambda connection: connection.execute(select(*columns)).all())
+        assert [tuple(row) for row in held[:2]] == [
+            ("function_call", "shop.look", '{"for":"tea"}', "2 left"),
+            ("function_call_output", "shop.look", '{"for":"tea"}', "2 left"),
+        ]
 
 
 async def test_words_are_told_where_they_are_asked_for_and_pass_the_redactor(database_url: str, tmp_path: Path) -> None:

@@ -278,12 +278,15 @@ class OpenAIRealtime:
                 self._idle_item = event.item_id
             case "response.mcp_call.completed" | "response.mcp_call.failed":
                 responses.remote_tool_done()
+            case "mcp_list_tools.failed":
+                responses.hosted.listing_failed(event)
             case _ if not (self._beside is not None and self._beside.handle(event)):
                 self._handle_content(event)
 
     def _handle_content(self, event: ServerEvent) -> None:
         """Pass on transcripts and items."""
         content = server_events.read(event)
+        self._responses.hosted.item(event.item)
         match content:
             case None:
                 return

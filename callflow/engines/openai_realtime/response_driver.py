@@ -26,6 +26,7 @@ from callflow.contracts.tools import ToolCall
 from callflow.engines import model_catalog
 from callflow.engines.common.channel import Channel
 from callflow.engines.openai_realtime import server_events
+from callflow.engines.openai_realtime.hosted_tools import HostedTools
 from callflow.engines.openai_realtime.response_endings import ResponseEndings, approval_answer_id, approval_request
 from callflow.engines.openai_realtime.response_queue import Action, Create, GiveUp, ResponseQueue, RetryIn
 from callflow.engines.openai_realtime.server_events import ServerEvent
@@ -56,6 +57,7 @@ class ResponseDriver:
         self.caller_speaks = False
         """The caller speaks, according to the server's turn detection."""
         self._session, self._channel = session, channel
+        self.hosted = HostedTools(channel)
         self._endings = ResponseEndings()
         self._requests = 0
         self._calls: dict[str, list[ToolCall]] = {}
@@ -234,6 +236,7 @@ class ResponseDriver:
         response = event.response_id or ""
         self._endings.add_item(response, event.item)
         self._answer_approvals([event.item])
+        self.hosted.item(event.item)
         calls = self._tool_calls([event.item])
         if calls and response:
             self._calls.setdefault(response, []).extend(calls)
@@ -261,6 +264,8 @@ class ResponseDriver:
         response = server_events.response_of(event)
         output = response.get("output")
         self._answer_approvals(output)
+        for item in output if isinstance(output, list) else ():
+            self.hosted.item(item)
         calls = [*self._calls.pop(done.response, []), *self._tool_calls(output)]
         self.report_usage(self._session.config.model, response.get("usage"))
         self._end(done, output, calls)

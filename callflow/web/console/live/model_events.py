@@ -82,6 +82,12 @@ def _tool_finished(told: Fields) -> Events:
     yield {"type": "conversation.item.added", "item": item}
 
 
+def _hosted_tool(told: Fields) -> Events:
+    item = {"id": told["id"], "type": "mcp_call", "server_label": told["server"], "name": told["tool"]}
+    item |= {"arguments": told.get("arguments", ""), "output" if told.get("ok", True) else "error": told.get("output")}
+    yield {"type": "response.output_item.done", "output_index": 0, "item": item}
+
+
 def _failed(told: Fields) -> Events:
     status = told.get("status", "failed")
     details = {"type": status, "error": {"message": told.get("detail", "")}}
@@ -106,6 +112,7 @@ _MADE: Final[Mapping[str, Callable[[Fields], Events]]] = {
     "cut_off": _cut,
     "tool_called": _tool_called,
     "tool_finished": _tool_finished,
+    "hosted_tool": _hosted_tool,
     "response_failed": _failed,
     "engine_complaint": _complaint,
     "engine_ready": lambda told: iter([{"type": "session.updated", "session": {}}]),

@@ -111,6 +111,8 @@ export class Happened {
     else if ((e.ms ?? 0) > SLOW_TOOL * 1000) this.#put(called?.at ?? at, H.toolSlow(name, (e.ms / 1000).toFixed(1)), "warm");
   }
 
+  _hosted_tool(e, at) { if (e.ok === false) this.#put(at, H.toolFailed(`${e.server}.${e.tool}`)); }
+
   _latency(e, at) {
     const silent = e.filler_ms ?? e.total_ms;
     if (silent > SLOW * 1000) this.#put(at, H.slow((silent / 1000).toFixed(1)), "warm");

@@ -13,7 +13,7 @@ const FROM = lanes({
   media: "media_started media_lost media_refused clip_played agent_heard heard",
   model: `engine_ready engine_lost engine_expiring engine_rotated engine_unable engine_complaint engine_missed_speech
     response_failed turn not_transcribed caller_speaks caller_pauses mcp_approval goodbye_heard end_call tool_called agent_speaks`,
-  tools: "tool_finished operator_answered",
+  tools: "tool_finished hosted_tool operator_answered",
 });
 /** Who it goes to, where that is not the agent. */
 const TO = lanes({

@@ -237,6 +237,11 @@ export class Story {
     Object.assign(this.#tools.get(e.id), { output: e.output ?? "", ok: e.ok !== false, ms: e.ms ?? null, running: false });
   }
 
+  _hosted_tool(e, at) {
+    this._tool_called({ id: e.id, tool: `${e.server}.${e.tool}`, arguments: e.arguments }, at);
+    this._tool_finished(e, at);
+  }
+
   /** The tool calls that wait for a person. */
   get asked() { return this.over ? [] : [...this.#tools.values()].filter((tool) => tool.running && tool.until); }
 

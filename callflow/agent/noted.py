@@ -1,0 +1,18 @@
+"""What the engine tells that is only written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from callflow.contracts.engine import EngineChosen, EngineEvent, ErrorReported, HostedTool, McpApproval
+from callflow.journal import notes
+
+
+NOTED: Final[Mapping[type[EngineEvent], type[notes.Note]]] = {
+    EngineChosen: notes.EngineChosen,
+    McpApproval: notes.McpApproval,
+    HostedTool: notes.HostedTool,
+    ErrorReported: notes.EngineComplaint,
+}
+"""The notes, which have the fields of the events."""
