@@ -37,6 +37,7 @@ from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
     ContextItem,
+    EngineCan,
     EngineEvent,
     ItemAdded,
     KeyPressed,
@@ -284,10 +285,9 @@ class Agent:
         self.protected_greeting.cut(key, heard_ms)
         self.sessions.truncate(key, heard_ms)
 
-    @property
-    def engine_stops_itself(self) -> bool:
-        """Whether the engine stops its own response when it hears the caller."""
-        return self.sessions.stops_itself
+    def engine_has(self, what: EngineCan) -> bool:
+        """Return whether there is a session with this capability."""
+        return self.sessions.has(what)
 
     def missed_turn(self) -> None:
         """Ask the engine to commit a turn that it missed. Its audio is kept for a next session."""

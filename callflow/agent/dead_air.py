@@ -41,6 +41,10 @@ class DeadAirListener(Protocol):
         """Whether the engine hears the caller speak."""
 
     @property
+    def engine_decides(self) -> bool:
+        """Whether the engine decides by itself what it answers, so that it has missed nothing."""
+
+    @property
     def is_flowing(self) -> bool:
         """Whether there is a stream, so that the caller could hear a clip."""
 
@@ -183,7 +187,7 @@ class DeadAir:
 
     def _unnoticed(self, what: Unnoticed) -> None:
         listener, detector = self._listener, self.detector
-        if listener.is_protected or self._over:
+        if listener.is_protected or listener.engine_decides or self._over:
             return
         if what == "end":
             if listener.is_caller_speaking:

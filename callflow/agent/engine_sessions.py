@@ -236,10 +236,9 @@ class EngineSessions:
         needed."""
         return self.engine is None or what in self.engine.can
 
-    @property
-    def stops_itself(self) -> bool:
-        """Whether the present session stops its own response when it hears the caller."""
-        return self.engine is not None and "interrupts_itself" in self.engine.can
+    def has(self, what: EngineCan) -> bool:
+        """Return whether there is a session with this capability."""
+        return self.engine is not None and what in self.engine.can
 
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> bool:
         """Call `Engine.request_response` of the present session. Returns False if there is none."""

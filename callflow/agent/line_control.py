@@ -66,7 +66,7 @@ class LineControl:
     def _silence(self) -> None:
         """Cut the agent off, and stop its responses: nothing that the engine would hear tells it to."""
         self._agent.turns.cut_short()
-        if self._agent.engine_stops_itself:
+        if self._agent.engine_has("interrupts_itself"):
             for response in self._agent.turns.taking.responses:
                 self._agent.cancel(response)
 

@@ -148,7 +148,7 @@ class Prompter:
             return
         self._note(InterruptionEmpty())
         self._turns.drop_responses()
-        if self._sessions.stops_itself:
+        if self._sessions.has("interrupts_itself"):
             for response in self._turns.taking.responses:
                 self._sessions.cancel(response)
         turn = self._turns.conversation.turn(cut.key.item)

@@ -180,7 +180,9 @@ class RemoteSpeech:
 
     def _stop(self, response: str) -> None:
         taking = self._agent.turns.taking
-        if not (taking.caller_speaking and self._agent.sessions.stops_itself):  # else the engine does it by itself
+        if not (
+            taking.caller_speaking and self._agent.sessions.has("interrupts_itself")
+        ):  # else the engine does it by itself
             self._agent.sessions.cancel(response)
 
     def _say_last(self, text: str) -> bool:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from callflow.contracts.engine import EngineCan
 from callflow.contracts.media import Cut, SpeechSegmentId
 
 
 class TurnListener(Protocol):
     """The agent, as the turn manager uses it."""
 
-    @property
-    def engine_stops_itself(self) -> bool:
-        """Whether the engine stops its own response when it hears the caller."""
+    def engine_has(self, what: EngineCan) -> bool:
+        """Return whether there is a session of the engine with this capability."""
 
     def caller_payload(self, payload: str, audio: bytes) -> None:
         """Send the caller's audio to the engine: base64 of µ-law, and the same audio decoded."""

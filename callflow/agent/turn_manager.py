@@ -91,6 +91,11 @@ class TurnManager:
         return self.dead_air.is_filling
 
     @property
+    def engine_decides(self) -> bool:
+        """Whether the engine decides by itself what of the caller's speech it answers."""
+        return self._agent.engine_has("decides_itself")
+
+    @property
     def is_hushed(self) -> bool:
         """Whether the agent is not to be heard: for good, while it is muted, or while the caller is on hold."""
         return self._hushed_for_good or self._relay.gates.agent_is_shut
@@ -153,7 +158,7 @@ class TurnManager:
             protected=self.taking.protected,
             silenced=self._relay.is_silenced,
             unplayed=self.is_unplayed,
-            engine_stops_itself=self._agent.engine_stops_itself,
+            engine_stops_itself=self._agent.engine_has("interrupts_itself"),
             min_interruption_ms=self._config.min_interruption_ms,
         )
 
@@ -183,7 +188,7 @@ class TurnManager:
         """Stop the running responses, and drop their audio."""
         for response in self.taking.responses:
             self._relay.playout.discard_response(response)
-            if not self._agent.engine_stops_itself:
+            if not self._agent.engine_has("interrupts_itself"):
                 self._agent.cancel(response)
 
     def hush_for_good(self) -> None:
@@ -219,7 +224,7 @@ class TurnManager:
         self.dead_air.begins()
         self.interruption.response_began()
         self.whispers.response_began(response)
-        plays = self.taking.response_began(response, engine_stops_itself=self._agent.engine_stops_itself)
+        plays = self.taking.response_began(response, engine_stops_itself=self._agent.engine_has("interrupts_itself"))
         if not plays or self._relay.gates.agent_is_shut:
             self._relay.playout.discard_response(response)
             self._agent.cancel(response)

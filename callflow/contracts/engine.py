@@ -211,13 +211,14 @@ EngineListener = Callable[[EngineEvent], None]
 
 EngineCan = Literal[
     "truncates", "cancels", "interrupts_itself", "answers_itself", "calls_tools", "updates", "transcribes",
-    "sees_images",
-    "plays_itself",
+    "sees_images", "plays_itself", "decides_itself",
 ]  # fmt: skip
 """What an engine can do, as configured:
 
 `interrupts_itself`: it stops its own response when it hears the caller; else `cancel` is for us to call.
 `answers_itself`: it begins a response when the caller has stopped; else `request_response` is for us to call.
+`decides_itself`: it decides what of the caller's speech it answers, so that nobody may conclude that it has missed
+some.
 `sees_images`: it takes a `ContextImage`.
 `transcribes`: it writes down what the caller says, as `Transcript`, or tells that it did not, as `TranscriptFailed`.
 `plays_itself`: the caller hears it without us, and it tells of that (`PlayoutBegan`, `PlayoutEnded`); there are no

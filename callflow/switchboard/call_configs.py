@@ -136,18 +136,14 @@ def call_config(
     make = engine_choice.make_engine(settings, account)
     deadlines = deadline_seconds(settings)
     by_silence = settings.turn_detection == "server_vad"
-    missed = engine_choice.missed_after_ms(settings) or (
-        max(1500, settings.vad_prefix_padding_ms + 1200),
-        max(2500, settings.vad_silence_ms + 1500) if by_silence else _SEMANTIC_MS,
-    )
     listens = settings.listen_while_bridged and settings.transcription_model
     agent = from_settings(
         AgentConfig,
         settings,
         make_engine=make,
         max_call_warning_seconds=deadlines["call"],
-        missed_start_after_ms=missed[0],
-        missed_end_after_ms=missed[1],
+        missed_start_after_ms=max(1500, settings.vad_prefix_padding_ms + 1200),
+        missed_end_after_ms=max(2500, settings.vad_silence_ms + 1500) if by_silence else _SEMANTIC_MS,
     )
     config = from_settings(
         CallConfig,

@@ -49,7 +49,6 @@ _MOST_CALLS: Final = 10_000
 """The most calls of which it is remembered how their engine fared."""
 _OF_TOOLS: Final = ("agent_tools", "tool_choice", "parallel_tool_calls")
 _NO_TOOLS: Final = "delegation_model is empty, so that no tool is called"
-_NEVER_MS: Final = 3_600_000
 _SHARE: Final = 1 / 3
 """Of the time in which an engine must be there, how much the first has to connect, so that enough is left for the
 second."""
@@ -117,12 +116,6 @@ def priced_models(settings: Settings) -> list[str]:
         else:
             found += [realtime_model(settings), settings.transcription_model]
     return found
-
-
-def hears_by_itself(settings: Settings) -> bool:
-    """Whether an engine of these settings decides by itself what of the caller's speech it answers, so that nobody
-    may conclude that it has missed some."""
-    return LIVE in engines_of(settings)
 
 
 def warnings(settings: Settings) -> list[str]:
@@ -293,9 +286,3 @@ def make_engine(settings: Settings, account: Account) -> MakeEngine:
         else:
             config = replace(config, connect_seconds=seconds)
     return MakeEngine(config, account, settings.engine, second, full_duplex)
-
-
-def missed_after_ms(settings: Settings) -> tuple[int, int] | None:
-    """Return after how much quiet it is concluded that the engine has missed the beginning and the end of the caller's
-    speech, for an engine that decides what it answers: never. None: as for any other engine."""
-    return (_NEVER_MS, _NEVER_MS) if hears_by_itself(settings) else None

@@ -20,6 +20,8 @@ from callflow.contracts.engine import (
 )
 from callflow.contracts.media import SpeechSegmentId
 from callflow.journal import notes
+from callflow.sandbox import voices
+from callflow.sandbox.common.phone import SILENT_FRAME
 from tests.agent.offline import CAN, Scene
 from tests.in_loop import in_loop, settle
 
@@ -45,6 +47,19 @@ async def test_a_barge_in_stops_the_audio_and_tells_the_engine_how_much_was_hear
     assert [(cut.item, cut.heard_ms, cut.received_ms) for cut in note.cuts] == [("item_1", 300, 900)]
     assert scene.turns.summary()["interruptions"] == 1
     assert scene.turns.taking.caller_speaking
+
+
+@pytest.mark.parametrize("decides", [False, True])
+@in_loop
+async def test_whether_speech_can_be_missed_is_for_the_present_session_to_say(decides: bool) -> None:
+    """A call may come to its second engine, for which it is the other way round."""
+    scene = Scene(can=CAN | {"decides_itself"} if decides else CAN)
+    scene.ready()
+    audio = voices.load("caller/hours") + SILENT_FRAME * 80
+    for at in range(0, len(audio), 160):
+        scene.turns.caller_frame(audio[at : at + 160])
+    assert bool(scene.took(notes.EngineMissedSpeech)) is not decides
+    assert (("finish_turn",) in scene.engine.take()) is not decides
 
 
 @in_loop

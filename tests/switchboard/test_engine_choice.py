@@ -12,7 +12,7 @@ from callflow.engines.openai_live.adapter import OpenAILive
 from callflow.engines.openai_live.live_config import session
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.engines.openai_realtime.session_ladder import AcceptOffer
-from callflow.switchboard import engine_choice
+from callflow.switchboard import call_configs, engine_choice
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.tool_desk import ToolDesk
 from callflow.tools.registry import Tool, Tools
@@ -40,6 +40,18 @@ def test_the_model_that_the_address_names_is_the_one_that_is_asked_for_priced_an
             config.model == engine_choice.speaking_model(settings) == engine_choice.priced_models(settings)[0] == model
         )
         assert engine_choice.told(settings)["model"] == model
+
+
+def test_a_second_engine_changes_nothing_of_what_the_first_may_miss() -> None:
+    async def scene() -> None:
+        second, first = Settings(fallback_engine="openai_live"), Settings(engine="openai_live")
+        for settings in (second, first, Settings()):
+            config = call_configs.call_config(settings, Account()).agent
+            assert (config.missed_start_after_ms, config.missed_end_after_ms) == (1500, 2500)
+            session = config.make_engine(SessionContext("c", 1), lambda event: None)
+            assert ("decides_itself" in session.can) == (settings is first)
+
+    asyncio.run(scene())
 
 
 def test_a_call_that_has_lost_its_first_engine_stays_with_the_second_and_others_do_not() -> None:

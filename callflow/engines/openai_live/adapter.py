@@ -112,7 +112,7 @@ class OpenAILive:
 
     @property
     def can(self) -> frozenset[EngineCan]:
-        can: set[EngineCan] = {"transcribes"}
+        can: set[EngineCan] = {"transcribes", "decides_itself"}
         if self._listens:
             can |= {"interrupts_itself", "answers_itself"}
         if self._has_tools:
