@@ -160,7 +160,9 @@ class Agent:
         """Whether nobody speaks and no answer is due: the caller would not notice a change of sessions now."""
         floor, taking = self._floor, self.turns.taking
         busy = turn_taking.is_busy(floor) or taking.audio_is_needed or floor.greeting_open or self.turns.hears_speech
-        return not (busy or self.goodbye.is_awaited or floor.unplayed or self._relay.awaits_marks)
+        return not (
+            busy or self.turns.may_be_answered or self.goodbye.is_awaited or floor.unplayed or self._relay.awaits_marks
+        )
 
     def ready(self) -> None:
         """Report that the present session is configured."""
@@ -184,8 +186,9 @@ class Agent:
     def changed_over(self, *, quiet: bool) -> None:
         """Continue with the next session. Not `quiet`: the agent was cut off, and resumes."""
         self._note(notes.EngineRotated(session=self.sessions.number, quiet=quiet))
-        taking = self.turns.taking
-        if not quiet and not taking.caller_speaking and (taking.is_responding or self.turns.is_answer_due):
+        taking, turns = self.turns.taking, self.turns
+        is_due = taking.is_responding or turns.is_answer_due or turns.may_be_answered
+        if not quiet and not taking.caller_speaking and is_due:
             self.turns.engine_away()
             self.turns.engine_back()
             self.prompter.say(prompt(Prompt.RESUME))

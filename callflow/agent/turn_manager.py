@@ -30,6 +30,8 @@ from callflow.timers import Timers
 
 
 _MOST_REPLIES: Final = 10_000
+_DECIDES_SECONDS: Final = 8.0
+"""After so long without a word an engine that decides for itself has left the caller's turn unanswered."""
 
 
 class TurnManager:
@@ -63,6 +65,8 @@ class TurnManager:
         """Ms from the engine's report that the caller has stopped to the first audio of each reply sent to the
         carrier."""
         self._noticed: float | None = None
+        self._open_since: float | None = None
+        """When a turn of the caller's ended that the engine may answer or not; None: it has answered, or must."""
         self._hushed_for_good = False
         self.caller_payload = agent.caller_payload  # bound for speed (50 a second): next hop `EngineSessions.append`
         self.caller_frame = self.dead_air.caller_audio
@@ -84,6 +88,11 @@ class TurnManager:
     def is_answer_due(self) -> bool:
         """Whether the caller waits for an answer."""
         return self.dead_air.is_answer_due
+
+    @property
+    def may_be_answered(self) -> bool:
+        """Whether the caller has just said something that an engine that decides for itself has not answered so far."""
+        return self._open_since is not None and self._clock() - self._open_since < _DECIDES_SECONDS
 
     @property
     def is_filling(self) -> bool:
@@ -139,7 +148,7 @@ class TurnManager:
         self.dead_air.detector.began()
         self.taking.caller_began()
         self._relay.watch_caller()
-        self._noticed = None
+        self._noticed = self._open_since = None
         self.latency.caller_goes_on()
         match barge_in.on_speech(self._situation()):
             case "ignore":
@@ -215,6 +224,8 @@ class TurnManager:
             self.conversation.caller_pauses()
             if stopped.answer_due:
                 self.expect_speech(since=now - ago)
+            else:
+                self._open_since = now
         return True
 
     # The engine's speech, in its order
@@ -326,7 +337,7 @@ class TurnManager:
         elif self._noticed is not None and len(self.reply_ms) < _MOST_REPLIES:
             self.reply_ms.append(round((now - self._noticed) * 1000))
             self._note(notes.Reply(ms=self.reply_ms[-1]))
-        self._noticed = None
+        self._noticed = self._open_since = None
         if self.conversation.agent_speaks():
             self._note(notes.AgentSpeaks())
 

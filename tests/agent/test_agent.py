@@ -5,9 +5,13 @@ from __future__ import annotations
 from callflow.agent.prompts import Prompt, prompt
 from callflow.contracts import events
 from callflow.contracts.engine import (
+    AudioDelta,
+    AudioDone,
     ErrorReported,
     HostedTool,
+    ResponseDone,
     ResponseFailed,
+    ResponseStarted,
     SessionExpiring,
     SessionLost,
     SessionReady,
@@ -16,8 +20,9 @@ from callflow.contracts.engine import (
     ToolCalls,
 )
 from callflow.contracts.tools import ToolCall
+from callflow.engines.openai_live.turns import LiveTurns
 from callflow.journal import notes
-from tests.agent.offline import Scene
+from tests.agent.offline import CAN, Scene
 from tests.in_loop import in_loop, settle
 
 
@@ -94,6 +99,57 @@ async def test_what_is_changed_while_the_next_session_waits_holds_for_it_too() -
     scene.agent.sessions.set_turn_detection(False)
     wanted = [("update", {"instructions": "Be brief."}), ("turn_detection", False)]
     assert [engine.take() for engine in scene.engines] == [wanted, wanted]
+
+
+async def changing_after_a_question() -> Scene:
+    """A session that decides for itself is to be replaced, when the caller has just asked something."""
+    scene = Scene(can=CAN | {"decides_itself"}, reply_seconds=60.0)
+    scene.ready()
+    scene.answer()
+    scene.hear(1.0)
+    old, turns = scene.engine, LiveTurns(1)
+    scene.tell(SessionExpiring(60.0))
+    scene.agent.rotate()
+    scene.turns.caller_frame(b"\x00" * 800)
+    for event in turns.caller_words("When does my taxi come?", scene.now * 1000, 0.0):
+        old.tell(event)
+    scene.hear(1.0)
+    scene.turns.caller_frame(b"\xff" * 8000)
+    for event in turns.tick(scene.now * 1000):
+        old.tell(event)
+    return scene
+
+
+@in_loop
+async def test_no_session_is_replaced_between_a_question_and_the_answer_that_the_model_may_give() -> None:
+    scene = await changing_after_a_question()
+    old, new = scene.engines
+    assert not scene.agent.is_quiet
+    new.tell(SessionReady())
+    assert scene.took(notes.EngineRotated) == []
+    done = ResponseDone("r", "completed", answered=True, items=("i",))
+    for event in (ResponseStarted("r"), AudioDelta("r", "i", 0, bytes(800)), AudioDone("r", "i", 0), done):
+        old.tell(event)
+    scene.hear(1.0)
+    assert scene.agent.is_quiet
+
+
+@in_loop
+async def test_a_turn_that_the_model_leaves_unanswered_holds_up_nothing_for_long() -> None:
+    scene = await changing_after_a_question()
+    scene.hear(8.0)
+    assert scene.agent.is_quiet
+    scene.engines[1].tell(SessionReady())
+    assert scene.took(notes.EngineRotated) == [notes.EngineRotated(session=2, quiet=True)]
+
+
+@in_loop
+async def test_a_question_that_a_forced_change_leaves_without_an_answer_is_answered_by_the_next_session() -> None:
+    scene = await changing_after_a_question()
+    scene.agent.sessions._leave_by = 0.0
+    scene.engines[1].tell(SessionReady())
+    assert scene.took(notes.EngineRotated) == [notes.EngineRotated(session=2, quiet=False)]
+    assert ("response", prompt(Prompt.RESUME)) in scene.engines[1].take()
 
 
 @in_loop
