@@ -94,7 +94,7 @@ class Agent:
             call, self.turns, note=note, forget_audio=self.sessions.forget_audio,
             caller_said=to_owner(self._caller_said),
         )  # fmt: skip
-        self.protected_greeting = ProtectedGreeting(config.opens_protected)
+        self.protected_greeting = ProtectedGreeting(config.opens_protected, config.disclosure)
         self.greeting_heard: Callable[[], None] = lambda: None
         """Called when the caller has heard the protected sentence in full."""
         self.prompter = Prompter(
@@ -358,7 +358,8 @@ class Agent:
 
     def _check_greeting(self) -> None:
         """Allow interruptions from now on, if the caller has heard the protected sentence."""
-        if not self.protected_greeting.is_said or not turn_taking.greeting_was_heard(self._floor):
+        greeting = self.protected_greeting
+        if not greeting.is_said or not greeting.was_heard(self._floor, self.conversation):
             return
         self.protected_greeting.over()
         self.turns.taking.protected = False

@@ -4,6 +4,7 @@ interrupt, and the proof of how much of it the caller heard."""
 from __future__ import annotations
 
 from callflow.agent.conversation import Conversation
+from callflow.agent.turn_taking import Floor, greeting_was_heard
 from callflow.contracts.media import SpeechSegmentId
 from callflow.journal.notes import Protected
 from callflow.media.g711 import BYTES_PER_MS
@@ -14,8 +15,11 @@ class ProtectedGreeting:
     """The state of one call's protected sentence: `due`, `said` (the engine was asked for the sentence), `held` (nobody
     interrupts any more) or "" (over, or none)."""
 
-    def __init__(self, wanted: bool) -> None:
-        """`wanted`: the call begins with a protected sentence."""
+    __slots__ = ("_cut", "_ms", "_state", "_words")
+
+    def __init__(self, wanted: bool, words: str = "") -> None:
+        """`wanted`: the call begins with a protected sentence. `words`: with which it begins; "": not known."""
+        self._words = _plain(words)
         self._state = "due" if wanted else ""
         self._ms: dict[SpeechSegmentId, float] = {}
         """Ms received from the engine, for each stretch of the sentence."""
@@ -68,6 +72,12 @@ class ProtectedGreeting:
         if self._state == "said":
             self._ms[key] = self._cut[key] = ms
 
+    def was_heard(self, floor: Floor, conversation: Conversation) -> bool:
+        """Return whether the caller has heard the sentence in full. After a pause that may be one between two sentences
+        it must have all the words that are known; of one without known words nothing more is waited for."""
+        said = _plain(" ".join(turn.text for key in self._ms if (turn := conversation.turn(key.item)) is not None))
+        return greeting_was_heard(floor._replace(may_go_on=floor.may_go_on and self._words not in said))
+
     def proof(self, playout: Playout, conversation: Conversation, now: float, *, in_full: bool) -> Protected:
         """Return the note that proves how many ms of the sentence were heard, out of how many received."""
         heard = 0.0
@@ -82,3 +92,7 @@ class ProtectedGreeting:
             in_full=in_full and heard >= received > 0,
             text=" ".join(turn.text for turn in turns),
         )
+
+
+def _plain(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))

@@ -17,6 +17,7 @@ from callflow.agent.barge_in import Interruption, Situation
 from callflow.agent.continued_speech import ContinuedSpeech
 from callflow.agent.conversation import Conversation, cut_note
 from callflow.agent.dead_air import DeadAir
+from callflow.agent.own_pace import PAUSE_SECONDS, OwnPace
 from callflow.agent.response_latency import ResponseLatency
 from callflow.agent.turn_listener import TurnListener
 from callflow.agent.turn_taking import Floor, TurnTaking
@@ -30,8 +31,6 @@ from callflow.timers import Timers
 
 
 _MOST_REPLIES: Final = 10_000
-_DECIDES_SECONDS: Final = 8.0
-"""After so long without a word an engine that decides for itself has left the caller's turn unanswered."""
 
 
 class TurnManager:
@@ -65,8 +64,7 @@ class TurnManager:
         """Ms from the engine's report that the caller has stopped to the first audio of each reply sent to the
         carrier."""
         self._noticed: float | None = None
-        self._open_since: float | None = None
-        """When a turn of the caller's ended that the engine may answer or not; None: it has answered, or must."""
+        self._pace = OwnPace()
         self._hushed_for_good = False
         self.caller_payload = agent.caller_payload  # bound for speed (50 a second): next hop `EngineSessions.append`
         self.caller_frame = self.dead_air.caller_audio
@@ -92,7 +90,7 @@ class TurnManager:
     @property
     def may_be_answered(self) -> bool:
         """Whether the caller has just said something that an engine that decides for itself has not answered so far."""
-        return self._open_since is not None and self._clock() - self._open_since < _DECIDES_SECONDS
+        return self._pace.may_be_answered(self._clock())
 
     @property
     def is_filling(self) -> bool:
@@ -123,6 +121,7 @@ class TurnManager:
             tools_busy=tools_busy,
             unplayed=self.is_unplayed,
             greeting_open=greeting_open,
+            may_go_on=self._pace.may_go_on(self._clock()),
         )
 
     # The answer that is due
@@ -148,7 +147,8 @@ class TurnManager:
         self.dead_air.detector.began()
         self.taking.caller_began()
         self._relay.watch_caller()
-        self._noticed = self._open_since = None
+        self._noticed = None
+        self._pace.answered()
         self.latency.caller_goes_on()
         match barge_in.on_speech(self._situation()):
             case "ignore":
@@ -225,7 +225,7 @@ class TurnManager:
             if stopped.answer_due:
                 self.expect_speech(since=now - ago)
             else:
-                self._open_since = now
+                self._pace.asked(now)
         return True
 
     # The engine's speech, in its order
@@ -264,6 +264,7 @@ class TurnManager:
 
     def response_ended(self, done: ResponseDone) -> None:
         """Handle the end of a response."""
+        self._fell_silent()
         self.whispers.response_ended(done)
         match self.taking.response_ended(done):
             case "given":
@@ -271,6 +272,16 @@ class TurnManager:
             case "due":
                 self.expect_speech()
         self._relay.finish_response(done.response)
+
+    def _fell_silent(self) -> None:
+        if self.engine_decides:
+            self._pace.fell_silent(self._clock())
+            self._timers.start("settled", PAUSE_SECONDS + 0.01, self.settled)
+
+    def settled(self) -> None:
+        """Look again at what waited for the end of a pause."""
+        if not self._relay.is_silenced:
+            self._agent.played_out()
 
     def engine_away(self) -> None:
         """Handle the loss of the session. Its unfinished speech ends with the audio received so far."""
@@ -337,7 +348,8 @@ class TurnManager:
         elif self._noticed is not None and len(self.reply_ms) < _MOST_REPLIES:
             self.reply_ms.append(round((now - self._noticed) * 1000))
             self._note(notes.Reply(ms=self.reply_ms[-1]))
-        self._noticed = self._open_since = None
+        self._noticed = None
+        self._pace.answered()
         if self.conversation.agent_speaks():
             self._note(notes.AgentSpeaks())
 
@@ -361,6 +373,7 @@ class TurnManager:
     def played_out(self) -> None:
         """Report to the agent that the caller has heard everything."""
         self.conversation.agent_is_heard()
+        self._fell_silent()
         if not self._relay.is_silenced:
             self._agent.played_out()
 

@@ -140,6 +140,8 @@ class Floor(NamedTuple):
     """The caller has not heard all of the agent's speech yet."""
     greeting_open: bool
     """The caller has not heard the protected sentence in full yet."""
+    may_go_on: bool = False
+    """The agent may only have paused between two sentences."""
 
 
 def is_busy(at: Floor) -> bool:
@@ -155,12 +157,12 @@ def silence_counts(at: Floor, *, flowing: bool) -> bool:
 
 def has_said_goodbye(at: Floor) -> bool:
     """Return whether the caller has heard the agent's goodbye, and no further speech is due."""
-    return not (is_busy(at) or at.unplayed)
+    return not (is_busy(at) or at.unplayed or at.may_go_on)
 
 
 def greeting_was_heard(at: Floor) -> bool:
     """Return whether the caller has heard the protected sentence in full."""
-    return not (at.responses or at.answer_due or at.unplayed)
+    return not (at.responses or at.answer_due or at.unplayed or at.may_go_on)
 
 
 Resume = Literal["greet", "apologise", "listen", "hear_again"]
