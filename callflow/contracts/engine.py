@@ -331,6 +331,13 @@ class SessionOffer(Protocol):
         """Return what to ask for after a refusal; None: there is nothing less. `message`, `param`: what the engine's
         vendor said; "": nothing."""
 
+    @property
+    def vendor_refuses(self) -> str:
+        """Why the engine's vendor is asked for no session now; "": it is asked."""
+
+    def failed(self, status: int, wait: float) -> None:
+        """Note that an accept was answered with this HTTP status; `wait`: seconds for which the vendor asked."""
+
     def taken(self) -> None:
         """Note that the call was accepted with the session that was asked for last."""
 

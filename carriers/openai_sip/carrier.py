@@ -12,6 +12,7 @@ Facts from OpenAI's documentation (developers.openai.com/api/docs/guides/realtim
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -31,6 +32,7 @@ from callflow.contracts.carrier import (
     WebhookRoute,
 )
 from callflow.contracts.diagnostics import Finding, Outside
+from callflow.contracts.engine import SessionOffer
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import Event, LegIds, WebhookEvent
 from callflow.contracts.media import MediaProtocol
@@ -51,6 +53,9 @@ _BUSY, _DECLINED = 486, 603
 """SIP status codes of a rejected call."""
 _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
+_PAUSE: Final = 0.25
+_MOST_PAUSE: Final = 2.0
+"""Seconds before an accept is sent again: they double from the one to the other."""
 _MOST_KINDS: Final = 200
 
 
@@ -146,14 +151,15 @@ class OpenAISip:
     async def _accept(self, path: str, request: CarrierRequest, *, again: bool) -> None:
         """Accept a call with its session, or with less of it where that is refused. Raises CarrierError.
 
-        An accept whose answer is lost may have been obeyed, and so may one of another process: then the sideband
-        socket shows it, which is refused until the call is accepted.
+        While the engine's account asks the vendor for nothing, a call is rejected as busy. An accept whose answer is
+        lost may have been obeyed, and so may one of another process: then the sideband socket shows it, which is
+        refused until the call is accepted.
         """
         offer = request.offer
         session = offer.first() if offer is not None else {"type": "realtime"}
         while True:
             try:
-                await self._try_to_accept(path, session, again=again)
+                await self._try_to_accept(path, session, offer, again=again)
                 break
             except CarrierError as error:
                 less = offer.less(error.said, error.param) if offer is not None and error.status == 400 else None
@@ -164,14 +170,26 @@ class OpenAISip:
         if offer is not None:
             offer.taken()
 
-    async def _try_to_accept(self, path: str, session: object, *, again: bool) -> None:
-        try:
-            await self.api.request("POST", f"{path}/accept", repeatable="answered", json=session)
-        except CarrierError as error:
-            was_accepted = again and 400 < error.status < 500 and error.status not in (401, 403, 404, 429)
-            if not (error.unknown and not error.status) and not was_accepted:
-                raise
-            log.warning("whether a call was accepted is not known, and will show: %s", error)
+    async def _try_to_accept(self, path: str, session: object, offer: SessionOffer | None, *, again: bool) -> None:
+        for left in range(self._config.retries, -1, -1):
+            if offer is not None and not again and (why := offer.vendor_refuses):
+                await self._end(f"{path}/reject", {"status_code": _BUSY})
+                raise CarrierError(f"OpenAI takes no calls now ({why}), so this one was rejected")
+            try:
+                await self.api.request("POST", f"{path}/accept", retries=0, repeatable="answered", json=session)
+                return
+            except CarrierError as error:
+                if offer is not None and error.status:
+                    offer.failed(error.status, error.wait)
+                if error.retry and left:
+                    log.warning("an accept failed, trying again: %s", error)
+                    await asyncio.sleep(error.wait or min(_PAUSE * 2 ** (self._config.retries - left), _MOST_PAUSE))
+                    continue
+                was_accepted = again and 400 < error.status < 500 and error.status not in (401, 403, 404, 429)
+                if not (error.unknown and not error.status) and not was_accepted:
+                    raise
+                log.warning("whether a call was accepted is not known, and will show: %s", error)
+                return
 
     async def _refer(self, path: str, address: str) -> None:
         await self.api.request("POST", f"{path}/refer", repeatable=False, json={"target_uri": address})

@@ -13,6 +13,7 @@ import pytest
 from callflow.contracts import commands
 from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.engine import Engine, EngineEvent, ErrorReported, SessionContext, SessionLost, SessionReady
+from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import LegIds
 from callflow.engines.common.account import Account
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
@@ -48,7 +49,11 @@ class Line:
 
     @staticmethod
     def _context(call: SipCall | None, tools: tuple[dict[str, Any], ...]) -> SessionContext:
-        return SessionContext("call", remote=call.id if call is not None else "", tools=tools)
+        return (
+            SessionContext(call.id, remote=call.id, tools=tools)
+            if call is not None
+            else SessionContext("call", tools=tools)
+        )
 
     @asynccontextmanager
     async def session(self, call: SipCall | None, *tools: dict[str, Any]) -> AsyncIterator[Spoken]:
@@ -91,7 +96,7 @@ async def line(**quirks: Any) -> AsyncIterator[Line]:
         carrier = OpenAISip(
             OpenAISipConfig(
                 api_key=realtime.api_key, webhook_secret=realtime.sip.secret, calls_url=calls, sip_uri="", seconds=2.0,
-                retries=0,
+                retries=3,
             )
         )  # fmt: skip
         yield Line(realtime, carrier)
@@ -179,3 +184,47 @@ async def test_the_session_of_a_call_over_sip_ends_after_an_hour_and_the_call_wi
             await call.wait_ended()
             assert (call.ended_by, beside.engine.can >= {"plays_itself"}) == ("carrier", True)
         assert [event.event["error"]["code"] for event in session.sent if event.type == "error"] == ["session_expired"]
+
+
+async def test_a_vendor_who_refuses_accepts_is_left_alone_and_callers_hear_that_it_is_busy() -> None:
+    async with line() as one:
+        one.realtime.sip.fail_accepts[:] = [429] * 100
+
+        async def refused() -> None:
+            with pytest.raises(CarrierError):
+                await one.takes()
+
+        await asyncio.gather(*(refused() for _ in range(8)))
+        assert one.account.is_open
+        calls = list(one.realtime.sip.calls.values())
+        assert all(len([one for one in call.commands if one[0] == "accept"]) == 1 for call in calls)
+        await refused()
+        late = list(one.realtime.sip.calls.values())[-1]
+        assert late.commands == [("reject", {"status_code": 486}, 200)]
+
+
+async def test_a_single_accept_that_fails_is_tried_again() -> None:
+    async with line() as one:
+        one.realtime.sip.fail_accepts[:] = [503, 429]
+        call = await one.takes()
+        accepts = [status for action, _, status in call.commands if action == "accept"]
+        assert [status for status in accepts if status != 400] == [503, 429, 200]
+        assert not one.account.is_open
+
+
+async def test_a_vendor_who_refuses_sockets_beside_calls_is_left_alone() -> None:
+    async with line() as one:
+        calls = [await one.takes() for _ in range(3)]
+        faults = one.realtime.faults
+        faults.refuse_next, faults.refuse_status, faults.retry_after = -1, 429, ""
+        before = one.realtime.connections_attempted
+        one.config = replace(one.config, connect_seconds=1.0)
+        told: list[EngineEvent] = []
+        engines = [
+            OpenAIRealtime(one.config, SessionContext(f"call {number}", remote=call.id), told.append, one.account)
+            for number, call in enumerate(calls)
+        ]
+        await asyncio.gather(*(engine.run() for engine in engines))
+        assert [type(event) for event in told] == [SessionLost] * 3
+        assert one.account.is_open
+        assert one.realtime.connections_attempted - before <= 6

@@ -119,6 +119,32 @@ class Account:
         finally:
             pace.users -= 1
 
+    async def open_beside(self, config: Destination, call: str, url: str) -> EngineSocket:
+        """Open the socket beside a call once, as soon as the breaker and the pace of that call allow it. Raises
+        HandshakeError. That it is not found says nothing of the account: it may not be there yet, or not any more."""
+        pace = self._pace(call)
+        pace.users += 1
+        try:
+            while (due := pace.may_begin_at(now := _now(), self.closed_at)) > now or not self.has_room:
+                await asyncio.wait([self.changed], timeout=due - now if due > now else None)
+            self.began()
+            try:
+                socket = await connection.open_once(config, url=url)
+            except HandshakeError as error:
+                if error.counts:
+                    pace.began(now)
+                    pace.refused(_now(), error.wait, random.random())
+                    self.failed(config, call, error)
+                raise
+            finally:
+                self.answered()
+            pace.began(now)
+            pace.opened()
+            self.succeeded()
+            return socket
+        finally:
+            pace.users -= 1
+
     def start(self, ahead: Destination | None = None) -> None:
         """Start the task that probes the vendor while the breaker is open, and open spares.
 

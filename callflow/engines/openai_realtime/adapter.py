@@ -109,7 +109,7 @@ class OpenAIRealtime:
         self._audio.await_session()
         beside = self._context.remote
         opening = (
-            sideband.attach(self._config, beside, was_there=self._context.was_there)
+            sideband.attach(self._config, beside, self._account, channel.call, was_there=self._context.was_there)
             if beside
             else open_socket(self._config, channel.call, self._account, arrives=channel.session == 1)
         )

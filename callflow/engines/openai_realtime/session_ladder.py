@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import Any, Final, Literal, NamedTuple
 
 from callflow.contracts.engine import SessionContext
+from callflow.contracts.errors import HandshakeError
+from callflow.engines import breaker
 from callflow.engines.common.account import Account
 from callflow.engines.common.refused_fields import FieldPath
 from callflow.engines.openai_realtime import session_config, session_refusal
@@ -102,6 +104,17 @@ class AcceptOffer:
         if less is not None and less.left_out:
             self._account.warn_left_out(less.left_out, "the accept of a call was refused for it")
         return less and self._with_model(less.session)
+
+    @property
+    def vendor_refuses(self) -> str:
+        """Return why nothing is asked for now; "": it may be. An open breaker is for accepts, too."""
+        return (self._account.why or "it is not asked") if self._account.is_open else ""
+
+    def failed(self, status: int, wait: float) -> None:
+        """Note the HTTP status with which an accept was answered."""
+        why = f"HTTP {status}"
+        refusal = HandshakeError(why, why, counts=breaker.refusal_counts(status), retry=True, status=status, wait=wait)
+        self._account.failed(self._config, self._context.call, refusal)
 
     def taken(self) -> None:
         """Note that the call was accepted with the session that was asked for last."""

@@ -15,6 +15,7 @@ from typing import Final
 
 from callflow.contracts.errors import CallOver, EngineError, HandshakeError
 from callflow.engines.common import connection
+from callflow.engines.common.account import Account
 from callflow.engines.common.engine_socket import EngineSocket
 from callflow.engines.openai_realtime.session_config import RealtimeConfig, session_url
 
@@ -23,15 +24,16 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE: Final = 0.05
 _MOST_PAUSE: Final = 1.0
-"""The pause after a refusal doubles from the one to the other."""
+"""The pause after a 404 doubles from the one to the other."""
 _LOOK_SECONDS: Final = 1.5
 _NOT_FOUND: Final = 404
 _YET_SECONDS: Final = 1.5
 """So long after its accept a call may be unknown to the socket."""
 
 
-async def attach(config: RealtimeConfig, remote: str, *, was_there: bool) -> EngineSocket:
-    """Open the socket, within `config.connect_seconds`. `was_there`: it was open before, so that 404 is the end.
+async def attach(config: RealtimeConfig, remote: str, account: Account, call: str, *, was_there: bool) -> EngineSocket:
+    """Open the socket, within `config.connect_seconds`. `was_there`: it was open before, so that 404 is the end. How
+    often to ask a vendor that refuses is the account's to say.
 
     Raises CallOver; EngineError when it cannot be opened.
     """
@@ -42,7 +44,7 @@ async def attach(config: RealtimeConfig, remote: str, *, was_there: bool) -> Eng
         async with asyncio.timeout(config.connect_seconds):
             while True:
                 try:
-                    return await connection.open_once(config, url=session_url(config, remote))
+                    return await account.open_beside(config, call, session_url(config, remote))
                 except HandshakeError as refused:
                     if refused.status == _NOT_FOUND and was_there:
                         raise CallOver("the call is over: its sideband socket is not found any more") from None
@@ -51,8 +53,9 @@ async def attach(config: RealtimeConfig, remote: str, *, was_there: bool) -> Eng
                     if not refused.retry and refused.status != _NOT_FOUND:
                         raise
                     error = refused
-                    await asyncio.sleep(max(refused.wait, pause))
-                    pause = min(2 * pause, _MOST_PAUSE)
+                    if refused.status == _NOT_FOUND:
+                        await asyncio.sleep(pause)
+                        pause = min(2 * pause, _MOST_PAUSE)
     except TimeoutError:
         seconds = f"{config.connect_seconds:g} s"
         raise EngineError(f"no sideband socket within {seconds}; {error}", retry=False) from None
