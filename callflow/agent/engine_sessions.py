@@ -281,7 +281,7 @@ class EngineSessions:
         if self.engine is not None:
             self.engine.set_turn_detection(on)
             if self._next_session is not None:
-                self._next_session.set_turn_detection(on)
+                self._next_session.engine.set_turn_detection(on)
         return self.is_there
 
     def answer_tool(self, call: str, output: str, *, speak: bool) -> None:
@@ -299,7 +299,7 @@ class EngineSessions:
         taken = {name: value for name, value in changes.items() if name not in refused}
         self.changes |= taken
         if taken and self._next_session is not None:  # it was opened with the earlier changes
-            self._next_session.update(taken)
+            self._next_session.engine.update(taken)
         return taken, left_out
 
     def stop(self) -> None:
