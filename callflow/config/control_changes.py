@@ -35,12 +35,14 @@ def _read(session: Mapping[str, Any], secrets: secret_text.Secrets, *, keeps: fr
     session_changes.check_names(session)
     named = session_names.named(session)
     values = {name: value for name, value in named.values.items() if value is not None}
-    if named.problems:
-        raise SessionRefused([f"{problem}." for problem in named.problems])
+    problems = [f"{problem}." for problem in named.problems]
+    asked = Asked({}, [])
     try:
         asked = session_changes.read(values, secrets, keeps=keeps)
     except SessionRefused as refusal:
-        raise SessionRefused([named.in_words_of(line) for line in refusal.problems]) from None
+        problems += [named.in_words_of(line) for line in refusal.problems]
+    if problems:  # the warnings are told as well, so that one answer names everything
+        raise SessionRefused([*problems, *(f"{warning}." for warning in named.warnings)])
     told = [named.in_words_of(line) for line in asked.warnings if line.partition(" ")[0] not in _AT_BEGIN]
     at_begin = [name for name in _AT_BEGIN if name in values]
     told += [f"{named.paths[name]} is left out: it is decided when a call begins" for name in sorted(at_begin)]
