@@ -1,5 +1,5 @@
-"""`python -m callflow.cli.diagram`: writes the machine's diagram and table into docs/architecture.md, and its states
-and edges into a module of the operators' page, which draws them.
+"""`python -m callflow.cli.diagram`: writes the machine's diagram, table and conditions into docs/architecture.md, and
+its states and edges into a module of the operators' page, which draws them.
 
 All are made from `callflow.call.machine.table`. To find the commands of each row, every state that a call can reach is
 visited, and every event is tried in it.
@@ -65,9 +65,18 @@ def rows() -> str:
     return "\n".join(lines)
 
 
+def conditions() -> str:
+    """Return what each condition of the table means, as a Markdown table in the order of the alphabet."""
+    guards = {guard for row in TABLE for guard in (*row.when, *row.unless)}
+    meanings = sorted((_named(guard), " ".join((guard.__doc__ or "").split())) for guard in guards)
+    return "\n".join(
+        ["| if | it holds when |", "|---|---|", *(f"| {name} | {meaning} |" for name, meaning in meanings)]
+    )
+
+
 def render(page: str) -> str:
     """Return the page with the parts between its markers written again. Raises ValueError if a marker is missing."""
-    for name, text in (("diagram", diagram()), ("rows", rows())):
+    for name, text in (("diagram", diagram()), ("rows", rows()), ("conditions", conditions())):
         begin, end = f"<!-- {name}: drawn by `{COMMAND}` -->", f"<!-- end of {name} -->"
         marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         drawn = f"{begin}\n{text}\n{end}"
@@ -78,10 +87,11 @@ def render(page: str) -> str:
 
 
 def _conditions(row: Row) -> str:
-    def named(condition: Guard) -> str:
-        return condition.__name__.replace("_", " ")
+    return ", ".join([*map(_named, row.when), *(f"unless {_named(condition)}" for condition in row.unless)])
 
-    return ", ".join([*map(named, row.when), *(f"not {named(condition)}" for condition in row.unless)])
+
+def _named(condition: Guard) -> str:
+    return condition.__name__.replace("_", " ")
 
 
 def _commands() -> list[str]:

@@ -48,6 +48,7 @@ def is_gone(model: Model, step: Step) -> bool:
 
 
 def still_rings(model: Model, step: Step) -> bool:
+    """The carrier says that the call rings still."""
     return isinstance(step.event, CallRecovered) and step.event.found == "ringing"
 
 
@@ -115,6 +116,7 @@ def is_transferred(model: Model, step: Step) -> bool:
 
 
 def takes_back(model: Model, step: Step) -> bool:
+    """The agent has the caller again when a transfer fails or is over (`transfer_take_back`)."""
     return model.takes_back
 
 
@@ -154,6 +156,7 @@ def person_speaks(model: Model, step: Step) -> bool:
 
 
 def engine_is_lost(model: Model, step: Step) -> bool:
+    """The engine's session is lost, and no other one is being made."""
     return model.engine == "lost"
 
 
@@ -193,18 +196,22 @@ def is_refused_for_room(model: Model, step: Step) -> bool:
 
 
 def carrier_speaks(model: Model, step: Step) -> bool:
+    """The last sentence is being said by the carrier's own voice."""
     return model.farewell == SPEAKING
 
 
 def clip_plays(model: Model, step: Step) -> bool:
+    """The last sentence is being said by a clip."""
     return model.farewell == CLIP
 
 
 def media_is_lost(model: Model, step: Step) -> bool:
+    """The media stream is lost."""
     return model.media == "lost"
 
 
 def agent_says_goodbye(model: Model, step: Step) -> bool:
+    """The last sentence is being said by the agent."""
     return model.farewell in (FAREWELL_BY_AGENT, FAREWELL_BY_AGENT_FINAL)
 
 
@@ -220,10 +227,12 @@ def end_is_settled(model: Model, step: Step) -> bool:
 
 
 def media_is_open(model: Model, step: Step) -> bool:
+    """The media stream is open."""
     return model.media == "open"
 
 
 def engine_is_up(model: Model, step: Step) -> bool:
+    """The engine's session is ready."""
     return model.engine == "ready"
 
 
@@ -253,10 +262,12 @@ def stream_requested(model: Model, step: Step) -> bool:
 
 
 def engine_expected(model: Model, step: Step) -> bool:
+    """A session of the engine is connecting or ready."""
     return model.engine in ("connecting", "ready")
 
 
 def engine_awaited(model: Model, step: Step) -> bool:
+    """A session of the engine is connecting."""
     return model.engine == "connecting"
 
 
@@ -287,10 +298,12 @@ def is_machine(model: Model, step: Step) -> bool:
 
 
 def awaits_beep(model: Model, step: Step) -> bool:
+    """The message waits until the machine records."""
     return model.farewell == AWAITS_BEEP
 
 
 def says_message(model: Model, step: Step) -> bool:
+    """The message is being said to a machine."""
     return model.farewell == MESSAGE
 
 
