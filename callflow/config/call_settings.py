@@ -164,7 +164,8 @@ class CallSettings(OriginSettings):
     no_input_asks: Annotated[int, Field(ge=0)] = 2
     """How often the agent asks; the next time it says goodbye and ends the call."""
     hold_seconds: Off = 60
-    """An unbroken noise of this length (hold music, an open microphone) counts as silence, too. 0: it does not."""
+    """An unbroken noise of this length (music of a line on hold, an open microphone) counts as silence, too. 0: it does
+    not. How long *we* may keep a caller on hold is `max_hold_seconds`."""
     max_call_seconds: Seconds = 3300
     """The longest call. One over OpenAI's SIP ends after `session_seconds` and `rotation_seconds` at the latest: no
     other session can take over in it."""
@@ -206,8 +207,8 @@ class CallSettings(OriginSettings):
     tool_filler_after_ms: Annotated[int, Field(ge=0)] = 1500
     """After this time the agent says that it is still busy with a tool."""
     mcp_approval: Annotated[Literal["approve", "decline", "ask"], Lower] = "decline"
-    """The answer to the model when it asks whether it may use a tool of an MCP server. `ask`: a person decides; as
-    there is no way to ask one yet, it is declined."""
+    """The answer to the model when it asks whether it may use a tool of an MCP server. `ask`: kept for
+    later, and the same as `decline`."""
     dtmf_pause_seconds: Seconds = 2
     """After the last key, before the digits go to the agent."""
     dtmf_end: Annotated[str, AfterValidator(validators.key)] = "#"
@@ -238,10 +239,10 @@ class CallSettings(OriginSettings):
     filler_seconds: Seconds = 1.5
     """Silence while a new session is opened, until the caller hears "one moment, please"."""
     patience_seconds: Seconds = 2.5
-    """The same while the model is merely slow, from the caller's last word."""
+    """Silence after the caller's last word, while the model is slow, until the caller hears "one moment, please"."""
     reply_seconds: Seconds = 8
-    """From the model's turn to speak until its first word. After it the session counts as lost, and another is
-    opened."""
+    """How long the model may take from its turn to speak until its first word. After it the session counts as lost,
+    and another is opened."""
 
     # Hold
 
@@ -294,8 +295,7 @@ class CallSettings(OriginSettings):
     transfer_ring_seconds: Annotated[float, Field(ge=5, le=600)] = 25
     """How long a person to whom a call is transferred is rung."""
     transfer_accept_seconds: Seconds = 30
-    """Beyond that, and beyond the time that it takes to tell them of the call (`briefing_text`), until they have
-    accepted it."""
+    """How long the person may take to accept a transfer, from the end of the `briefing_text` that they hear."""
     join_seconds: Seconds = 10
     """For joining the caller and the person who has accepted. After it the agent has the caller back."""
     max_bridged_seconds: Seconds = 7200

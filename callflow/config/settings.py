@@ -67,11 +67,11 @@ class Settings(ClusterSettings, call_settings.CallSettings):
     openai_sip_host: Annotated[str, AfterValidator(sip_settings.host)] = "sip.api.openai.com"
     """The host of that SIP address; `sip-eu.api.openai.com` for a project in Europe."""
     openai_sip_scheme: Annotated[Literal["sip", "sips"], call_settings.Lower] = "sip"
-    """Its scheme."""
+    """The scheme of OpenAI's SIP address."""
     openai_sip_transport: Annotated[Literal["tls", "tcp", "udp"], call_settings.Lower] = "tls"
-    """How it is reached."""
+    """How OpenAI's SIP address is reached."""
     openai_sip_port: Port = 0
-    """Its port; 0: the one that belongs to the transport."""
+    """The port of OpenAI's SIP address; 0: the one that belongs to the transport."""
     twiml_default_mode: Annotated[Literal["", "stream", "sip"], call_settings.Lower] = ""
     """What Twilio is told at `/api/twiml` and `/twiml` where the address has no `mode`: see `route`. Empty: what the
     number's profile says."""
@@ -96,7 +96,7 @@ class Settings(ClusterSettings, call_settings.CallSettings):
     """The token that verifies Twilio's webhooks, and authorises commands unless there is an API key. While it is being
     rotated: the new and the old one, separated by a comma; the first is used, all verify."""
     twilio_from_number: Annotated[str, AfterValidator(validators.e164)] = ""
-    """The same for outbound calls through Twilio."""
+    """Our number that outbound calls through Twilio show, unless a call names another."""
     twilio_api_key: Annotated[str, AfterValidator(validators.twilio_api_key)] = ""
     """The SID of an API key of Twilio, for commands in place of the auth token."""
     twilio_api_secret: Secret = SecretStr("")
@@ -193,8 +193,8 @@ class Settings(ClusterSettings, call_settings.CallSettings):
     """Who is asked about the session of each call, while it rings: `self`, this server itself, or an address (`https://…`,
     or `http://` on this machine), which gets the secrets above as they are. Empty: nobody."""
     realtime_control_events: Annotated[str, AfterValidator(control_values.events)] = "session.created"
-    """When: `session.created`, while it rings, and names of what happens in a call (`turn`, `interrupted`,
-    …), separated by commas."""
+    """At which events of a call the control endpoint is asked: `session.created`, while it rings, and names of what
+    happens in a call (`turn`, `interrupted`, …), separated by commas."""
     realtime_control_seconds: Annotated[float, Field(ge=0.05, le=5, allow_inf_nan=False)] = 0.8
     """How long the answer may take; then the call goes on as it was."""
 
@@ -208,15 +208,17 @@ class Settings(ClusterSettings, call_settings.CallSettings):
     admission_min_calls: Annotated[int, Field(ge=0)] = 10
     """So many live calls are accepted however late the event loop is."""
     max_calls_per_caller: Annotated[int, Field(ge=0)] = 0
-    """The same for one caller's number. 0: no limit. Callers who withhold their number are never counted."""
+    """Calls of one caller's number at the same time. 0: no limit. Callers who withhold their number are never
+    counted."""
     max_calls_per_caller_hour: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Calls of one caller's number within an hour (of a server that is alone: since its start). 0: no limit."""
     max_daily_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     """Minutes that all calls of a day may take together, counted from the answer. Past it new callers hear
     `over_budget`, nothing is dialled, and calls in progress are told, and end with a goodbye. 0: no limit."""
     max_daily_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
-    """The same in US dollars: what the model costs by its price list, and what the carrier says that it takes. A model
-    without a known price counts with the dearest minute that is known. 0: no limit."""
+    """US dollars that all calls of a day may cost together: what the model costs by its price list, and what the
+    carrier says that it takes. A model without a known price counts with the dearest minute that is known. 0: no
+    limit."""
     budget_zone: Annotated[str, AfterValidator(validators.zone)] = "UTC"
     """The time zone in which days are counted, such as `Europe/Berlin`."""
     dials_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
@@ -286,7 +288,7 @@ class Settings(ClusterSettings, call_settings.CallSettings):
     carrier_voice: call_settings.Text = "AWS.Polly.Joanna-Neural"
     """The carrier's voice for these sentences."""
     carrier_language: Annotated[call_settings.Text, AfterValidator(validators.language)] = "en-US"
-    """Their language."""
+    """The language of `carrier_voice`."""
 
     # Peculiarities of the carriers
 
