@@ -270,7 +270,8 @@ class Telnyx:
 
     async def _join(self, request: CarrierRequest) -> None:
         """Bridge the caller's leg with the person's; the stream is stopped before, so that the agent neither hears nor
-        speaks. The caller's leg is kept when the person hangs up. Raises CarrierError."""
+        speaks. The caller's leg is kept when the person hangs up. Raises CarrierError; that the caller's leg is gone,
+        only stopping the stream can tell."""
         if request.command.leg != events.CALLER:
             return  # one request bridges both
         if not request.other.control:
@@ -284,7 +285,11 @@ class Telnyx:
             "call_control_id": request.other.control,
             "park_after_unbridge": "self",
         }
-        await self.api.post(f"{path}/bridge", body)
+        try:
+            await self.api.post(f"{path}/bridge", body)
+        except CarrierError as error:
+            error.gone = False  # one leg of two has ended: the person's, because the caller's was there a moment ago
+            raise
 
     async def _stop_stream(self, path: str, body: dict[str, Any]) -> None:
         try:

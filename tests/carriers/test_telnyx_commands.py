@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -267,6 +268,24 @@ def test_any_other_command_to_a_call_that_is_over_says_so(action: str, command: 
     assert caught.value.gone
     assert not caught.value.retry
     assert route.call_count == 1
+
+
+@pytest.mark.parametrize("answer", OVER)
+@respx.mock
+def test_a_person_who_has_hung_up_before_the_bridge_does_not_end_the_callers_call(answer: str) -> None:
+    """The bridge is asked of the caller's leg, and what has ended is the leg that its body names."""
+    status, body = OVER[answer]
+    body["errors"][0]["source"] = {"pointer": "/call_control_id"}
+    stop = respx.post(url("streaming_stop")).respond(json={})
+    bridge = respx.post(url("bridge")).respond(status, json=body)
+    with pytest.raises(CarrierError) as caught:
+        execute(replace(order(commands.Join()), other=LegIds("v3:person")))
+    assert not caught.value.gone, "nobody would take the caller back, or hang up"
+    stop.respond(status, json=body)
+    with pytest.raises(CarrierError) as caught:
+        execute(replace(order(commands.Join()), other=LegIds("v3:person")))
+    assert caught.value.gone, "the caller has hung up, too"
+    assert bridge.call_count == 1
 
 
 @pytest.mark.parametrize("status", [400, 403])
