@@ -9,7 +9,7 @@ Facts from Twilio's documentation (www.twilio.com/docs/usage/webhooks/voice-webh
 - A call whose document has come to its end is hung up.
 - Webhooks time out after 15 s, and have no id but an idempotency token.
 - Status callbacks come in any order. The end of an inbound call is told only where the number's StatusCallback is set.
-- The error 20404 or 21220 means that the call is over.
+- The error 20404 means that the call is over; 21220 that it is over, or not answered yet: see `answering.py`.
 - Nothing keeps a repeated `POST /Calls` from dialling twice. A dialled call's document is requested when it is
   answered; its requests have the query of the URL that we gave, and so bring our id back.
 """
@@ -17,7 +17,7 @@ Facts from Twilio's documentation (www.twilio.com/docs/usage/webhooks/voice-webh
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -56,6 +56,7 @@ from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
 from carriers.twilio import prices, recordings, streams, twiml
 from carriers.twilio.accounts import Accounts
+from carriers.twilio.answering import once_answered
 from carriers.twilio.config import TwilioConfig
 from carriers.twilio.diagnostics import checkup
 from carriers.twilio.dialling import call_of, dial_form, dialled_since, is_marked, leg_query, search_params
@@ -301,11 +302,13 @@ class Twilio:
                 is_quiet = isinstance(command, commands.Hangup) and command.quiet
                 await self._hang_up(sid, quiet=is_quiet or command.leg != CALLER)
             case commands.Listen():
-                await streams.listen(api, request, f"{self._config.address()}{STREAM}")
+                told_at = f"{self._config.address()}{STREAM}"
+                await self._once_answered(sid, lambda: streams.listen(api, request, told_at))
             case commands.PauseRecord(on=on):
                 await recordings.pause(api, request, on=on)
             case commands.Record(on=on):
-                await recordings.record(api, request, self._config.address(), on=on)
+                address = self._config.address()
+                await self._once_answered(sid, lambda: recordings.record(api, request, address, on=on))
             case _:
                 raise CarrierError(f"Twilio has no command for {request.command.name!r}")
 
@@ -333,13 +336,17 @@ class Twilio:
 
     async def _push(self, sid: str, document: twiml.Document | None, *, repeatable: bool = True) -> None:
         if document is not None:
-            await self._update(sid, {"Twiml": document.text()}, repeatable=repeatable)
+            form = {"Twiml": document.text()}
+            await self._once_answered(sid, lambda: self._update(sid, form, repeatable=repeatable))
+
+    async def _once_answered(self, sid: str, send: Callable[[], Awaitable[None]]) -> None:
+        await once_answered(send, lambda: self.call_status(LegIds(control=sid)))
 
     async def _hang_up(self, sid: str, *, quiet: bool) -> None:
         try:
             if self._config.after_text and not quiet:
                 try:
-                    await self._push(sid, self._goodbye())
+                    await self._update(sid, {"Twiml": self._goodbye().text()})
                     return
                 except CarrierError as error:
                     log.info("Twilio did not take the last words, so the call ends without: %s", error)
