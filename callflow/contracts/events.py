@@ -150,6 +150,8 @@ class CallResumed(Event):
     name: ClassVar[str] = "call_resumed"
     from_number: str = ""
     to_number: str = ""
+    talked: bool = False
+    """The carrier says that the caller has talked with the person whom it rang for them."""
 
 
 WITH_NUMBERS: Final = (CallInitiated, CallRefused, CallTurnedAway, CallAnswered, CallResumed)

@@ -41,7 +41,7 @@ from callflow.contracts.errors import CarrierError, Malformed
 from callflow.contracts.events import Event, LegIds, WebhookEvent
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.telnyx import signature
+from carriers.telnyx import live_legs, signature
 from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.errors import read_error
@@ -62,8 +62,6 @@ _NOT_STREAMING: Final = "90048"
 _AGAIN: Final = uuid.UUID("0a3c9f7e-2c53-5d0e-9a41-6b1f4f5f5b11")
 _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
-_MOST_ACTIVE: Final = 250
-"""Calls on one page of the answer; Telnyx allows no more."""
 _MOST_BODY: Final = 1 << 20
 """Bytes of a webhook: client_state and custom headers may be long."""
 _SUCCESS: Final = b'{"success":true}'
@@ -205,6 +203,9 @@ class Telnyx:
         if isinstance(request.command, commands.Join):
             await self._join(request)
             return
+        if isinstance(request.command, commands.FindPerson):
+            await self._find_person(request)
+            return
         action, body, last_word = self._say(request)
         body = {"command_id": request.id, "client_state": state(request), **body}
         path = f"/calls/{quote(request.ids.control, safe='')}/actions"
@@ -264,9 +265,7 @@ class Telnyx:
     async def find_dialled(self, request: CarrierRequest) -> LegIds | None:
         """Look among the live calls of our application for the one with this call's `client_state`. Raises
         CarrierError."""
-        leg = request.command.leg
-        live = await self.active_calls()
-        return next((active.ids for active in live if (active.call, active.leg) == (request.call, leg)), None)
+        return live_legs.find(await self.active_calls(), request.call, request.command.leg)
 
     async def _join(self, request: CarrierRequest) -> None:
         """Bridge the caller's leg with the person's; the stream is stopped before, so that the agent neither hears nor
@@ -290,6 +289,13 @@ class Telnyx:
         except CarrierError as error:
             error.gone = False  # one leg of two has ended: the person's, because the caller's was there a moment ago
             raise
+
+    async def _find_person(self, request: CarrierRequest) -> None:
+        ids = request.other
+        if not ids.control:
+            ids = live_legs.find(await self.active_calls(), request.call, events.HUMAN) or ids
+        if await self.call_status(ids) != "answered":
+            raise CarrierError("the person whom Telnyx rang for the caller has not answered, or has gone")
 
     async def _stop_stream(self, path: str, body: dict[str, Any]) -> None:
         try:
@@ -395,14 +401,7 @@ class Telnyx:
 
     async def active_calls(self) -> list[ActiveCall]:
         """Return the live calls of our application (at most 250); none when its id is not set. Raises CarrierError."""
-        connection = self._config.connection_id
-        if not connection:
-            return []
-        path = f"/connections/{quote(connection, safe='')}/active_calls"
-        answer = await self.api.request("GET", path, params={"page[limit]": str(_MOST_ACTIVE)}, retries=1)
-        calls = answer.get("data") if isinstance(answer, dict) else None
-        found = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-        return [ActiveCall(ids_of(call), *call_of(call.get("client_state"))) for call in found]
+        return await live_legs.of_connection(self.api, self._config.connection_id)
 
     async def number_id(self, number: str) -> str:
         """Return Telnyx's id of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""

@@ -54,7 +54,7 @@ from callflow.contracts.events import (
 from callflow.contracts.sip_addresses import SIP
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.twilio import prices, recordings, streams, twiml
+from carriers.twilio import listed, prices, recordings, streams, twiml
 from carriers.twilio.accounts import Accounts
 from carriers.twilio.answering import once_answered
 from carriers.twilio.config import TwilioConfig
@@ -238,7 +238,7 @@ class Twilio:
                 if first:
                     document.say(config.greeting_text).pause(config.pause_seconds)
                 if isinstance(request.command, commands.Answer) and request.command.record:
-                    document.record(f"{config.address()}{RECORDING}{leg_query(request)}")
+                    document.record(f"{config.address()}{RECORDING}{leg_query(request)}{twiml.PATIENCE}")
                 return document.connect(self._stream(request)).come_back(config.resume_seconds)
             case commands.Speak(sentence=sentence, goes_on=goes_on):
                 document = self._blank().say(config.sentences.get(sentence, request.text))
@@ -249,7 +249,7 @@ class Twilio:
                 is_heard = request.command.leg == CALLER and not quiet
                 return self._goodbye() if is_heard else self._blank().hang_up()
             case commands.Brief():
-                answer_to = f"{config.address()}{KEYS}{leg_query(request)}"
+                answer_to = f"{config.address()}{KEYS}{leg_query(request)}{twiml.PATIENCE}"
                 return self._blank().ask(request.text, answer_to, _KEY_SECONDS).hang_up()
             case commands.Join():
                 document = self._blank().say(request.text).confer(request.call)
@@ -260,17 +260,17 @@ class Twilio:
                     request.command.number,
                     caller_id=request.from_number,
                     seconds=request.command.ring_seconds,
-                    then=f"{config.address()}{RESUME}",
-                    answered=f"{config.address()}{STATUS}{query}&{JOINED}=1",
+                    then=f"{config.address()}{RESUME}{twiml.PATIENCE}",
+                    answered=f"{config.address()}{STATUS}{query}&{JOINED}=1{twiml.PATIENCE}",
                 )
             case commands.LeadToSip(address=address, ring_seconds=seconds):
                 leg = "" if address else f"call:{request.call}"
                 told = (request.from_number, request.to_number, leg)
                 headers = tuple(zip(("X-Callflow-From", "X-Callflow-To", "X-Callflow-Leg"), told, strict=True))
-                then = f"{config.address()}{LED}"
+                then = f"{config.address()}{LED}{twiml.PATIENCE}"
                 return self._blank().lead_to_sip(address or request.text, headers, seconds=seconds, then=then)
             case commands.Refer(address=address):
-                return self._blank().refer(address, then=f"{config.address()}{REFER}").come_back(0)
+                return self._blank().refer(address, then=f"{config.address()}{REFER}{twiml.PATIENCE}").come_back(0)
         return None
 
     def _stream(self, request: CarrierRequest) -> twiml.Stream:
@@ -298,6 +298,9 @@ class Twilio:
                 await self._push(sid, self._document(request, first=False), repeatable=False)
             case commands.Speak() | commands.Brief():
                 await self._push(sid, self._document(request, first=False))
+            case commands.FindPerson():
+                if not await listed.talks_with(api, sid):
+                    raise CarrierError("nobody has answered whom Twilio rang for the caller")
             case commands.Reject() | commands.Hangup() as command:
                 is_quiet = isinstance(command, commands.Hangup) and command.quiet
                 await self._hang_up(sid, quiet=is_quiet or command.leg != CALLER)
@@ -330,7 +333,7 @@ class Twilio:
         """Look for the one call to this number that we dialled since. Raises CarrierError."""
         api = self._accounts.to_dial(request.call)
         answer = await api.request("GET", "/Calls.json", params=search_params(request), retries=1)
-        sid = dialled_since(_listed(answer, "calls"), request.at)
+        sid = dialled_since(listed.objects(answer, "calls"), request.at)
         self._accounts.dialled(request.call, sid)
         return LegIds(control=sid) if sid else None
 
@@ -389,14 +392,14 @@ class Twilio:
         answer = await self.api.request("GET", "/Calls.json", params=params, retries=1)
         return [
             ActiveCall(LegIds(control=str(call.get("sid") or ""), number=str(call.get("phone_number_sid") or "")))
-            for call in _listed(answer, "calls")
+            for call in listed.objects(answer, "calls")
         ]
 
     async def number_id(self, number: str) -> str:
         """Return Twilio's SID of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""
         params = {"PhoneNumber": number, "PageSize": "20"}  # also finds numbers that contain these digits
         answer = await self.api.request("GET", "/IncomingPhoneNumbers.json", params=params, retries=1)
-        found = _listed(answer, "incoming_phone_numbers")
+        found = listed.objects(answer, "incoming_phone_numbers")
         return next((str(one.get("sid") or "")[:64] for one in found if one.get("phone_number") == number), "")
 
     async def recording(self, name: str, byte_range: str = "") -> Download:
@@ -426,12 +429,6 @@ class Twilio:
         await self.api.close()
         await self._accounts.close()
         await self._downloads.close()
-
-
-def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:
-    """Return the objects of a list in an answer."""
-    listed = answer.get(name) if isinstance(answer, dict) else None
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def _call(sid: str) -> str:

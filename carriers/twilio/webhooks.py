@@ -77,7 +77,13 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
         return CallInitiated(direction="incoming", **numbers), "voice"
     if path in VOICE:
         return CallAnswered(**numbers), ""
-    return CallResumed(**numbers), ""
+    return CallResumed(talked=_have_talked(params), **numbers), ""
+
+
+def _have_talked(params: Mapping[str, str]) -> bool:
+    """Read what the `action` of a `<Dial>` is told: whether the two were connected. Vendor: /docs/voice/twiml/dial."""
+    told = params.get("DialBridged")
+    return told == "true" if told else params.get("DialCallStatus") in ("completed", "answered")
 
 
 def routed(event: Event, path: str, query: str, default: str) -> Event:

@@ -84,6 +84,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.AnsweredBy(who="machine", then="message", ready=True),
     ev.AnsweredBy(who="machine", then="message", exchanges=3),
     ev.CallResumed(),
+    ev.CallResumed(talked=True),
     ev.CallHangup(),
     ev.CallHangup(cause="normal_clearing"),
     ev.NotOurs(),
@@ -165,7 +166,7 @@ _BESIDE = (
     ev.SayRequested, ev.DtmfRequested, ev.RecordRequested, ev.PauseRequested, ev.CarrierRecording, ev.ToolCalled,
     ev.ToolFinished, ev.StreamAnnounced, ev.CarrierNotice,
 )  # fmt: skip
-_SENT = {"answer", "speak", "stream", "transfer", "join", "hangup"}
+_SENT = {"answer", "speak", "stream", "transfer", "find_person", "join", "hangup"}
 INBOUND = tuple(
     event
     for event in (*CALLERS_EVENTS, *PERSONS_EVENTS)

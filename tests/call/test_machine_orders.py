@@ -690,6 +690,38 @@ def test_an_ended_call_is_not_taken_up_again() -> None:
     assert call.model.state == HANGUP
 
 
+def test_a_person_who_has_answered_untold_is_not_torn_from_the_caller() -> None:
+    """The one webhook that says so may be lost. The carrier is asked before anybody takes the caller back."""
+    for takes_back in (True, False):
+        asked = ev.TransferRequested(mode="cold", number="+15550100010", takes_back=takes_back)
+        call = Told(*TALKING, asked)
+        assert call.tell(passed("transfer")) == ["find_person"]
+        call.tell(done("find_person"))
+        assert call.model.state == BRIDGED
+        assert call.model.armed == {"bridged"}
+
+        call = Told(*TALKING, asked, passed("transfer"))
+        call.tell(failed("find_person"))
+        assert call.model.state == RECOVERING
+        assert do.TellTransfer(outcome="not_reached") in call.step.commands
+
+        call = Told(*TALKING, asked, passed("transfer"))
+        call.tell(passed("join"))
+        assert call.model.state == RECOVERING, "the carrier does not say it in time"
+
+
+def test_a_conversation_that_is_over_before_anybody_has_told_of_it_has_taken_place() -> None:
+    for takes_back in (True, False):
+        asked = ev.TransferRequested(mode="cold", number="+15550100010", takes_back=takes_back)
+        call = Told(*TALKING, asked)
+        call.tell(ev.CallResumed(talked=True))
+        if takes_back:
+            assert call.model.state == RECOVERING
+            assert do.TellTransfer(outcome="left") in call.step.commands
+        else:
+            assert (call.model.state, call.model.cause) == (HANGUP, "transferred")
+
+
 def test_a_person_who_left_while_the_server_was_away_has_left_and_was_reached() -> None:
     of_the_person = {"leg": ev.HUMAN}
     for takes_back in (True, False):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
+import dataclasses
 from typing import Any
 
 import httpx
 import pytest
 import respx
 
+from callflow.contracts import commands
 from callflow.contracts.carrier import ActiveCall
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import LegIds
@@ -55,6 +59,31 @@ def test_no_news_is_not_taken_for_the_end(answer: httpx.Response) -> None:
             asked(product.telnyx(), "call_status", IDS)
     with pytest.raises(CarrierError, match="call_control_id"):
         asked(product.telnyx(), "call_status", LegIds(leg="leg-1"))
+
+
+@pytest.mark.parametrize("calls", [[], [{"sid": "CA2", "status": "in-progress"}]])
+def test_twilio_says_whether_somebody_is_there_whom_it_rang_for_a_caller(calls: list[dict[str, str]]) -> None:
+    with respx.mock:
+        route = respx.get(f"{TWILIO}.json").respond(json={"calls": calls})
+        with contextlib.nullcontext() if calls else pytest.raises(CarrierError):
+            asked(twilio_product.twilio(), "execute", twilio_product.order(commands.FindPerson()))
+    assert dict(route.calls[0].request.url.params).items() >= {
+        "ParentCallSid": twilio_product.SID, "Status": "in-progress",
+    }.items()  # fmt: skip
+
+
+@pytest.mark.parametrize("alive", [False, True])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_telnyx_says_whether_somebody_is_there_whom_it_rang_for_a_caller(*, alive: bool, is_known: bool) -> None:
+    state = base64.b64encode(f"{product.CALL}:human".encode()).decode()
+    listed = {"call_control_id": product.CONTROL, "client_state": state}
+    order = product.order(commands.FindPerson(), "v3:the-callers")
+    order = dataclasses.replace(order, other=IDS if is_known else LegIds())
+    with respx.mock(assert_all_called=False) as router:
+        router.get(f"{product.BASE}/connections/17/active_calls").respond(json={"data": [listed]})
+        router.get(TELNYX).respond(json={"data": {"is_alive": alive}})
+        with contextlib.nullcontext() if alive else pytest.raises(CarrierError):
+            asked(product.telnyx(connection_id="17"), "execute", order)
 
 
 def test_telnyx_lists_its_calls_by_application() -> None:

@@ -23,6 +23,7 @@ from callflow.call.machine.model import (
 from callflow.contracts.events import (
     AnsweredBy,
     CallRecovered,
+    CallResumed,
     CallTurnedAway,
     CommandFailed,
     Dtmf,
@@ -116,6 +117,11 @@ def is_transferred(model: Model, step: Step) -> bool:
 
 def takes_back(model: Model, step: Step) -> bool:
     return model.takes_back
+
+
+def has_talked(model: Model, step: Step) -> bool:
+    """The caller has talked with the person, as the carrier says: it is over."""
+    return isinstance(step.event, CallResumed) and step.event.talked
 
 
 def accepts(model: Model, step: Step) -> bool:
