@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import NoneType
@@ -41,7 +40,7 @@ from callflow.contracts.errors import CarrierError, Malformed
 from callflow.contracts.events import Event, LegIds, WebhookEvent
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.telnyx import live_legs, signature
+from carriers.telnyx import joining, live_legs, signature
 from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.errors import read_error
@@ -55,11 +54,6 @@ from carriers.telnyx.webhooks import IDS, READERS, text
 
 log = logging.getLogger(__name__)
 
-_STREAMING: Final = "90045"
-"""The answer to `streaming_start` when Telnyx still counts a media stream of this call."""
-_NOT_STREAMING: Final = "90048"
-"""The answer to `streaming_stop` when there is none."""
-_AGAIN: Final = uuid.UUID("0a3c9f7e-2c53-5d0e-9a41-6b1f4f5f5b11")
 _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
 _MOST_BODY: Final = 1 << 20
@@ -201,28 +195,21 @@ class Telnyx:
         if not request.ids.control:
             raise CarrierError("Telnyx has not told this call's call_control_id, so no command can be sent to it")
         if isinstance(request.command, commands.Join):
-            await self._join(request)
+            await joining.join(self.api, request)
             return
         if isinstance(request.command, commands.FindPerson):
             await self._find_person(request)
             return
         action, body, last_word = self._say(request)
         body = {"command_id": request.id, "client_state": state(request), **body}
-        path = f"/calls/{quote(request.ids.control, safe='')}/actions"
+        path = joining.actions_of(request.ids.control)
         try:
             await self.api.post(f"{path}/{action}", body, retries=_PERSISTENT_RETRIES if last_word else None)
         except CarrierError as error:
-            if error.code == _STREAMING:
-                await self._stream_anew(path, body)
+            if error.code == joining.STREAMING:
+                await joining.without_stream(self.api, path, "streaming_start", body)
             elif not (last_word and error.gone):
                 raise
-
-    async def _stream_anew(self, path: str, body: dict[str, Any]) -> None:
-        """Stop a stream that Telnyx still counts although its socket is closed, then start one, with a new id."""
-        ids = {"command_id": str(uuid.uuid5(_AGAIN, body["command_id"])), "client_state": body["client_state"]}
-        await self._stop_stream(path, ids)
-        again = {**body, "command_id": str(uuid.uuid5(_AGAIN, ids["command_id"]))}
-        await self.api.post(f"{path}/streaming_start", again)
 
     async def dial(self, request: CarrierRequest) -> LegIds:
         """Dial, and return the ids of the leg. Raises CarrierError.
@@ -267,42 +254,12 @@ class Telnyx:
         CarrierError."""
         return live_legs.find(await self.active_calls(), request.call, request.command.leg)
 
-    async def _join(self, request: CarrierRequest) -> None:
-        """Bridge the caller's leg with the person's; the stream is stopped before, so that the agent neither hears nor
-        speaks. The caller's leg is kept when the person hangs up. Raises CarrierError; that the caller's leg is gone,
-        only stopping the stream can tell."""
-        if request.command.leg != events.CALLER:
-            return  # one request bridges both
-        if not request.other.control:
-            raise CarrierError("Telnyx has not told the person's call_control_id, so nobody can be bridged with them")
-        path = f"/calls/{quote(request.ids.control, safe='')}/actions"
-        told = state(request)
-        await self._stop_stream(path, {"command_id": str(uuid.uuid5(_AGAIN, request.id)), "client_state": told})
-        body = {
-            "command_id": request.id,
-            "client_state": told,
-            "call_control_id": request.other.control,
-            "park_after_unbridge": "self",
-        }
-        try:
-            await self.api.post(f"{path}/bridge", body)
-        except CarrierError as error:
-            error.gone = False  # one leg of two has ended: the person's, because the caller's was there a moment ago
-            raise
-
     async def _find_person(self, request: CarrierRequest) -> None:
         ids = request.other
         if not ids.control:
             ids = live_legs.find(await self.active_calls(), request.call, events.HUMAN) or ids
         if await self.call_status(ids) != "answered":
             raise CarrierError("the person whom Telnyx rang for the caller has not answered, or has gone")
-
-    async def _stop_stream(self, path: str, body: dict[str, Any]) -> None:
-        try:
-            await self.api.post(f"{path}/streaming_stop", body)
-        except CarrierError as error:
-            if error.code != _NOT_STREAMING:
-                raise
 
     def _say(self, request: CarrierRequest) -> tuple[str, dict[str, Any], bool]:
         """Return action, body, and whether the command ends the call, so that it succeeds when the call is over."""

@@ -277,6 +277,7 @@ def test_a_person_who_has_hung_up_before_the_bridge_does_not_end_the_callers_cal
     status, body = OVER[answer]
     body["errors"][0]["source"] = {"pointer": "/call_control_id"}
     stop = respx.post(url("streaming_stop")).respond(json={})
+    respx.post(f"{BASE}/calls/v3%3Aperson/actions/playback_stop").respond(json={})
     bridge = respx.post(url("bridge")).respond(status, json=body)
     with pytest.raises(CarrierError) as caught:
         execute(replace(order(commands.Join()), other=LegIds("v3:person")))
@@ -286,6 +287,21 @@ def test_a_person_who_has_hung_up_before_the_bridge_does_not_end_the_callers_cal
         execute(replace(order(commands.Join()), other=LegIds("v3:person")))
     assert caught.value.gone, "the caller has hung up, too"
     assert bridge.call_count == 1
+
+
+@pytest.mark.parametrize("status", [200, 422])
+@respx.mock
+def test_a_person_who_accepts_early_does_not_go_on_hearing_the_briefing(status: int) -> None:
+    """Telnyx queues what it is to say, and a bridge does not stop it."""
+    person = f"{BASE}/calls/v3%3Aperson/actions"
+    routes = [respx.post(f"{one}").respond(json={}) for one in (url("streaming_stop"), url("bridge"))]
+    stop = respx.post(f"{person}/playback_stop").respond(status, json=refusal("10015"))
+    execute(replace(order(commands.Join()), other=LegIds("v3:person")))
+    paths = [str(call.request.url).rpartition("/")[2] for call in respx.calls]
+    assert paths == ["streaming_stop", "playback_stop", "bridge"]
+    told = json.loads(stop.calls[0].request.content)
+    assert base64.b64decode(told["client_state"]).decode() == f"{CALL}:human", "the leg would lose whose it is"
+    assert all(route.called for route in routes), "both are joined, whatever becomes of the briefing"
 
 
 @pytest.mark.parametrize("status", [400, 403])
