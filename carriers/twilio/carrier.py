@@ -108,7 +108,7 @@ class Twilio:
     name = "twilio"
     can: frozenset[CarrierCan] = frozenset((
         "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "transfers", "refers",
-        "listens", "tells_price", "leads_to_sip",
+        "listens", "tells_price", "leads_to_sip", "queues_dials",
     ))  # fmt: skip
     routes = (
         *(WebhookRoute(path, _BOTH, only_with="CallSid") for path in VOICE),
@@ -206,7 +206,8 @@ class Twilio:
 
         When there is none, the caller waits a second until Twilio asks again, or with `over` the call ends.
         """
-        asks = isinstance(event, _ASKS) or (isinstance(event, Dtmf) and event.source == "asked")
+        is_begun = isinstance(event, CallInitiated) and event.direction == "outgoing"
+        asks = (isinstance(event, _ASKS) and not is_begun) or (isinstance(event, Dtmf) and event.source == "asked")
         if event is None or not asks:
             return WebhookReply(b"", "text/plain", 204, rest=tuple(requests))
         document, carried = None, None

@@ -66,6 +66,8 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
         return ended, "ended"  # the terminal statuses exclude each other
     if path == STATUS and status == "in-progress" and params.get(JOINED):
         return events.CallBridged(), "joined"
+    if path == STATUS and status == "initiated":  # it was in the queue until now
+        return CallInitiated(direction="outgoing", **numbers), "initiated"
     if path == STATUS:
         return events.CarrierNotice(kind=f"status {status[:40]}"), f"{status}:{params.get('SequenceNumber', '')}"
     if path == KEYS:

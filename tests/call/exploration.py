@@ -59,6 +59,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.BudgetReached(),
     ev.DialRequested(),
     ev.DialRequested(streams="on_answer"),
+    ev.DialRequested(streams="on_answer", queues=True),
     ev.DialRequested(streams="sip"),
     ev.CallInitiated(led="over"),
     ev.CallInitiated(led="failed"),

@@ -690,6 +690,26 @@ def test_an_ended_call_is_not_taken_up_again() -> None:
     assert call.model.state == HANGUP
 
 
+def test_a_call_that_waits_in_the_carriers_queue_does_not_ring_yet() -> None:
+    """A carrier that dials one call a second would else have had its last ones hung up before they rang."""
+    asked = ev.DialRequested(streams="on_answer", queues=True)
+    call = Told(asked, done("dial"))
+    assert "dial" not in call.model.armed
+    call.tell(ev.CallInitiated(direction="outgoing"))
+    assert call.model.armed == {"dial", "engine"}
+    call.tell(passed("dial"))
+    assert (call.model.state, call.model.cause) == (HANGUP, "no_answer")
+
+    call = Told(asked, done("dial"))
+    assert call.tell(passed("queue")) == ["hangup", "release"]
+    assert call.model.cause == "not_dialled", "nobody was rung who could have answered"
+
+    call = Told(asked, CALL_ANSWERED)
+    assert not call.model.armed & {"queue", "dial"}
+    call = Told(ev.DialRequested())
+    assert "dial" in call.model.armed, "a carrier without a queue dials at once"
+
+
 def test_a_person_who_has_answered_untold_is_not_torn_from_the_caller() -> None:
     """The one webhook that says so may be lost. The carrier is asked before anybody takes the caller back."""
     for takes_back in (True, False):

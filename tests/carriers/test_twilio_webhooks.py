@@ -62,9 +62,15 @@ def test_the_end_of_a_call_wherever_it_is_told(path: str, status: str) -> None:
     assert ended == events.CallHangup(cause=status.replace("-", "_"), source="carrier", sip_cause="200", seconds="17")
 
 
-@pytest.mark.parametrize("status", ["initiated", "ringing", "in-progress", "something new"])
+@pytest.mark.parametrize("status", ["ringing", "in-progress", "something new"])
 def test_how_a_call_comes_along_is_only_recorded(status: str) -> None:
     assert event(STATUS, CallStatus=status) == events.CarrierNotice(kind=f"status {status}")
+
+
+def test_that_a_dialled_call_has_left_the_queue_is_told_and_answered_with_nothing() -> None:
+    begun = event(STATUS, CallStatus="initiated")
+    assert begun == events.CallInitiated(direction="outgoing", **NUMBERS)
+    assert twilio().reply(begun, ()).status == 204, "it is news, and no question"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,13 @@ def dial_call(model: Model, step: Step) -> None:
         )
         if asked.streams != "sip":
             connect_engine(model, step)
-        arm(model, step, "dial")
+        arm(model, step, "queue" if asked.queues else "dial")
+
+
+def start_ringing(model: Model, step: Step) -> None:
+    """The carrier begins to dial: it rings for as long as it was asked to, from now on."""
+    disarm(model, step, "queue")
+    arm(model, step, "dial")
 
 
 def await_leg(model: Model, step: Step) -> None:
@@ -121,8 +127,8 @@ def await_stream(model: Model, step: Step) -> None:
 
 def _stop_ringing(model: Model, step: Step) -> None:
     model.dialled = ""
-    disarm(model, step, "ring")
-    disarm(model, step, "dial")
+    for deadline in ("ring", "queue", "dial"):
+        disarm(model, step, deadline)
 
 
 def start_clock(model: Model, step: Step) -> None:
@@ -330,7 +336,7 @@ def start_recovery(model: Model, step: Step) -> None:
     is_taken_over = "bridged" in model.armed and step.before != BRIDGED  # by somebody who went with the process
     go_on = ("dial", "ring", "beep", "message", "warning", "call", "hold", *(() if is_taken_over else ("bridged",)))
     for deadline in DEADLINES:
-        if deadline not in go_on:
+        if deadline not in (*go_on, "queue"):
             disarm(model, step, deadline)
         elif deadline in model.armed:
             arm(model, step, deadline)

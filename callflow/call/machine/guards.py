@@ -67,6 +67,11 @@ def is_dialled(model: Model, step: Step) -> bool:
     return bool(model.dialled)
 
 
+def is_queued(model: Model, step: Step) -> bool:
+    """The carrier has not begun to dial yet: the deadline of its queue is running."""
+    return "queue" in model.armed
+
+
 def streams_on_answer(model: Model, step: Step) -> bool:
     """The call is an outbound one that rings, and its stream was not requested with the dial."""
     return model.dialled == "on_answer"
