@@ -156,6 +156,8 @@ class StartStream(CarrierCommand):
     """Open a media stream on a call that is answered already."""
 
     name: ClassVar[str] = "stream"
+    record: bool = False
+    """As of `Answer`, in whose place this is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,7 +212,7 @@ class Twilio:
             return WebhookReply(b"", "text/plain", 204, rest=tuple(requests))
         document, carried = None, None
         for request in [each for each in requests if each.command.leg == event.leg]:
-            document = self._document(request, first=not isinstance(event, CallResumed))
+            document = self._document(request, first=not isinstance(event, CallResumed) or event.unanswered)
             if document is not None:
                 carried = request
                 break
@@ -238,7 +238,7 @@ class Twilio:
                 document = self._blank()
                 if first:
                     document.say(config.greeting_text).pause(config.pause_seconds)
-                if isinstance(request.command, commands.Answer) and request.command.record:
+                if request.command.record:
                     document.record(f"{config.address()}{RECORDING}{leg_query(request)}{twiml.PATIENCE}")
                 return document.connect(self._stream(request)).come_back(config.resume_seconds)
             case commands.Speak(sentence=sentence, goes_on=goes_on):

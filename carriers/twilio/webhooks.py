@@ -79,7 +79,7 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
         return CallInitiated(direction="incoming", **numbers), "voice"
     if path in VOICE:
         return CallAnswered(**numbers), ""
-    return CallResumed(talked=_have_talked(params), **numbers), ""
+    return CallResumed(talked=_have_talked(params), unanswered=status in UNANSWERED, **numbers), ""
 
 
 def _have_talked(params: Mapping[str, str]) -> bool:

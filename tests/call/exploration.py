@@ -86,6 +86,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.AnsweredBy(who="machine", then="message", exchanges=3),
     ev.CallResumed(),
     ev.CallResumed(talked=True),
+    ev.CallResumed(unanswered=True, record=True),
     ev.CallHangup(),
     ev.CallHangup(cause="normal_clearing"),
     ev.NotOurs(),

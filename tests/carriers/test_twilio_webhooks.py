@@ -52,7 +52,7 @@ def test_a_call_that_was_answered_elsewhere_and_is_sent_to_us(path: str) -> None
 @pytest.mark.parametrize("path", [RESUME, FALLBACK])
 @pytest.mark.parametrize("status", ["ringing", "in-progress"])
 def test_a_call_that_comes_back(path: str, status: str) -> None:
-    assert event(path, CallStatus=status) == events.CallResumed(**NUMBERS)
+    assert event(path, CallStatus=status) == events.CallResumed(unanswered=status == "ringing", **NUMBERS)
 
 
 @pytest.mark.parametrize("path", [*VOICE, RESUME, STATUS])
@@ -219,6 +219,10 @@ def test_what_twilio_says_before_the_stream_it_says_once_and_what_comes_last_com
     assert say.text == "Hello & <welcome>"
     assert say.attrib == {"voice": "Polly.Joanna-Neural", "language": "en-US"}
     assert verbs(adapter.reply(RESUMED, [order(commands.StartStream())])) == ["Connect", "Pause", "Redirect"]
+    lost = events.CallResumed(unanswered=True)
+    assert verbs(adapter.reply(lost, [order(commands.StartStream())])) == verbs(first), "nobody has heard it"
+    recorded = verbs(adapter.reply(lost, [order(commands.StartStream(record=True))]))
+    assert recorded == ["Say", "Pause", "Start", "Connect", "Pause", "Redirect"]
     last = adapter.reply(RESUMED, (), over=True)
     assert verbs(last) == ["Say", "Hangup"]
     assert document(last)[0].text == "Disconnected."

@@ -38,6 +38,7 @@ from callflow.contracts.events import (
     REFUSED,
     CallHangup,
     CallInitiated,
+    CallResumed,
     CallTurnedAway,
     CommandFailed,
     DialRequested,
@@ -116,7 +117,8 @@ def adopt_call(model: Model, step: Step) -> None:
 
 
 def ask_for_stream(model: Model, step: Step) -> None:
-    step.commands.append(do.StartStream())
+    record = isinstance(step.event, CallResumed) and step.event.record
+    step.commands.append(do.StartStream(record=record))
 
 
 def await_stream(model: Model, step: Step) -> None:
