@@ -49,6 +49,7 @@ from carriers.telnyx.ids import call_of, ids_of, state
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.telnyx.numbers import TelnyxNumbers
 from carriers.telnyx.sip import led_to, sender
+from carriers.telnyx.speech import nearest, speech
 from carriers.telnyx.webhooks import IDS, READERS, text
 
 
@@ -117,6 +118,10 @@ class Telnyx:
         self._config = config
         self._verifier = signature.Verifier(config.public_key, clock)
         self._unknown: set[str] = set()
+        self._language = nearest(config.language)
+        if self._language != config.language:
+            what = f"{self._language} is used" if self._language else "its voice speaks the language that it has"
+            log.warning('CARRIER_LANGUAGE="%s" is no language of Telnyx\'s speak: %s', config.language, what)
         self.api = Api(
             config.api_base,
             headers={"Authorization": f"Bearer {config.api_key}"},
@@ -315,7 +320,7 @@ class Telnyx:
         raise CarrierError(f"Telnyx has no command for {command.name!r}")
 
     def _speech(self, text: str) -> dict[str, str]:
-        return {"payload": text, "voice": self._config.voice, "language": self._config.language}
+        return speech(text, self._config.voice, self._language)
 
     @property
     def _webhook(self) -> dict[str, str]:

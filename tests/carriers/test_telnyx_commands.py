@@ -145,6 +145,25 @@ def test_what_the_settings_decide() -> None:
     assert speak["payload"], "a sentence without a text must still say something"
 
 
+@pytest.mark.parametrize(
+    ("language", "sent"),
+    [
+        ("de", "de-DE"), ("de-AT", "de-DE"), ("en", "en-US"), ("en-gb", "en-GB"), ("pt_PT", "pt-PT"),
+        ("zh-CN", "cmn-CN"),
+        ("en-GB-WLS", "en-GB-WLS"), ("eo", None),
+    ],
+)  # fmt: skip
+@respx.mock
+def test_a_language_that_telnyx_does_not_have_leaves_nobody_without_a_word(
+    language: str, sent: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It refuses to speak at all in a language that is not on its list."""
+    route = respx.route().respond(json={})
+    execute(order(commands.Speak(sentence="sorry")), language=language)
+    assert json.loads(route.calls[0].request.content).get("language") == sent
+    assert ("CARRIER_LANGUAGE" in caplog.text) == (sent != language)
+
+
 @respx.mock
 def test_the_public_address_is_asked_for_at_every_answer() -> None:
     """A tunnel may come up, or move, after the adapter was made."""
