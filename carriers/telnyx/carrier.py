@@ -211,8 +211,8 @@ class Telnyx:
         try:
             await self.api.post(f"{path}/{action}", body, retries=_PERSISTENT_RETRIES if last_word else None)
         except CarrierError as error:
-            if error.code == joining.STREAMING:
-                await joining.without_stream(self.api, path, "streaming_start", body)
+            if error.code == joining.STREAMING and isinstance(request.command, joining.IN_PLACE_OF_A_STREAM):
+                await joining.without_stream(self.api, path, action, body)
             elif not (last_word and error.gone):
                 raise
 

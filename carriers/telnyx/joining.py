@@ -8,6 +8,7 @@ import uuid
 from typing import Any, Final
 from urllib.parse import quote
 
+from callflow.contracts import commands
 from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import CALLER, HUMAN
@@ -21,6 +22,11 @@ STREAMING: Final = "90045"
 """The answer to a command that must not be while Telnyx counts a media stream of this call."""
 _NOT_STREAMING: Final = "90048"
 """The answer to `streaming_stop` when there is none."""
+IN_PLACE_OF_A_STREAM: Final = (
+    commands.StartStream, commands.Listen, commands.Speak, commands.Transfer, commands.LeadToSip,
+)  # fmt: skip
+"""Commands with which the agent has no part in the call any more, or a new one: the stream may be stopped for them. For
+any other one it stays, because the caller is talking with the agent."""
 _AGAIN: Final = uuid.UUID("0a3c9f7e-2c53-5d0e-9a41-6b1f4f5f5b11")
 
 

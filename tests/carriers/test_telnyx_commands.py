@@ -213,6 +213,27 @@ def test_a_stream_that_telnyx_still_counts_is_stopped_and_asked_for_anew() -> No
     assert told[0] | {"command_id": again} == told[1]
 
 
+@respx.mock
+def test_what_a_stream_is_in_the_way_of_is_asked_for_again_as_itself() -> None:
+    refused = httpx.Response(422, json=refusal("90045"))
+    transfer = respx.post(url("transfer"))
+    transfer.side_effect = [refused, httpx.Response(200, json={})]
+    stop = respx.post(url("streaming_stop")).respond(json={})
+    execute(order(commands.Transfer(number="+15550100010")))
+    first, again = (json.loads(call.request.content) for call in transfer.calls)
+    assert first | {"command_id": again["command_id"]} == again
+    assert len({first["command_id"], again["command_id"]}) == 2
+    assert stop.call_count == 1
+
+
+@respx.mock
+def test_the_agents_stream_is_not_stopped_for_what_goes_on_beside_it() -> None:
+    respx.post(url("record_start")).respond(422, json=refusal("90045"))
+    with pytest.raises(CarrierError, match="90045"):
+        execute(order(commands.Record()))
+    assert respx.calls.call_count == 1
+
+
 # Trying again
 
 TROUBLE: dict[str, Any] = {
