@@ -227,8 +227,8 @@ class Carrier(Protocol):
         """Ask for the carrier's status of this call. Raises CarrierError when the carrier cannot be asked."""
 
     async def active_calls(self) -> list[ActiveCall]:
-        """Ask for the live calls of our own application, newest first and a few hundred at most, as far as the carrier
-        can list them. Raises CarrierError."""
+        """Ask for the live calls of our own application, a few thousand at most, as far as the carrier can list them.
+        Raises CarrierError."""
 
     async def number_id(self, number: str) -> str:
         """Ask for the carrier's own id of one of our numbers, given in international form; "": the carrier has no such

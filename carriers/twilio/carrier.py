@@ -94,8 +94,6 @@ _ASKS: Final = (
 """Events whose webhook is answered with a TwiML document."""
 _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
-_MOST_ACTIVE: Final = 250
-"""Calls on the one page that is asked for."""
 _KEY_SECONDS: Final = 15
 """How long a person may take to press a key after they were told who calls."""
 _SPEECH_SECONDS: Final = 0.08
@@ -385,16 +383,11 @@ class Twilio:
         return prices.cost_of(await self.look_up(ids.control))
 
     async def active_calls(self) -> list[ActiveCall]:
-        """Return the account's calls in progress (at most 250). Raises CarrierError.
+        """Return the account's live calls, those that ring or wait for their turn among them. Raises CarrierError.
 
         They are those of all applications, because Twilio does not tell which number's webhook answered a call.
         """
-        params = {"Status": "in-progress", "PageSize": str(_MOST_ACTIVE)}
-        answer = await self.api.request("GET", "/Calls.json", params=params, retries=1)
-        return [
-            ActiveCall(LegIds(control=str(call.get("sid") or ""), number=str(call.get("phone_number_sid") or "")))
-            for call in listed.objects(answer, "calls")
-        ]
+        return await listed.live_calls(self.api)
 
     async def number_id(self, number: str) -> str:
         """Return Twilio's SID of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""

@@ -95,6 +95,18 @@ def test_telnyx_lists_its_calls_by_application() -> None:
     assert asked(product.telnyx(), "active_calls") == []
 
 
+def test_telnyx_is_asked_for_all_pages_of_its_calls() -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        at = int(request.url.params.get("page[after]", "0"))
+        cursors = {"after": str(at + 1) if at < 2 else None}
+        return httpx.Response(200, json={"data": [{"call_control_id": f"v3:{at}"}], "meta": {"cursors": cursors}})
+
+    with respx.mock:
+        respx.get(f"{product.BASE}/connections/17/active_calls").mock(side_effect=page)
+        found = asked(product.telnyx(connection_id="17"), "active_calls")
+    assert [one.ids.control for one in found] == ["v3:0", "v3:1", "v3:2"]
+
+
 @pytest.mark.parametrize(
     ("status", "body", "found"),
     [
@@ -119,7 +131,21 @@ def test_twilio_lists_the_calls_that_are_on_the_line() -> None:
             ActiveCall(LegIds(control="CA1", number="PN1")),
             ActiveCall(LegIds(control="CA2")),
         ]
-        assert route.calls[0].request.url.params["Status"] == "in-progress"
+        statuses = [call.request.url.params["Status"] for call in route.calls]
+        assert statuses == ["queued", "ringing", "in-progress"], "a phone may ring for a call that is over here"
+
+
+def test_twilio_is_asked_for_all_pages_of_its_calls_and_at_no_other_address() -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        status, at = request.url.params["Status"], int(request.url.params.get("Page", "0"))
+        query = f"Status={status}&PageSize=250&Page={at + 1}&PageToken=PA1"
+        following = f"https://elsewhere.test/Calls.json?{query}" if at < 2 else None
+        return httpx.Response(200, json={"calls": [{"sid": f"{status}-{at}"}], "next_page_uri": following})
+
+    with respx.mock:
+        respx.get(f"{TWILIO}.json").mock(side_effect=page)
+        found = {one.ids.control for one in asked(twilio_product.twilio(), "active_calls")}
+    assert found == {f"{status}-{at}" for status in ("queued", "ringing", "in-progress") for at in range(3)}
 
 
 @pytest.mark.parametrize(
