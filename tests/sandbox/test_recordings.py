@@ -98,6 +98,28 @@ async def test_telnyx_shows_a_recording_as_the_official_schema_says() -> None:
         assert shown["meta"] == {"page_number": 1, "page_size": 20, "total_pages": 1, "total_results": 1}
 
 
+async def test_telnyx_pauses_what_it_records_and_nothing_else() -> None:
+    async with telnyx_product.product() as app:
+        call, _ = await app.answered()
+        for action in ("record_pause", "record_resume"):
+            assert error_of(await app.command(call, action))[:2] == (422, "10015"), "nothing records"
+        await app.command(call, "record_start", format="wav", channels="dual")
+        assert (await app.command(call, "record_pause")).status_code == 200
+        assert call.recorder.is_paused
+        assert (await app.command(call, "record_resume")).status_code == 200
+        assert not call.recorder.is_paused
+        await app.command(call, "record_stop")
+        assert error_of(await app.command(call, "record_pause"))[:2] == (422, "10015")
+
+
+async def test_telnyx_suppresses_noise_until_it_is_told_to_stop() -> None:
+    async with telnyx_product.product() as app:
+        call, _ = await app.answered()
+        for action, direction in (("suppression_start", "inbound"), ("suppression_stop", "")):
+            assert (await app.command(call, action)).status_code == 200
+            assert call.suppresses_noise == direction
+
+
 async def test_a_recording_at_telnyx_can_fail() -> None:
     async with telnyx_product.product(faults=TelnyxFaults(recording_fails=True)) as app:
         call, _ = await app.answered(record="record-from-answer")
