@@ -43,7 +43,7 @@ _CAUSES: Final = {
     "stream_lost": "its audio was lost and could not be had back",
     "stream_failed": "the carrier could not open its audio stream: is PUBLIC_BASE_URL right?",
     "stream_timeout": "the carrier never opened its audio stream: is PUBLIC_BASE_URL right?",
-    "codec_refused": "its audio came in a form that cannot be read here",
+    "codec_refused": "its audio came in a form that cannot be read here, or the carrier read nothing of ours",
     "engine_lost": "the voice model was lost, and no other session could be had",
     "engine_timeout": "the voice model was not there in time (engine_seconds)",
     "not_answered": "the carrier never said that it was answered",

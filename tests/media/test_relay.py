@@ -21,6 +21,7 @@ from callflow.contracts.media import (
     Frame,
     IgnoredFrame,
     MarkReceived,
+    MediaError,
     SpeechSegmentId,
     StreamConnected,
     StreamStarted,
@@ -87,6 +88,8 @@ class Protocol:
                 return MarkReceived(name)
             case {"dtmf": digit}:
                 return DtmfFrame(digit)
+            case {"error": code}:
+                return MediaError(code, "a title")
             case {"stop": reason}:
                 return StreamStopped(reason)
             case {"connected": secret}:
@@ -234,6 +237,31 @@ async def test_a_frame_of_the_caller_goes_on_untouched_and_at_once() -> None:
         assert payload == ("payload", PAYLOAD)
         assert frame == ("frame", FRAME)
         assert one.relay.counts["frames_in"] == 1
+
+
+@in_loop
+async def test_a_carrier_that_rejects_all_that_is_sent_has_lost_the_stream_and_then_refuses_the_next() -> None:
+    """The socket stays open, marks come back at once, and the caller hears nothing."""
+    complaint: list[dict[str, Any]] = [{"error": "100004"}, {"mark": "m"}]
+    async with line() as one:
+        one.say(A, 2000)
+        await one.receive(*complaint * 9)
+        assert not any(isinstance(each, events.MediaLost) for each in one.events)
+        await one.receive(*complaint)
+        assert isinstance(one.events[-1], events.MediaLost)
+        one.socket = Socket()
+        await one.serve_socket()
+        await one.receive(*complaint * 10)
+        assert any(isinstance(each, events.MediaRefused) for each in one.events)
+
+
+@in_loop
+async def test_a_carrier_that_complains_now_and_then_keeps_the_stream() -> None:
+    async with line() as one:
+        for _ in range(30):
+            one.relay.counts["bytes_out"] += 16_001
+            await one.receive({"error": "100005"})
+        assert one.relay.has_socket
 
 
 @in_loop
