@@ -164,7 +164,7 @@ class Call:
                 return self._dtmf.receive(event, over=self._released)
             case events.StreamFailed():
                 return self._streams.failed(event)
-            case events.CallInitiated(direction="incoming", leg=events.CALLER):
+            case events.CallInitiated(direction="incoming", leg=events.CALLER) | events.CallResumed(unanswered=True):
                 return replace(event, record=self.recordings.from_answer)
             case events.ToolCalled():
                 return self.requests.line.without_digits(event)

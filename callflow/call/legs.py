@@ -43,9 +43,7 @@ _TOLD: Final = {
         "The line was interrupted while {target} was to be reached, and nobody was reached. Say so in one sentence, "
         "and go on helping the caller yourself."
     ),
-    "left": (
-        "The caller has talked with {target} for {length}, and is back with you because {target} has hung up. {heard}"
-    ),
+    "left": ("The caller has talked with {target}{length}, and is back with you because {target} has hung up. {heard}"),
     "referred": "",
     "call_ended": "",
 }
@@ -79,9 +77,9 @@ class Transfer:
         if self.requested.by == BY_MACHINE and outcome != "interrupted":
             return ""  # there is no agent any more
         target = self.requested.target or "the person"
-        seconds = max(now - self.joined_at, 0.0) if self.joined_at is not None else 0.0
+        length = f" for {_length(max(now - self.joined_at, 0.0))}" if self.joined_at is not None else ""
         heard = _NOT_HEARD if not self.was_listened else _HEARD_IN_PART if self.has_gaps else _HEARD
-        text = _TOLD[outcome].format(target=target, length=_length(seconds), heard=heard)
+        text = _TOLD[outcome].format(target=target, length=length, heard=heard)
         return text[:1].upper() + text[1:]
 
 

@@ -50,6 +50,7 @@ class OutboundOrder:
             to_number=self.to_number,
             streams="sip" if is_led else "with_dial" if with_stream else "on_answer",
             ring_seconds=self.ring_seconds,
+            queues="queues_dials" in can,
             record=record,
             machines=self.config.machines if self.config is not None else "",
             by=self.by,

@@ -95,7 +95,7 @@ class Recordings:
             match command:
                 case commands.Record(on=on):
                     self.by_carrier = on
-                case commands.Answer(record=True) | commands.Dial(record=True):
+                case commands.Answer(record=True) | commands.StartStream(record=True) | commands.Dial(record=True):
                     self.by_carrier = True
         match step.event:
             case CommandFailed(command=commands.Record.name):

@@ -293,6 +293,7 @@ def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Map
         case {"command": commands.Dial.name, "stream": True}:
             call.streams += 1
         case {"command": commands.StartStream.name}:
+            call.carrier_records = bool(command.get("record")) or call.carrier_records
             call.streams += 1
         case {"command": commands.Transfer.name, "fallback": True, "number": str(number), "ring_seconds": int(seconds)}:
             call.transfer, call.human = by_machine(number, seconds), LegIds()

@@ -288,7 +288,7 @@ class Settings(ClusterSettings, call_settings.CallSettings):
     carrier_voice: call_settings.Text = "AWS.Polly.Joanna-Neural"
     """The carrier's voice for these sentences."""
     carrier_language: Annotated[call_settings.Text, AfterValidator(validators.language)] = "en-US"
-    """The language of `carrier_voice`."""
+    """The language of `carrier_voice`, such as `de-DE`. Over Telnyx the nearest one of its own list is used."""
 
     # Peculiarities of the carriers
 

@@ -121,12 +121,13 @@ class Download:
 CarrierCan = Literal[
     "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "dials_with_stream",
     "transfers", "refers", "listens", "sends_digits", "speaks_beside_stream", "suppresses_noise", "tells_price",
-    "media_is_remote", "leads_to_sip",
+    "media_is_remote", "leads_to_sip", "queues_dials",
 ]  # fmt: skip
 """What a carrier can do.
 
 `media_is_remote`: the caller's audio goes straight to the engine, so there is no media socket, and the engine's session
 is one beside it. Nothing tells of an answered call then: an answer command that succeeds is the answer.
+`queues_dials`: it takes more dials than it begins at once, and says when it begins with one.
 `leads_to_sip`: it connects a caller with a SIP address before anybody else has answered them (`LeadToSip`).
 """
 CarrierCallStatus = Literal["ringing", "answered", "gone"]
@@ -228,8 +229,8 @@ class Carrier(Protocol):
         """Ask for the carrier's status of this call. Raises CarrierError when the carrier cannot be asked."""
 
     async def active_calls(self) -> list[ActiveCall]:
-        """Ask for the live calls of our own application, newest first and a few hundred at most, as far as the carrier
-        can list them. Raises CarrierError."""
+        """Ask for the live calls of our own application, a few thousand at most, as far as the carrier can list them.
+        Raises CarrierError."""
 
     async def number_id(self, number: str) -> str:
         """Ask for the carrier's own id of one of our numbers, given in international form; "": the carrier has no such

@@ -106,6 +106,14 @@ class Transfer(CarrierCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindPerson(CarrierCommand):
+    """Ask the carrier whether the person whom it rang for the caller is on the line with them: the webhook that says so
+    may be lost. It fails if nobody is."""
+
+    name: ClassVar[str] = "find_person"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refer(CarrierCommand):
     """Let the caller's own telephone system call somebody else in our place (SIP REFER, RFC 3515). Only a leg that came
     over SIP can do that."""
@@ -148,6 +156,8 @@ class StartStream(CarrierCommand):
     """Open a media stream on a call that is answered already."""
 
     name: ClassVar[str] = "stream"
+    record: bool = False
+    """As of `Answer`, in whose place this is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

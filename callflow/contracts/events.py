@@ -2,7 +2,8 @@
 
 An event is a fact. It holds no time and no id of ours; `trigger` is its name in the machine's table. Every event names
 its leg: only the caller's leg drives a call. `event.py` has the base class; `outbound_events.py` has what only calls
-have that we dial; `line_events.py` has what operators and tools do with the line.
+have that we dial; `line_events.py` has what operators and tools do with the line; `transfer_events.py` has what
+connects a caller with a person.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from callflow.contracts.line_events import DtmfRequested, HoldRequested, MuteReq
 from callflow.contracts.outbound_events import AnsweredBy, DialRequested, MessageLeft
 from callflow.contracts.private_fields import PRIVATE
 from callflow.contracts.recording_events import CarrierRecording, PauseRequested, RecordRequested
+from callflow.contracts.transfer_events import CallBridged, CallReferred, TransferRequested
 
 
 __all__ = [
@@ -38,6 +40,8 @@ __all__ = [
     "HUMAN",
     "AgentHeard",
     "AnsweredBy",
+    "CallBridged",
+    "CallReferred",
     "CarrierCost",
     "CarrierRecording",
     "DialRequested",
@@ -60,6 +64,7 @@ __all__ = [
     "SayRequested",
     "ToolCalled",
     "ToolFinished",
+    "TransferRequested",
 ]
 
 
@@ -156,6 +161,12 @@ class CallResumed(Event):
     name: ClassVar[str] = "call_resumed"
     from_number: str = ""
     to_number: str = ""
+    talked: bool = False
+    """The carrier says that the caller has talked with the person whom it rang for them."""
+    unanswered: bool = False
+    """The call still rings: no answer of ours has reached the carrier."""
+    record: bool = False
+    """As of `CallInitiated`, where the answer that asked for it never came."""
 
 
 WITH_NUMBERS: Final = (CallInitiated, CallRefused, CallTurnedAway, CallAnswered, CallResumed)
@@ -229,59 +240,6 @@ class CarrierNotice(Event):
     digit: str = ""
     """Of a key that was reported twice: the key, and which report this was, as in `Dtmf`."""
     source: str = ""
-
-
-# What we want from the carrier
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferRequested(Event):
-    """The caller is to be connected with a person.
-
-    warm: the person is rung and told who calls while the caller stays with the agent; both are joined when the person
-    accepts. cold: the carrier rings the person for the caller. refer: the caller's own telephone system does, and we
-    are out of the call.
-    """
-
-    name: ClassVar[str] = "transfer_requested"
-    mode: Literal["warm", "cold", "refer"] = "warm"
-    target: str = ""
-    """The name of the person or desk."""
-    number: str = ""
-    """Their telephone number, in E.164; with `refer` their SIP address."""
-    summary: str = field(default="", metadata=PRIVATE)
-    """What the person is told before they accept."""
-    ring_seconds: int = 30
-    takes_back: bool = True
-    """The agent takes the caller back when the person hangs up."""
-    by: str = ""
-    """As of `GoodbyeRequested`, or `agent`."""
-    notice: str = ""
-    """What both sides are told as soon as they are joined, before it is listened to what they say; "": nobody
-    listens."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallBridged(Event):
-    """The carrier reports that this leg and another one hear each other."""
-
-    name: ClassVar[str] = "call_bridged"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallReferred(Event):
-    """The carrier reports what has become of a REFER: the caller's telephone system has begun to call the other
-    address, is connected with it (and done with us), or has not reached it."""
-
-    name: ClassVar[str] = "call_referred"
-    state: Literal["started", "completed", "failed"] = "started"
-    code: str = ""
-    """The SIP status that was heard of the new call, or of the REFER itself."""
-
-    @property
-    def trigger(self) -> str:
-        """Its name in the machine's table."""
-        return f"call_refer_{self.state}"
 
 
 # What the media stream says

@@ -10,6 +10,8 @@ REFUSED_BY_US: Final = ("busy", "caller_busy", "caller_limit", "budget", "closed
 """Why a new call is refused here."""
 CARRIER_LIMIT: Final = "carrier_limit"
 """The carrier took the call and did not make it: in its own words it was rejected, as by whoever was called."""
+NOT_DIALLED: Final = "not_dialled"
+"""The carrier took the call, and it was still in its queue when we gave it up: no telephone has rung."""
 _CAUSES: Final = {
     "normal_clearing": "it was hung up in the ordinary way",
     "completed": "it was hung up in the ordinary way",
@@ -41,11 +43,12 @@ _CAUSES: Final = {
     "stream_lost": "its audio was lost and could not be had back",
     "stream_failed": "the carrier could not open its audio stream: is PUBLIC_BASE_URL right?",
     "stream_timeout": "the carrier never opened its audio stream: is PUBLIC_BASE_URL right?",
-    "codec_refused": "its audio came in a form that cannot be read here",
+    "codec_refused": "its audio came in a form that cannot be read here, or the carrier read nothing of ours",
     "engine_lost": "the voice model was lost, and no other session could be had",
     "engine_timeout": "the voice model was not there in time (engine_seconds)",
     "not_answered": "the carrier never said that it was answered",
     "dial_failed": "the carrier did not dial it",
+    NOT_DIALLED: "the carrier had not begun to dial it in time: it was asked for more calls than it dials at once",
     CARRIER_LIMIT: "the carrier did not put it through: a limit of the account, or of whom it may call",
     "transferred": "it had been passed on to a person",
     "dial_lost": "the carrier never said whether it had dialled it",

@@ -21,6 +21,8 @@ class DialRequested(Event):
     after the answer. sip: not at all, because whoever answers is led to the engine's SIP address."""
     ring_seconds: int = 30
     """How long the carrier lets it ring."""
+    queues: bool = False
+    """The carrier may keep it in a queue before it dials, and says when it begins (`CallInitiated`)."""
     record: bool = False
     """The carrier records the call, from the answer on."""
     machines: Literal["", "hang_up", "message"] = ""

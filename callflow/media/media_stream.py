@@ -43,6 +43,11 @@ _CLOSE_SECONDS: Final = 0.3
 _BURST: Final = 4
 """How many times as many frames may be held as come within the wait for a missing one: a burst comes at once."""
 _READABLE: Final = ("PCMU", "PCMA")
+_MOST_COMPLAINTS: Final = 10
+"""Complaints in a row after which the carrier is taken to play nothing of what we send."""
+_ACCEPTED_BYTES: Final = 2 * 8000
+"""Audio that the carrier took without a complaint ends such a row: 2 s. A mark that comes back does not, because with
+nothing to play it comes back at once."""
 
 
 class StreamOwner(Protocol):
@@ -92,6 +97,8 @@ class MediaStream:
         self._alaw = False
         self.started = False
         self._shows = log.isEnabledFor(logging.DEBUG)
+        self._complaints = self._complained_at = 0
+        """Complaints of the carrier in a row; how many bytes had been sent at the last one."""
 
     async def run(self) -> str:
         """Serve the socket until the stream ends. Returns the reason."""
@@ -231,8 +238,21 @@ class MediaStream:
                         "call %s: the carrier complains about our media: %s %s (others of this call are counted)",
                         self._relay.call, code, detail[:80],
                     )  # fmt: skip
+                self._complained(code)
             case _:
                 self._counts["ignored_frames"] += 1
+
+    def _complained(self, code: str) -> None:
+        """End a stream whose audio the carrier rejects piece by piece: the caller hears nothing of the agent. Another
+        stream may do better; when that one is rejected, too, the caller is told that this line cannot serve them."""
+        sent = self._counts["bytes_out"]
+        self._complaints = self._complaints + 1 if sent - self._complained_at <= _ACCEPTED_BYTES else 1
+        self._complained_at = sent
+        if self._complaints == _MOST_COMPLAINTS:
+            reason = f"the carrier rejects what we send, {_MOST_COMPLAINTS} times in a row ({code})"
+            if self._counts["carrier_complaints"] >= 2 * _MOST_COMPLAINTS:
+                self._relay.refused(reason)
+            self._refuse(reason)
 
     def _start(self, start: StreamStarted) -> None:
         if self.started:

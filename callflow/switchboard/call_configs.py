@@ -44,6 +44,8 @@ _SEMANTIC_MS: Final = 9000
 """A model with semantic turn detection may wait for eight seconds before it ends the caller's turn."""
 _MOST_EARLIER: Final = 32
 """The most earlier rules that are kept, for restored calls that began under them."""
+_QUEUE_SECONDS: Final = 120
+"""How long a carrier may keep a call in its queue. Twilio begins with one a second by default."""
 Began = tuple[str, int]
 """The profile under which a call began, and its version in the database; 0: the database had no such profile."""
 
@@ -51,6 +53,7 @@ Began = tuple[str, int]
 def deadline_seconds(settings: Settings) -> dict[str, float]:
     """Return the length of each deadline of the machine, by its name in `callflow.call.machine.DEADLINES`."""
     return {
+        "queue": _QUEUE_SECONDS,
         "dial": settings.dial_seconds + _DIAL_GRACE_SECONDS,
         "transfer": settings.transfer_ring_seconds + settings.transfer_accept_seconds,
         "join": settings.join_seconds,

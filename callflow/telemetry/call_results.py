@@ -19,7 +19,7 @@ _RESULTS: Final = {
     ),
     "carrier": (
         "user_busy", "call_rejected", "rejected", "not_found", "failed", "time_limit", "dial_failed", "dial_lost",
-        hangup_causes.CARRIER_LIMIT,
+        hangup_causes.CARRIER_LIMIT, hangup_causes.NOT_DIALLED,
         "stream_lost", "stream_failed", "stream_timeout", "codec_refused", "not_answered", "not_at_carrier",
         "unspecified", COMMAND_FAILED, OTHER,
     ),

@@ -17,7 +17,6 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import NoneType
@@ -42,7 +41,7 @@ from callflow.contracts.errors import CarrierError, Forged, Malformed
 from callflow.contracts.events import Event, LegIds, WebhookEvent
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.telnyx import signature
+from carriers.telnyx import joining, live_legs, signature
 from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.errors import read_error
@@ -52,20 +51,14 @@ from carriers.telnyx.media import STREAM_SECRET, TelnyxMediaProtocol
 from carriers.telnyx.numbers import TelnyxNumbers
 from carriers.telnyx.recordings import sound_of
 from carriers.telnyx.sip import led_to, sender
+from carriers.telnyx.speech import nearest, speech
 from carriers.telnyx.webhooks import IDS, READERS, text
 
 
 log = logging.getLogger(__name__)
 
-_STREAMING: Final = "90045"
-"""The answer to `streaming_start` when Telnyx still counts a media stream of this call."""
-_NOT_STREAMING: Final = "90048"
-"""The answer to `streaming_stop` when there is none."""
-_AGAIN: Final = uuid.UUID("0a3c9f7e-2c53-5d0e-9a41-6b1f4f5f5b11")
 _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
-_MOST_ACTIVE: Final = 250
-"""Calls on one page of the answer; Telnyx allows no more."""
 _MOST_BODY: Final = 1 << 20
 """Bytes of a webhook: client_state and custom headers may be long."""
 _SUCCESS: Final = b'{"success":true}'
@@ -125,6 +118,10 @@ class Telnyx:
         self._config = config
         self._verifier = signature.Verifier(config.public_key, clock)
         self._unknown: set[str] = set()
+        self._language = nearest(config.language)
+        if self._language != config.language:
+            what = f"{self._language} is used" if self._language else "its voice speaks the language that it has"
+            log.warning('CARRIER_LANGUAGE="%s" is no language of Telnyx\'s speak: %s', config.language, what)
         self.api = Api(
             config.api_base,
             headers={"Authorization": f"Bearer {config.api_key}"},
@@ -208,25 +205,21 @@ class Telnyx:
         if not request.ids.control:
             raise CarrierError("Telnyx has not told this call's call_control_id, so no command can be sent to it")
         if isinstance(request.command, commands.Join):
-            await self._join(request)
+            await joining.join(self.api, request)
+            return
+        if isinstance(request.command, commands.FindPerson):
+            await self._find_person(request)
             return
         action, body, last_word = self._say(request)
         body = {"command_id": request.id, "client_state": state(request), **body}
-        path = f"/calls/{quote(request.ids.control, safe='')}/actions"
+        path = joining.actions_of(request.ids.control)
         try:
             await self.api.post(f"{path}/{action}", body, retries=_PERSISTENT_RETRIES if last_word else None)
         except CarrierError as error:
-            if error.code == _STREAMING:
-                await self._stream_anew(path, body)
+            if error.code == joining.STREAMING and isinstance(request.command, joining.IN_PLACE_OF_A_STREAM):
+                await joining.without_stream(self.api, path, action, body)
             elif not (last_word and error.gone):
                 raise
-
-    async def _stream_anew(self, path: str, body: dict[str, Any]) -> None:
-        """Stop a stream that Telnyx still counts although its socket is closed, then start one, with a new id."""
-        ids = {"command_id": str(uuid.uuid5(_AGAIN, body["command_id"])), "client_state": body["client_state"]}
-        await self._stop_stream(path, ids)
-        again = {**body, "command_id": str(uuid.uuid5(_AGAIN, ids["command_id"]))}
-        await self.api.post(f"{path}/streaming_start", again)
 
     async def dial(self, request: CarrierRequest) -> LegIds:
         """Dial, and return the ids of the leg. Raises CarrierError.
@@ -269,34 +262,14 @@ class Telnyx:
     async def find_dialled(self, request: CarrierRequest) -> LegIds | None:
         """Look among the live calls of our application for the one with this call's `client_state`. Raises
         CarrierError."""
-        leg = request.command.leg
-        live = await self.active_calls()
-        return next((active.ids for active in live if (active.call, active.leg) == (request.call, leg)), None)
+        return live_legs.find(await self.active_calls(), request.call, request.command.leg)
 
-    async def _join(self, request: CarrierRequest) -> None:
-        """Bridge the caller's leg with the person's; the stream is stopped before, so that the agent neither hears nor
-        speaks. The caller's leg is kept when the person hangs up. Raises CarrierError."""
-        if request.command.leg != events.CALLER:
-            return  # one request bridges both
-        if not request.other.control:
-            raise CarrierError("Telnyx has not told the person's call_control_id, so nobody can be bridged with them")
-        path = f"/calls/{quote(request.ids.control, safe='')}/actions"
-        told = state(request)
-        await self._stop_stream(path, {"command_id": str(uuid.uuid5(_AGAIN, request.id)), "client_state": told})
-        body = {
-            "command_id": request.id,
-            "client_state": told,
-            "call_control_id": request.other.control,
-            "park_after_unbridge": "self",
-        }
-        await self.api.post(f"{path}/bridge", body)
-
-    async def _stop_stream(self, path: str, body: dict[str, Any]) -> None:
-        try:
-            await self.api.post(f"{path}/streaming_stop", body)
-        except CarrierError as error:
-            if error.code != _NOT_STREAMING:
-                raise
+    async def _find_person(self, request: CarrierRequest) -> None:
+        ids = request.other
+        if not ids.control:
+            ids = live_legs.find(await self.active_calls(), request.call, events.HUMAN) or ids
+        if await self.call_status(ids) != "answered":
+            raise CarrierError("the person whom Telnyx rang for the caller has not answered, or has gone")
 
     def _say(self, request: CarrierRequest) -> tuple[str, dict[str, Any], bool]:
         """Return action, body, and whether the command ends the call, so that it succeeds when the call is over."""
@@ -352,7 +325,7 @@ class Telnyx:
         raise CarrierError(f"Telnyx has no command for {command.name!r}")
 
     def _speech(self, text: str) -> dict[str, str]:
-        return {"payload": text, "voice": self._config.voice, "language": self._config.language}
+        return speech(text, self._config.voice, self._language)
 
     @property
     def _webhook(self) -> dict[str, str]:
@@ -395,14 +368,7 @@ class Telnyx:
 
     async def active_calls(self) -> list[ActiveCall]:
         """Return the live calls of our application (at most 250); none when its id is not set. Raises CarrierError."""
-        connection = self._config.connection_id
-        if not connection:
-            return []
-        path = f"/connections/{quote(connection, safe='')}/active_calls"
-        answer = await self.api.request("GET", path, params={"page[limit]": str(_MOST_ACTIVE)}, retries=1)
-        calls = answer.get("data") if isinstance(answer, dict) else None
-        found = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-        return [ActiveCall(ids_of(call), *call_of(call.get("client_state"))) for call in found]
+        return await live_legs.of_connection(self.api, self._config.connection_id)
 
     async def number_id(self, number: str) -> str:
         """Return Telnyx's id of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""

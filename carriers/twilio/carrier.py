@@ -9,7 +9,7 @@ Facts from Twilio's documentation (www.twilio.com/docs/usage/webhooks/voice-webh
 - A call whose document has come to its end is hung up.
 - Webhooks time out after 15 s, and have no id but an idempotency token.
 - Status callbacks come in any order. The end of an inbound call is told only where the number's StatusCallback is set.
-- The error 20404 or 21220 means that the call is over.
+- The error 20404 means that the call is over; 21220 that it is over, or not answered yet: see `answering.py`.
 - Nothing keeps a repeated `POST /Calls` from dialling twice. A dialled call's document is requested when it is
   answered; its requests have the query of the URL that we gave, and so bring our id back.
 """
@@ -17,7 +17,7 @@ Facts from Twilio's documentation (www.twilio.com/docs/usage/webhooks/voice-webh
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -54,8 +54,9 @@ from callflow.contracts.events import (
 from callflow.contracts.sip_addresses import SIP
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.twilio import prices, recordings, streams, twiml
+from carriers.twilio import listed, prices, recordings, streams, twiml
 from carriers.twilio.accounts import Accounts
+from carriers.twilio.answering import once_answered
 from carriers.twilio.config import TwilioConfig
 from carriers.twilio.diagnostics import checkup
 from carriers.twilio.dialling import call_of, dial_form, dialled_since, is_marked, leg_query, search_params
@@ -93,10 +94,8 @@ _ASKS: Final = (
 """Events whose webhook is answered with a TwiML document."""
 _PERSISTENT_RETRIES: Final = 6
 """For commands that end a call: without them the caller would stay on the line."""
-_MOST_ACTIVE: Final = 250
 _MOST_LEGS: Final = 50
 """Of one call, that its documents have dialled."""
-"""Calls on the one page that is asked for."""
 _KEY_SECONDS: Final = 15
 """How long a person may take to press a key after they were told who calls."""
 _SPEECH_SECONDS: Final = 0.08
@@ -109,7 +108,7 @@ class Twilio:
     name = "twilio"
     can: frozenset[CarrierCan] = frozenset((
         "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "transfers", "refers",
-        "listens", "tells_price", "leads_to_sip",
+        "listens", "tells_price", "leads_to_sip", "queues_dials",
     ))  # fmt: skip
     routes = (
         *(WebhookRoute(path, _BOTH, only_with="CallSid") for path in VOICE),
@@ -207,12 +206,13 @@ class Twilio:
 
         When there is none, the caller waits a second until Twilio asks again, or with `over` the call ends.
         """
-        asks = isinstance(event, _ASKS) or (isinstance(event, Dtmf) and event.source == "asked")
+        is_begun = isinstance(event, CallInitiated) and event.direction == "outgoing"
+        asks = (isinstance(event, _ASKS) and not is_begun) or (isinstance(event, Dtmf) and event.source == "asked")
         if event is None or not asks:
             return WebhookReply(b"", "text/plain", 204, rest=tuple(requests))
         document, carried = None, None
         for request in [each for each in requests if each.command.leg == event.leg]:
-            document = self._document(request, first=not isinstance(event, CallResumed))
+            document = self._document(request, first=not isinstance(event, CallResumed) or event.unanswered)
             if document is not None:
                 carried = request
                 break
@@ -238,8 +238,8 @@ class Twilio:
                 document = self._blank()
                 if first:
                     document.say(config.greeting_text).pause(config.pause_seconds)
-                if isinstance(request.command, commands.Answer) and request.command.record:
-                    document.record(f"{config.address()}{RECORDING}{leg_query(request)}")
+                if request.command.record:
+                    document.record(f"{config.address()}{RECORDING}{leg_query(request)}{twiml.PATIENCE}")
                 return document.connect(self._stream(request)).come_back(config.resume_seconds)
             case commands.Speak(sentence=sentence, goes_on=goes_on):
                 document = self._blank().say(config.sentences.get(sentence, request.text))
@@ -250,7 +250,7 @@ class Twilio:
                 is_heard = request.command.leg == CALLER and not quiet
                 return self._goodbye() if is_heard else self._blank().hang_up()
             case commands.Brief():
-                answer_to = f"{config.address()}{KEYS}{leg_query(request)}"
+                answer_to = f"{config.address()}{KEYS}{leg_query(request)}{twiml.PATIENCE}"
                 return self._blank().ask(request.text, answer_to, _KEY_SECONDS).hang_up()
             case commands.Join():
                 document = self._blank().say(request.text).confer(request.call)
@@ -261,17 +261,17 @@ class Twilio:
                     request.command.number,
                     caller_id=request.from_number,
                     seconds=request.command.ring_seconds,
-                    then=f"{config.address()}{RESUME}",
-                    answered=f"{config.address()}{STATUS}{query}&{JOINED}=1",
+                    then=f"{config.address()}{RESUME}{twiml.PATIENCE}",
+                    answered=f"{config.address()}{STATUS}{query}&{JOINED}=1{twiml.PATIENCE}",
                 )
             case commands.LeadToSip(address=address, ring_seconds=seconds):
                 leg = "" if address else f"call:{request.call}"
                 told = (request.from_number, request.to_number, leg)
                 headers = tuple(zip(("X-Callflow-From", "X-Callflow-To", "X-Callflow-Leg"), told, strict=True))
-                then = f"{config.address()}{LED}"
+                then = f"{config.address()}{LED}{twiml.PATIENCE}"
                 return self._blank().lead_to_sip(address or request.text, headers, seconds=seconds, then=then)
             case commands.Refer(address=address):
-                return self._blank().refer(address, then=f"{config.address()}{REFER}").come_back(0)
+                return self._blank().refer(address, then=f"{config.address()}{REFER}{twiml.PATIENCE}").come_back(0)
         return None
 
     def _stream(self, request: CarrierRequest) -> twiml.Stream:
@@ -299,15 +299,20 @@ class Twilio:
                 await self._push(sid, self._document(request, first=False), repeatable=False)
             case commands.Speak() | commands.Brief():
                 await self._push(sid, self._document(request, first=False))
+            case commands.FindPerson():
+                if not await listed.talks_with(api, sid):
+                    raise CarrierError("nobody has answered whom Twilio rang for the caller")
             case commands.Reject() | commands.Hangup() as command:
                 is_quiet = isinstance(command, commands.Hangup) and command.quiet
                 await self._hang_up(sid, quiet=is_quiet or command.leg != CALLER)
             case commands.Listen():
-                await streams.listen(api, request, f"{self._config.address()}{STREAM}")
+                told_at = f"{self._config.address()}{STREAM}"
+                await self._once_answered(sid, lambda: streams.listen(api, request, told_at))
             case commands.PauseRecord(on=on):
                 await recordings.pause(api, request, on=on)
             case commands.Record(on=on):
-                await recordings.record(api, request, self._config.address(), on=on)
+                address = self._config.address()
+                await self._once_answered(sid, lambda: recordings.record(api, request, address, on=on))
             case _:
                 raise CarrierError(f"Twilio has no command for {request.command.name!r}")
 
@@ -329,19 +334,23 @@ class Twilio:
         """Look for the one call to this number that we dialled since. Raises CarrierError."""
         api = self._accounts.to_dial(request.call)
         answer = await api.request("GET", "/Calls.json", params=search_params(request), retries=1)
-        sid = dialled_since(_listed(answer, "calls"), request.at)
+        sid = dialled_since(listed.objects(answer, "calls"), request.at)
         self._accounts.dialled(request.call, sid)
         return LegIds(control=sid) if sid else None
 
     async def _push(self, sid: str, document: twiml.Document | None, *, repeatable: bool = True) -> None:
         if document is not None:
-            await self._update(sid, {"Twiml": document.text()}, repeatable=repeatable)
+            form = {"Twiml": document.text()}
+            await self._once_answered(sid, lambda: self._update(sid, form, repeatable=repeatable))
+
+    async def _once_answered(self, sid: str, send: Callable[[], Awaitable[None]]) -> None:
+        await once_answered(send, lambda: self.call_status(LegIds(control=sid)))
 
     async def _hang_up(self, sid: str, *, quiet: bool) -> None:
         try:
             if self._config.after_text and not quiet:
                 try:
-                    await self._push(sid, self._goodbye())
+                    await self._update(sid, {"Twiml": self._goodbye().text()})
                     return
                 except CarrierError as error:
                     log.info("Twilio did not take the last words, so the call ends without: %s", error)
@@ -378,25 +387,20 @@ class Twilio:
         if prices.cost_of(own) is None:
             return prices.costs_of([own])
         answer = await self._accounts.of(ids.control).request("GET", "/Calls.json", params=params, retries=1)
-        return prices.costs_of([own, *_listed(answer, "calls")])
+        return prices.costs_of([own, *listed.objects(answer, "calls")])
 
     async def active_calls(self) -> list[ActiveCall]:
-        """Return the account's calls in progress (at most 250). Raises CarrierError.
+        """Return the account's live calls, those that ring or wait for their turn among them. Raises CarrierError.
 
         They are those of all applications, because Twilio does not tell which number's webhook answered a call.
         """
-        params = {"Status": "in-progress", "PageSize": str(_MOST_ACTIVE)}
-        answer = await self.api.request("GET", "/Calls.json", params=params, retries=1)
-        return [
-            ActiveCall(LegIds(control=str(call.get("sid") or ""), number=str(call.get("phone_number_sid") or "")))
-            for call in _listed(answer, "calls")
-        ]
+        return await listed.live_calls(self.api)
 
     async def number_id(self, number: str) -> str:
         """Return Twilio's SID of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""
         params = {"PhoneNumber": number, "PageSize": "20"}  # also finds numbers that contain these digits
         answer = await self.api.request("GET", "/IncomingPhoneNumbers.json", params=params, retries=1)
-        found = _listed(answer, "incoming_phone_numbers")
+        found = listed.objects(answer, "incoming_phone_numbers")
         return next((str(one.get("sid") or "")[:64] for one in found if one.get("phone_number") == number), "")
 
     async def recording(self, name: str, byte_range: str = "") -> Download:
@@ -426,12 +430,6 @@ class Twilio:
         await self.api.close()
         await self._accounts.close()
         await self._downloads.close()
-
-
-def _listed(answer: Any, name: str) -> list[Mapping[str, Any]]:
-    """Return the objects of a list in an answer."""
-    listed = answer.get(name) if isinstance(answer, dict) else None
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def _call(sid: str) -> str:

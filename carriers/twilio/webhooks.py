@@ -66,6 +66,8 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
         return ended, "ended"  # the terminal statuses exclude each other
     if path == STATUS and status == "in-progress" and params.get(JOINED):
         return events.CallBridged(), "joined"
+    if path == STATUS and status == "initiated":  # it was in the queue until now
+        return CallInitiated(direction="outgoing", **numbers), "initiated"
     if path == STATUS:
         return events.CarrierNotice(kind=f"status {status[:40]}"), f"{status}:{params.get('SequenceNumber', '')}"
     if path == KEYS:
@@ -77,7 +79,13 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
         return CallInitiated(direction="incoming", **numbers), "voice"
     if path in VOICE:
         return CallAnswered(**numbers), ""
-    return CallResumed(**numbers), ""
+    return CallResumed(talked=_have_talked(params), unanswered=status in UNANSWERED, **numbers), ""
+
+
+def _have_talked(params: Mapping[str, str]) -> bool:
+    """Read what the `action` of a `<Dial>` is told: whether the two were connected. Vendor: /docs/voice/twiml/dial."""
+    told = params.get("DialBridged")
+    return told == "true" if told else params.get("DialCallStatus") in ("completed", "answered")
 
 
 def routed(event: Event, path: str, query: str, default: str) -> Event:

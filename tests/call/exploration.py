@@ -59,6 +59,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.BudgetReached(),
     ev.DialRequested(),
     ev.DialRequested(streams="on_answer"),
+    ev.DialRequested(streams="on_answer", queues=True),
     ev.DialRequested(streams="sip"),
     ev.CallInitiated(led="over"),
     ev.CallInitiated(led="failed"),
@@ -84,6 +85,8 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.AnsweredBy(who="machine", then="message", ready=True),
     ev.AnsweredBy(who="machine", then="message", exchanges=3),
     ev.CallResumed(),
+    ev.CallResumed(talked=True),
+    ev.CallResumed(unanswered=True, record=True),
     ev.CallHangup(),
     ev.CallHangup(cause="normal_clearing"),
     ev.NotOurs(),
@@ -165,7 +168,7 @@ _BESIDE = (
     ev.SayRequested, ev.DtmfRequested, ev.RecordRequested, ev.PauseRequested, ev.CarrierRecording, ev.ToolCalled,
     ev.ToolFinished, ev.StreamAnnounced, ev.CarrierNotice,
 )  # fmt: skip
-_SENT = {"answer", "speak", "stream", "transfer", "join", "hangup"}
+_SENT = {"answer", "speak", "stream", "transfer", "find_person", "join", "hangup"}
 INBOUND = tuple(
     event
     for event in (*CALLERS_EVENTS, *PERSONS_EVENTS)

@@ -100,8 +100,8 @@ def test_the_exploration_leaves_nothing_out() -> None:
     assert {f"{name}_{how}" for name in CARRIER_COMMANDS for how in ("done", "failed", "gone")} <= triggers
     assert {f"{name}_deadline" for name in DEADLINES} <= triggers
     assert set(CARRIER_COMMANDS) == {
-        "announce", "answer", "brief", "dial", "hangup", "join", "lead_to_sip", "listen", "pause_record", "record",
-        "refer", "reject", "send_dtmf", "speak", "stream", "suppress_noise", "transfer",
+        "announce", "answer", "brief", "dial", "find_person", "hangup", "join", "lead_to_sip", "listen", "pause_record",
+        "record", "refer", "reject", "send_dtmf", "speak", "stream", "suppress_noise", "transfer",
     }  # fmt: skip
 
 
@@ -538,7 +538,7 @@ def test_news_that_decides_nothing_is_inert_everywhere() -> None:
     for edge in graph().edges:
         if edge.event == done(do.Dial.name) or edge.event.leg == ev.HUMAN:
             continue
-        if edge.event in (done(do.Join.name), done(do.Refer.name)):
+        if edge.event in (done(do.Join.name), done(do.Refer.name), done(do.FindPerson.name)):
             continue
         if isinstance(edge.event, idle) or "unheard_of" in edge.event.trigger or type(edge.event) is Event:
             assert not edge.step.taken, edge

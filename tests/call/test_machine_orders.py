@@ -690,6 +690,58 @@ def test_an_ended_call_is_not_taken_up_again() -> None:
     assert call.model.state == HANGUP
 
 
+def test_a_call_that_waits_in_the_carriers_queue_does_not_ring_yet() -> None:
+    """A carrier that dials one call a second would else have had its last ones hung up before they rang."""
+    asked = ev.DialRequested(streams="on_answer", queues=True)
+    call = Told(asked, done("dial"))
+    assert "dial" not in call.model.armed
+    call.tell(ev.CallInitiated(direction="outgoing"))
+    assert call.model.armed == {"dial", "engine"}
+    call.tell(passed("dial"))
+    assert (call.model.state, call.model.cause) == (HANGUP, "no_answer")
+
+    call = Told(asked, done("dial"))
+    assert call.tell(passed("queue")) == ["hangup", "release"]
+    assert call.model.cause == "not_dialled", "nobody was rung who could have answered"
+
+    call = Told(asked, CALL_ANSWERED)
+    assert not call.model.armed & {"queue", "dial"}
+    call = Told(ev.DialRequested())
+    assert "dial" in call.model.armed, "a carrier without a queue dials at once"
+
+
+def test_a_person_who_has_answered_untold_is_not_torn_from_the_caller() -> None:
+    """The one webhook that says so may be lost. The carrier is asked before anybody takes the caller back."""
+    for takes_back in (True, False):
+        asked = ev.TransferRequested(mode="cold", number="+15550100010", takes_back=takes_back)
+        call = Told(*TALKING, asked)
+        assert call.tell(passed("transfer")) == ["find_person"]
+        call.tell(done("find_person"))
+        assert call.model.state == BRIDGED
+        assert call.model.armed == {"bridged"}
+
+        call = Told(*TALKING, asked, passed("transfer"))
+        call.tell(failed("find_person"))
+        assert call.model.state == RECOVERING
+        assert do.TellTransfer(outcome="not_reached") in call.step.commands
+
+        call = Told(*TALKING, asked, passed("transfer"))
+        call.tell(passed("join"))
+        assert call.model.state == RECOVERING, "the carrier does not say it in time"
+
+
+def test_a_conversation_that_is_over_before_anybody_has_told_of_it_has_taken_place() -> None:
+    for takes_back in (True, False):
+        asked = ev.TransferRequested(mode="cold", number="+15550100010", takes_back=takes_back)
+        call = Told(*TALKING, asked)
+        call.tell(ev.CallResumed(talked=True))
+        if takes_back:
+            assert call.model.state == RECOVERING
+            assert do.TellTransfer(outcome="left") in call.step.commands
+        else:
+            assert (call.model.state, call.model.cause) == (HANGUP, "transferred")
+
+
 def test_a_person_who_left_while_the_server_was_away_has_left_and_was_reached() -> None:
     of_the_person = {"leg": ev.HUMAN}
     for takes_back in (True, False):

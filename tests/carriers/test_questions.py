@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
+import dataclasses
 from typing import Any
 
 import httpx
 import pytest
 import respx
 
+from callflow.contracts import commands
 from callflow.contracts.carrier import ActiveCall
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import LegIds
@@ -57,6 +61,31 @@ def test_no_news_is_not_taken_for_the_end(answer: httpx.Response) -> None:
         asked(product.telnyx(), "call_status", LegIds(leg="leg-1"))
 
 
+@pytest.mark.parametrize("calls", [[], [{"sid": "CA2", "status": "in-progress"}]])
+def test_twilio_says_whether_somebody_is_there_whom_it_rang_for_a_caller(calls: list[dict[str, str]]) -> None:
+    with respx.mock:
+        route = respx.get(f"{TWILIO}.json").respond(json={"calls": calls})
+        with contextlib.nullcontext() if calls else pytest.raises(CarrierError):
+            asked(twilio_product.twilio(), "execute", twilio_product.order(commands.FindPerson()))
+    assert dict(route.calls[0].request.url.params).items() >= {
+        "ParentCallSid": twilio_product.SID, "Status": "in-progress",
+    }.items()  # fmt: skip
+
+
+@pytest.mark.parametrize("alive", [False, True])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_telnyx_says_whether_somebody_is_there_whom_it_rang_for_a_caller(*, alive: bool, is_known: bool) -> None:
+    state = base64.b64encode(f"{product.CALL}:human".encode()).decode()
+    listed = {"call_control_id": product.CONTROL, "client_state": state}
+    order = product.order(commands.FindPerson(), "v3:the-callers")
+    order = dataclasses.replace(order, other=IDS if is_known else LegIds())
+    with respx.mock(assert_all_called=False) as router:
+        router.get(f"{product.BASE}/connections/17/active_calls").respond(json={"data": [listed]})
+        router.get(TELNYX).respond(json={"data": {"is_alive": alive}})
+        with contextlib.nullcontext() if alive else pytest.raises(CarrierError):
+            asked(product.telnyx(connection_id="17"), "execute", order)
+
+
 def test_telnyx_lists_its_calls_by_application() -> None:
     with respx.mock:
         calls = [{"call_control_id": "v3:a", "call_leg_id": "l", "call_session_id": "s"}, "odd"]
@@ -64,6 +93,18 @@ def test_telnyx_lists_its_calls_by_application() -> None:
         assert asked(product.telnyx(connection_id="17"), "active_calls") == [ActiveCall(LegIds("v3:a", "l", "s"))]
         assert route.calls[0].request.url.params["page[limit]"] == "250"
     assert asked(product.telnyx(), "active_calls") == []
+
+
+def test_telnyx_is_asked_for_all_pages_of_its_calls() -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        at = int(request.url.params.get("page[after]", "0"))
+        cursors = {"after": str(at + 1) if at < 2 else None}
+        return httpx.Response(200, json={"data": [{"call_control_id": f"v3:{at}"}], "meta": {"cursors": cursors}})
+
+    with respx.mock:
+        respx.get(f"{product.BASE}/connections/17/active_calls").mock(side_effect=page)
+        found = asked(product.telnyx(connection_id="17"), "active_calls")
+    assert [one.ids.control for one in found] == ["v3:0", "v3:1", "v3:2"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +131,21 @@ def test_twilio_lists_the_calls_that_are_on_the_line() -> None:
             ActiveCall(LegIds(control="CA1", number="PN1")),
             ActiveCall(LegIds(control="CA2")),
         ]
-        assert route.calls[0].request.url.params["Status"] == "in-progress"
+        statuses = [call.request.url.params["Status"] for call in route.calls]
+        assert statuses == ["queued", "ringing", "in-progress"], "a phone may ring for a call that is over here"
+
+
+def test_twilio_is_asked_for_all_pages_of_its_calls_and_at_no_other_address() -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        status, at = request.url.params["Status"], int(request.url.params.get("Page", "0"))
+        query = f"Status={status}&PageSize=250&Page={at + 1}&PageToken=PA1"
+        following = f"https://elsewhere.test/Calls.json?{query}" if at < 2 else None
+        return httpx.Response(200, json={"calls": [{"sid": f"{status}-{at}"}], "next_page_uri": following})
+
+    with respx.mock:
+        respx.get(f"{TWILIO}.json").mock(side_effect=page)
+        found = {one.ids.control for one in asked(twilio_product.twilio(), "active_calls")}
+    assert found == {f"{status}-{at}" for status in ("queued", "ringing", "in-progress") for at in range(3)}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -144,6 +145,25 @@ def test_what_the_settings_decide() -> None:
     assert speak["payload"], "a sentence without a text must still say something"
 
 
+@pytest.mark.parametrize(
+    ("language", "sent"),
+    [
+        ("de", "de-DE"), ("de-AT", "de-DE"), ("en", "en-US"), ("en-gb", "en-GB"), ("pt_PT", "pt-PT"),
+        ("zh-CN", "cmn-CN"),
+        ("en-GB-WLS", "en-GB-WLS"), ("eo", None),
+    ],
+)  # fmt: skip
+@respx.mock
+def test_a_language_that_telnyx_does_not_have_leaves_nobody_without_a_word(
+    language: str, sent: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It refuses to speak at all in a language that is not on its list."""
+    route = respx.route().respond(json={})
+    execute(order(commands.Speak(sentence="sorry")), language=language)
+    assert json.loads(route.calls[0].request.content).get("language") == sent
+    assert ("CARRIER_LANGUAGE" in caplog.text) == (sent != language)
+
+
 @respx.mock
 def test_the_public_address_is_asked_for_at_every_answer() -> None:
     """A tunnel may come up, or move, after the adapter was made."""
@@ -191,6 +211,27 @@ def test_a_stream_that_telnyx_still_counts_is_stopped_and_asked_for_anew() -> No
     assert (first, again, stopped) == (first_repeated, again_repeated, stopped_repeated), "a repeat is known as one"
     assert len({first, again, stopped}) == 3
     assert told[0] | {"command_id": again} == told[1]
+
+
+@respx.mock
+def test_what_a_stream_is_in_the_way_of_is_asked_for_again_as_itself() -> None:
+    refused = httpx.Response(422, json=refusal("90045"))
+    transfer = respx.post(url("transfer"))
+    transfer.side_effect = [refused, httpx.Response(200, json={})]
+    stop = respx.post(url("streaming_stop")).respond(json={})
+    execute(order(commands.Transfer(number="+15550100010")))
+    first, again = (json.loads(call.request.content) for call in transfer.calls)
+    assert first | {"command_id": again["command_id"]} == again
+    assert len({first["command_id"], again["command_id"]}) == 2
+    assert stop.call_count == 1
+
+
+@respx.mock
+def test_the_agents_stream_is_not_stopped_for_what_goes_on_beside_it() -> None:
+    respx.post(url("record_start")).respond(422, json=refusal("90045"))
+    with pytest.raises(CarrierError, match="90045"):
+        execute(order(commands.Record()))
+    assert respx.calls.call_count == 1
 
 
 # Trying again
@@ -267,6 +308,40 @@ def test_any_other_command_to_a_call_that_is_over_says_so(action: str, command: 
     assert caught.value.gone
     assert not caught.value.retry
     assert route.call_count == 1
+
+
+@pytest.mark.parametrize("answer", OVER)
+@respx.mock
+def test_a_person_who_has_hung_up_before_the_bridge_does_not_end_the_callers_call(answer: str) -> None:
+    """The bridge is asked of the caller's leg, and what has ended is the leg that its body names."""
+    status, body = OVER[answer]
+    body["errors"][0]["source"] = {"pointer": "/call_control_id"}
+    stop = respx.post(url("streaming_stop")).respond(json={})
+    respx.post(f"{BASE}/calls/v3%3Aperson/actions/playback_stop").respond(json={})
+    bridge = respx.post(url("bridge")).respond(status, json=body)
+    with pytest.raises(CarrierError) as caught:
+        execute(replace(order(commands.Join()), other=LegIds("v3:person")))
+    assert not caught.value.gone, "nobody would take the caller back, or hang up"
+    stop.respond(status, json=body)
+    with pytest.raises(CarrierError) as caught:
+        execute(replace(order(commands.Join()), other=LegIds("v3:person")))
+    assert caught.value.gone, "the caller has hung up, too"
+    assert bridge.call_count == 1
+
+
+@pytest.mark.parametrize("status", [200, 422])
+@respx.mock
+def test_a_person_who_accepts_early_does_not_go_on_hearing_the_briefing(status: int) -> None:
+    """Telnyx queues what it is to say, and a bridge does not stop it."""
+    person = f"{BASE}/calls/v3%3Aperson/actions"
+    routes = [respx.post(f"{one}").respond(json={}) for one in (url("streaming_stop"), url("bridge"))]
+    stop = respx.post(f"{person}/playback_stop").respond(status, json=refusal("10015"))
+    execute(replace(order(commands.Join()), other=LegIds("v3:person")))
+    paths = [str(call.request.url).rpartition("/")[2] for call in respx.calls]
+    assert paths == ["streaming_stop", "playback_stop", "bridge"]
+    told = json.loads(stop.calls[0].request.content)
+    assert base64.b64decode(told["client_state"]).decode() == f"{CALL}:human", "the leg would lose whose it is"
+    assert all(route.called for route in routes), "both are joined, whatever becomes of the briefing"
 
 
 @pytest.mark.parametrize("status", [400, 403])

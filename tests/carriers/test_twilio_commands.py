@@ -18,6 +18,7 @@ from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.event import HUMAN
+from carriers.twilio.twiml import PATIENCE
 from tests.carriers.twilio_product import ACCOUNT, BASE, PUBLIC, SID, STREAM, TOKEN, order, twilio
 
 
@@ -27,18 +28,23 @@ NOT_LIVE = httpx.Response(400, json={"code": 21220, "message": "Call is not in-p
 FINE = httpx.Response(200, json={"sid": SID, "status": "in-progress"})
 
 
-def told(command: Command, *answers: Any, **config: Any) -> tuple[list[dict[str, str]], CarrierError | None]:
-    """The forms that were sent, and what became of it."""
-    return told_of(order(command), *answers, **config)
+def told(
+    command: Command, *answers: Any, status: str = "completed", **config: Any
+) -> tuple[list[dict[str, str]], CarrierError | None]:
+    """The forms that were sent, and what became of it. `status`: the call's, as Twilio tells it."""
+    return told_of(order(command), *answers, status=status, **config)
 
 
-def told_of(wanted: CarrierRequest, *answers: Any, **config: Any) -> tuple[list[dict[str, str]], CarrierError | None]:
+def told_of(
+    wanted: CarrierRequest, *answers: Any, status: str = "completed", **config: Any
+) -> tuple[list[dict[str, str]], CarrierError | None]:
 
     async def main() -> tuple[list[dict[str, str]], CarrierError | None]:
         adapter = twilio(seconds=1.0, **config)
         failure = None
-        with respx.mock as router:
+        with respx.mock(assert_all_called=False) as router:
             route = router.post(CALL_URL).mock(side_effect=list(answers or [FINE]))
+            router.get(CALL_URL).respond(json={"status": status})
             try:
                 await adapter.execute(wanted)
             except CarrierError as error:
@@ -58,6 +64,7 @@ def told_of(wanted: CarrierRequest, *answers: Any, **config: Any) -> tuple[list[
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("carriers.common.http_client._wait", lambda state: 0.0)
+    monkeypatch.setattr("carriers.twilio.answering._PAUSES", [0.0] * 3)
 
 
 def test_hanging_up() -> None:
@@ -96,7 +103,8 @@ def test_a_caller_who_came_over_sip_is_referred_and_nobody_else_is() -> None:
 
     sent = asyncio.run(main("sip:ann@pbx.example"))
     written = desk.replace("&", "&amp;")
-    assert f'<Refer action="{PUBLIC}/twilio/refer" method="POST"><Sip>{written}</Sip></Refer>' in sent
+    patient = PATIENCE.replace("&", "&amp;")
+    assert f'<Refer action="{PUBLIC}/twilio/refer{patient}" method="POST"><Sip>{written}</Sip></Refer>' in sent
     with pytest.raises(CarrierError, match="did not come over SIP"):
         asyncio.run(main("+15550100001"))
 
@@ -151,6 +159,38 @@ def test_a_call_that_has_ended_is_gone(command: Command, answer: httpx.Response)
     assert len(forms) == 1
     assert failure is not None
     assert failure.gone
+
+
+@pytest.mark.parametrize("status", ["ringing", "queued", "in-progress"])
+@pytest.mark.parametrize("command", [commands.StartStream(), commands.Speak()], ids=lambda one: one.name)
+def test_a_call_that_is_still_being_answered_is_not_over(command: Command, status: str) -> None:
+    """Its document is handed over before it is in progress, and until then it is refused as an ended one is."""
+    forms, failure = told(command, NOT_LIVE, NOT_LIVE, FINE, status=status)
+    assert (len(forms), failure) == (3, None)
+    forms, failure = told(command, *[NOT_LIVE] * 4, status=status)
+    assert len(forms) == 4
+    assert failure is not None
+    assert not failure.gone, "the caller who waits there would not even be hung up"
+
+
+def test_a_recording_is_asked_for_again_while_its_call_is_being_answered() -> None:
+    async def main() -> int:
+        adapter = twilio(seconds=1.0)
+        with respx.mock as router:
+            route = router.post(f"{CALL_URL.removesuffix('.json')}/Recordings.json")
+            route.side_effect = [NOT_LIVE, httpx.Response(201, json={})]
+            router.get(CALL_URL).respond(json={"status": "ringing"})
+            await adapter.execute(order(commands.Record()))
+        await adapter.close()
+        return route.call_count
+
+    assert asyncio.run(main()) == 2
+
+
+def test_an_end_does_not_wait_until_a_call_is_answered() -> None:
+    forms, failure = told(commands.Hangup(), NOT_LIVE, FINE, status="ringing", after_text="Bye.")
+    assert failure is None
+    assert [set(form) for form in forms] == [{"Twiml"}, {"Status"}]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Final
 from xml.etree import ElementTree
 
 from callflow.contracts import commands, events
+from carriers.twilio.twiml import PATIENCE
 from tests.carriers.twilio_product import INCOMING, PUBLIC, order, request, twilio
 
 
@@ -34,7 +35,19 @@ def test_that_it_is_over_is_no_lost_stream_and_the_answer_connects_the_caller() 
     (over,) = adapter.parse(dataclasses.replace(plain, url=SAID, query="said=1"))
     assert isinstance(resumed.event, events.CallResumed)
     assert isinstance(over.event, events.SpeakEnded)
+    for told, talked in (
+        ({"DialBridged": "true", "DialCallStatus": "completed"}, True),
+        ({"DialBridged": "false", "DialCallStatus": "completed"}, False),
+        ({"DialCallStatus": "completed"}, True),
+        ({"DialCallStatus": "no-answer"}, False),
+        ({}, False),
+    ):
+        (resumed,) = adapter.parse(request("/twilio/resume", {**INCOMING, "CallStatus": "in-progress", **told}))
+        assert isinstance(resumed.event, events.CallResumed)
+        assert resumed.event.talked == talked, told
     transfer = order(commands.Transfer(number="+15550100010", ring_seconds=20, fallback=True))
     reply = adapter.reply(over.event, [transfer])
     (dial,) = verbs(reply.body)
+    for url in (dial.get("action", ""), dial[0].get("statusCallback", "")):
+        assert url.endswith(PATIENCE), "Twilio gives up at the first 5xx, and nobody knows that they talk"
     assert (dial.tag, dial.get("timeout"), dial[0].text, reply.rest) == ("Dial", "20", "+15550100010", ())

@@ -53,7 +53,7 @@ def test_a_call_that_was_answered_elsewhere_and_is_sent_to_us(path: str) -> None
 @pytest.mark.parametrize("path", [RESUME, FALLBACK])
 @pytest.mark.parametrize("status", ["ringing", "in-progress"])
 def test_a_call_that_comes_back(path: str, status: str) -> None:
-    assert event(path, CallStatus=status) == events.CallResumed(**NUMBERS)
+    assert event(path, CallStatus=status) == events.CallResumed(unanswered=status == "ringing", **NUMBERS)
 
 
 @pytest.mark.parametrize("path", [*VOICE, RESUME, STATUS])
@@ -70,9 +70,15 @@ def test_a_person_who_is_busy_is_not_counted_as_a_fault_of_ours() -> None:
     assert result_of(known_cause(ended.cause), heard_agent=False) == "carrier"
 
 
-@pytest.mark.parametrize("status", ["initiated", "ringing", "in-progress", "something new"])
+@pytest.mark.parametrize("status", ["ringing", "in-progress", "something new"])
 def test_how_a_call_comes_along_is_only_recorded(status: str) -> None:
     assert event(STATUS, CallStatus=status) == events.CarrierNotice(kind=f"status {status}")
+
+
+def test_that_a_dialled_call_has_left_the_queue_is_told_and_answered_with_nothing() -> None:
+    begun = event(STATUS, CallStatus="initiated")
+    assert begun == events.CallInitiated(direction="outgoing", **NUMBERS)
+    assert twilio().reply(begun, ()).status == 204, "it is news, and no question"
 
 
 @pytest.mark.parametrize(
@@ -221,6 +227,10 @@ def test_what_twilio_says_before_the_stream_it_says_once_and_what_comes_last_com
     assert say.text == "Hello & <welcome>"
     assert say.attrib == {"voice": "Polly.Joanna-Neural", "language": "en-US"}
     assert verbs(adapter.reply(RESUMED, [order(commands.StartStream())])) == ["Connect", "Pause", "Redirect"]
+    lost = events.CallResumed(unanswered=True)
+    assert verbs(adapter.reply(lost, [order(commands.StartStream())])) == verbs(first), "nobody has heard it"
+    recorded = verbs(adapter.reply(lost, [order(commands.StartStream(record=True))]))
+    assert recorded == ["Say", "Pause", "Start", "Connect", "Pause", "Redirect"]
     last = adapter.reply(RESUMED, (), over=True)
     assert verbs(last) == ["Say", "Hangup"]
     assert document(last)[0].text == "Disconnected."

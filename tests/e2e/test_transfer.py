@@ -213,6 +213,19 @@ async def test_a_cold_transfer_connects_at_once_and_a_failed_one_comes_back() ->
         await in_state(the, "streaming")
 
 
+@pytest.mark.carrier("twilio")
+async def test_a_person_who_has_answered_untold_goes_on_talking_with_the_caller() -> None:
+    """The webhook that says so is lost, and so is what makes the deadline go away."""
+    async with switchboard(Callee(ring_s=0.1)) as (the, _):
+        the.carrier.faults_of[SALES] = houses.faults(webhook_drop=["status:answered"])
+        the.call.config.deadline_seconds["transfer"] = 1.0  # type: ignore[index]
+        await transfer(the, mode="cold")
+        await in_state(the, "bridged")
+        assert persons_leg(the).ended_at is None
+        await persons_leg(the).hang_up()
+        await until(lambda: "is back with you" in told(the), "the agent to be told", 15)
+
+
 async def test_a_person_who_leaves_ends_a_call_that_is_not_taken_back() -> None:
     async with switchboard(Callee(ring_s=0.1, presses="1", hangs_up_after_s=6), transfer_take_back=False) as (the, one):
         await transfer(the)

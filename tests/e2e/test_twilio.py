@@ -210,10 +210,12 @@ async def test_no_request_waits_for_the_ceiling_whatever_hangs() -> None:
 async def test_a_lost_answer_is_fetched_again_at_the_fallback() -> None:
     twilio = Twilio(PUBLIC, fallback="/twilio/fallback", timing=Timing(speak_s_per_char=0.02))
     twilio.faults.webhook_lose["voice"] = 1
-    async with product(carrier=twilio, realtime=model()) as the:
+    async with product(carrier=twilio, realtime=model(), carrier_record=True) as the:
         call = await the.twilio.ring()
         await hear(the, call)
         assert [code for code, _ in call.errors] == [11200]
+        assert len(twilio.exchange.recordings) == 1, "the answer that was lost had asked for it"
+        assert the.call.recordings.by_carrier
         assert len(the.realtime.sessions) == 1
         await call.hang_up()
         await the.quiet()

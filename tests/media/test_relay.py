@@ -22,6 +22,7 @@ from callflow.contracts.media import (
     Frame,
     IgnoredFrame,
     MarkReceived,
+    MediaError,
     SpeechSegmentId,
     StreamConnected,
     StreamStarted,
@@ -88,6 +89,8 @@ class Protocol:
                 return MarkReceived(name)
             case {"dtmf": digit}:
                 return DtmfFrame(digit)
+            case {"error": code}:
+                return MediaError(code, "a title")
             case {"stop": reason}:
                 return StreamStopped(reason)
             case {"connected": secret}:
@@ -255,6 +258,31 @@ async def test_frames_of_a_burst_that_are_far_out_of_order_are_not_lost(order: s
         heard = [payload for kind, payload in one.listener.take() if kind == "payload"]
         assert heard == [sounds[chunk] for chunk in sorted(sounds)]
         assert "late_frames" not in one.relay.counts
+
+
+@in_loop
+async def test_a_carrier_that_rejects_all_that_is_sent_has_lost_the_stream_and_then_refuses_the_next() -> None:
+    """The socket stays open, marks come back at once, and the caller hears nothing."""
+    complaint: list[dict[str, Any]] = [{"error": "100004"}, {"mark": "m"}]
+    async with line() as one:
+        one.say(A, 2000)
+        await one.receive(*complaint * 9)
+        assert not any(isinstance(each, events.MediaLost) for each in one.events)
+        await one.receive(*complaint)
+        assert isinstance(one.events[-1], events.MediaLost)
+        one.socket = Socket()
+        await one.serve_socket()
+        await one.receive(*complaint * 10)
+        assert any(isinstance(each, events.MediaRefused) for each in one.events)
+
+
+@in_loop
+async def test_a_carrier_that_complains_now_and_then_keeps_the_stream() -> None:
+    async with line() as one:
+        for _ in range(30):
+            one.relay.counts["bytes_out"] += 16_001
+            await one.receive({"error": "100005"})
+        assert one.relay.has_socket
 
 
 @in_loop

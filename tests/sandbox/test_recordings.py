@@ -110,6 +110,29 @@ async def test_telnyx_can_tell_of_a_recording_with_the_fields_of_the_schema_alon
         }  # fmt: skip
 
 
+async def test_telnyx_pauses_what_it_records_and_nothing_else() -> None:
+    async with telnyx_product.product() as app:
+        call, _ = await app.answered()
+        for action in ("record_pause", "record_resume"):
+            assert error_of(await app.command(call, action))[:2] == (422, "10015"), "nothing records"
+        await app.command(call, "record_start", format="wav", channels="dual")
+        paused = []
+        for action in ("record_pause", "record_resume"):
+            assert (await app.command(call, action)).status_code == 200
+            paused.append(call.recorder.is_paused)
+        assert paused == [True, False]
+        await app.command(call, "record_stop")
+        assert error_of(await app.command(call, "record_pause"))[:2] == (422, "10015")
+
+
+async def test_telnyx_suppresses_noise_until_it_is_told_to_stop() -> None:
+    async with telnyx_product.product() as app:
+        call, _ = await app.answered()
+        for action, direction in (("suppression_start", "inbound"), ("suppression_stop", "")):
+            assert (await app.command(call, action)).status_code == 200
+            assert call.suppresses_noise == direction
+
+
 async def test_a_recording_at_telnyx_can_fail() -> None:
     async with telnyx_product.product(faults=TelnyxFaults(recording_fails=True)) as app:
         call, _ = await app.answered(record="record-from-answer")

@@ -38,6 +38,7 @@ from callflow.contracts.events import (
     REFUSED,
     CallHangup,
     CallInitiated,
+    CallResumed,
     CallTurnedAway,
     CommandFailed,
     DialRequested,
@@ -84,7 +85,13 @@ def dial_call(model: Model, step: Step) -> None:
         )
         if asked.streams != "sip":
             connect_engine(model, step)
-        arm(model, step, "dial")
+        arm(model, step, "queue" if asked.queues else "dial")
+
+
+def start_ringing(model: Model, step: Step) -> None:
+    """The carrier begins to dial: it rings for as long as it was asked to, from now on."""
+    disarm(model, step, "queue")
+    arm(model, step, "dial")
 
 
 def await_leg(model: Model, step: Step) -> None:
@@ -110,7 +117,8 @@ def adopt_call(model: Model, step: Step) -> None:
 
 
 def ask_for_stream(model: Model, step: Step) -> None:
-    step.commands.append(do.StartStream())
+    record = isinstance(step.event, CallResumed) and step.event.record
+    step.commands.append(do.StartStream(record=record))
 
 
 def await_stream(model: Model, step: Step) -> None:
@@ -121,8 +129,8 @@ def await_stream(model: Model, step: Step) -> None:
 
 def _stop_ringing(model: Model, step: Step) -> None:
     model.dialled = ""
-    disarm(model, step, "ring")
-    disarm(model, step, "dial")
+    for deadline in ("ring", "queue", "dial"):
+        disarm(model, step, deadline)
 
 
 def start_clock(model: Model, step: Step) -> None:
@@ -328,7 +336,7 @@ def start_recovery(model: Model, step: Step) -> None:
     model.media = "none" if model.media == "none" else "lost"
     model.tries = model.stream_restarts = 0
     for deadline in DEADLINES:
-        if deadline not in ("dial", "ring", "beep", "message", "warning", "call", "hold", "bridged"):
+        if deadline not in ("dial", "queue", "ring", "beep", "message", "warning", "call", "hold", "bridged"):
             disarm(model, step, deadline)
         elif deadline in model.armed:
             arm(model, step, deadline)

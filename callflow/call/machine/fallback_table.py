@@ -16,6 +16,7 @@ from callflow.call.machine.guards import (
     clip_plays,
     end_is_settled,
     falls_back,
+    has_talked,
     in_farewell,
     is_dialled,
     is_fallback,
@@ -83,7 +84,7 @@ FALLBACK_TABLE: Final[tuple[Row, ...]] = (
     Row("farewell_deadline", AFTER_ANSWER, TRANSFERRING, (transfer_to_fallback,), when=(falls_back,)),
     # Nobody takes the call there. Which of the carrier's words comes first does not matter.
     *(
-        Row(news, TRANSFERRING, RECOVERING, (apologise,), when=(is_fallback,))
-        for news in ("human_gone", "call_resumed", "transfer_failed", "transfer_deadline")
+        Row(news, TRANSFERRING, RECOVERING, (apologise,), when=(is_fallback,), unless=(has_talked,))
+        for news in ("human_gone", "call_resumed", "transfer_failed", "find_person_failed", "join_deadline")
     ),
 )

@@ -23,6 +23,7 @@ from callflow.call.machine.model import (
 from callflow.contracts.events import (
     AnsweredBy,
     CallRecovered,
+    CallResumed,
     CallTurnedAway,
     CommandFailed,
     Dtmf,
@@ -65,6 +66,11 @@ def not_answered(model: Model, step: Step) -> bool:
 def is_dialled(model: Model, step: Step) -> bool:
     """The call is an outbound one that still rings."""
     return bool(model.dialled)
+
+
+def is_queued(model: Model, step: Step) -> bool:
+    """The carrier has not begun to dial yet: the deadline of its queue is running."""
+    return "queue" in model.armed
 
 
 def streams_on_answer(model: Model, step: Step) -> bool:
@@ -118,6 +124,11 @@ def is_transferred(model: Model, step: Step) -> bool:
 def takes_back(model: Model, step: Step) -> bool:
     """The agent has the caller again when a transfer fails or is over (`transfer_take_back`)."""
     return model.takes_back
+
+
+def has_talked(model: Model, step: Step) -> bool:
+    """The caller has talked with the person, as the carrier says: it is over."""
+    return isinstance(step.event, CallResumed) and step.event.talked
 
 
 def accepts(model: Model, step: Step) -> bool:

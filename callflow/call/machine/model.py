@@ -24,8 +24,8 @@ ONE_MOMENT: Final = "one-moment"
 FALLBACK: Final = "fallback"
 """Names of sentences that end the agent's part of a call; the last one is the setting `fallback_text`."""
 DEADLINES: Final = (
-    "dial", "ring", "stream", "restream", "engine", "backoff", "grace", "beep", "message", "farewell", "last_words",
-    "warning", "call", "transfer", "join", "bridged", "hold",
+    "queue", "dial", "ring", "stream", "restream", "engine", "backoff", "grace", "beep", "message", "farewell",
+    "last_words", "warning", "call", "transfer", "join", "bridged", "hold",
 )  # fmt: skip
 """Each deadline has a setting in seconds: see `callflow.switchboard.call_configs`."""
 FAREWELL_NONE: Final = ""

@@ -41,7 +41,7 @@ def came_back(model: Model, step: Step) -> bool:
 def lead(model: Model, step: Step) -> None:
     """Lead whoever has answered to the engine's SIP address."""
     model.dialled = LED
-    for deadline in ("ring", "dial"):
+    for deadline in ("ring", "queue", "dial"):
         disarm(model, step, deadline)
     step.commands.append(do.LeadToSip())
     arm(model, step, "bridged")
@@ -49,7 +49,7 @@ def lead(model: Model, step: Step) -> None:
 
 def go_on_ringing(model: Model, step: Step) -> None:
     """Wait on in the process that has taken the call back."""
-    for deadline in ("dial", "ring"):
+    for deadline in ("queue", "dial", "ring"):
         if deadline in model.armed:
             arm(model, step, deadline)
 

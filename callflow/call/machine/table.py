@@ -88,6 +88,7 @@ from callflow.call.machine.actions import (
     start_farewell,
     start_last_minute,
     start_recovery,
+    start_ringing,
     stream_on_answer,
     wait_for_stream,
     with_cause,
@@ -112,6 +113,7 @@ from callflow.call.machine.guards import (
     is_dialled,
     is_gone,
     is_on_hold,
+    is_queued,
     is_refused_for_room,
     is_transferred,
     may_reconnect,
@@ -137,6 +139,7 @@ from callflow.call.machine.row import AFTER_ANSWER, FLOWING, LIVE, TALKING, Row
 from callflow.call.machine.sip_table import SIP_TABLE
 from callflow.call.machine.transfer_table import AWAY, TRANSFER_TABLE
 from callflow.call.machine.voicemail_table import VOICEMAIL_TABLE
+from callflow.contracts.hangup_causes import NOT_DIALLED
 
 
 GOODBYE: Final = "goodbye"
@@ -159,6 +162,8 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("dial_failed", RINGING, HANGUP, (note_failure,), when=(is_dialled,)),
     Row("media_lost", RINGING, None, (stream_on_answer,), when=(is_dialled,)),
     Row("stream_failed", RINGING, None, (stream_on_answer,), when=(is_dialled,)),
+    Row("call_initiated", RINGING, None, (start_ringing,), when=(is_queued,)),
+    Row("queue_deadline", RINGING, HANGUP, (with_cause(NOT_DIALLED), send_hangup)),
     Row("dial_deadline", RINGING, HANGUP, (with_cause("no_answer"), send_hangup)),
     # The call is answered, according to a webhook or to its audio. From here on the caller can hear us.
     Row("call_answered", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(not_answered,)),

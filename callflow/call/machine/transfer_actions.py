@@ -36,6 +36,14 @@ def transfer_now(model: Model, step: Step) -> None:
         arm(model, step, "transfer")
 
 
+def find_person(model: Model, step: Step) -> None:
+    """Nobody has told that the person has answered, but they may talk with the caller all the same: ask the carrier
+    before they are torn apart."""
+    step.commands.append(do.FindPerson())
+    disarm(model, step, "transfer")
+    arm(model, step, "join")
+
+
 def refer(model: Model, step: Step) -> None:
     """Ask the carrier to refer the caller. The agent keeps them until the carrier has taken the command."""
     if isinstance(step.event, TransferRequested):

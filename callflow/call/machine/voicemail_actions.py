@@ -20,7 +20,7 @@ def _prepare_message(model: Model, step: Step) -> None:
     end_hold(model, step)
     model.cause, model.farewell = "machine", AWAITS_BEEP
     for deadline in DEADLINES:
-        if deadline not in ("dial", "ring", "stream"):
+        if deadline not in ("queue", "dial", "ring", "stream"):
             disarm(model, step, deadline)
     model.tries = model.stream_restarts = 0  # nothing is tried again for a machine
     connect_engine(model, step)

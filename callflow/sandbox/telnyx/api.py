@@ -224,6 +224,18 @@ class Api:
     def _record_stop(self, call: Call, _: dict[str, Any]) -> None:
         call.recorder.stop()
 
+    def _record_pause(self, call: Call, _: dict[str, Any]) -> None:
+        _check_recording(runs=call.recorder.pause(on=True))
+
+    def _record_resume(self, call: Call, _: dict[str, Any]) -> None:
+        _check_recording(runs=call.recorder.pause(on=False))
+
+    def _suppression_start(self, call: Call, body: dict[str, Any]) -> None:
+        call.suppresses_noise = body.get("direction") or "inbound"
+
+    def _suppression_stop(self, call: Call, _: dict[str, Any]) -> None:
+        call.suppresses_noise = ""  # whether it is refused where nothing is suppressed is not documented (unknown)
+
     def _transfer(self, call: Call, body: dict[str, Any]) -> None:
         self._outbound.transfer(call, body)
 
@@ -272,6 +284,10 @@ class Api:
         "send_dtmf": _send_dtmf,
         "record_start": _record_start,
         "record_stop": _record_stop,
+        "record_pause": _record_pause,
+        "record_resume": _record_resume,
+        "suppression_start": _suppression_start,
+        "suppression_stop": _suppression_stop,
         "transfer": _transfer,
         "bridge": _bridge,
         "refer": _refer,
@@ -319,6 +335,12 @@ class Api:
 
 def _nothing(_api: Api, call: Call, _body: dict[str, Any]) -> None:
     call.note("a command was accepted that the sandbox does not act on")
+
+
+def _check_recording(*, runs: bool) -> None:
+    if not runs:
+        detail = "There is no recording of this call to pause, or to go on with."
+        raise ApiError(422, "10015", "Bad Request", detail)  # (unknown code)
 
 
 def _check_answer(call: Call) -> None:

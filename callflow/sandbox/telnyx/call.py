@@ -61,6 +61,8 @@ class Call(Leg[MediaStream, Faults]):
         self.direction = direction
         self.codec = codec
         self.state = "parked" if direction == "incoming" else "bridging"
+        self.suppresses_noise = ""
+        """Whose noise is taken out: "inbound", "outbound", "both", or "" for nobody's. It is heard all the same."""
         self.digits_sent: list[str] = []
         """What the product sent with send_dtmf."""
         self.hangup_cause: str | None = None

@@ -51,6 +51,8 @@ class Recorder:
     def __init__(self, leg: RecordedLeg, exchange: Exchange[Any]) -> None:
         self._leg, self._exchange = leg, exchange
         self._running: Recording | None = None
+        self.is_paused = False
+        """The recording that runs leaves out what is said."""
         self._at_answer: tuple[str, Mapping[str, Any]] | None = None
 
     def from_answer(self, body: Mapping[str, Any]) -> str:
@@ -82,6 +84,7 @@ class Recorder:
             "to": leg.to_number,
             "initiated_by": "StartCallRecordingAPI" if "channels" in body else "OutboundAPI",
         }
+        self.is_paused = False
         self._running = Recording(name, leg.control_id, leg.phone, 2 if channels == "dual" else 1, about)
         self._exchange.recordings[name] = self._running
         leg.note("recording")
@@ -92,6 +95,14 @@ class Recorder:
             self._running = None
             recording.stop()
             self._exchange.tasks.spawn(self._save(recording), "recording")
+
+    def pause(self, *, on: bool) -> bool:
+        """Pause the recording that runs, or go on with it. Returns False if there is none. Its sound has no gap."""
+        if self._running is None:
+            return False
+        self.is_paused = on
+        self._leg.note("recording paused" if on else "recording goes on")
+        return True
 
     async def _save(self, recording: Recording) -> None:
         await asyncio.sleep(self._exchange.timing.recording_s)

@@ -59,6 +59,8 @@ class Faults(CarrierFaults):
 class Timing:
     """How long the carrier takes without faults, in seconds."""
 
+    answer_s: float = 0.05
+    """From the first verb that answers an incoming call until it is in progress (unknown)."""
     ring_s: float = 0.1
     """How long a dialled phone rings before it answers."""
     no_answer_s: float = 0.3

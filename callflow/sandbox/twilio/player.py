@@ -114,7 +114,7 @@ class Player:
             await self._failed(error, url)
             return
         if self._kind == "call":
-            call.answer()
+            await self._answer()
             call.end("completed", by="product")
 
     async def _failed(self, error: TwimlError, url: str) -> None:
@@ -129,14 +129,20 @@ class Player:
         if fallback:
             await self.fetch(fallback, method, {"ErrorCode": str(error.code), "ErrorUrl": url})
             return
-        call.answer()
+        await self._answer()
         await call.announcer.speak(APPLICATION_ERROR)
         call.end("completed", by="carrier")
+
+    async def _answer(self) -> None:
+        """Answer, unless that is done. Until it is, the REST API refuses what only calls in progress can be told."""
+        if self._call.state == "ringing":
+            await asyncio.sleep(self._call.timing.answer_s)
+            self._call.answer()
 
     async def _verb(self, verb: Element, base: str) -> None:
         call = self._call
         if verb.tag not in ("Pause", "Reject", "Redirect", "Dial"):
-            call.answer()  # a pause before anything else lets the phone ring on
+            await self._answer()  # a pause before anything else lets the phone ring on
         match verb.tag:
             case "Say":
                 await call.announcer.speak(verb.text or "")

@@ -15,7 +15,8 @@ About = Literal["limit", "account", "unknown"]
 MOST_REFUSED: Final = 10
 """Refusals of one row that use up no attempt of it: whatever is refused more often counts, so that it has an end."""
 _FIRST_WAIT_SECONDS, _MOST_WAIT_SECONDS = 10.0, 1800.0
-_NOT_DIALLED: Final = frozenset({"dial_failed", "dial_lost", hangup_causes.CARRIER_LIMIT})
+_LIMITED: Final = (hangup_causes.CARRIER_LIMIT, hangup_causes.NOT_DIALLED)
+_NOT_DIALLED: Final = frozenset({"dial_failed", "dial_lost", *_LIMITED})
 """Causes of calls that may have been refused."""
 
 
@@ -37,7 +38,7 @@ def refusal(cause: str, entries: Sequence[JournalEntry]) -> Refusal | None:
     A dial whose answer was lost is none, but one that was answered with trouble of the carrier's own, and of which
     nothing was seen or found since.
     """
-    if cause == hangup_causes.CARRIER_LIMIT:
+    if cause in _LIMITED:
         return Refusal("limit", _sentence(hangup_causes.why(cause)))
     failed = [
         entry.event for entry in entries

@@ -24,7 +24,8 @@ def entries(**told: Any) -> list[JournalEntry]:
         ("dial_failed", {}, "unknown"), ("dial_failed", {"refuses": "number"}, None),
         ("dial_failed", {"refuses": "account", "leg": events.HUMAN}, None),
         ("dial_lost", {"effect": "unknown"}, None), ("dial_lost", {"effect": "unknown", "refuses": "limit"}, "limit"),
-        ("carrier_limit", {}, "limit"), ("user_busy", {"refuses": "limit"}, None), ("interrupted", {}, None),
+        ("carrier_limit", {}, "limit"), ("not_dialled", {}, "limit"),
+        ("user_busy", {"refuses": "limit"}, None), ("interrupted", {}, None),
     ],
 )  # fmt: skip
 def test_a_refusal_is_told_from_a_call_that_rang(cause: str, told: dict[str, Any], about: str | None) -> None:
