@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.cli import doctor
 from callflow.cli.numbers import NO_ADDRESS, agreed
-from callflow.cli.serve import read_kept, refuse
+from callflow.cli.serve import read_kept, refuse, with_kept
 from callflow.cli.terminal import print_table
 from callflow.config.kept_profiles import KeptProfile
 from callflow.config.loader import load
@@ -50,12 +50,14 @@ async def run_provision(arguments: argparse.Namespace) -> int:
     """Run the command. Returns the exit code."""
     warnings: list[str] = []
     kept: list[KeptProfile] = []
+    # A document is printed by what is known, so that there is one while the database is away. An undo asks for nobody's
+    # settings, but for what was there before.
+    read = with_kept if arguments.twiml else read_kept
     try:
         settings = load()
         warnings += settings.warnings
-        if not arguments.undo:  # which asks for nobody's settings, but for what was there before
-            await _bring_up_to_date(settings)
-            settings, of_kept, kept = await asyncio.to_thread(read_kept, settings)
+        if not arguments.undo:
+            settings, of_kept, kept = await asyncio.to_thread(read, settings)
             warnings += of_kept
         profiles = Profiles(settings, kept)
     except SettingsError as error:
@@ -77,10 +79,11 @@ async def run_provision(arguments: argparse.Namespace) -> int:
     if not arguments.undo and not (settings.failover_url or any(fallbacks.values())):
         return refuse([_NOTHING_SET])
     try:
-        async with _open_desk(settings, wanted) as desk:
+        async with _open_desk(settings, wanted) as (desk, database):
             if arguments.undo:
+                await database.migrate()
                 return await _undo(desk, arguments)
-            return await _provision(settings, desk, arguments, lambda own: fallbacks[profiles.name_for(own)])
+            return await _provision(settings, desk, database, arguments, lambda own: fallbacks[profiles.name_for(own)])
     except NumberRefused as refused:
         for reason in refused.reasons:
             print(reason, file=sys.stderr)
@@ -90,26 +93,16 @@ async def run_provision(arguments: argparse.Namespace) -> int:
         return refuse([f"What the carriers hold now cannot be kept for an undo: {said}"])
 
 
-async def _bring_up_to_date(settings: Settings) -> None:
-    """Make the tables on a database server, or bring them up to date, as the undo needs them anyway: a file is read as
-    it is, and one that is missing keeps nothing. Raises DatabaseError, or what the driver raises."""
-    database = Database(url_of(settings.database_url, settings.data_dir))
-    try:
-        if database.server is not None:
-            await database.migrate()
-    finally:
-        await database.close()
-
-
 @asynccontextmanager
-async def _open_desk(settings: Settings, names: list[str]) -> AsyncIterator[FailoverDesk]:
+async def _open_desk(settings: Settings, names: list[str]) -> AsyncIterator[tuple[FailoverDesk, Database]]:
+    """Open what speaks with the carriers, and the database for what it keeps, which is as it was: bring it up to date
+    before anything is kept."""
     database = Database(url_of(settings.database_url, settings.data_dir))
     made = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
     try:
         if database.server is None:
             await asyncio.to_thread(Path(settings.data_dir).mkdir, parents=True, exist_ok=True)
-        await database.migrate()
-        yield FailoverDesk([one for one in made if one.name in names], Provisions(database))
+        yield FailoverDesk([one for one in made if one.name in names], Provisions(database)), database
     finally:
         for carrier in made:
             await carrier.close()
@@ -117,7 +110,11 @@ async def _open_desk(settings: Settings, names: list[str]) -> AsyncIterator[Fail
 
 
 async def _provision(
-    settings: Settings, desk: FailoverDesk, arguments: argparse.Namespace, number: Callable[[str], str]
+    settings: Settings,
+    desk: FailoverDesk,
+    database: Database,
+    arguments: argparse.Namespace,
+    number: Callable[[str], str],
 ) -> int:
     """`number`: returns whom to ring in place of one of our numbers."""
     address = await doctor.address_of(settings)
@@ -135,6 +132,7 @@ async def _provision(
         return 0 if provisions else 1
     if not agreed(arguments, "Change this?"):
         return 1
+    await database.migrate()
     for place, one in enumerate(todo, start=1):
         await desk.apply(one)
         print(f"{place} of {len(todo)}: {one.carrier}, {one.about}: set, and read back.", flush=True)
