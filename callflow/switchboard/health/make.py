@@ -12,7 +12,7 @@ from callflow.config.setup_checks import setup_findings, status
 from callflow.contracts.secret_text import Secrets
 from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
-from callflow.switchboard.health.desk import Checklist, HealthDesk, Spending
+from callflow.switchboard.health.desk import Checklist, HealthDesk, Nodes, Spending
 from callflow.switchboard.health.doctor import Doctor
 from callflow.switchboard.number_desk import Listing
 from callflow.switchboard.switchboard import Switchboard
@@ -53,9 +53,10 @@ def make_health(
     sender: Sender | None,
     numbers: Callable[[str], Awaitable[Listing]] | None,
     known: Callable[[], Known],
+    nodes: Nodes | None = None,
 ) -> tuple[HealthDesk, Doctor]:
     """Make both. `numbers`: lists those of the carriers' accounts, see `NumberDesk.listed`; None: no carrier is on.
-    `known`: is called by a thread."""
+    `known`: is called by a thread. `nodes`: see `HealthDesk`."""
 
     def checklist() -> Checklist:
         address, _, warnings, secrets = known()
@@ -71,6 +72,6 @@ def make_health(
     desk = HealthDesk(
         lambda: switchboard, history, account.describe, checklist,
         sender=sender, spending=spending, carrier_errors=lambda: telemetry.calls.carrier_errors,
-        numbers=(lambda: numbers(known()[0])) if numbers is not None else None,
+        numbers=(lambda: numbers(known()[0])) if numbers is not None else None, nodes=nodes,
     )  # fmt: skip
     return desk, Doctor(given, desk.doctor_found, lambda: known()[3])
