@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ from callflow.contracts.errors import NumberRefused, SettingsError
 from callflow.contracts.failover import Failover, FailoverPlan, Provision
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.provisions import Provisions
-from callflow.switchboard.failover_desk import FailoverDesk, Undo
+from callflow.switchboard.failover_desk import FailoverDesk, Undo, failover_of
 from callflow.switchboard.number_desk import shown
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers, page_without_server
@@ -75,15 +76,15 @@ async def run_provision(arguments: argparse.Namespace) -> int:
     if not wanted:
         whose = f"{arguments.carrier.capitalize()} is not" if arguments.carrier else "No carrier is"
         return refuse([f"{whose} set up: `python server.py doctor` says what is missing."])
-    fallbacks = {name: chosen.fallback_number for name, chosen in profiles.all().items()}
-    if not arguments.undo and not (settings.failover_url or any(fallbacks.values())):
+    failover = failover_of(settings, profiles)
+    if failover is None and not arguments.undo:
         return refuse([_NOTHING_SET])
     try:
         async with _open_desk(settings, wanted) as (desk, database):
-            if arguments.undo:
+            if failover is None or arguments.undo:
                 await database.migrate()
                 return await _undo(desk, arguments)
-            return await _provision(settings, desk, database, arguments, lambda own: fallbacks[profiles.name_for(own)])
+            return await _provision(settings, desk, database, arguments, failover)
     except NumberRefused as refused:
         for reason in refused.reasons:
             print(reason, file=sys.stderr)
@@ -114,16 +115,16 @@ async def _provision(
     desk: FailoverDesk,
     database: Database,
     arguments: argparse.Namespace,
-    number: Callable[[str], str],
+    wanted: Failover,
 ) -> int:
-    """`number`: returns whom to ring in place of one of our numbers."""
+    """`wanted`: without our address."""
     address = await doctor.address_of(settings)
     if not address:
         raise NumberRefused(409, NO_ADDRESS)
     if urlsplit(settings.failover_url).netloc == urlsplit(address).netloc:
         raise NumberRefused(409, "FAILOVER_URL leads to this server itself, which does not answer when it is down.")
     print("Looking up what the carriers do now …", flush=True)
-    plans = await desk.plan(Failover(address, settings.failover_url, number))
+    plans = await desk.plan(replace(wanted, address=address))
     provisions = [one for plan in plans for one in plan.provisions]
     _show(provisions, plans)
     todo = [one for one in provisions if one.part.changes]
