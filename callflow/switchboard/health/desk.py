@@ -30,6 +30,7 @@ from callflow.switchboard.health import findings as judged
 from callflow.switchboard.health.life_cycle import CLOSE_AFTER, DOCTOR, NODE, Alert, LifeCycle, scope_of
 from callflow.switchboard.health.numbers import Listed, NumberWatch, Told, nothing_told
 from callflow.switchboard.health.record import Record, Rise
+from callflow.switchboard.health.taken_time import taken_time
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -99,6 +100,7 @@ class HealthDesk:
         sender: Sender | None = None,
         spending: Spending | None = None,
         carrier_errors: Callable[[], int] = int,
+        felt_ms: Callable[[], float] = float,
         numbers: Listed | None = None,
         told: Told = nothing_told,
         nodes: Nodes | None = None,
@@ -106,10 +108,11 @@ class HealthDesk:
         """`engine`: describes the model's account, as `Account.describe` does. `checklist`: is called by a thread.
         `sender`: sends events; None: EVENTS_URL is not set. `spending`: see `Budget.describe`; None: that is not
         counted. `carrier_errors`: returns how many commands and streams have failed with carriers since the start.
-        `numbers`, `told`: see `NumberWatch`. `nodes`: None: this process serves
+        `felt_ms`: see `LoopLag`. `numbers`, `told`: see `NumberWatch`. `nodes`: None: this process serves
         alone."""
         self._switchboard, self._history, self._engine, self._checklist = switchboard, history, engine, checklist
         self._sender, self._spending, self._carrier_errors = sender, spending, carrier_errors
+        self._felt_ms = felt_ms
         self._numbers, self._nodes = NumberWatch(numbers, told=told), nodes
         self._mine = f"{NODE}{nodes.me}/" if nodes is not None else ""
         """The scope of what this process finds in itself."""
@@ -139,6 +142,7 @@ class HealthDesk:
         self._numbers.look(is_watched=is_watched)
         known = await asyncio.to_thread(self._checklist)
         free = await asyncio.to_thread(_free, known.data)
+        taken = await asyncio.to_thread(taken_time)
         spent = await self._spent()
         board, history, clock = self._switchboard(), self._history, time.monotonic()
         counts, minutes = history.journal.counts, _LATELY_MINUTES
@@ -148,13 +152,18 @@ class HealthDesk:
 
         lost = lately("entries", counts["lost"] + counts["unwritable"])
         unsaid = lately("hang-ups", board.counts.get("lost_hangups", 0))
+        why = judged.lost_time(
+            self._rise.take("throttled", taken.throttled, clock),
+            self._rise.take("stolen", taken.stolen, clock),
+            minutes,
+        )
         found = [
             *judged.of_calls(board, known.most_calls),
             judged.of_carriers(unsaid, lately("commands", self._carrier_errors()), minutes),
             judged.of_engine(self._engine()),
             judged.of_database(history, self._took_ms),
             *judged.of_journal(history, lost, minutes),
-            judged.of_loop(board.load.p99_ms, is_overloaded=board.load.is_overloaded),
+            judged.of_loop(board.load.p99_ms, is_overloaded=board.load.is_overloaded, felt_ms=self._felt_ms(), why=why),
             judged.of_clock(self._rise.take("clock", time.time() - clock, clock), minutes),
             judged.of_disk(free),
             *judged.of_budget(spent),

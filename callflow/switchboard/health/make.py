@@ -41,10 +41,12 @@ class Calls(Protocol):
 
 
 class Counted(Protocol):
-    """The telemetry of this process, which has those counts."""
+    """The telemetry of this process, which has those counts, and how late the loop is."""
 
     @property
     def calls(self) -> Calls: ...
+    @property
+    def felt_ms(self) -> float: ...
 
 
 def make_health(
@@ -82,6 +84,7 @@ def make_health(
     desk = HealthDesk(
         lambda: switchboard, history, account.describe, checklist,
         sender=sender, spending=spending, carrier_errors=lambda: telemetry.calls.carrier_errors,
+        felt_ms=lambda: telemetry.felt_ms,
         numbers=(lambda: number_desk().listed(known()[0])) if carriers else None, told=told, nodes=nodes,
     )  # fmt: skip
     return desk, Doctor(given, desk.doctor_found, lambda: known()[3])
