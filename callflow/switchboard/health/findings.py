@@ -39,9 +39,11 @@ def of_calls(board: Switchboard, most: int) -> Iterator[Finding]:
         yield Finding("calls", "wrong", f"no new call is taken; {live} live", "the server is ending: start it again")
     elif most and live >= most:
         remedy = "raise max_concurrent_calls, if this machine can carry more"
-        yield Finding("calls", "wrong", f"{live} live, which is the limit: new callers hear busy", remedy)
+        yield Finding("calls", "wrong", f"{live} live, which is the limit: new callers get what when_full says", remedy)
     elif most and live >= most * _NEARLY:
-        yield Finding("calls", "note", f"{live} live of {most} at once", "beyond that, new callers hear busy")
+        yield Finding(
+            "calls", "note", f"{live} live of {most} at once", "beyond that, new callers get what when_full says"
+        )
     else:
         yield Finding("calls", "ok", f"new ones are taken; {live} live{f' of {most} at once' if most else ''}")
 
