@@ -298,8 +298,8 @@ class Application:
             self.moving = Moving(self.cluster, self.switchboard, self.journal, self.recovery.keep)
         self.health, self.doctor = make_health(
             settings, self.switchboard, self.history, self.account, self.telemetry, self._budget_told, self.sender,
-            (lambda address: self.number_desk.listed(address)) if self.carriers else None,
-            lambda: (self.address.reached_at(), self.public_at[1], self.warnings, self._secrets),
+            self.carriers, lambda: self.number_desk, lambda: self.configs.rules.profiles,
+            lambda: (self.address.reached_at(), self.public_at[1], self.warnings, self._secrets), self.cluster,
         )  # fmt: skip
         watched = (self.budget, self.health, *([self.moving] if self.moving is not None else ()))
         self._watches = [asyncio.create_task(each.run(), name="watch") for each in watched]

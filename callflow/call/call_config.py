@@ -66,6 +66,8 @@ class CallConfig:
     """When callers are answered; None: always."""
     when_closed: Literal["sentence", "busy", "fallback"]
     """What becomes of a caller at other hours."""
+    when_full: Literal["sentence", "busy", "fallback"]
+    """What becomes of a caller for whom there is no room."""
     allowed_tools: frozenset[str] | None
     """The tools that the agent has; None: all."""
 

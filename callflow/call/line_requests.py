@@ -43,6 +43,14 @@ REMOTE: Final = (
     "The audio of this call goes straight between the caller and the model, so it cannot be held, muted, recorded or "
     "listened to here, and nothing can be played into it."
 )
+_TAKES_CALLER: Final[dict[type[Event], str]] = {
+    events.TransferRequested: TRANSFERRED,
+    events.HoldRequested: ON_HOLD,
+    **dict.fromkeys(
+        (events.GoodbyeRequested, events.EndRequested, events.HangupRequested, events.CallHangup), NO_CALLER
+    ),
+}
+"""What takes the caller away once it is carried out. Until then it is in the mailbox: the model does not know of it."""
 NO_KEYS: Final = (
     f"digits must be 1 to {MOST_DIGITS} of 0-9, A-D, *, # and the waits w (half a second) and W (a second)."
 )
@@ -87,10 +95,12 @@ class LineRequests:
         gates: AudioGates,
         opening: Callable[[], bool],
         post: Callable[[Event], object],
+        awaits: Callable[[type[Event]], bool],
     ) -> None:
         """`model`: returns the machine's memory of the call. `can`: the carrier's capabilities. `opening`: returns
-        whether the caller is still to hear the protected sentence."""
-        self._config, self._model, self._can = config, model, can
+        whether the caller is still to hear the protected sentence. `awaits`: returns whether an event of this kind is
+        still to be taken."""
+        self._config, self._model, self._can, self._awaits = config, model, can, awaits
         self.words = Words()
         """What commands name."""
         self._gates, self._opening, self._post = gates, opening, post
@@ -154,6 +164,9 @@ class LineRequests:
             return TAKEN % shown(self.taken_by)
         if on and self._opening():
             return OPENING
+        taken_away = [why for kind, why in _TAKES_CALLER.items() if self._awaits(kind)]
+        if on and for_person and taken_away:
+            return taken_away[0]  # the machine would not let the person speak, and nobody would hear them
         self._post(events.MuteRequested(party=party, on=on, by=by, for_person=for_person))
         return ""
 

@@ -68,8 +68,9 @@ class Requests:
         self._config, self._model, self._mailbox, self._recordings = config, model, mailbox, recordings
         self._post, self._note, self._redact, self._can = post, note, redact, can
         self.line = LineRequests(
-            config, model, can=can, gates=gates, post=post, opening=lambda: agent().protected_greeting.is_open
-        )
+            config, model, can=can, gates=gates, post=post, awaits=mailbox.has,
+            opening=lambda: agent().protected_greeting.is_open,
+        )  # fmt: skip
         self.step_in = StepIn(model, agent, self.line, recordings, note)
 
     def of_tools(self, *, outbound: bool) -> dict[str, Callable[..., Any]]:

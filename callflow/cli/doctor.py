@@ -29,6 +29,7 @@ from callflow.config.display import secrets_of
 from callflow.config.loader import load
 from callflow.config.openai_addresses import rest_root
 from callflow.config.preflight import check_serve
+from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
 from callflow.config.validators import is_loopback, public_url
 from callflow.contracts import addresses
@@ -40,6 +41,7 @@ from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.recent_problems import learnt
 from callflow.history.store import Store
 from callflow.switchboard.engine_choice import speaking_model
+from callflow.switchboard.failover_desk import failover_of, told_carriers
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 
@@ -246,8 +248,20 @@ async def _from_outside(settings: Settings, carriers: Sequence[Carrier]) -> Asyn
         for carrier in carriers:
             async for finding in carrier.checkup(world):
                 yield finding
+        for finding in await _failover(settings, carriers, world.address):
+            yield finding
     finally:
         await world.close()
+
+
+async def _failover(settings: Settings, carriers: Sequence[Carrier], address: str) -> list[Finding]:
+    """Whether the carriers were told what to do while this server does not answer, where the settings say that."""
+    settings, _, kept = await asyncio.to_thread(with_kept, settings)
+    try:
+        wanted = failover_of(settings, Profiles(settings, kept), address)
+    except SettingsError:
+        return []  # the settings are judged elsewhere
+    return [] if wanted is None else await told_carriers(carriers, wanted)
 
 
 async def address_of(settings: Settings) -> str:

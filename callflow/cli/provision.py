@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.cli import doctor
 from callflow.cli.numbers import NO_ADDRESS, agreed
-from callflow.cli.serve import read_kept, refuse
+from callflow.cli.serve import read_kept, refuse, with_kept
 from callflow.cli.terminal import print_table
 from callflow.config.kept_profiles import KeptProfile
 from callflow.config.loader import load
@@ -31,7 +32,7 @@ from callflow.contracts.errors import NumberRefused, SettingsError
 from callflow.contracts.failover import Failover, FailoverPlan, Provision
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.provisions import Provisions
-from callflow.switchboard.failover_desk import FailoverDesk, Undo
+from callflow.switchboard.failover_desk import FailoverDesk, Undo, failover_of
 from callflow.switchboard.number_desk import shown
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers, page_without_server
@@ -50,12 +51,14 @@ async def run_provision(arguments: argparse.Namespace) -> int:
     """Run the command. Returns the exit code."""
     warnings: list[str] = []
     kept: list[KeptProfile] = []
+    # A document is printed by what is known, so that there is one while the database is away. An undo asks for nobody's
+    # settings, but for what was there before.
+    read = with_kept if arguments.twiml else read_kept
     try:
         settings = load()
         warnings += settings.warnings
-        if not arguments.undo:  # which asks for nobody's settings, but for what was there before
-            await _bring_up_to_date(settings)
-            settings, of_kept, kept = await asyncio.to_thread(read_kept, settings)
+        if not arguments.undo:
+            settings, of_kept, kept = await asyncio.to_thread(read, settings)
             warnings += of_kept
         profiles = Profiles(settings, kept)
     except SettingsError as error:
@@ -73,14 +76,15 @@ async def run_provision(arguments: argparse.Namespace) -> int:
     if not wanted:
         whose = f"{arguments.carrier.capitalize()} is not" if arguments.carrier else "No carrier is"
         return refuse([f"{whose} set up: `python server.py doctor` says what is missing."])
-    fallbacks = {name: chosen.fallback_number for name, chosen in profiles.all().items()}
-    if not arguments.undo and not (settings.failover_url or any(fallbacks.values())):
+    failover = failover_of(settings, profiles)
+    if failover is None and not arguments.undo:
         return refuse([_NOTHING_SET])
     try:
-        async with _open_desk(settings, wanted) as desk:
-            if arguments.undo:
+        async with _open_desk(settings, wanted) as (desk, database):
+            if failover is None or arguments.undo:
+                await database.migrate()
                 return await _undo(desk, arguments)
-            return await _provision(settings, desk, arguments, lambda own: fallbacks[profiles.name_for(own)])
+            return await _provision(settings, desk, database, arguments, failover)
     except NumberRefused as refused:
         for reason in refused.reasons:
             print(reason, file=sys.stderr)
@@ -90,26 +94,16 @@ async def run_provision(arguments: argparse.Namespace) -> int:
         return refuse([f"What the carriers hold now cannot be kept for an undo: {said}"])
 
 
-async def _bring_up_to_date(settings: Settings) -> None:
-    """Make the tables on a database server, or bring them up to date, as the undo needs them anyway: a file is read as
-    it is, and one that is missing keeps nothing. Raises DatabaseError, or what the driver raises."""
-    database = Database(url_of(settings.database_url, settings.data_dir))
-    try:
-        if database.server is not None:
-            await database.migrate()
-    finally:
-        await database.close()
-
-
 @asynccontextmanager
-async def _open_desk(settings: Settings, names: list[str]) -> AsyncIterator[FailoverDesk]:
+async def _open_desk(settings: Settings, names: list[str]) -> AsyncIterator[tuple[FailoverDesk, Database]]:
+    """Open what speaks with the carriers, and the database for what it keeps, which is as it was: bring it up to date
+    before anything is kept."""
     database = Database(url_of(settings.database_url, settings.data_dir))
     made = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
     try:
         if database.server is None:
             await asyncio.to_thread(Path(settings.data_dir).mkdir, parents=True, exist_ok=True)
-        await database.migrate()
-        yield FailoverDesk([one for one in made if one.name in names], Provisions(database))
+        yield FailoverDesk([one for one in made if one.name in names], Provisions(database)), database
     finally:
         for carrier in made:
             await carrier.close()
@@ -117,16 +111,20 @@ async def _open_desk(settings: Settings, names: list[str]) -> AsyncIterator[Fail
 
 
 async def _provision(
-    settings: Settings, desk: FailoverDesk, arguments: argparse.Namespace, number: Callable[[str], str]
+    settings: Settings,
+    desk: FailoverDesk,
+    database: Database,
+    arguments: argparse.Namespace,
+    wanted: Failover,
 ) -> int:
-    """`number`: returns whom to ring in place of one of our numbers."""
+    """`wanted`: without our address."""
     address = await doctor.address_of(settings)
     if not address:
         raise NumberRefused(409, NO_ADDRESS)
     if urlsplit(settings.failover_url).netloc == urlsplit(address).netloc:
         raise NumberRefused(409, "FAILOVER_URL leads to this server itself, which does not answer when it is down.")
     print("Looking up what the carriers do now …", flush=True)
-    plans = await desk.plan(Failover(address, settings.failover_url, number))
+    plans = await desk.plan(replace(wanted, address=address))
     provisions = [one for plan in plans for one in plan.provisions]
     _show(provisions, plans)
     todo = [one for one in provisions if one.part.changes]
@@ -135,6 +133,7 @@ async def _provision(
         return 0 if provisions else 1
     if not agreed(arguments, "Change this?"):
         return 1
+    await database.migrate()
     for place, one in enumerate(todo, start=1):
         await desk.apply(one)
         print(f"{place} of {len(todo)}: {one.carrier}, {one.about}: set, and read back.", flush=True)

@@ -273,7 +273,7 @@ class CallSettings(OriginSettings):
 
     hours: Annotated[str, AfterValidator(opening_hours.checked)] = ""
     """When callers are answered, such as `mon-fri 9-18, sat 10-14:30`; `22-6` goes over midnight. Calls that have begun
-    go on. Empty: always."""
+    go on. Empty: always. `never`: nobody is, and where it is said for all numbers, no profile has other hours."""
     hours_zone: Annotated[str, AfterValidator(validators.zone)] = "UTC"
     """The time zone of these hours, such as `Europe/Berlin`."""
     when_closed: Annotated[Literal["sentence", "busy", "fallback"], Lower] = "sentence"
@@ -281,6 +281,9 @@ class CallSettings(OriginSettings):
 
     # When this line cannot serve a caller
 
+    when_full: Annotated[Literal["sentence", "busy", "fallback"], Lower] = "busy"
+    """What becomes of a caller while `max_concurrent_calls` are live or the event loop is late (`admission_lag_ms`): as
+    with `over_budget`. So many at once get a sentence or `fallback_number` as may be live; all others hear busy."""
     fallback_number: Annotated[str, AfterValidator(validators.dialled_number)] = ""
     """With whom a caller is connected for whom there is no session of the model or no stream of audio, in the form
     `+15550100010`. They hear a sentence first. Empty: with nobody; they hear an apology. See also `failover_url`."""

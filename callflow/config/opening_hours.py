@@ -15,6 +15,7 @@ _PART: Final = re.compile(
     r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?\s+)?"
     r"(?P<begins>\d{1,2}(?::\d{2})?)\s*-\s*(?P<ends>\d{1,2}(?::\d{2})?)"
 )
+NEVER: Final = "never"
 _EXAMPLE: Final = "mon-fri 9-18, sat 10-14:30"
 
 
@@ -43,6 +44,11 @@ class OpeningHours:
         return False
 
 
+def is_never(text: str) -> bool:
+    """Return whether these hours keep the line closed."""
+    return text.strip().lower() == NEVER
+
+
 def checked(text: str) -> str:
     """Check a text of hours; "": always open. Raises ValueError."""
     _parts(text)
@@ -55,7 +61,9 @@ def read(text: str, zone: str) -> OpeningHours | None:
 
 
 def _parts(text: str) -> tuple[tuple[frozenset[int], int, int], ...]:
-    return tuple(_part(part.strip().lower()) for part in text.split(",")) if text.strip() else ()
+    if not text.strip() or is_never(text):
+        return ()
+    return tuple(_part(part.strip().lower()) for part in text.split(","))
 
 
 def _part(text: str) -> tuple[frozenset[int], int, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from callflow.config import display, phone_numbers, suggestions, unused_settings
+from callflow.config import display, opening_hours, phone_numbers, suggestions, unused_settings
 from callflow.config.call_settings import CallSettings
 from callflow.config.kept_profiles import NUMBERS as _NUMBERS
 from callflow.config.kept_profiles import KeptProfile, label_of
@@ -192,6 +192,8 @@ def _with(settings: Settings, changes: dict[str, Any], label: str, problems: lis
             what = "is no setting" if key not in Settings.model_fields else "holds for all calls, and cannot differ"
             problems.append(f"{label}: {key} {what}")
     changes = {key: value for key, value in changes.items() if key in CallSettings.model_fields}
+    if opening_hours.is_never(settings.hours):
+        changes.pop("hours", None)  # who closes the line for all numbers means all of them
     try:
         chosen = Settings(**(settings.model_dump() | changes))
         problems += display.misplaced(chosen, label)

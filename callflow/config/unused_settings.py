@@ -50,6 +50,11 @@ _CONDUCT: Final = (
         "there is no fallback_number, so that callers hear a sentence",
     ),
     _Rule(
+        ("when_full",),
+        lambda s: s.when_full == "fallback" and not s.fallback_number,
+        "there is no fallback_number, so that callers hear a sentence",
+    ),
+    _Rule(
         ("listen_while_bridged",),
         lambda s: not s.transcription_model,
         "transcription_model is empty, so that nothing is written down",

@@ -22,7 +22,8 @@ _STATES: Final[Mapping[str, ColumnElement[bool]]] = {
 }
 _MOST_KEPT: Final = 1000
 """Alerts that are over."""
-_MANY: Final = 200
+MOST_ONGOING: Final = 200
+"""Of those that are not over, the oldest are read."""
 
 
 class AlertStore:
@@ -45,7 +46,7 @@ class AlertStore:
 
     async def ongoing(self) -> list[dict[str, Any]]:
         """Return those that are not over."""
-        wanted = select(alerts).where(_table.over_at.is_(None)).order_by(_table.opened_at).limit(_MANY)
+        wanted = select(alerts).where(_table.over_at.is_(None)).order_by(_table.opened_at).limit(MOST_ONGOING)
         return await self._rows(wanted)
 
     async def save(self, rows: Sequence[Mapping[str, Any]], new: Sequence[str], now: float) -> None:

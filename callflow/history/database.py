@@ -187,7 +187,7 @@ class Database:
     def _check_schema(self, connection: Connection) -> None:
         if self.is_sqlite:
             return  # checked when it was opened
-        if connection.execute(text("SELECT to_regclass('conversations')")).scalar() is None:
+        if _is_unused(connection):
             raise DatabaseError(f"there is no history in {self.name} yet: {START}")
         found = _revision(connection)
         self._check_revision(found)
@@ -331,12 +331,14 @@ def look_at(url: URL, read: Callable[[Database], Awaitable[_Found]], nothing: _F
     changed or made. Raises DatabaseError."""
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return nothing
-    return asyncio.run(_look_at(url, read))
+    return asyncio.run(_look_at(url, read, nothing))
 
 
-async def _look_at(url: URL, read: Callable[[Database], Awaitable[_Found]]) -> _Found:
+async def _look_at(url: URL, read: Callable[[Database], Awaitable[_Found]], nothing: _Found) -> _Found:
     database = Database(url, read_only=True)
     try:
+        if not database.is_sqlite and await database.read(_is_unused):
+            return nothing
         await database.check()
         return await read(database)
     except DatabaseError:
@@ -394,6 +396,11 @@ def _all(connection: Any, statement: str) -> list[Any]:
         return list(cursor.fetchall())
     finally:
         cursor.close()
+
+
+def _is_unused(connection: Connection) -> bool:
+    """Whether a database of a server has no tables of ours yet."""
+    return connection.execute(text("SELECT to_regclass('conversations')")).scalar() is None
 
 
 def _revision(connection: Connection) -> str:

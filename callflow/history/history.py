@@ -6,6 +6,7 @@ A database that cannot be opened yet is tried again, and calls go on without it,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,6 +29,8 @@ from callflow.history.side_file import NAME, SideFile
 from callflow.history.spending import SpendingStore
 from callflow.history.statistics import Statistics
 from callflow.history.store import Store, remove_files
+from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import Ended
 
 
 log = logging.getLogger(__name__)
@@ -36,6 +39,13 @@ AGAIN_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses between tries at a database that does not answer; the last one goes on."""
 _ANSWER_SECONDS: Final = 1.0
 """Calls go on meanwhile."""
+_LOST_SECONDS: Final = 300.0
+"""An unfinished call that no process has counts as over when nothing was written about it for so long."""
+_WRITE_SECONDS: Final = 5.0
+
+
+async def _not_known(call: str) -> bool:
+    return False
 
 
 class History:
@@ -69,6 +79,8 @@ class History:
         self.recordings = recordings
         self.on_deleted: Callable[[Sequence[str], Sequence[str]], Awaitable[None]] | None = None
         """Learns which recordings and which calls are deleted: see `forget`, for other nodes. Must not raise."""
+        self.is_nobodys: Callable[[str], Awaitable[bool]] = _not_known
+        """Returns whether no process has this call. Raises what the driver raises."""
         self.now = now
         self.is_readable = False
         """Its tables are there."""
@@ -127,6 +139,8 @@ class History:
 
         Returns how many calls."""
         deleted = 0
+        for call in await self.store.unfinished(before):
+            await self.close_lost(call)
         while ids := await self.store.older_than(before):
             await self.delete(ids)
             deleted += len(ids)
@@ -138,6 +152,27 @@ class History:
 
     async def _expire_side_file(self, before: float) -> int:
         return await asyncio.to_thread(self._side_file.expire, before)
+
+    async def close_lost(self, call: str) -> bool:
+        """End an unfinished call in the history, as interrupted, if no process has it: its end was lost, as when the
+        database was away for long. Returns whether it is over now. Raises what the driver raises."""
+        keyed = await self.store.keyed_journal(call)
+        is_quiet = not keyed or keyed[-1][1].at < self.now() - _LOST_SECONDS
+        if not is_quiet or self.journal.waiting_of(call) or not await self.is_nobodys(call):
+            return False
+        log.warning("call %s: no process has it and its end was lost, so it is closed as interrupted", call)
+        self.close_interrupted(call, keyed)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WRITE_SECONDS):
+                await self.journal.flushed()
+        row = await self.store.conversation(call, hidden=True)
+        return row is not None and row["ended_at"] is not None
+
+    def close_interrupted(self, call: str, keyed: Sequence[tuple[int, JournalEntry]]) -> None:
+        """Write the end of a call with which no process goes on. `keyed`: its journal, as `Store.keyed_journal`."""
+        self.journal.seed_read(keyed)
+        until = keyed[-1][1].at if keyed else self.now()
+        self.journal.note(JournalEntry.of(Ended(cause="interrupted", until=until), call=call, at=self.now()))
 
     async def hide(self, row: Mapping[str, Any]) -> bool:
         """Delete a conversation that is over, so that it can be undone for a while. False: it is live."""

@@ -44,21 +44,19 @@ class StoredOverrides:
 
         def work(connection: Connection) -> dict[str, str]:
             newest = setting_versions.begin(connection, is_sqlite=self._database.is_sqlite)
-            if seen is not None and seen != (now := connection.execute(_NEWEST).scalar_one()):
-                raise ProfileRefused(
-                    409, f"Version {seen} is not the newest any more, but {now}: look at it, and ask again."
-                )
+            _refuse_unseen(connection, seen)
             before = _ours(connection)
             self._change(connection, values, gone)
             return _kept_from_now(connection, before, newest, by)
 
         return await self._database.write(work)
 
-    async def clear(self, *, by: str = "") -> None:
-        """Keep nothing any more."""
+    async def clear(self, *, by: str = "", seen: int | None = None) -> None:
+        """Keep nothing any more. `seen`: see `change`, which raises the same."""
 
         def work(connection: Connection) -> None:
             newest = setting_versions.begin(connection, is_sqlite=self._database.is_sqlite)
+            _refuse_unseen(connection, seen)
             before = _ours(connection)
             connection.execute(kept_settings.delete().where(_table.profile == DEFAULT))
             _kept_from_now(connection, before, newest, by)
@@ -84,6 +82,12 @@ class StoredOverrides:
                 for name, text in sorted(values.items())  # in one order, so that no two wait for each other
             ]
             connection.execute(adding.on_conflict_do_update(index_elements=["profile", "name"], set_=new), rows)
+
+
+def _refuse_unseen(connection: Connection, seen: int | None) -> None:
+    """Raise ProfileRefused if another version than the one that was seen is the newest."""
+    if seen is not None and seen != (now := connection.execute(_NEWEST).scalar_one()):
+        raise ProfileRefused(409, f"Version {seen} is not the newest any more, but {now}: look at it, and ask again.")
 
 
 def _kept_from_now(connection: Connection, before: Mapping[str, str], newest: int, by: str) -> dict[str, str]:

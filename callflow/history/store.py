@@ -221,11 +221,14 @@ class Store:
         rows = await self._rows(select(steps).where(steps.c.call.in_(newest), alike).order_by(steps.c.id))
         return await asyncio.to_thread(lambda: list(map(entry_of, rows)))
 
-    async def unfinished(self) -> list[str]:
-        """The calls that no process has let go of, oldest first."""
+    async def unfinished(self, before: float | None = None) -> list[str]:
+        """The calls that no process has let go of, oldest first. `before`: those that began before that (Unix time, in
+        seconds)."""
         wanted = select(conversations.c.call_id).where(
             conversations.c.ended_at.is_(None), conversations.c.call_id.is_not(None)
         )
+        if before is not None:
+            wanted = wanted.where(conversations.c.started_at < iso(before))
         return [row.call_id for row in await self._rows(wanted.order_by(conversations.c.id))]
 
     # The end of things

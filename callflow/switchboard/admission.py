@@ -11,14 +11,16 @@ from typing import Final, Protocol
 from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
 from callflow.call.call_notes import without_voice
+from callflow.config import opening_hours
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.events import CallInitiated, CallRefused, CallTurnedAway, Event, GoodbyeRequested
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
 
 
+_FULL: Final = "busy"
 _NO_ROOM: Final = {
-    "busy": "too many calls are live (MAX_CONCURRENT_CALLS)",
+    _FULL: "too many calls are live (MAX_CONCURRENT_CALLS)",
     "draining": "the server is being stopped, and takes no new calls",
 }
 """Why no call is dialled, by the reason for which a caller would be refused."""
@@ -55,6 +57,9 @@ class Admission:
         """What the calls of a day may take; None: as much as they like."""
         self._load = load
         self._max_calls, self.callers, self._counts = max_calls, callers, counts
+        self._away: set[str] = set()
+        """Live calls that were turned away for want of room, and hear a sentence or are connected with a person: they
+        take no room from those with the agent."""
         self._loop = asyncio.get_running_loop()
         self.is_open = True
         """False: every new call is refused."""
@@ -75,9 +80,12 @@ class Admission:
         if not reason:
             return event
         self._counts["refused"] += 1
+        way = self._way(call.config, reason)
+        if reason == _FULL and way != "busy":
+            self._away.add(call.id)
         if isinstance(event, CallInitiated):
-            return without_voice(_turned_away(call.config, reason, why, event), call.carrier.can)
-        fall_back = _way(call.config, reason) == "fallback"
+            return without_voice(_turned_away(way, reason, why, event), call.carrier.can)
+        fall_back = way == "fallback"
         self._loop.call_soon(call.post, GoodbyeRequested(reason=reason, why=why, fall_back=fall_back))
         return event
 
@@ -88,7 +96,7 @@ class Admission:
         if not reason:
             return event
         self._counts["refused"] += 1
-        return _turned_away(config, reason, why, event)
+        return _turned_away(self._way(config, reason), reason, why, event)
 
     def admit_dial(self, live: int, config: CallConfig | None) -> None:
         """Decide about a call that is to be dialled. `live`: the live calls, this call included. Raises Overloaded."""
@@ -112,6 +120,7 @@ class Admission:
     def ended(self, call: Call) -> None:
         """Stop counting the call among its caller's live calls."""
         self.callers.over(call.id)
+        self._away.discard(call.id)
         if self.budget is not None:
             self.budget.ended(call)
 
@@ -128,26 +137,29 @@ class Admission:
     def _of_profile(self, config: CallConfig) -> tuple[str, str]:
         opening = config.opening
         if opening is not None and not opening.is_open(self._now()):
-            return "closed", f"the line is open {opening.text} ({opening.zone})"
+            is_never = opening_hours.is_never(opening.text)
+            return "closed", "hours is never" if is_never else f"the line is open {opening.text} ({opening.zone})"
         return ("", "") if self.budget is None else self.budget.refusal(config)
 
     def _no_room(self, live: int) -> tuple[str, str]:
+        live -= len(self._away)
         if live > self._max_calls:
-            return "busy", ""
+            return _FULL, ""
         if not self.is_open:
             return "draining", ""
         why = self._load.refusal(live - 1)
-        return ("busy" if why else ""), why
+        return (_FULL if why else ""), why
+
+    def _way(self, config: CallConfig, reason: str) -> str:
+        """Return what is done for a caller who is refused: `busy`, a sentence, or `fallback`."""
+        if reason == _FULL and (len(self._away) >= self._max_calls or not self.is_open):
+            return "busy"
+        ways = {"budget": config.over_budget, "closed": config.when_closed, _FULL: config.when_full}
+        return ways.get(reason, "busy")
 
 
-def _way(config: CallConfig, reason: str) -> str:
-    """Return what is done for a caller who is refused: `busy`, a sentence, or `fallback`."""
-    return {"budget": config.over_budget, "closed": config.when_closed}.get(reason, "busy")
-
-
-def _turned_away(config: CallConfig, reason: str, why: str, event: CallInitiated) -> Event:
-    """Return the first event of a call that rings and is refused."""
-    way = _way(config, reason)
+def _turned_away(way: str, reason: str, why: str, event: CallInitiated) -> Event:
+    """Return the first event of a call that rings and is refused. `way`: what `Admission._way` says."""
     if way == "busy":
         return CallRefused(reason=reason, why=why, from_number=event.from_number, to_number=event.to_number)
     return CallTurnedAway(

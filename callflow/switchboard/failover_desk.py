@@ -7,12 +7,17 @@ Each change is read back. An undo puts back only what is still as it was set fro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
+from callflow.config.profiles import Profiles
+from callflow.config.settings import Settings
 from callflow.contracts.carrier import Carrier
+from callflow.contracts.diagnostics import Finding
 from callflow.contracts.errors import CarrierError, NumberRefused
 from callflow.contracts.failover import Failover, FailoverPlan, Provision
 from callflow.contracts.numbers import Value
@@ -21,6 +26,7 @@ from callflow.history.provisions import Provisions
 
 _SECONDS: Final = 60.0
 """For each question to a carrier, and each change."""
+_MOST_SHOWN: Final = 5
 
 _Found = TypeVar("_Found")
 
@@ -36,6 +42,32 @@ class Undo:
     """Fields that somebody else has changed meanwhile, in words."""
     is_gone: bool = False
     """The carrier has no such resource any more."""
+
+
+def failover_of(settings: Settings, profiles: Profiles, address: str = "") -> Failover | None:
+    """Return what the settings want; None: nothing. `address`: our public address; "": not known."""
+    numbers = {name: chosen.fallback_number for name, chosen in profiles.all().items()}
+    if not (settings.failover_url or any(numbers.values())):
+        return None
+    return Failover(address, settings.failover_url, lambda own: numbers[profiles.name_for(own)])
+
+
+async def told_carriers(carriers: Sequence[Carrier], wanted: Failover) -> list[Finding]:
+    """Ask the carriers whether they hold what is wanted. Of one that cannot be asked nothing is said: others look
+    whether its account answers."""
+    if wanted.address and urlsplit(wanted.url).netloc == urlsplit(wanted.address).netloc:
+        wanted = replace(wanted, url="")  # this is the second server
+    held, untold = 0, list[str]()
+    for carrier in carriers:
+        with contextlib.suppress(NumberRefused):
+            plan = await _ask(carrier.name, carrier.failover.plan(wanted))
+            held += len(plan.provisions)
+            untold += [f"{one.carrier}, {one.about}" for one in plan.provisions if one.part.changes]
+    if untold:
+        most = f"{'; '.join(untold[:_MOST_SHOWN])}{' …' if len(untold) > _MOST_SHOWN else ''}"
+        what = f"carriers were not told what to do while this server does not answer: {most}"
+        return [Finding("failover", "wrong", what, "run `python server.py provision`")]
+    return [Finding("failover", "ok", "carriers know what to do while this server does not answer")] if held else []
 
 
 class FailoverDesk:

@@ -77,7 +77,10 @@ class Recovery:
         self._questions = asyncio.Semaphore(_QUESTIONS)
         self._line = LineQuestions(history.now, lambda call: self.reconciliation.doubt(call), self._questions)
         self._number_ids = NumberIds(self._note_number_id)
+        self._has_all = False
+        """This process serves alone, and has all calls that there are."""
         history.journal.on_began = self._number_ids.began
+        history.is_nobodys = self._is_nobodys
 
     def begin(
         self,
@@ -111,6 +114,15 @@ class Recovery:
         switchboard.on_lost_leg = self._look_into
         self._number_ids.begin(self._carriers)
         self._tasks.append(asyncio.create_task(self._run(), name="recovery"))
+
+    async def _is_nobodys(self, call: str) -> bool:
+        """Return whether no process has an unfinished call: its end was lost, and so its claim may still be here."""
+        if self._switchboard.is_live(call):
+            return False
+        if self._membership is None:
+            return self._has_all
+        owner = await self._membership.owner(call)
+        return owner == "" or (owner == self._membership.me and not self._membership.claims.is_coming(call))
 
     def _note_number_id(self, call: str, number: str) -> None:
         self._history.journal.add(JournalEntry.of(notes.NumberId(number=number), call=call, at=self._history.now()))
@@ -191,6 +203,7 @@ class Recovery:
         await self._take_charge()
         await self._try_to_load()  # the previous process may have changed the settings meanwhile
         await self._try_to_take_back()
+        self._has_all = True
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._work_for_all(), name="work in charge"))
         await self._reconcile()
@@ -373,9 +386,7 @@ class Recovery:
                 log.info("call %s was one of the page's phone, which has gone with the process before", name)
             else:
                 log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier set up?", name)
-            at = entries[-1].at if entries else self._history.now()
-            ended = notes.Ended(cause="interrupted", until=at)
-            self._history.journal.note(JournalEntry.of(ended, call=name, at=self._history.now()))
+            self._history.close_interrupted(name, keyed)
             return None
         await self._prepare(old.overrides, old.profile)
         if old.order is not None:

@@ -65,10 +65,11 @@ class SessionOverrides:
         new = session_overrides.overridden(settings, asked.values, asked.paths)
         return await self.describe([*asked.warnings, *new], said=asked.values)
 
-    async def forget(self, *, by: str = "") -> dict[str, Any]:
-        """Return to the settings of the files. Raises the driver's exceptions."""
+    async def forget(self, *, by: str = "", seen: int | None = None) -> dict[str, Any]:
+        """Return to the settings of the files. `seen`: see `restore`. Raises ProfileRefused or the driver's
+        exceptions."""
         async with self._configs.changing:
-            await self._store.clear(by=by)
+            await self._store.clear(by=by, seen=seen)
             await self._adopt({})
         return await self.describe()
 

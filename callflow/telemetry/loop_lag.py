@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable
 from time import perf_counter, thread_time
 from typing import Final, NamedTuple
@@ -14,6 +15,9 @@ from callflow.telemetry.metrics import NAMED, Histogram
 EVERY_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 0.08
 """When the clocks are looked at before that: the shorter the time of which it is only estimated what the thread did."""
+
+_NEWEST: Final = 50
+"""Samples: of 5 s, or longer where all are late."""
 
 
 class RunDelay:
@@ -84,7 +88,13 @@ class LoopLag:
         self._timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._late = deque[float](maxlen=_NEWEST)
         self.seconds = Histogram(NAMED["callflow_loop_lag_seconds"].buckets)
+
+    @property
+    def felt_ms(self) -> float:
+        """How late one in ten of the newest timers ran at least, whatever the reason: what callers hear of it."""
+        return sorted(self._late)[len(self._late) * 9 // 10] * 1000 if self._late else 0.0
 
     def start(self) -> None:
         """Begin to measure; a loop must be running."""
@@ -126,5 +136,6 @@ class LoopLag:
         if self._look_timer is not None:
             self._look_timer.cancel()
         self.seconds.observe(now.now - self._due)
+        self._late.append(now.now - self._due)
         self._each_time(*lag_and_work(self._due, before, now, self._share), now.now)
         self._set(self._clocks())

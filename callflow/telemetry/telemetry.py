@@ -49,6 +49,11 @@ class Telemetry:
         self._is_live, self._on_lag = is_live, on_lag
         self._lag.start()
 
+    @property
+    def felt_ms(self) -> float:
+        """See `LoopLag`."""
+        return self._lag.felt_ms
+
     def trace_to(self, endpoint: str, headers: str, service: str, *, is_private: IsPrivate) -> list[str]:
         """Send a trace of each call to a collector, before `start`: see `Traces`. Returns a line for why it cannot: the
         server goes on without traces."""

@@ -16,12 +16,23 @@ from callflow.call.line_requests import (
     NOT_ON_HOLD,
     ON_HOLD,
     OPENING,
+    TRANSFERRED,
     LineRequests,
     Words,
     are_digits,
 )
 from callflow.config.settings import Settings
-from callflow.contracts.events import DtmfRequested, Event, HoldRequested, MuteRequested, SayRequested, ToolCalled
+from callflow.contracts.events import (
+    DtmfRequested,
+    Event,
+    GoodbyeRequested,
+    HangupRequested,
+    HoldRequested,
+    MuteRequested,
+    SayRequested,
+    ToolCalled,
+    TransferRequested,
+)
 from callflow.engines.common.account import Account
 from callflow.media.audio_gates import AudioGates
 from callflow.switchboard.call_configs import call_config
@@ -40,6 +51,7 @@ class Scene:
         self.line = LineRequests(
             replace(CONFIG, **settings), lambda: self.model, can=frozenset(can), gates=self.gates,
             opening=lambda: self.opening, post=self.posted.append,
+            awaits=lambda kind: any(isinstance(one, kind) for one in self.posted),
         )  # fmt: skip
 
 
@@ -74,6 +86,24 @@ def test_a_sentence_that_must_be_heard_is_not_muted_and_mute_can_end_at_any_time
     the.opening, the.model.state = False, machine.BRIDGED
     assert the.line.mute("agent", True, "x") == NO_CALLER
     assert the.line.mute("agent", False, "x") == ""
+
+
+@pytest.mark.parametrize(
+    ("queued", "why"),
+    [
+        (TransferRequested(mode="warm", target="x", number="+15550100077"), TRANSFERRED),
+        (HoldRequested(by="x"), ON_HOLD),
+        (GoodbyeRequested(reason="operator"), NO_CALLER),
+        (HangupRequested(reason="operator"), NO_CALLER),
+    ],
+)
+def test_nobody_takes_a_caller_over_whom_a_request_before_theirs_takes_away(queued: Event, why: str) -> None:
+    """The step that follows would refuse the take-over without a word: they would speak, and not be heard."""
+    the = Scene()
+    the.posted.append(queued)
+    assert the.line.mute("agent", True, "x", for_person=True) == why
+    assert the.line.mute("agent", True, "x") == "", "a mute alone lets nobody speak"
+    assert the.line.mute("agent", False, "x", for_person=True) == "", "whoever has the caller gives them back"
 
 
 @pytest.mark.parametrize(("can", "otherwise"), [((), ""), (("speaks_beside_stream",), "carrier")])

@@ -17,11 +17,13 @@ from callflow.cli import doctor
 from callflow.cli.doctor_model import model_findings
 from callflow.cli.model_endings import model_endings
 from callflow.config.preflight import check_serve
+from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
 from callflow.contracts.diagnostics import Finding
 from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
+from callflow.switchboard.failover_desk import failover_of, told_carriers
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 from tests.cli.test_tunnel import StandIn
@@ -88,6 +90,31 @@ async def test_a_line_that_is_set_up_is_well() -> None:
             "Telnyx application", "Telnyx numbers", "Twilio key", "Twilio signatures", "Twilio signed probe",
             "Twilio +15550100002",
         }  # fmt: skip
+
+
+async def test_what_the_carriers_were_never_told_about_a_server_that_is_down_is_found() -> None:
+    """Nobody noticed: the settings had it, and `provision` was never run, or somebody took it away again."""
+    async with world(failover_url="https://backup.test", fallback_number="+15550100010") as (settings, telnyx, *_):
+        (one,) = wrong(await examined(settings))
+        assert one.remedy == "run `python server.py provision`"
+        assert "telnyx, number +15550100002" in one.what
+        assert "twilio, number +15550100002" in one.what
+        carriers = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
+        wanted = failover_of(settings, Profiles(settings), settings.public_base_url)
+        assert wanted is not None
+        for carrier in carriers:
+            for each in (await carrier.failover.plan(wanted)).provisions:
+                await carrier.failover.change(each.part.resource, each.part.after)
+        assert [one.state for one in await told_carriers(carriers, wanted)] == ["ok"]
+        second = Settings(**{**settings.model_dump(), "failover_url": settings.public_base_url})
+        itself = failover_of(second, Profiles(second), settings.public_base_url)
+        assert itself is not None
+        assert [one.state for one in await told_carriers(carriers, itself)] == ["ok"], "it is the second server"
+        telnyx.number().forwards_to = ""
+        (one,) = await told_carriers(carriers, wanted)
+        assert (one.state, "twilio" in one.what) == ("wrong", False)
+        for carrier in carriers:
+            await carrier.close()
 
 
 async def test_each_finding_is_one_line_without_secrets() -> None:

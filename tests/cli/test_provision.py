@@ -12,7 +12,7 @@ import pytest
 
 from callflow.config.kept_profiles import KeptProfile, label_of
 from callflow.config.session_overrides import encode
-from callflow.history.database import Database, url_of
+from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.kept_profiles import ProfileStore
 from callflow.history.session_overrides import StoredOverrides
 from callflow.sandbox.telnyx import Telnyx
@@ -132,6 +132,11 @@ async def test_a_database_server_that_nobody_has_used_yet_keeps_nothing(tmp_path
     postgres.create(postgresql, name)
     async with stage(tmp_path) as the:
         url = postgresql.format(name=name)
+        await the.run("--carrier", "telnyx", FALLBACK_NUMBER=PERSON, DATABASE_URL=url, ends=1)
+        database = Database(url_of(url, ""))
+        with pytest.raises(DatabaseError, match="no history"):  # nobody has agreed to anything
+            await database.check()
+        await database.close()
         await the.run("--yes", "--carrier", "telnyx", FALLBACK_NUMBER=PERSON, DATABASE_URL=url)
         assert the.telnyx.number().forwards_to == PERSON
 
@@ -152,9 +157,12 @@ async def test_numbers_are_forwarded_by_the_settings_and_profiles_that_the_datab
         assert f"{label_of(lost.name)} is not used" in told.said()
         printed = await the.run("--twiml", toml=f'fallback_number = "{PERSON}"\n')
         assert "+15550100030" in "".join(printed.out)
-        # Whom they are forwarded to is not known: nothing is changed.
+        # Whom they are forwarded to is not known: nothing is changed, but there is a document.
         sent = the.changes()
         (tmp_path / "callflow.db").write_text("no database")
         told = await the.run("--yes", FALLBACK_NUMBER=PERSON, ends=2)
         assert "is not known" in told.said()
         assert the.changes() == sent
+        printed = await the.run("--twiml", FALLBACK_NUMBER=PERSON)
+        assert PERSON in "".join(printed.out)
+        assert "not known" in printed.said()

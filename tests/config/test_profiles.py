@@ -45,6 +45,13 @@ def test_any_other_number_has_the_settings_themselves(tmp_path: Path) -> None:
         assert one.name_for(number) == ""
 
 
+def test_a_line_that_is_closed_for_all_numbers_is_closed_for_every_profile(tmp_path: Path) -> None:
+    """There was no single switch for an outage: profiles have hours of their own."""
+    table = '[profiles.sales]\nnumbers = ["+15550100002"]\nhours = "mon-sun 0-24"\n'
+    assert profiles(tmp_path, f'hours = "never"\n{table}').for_call("+15550100002").hours == "never"
+    assert profiles(tmp_path, f'hours = "mon 9-10"\n{table}').for_call("+15550100002").hours == "mon-sun 0-24"
+
+
 def test_what_is_asked_of_a_call_wins_and_is_checked(tmp_path: Path) -> None:
     one = profiles(tmp_path, SALES)
     chosen = one.for_call("+15550100002", {"voice": "verse"})

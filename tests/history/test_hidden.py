@@ -6,11 +6,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from callflow.history import recording_rows
 from callflow.history.hidden import UNDO_SECONDS
 from callflow.history.history import History
 from callflow.history.query import Query
-from callflow.journal.notes import Ended, Recording
+from callflow.journal.notes import Began, EndCall, Ended, Recording
 from tests.web.console.stage import CALL, Stage, play
 
 
@@ -92,6 +94,45 @@ def test_a_live_call_is_not_deleted(tmp_path: Path) -> None:
         the.live(CALL)
         assert (await the.send("DELETE", f"/api/calls/{CALL}")).status == 409
         assert (await the.send("DELETE", "/api/calls/nobody")).status == 404
+
+    play(tmp_path, main)
+
+
+async def lost_end(the: Stage, *, nobodys: bool) -> None:
+    """A call of which the database has no end. `nobodys`: no process has it."""
+
+    async def is_nobodys(call: str) -> bool:
+        return nobodys
+
+    await the.write(Began(carrier="telnyx"), call=CALL)
+    the.history.is_nobodys = is_nobodys
+
+
+@pytest.mark.parametrize("path", ["/api/calls/{}", "/api/conversations/stream/{}"])
+def test_a_call_whose_end_was_lost_is_deleted_once_no_process_has_it(path: str, tmp_path: Path) -> None:
+    """It was live for ever: until a later start nobody could delete it, and retention passed it over."""
+
+    async def main(the: Stage) -> None:
+        await lost_end(the, nobodys=False)
+        assert (await the.send("DELETE", path.format(CALL))).status == 409
+        await lost_end(the, nobodys=True)
+        await the.write(EndCall(reason="a moment ago"), at=the.history.now())
+        assert (await the.send("DELETE", path.format(CALL))).status == 409, "its last entries may be on their way"
+        the.history.now = lambda: time.time() + 1000
+        assert (await the.send("DELETE", path.format(CALL))).status in (200, 202)
+        row = await the.history.store.conversation(CALL, hidden=True)
+        assert row is None or (row["hangup_cause"], bool(row["ended_at"])) == ("interrupted", True)
+
+    play(tmp_path, main)
+
+
+def test_retention_deletes_a_call_whose_end_was_lost(tmp_path: Path) -> None:
+    async def main(the: Stage) -> None:
+        await lost_end(the, nobodys=False)
+        assert await the.history.expire(1_700_001_000.0) == 0
+        await lost_end(the, nobodys=True)
+        assert await the.history.expire(1_699_999_000.0) == 0, "it is not old enough"
+        assert await the.history.expire(1_700_001_000.0) == 1
 
     play(tmp_path, main)
 

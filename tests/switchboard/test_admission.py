@@ -59,6 +59,7 @@ class FakeConfig:
     opening: OpeningHours | None = None
     when_closed: str = "sentence"
     over_budget: str = "sentence"
+    when_full: str = "busy"
 
 
 @pytest.mark.parametrize("way", ["sentence", "busy", "fallback"])
@@ -101,6 +102,37 @@ async def test_no_more_than_are_allowed_and_none_while_the_server_drains(
         scene.admission.close()
     assert scene.admit(FakeCall("c1"), live=live) == event
     assert scene.counts == Counter(calls=1, refused=int(event is not RINGS))
+
+
+def turned_away(reason: str, *, fall_back: bool) -> CallTurnedAway:
+    return CallTurnedAway(
+        reason=reason, from_number="+15550100001", to_number="+15550100002", fall_back=fall_back
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["sentence", "fallback"])
+async def test_whoever_finds_the_line_full_is_connected_elsewhere_and_takes_no_room(way: str) -> None:
+    """They heard busy although there was a fallback_number."""
+    scene, config = Scene(max_calls=2), FakeConfig(when_full=way)
+    away = turned_away("busy", fall_back=way == "fallback")
+    first = FakeCall("c3", config=config)
+    assert scene.admit(first, live=3) == away
+    assert scene.admit(FakeCall("c4", config=config), live=4) == away
+    assert scene.admit(FakeCall("c5", config=config), live=5) == refusal("busy"), "as many again, and no more"
+    assert scene.admit(FakeCall("c6", config=config), live=4) is RINGS, "one of those with the agent has ended"
+    scene.admission.ended(cast(Call, first))
+    assert scene.admit(FakeCall("c7", config=config), live=4) == away
+    scene.admission.close()
+    assert scene.admit(FakeCall("c8", config=config), live=9) == refusal("busy"), (
+        "nobody is connected by a server that ends"
+    )
+
+
+async def test_a_line_that_is_never_open_answers_nobody() -> None:
+    config = FakeConfig(read(" Never ", "UTC"), "fallback")
+    told = Scene().admit(FakeCall("c1", config=config))
+    assert isinstance(told, CallTurnedAway)
+    assert (told.reason, told.why, told.fall_back) == ("closed", "hours is never", True)
 
 
 async def test_no_more_of_one_caller_until_one_of_them_has_ended() -> None:

@@ -60,7 +60,7 @@ async def test_admission_refuses_as_busy_and_says_why() -> None:
         id, from_number = "a call", "+15550100001"
         carrier = SimpleNamespace(can=frozenset({"speaks"}))
         given_config = None
-        config = SimpleNamespace(opening=None, over_budget="busy", when_closed="busy")
+        config = SimpleNamespace(opening=None, over_budget="busy", when_closed="busy", when_full="busy")
 
     guard, _ = fed([OURS, OURS])
     admission = Admission(100, CallerLimits(), guard, Counter())

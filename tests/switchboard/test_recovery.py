@@ -22,7 +22,7 @@ from tests.call.offline import as_carrier, config
 from tests.cluster.test_membership import machine
 from tests.e2e.product import until
 from tests.in_loop import in_loop
-from tests.switchboard.test_switchboard import stage
+from tests.switchboard.test_switchboard import NAME, RINGS, stage
 
 
 CALLS = [f"{number}1111111-1111-4111-8111-111111111111" for number in range(1, 9)]
@@ -147,6 +147,34 @@ async def test_the_other_side_of_an_outbound_call_is_taken_over_as_that_call_was
         assert (call.id, call.given_config, call.is_outbound) == (CALLS[1], conducted, False)
         await recovery.close()
         await history.close()
+
+
+@pytest.mark.parametrize("is_alone", [True, False], ids=["a process that serves alone", "a node"])
+@in_loop
+async def test_only_a_call_that_no_process_has_is_nobodys(tmp_path: Path, is_alone: bool) -> None:
+    """The end of one was never written, as after a long failure of the database; its claim stays then."""
+    async with machine(tmp_path) as the, stage() as board, stage() as elsewhere:
+        member, history = the.made("w1")
+        if is_alone:
+            history.journal.guard = None
+        recovery = Recovery(history, reconcile_seconds=0, membership=None if is_alone else member)
+        recovery.begin(board.board, [as_carrier(board.carrier)])
+        if is_alone:
+            assert not await history.is_nobodys(CALLS[0]), "the process before may have it"
+        assert await recovery.is_open(10)
+        history.journal.note(JournalEntry.of(Began(carrier="fake"), call=CALLS[0], at=1.0))
+        await history.journal.flushed()
+        assert await history.is_nobodys(CALLS[0])
+        await board.tell(RINGS)
+        assert not await history.is_nobodys(NAME), "it is live"
+        if not is_alone:
+            other, beside = the.made("w2")
+            another = Recovery(beside, reconcile_seconds=0, membership=other)
+            another.begin(elsewhere.board, [as_carrier(elsewhere.carrier)])
+            assert await another.is_open(10)
+            assert not await beside.is_nobodys(CALLS[0]), "it is not known here what w1 has"
+            await another.close()
+        await recovery.close()
 
 
 async def test_a_fault_of_one_part_of_the_work_for_all_ends_no_other(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from callflow.contracts.loop_work import is_own_work
+from callflow.switchboard.health import findings
+from callflow.switchboard.load import LoadGuard
 from callflow.telemetry import loop_lag
 from callflow.telemetry.loop_lag import EVERY_SECONDS, LoopLag, RunDelay
 
@@ -106,6 +108,33 @@ def test_what_a_loop_did_before_its_timer_was_due_is_not_taken_for_what_made_it_
 @pytest.mark.parametrize("load", [1.0, 1.5])
 def test_a_loop_that_has_too_much_to_do_is_late_by_its_own_work(monkeypatch: pytest.MonkeyPatch, load: float) -> None:
     assert held_up(monkeypatch, load, 0.02, 0.01, own=True)[1]
+
+
+@pytest.mark.parametrize("delayed", [0.0, 0.4], ids=["by the host", "by a limit"])
+def test_what_callers_hear_is_told_also_where_the_loop_has_not_done_it(
+    monkeypatch: pytest.MonkeyPatch, delayed: float
+) -> None:
+    """Health said 0.0 ms while every frame was 0.4 s late: what is no work of the loop closes no door to new calls."""
+    thread, samples = Thread(), list[tuple[float, float, float]]()
+    waited = [0.0]
+    monkeypatch.setattr(loop_lag, "perf_counter", lambda: thread.now)
+    monkeypatch.setattr(loop_lag, "thread_time", lambda: thread.used)
+    monkeypatch.setattr(loop_lag, "RunDelay", lambda: SimpleNamespace(seconds=lambda: waited[0], close=lambda: None))
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: thread)
+    lag, guard = LoopLag(lambda *sample: samples.append(sample)), LoadGuard(15, 10)
+    lag.start()
+    for _ in range(50):
+        thread.run(until=lag._due - 0.01)
+        thread.now = lag._due + 0.4  # it got no processor
+        waited[0] += delayed
+        thread.run(until=thread.now)
+    for sample in samples:
+        guard.sample(*sample)
+    lag.close()
+    assert 390 < lag.felt_ms < 510
+    assert (guard.p99_ms, guard.is_overloaded) == (0.0, False)
+    told = findings.of_loop(guard.p99_ms, is_overloaded=guard.is_overloaded, felt_ms=lag.felt_ms)
+    assert (told.state, "late" in told.what) == ("wrong", True)
 
 
 @pytest.mark.e2e

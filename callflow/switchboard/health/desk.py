@@ -1,8 +1,9 @@
 """Looks at the server every few seconds, off the way of the audio, and keeps the alerts that come of it.
 
-What is judged stands in `findings.py`, what becomes an alert in `life_cycle.py`. Every process looks at itself; the one
-that looks after the calls of the history keeps the alerts, in the database. While that does not answer, they are kept
-here, and written when it is back.
+What is judged stands in `findings.py`, what becomes an alert in `life_cycle.py`. Every process looks at itself, and
+keeps the alerts about itself in the database. The one that looks after the calls of the history keeps those about what
+all share, too, and closes those of nodes that are gone. While the database does not answer, they are kept here, and
+written when it is back.
 """
 
 from __future__ import annotations
@@ -13,21 +14,23 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
+from callflow.history.alert_store import MOST_ONGOING
 from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
 from callflow.switchboard.health import findings as judged
-from callflow.switchboard.health.life_cycle import DOCTOR, Alert, LifeCycle
-from callflow.switchboard.health.numbers import Listed, NumberWatch
+from callflow.switchboard.health.life_cycle import CLOSE_AFTER, DOCTOR, NODE, Alert, LifeCycle, scope_of
+from callflow.switchboard.health.numbers import Listed, NumberWatch, Told, nothing_told
 from callflow.switchboard.health.record import Record, Rise
+from callflow.switchboard.health.taken_time import taken_time
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -43,6 +46,8 @@ _KEPT_SECONDS: Final = 30 * 86400.0
 _MOST_UNSAVED: Final = 200
 _NOTED: Final = frozenset({"carriers", "clock", "database", "disk", "events", "journal", "model", "time"})
 """Of these, what is only worth a look is an alert, too."""
+_SHARED: Final = frozenset({"budget", "database", "events"})
+"""Of these, what is found in one process concerns all."""
 _NO_SECRETS: Final = Secrets(())
 
 Spending = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -60,6 +65,16 @@ class Checklist:
     secrets: Secrets = _NO_SECRETS
     status: Mapping[str, Any] = field(default_factory=dict)
     """See `setup_checks.status`."""
+
+
+class Nodes(Protocol):
+    """The nodes that share the history, of which this process is one."""
+
+    @property
+    def me(self) -> str: ...
+
+    def living(self) -> Collection[Any]:
+        """Return all living nodes but this one, each with its `name`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +100,24 @@ class HealthDesk:
         sender: Sender | None = None,
         spending: Spending | None = None,
         carrier_errors: Callable[[], int] = int,
+        felt_ms: Callable[[], float] = float,
         numbers: Listed | None = None,
+        told: Told = nothing_told,
+        nodes: Nodes | None = None,
     ) -> None:
         """`engine`: describes the model's account, as `Account.describe` does. `checklist`: is called by a thread.
         `sender`: sends events; None: EVENTS_URL is not set. `spending`: see `Budget.describe`; None: that is not
         counted. `carrier_errors`: returns how many commands and streams have failed with carriers since the start.
-        `numbers`: asks the carriers for our numbers; None: there are none to ask."""
+        `felt_ms`: see `LoopLag`. `numbers`, `told`: see `NumberWatch`. `nodes`: None: this process serves
+        alone."""
         self._switchboard, self._history, self._engine, self._checklist = switchboard, history, engine, checklist
         self._sender, self._spending, self._carrier_errors = sender, spending, carrier_errors
-        self._numbers = NumberWatch(numbers)
+        self._felt_ms = felt_ms
+        self._numbers, self._nodes = NumberWatch(numbers, told=told), nodes
+        self._mine = f"{NODE}{nodes.me}/" if nodes is not None else ""
+        """The scope of what this process finds in itself."""
+        self._gone_at: dict[str, float] = {}
+        """By scope of a node that is not there: since when."""
         self.record = Record()
         self._rise = Rise(_LATELY_MINUTES * 60.0)
         self._took_ms: float | None = None
@@ -118,6 +142,7 @@ class HealthDesk:
         self._numbers.look(is_watched=is_watched)
         known = await asyncio.to_thread(self._checklist)
         free = await asyncio.to_thread(_free, known.data)
+        taken = await asyncio.to_thread(taken_time)
         spent = await self._spent()
         board, history, clock = self._switchboard(), self._history, time.monotonic()
         counts, minutes = history.journal.counts, _LATELY_MINUTES
@@ -127,13 +152,18 @@ class HealthDesk:
 
         lost = lately("entries", counts["lost"] + counts["unwritable"])
         unsaid = lately("hang-ups", board.counts.get("lost_hangups", 0))
+        why = judged.lost_time(
+            self._rise.take("throttled", taken.throttled, clock),
+            self._rise.take("stolen", taken.stolen, clock),
+            minutes,
+        )
         found = [
             *judged.of_calls(board, known.most_calls),
             judged.of_carriers(unsaid, lately("commands", self._carrier_errors()), minutes),
             judged.of_engine(self._engine()),
             judged.of_database(history, self._took_ms),
             *judged.of_journal(history, lost, minutes),
-            judged.of_loop(board.load.p99_ms, is_overloaded=board.load.is_overloaded),
+            judged.of_loop(board.load.p99_ms, is_overloaded=board.load.is_overloaded, felt_ms=self._felt_ms(), why=why),
             judged.of_clock(self._rise.take("clock", time.time() - clock, clock), minutes),
             judged.of_disk(free),
             *judged.of_budget(spent),
@@ -196,7 +226,7 @@ class HealthDesk:
             try:
                 await self._ask_database()
                 found = await self.look(is_watched=False)
-                if self._is_in_charge and self._switchboard().is_accepting:
+                if (self._is_in_charge or self._nodes is not None) and self._switchboard().is_accepting:
                     await self._judge(found)
             except Exception as error:
                 self._troubles.say("look", "the server cannot look at itself: %r", error)
@@ -207,14 +237,18 @@ class HealthDesk:
     # Alerts
 
     async def keep_alerts(self) -> None:
-        """Keep the alerts of this history, until cancelled: what one process does for all that share it."""
-        self._is_in_charge, self._cycle = True, None
-        self._unsaved, self._new = {}, set()  # of an earlier time in charge: others may have judged since
-        self._wake.set()
+        """Keep the alerts about what all share of this history, until cancelled: what one process does for all."""
+        self._set_in_charge(True)
         try:
             await asyncio.Event().wait()
         finally:
-            self._is_in_charge = False
+            self._set_in_charge(False)
+
+    def _set_in_charge(self, is_in_charge: bool) -> None:
+        self._is_in_charge, self._cycle = is_in_charge, None
+        self._unsaved, self._new = {}, set()  # of an earlier time in charge: others may have judged since
+        self._gone_at = {}
+        self._wake.set()
 
     @property
     def in_memory(self) -> list[Alert]:
@@ -253,29 +287,62 @@ class HealthDesk:
             if rows is None:
                 return
             self._cycle = LifeCycle(_new_id)
-            self._cycle.restore((Alert(**row) for row in rows), at)
+            self._cycle.restore((Alert(**row) for row in rows if scope_of(row["key"]) in self._scopes), at)
         for row in rows or ():  # another process may have been asked
             if row["seen_at"] is not None:
                 self._cycle.see(row["id"], row["seen_by"], row["seen_at"])
             if row["closed_at"] is not None:
                 self._cycle.close(row["id"], row["closed_by"], row["closed_at"])
+        if rows is not None and len(rows) < MOST_ONGOING:  # this node may have been gone, as those in charge saw it
+            self._cycle.keep({row["id"] for row in rows} | self._unsaved.keys())
         known = {one.id for one in self._cycle.alerts}
-        of_carriers = [one for one in shown(self._numbers.findings, found.secrets) if one.state == "wrong"]
-        changed = self._cycle.look([*(one for one in found.now if is_alarming(one)), *of_carriers], at)
-        if self._doctors is not None:
+        changed = []
+        for scope, wrong in self._alarming(found).items():
+            changed += self._cycle.look(wrong, at, scope=scope)
+        if self._doctors is not None and self._is_in_charge:
             changed += self._cycle.look(self._doctors, at, scope=DOCTOR, is_sure=True)
             self._doctors = None
         for one in changed:
             self._tell(one, is_new=one.id not in known)
+        for one in self._of_gone(rows or (), at) if self._is_in_charge else ():
+            self._tell(one, is_new=False)
         if self._unsaved and self.answers:
             saved = list(self._unsaved.values())
             async with asyncio.timeout(_MOST_SECONDS):
                 await store.save([asdict(one) for one in saved], list(self._new), at)
             self._unsaved, self._new = {}, set()
-        if self.answers and time.monotonic() - self._tidied_at > _TIDY_SECONDS:
+        if self._is_in_charge and self.answers and time.monotonic() - self._tidied_at > _TIDY_SECONDS:
             self._tidied_at = time.monotonic()
             await store.expire(at - _KEPT_SECONDS)
             await self._history.shares.expire(at)
+
+    @property
+    def _scopes(self) -> Collection[str]:
+        """The scopes in which this process opens and closes alerts."""
+        return {self._mine, "", DOCTOR} if self._is_in_charge else {self._mine}
+
+    def _alarming(self, found: Look) -> dict[str, list[Finding]]:
+        """Return what is to become an alert if it lasts, by scope."""
+        told: dict[str, list[Finding]] = {self._mine: []}
+        if self._is_in_charge:
+            told[""] = [one for one in shown(self._numbers.findings, found.secrets) if one.state == "wrong"]
+        for one in filter(is_alarming, found.now):
+            if not self._mine or one.about in _SHARED:
+                told.get("", []).append(one)
+            elif self._nodes is not None:
+                told[self._mine].append(replace(one, what=f"node {self._nodes.me}: {one.what}", key=one.name))
+        return told
+
+    def _of_gone(self, rows: Iterable[Mapping[str, Any]], at: float) -> list[Alert]:
+        """Return the alerts of nodes that have been gone for a while, which are over by that: nobody else looks."""
+        there = {self._mine, *(f"{NODE}{peer.name}/" for peer in (self._nodes.living() if self._nodes else ()))}
+        ongoing = [Alert(**row) for row in rows if scope_of(row["key"]).startswith(NODE)]
+        gone = {scope for one in ongoing if (scope := scope_of(one.key)) not in there}
+        self._gone_at = {scope: self._gone_at.get(scope, at) for scope in gone}
+        over = [one for one in ongoing if at - self._gone_at.get(scope_of(one.key), at) >= CLOSE_AFTER]
+        for one in over:
+            one.over_at, one.closed_at = at, at if one.closed_at is None else one.closed_at
+        return over
 
     async def _ongoing(self) -> list[dict[str, Any]] | None:
         """Return the alerts of the database that are not over; None: it cannot be asked."""

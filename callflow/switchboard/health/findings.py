@@ -24,6 +24,8 @@ _MANY_FAILED: Final = 3
 """Of a carrier; one alone is a matter of its call."""
 _LATE_MS: Final = 30.0
 """From which on the lag of the loop is heard as jitter."""
+_HEARD_MS: Final = 150.0
+"""From which on it is heard as gaps."""
 _SLOW_MS: Final = 500.0
 """For the smallest question to the database."""
 _STEP_SECONDS: Final = 2.0
@@ -37,9 +39,11 @@ def of_calls(board: Switchboard, most: int) -> Iterator[Finding]:
         yield Finding("calls", "wrong", f"no new call is taken; {live} live", "the server is ending: start it again")
     elif most and live >= most:
         remedy = "raise max_concurrent_calls, if this machine can carry more"
-        yield Finding("calls", "wrong", f"{live} live, which is the limit: new callers hear busy", remedy)
+        yield Finding("calls", "wrong", f"{live} live, which is the limit: new callers get what when_full says", remedy)
     elif most and live >= most * _NEARLY:
-        yield Finding("calls", "note", f"{live} live of {most} at once", "beyond that, new callers hear busy")
+        yield Finding(
+            "calls", "note", f"{live} live of {most} at once", "beyond that, new callers get what when_full says"
+        )
     else:
         yield Finding("calls", "ok", f"new ones are taken; {live} live{f' of {most} at once' if most else ''}")
 
@@ -114,15 +118,27 @@ def of_journal(history: History, lost: int, minutes: int) -> Iterator[Finding]:
         yield Finding(about, "ok", f"it is written; {journal.waiting} entries wait")
 
 
-def of_loop(late_ms: float, *, is_overloaded: bool) -> Finding:
-    """Judge the lag of the event loop, at the 99th percentile."""
+def of_loop(late_ms: float, *, is_overloaded: bool, felt_ms: float = 0.0, why: str = "") -> Finding:
+    """Judge the lag of the event loop. `late_ms`: by its own work, at the 99th percentile, which decides about new
+    calls. `felt_ms`: for whatever reason, at the 90th. `why`: what `lost_time` says."""
     what = f"audio is handled {late_ms:.1f} ms late at most, in 99 of 100 cases"
     if is_overloaded:
         remedy = "this machine is too busy: end other work on it, or lower max_concurrent_calls"
         return Finding("time", "wrong", f"{what}: new callers hear busy", remedy)
+    if felt_ms > max(_LATE_MS, late_ms):  # not by what this process does
+        what = f"audio is handled {felt_ms:.0f} ms late, or more, in one of ten cases{why}"
+        remedy = "callers hear it: give this process more of a processor, or end other work on this machine"
+        return Finding("time", "wrong" if felt_ms > _HEARD_MS else "note", what, remedy)
     if late_ms > _LATE_MS:
         return Finding("time", "note", what, "callers may hear it: look what else this machine does, and at slow tools")
     return Finding("time", "ok", what)
+
+
+def lost_time(throttled: float, stolen: float, minutes: int) -> str:
+    """Return who took away how many seconds of processor time in the last minutes, as a clause; "": hardly any."""
+    by = {"a limit of this process (cpu quota)": throttled, "the host of this machine (steal)": stolen}
+    told = [f"{seconds:.0f} s by {who}" for who, seconds in by.items() if seconds >= 1]
+    return f": in the last {minutes} minutes processor time was taken away, {' and '.join(told)}" if told else ""
 
 
 def of_clock(step: float, minutes: int) -> Finding:

@@ -7,7 +7,7 @@ closed for as long as what it is about goes on; when that was over and comes bac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,10 +21,17 @@ OPEN_AFTER: Final = {"wrong": 20.0, "note": 60.0}
 CLOSE_AFTER: Final = 120.0
 """Seconds for which it has to be over."""
 DOCTOR: Final = "doctor/"
-"""The scope of what the doctor finds; that of all else is ""."""
+"""The scope of what the doctor finds."""
+NODE: Final = "node:"
+"""The scope of what a node of a cluster finds in itself is this, its name and a slash. That of all else is ""."""
 _LONGEST_KEY: Final = 100
 FORGET_AFTER: Final = 45.0
 """Seconds after which what has not become an alert begins anew."""
+
+
+def scope_of(key: str) -> str:
+    """Return the scope of a key: who finds that, and whether it is over."""
+    return key[: key.find("/") + 1] if key.startswith((DOCTOR, NODE)) else ""
 
 
 @dataclass(slots=True)
@@ -83,6 +90,11 @@ class LifeCycle:
             if one.over_at is None and one.key not in self._alerts:
                 self._alerts[one.key], self._told[one.key] = one, at
 
+    def keep(self, ids: Collection[str]) -> None:
+        """Forget all alerts but these: somebody else says that they are over. What goes on opens a new one."""
+        for key in [key for key, one in self._alerts.items() if one.id not in ids]:
+            del self._alerts[key], self._told[key]
+
     def look(self, found: Iterable[Finding], at: float, *, scope: str = "", is_sure: bool = False) -> list[Alert]:
         """Take all that was found to be wrong within a scope. Returns the alerts that have opened, changed their
         severity or ended by that.
@@ -104,7 +116,7 @@ class LifeCycle:
             if key in self._alerts:
                 self._told[key] = at
         for key, alert in list(self._alerts.items()):
-            is_gone = key not in named and key.startswith(DOCTOR) == (scope == DOCTOR)
+            is_gone = key not in named and scope_of(key) == scope
             if is_gone and (is_sure or at - self._told[key] >= CLOSE_AFTER):
                 del self._alerts[key], self._told[key]
                 alert.over_at = at

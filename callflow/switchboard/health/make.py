@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
 from callflow.config.setup_checks import setup_findings, status
+from callflow.contracts.carrier import Carrier
+from callflow.contracts.diagnostics import Finding
 from callflow.contracts.secret_text import Secrets
 from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
-from callflow.switchboard.health.desk import Checklist, HealthDesk, Spending
+from callflow.switchboard.failover_desk import failover_of, told_carriers
+from callflow.switchboard.health.desk import Checklist, HealthDesk, Nodes, Spending
 from callflow.switchboard.health.doctor import Doctor
-from callflow.switchboard.number_desk import Listing
+from callflow.switchboard.number_desk import NumberDesk
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -37,10 +41,12 @@ class Calls(Protocol):
 
 
 class Counted(Protocol):
-    """The telemetry of this process, which has those counts."""
+    """The telemetry of this process, which has those counts, and how late the loop is."""
 
     @property
     def calls(self) -> Calls: ...
+    @property
+    def felt_ms(self) -> float: ...
 
 
 def make_health(
@@ -51,11 +57,14 @@ def make_health(
     telemetry: Counted,
     spending: Spending,
     sender: Sender | None,
-    numbers: Callable[[str], Awaitable[Listing]] | None,
+    carriers: Sequence[Carrier],
+    number_desk: Callable[[], NumberDesk],
+    profiles: Callable[[], Profiles],
     known: Callable[[], Known],
+    nodes: Nodes | None = None,
 ) -> tuple[HealthDesk, Doctor]:
-    """Make both. `numbers`: lists those of the carriers' accounts, see `NumberDesk.listed`; None: no carrier is on.
-    `known`: is called by a thread."""
+    """Make both. `number_desk` is called later, `profiles` whenever the carriers are asked, and `known` by a thread.
+    `nodes`: see `HealthDesk`."""
 
     def checklist() -> Checklist:
         address, _, warnings, secrets = known()
@@ -68,9 +77,14 @@ def make_health(
         _, port, warnings, _ = known()
         return pickle.dumps((settings.model_copy(update={"port": port or settings.port}), list(warnings)))
 
+    async def told() -> Sequence[Finding]:
+        wanted = failover_of(settings, profiles(), known()[0])
+        return [] if wanted is None else await told_carriers(carriers, wanted)
+
     desk = HealthDesk(
         lambda: switchboard, history, account.describe, checklist,
         sender=sender, spending=spending, carrier_errors=lambda: telemetry.calls.carrier_errors,
-        numbers=(lambda: numbers(known()[0])) if numbers is not None else None,
+        felt_ms=lambda: telemetry.felt_ms,
+        numbers=(lambda: number_desk().listed(known()[0])) if carriers else None, told=told, nodes=nodes,
     )  # fmt: skip
     return desk, Doctor(given, desk.doctor_found, lambda: known()[3])

@@ -1,7 +1,7 @@
 """Looks now and then, at the carriers, whether our numbers still lead here: a part of the setup that others may change.
 
 The carriers are asked seldom: when somebody looks at the page and it was not done for a while, and else four times an
-hour.
+hour; and then once an hour whether they were told what to do while this server does not answer.
 """
 
 from __future__ import annotations
@@ -22,19 +22,31 @@ log = logging.getLogger(__name__)
 SEEN_SECONDS: Final = 300.0
 """For so long a list is new enough for those who look at the page."""
 EVERY_SECONDS: Final = 900.0
+FAILOVER_SECONDS: Final = 3600.0
+"""That takes a question for each number."""
 _FIRST_SECONDS: Final = 60.0
 _MOST_SHOWN: Final = 5
 
 Listed = Callable[[], Awaitable[Listing]]
+Told = Callable[[], Awaitable[Sequence[Finding]]]
+
+
+async def nothing_told() -> Sequence[Finding]:
+    """Return no finding: the carriers are to do nothing."""
+    return ()
 
 
 class NumberWatch:
     """What the carriers said last."""
 
-    def __init__(self, listed: Listed | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, listed: Listed | None, clock: Callable[[], float] = time.monotonic, told: Told = nothing_told
+    ) -> None:
         """`listed`: asks all carriers for our numbers; None: there are none to ask. `clock`: seconds of a steady
-        clock."""
-        self._listed, self._clock = listed, clock
+        clock. `told`: asks them what they were told to do while this server does not answer."""
+        self._listed, self._clock, self._told = listed, clock, told
+        self._failover_due = 0.0
+        self._of_failover: Sequence[Finding] = ()
         self._due = clock() + _FIRST_SECONDS
         self._asked_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
@@ -47,11 +59,17 @@ class NumberWatch:
         if self._listed is None or not is_time or self._task is not None:
             return
         self._asked_at, self._due = now, now + EVERY_SECONDS
-        self._task = asyncio.create_task(self._ask(self._listed), name="where numbers lead")
+        is_due = is_watched or now >= self._failover_due
+        self._failover_due = now + FAILOVER_SECONDS if is_due else self._failover_due
+        self._task = asyncio.create_task(self._ask(self._listed, is_due), name="where numbers lead")
 
-    async def _ask(self, listed: Listed) -> None:
+    async def _ask(self, listed: Listed, is_due: bool) -> None:
         try:
-            self.findings = list(judged(await listed()))
+            found = list(judged(await listed()))
+            self.findings = [*found, *self._of_failover]
+            if is_due:
+                self._of_failover = await self._told()
+                self.findings = [*found, *self._of_failover]
         except Exception as error:
             log.warning("where our numbers lead cannot be looked up: %r", error)
         finally:

@@ -25,10 +25,14 @@ def add_deletion(app: Quart, history: History, *, is_live: Callable[[str], bool]
     """Add the routes to the app. `is_live`: returns whether a call is live. `has_token`: operators need
     CONSOLE_TOKEN."""
 
-    def goes_on(row: Mapping[str, Any]) -> bool:
+    async def goes_on(row: Mapping[str, Any]) -> bool:
         """Return whether some process has the call: without its row nobody would take it back after a crash, and what
-        it still writes would belong to nothing. A call that somebody else kept has no id of ours."""
-        return bool(row["call_id"]) and (row["ended_at"] is None or is_live(row["call_id"]))
+        it still writes would belong to nothing. A call that somebody else kept has no id of ours, and one whose end was
+        lost is over."""
+        call = row["call_id"]
+        if not call or is_live(call):
+            return bool(call)
+        return row["ended_at"] is None and not await history.close_lost(call)
 
     @app.delete("/api/calls/<call>")
     async def delete_call(call: str) -> Response:
@@ -38,7 +42,7 @@ def add_deletion(app: Quart, history: History, *, is_live: Callable[[str], bool]
         row = await history.store.conversation(call)
         if row is None:
             return error_response(409, _LIVE) if is_live(call) else _nothing(call)
-        if goes_on(row) or not await history.hide(row):
+        if await goes_on(row) or not await history.hide(row):
             return error_response(409, _LIVE)
         log.info("call %s is deleted in %g s, for %s", _id(row), UNDO_SECONDS, requester(has_token=has_token))
         return json_response({"id": _id(row), "undo_seconds": UNDO_SECONDS}, 202)
@@ -49,7 +53,7 @@ def add_deletion(app: Quart, history: History, *, is_live: Callable[[str], bool]
         row = await history.store.conversation(sid)
         if row is None:
             return error_response(404, NOT_FOUND)
-        if goes_on(row):
+        if await goes_on(row):
             return error_response(409, _LIVE)
         await history.delete([row["id"]])
         return json_response({"success": True})

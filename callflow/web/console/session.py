@@ -58,10 +58,11 @@ def add_session(app: Quart, history: History, overrides: SessionOverrides, *, ha
 
     @app.delete("/api/session")
     async def forget_session() -> Response:
-        """Return to the settings of the files."""
+        """Return to the settings of the files. `version`: see `seen_version`."""
+        seen = seen_version(await json_object(_SEEN, may_be_empty=True))
         if not history.is_readable:
             return history_not_open()
-        return json_response(await to_its_end(overrides.forget(by=requester(has_token=has_token))))
+        return json_response(await to_its_end(overrides.forget(by=requester(has_token=has_token), seen=seen)))
 
     @app.get("/api/session/versions")
     async def session_versions() -> Response:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from callflow.contracts.diagnostics import Finding
 from callflow.contracts.numbers import OwnNumber, Pointed
-from callflow.switchboard.health.numbers import EVERY_SECONDS, SEEN_SECONDS, NumberWatch, judged
+from callflow.switchboard.health.numbers import EVERY_SECONDS, FAILOVER_SECONDS, SEEN_SECONDS, NumberWatch, judged
 from callflow.switchboard.number_desk import Listing
 
 
@@ -59,3 +60,31 @@ def test_carriers_are_asked_seldom() -> None:
         assert [one.name for one in watch.findings] == ["numbers"]
 
     asyncio.run(main())
+
+
+async def test_what_carriers_were_never_told_about_a_server_that_is_down_is_found_and_asked_for_once_an_hour() -> None:
+    now, asked, state = [0.0], list[float](), ["wrong"]
+
+    async def listed() -> Listing:
+        return Listing([], ())
+
+    async def told() -> list[Finding]:
+        asked.append(now[0])
+        return [Finding("failover", "wrong" if state == ["wrong"] else "ok", "they were not told")]
+
+    watch = NumberWatch(listed, lambda: now[0], told)
+
+    async def look(at: float, *, is_watched: bool = False) -> list[str]:
+        now[0] = at
+        watch.look(is_watched=is_watched)
+        while watch._task is not None:  # noqa: ASYNC110 - it is at its end in a moment
+            await asyncio.sleep(0)
+        return [one.state for one in watch.findings if one.about == "failover"]
+
+    assert await look(60) == ["wrong"]
+    assert await look(60 + EVERY_SECONDS) == ["wrong"], "it is kept meanwhile"
+    state[0] = "ok"
+    assert await look(60 + EVERY_SECONDS + SEEN_SECONDS, is_watched=True) == ["ok"]
+    assert await look(60 + 2 * EVERY_SECONDS + SEEN_SECONDS) == ["ok"]
+    assert await look(60 + EVERY_SECONDS + SEEN_SECONDS + FAILOVER_SECONDS) == ["ok"]
+    assert asked == [60, 1260, 1260 + FAILOVER_SECONDS]

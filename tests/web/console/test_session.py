@@ -46,9 +46,14 @@ def test_every_version_is_kept_and_one_can_be_gone_back_to(database_url: str, tm
             assert told.status == status, (version, told.body)
         assert (await the.send("PATCH", "/api/session", b'{"speed": 1.1, "version": "5"}')).status == 400
         assert (await the.get("/api/session")).json()["kept"]["speed"] == 1.5
+        seen = b'{"version": %d}'
+        assert (await the.send("DELETE", "/api/session", seen % 5)).status == 409, "somebody has changed it since"
+        assert (await the.send("DELETE", "/api/session", b'{"versions": 5}')).status == 400
+        assert (await the.get("/api/session")).json()["kept"]["speed"] == 1.5
         assert (await the.get("/api/session/versions/9")).status == 404
         for method, other in (("GET", "versions"), ("GET", "versions/1"), ("POST", "versions/1/restore")):
             assert (await the.send(method, f"/api/profiles/default/{other}")).status == 404, "it is no profile"
+        assert (await the.send("DELETE", "/api/session", seen % 6)).json()["kept"] == {}
         assert [each["name"] for each in (await the.get("/api/profiles")).json()["profiles"]] == ["sales"]
 
     play(tmp_path, main, url=database_url, token="a-token-of-some-characters")

@@ -67,7 +67,11 @@ def warnings(call: Call) -> list[str]:
         found.append("The session beside the call is lost; caller and model talk on, and it is being opened again.")
     elif model.state == machine.RECOVERING or model.media == "lost":
         found.append("The carrier's audio stream is lost; another one is awaited.")
-    if not call.relay.is_remote and (model.engine == "lost" or (model.engine == "connecting" and model.tries)):
+    if model.engine == "lost" and "bridged" in model.armed:  # no session is opened while a person has the caller
+        found.append("The model is away, and is asked for again when the caller is given back.")
+    elif model.engine == "lost" and not call.relay.is_remote:
+        found.append("The model's session is lost, and no other one is opened: the caller hears a last sentence.")
+    elif model.engine == "connecting" and model.tries and not call.relay.is_remote:
         found.append("The model's session is lost; another one is being opened.")
     elif agent.turns.is_filling:
         found.append("The caller waits for an answer, and hears a filler meanwhile.")

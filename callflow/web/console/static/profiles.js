@@ -114,7 +114,7 @@ class Profile extends Sheet {
 
   async #forget() {
     if (!await confirmed(P.forgetTitle, [P.forgetWords(Object.keys(this.data.told.kept))], [["yes", P.forget, "danger"]])) return;
-    if (await this.act(() => send("DELETE", pathOf("")), P.forgotten)) { this.#drop(); this.reload(); }
+    if (await this.act(() => send("DELETE", pathOf(""), { body: { version: this.data.told.version } }), P.forgotten)) { this.#drop(); this.reload(); }
   }
 
   async #compare(version) {

@@ -12,7 +12,7 @@ from callflow.web.console.live.rows import NO_COST, row, warnings
 
 
 def call(**more: Any) -> Any:
-    model = SimpleNamespace(state="streaming", media="open", engine="ready", tries=0)
+    model = SimpleNamespace(state="streaming", media="open", engine="ready", tries=0, armed=())
     made = SimpleNamespace(
         id="c", direction="inbound", from_number="+15550100001", to_number="+15550100002", began=5.0, model=model,
         awaits_return=False,
@@ -66,8 +66,9 @@ def test_who_speaks(caller: bool, state: str, flows: bool, speaking: str) -> Non
     [
         ({"model__state": "recovering"}, "audio stream is lost"),
         ({"model__media": "lost"}, "audio stream is lost"),
-        ({"model__engine": "lost"}, "session is lost"),
-        ({"model__engine": "connecting", "model__tries": 1}, "session is lost"),
+        ({"model__engine": "lost"}, "no other one is opened"),
+        ({"model__engine": "lost", "model__armed": ("bridged",)}, "asked for again when the caller is given back"),
+        ({"model__engine": "connecting", "model__tries": 1}, "another one is being opened"),
         ({"agent__turns__is_filling": True}, "waits for an answer"),
         ({"agent__no_input__asked": 1}, "asked once"),
         ({"agent__no_input__asked": 2}, "asked twice"),
