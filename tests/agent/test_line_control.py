@@ -27,9 +27,9 @@ LOUD = base64.b64encode(b"\x20\xa0" * 800).decode()
 class Live:
     """A call whose model says what a test wants, over the real adapter."""
 
-    def __init__(self) -> None:
+    def __init__(self, **config: Any) -> None:
         self.sent: list[dict[str, Any]] = []
-        self.scene = Scene(make_engine=self._make)
+        self.scene = Scene(make_engine=self._make, **config)
         self.scene.agent.connect()
         self.says("session.started", session={})
         self.line = LineControl(self.scene.agent, self.scene.relay, hold_music="silence")
