@@ -240,9 +240,8 @@ class Agent:
     def _on_speech_stopped(self, heard: SpeechStopped) -> None:
         self._note(notes.CallerPauses())
         self.no_input.noise_ended()
-        counts = self.turns.caller_ended(heard)
-        if counts and not self.protected_greeting.is_open and not self.sessions.can("answers_itself"):
-            self.sessions.request_response()
+        if self.turns.caller_ended(heard) and not self.protected_greeting.is_open:
+            self.prompter.caller_stopped(answer_due=heard.answer_due)
 
     def _on_response_done(self, heard: ResponseDone) -> None:
         self.turns.response_ended(heard)

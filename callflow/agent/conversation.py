@@ -129,6 +129,22 @@ class Conversation:
         if len(self.turns) < _MOST_TURNS:
             self.turns.append(Turn("system", "", text[:_MOST_TEXT]))
 
+    def agent_turns_since(self, fact: str, over: str) -> list[Turn] | None:
+        """Return the agent's turns since a fact was given, and the one right before it; None: it was not given, or one
+        that begins with `over` was given since."""
+        found: list[Turn] = []
+        is_since = True
+        for turn in reversed(self.turns):
+            if turn.who == "agent":
+                found.append(turn)
+                if not is_since:
+                    break
+            elif is_since and turn.who == "system":
+                if turn.text.startswith(over):
+                    return None
+                is_since = turn.text != fact
+        return None if is_since else found[::-1]
+
     @property
     def exchanges(self) -> int:
         """How often the caller has spoken after they had heard the agent out. A recorded greeting does not wait for

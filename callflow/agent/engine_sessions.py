@@ -267,7 +267,7 @@ class EngineSessions:
 
     def cancel(self, response: str) -> None:
         """Stop a response of the present session."""
-        if self.engine is not None and "cancels" in self.engine.can:
+        if self.engine is not None:
             self.engine.cancel(self._ids.of_session(response))
 
     def finish_turn(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from callflow.agent.agent import Agent
+from callflow.agent.prompts import Prompt, heard_again, prompt
 from callflow.media.clips import HOLD_MUSIC
 from callflow.media.relay import Relay
 
@@ -70,6 +71,18 @@ class LineControl:
             for response in self._agent.turns.taking.responses:
                 self._agent.cancel(response)
 
+    def _tell_of_hearing(self) -> None:
+        """Tell a model that cannot be stopped that the caller does not hear it, or that they do again, and what they
+        missed: it believes that all it has said was heard."""
+        agent, fact = self._agent, prompt(Prompt.UNHEARD)
+        said = agent.turns.conversation.agent_turns_since(fact, heard_again(()))
+        if not self._relay.gates.agent_is_shut:
+            if said is not None:
+                agent.prompter.learn(heard_again(said), speak=False)
+        elif said is None and not agent.sessions.can("cancels"):
+            agent.prompter.learn(fact, speak=False)
+
     def _changed(self) -> None:
+        self._tell_of_hearing()
         self._agent.no_input.pause(not self._relay.gates.is_open, "line")
         self._agent.changed()

@@ -20,11 +20,17 @@ from callflow.journal.notes import InterruptionEmpty, Note, Told
 from callflow.timers import Timers
 
 
-_HEAR_AGAIN: Final = "hear again"
+_ASK: Final = "ask"
+"""The engine is asked to speak unless somebody speaks before."""
 _MOST_KEYS_FAILED: Final = 2
 """Times in a call that the agent is told of keys which the carrier refuses: it would press them again without end."""
 _HEAR_AGAIN_SECONDS: Final = 1.2
 """Time in which a restored session must notice the caller's last turn, before it is asked to speak."""
+_PATIENCES: Final = 2.0
+"""After so many times `patience_seconds` an engine that decides for itself is asked for the answer that it has not
+given: nothing else tells one that has gone mute from one that is silent on purpose."""
+_TALKING_SECONDS: Final = 0.3
+"""Pause before looking again whether somebody has stopped whom only our own detector hears."""
 
 
 class Beside(Protocol):
@@ -106,6 +112,23 @@ class Prompter:
         if self._sessions.request_response(instructions):
             self._turns.expect_speech()
 
+    def caller_stopped(self, *, answer_due: bool) -> None:
+        """Ask for an answer to the caller's turn, where the engine gives none by itself. Not `answer_due`: it decides
+        whether it answers, and is asked once it has said nothing for long."""
+        if not self._sessions.can("answers_itself"):
+            self._sessions.request_response()
+        elif not answer_due:
+            self._timers.start(_ASK, _PATIENCES * self._config.patience_seconds, self._unanswered)
+
+    def _unanswered(self) -> None:
+        turns = self._turns
+        if turns.is_answer_due or turns.is_hushed or self._tool_calls.is_busy or turns.taking.caller_speaking:
+            return
+        if turns.hears_speech:
+            self._timers.start(_ASK, _TALKING_SECONDS, self._unanswered)
+        else:
+            self.say("")
+
     def say_exactly(self, text: str) -> None:
         """Let the agent say a text of an operator, word for word, also if the caller speaks before it begins."""
         if self._sessions.request_response(prompt(Prompt.SAY, text=text), lasting=True):
@@ -140,7 +163,7 @@ class Prompter:
                 self._listen()
             case "hear_again":
                 self._turns.expect_speech()
-                self._timers.start(_HEAR_AGAIN, _HEAR_AGAIN_SECONDS, self.say, prompt(Prompt.RESUME))
+                self._timers.start(_ASK, _HEAR_AGAIN_SECONDS, self.say, prompt(Prompt.RESUME))
 
     def carry_on(self, cut: Cut) -> None:
         """Ask the agent to continue where a mere noise cut it off, unless the agent is speaking already."""
@@ -200,8 +223,8 @@ class Prompter:
             self._sessions.add_context([not_heard(turn) for turn in turns if turn.unheard_text])
 
     def somebody_speaks(self) -> None:
-        """Cancel the prompt that waits for a restored session: the session has noticed the caller, or answers."""
-        self._timers.stop(_HEAR_AGAIN)
+        """Cancel the prompt that waits for a session to notice or to answer the caller: it has, or they go on."""
+        self._timers.stop(_ASK)
 
     def close(self) -> None:
         """Stop the timer."""

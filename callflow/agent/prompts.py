@@ -30,6 +30,8 @@ class Prompt(Enum):
         "The caller was on hold, heard neither you nor anybody else, and is back with you. Do not greet again. Say in "
         "one short sentence that you are there again, and go on where you were."
     )
+    UNHEARD = "The caller does not hear you from now on. Say nothing until you are told that they hear you again."
+    HEARD_AGAIN = "The caller hears you again.{missed}"
     SAY = "Say exactly this to the caller, word for word, and nothing else. Call no tool: “{text}”"
     CARRY_ON = (
         "What interrupted you was only a noise. The caller has heard you up to: “{heard}”. Go on from exactly there, "
@@ -74,6 +76,13 @@ def _greeting(disclosure: str, greeting: str) -> str:
         return greeting
     exactly = f"Begin by saying exactly this sentence, word for word, and nothing else before it: “{disclosure}”"
     return f"{exactly}\n\nThen: {greeting}" if greeting else f"{exactly}\n\nThen stop."
+
+
+def heard_again(missed: Sequence[Turn]) -> str:
+    """Return the fact that the caller hears the model again. `missed`: its turns of which they have not heard all."""
+    text = " ".join(turn.unheard_text for turn in missed if turn.unheard_text)
+    said = f" Of what you said then, and right before, they did not hear: “{text}”" if text else ""
+    return prompt(Prompt.HEARD_AGAIN, missed=said)
 
 
 def typed(digits: str) -> str:

@@ -215,6 +215,7 @@ EngineCan = Literal[
 ]  # fmt: skip
 """What an engine can do, as configured:
 
+`cancels`: `cancel` stops it. Else it speaks on, and has to be told in words that nobody hears it.
 `interrupts_itself`: it stops its own response when it hears the caller; else `cancel` is for us to call.
 `answers_itself`: it begins a response when the caller has stopped; else `request_response` is for us to call.
 `decides_itself`: it decides what of the caller's speech it answers, so that nobody may conclude that it has missed
@@ -283,7 +284,8 @@ class Engine(Protocol):
         """Tell it that the caller heard only the first `heard_ms` of an item's audio, so that its memory is true."""
 
     def cancel(self, response: str) -> None:
-        """Stop a response that is under way."""
+        """Stop a response that is under way. One that cannot be stopped ends here with what was heard of it so far;
+        what it says then is another response."""
 
     def set_turn_detection(self, on: bool) -> None:
         """Off: the caller neither interrupts nor is answered, so that a sentence is heard. On: as configured."""

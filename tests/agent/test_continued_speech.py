@@ -152,7 +152,7 @@ def told(scene: Scene) -> Any:
         list(scene.stream.sent), [engine.asked for engine in scene.engines], turns.conversation.state,
         playout.position(now), playout.waiting_ms, playout.hearing(now), turns.is_answer_due, turns.is_filling,
         turns.taking.responses, turns.taking.audio_is_needed, turns.latency.waits_for_audio, timer._since, timer._until,
-        bytes(scene.agent.sessions._recent_audio), scene.agent.prompter._timers.is_running("hear again"),
+        bytes(scene.agent.sessions._recent_audio), scene.agent.prompter._timers.is_running("ask"),
     )  # fmt: skip
 
 

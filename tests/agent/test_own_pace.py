@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from callflow.contracts.engine import SessionReady
-from callflow.contracts.events import Event, GoodbyeHeard, MessageLeft
+from callflow.contracts.engine import SessionReady, SpeechStarted, SpeechStopped
+from callflow.contracts.events import EngineLost, Event, GoodbyeHeard, MessageLeft
 from callflow.engines.openai_live.turns import LiveTurns
 from callflow.journal import notes
+from callflow.sandbox.common.phone import SILENT_FRAME
 from tests.agent.offline import Scene
+from tests.call.offline import until
 from tests.in_loop import in_loop
 
 
@@ -96,3 +98,51 @@ async def test_an_engine_that_tells_the_end_of_its_answers_is_not_waited_for() -
     scene.answer()
     scene.hear(0.5)
     assert count(scene, GoodbyeHeard) == 1
+
+
+def question(scene: Scene) -> None:
+    """The caller says something, after which the model may say something or not."""
+    scene.turns.caller_frame(LOUD)
+    scene.tell(SpeechStarted(), SpeechStopped(0.0, answer_due=False))
+    for _ in range(50):
+        scene.turns.caller_frame(SILENT_FRAME)
+    scene.engine.take()
+
+
+def is_to_be_asked(scene: Scene) -> bool:
+    return scene.agent.prompter._timers.is_running("ask")
+
+
+@in_loop
+async def test_a_model_that_has_gone_mute_is_asked_and_then_replaced() -> None:
+    """Without `no_input_seconds` nothing else would find it before the end of the call."""
+    scene = Scene(can=CAN, greeting="", patience_seconds=0.02, reply_seconds=0.5, no_input_seconds=0.0)
+    scene.ready()
+    question(scene)
+    await until(lambda: ("response", "") in scene.engine.asked)
+    assert scene.turns.is_answer_due
+    scene.now += 0.4
+    await until(lambda: scene.turns.is_filling)
+    scene.now += 0.2
+    await until(lambda: count(scene, EngineLost) == 1)
+
+
+@pytest.mark.parametrize("who", ["the model", "the caller", "nobody, for it is on hold"])
+@in_loop
+async def test_it_is_not_asked_when_somebody_speaks_or_nobody_hears_it(who: str) -> None:
+    scene = Scene(can=CAN, greeting="", patience_seconds=0.02)
+    scene.ready()
+    question(scene)
+    assert is_to_be_asked(scene)
+    if who == "the model":
+        turns = LiveTurns(1)
+        play(scene, turns, 100, LOUD, "Yes.")
+        assert not is_to_be_asked(scene)
+    elif who == "the caller":
+        scene.tell(SpeechStarted())
+        assert not is_to_be_asked(scene)
+    else:
+        scene.relay.gates.hold(True)
+        await until(lambda: not is_to_be_asked(scene))
+    assert not [each for each in scene.engine.take() if each[0] == "response"]
+    assert not scene.turns.is_answer_due or who == "the model"

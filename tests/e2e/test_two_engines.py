@@ -157,3 +157,24 @@ async def test_while_the_first_engine_takes_no_calls_the_second_takes_them() -> 
         assert len(realtime.sessions) == 1
         (chosen,) = the.happened("engine_chosen")
         assert "takes no calls" in chosen["reason"]
+
+
+async def test_a_full_duplex_model_that_goes_mute_is_asked_and_then_replaced() -> None:
+    """Its socket is open, and it hears; only the caller's question stays without an answer."""
+    realtime = Realtime(script=SCRIPT, pace=Pace.instant())
+    async with product(
+        realtime=realtime, engine="openai_live", patience_seconds=0.5, reply_seconds=1.5, no_input_seconds=0
+    ) as the:
+        phone = Phone()
+        call = await the.carrier.ring(phone=phone)
+        await call.wait_streaming()
+        await the.until(lambda: the.happened("heard"), "the greeting to be heard", 15)
+        realtime.live_faults.mute = True
+        phone.say(voices.load("caller/hours"))
+        await the.until(lambda: the.happened("filler"), "a sentence of ours", 10)
+        realtime.live_faults.mute = False
+        await the.until(lambda: len(realtime.live_sessions) == 2, "another session", 10)
+        await the.until(lambda: len(the.happened("agent_speaks")) > 1, "an answer", 10)
+        await call.hang_up()
+        await the.quiet()
+        assert [one.violations for one in realtime.live_sessions] == [[], []]

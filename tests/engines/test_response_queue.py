@@ -8,15 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow.engines.openai_realtime.response_queue import (
-    GO_ON,
-    SAY_IT,
-    Create,
-    GiveUp,
-    ResponseEnding,
-    ResponseQueue,
-    RetryIn,
-)
+from callflow.engines.openai_realtime.response_endings import ResponseEnding
+from callflow.engines.openai_realtime.response_queue import GO_ON, SAY_IT, Create, GiveUp, ResponseQueue, RetryIn
 from tests.configs import make_response_queue
 
 
@@ -390,7 +383,7 @@ STEPS = st.lists(
     st.tuples(
         st.sampled_from(
             ["ask", "wish", "created", "created ours", "done", "failed", "cancelled", "refused", "retry", "call",
-             "answer", "speaks", "stops", "awaited"]
+             "answer", "speaks", "stops", "awaited", "given up", "goes on"]
         ),
         st.integers(0, 3),
     ),
@@ -438,7 +431,14 @@ def test_in_any_order_one_runs_at_a_time_and_no_call_is_answered_twice(steps: li
                 responses.created(f"r{count}")
             case "done" | "failed" | "cancelled" if active and not refused:  # it refuses while the response runs
                 ending = {"done": ANSWERED, "failed": failed("server_error"), "cancelled": CANCELLED}[step]
-                served(responses.done(active.pop(), ending))
+                name = active.pop()
+                if not responses.is_over(name) or responses.goes_on(name):
+                    responses.ended(name)
+                    served(responses.done(name, ending))
+            case "given up" if active and active[-1] in responses.running:
+                served(responses.give_up(active[-1], ANSWERED))
+            case "goes on" if active:
+                responses.goes_on(active[-1])
             case "refused" if refused:
                 refused -= 1
                 served(responses.response_active())

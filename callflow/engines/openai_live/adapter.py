@@ -209,7 +209,8 @@ class OpenAILive:
         """Do nothing: there is no such event, and `can` says so."""
 
     def cancel(self, response: str) -> None:
-        """Do nothing: there is no such event, and `can` says so."""
+        """End the turn as far as the call is concerned. There is no event that stops the model, and `can` says so."""
+        self._tell(self._turns.cut(response))
 
     def set_turn_detection(self, on: bool) -> None:
         if on != self._listens:

@@ -47,6 +47,7 @@ def sounds(audio: bytes) -> bool:
 class _Utterance:
     response: str
     item: str
+    began: float
     sounded: float
     """When sound of it came last."""
     text: str = ""
@@ -150,6 +151,13 @@ class LiveTurns:
         """End both sides' turns: the conversation is over."""
         return [*self._end_caller(), *self.end_agent(status="cancelled")]
 
+    def cut(self, response: str) -> list[EngineEvent]:
+        """End the agent's turn if it is this response: its words so far belong to the sound so far. What the model says
+        on is a turn of its own. One that begins just now goes on: else the next piece of sound would begin another."""
+        now = self._utterance
+        is_it = now is not None and now.response == response and now.sounded > now.began
+        return self.end_agent(status="cancelled") if is_it else []
+
     def end_agent(self, *, status: str = "completed") -> list[EngineEvent]:
         """End the agent's turn, if there is one."""
         ended, self._utterance = self._utterance, None
@@ -173,7 +181,7 @@ class LiveTurns:
         self._count += 1
         name = f"live{self._session}_a{self._count}"
         early, self._early = self._early, ""
-        self._utterance = _Utterance(f"{name}_r", name, now, early)
+        self._utterance = _Utterance(f"{name}_r", name, now, now, early)
         told: list[EngineEvent] = [ResponseStarted(f"{name}_r"), ItemAdded("agent", name)]
         return [*told, Transcript("agent", name, early, final=False)] if early else told
 

@@ -250,6 +250,8 @@ class OpenAIRealtime:
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events
         """
         responses = self._responses
+        if event.response_id:
+            responses.heard_of(event.response_id)
         match event.type:
             case "session.created":
                 self._session.note(event)

@@ -41,7 +41,7 @@ _START_SECONDS: Final = 5.0
 _OWN_START_SECONDS: Final = 1.5
 """How long the server may take to begin the answer to the caller's turn by itself; then the answer is requested."""
 _DONE_SECONDS: Final = 2.0
-"""How long the server may take to report the end of a response, after its last audio."""
+"""How long the server may tell nothing of a response whose audio is complete; then nothing waits for its end."""
 
 
 _SPEECH: Final = bytes(320)
@@ -173,7 +173,7 @@ class ResponseDriver:
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/created
         """
         started = server_events.read(event)
-        if not isinstance(started, ResponseStarted) or self.queue.is_done(started.response):
+        if not isinstance(started, ResponseStarted) or self.queue.is_over(started.response):
             return
         self._begin(started)
 
@@ -194,7 +194,7 @@ class ResponseDriver:
             self._stop_awaiting_done(response)
         if self.queue.is_awaited:
             self._is_there(response)
-        is_late = self.queue.is_done(response)
+        is_late = self.queue.is_over(response) and not self._goes_on(response)
         if is_late:  # nothing ends it any more
             done = AudioDone(response, audio.item, audio.content)
             self._channel.start_timer(f"late {response}", _DONE_SECONDS, lambda: self._channel.notify(done))
@@ -210,6 +210,20 @@ class ResponseDriver:
             self._channel.counts["never began"] += 1
             self._begin(ResponseStarted(response))
 
+    def _goes_on(self, response: str) -> bool:
+        """Let a response run again that was given up too early. Returns whether it was one."""
+        goes_on = self.queue.goes_on(response)
+        if goes_on:
+            self._channel.counts["went on"] += 1
+            self._channel.notify(ResponseStarted(response))
+        return goes_on
+
+    def heard_of(self, response: str) -> None:
+        """Note an event of a response, other than audio: its end is still to come, however long a tool's arguments
+        take."""
+        if response in self._awaits_done or self._goes_on(response):
+            self._await_done(response)
+
     def words(self, response: str, item: str) -> None:
         """Note that text of the model has come."""
         self._endings.add_words(response, item)
@@ -224,9 +238,8 @@ class ResponseDriver:
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/output_audio/done
         """
         self._channel.notify(event)
-        if event.response and not self.queue.is_done(event.response):
-            self._awaits_done.add(event.response)
-            self._channel.start_timer(f"done {event.response}", _DONE_SECONDS, lambda: self._not_done(event.response))
+        if event.response and not self.queue.is_over(event.response):
+            self._await_done(event.response)
 
     def item_done(self, event: ServerEvent) -> None:
         """Handle a complete item of a response.
@@ -251,13 +264,15 @@ class ResponseDriver:
             self._channel.give_up(done.reason, retry=done.retry)
         if not isinstance(done, ResponseDone):
             return
-        if not done.response and len(self.queue.running) == 1:
-            done = done._replace(response=self.queue.running[0])
+        if not done.response:
+            done = done._replace(response=self.queue.unnamed)
         if self.queue.is_done(done.response):
             return
         if self.queue.is_awaited:
             self._is_there(done.response)
         self._stop_awaiting_done(done.response)
+        was_told = self.queue.is_over(done.response)
+        is_outdated = was_told and not self.queue.goes_on(done.response)
         if done.response:
             self.queue.ended(done.response)
         done = done._replace(detail=self._channel.secrets.told(done.detail))
@@ -268,7 +283,11 @@ class ResponseDriver:
             self.hosted.item(item)
         calls = [*self._calls.pop(done.response, []), *self._tool_calls(output)]
         self.report_usage(self._session.config.model, response.get("usage"))
-        self._end(done, output, calls)
+        if is_outdated:  # it was taken for ended, and the conversation has gone on since
+            self._endings.forget(done.response)
+            self._tell(ToolCalls(done.response, self._new(done.response, calls)))
+        else:
+            self._end(done, output, calls, was_told=was_told)
 
     def request_refused(self, code: str) -> None:
         """Handle the refusal of a `response.create` for its own sake."""
@@ -293,6 +312,10 @@ class ResponseDriver:
         if used:
             self._channel.notify(Usage(model, used, model_catalog.cost(model, used)))
 
+    def _await_done(self, response: str) -> None:
+        self._awaits_done.add(response)
+        self._channel.start_timer(f"done {response}", _DONE_SECONDS, lambda: self._not_done(response))
+
     def _stop_awaiting_done(self, response: str) -> None:
         self._awaits_done.discard(response)
         self._channel.stop_timer(f"done {response}")
@@ -302,18 +325,31 @@ class ResponseDriver:
         self._awaits_done.discard(response)
         if response in self.queue.running:
             self._channel.counts["never ended"] += 1
-            self._end(ResponseDone(response, "completed"), None, self._calls.pop(response, []))
+            self._end(ResponseDone(response, "completed"), None, self._calls.pop(response, []), is_known=False)
 
-    def _end(self, done: ResponseDone, output: Any, calls: Sequence[ToolCall]) -> None:
-        new = self.queue.called(done.response, [call.id for call in calls])
-        awaits_tools = self.queue.awaits_tools(done.response)
-        ending, items = self._endings.end(done.response, done.status, done.detail, output, calls=awaits_tools)
-        final = self.queue.is_final(done.response, ending)
-        self._channel.notify(done._replace(final=final, answered=ending.is_whole, sounds=ending.sounds, items=items))
-        if new:
-            by_id = {call.id: call for call in calls}
-            self._channel.notify(ToolCalls(done.response, tuple(by_id[name] for name in new)))
-        self.act(self.queue.done(done.response, ending))
+    def _end(
+        self,
+        done: ResponseDone,
+        output: Any,
+        calls: Sequence[ToolCall],
+        *,
+        is_known: bool = True,
+        was_told: bool = False,
+    ) -> None:
+        """End a response. Not `is_known`: the server has not said so, and may still do it. `was_told`: the call has
+        been told of an end, and hears of this one only if the answer is still owed."""
+        response, queue = done.response, self.queue
+        new = self._new(response, calls)
+        awaits_tools = queue.awaits_tools(response)
+        ending, items = self._endings.end(
+            response, done.status, done.detail, output, calls=awaits_tools, keep=not is_known
+        )
+        final = queue.is_final(response, ending)
+        if not (was_told and final):
+            told = done._replace(final=final, answered=ending.is_whole, sounds=ending.sounds, items=items)
+            self._channel.notify(told)
+        self._tell(ToolCalls(response, new))
+        self.act(queue.done(response, ending) if is_known else queue.give_up(response, ending))
 
     # Tools
 
@@ -339,6 +375,15 @@ class ResponseDriver:
                 answer["reason"] = "This line does not allow it."
             self._channel.send({"type": "conversation.item.create", "item": answer})
             self._channel.notify(McpApproval(request.server, request.tool, approved))
+
+    def _new(self, response: str, calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+        """Note the complete tool calls of a response. Returns those that were not known."""
+        by_id = {call.id: call for call in calls}
+        return tuple(by_id[name] for name in self.queue.called(response, list(by_id)))
+
+    def _tell(self, called: ToolCalls) -> None:
+        if called.calls:
+            self._channel.notify(called)
 
     def _tool_calls(self, items: Any) -> list[ToolCall]:
         if server_events.has_nameless_calls(items):

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
-from callflow.engines.openai_realtime.response_queue import ResponseEnding
 from callflow.media.g711 import ULAW_TO_LINEAR
 
 
@@ -37,6 +36,39 @@ class ApprovalRequest(NamedTuple):
     id: str
     server: str
     tool: str
+
+
+class ResponseEnding(NamedTuple):
+    """How a response ended."""
+
+    status: str = "completed"
+    code: str = ""
+    """The code of a failure, or the reason of an incomplete response."""
+    sounds: bool = True
+    """The response had audible audio."""
+    texts: bool = False
+    """The response had text or a transcript."""
+    calls: bool = False
+    """The response called tools of ours, which will be answered."""
+    remote: Literal["", "done", "runs"] = ""
+    """The server runs a tool for the response, or asks for approval."""
+    promises: bool = False
+    """After the last audio comes a tool call of any kind, so more output must follow."""
+
+    @property
+    def breaks_off(self) -> bool:
+        """Return whether the response ended in the middle of its speech."""
+        return self.sounds and self.status in ("failed", "incomplete", "cancelled")
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether the response was audible and complete."""
+        return self.sounds and not self.breaks_off and not self.promises
+
+    @property
+    def waits_for_server(self) -> bool:
+        """Return whether the answer depends on a tool that the server runs."""
+        return bool(self.remote) and (self.promises or not self.sounds)
 
 
 @dataclass(slots=True)
@@ -95,11 +127,12 @@ class ResponseEndings:
             self._read(self._tally(response), item)
 
     def end(
-        self, response: str, status: str, code: str, output: Any, *, calls: bool
+        self, response: str, status: str, code: str, output: Any, *, calls: bool, keep: bool = False
     ) -> tuple[ResponseEnding, tuple[str, ...]]:
         """End a response. Returns how it ended, and the ids of its messages.
 
         `output`: the items in `response.done`; `calls`: the response has called tools that we must answer.
+        `keep`: more of it may come, so that it is ended once more.
         """
         tally = self._tallies.pop(response, None) or _Tally()
         nameless = self._tallies.pop("", None)
@@ -108,6 +141,8 @@ class ResponseEndings:
             tally.texts |= nameless.texts
             tally.items |= nameless.items
             tally.sounding |= nameless.sounding
+        if keep:
+            self._tallies[response] = tally
         for item in output if isinstance(output, Sequence) and not isinstance(output, str) else ():
             if isinstance(item, Mapping):
                 self._read(tally, item)
@@ -116,6 +151,10 @@ class ResponseEndings:
             remote = "done" if all(tally.remote.values()) else "runs"
         sounds = tally.audible >= _AUDIBLE_BYTES
         return ResponseEnding(status, code, sounds, tally.texts, calls, remote, tally.promises), tuple(tally.items)
+
+    def forget(self, response: str) -> None:
+        """Forget a response that is of no use any more."""
+        self._tallies.pop(response, None)
 
     @staticmethod
     def _read(tally: _Tally, item: Mapping[str, Any]) -> None:

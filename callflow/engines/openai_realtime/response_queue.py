@@ -21,6 +21,8 @@ from typing import Final, Literal, NamedTuple
 
 from cachetools import FIFOCache
 
+from callflow.engines.openai_realtime.response_endings import ResponseEnding
+
 
 _MOST_IDS: Final = 256
 """The most ids of calls and responses that are kept, of each kind."""
@@ -64,39 +66,6 @@ class GiveUp(NamedTuple):
 
 
 Action = Create | RetryIn | GiveUp
-
-
-class ResponseEnding(NamedTuple):
-    """How a response ended."""
-
-    status: str = "completed"
-    code: str = ""
-    """The code of a failure, or the reason of an incomplete response."""
-    sounds: bool = True
-    """The response had audible audio."""
-    texts: bool = False
-    """The response had text or a transcript."""
-    calls: bool = False
-    """The response called tools of ours, which will be answered."""
-    remote: Literal["", "done", "runs"] = ""
-    """The server runs a tool for the response, or asks for approval."""
-    promises: bool = False
-    """After the last audio comes a tool call of any kind, so more output must follow."""
-
-    @property
-    def breaks_off(self) -> bool:
-        """Return whether the response ended in the middle of its speech."""
-        return self.sounds and self.status in ("failed", "incomplete", "cancelled")
-
-    @property
-    def is_whole(self) -> bool:
-        """Return whether the response was audible and complete."""
-        return self.sounds and not self.breaks_off and not self.promises
-
-    @property
-    def waits_for_server(self) -> bool:
-        """Return whether the answer depends on a tool that the server runs."""
-        return bool(self.remote) and (self.promises or not self.sounds)
 
 
 @dataclass(slots=True)
@@ -143,6 +112,10 @@ class ResponseQueue:
         """Responses interrupted by the caller or cancelled by us."""
         self._over: FIFOCache[str, None] = FIFOCache(_MOST_IDS)
         """Responses that the server has ended."""
+        self._given_up: FIFOCache[str, _Request | None] = FIFOCache(_MOST_IDS)
+        """Responses whose ends are awaited no longer, each with its request."""
+        self._may_go_on = ""
+        """The response given up last, while nothing was asked for or heard that makes it outdated."""
         self._pending = _Request()
         self._sent: _Request | None = None
         """The request that was sent and whose response has not begun."""
@@ -166,13 +139,23 @@ class ResponseQueue:
         """Return the ids of the responses that run."""
         return list(self._running)
 
+    @property
+    def unnamed(self) -> str:
+        """Return the response that an end without a name is about; "": it is not known."""
+        found = list(self._running) or ([] if self.is_sent else list(self._given_up)[-1:])
+        return found[0] if len(found) == 1 else ""
+
     def is_new(self, response: str) -> bool:
         """Return whether nothing was heard of this response yet, as far as is known."""
-        return response not in self._running and response not in self._interrupted and response not in self._over
+        return response not in self._running and response not in self._interrupted and not self.is_over(response)
 
     def is_done(self, response: str) -> bool:
         """Return whether the server has ended this response."""
         return response in self._over
+
+    def is_over(self, response: str) -> bool:
+        """Return whether the server has ended this response, or its end is awaited no longer."""
+        return response in self._over or response in self._given_up
 
     @property
     def is_awaited(self) -> bool:
@@ -247,6 +230,8 @@ class ResponseQueue:
     def cancelled(self, response: str) -> None:
         """Note that we cancel this response."""
         self._interrupted[response] = None
+        if self._may_go_on == response:
+            self._may_go_on = ""
 
     # Events of the server
 
@@ -276,7 +261,7 @@ class ResponseQueue:
         The server does not name the requester: a response that begins while a request is unanswered counts as ours,
         until that request turns out to be refused.
         """
-        self._awaits = False
+        self._awaits, self._may_go_on = False, ""
         self._actives = 0
         self._running[response], self._sent = self._sent, None
         if self._running[response] is None:  # begun by the caller's turn, so it knows all earlier tool results
@@ -303,6 +288,25 @@ class ResponseQueue:
     def ended(self, response: str) -> None:
         """Note that the server has ended a response: it neither begins nor ends again."""
         self._over[response] = None
+        self._given_up.pop(response, None)
+
+    def give_up(self, response: str, ending: ResponseEnding) -> list[Action]:
+        """Take a response for ended whose end does not come."""
+        request = self._running.get(response)
+        was_heard = ending.is_whole and response not in self._interrupted
+        actions = self.done(response, ending)
+        self._given_up[response] = request
+        self._may_go_on = response if was_heard and self._sent is None else ""
+        return actions
+
+    def goes_on(self, response: str) -> bool:
+        """Handle a sign of life of a response. Returns whether it was given up and runs again: a response that others
+        have followed, or the caller's words, does not."""
+        if not response or response != self._may_go_on:
+            return False
+        self._may_go_on = ""
+        self._running[response] = self._given_up.pop(response, None)
+        return True
 
     def is_final(self, response: str, ending: ResponseEnding) -> bool:
         """Return whether `done` will request nothing in place of this response. Changes nothing."""
@@ -368,7 +372,7 @@ class ResponseQueue:
         `interrupts`: the server stops the running response; `answers`: the server will begin the next response by
         itself.
         """
-        self._caller_speaks, self._awaits, self._turn_ends = True, False, False
+        self._caller_speaks, self._awaits, self._turn_ends, self._may_go_on = True, False, False, ""
         if interrupts:
             for response in self._running:
                 self._interrupted[response] = None
@@ -405,7 +409,7 @@ class ResponseQueue:
         is_held = self._caller_speaks or self._awaits or (self._turn_ends and not self._pending.plain)
         if not self._is_open or not self._pending or is_busy or is_held:
             return []
-        self._sent, self._pending = self._pending, _Request()
+        self._sent, self._pending, self._may_go_on = self._pending, _Request(), ""
         return [Create("\n\n".join(self._sent.instructions))]
 
 
