@@ -20,7 +20,7 @@ from callflow.call.machine.guards import (
     in_farewell,
     is_dialled,
     is_fallback,
-    not_answered,
+    unanswered,
     wants_fallback,
 )
 from callflow.call.machine.model import (
@@ -59,14 +59,14 @@ def apologise(model: Model, step: Step) -> None:
 
 FALLBACK_TABLE: Final[tuple[Row, ...]] = (
     # Somebody asks for it, for a reason that the machine need not know.
-    Row("call_turned_away", RINGING, None, (answer_only, fall_back()), when=(not_answered, wants_fallback)),
+    Row("call_turned_away", RINGING, None, (answer_only, fall_back()), when=(unanswered, wants_fallback)),
     Row(
         "goodbye_requested",
         RINGING,
         None,
         (with_requested_cause, set_engine_lost, fall_back()),
         when=(wants_fallback,),
-        unless=(not_answered, is_dialled, in_farewell),
+        unless=(unanswered, is_dialled, in_farewell),
     ),
     Row("goodbye_requested", RINGING, None, when=(wants_fallback, in_farewell), unless=(is_dialled,)),
     Row(

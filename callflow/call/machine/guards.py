@@ -58,7 +58,7 @@ def carrier_asks(model: Model, step: Step) -> bool:
     return isinstance(step.event, CallRecovered) and step.event.found == "asking"
 
 
-def not_answered(model: Model, step: Step) -> bool:
+def unanswered(model: Model, step: Step) -> bool:
     """No answer command was sent yet, and the call was not adopted."""
     return not model.answer_sent
 

@@ -121,11 +121,11 @@ from callflow.call.machine.guards import (
     media_is_lost,
     media_is_open,
     never_restreams,
-    not_answered,
     person_speaks,
     still_rings,
     stream_requested,
     streams_on_answer,
+    unanswered,
 )
 from callflow.call.machine.line_table import LINE_TABLE
 from callflow.call.machine.model import (
@@ -151,12 +151,12 @@ TABLE: Final[tuple[Row, ...]] = (
     *SIP_TABLE,  # before those that open a stream
     *FALLBACK_TABLE,  # before those that end a call, or give the caller back to the agent
     # A call arrives. Once the call is answered, a repeat of this event is inert.
-    Row("call_initiated", RINGING, None, (answer_call,), when=(not_answered,)),
-    Row("call_refused", RINGING, HANGUP, (reject,), when=(not_answered,)),
-    Row("call_turned_away", RINGING, None, (answer_only, farewell_with(UNAVAILABLE)), when=(not_answered,)),
+    Row("call_initiated", RINGING, None, (answer_call,), when=(unanswered,)),
+    Row("call_refused", RINGING, HANGUP, (reject,), when=(unanswered,)),
+    Row("call_turned_away", RINGING, None, (answer_only, farewell_with(UNAVAILABLE)), when=(unanswered,)),
     Row("not_ours", LIVE, HANGUP, (with_cause("not_ours"),), when=(is_adopted,)),
     # An outbound call. It rings until somebody answers, the carrier says how it failed, or its time is up.
-    Row("dial_requested", RINGING, None, (dial_call,), when=(not_answered,)),
+    Row("dial_requested", RINGING, None, (dial_call,), when=(unanswered,)),
     Row("dial_done", RINGING, None, (set_leg_there,), when=(is_dialled,)),
     Row("dial_unknown", RINGING, None, (await_leg,), when=(is_dialled,)),
     Row("dial_failed", RINGING, HANGUP, (note_failure,), when=(is_dialled,)),
@@ -166,11 +166,11 @@ TABLE: Final[tuple[Row, ...]] = (
     Row("queue_deadline", RINGING, HANGUP, (with_cause(NOT_DIALLED), send_hangup)),
     Row("dial_deadline", RINGING, HANGUP, (with_cause("no_answer"), send_hangup)),
     # The call is answered, according to a webhook or to its audio. From here on the caller can hear us.
-    Row("call_answered", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(not_answered,)),
+    Row("call_answered", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(unanswered,)),
     Row("call_answered", RINGING, ANSWERED, (await_stream, start_farewell), when=(in_farewell,)),
     Row("call_answered", RINGING, ANSWERED, (await_stream, ask_for_stream, greet_once), when=(streams_on_answer,)),
     Row("call_answered", RINGING, ANSWERED, (await_stream, greet_once)),
-    Row("media_started", RINGING, STREAMING, (adopt_call, set_stream_up), when=(not_answered,)),
+    Row("media_started", RINGING, STREAMING, (adopt_call, set_stream_up), when=(unanswered,)),
     Row("media_started", (RINGING, ANSWERED), STREAMING, (set_stream_up,), when=(carrier_speaks,)),
     Row("media_started", (RINGING, ANSWERED), STREAMING, (set_stream_up, start_farewell), when=(in_farewell,)),
     Row("media_started", (RINGING, ANSWERED), STREAMING, (set_stream_up, greet_once)),
@@ -200,7 +200,7 @@ TABLE: Final[tuple[Row, ...]] = (
         unless=(in_farewell,),
     ),
     # The carrier asks what to do with a caller: the stream has ended, or our answer never arrived.
-    Row("call_resumed", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(not_answered,)),
+    Row("call_resumed", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), when=(unanswered,)),
     Row("call_resumed", RINGING, ANSWERED, (await_stream, start_farewell), when=(in_farewell,)),
     Row("call_resumed", RINGING, ANSWERED, (await_stream, ask_for_stream, greet_once)),
     Row("call_resumed", AFTER_ANSWER, None, (no_stream, start_farewell), when=(clip_plays,)),
@@ -224,11 +224,11 @@ TABLE: Final[tuple[Row, ...]] = (
     # The previous process is gone: this process takes the call back, or finds that the call is over.
     Row("call_recovered", LIVE, HANGUP, (with_cause("interrupted"),), when=(is_gone,)),
     Row("call_recovered", RINGING, None, (start_recovery, stream_on_answer), when=(still_rings, is_dialled)),
-    Row("call_recovered", RINGING, None, (answer_call,), when=(still_rings, not_answered)),
+    Row("call_recovered", RINGING, None, (answer_call,), when=(still_rings, unanswered)),
     Row("call_recovered", RINGING, None, (start_recovery, repeat_answer), when=(still_rings,)),
-    Row("call_recovered", RINGING, None, (start_recovery,), when=(carrier_asks,), unless=(not_answered,)),
+    Row("call_recovered", RINGING, None, (start_recovery,), when=(carrier_asks,), unless=(unanswered,)),
     Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, start_farewell), when=(in_farewell,)),
-    Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, ask_for_stream), unless=(not_answered,)),
+    Row("call_recovered", RINGING, ANSWERED, (start_recovery, await_stream, ask_for_stream), unless=(unanswered,)),
     Row("call_recovered", RINGING, ANSWERED, (adopt_call, await_stream, ask_for_stream), unless=(carrier_asks,)),
     Row("call_recovered", AFTER_ANSWER, None, (start_recovery, await_farewell), when=(carrier_speaks,)),
     Row("call_recovered", AFTER_ANSWER, None, (start_recovery, start_farewell), when=(clip_plays,)),
@@ -244,9 +244,9 @@ TABLE: Final[tuple[Row, ...]] = (
         (RINGING, ANSWERED),
         ANSWERED,
         (fall_back("stream_failed"),),
-        unless=(not_answered, in_farewell),
+        unless=(unanswered, in_farewell),
     ),
-    Row("stream_failed", RINGING, ANSWERED, (start_farewell,), unless=(not_answered,)),
+    Row("stream_failed", RINGING, ANSWERED, (start_farewell,), unless=(unanswered,)),
     Row("stream_failed", RECOVERING, None, (wait_for_stream,), when=(media_is_lost,), unless=(in_farewell,)),
     Row("stream_deadline", ANSWERED, None, (fall_back("stream_timeout"),), unless=(in_farewell,)),
     Row("restream_deadline", RECOVERING, None, (restream,), when=(media_is_lost, may_restream), unless=(in_farewell,)),
@@ -263,9 +263,9 @@ TABLE: Final[tuple[Row, ...]] = (
         (RINGING, *AFTER_ANSWER),
         ANSWERED,
         (close_media, fall_back("codec_refused")),
-        unless=(not_answered, in_farewell),
+        unless=(unanswered, in_farewell),
     ),
-    Row("media_refused", RINGING, ANSWERED, (close_media, start_farewell), unless=(not_answered,)),
+    Row("media_refused", RINGING, ANSWERED, (close_media, start_farewell), unless=(unanswered,)),
     # The engine. A session that breaks is replaced while a retry may help; otherwise the call ends with a sentence.
     Row("engine_ready", RINGING, None, (set_engine_ready,), when=(engine_awaited,)),
     Row(
