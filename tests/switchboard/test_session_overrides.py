@@ -37,7 +37,7 @@ class FakeStore:
         self.rows = {name: value for name, value in self.rows.items() if name not in gone} | dict(values)
         return dict(self.rows)
 
-    async def clear(self, *, by: str) -> None:
+    async def clear(self, *, by: str, seen: int | None) -> None:
         self.rows.clear()
 
 
