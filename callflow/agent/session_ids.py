@@ -14,6 +14,7 @@ from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
     EngineEvent,
+    HostedTool,
     ItemAdded,
     PlayoutBegan,
     PlayoutEnded,
@@ -75,6 +76,10 @@ def _item(event: Any, name: Name) -> Any:
     return event._replace(item=name(event.item))
 
 
+def _tool(event: HostedTool, name: Name) -> HostedTool:
+    return event._replace(id=name(event.id))
+
+
 def _done(event: AudioDone, name: Name) -> AudioDone:
     return event._replace(response=name(event.response), item=name(event.item))
 
@@ -102,6 +107,7 @@ _CHANGED: Final[Mapping[type, Callable[[Any, Name], Any]]] = {
     AudioDone: _done,
     ResponseDone: _response_done,
     ToolCalls: _tool_calls,
+    HostedTool: _tool,
     PlayoutEnded: _playout_ended,
 }
 """Every event that has ids, but for `AudioDelta`."""
