@@ -165,6 +165,7 @@ class EngineSessions:
         self._drop(self.engine)
         self.pending_transcripts.session_over()
         self._not_ready()
+        self._most_recent = self._most_unheard  # less is kept while nobody is to hear the caller: see `leave`
         self.engine = None
         if self._next_session is not None:
             self._adopt_next_session()
