@@ -7,12 +7,13 @@ the place of earlier ones, and a tool call is taken for one that was answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
+    ContextPart,
     EngineEvent,
     HostedTool,
     ItemAdded,
@@ -24,6 +25,7 @@ from callflow.contracts.engine import (
     Transcript,
     TranscriptFailed,
 )
+from callflow.contracts.tools import ToolCall
 
 
 _MARK: Final = "~"
@@ -56,6 +58,10 @@ class SessionIds:
     def of_session(self, name: str) -> str:
         """Return an id of the call as the session knows it."""
         return name.removesuffix(self._mark)
+
+    def of_items(self, items: Sequence[ContextPart]) -> list[ContextPart]:
+        """Return items of the conversation with the ids that the session knows."""
+        return [item._replace(id=self.of_session(item.id)) if isinstance(item, ToolCall) else item for item in items]
 
 
 def last_number(names: Iterable[str]) -> int:

@@ -138,6 +138,17 @@ async def test_a_session_that_finds_its_conversation_there_has_the_ids_of_the_on
     assert scene.agent.conversation.turns[-1].item == "item_1~2"
 
 
+@in_loop
+async def test_a_tool_call_that_a_session_is_reminded_of_has_the_id_that_it_knows() -> None:
+    """So a process that takes a call over SIP back answers it; under another id the answer was for no call."""
+    scene = Scene()
+    scene.ready()
+    replace_session(scene, "lost")
+    scene.agent.sessions.add_context([ToolCall("call_1~2", "", "")])
+    scene.agent.sessions.answer_tool("call_1~2", "{}", speak=True)
+    assert scene.engine.take() == [("context", [ToolCall("call_1", "", "")]), ("tool", "call_1", "{}", True)]
+
+
 def test_no_event_with_an_id_is_forgotten() -> None:
     ids = {"id", "response", "item", "items", "calls", "cut"}
     with_ids = {kind for kind in get_args(EngineEvent) if ids & {*kind._fields}}
