@@ -257,7 +257,7 @@ class Agent:
             self.sessions.forget_audio()
         if heard.status in ("failed", "incomplete") or not heard.final:
             self._note(notes.ResponseFailed(status=heard.status, detail=heard.detail, final=heard.final))
-        self._check_sentences()
+        self.check_sentences()
 
     def _on_response_failed(self, heard: ResponseFailed) -> None:
         """Handle the engine's report that it has no answer: play a clip; the second time, count the session as lost."""
@@ -322,7 +322,7 @@ class Agent:
         if not self._heard_since_recovery and not self.turns.is_answer_due and self.sessions.is_ready:
             self._heard_since_recovery, self._silent_sessions = True, 0
             self._post(events.AgentHeard())
-        self._check_sentences()
+        self.check_sentences()
         self.changed()
 
     def changed(self) -> None:
@@ -345,7 +345,7 @@ class Agent:
         self.goodbye.begin()
         self.goodbye.check(self._floor)
 
-    def _check_sentences(self) -> None:
+    def check_sentences(self) -> None:
         """Note the end of a sentence that matters: greeting, goodbye or the message on a machine."""
         self._check_greeting()
         self.check_goodbye()

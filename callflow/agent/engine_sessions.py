@@ -165,6 +165,7 @@ class EngineSessions:
         self._drop(self.engine)
         self.pending_transcripts.session_over()
         self._not_ready()
+        self._most_recent = self._most_unheard  # less is kept while nobody is to hear the caller: see `leave`
         self.engine = None
         if self._next_session is not None:
             self._adopt_next_session()
@@ -258,7 +259,7 @@ class EngineSessions:
     def add_context(self, items: Sequence[ContextPart]) -> None:
         """Call `Engine.add_context` of the present session, if there is one."""
         if self.engine is not None:
-            self.engine.add_context(items)
+            self.engine.add_context(self._ids.of_items(items))
 
     def truncate(self, key: SpeechSegmentId, heard_ms: int) -> None:
         """Report to the present session how many ms of a stretch were heard, if the stretch is from this session."""
@@ -358,10 +359,9 @@ class EngineSessions:
         images = self._images if "sees_images" in engine.can else []
         told = [*images, *self._listener.context_items()]
         if self.resumed:
-            of_session = self._ids.of_session
-            told = [item._replace(id=of_session(item.id)) for item in told if isinstance(item, ToolCall)]
+            told = [item for item in told if isinstance(item, ToolCall)]
         if told:
-            engine.add_context(told)
+            engine.add_context(self._ids.of_items(told))
         audio = bytes(self._recent_audio[-self._most_recent :])
         for start in range(0, len(audio), FRAME_BYTES):
             engine.append(binascii.b2a_base64(audio[start : start + FRAME_BYTES], newline=False).decode("ascii"))

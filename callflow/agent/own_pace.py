@@ -35,7 +35,8 @@ class OwnPace:
         return self._asked_at is not None and now - self._asked_at < _ANSWER_SECONDS
 
     def fell_silent(self, now: float) -> None:
-        """Note that a turn of the engine's has ended, or that the caller has heard the last of it."""
+        """Note that a turn of the engine's has ended, that the caller has heard the last of it, or that the caller has
+        said something, to which the engine may say nothing."""
         self._settles_at = now + PAUSE_SECONDS
 
     def may_go_on(self, now: float) -> bool:

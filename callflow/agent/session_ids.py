@@ -7,13 +7,15 @@ the place of earlier ones, and a tool call is taken for one that was answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
+    ContextPart,
     EngineEvent,
+    HostedTool,
     ItemAdded,
     PlayoutBegan,
     PlayoutEnded,
@@ -23,6 +25,7 @@ from callflow.contracts.engine import (
     Transcript,
     TranscriptFailed,
 )
+from callflow.contracts.tools import ToolCall
 
 
 _MARK: Final = "~"
@@ -56,6 +59,10 @@ class SessionIds:
         """Return an id of the call as the session knows it."""
         return name.removesuffix(self._mark)
 
+    def of_items(self, items: Sequence[ContextPart]) -> list[ContextPart]:
+        """Return items of the conversation with the ids that the session knows."""
+        return [item._replace(id=self.of_session(item.id)) if isinstance(item, ToolCall) else item for item in items]
+
 
 def last_number(names: Iterable[str]) -> int:
     """Return the highest number of a session that these ids tell of; at least 1."""
@@ -73,6 +80,10 @@ def _one(event: Any, name: Name) -> Any:
 
 def _item(event: Any, name: Name) -> Any:
     return event._replace(item=name(event.item))
+
+
+def _tool(event: HostedTool, name: Name) -> HostedTool:
+    return event._replace(id=name(event.id))
 
 
 def _done(event: AudioDone, name: Name) -> AudioDone:
@@ -102,6 +113,7 @@ _CHANGED: Final[Mapping[type, Callable[[Any, Name], Any]]] = {
     AudioDone: _done,
     ResponseDone: _response_done,
     ToolCalls: _tool_calls,
+    HostedTool: _tool,
     PlayoutEnded: _playout_ended,
 }
 """Every event that has ids, but for `AudioDelta`."""

@@ -39,5 +39,8 @@ class TurnListener(Protocol):
     def played_out(self) -> None:
         """Called when the caller has heard all audio sent so far."""
 
+    def check_sentences(self) -> None:
+        """Called when a pause has lasted so long that a sentence which matters has ended."""
+
     def changed(self) -> None:
         """Called when somebody has begun or stopped speaking, so the turn may have changed."""

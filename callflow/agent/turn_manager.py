@@ -58,11 +58,9 @@ class TurnManager:
         self._discarded: set[SpeechSegmentId] = set()
         """Stretches that began after their response was interrupted; they are not played."""
         self.first_word_ms: int | None = None
-        """Ms from the answer of the call to the agent's first audio sent to the carrier, in this process or an earlier
-        one."""
+        """Ms from the answer of the call to the agent's first audio that is sent, here or in a process before."""
         self.reply_ms: list[int] = []
-        """Ms from the engine's report that the caller has stopped to the first audio of each reply sent to the
-        carrier."""
+        """Ms from the engine's report that the caller has stopped to the first audio of each reply that is sent."""
         self._noticed: float | None = None
         self._pace = OwnPace()
         self._hushed_for_good = False
@@ -226,6 +224,7 @@ class TurnManager:
                 self.expect_speech(since=now - ago)
             else:
                 self._pace.asked(now)
+                self._fell_silent()
         return True
 
     # The engine's speech, in its order
@@ -281,7 +280,8 @@ class TurnManager:
     def settled(self) -> None:
         """Look again at what waited for the end of a pause."""
         if not self._relay.is_silenced:
-            self._agent.played_out()
+            self._agent.check_sentences()
+            self._agent.changed()
 
     def engine_away(self) -> None:
         """Handle the loss of the session. Its unfinished speech ends with the audio received so far."""

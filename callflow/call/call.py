@@ -169,7 +169,8 @@ class Call:
             case events.ToolCalled():
                 return self.requests.line.without_digits(event)
             case events.AnsweredBy(leg=events.CALLER) if self.is_outbound:
-                return replace(event, then=self.config.machines, exchanges=self.agent.conversation.exchanges)
+                exchanges = max(event.exchanges, self.agent.conversation.exchanges)
+                return replace(event, then=self.config.machines, exchanges=exchanges)
         return event
 
     async def run(self) -> None:

@@ -38,4 +38,4 @@ class Guard(Protocol):
         Raises Overloaded if that process takes none."""
 
     def gave(self, call: str) -> None:
-        """Learn that such a transaction is committed."""
+        """Learn that such a transaction is committed, and that whoever has waited for it goes on with the hand-over."""

@@ -397,12 +397,13 @@ class DurableJournal(MemoryJournal):
         for key, entry in written:
             if (one := self._hand_overs.settle(key, given=True)) is None:
                 continue
-            self.guard.gave(entry.call)
             super().note(entry)  # told only now: it could have been refused
             self.on_entry(entry)
             self.on_put(key, entry)
-            if one.given.cancelled():
+            if one.given.cancelled():  # nobody waits for it: it is like a call that another process has taken over
                 self.on_elsewhere(entry.call)
+            else:
+                self.guard.gave(entry.call)
 
     def _apply(
         self, connection: Connection, wanted: Sequence[tuple[int, JournalEntry]]

@@ -26,6 +26,9 @@ NAME: Final = "left-out.jsonl"
 _MOST_BYTES: Final = 16 << 20
 """Of the file; what comes then is only counted."""
 _MOST_LINE: Final = 1 << 20
+_ALONE_SECONDS: Final = 5.0
+"""How long to wait for the others of this machine, one of which may stand still."""
+_LOOK_SECONDS: Final = 0.01
 
 
 class SideFile:
@@ -58,11 +61,12 @@ class SideFile:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep all others of this machine from the file. Its folder is there."""
+        """Keep all others of this machine from the file. Its folder is there. Raises BlockingIOError if one of them
+        does not let go of it."""
         with self._lock:
             folder = os.open(self.path.parent, os.O_RDONLY)
             try:
-                fcntl.flock(folder, fcntl.LOCK_EX)
+                _lock(folder)
                 yield
             finally:
                 os.close(folder)
@@ -83,6 +87,18 @@ class SideFile:
                 beside.write_bytes(b"".join(kept))
                 beside.replace(self.path)
             return len(lines) - len(kept)
+
+
+def _lock(folder: int) -> None:
+    until = time.monotonic() + _ALONE_SECONDS
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(_LOOK_SECONDS)
 
 
 def _line(entry: JournalEntry, error: Exception) -> bytes:

@@ -28,6 +28,7 @@ from callflow.call.stream_lease import StreamHolder
 from callflow.contracts import events, secret_text
 from callflow.contracts.carrier import ActiveCall, Carrier, Request, WebhookReply
 from callflow.contracts.errors import Elsewhere, Overloaded, Refused
+from callflow.contracts.event import part_of
 from callflow.contracts.events import (
     CallAnswered,
     CallHangup,
@@ -204,6 +205,9 @@ class Switchboard:
             return replace(event, leg=leg)
         if isinstance(event, CallInitiated) and event.direction == "outgoing" and not call.is_outbound:
             return events.NotOurs(reason="an outgoing leg that was not dialled here")
+        if isinstance(event, events.AnsweredBy):  # whoever was led to a SIP address talks in another call
+            others = (other for other in self._calls.values() if part_of(other.ids) == call.id)
+            return replace(event, exchanges=max((other.agent.conversation.exchanges for other in others), default=0))
         return event
 
     def _open_call(self, carrier: Carrier, webhook_event: WebhookEvent) -> Call | None:

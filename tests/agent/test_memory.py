@@ -85,6 +85,18 @@ async def test_a_next_session_gets_all_that_no_session_has_heard() -> None:
     assert appended(scene) == [payload(number) for number in range(900, 1400)], "and no more than is kept for one"
 
 
+async def test_a_session_that_a_caller_gets_who_is_back_has_all_that_the_one_before_it_did_not_hear() -> None:
+    """While a caller talks with a person two seconds are kept; so it stayed, until a session was ready again."""
+    scene = Scene()
+    scene.ready()
+    scene.agent.hush()
+    scene.agent.connect()
+    speak(scene, 0, 250)
+    scene.tell(SessionLost("closed before it was ready"))
+    scene.ready()
+    assert appended(scene) == [payload(number) for number in range(250)]
+
+
 def appended(scene: Scene) -> list[str]:
     """The audio that the newest session has got since this was last asked."""
     return [asked[1] for asked in scene.engine.take() if asked[0] == "append"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from callflow.contracts.engine import SessionReady, SpeechStarted, SpeechStopped
-from callflow.contracts.events import EngineLost, Event, GoodbyeHeard, MessageLeft
+from callflow.contracts.engine import SessionLost, SessionReady, SpeechStarted, SpeechStopped
+from callflow.contracts.events import AgentHeard, EngineLost, Event, GoodbyeHeard, MessageLeft
 from callflow.engines.openai_live.turns import LiveTurns
 from callflow.journal import notes
 from callflow.sandbox.common.phone import SILENT_FRAME
@@ -40,6 +40,12 @@ def count(scene: Scene, kind: type[Event]) -> int:
     return sum(isinstance(event, kind) for event in scene.events)
 
 
+def pause_is_over(scene: Scene) -> None:
+    """Let the timer of the pause run out, which must be running."""
+    assert scene.turns._timers.stop("settled"), "nobody looks any more"
+    scene.turns.settled()
+
+
 @in_loop
 async def test_a_message_is_left_when_the_model_has_not_gone_on_for_a_while() -> None:
     scene = Scene(can=CAN)
@@ -69,6 +75,36 @@ async def test_a_call_is_not_ended_in_the_middle_of_a_goodbye() -> None:
     play(scene, turns, 2000, QUIET)
     scene.turns.settled()
     assert count(scene, GoodbyeHeard) == 1
+
+
+@in_loop
+async def test_a_goodbye_that_the_caller_returns_ends_the_call_though_the_model_says_no_more() -> None:
+    """Whoever said "bye" in the pause after it stayed on a silent line, until the time for last words was over."""
+    scene = Scene(can=CAN)
+    scene.ready()
+    turns = LiveTurns(1)
+    scene.agent.prompter.say("Say goodbye.")
+    scene.agent.await_goodbye()
+    says(scene, turns, "Goodbye.")
+    scene.tell(*turns.caller_words("Bye bye.", scene.now * 1000, 0.0))
+    pause_is_over(scene)
+    assert not count(scene, GoodbyeHeard), "the caller speaks"
+    play(scene, turns, 1000, QUIET)
+    scene.hear(2.0)
+    pause_is_over(scene)
+    assert count(scene, GoodbyeHeard) == 1
+
+
+@in_loop
+async def test_the_end_of_a_pause_does_not_say_that_a_new_session_was_heard() -> None:
+    """It would count for nothing how often a model has broken off that says no word in between."""
+    scene = Scene(can=CAN)
+    scene.ready()
+    says(scene, LiveTurns(1), "Your taxi comes at nine.")
+    scene.tell(SessionLost("dropped"))
+    scene.ready()
+    scene.turns.settled()
+    assert not count(scene, AgentHeard)
 
 
 @pytest.mark.parametrize("second", ["If you do not agree, hang up now!", "Something else."])

@@ -13,6 +13,7 @@ from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
     EngineEvent,
+    HostedTool,
     ItemAdded,
     PlayoutEnded,
     ResponseDone,
@@ -137,8 +138,19 @@ async def test_a_session_that_finds_its_conversation_there_has_the_ids_of_the_on
     assert scene.agent.conversation.turns[-1].item == "item_1~2"
 
 
+@in_loop
+async def test_a_tool_call_that_a_session_is_reminded_of_has_the_id_that_it_knows() -> None:
+    """So a process that takes a call over SIP back answers it; under another id the answer was for no call."""
+    scene = Scene()
+    scene.ready()
+    replace_session(scene, "lost")
+    scene.agent.sessions.add_context([ToolCall("call_1~2", "", "")])
+    scene.agent.sessions.answer_tool("call_1~2", "{}", speak=True)
+    assert scene.engine.take() == [("context", [ToolCall("call_1", "", "")]), ("tool", "call_1", "{}", True)]
+
+
 def test_no_event_with_an_id_is_forgotten() -> None:
-    ids = {"response", "item", "items", "calls", "cut"}
+    ids = {"id", "response", "item", "items", "calls", "cut"}
     with_ids = {kind for kind in get_args(EngineEvent) if ids & {*kind._fields}}
     assert with_ids == {*_CHANGED, AudioDelta}
 
@@ -151,6 +163,7 @@ EVENTS: list[tuple[Any, Any]] = [
     (ResponseDone("r", "completed", items=("a", "b")), ResponseDone("r~3", "completed", items=("a~3", "b~3"))),
     (PlayoutEnded("r", 5, ("a",), {"a": 3}), PlayoutEnded("r~3", 5, ("a~3",), {"a~3": 3})),
     (PlayoutEnded("r", 5), PlayoutEnded("r~3", 5)),
+    (HostedTool("m", "s", "t", "{}", "x", True), HostedTool("m~3", "s", "t", "{}", "x", True)),
     (SpeechStarted(), SpeechStarted()),
 ]
 

@@ -509,7 +509,12 @@ async def test_a_hand_over_whose_commit_was_not_answered_is_found_or_never_comes
         write, to = stage.database.write, others.key
         assert to is not None
         let_go: list[str] = []
-        journal.on_elsewhere = let_go.append
+
+        def on_elsewhere(call: str) -> None:
+            let_go.append(call)
+            claims.drop([call])
+
+        journal.on_elsewhere = on_elsewhere
 
         async def without_link(work: Callable[[Connection], _Found]) -> _Found:
             raise OSError("no route")
@@ -539,6 +544,7 @@ async def test_a_hand_over_whose_commit_was_not_answered_is_found_or_never_comes
         assert await asyncio.wait_for(found.given, 5)
         assert (await stage.owner(), claims.has(CALL), claims.has(OTHER)) == (("b", True), False, False)
         assert let_go == [OTHER], "of the other call somebody waits to hear"
+        assert (claims.is_going(CALL), claims.is_going(OTHER)) == (True, False), "nobody tells the other node of it"
 
 
 @in_loop

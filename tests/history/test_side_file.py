@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import math
+import os
 import stat
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 
 from callflow.call.restore import restore_call
 from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.history import side_file
 from callflow.history.database import Database, url_of
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.side_file import SideFile
@@ -205,6 +208,24 @@ def test_processes_that_take_out_and_add_at_the_same_time_lose_nothing(tmp_path:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(work, range(2)))
     assert len(sides[0].path.read_bytes().splitlines()) == 200
+
+
+def test_a_process_that_stands_still_with_the_side_file_keeps_no_other_one_waiting_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer of the other one's journal waited for it, and so did all that it had to write."""
+    monkeypatch.setattr(side_file, "_ALONE_SECONDS", 0.05, raising=False)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    ours = SideFile(tmp_path / "left-out.jsonl")
+    with ThreadPoolExecutor(1) as pool:
+        adding = pool.submit(ours.add, began(), ValueError("poison"))
+        done, _ = wait([adding], timeout=5)
+        os.close(folder)
+    assert done
+    assert isinstance(adding.exception(), BlockingIOError)
+    ours.add(began(), ValueError("poison"))
+    assert ours.path.read_bytes().count(b"\n") == 1
 
 
 def test_the_side_file_has_a_bound(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from callflow.agent.conversation import Turn
 from callflow.call.call import Call
 from callflow.call.machine import BRIDGED
 from callflow.call.outbound_order import OutboundOrder
@@ -103,6 +104,20 @@ async def test_the_carrier_listens_for_machines_also_where_whoever_answers_is_le
         dialled.post(events.AnsweredBy(who="machine"))
         await until(lambda: not the.board.is_live(DIALLED))
         assert (dialled.model.cause, "hangup" in the.carrier.names()) == ("machine", True)
+
+
+async def test_a_machine_that_has_talked_with_the_agent_over_there_is_a_person() -> None:
+    """The conversation is another call's, so that of the call that was dialled has no exchange."""
+    async with led(ordered(machine_detection=True)) as (the, dialled):
+        other = await other_side(the)
+        said = [Turn(who, f"{who}{each}", "yes", is_heard=True) for each in range(3) for who in ("agent", "caller")]
+        other.agent.conversation.restore(said, 0)
+        assert other.agent.conversation.exchanges == 3
+        await until(lambda: dialled.ids.control)
+        the.board.leg_known(DIALLED, dialled.ids, events.CALLER)
+        await the.tell(events.AnsweredBy(who="machine"), dialled.ids)
+        assert "answered_by" in [one["event"] for one in the.written(DIALLED)]
+        assert (the.board.is_live(DIALLED), dialled.model.state) == (True, BRIDGED)
 
 
 SIP: dict[str, Any] = {

@@ -125,7 +125,9 @@ class WebhookEndpoint:
                 with contextlib.suppress(Elsewhere, Overloaded):
                     await self._webhook_hold().hold(webhook_event)
                     return await self._dispatch(webhook_event)
-            elif to and not request.scope.get(FORWARDED):
+            elif to and request.scope.get(FORWARDED):
+                return error_response(MISLED, _ANOTHERS)  # whoever has sent it here sends it there
+            elif to:
                 answer = await routing.forward(request.scope, webhook_event, request.method, body, to)
         if answer is None or answer.status_code == MISLED:
             return error_response(503, _ANOTHERS)

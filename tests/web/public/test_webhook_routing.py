@@ -352,6 +352,15 @@ def test_a_webhook_that_comes_to_a_node_just_after_that_has_given_the_call_away_
     assert (answer.status, answer.body, the.took(), the.asked) == (202, b"did d1", "b", ["c", "a", "c"])
 
 
+def test_a_webhook_that_comes_to_a_node_which_winds_up_a_call_that_it_has_given_away_goes_after_it() -> None:
+    """Its address names that node. Led there by a third one it was answered 503, and had to be sent again."""
+    the = Several()
+    the.boards["a"].has = lambda webhook_event: True  # type: ignore[method-assign]
+    the.boards["a"].lets_go = 1
+    answer = the.tell("c", "/nodes/a/hook")
+    assert (answer.status, answer.body, the.took(), the.asked) == (202, b"did d1", "b", ["a", "c"])
+
+
 def test_a_webhook_that_its_address_leads_to_the_node_that_has_the_call_asks_no_database() -> None:
     the = Several()
     assert the.tell("c", "/nodes/b/hook").body == b"did d1"
