@@ -72,7 +72,8 @@ def as_read(peer: Peer) -> bytes:
 def test_pcm_in_small_pieces_is_no_noise_and_the_caller_is_not_misread(
     size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audio_format, "HOLD_SECONDS", 60.0)  # a busy machine takes longer to send so many pieces
+    for module, name in ((audio_format, "HOLD_SECONDS"), (audio_pipeline, "_FORMATS_SECONDS")):
+        monkeypatch.setattr(module, name, 60.0)  # a busy machine takes longer to send so many pieces
     asked = asyncio.Event()
 
     async def late(peer: Peer, event: dict[str, Any]) -> None:
