@@ -274,6 +274,19 @@ async def test_an_operators_request_waits_for_a_call_that_is_being_moved(
     known.claims.hold([CALL], ("w1", 1))
     monkeypatch.setattr(node_door, "_MOVED_SECONDS", 0.02)
     assert await led(here, path) == 503
+    sent: list[dict[str, Any]] = []
+
+    async def connect() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await here(scope("GET", f"/api/calls/{CALL}/listen", [("host", "localhost")], "websocket"), connect, send)
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.close"], (
+        "no server sends HTTP there"
+    )
+    assert sent[1]["code"] == 4412, "the page connects again"
     taking.cancel()
     await forwarding.close()
 

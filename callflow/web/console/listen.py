@@ -30,7 +30,7 @@ _JOIN_SECONDS: Final = 0.04
 """Sound that goes into one message."""
 _LOOK_SECONDS: Final = 0.25
 _SEND_SECONDS: Final = 10.0
-_OVER, _NO_CALL, _FULL, _SILENT, _REMOTE, _MOVED = 1000, 4404, 4429, 1008, 4409, 4412
+_OVER, _NO_CALL, _FULL, _SILENT, _REMOTE, MOVED = 1000, 4404, 4429, 1008, 4409, 4412
 """Codes with which the socket is closed. The last: the call goes on in another process, where it can be asked for as
 before."""
 
@@ -74,7 +74,7 @@ def is_over(call: Call, switchboard: Switchboard) -> bool:
 def ending(call: Call) -> tuple[int, str]:
     """Return code and reason with which a socket is closed whose call is over, or no longer here."""
     if call.is_handed_over and not machine.is_over(call.model):
-        return _MOVED, "The call goes on in another process: connect again."
+        return MOVED, "The call goes on in another process: connect again."
     return _OVER, "The call is over."
 
 

@@ -27,6 +27,7 @@ from callflow.contracts.errors import PeerAway
 from callflow.history.history import History
 from callflow.switchboard.passages import Passages
 from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.listen import MOVED
 from callflow.web.console.recordings_elsewhere import RecordingsElsewhere
 from callflow.web.public.request import target_of
 from callflow.web.responses import error_body
@@ -41,6 +42,7 @@ _HEAD_SECONDS: Final = 10.0
 """How long the other node may take to begin its answer."""
 _MOVED_SECONDS: Final = 2.0
 """How long a request waits for a call that is being moved."""
+_MOST_REASON: Final = 120
 _AWAY: Final = "The node that has this does not answer. Try again in a moment."
 
 
@@ -66,7 +68,7 @@ class NodeDoor:
         try:
             peer = await self._elsewhere(scope) if scope["type"] in ("http", "websocket") else None
         except PeerAway as error:
-            await _refuse(send, f"{str(error).capitalize()}. Try again in a moment.")
+            await _not_now(scope, receive, send, f"{str(error).capitalize()}. Try again in a moment.")
             return
         if peer is None:
             with self._kept_here(scope):
@@ -214,6 +216,15 @@ async def _pass_in(receive: Any, other: Any) -> None:
             return
         piece = message.get("bytes")
         await other.send(piece if piece is not None else message.get("text", ""))
+
+
+async def _not_now(scope: Any, receive: Any, send: Any, sentence: str) -> None:
+    if scope["type"] == "http":
+        await _refuse(send, sentence)
+        return
+    await receive()  # websocket.connect
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.close", "code": MOVED, "reason": sentence[:_MOST_REASON]})
 
 
 async def _refuse(send: Any, sentence: str) -> None:
