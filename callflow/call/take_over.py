@@ -84,7 +84,7 @@ class TakeOver:
         self._clock = asyncio.get_running_loop().time
         self._timers = Timers()
         self.number = 0
-        """How many times the call was taken over in this process."""
+        """How many connections of persons the call has had in this process: the newest one counts."""
         self._is_lost, self._is_ending = bool(before), False
         self.by = before
         self._engine: Engine | None = None
@@ -108,14 +108,15 @@ class TakeOver:
         return self._engine is not None
 
     def begin(self, by: str, *, again: bool = False) -> str:
-        """Let a person speak in place of the agent, or go on after they were lost. `again`: only the latter. Returns
-        why not; "": they may."""
+        """Let a person speak in place of the agent, or go on after they were lost. `again`: only the latter, also when
+        it is not known here yet that their connection is gone. Returns why not; "": they may."""
         if self.by:
-            if self.by != by or not self._is_lost or self._is_ending:
+            if self.by != by or self._is_ending or not (self._is_lost or again):
                 return BUSY % shown(self.by)
             self._is_lost = False
             self._timers.stop("lost")
-            if not self.number:
+            self.number += 1
+            if self.number == 1:
                 self._line.mute("agent", True, f"{TAKES_OVER}{by}", for_person=True)
                 self._begin()
             return ""
@@ -130,11 +131,11 @@ class TakeOver:
         self.by, self._is_lost, self._is_ending = by, False, False
         self._note(notes.TakeOver(state="began", by=by))
         self._learn(_BEGAN, speak=False)
+        self.number += 1
         self._begin()
         return ""
 
     def _begin(self) -> None:
-        self.number += 1
         self._sessions += 1
         self._engine = self._make(SessionContext(self._call, session=_FIRST_SESSION + self._sessions), self._told)
         self._own(self._run(self._engine), "take-over")
@@ -152,9 +153,10 @@ class TakeOver:
         if self._engine is not None and not self._is_paused():
             self._engine.append(base64.b64encode(audio).decode("ascii"))
 
-    def lost(self) -> None:
-        """Note that the person's connection is gone: without another one the agent has the caller back soon."""
-        if self.by and not self._is_ending:
+    def lost(self, number: int) -> None:
+        """Note that the person's connection of this number is gone: without another one the agent has the caller back
+        soon."""
+        if self.by and not self._is_ending and number == self.number:
             self._is_lost = True
             self._note(notes.TakeOver(state="lost", by=self.by))
             self._timers.start("lost", _LOST_SECONDS, self._end, _LOST)

@@ -341,11 +341,16 @@ def test_who_spoke_in_the_process_of_before_goes_on_in_this_one_and_nobody_else_
             the.call.take_back("answered")
             assert "mia" in ours.begin("token ben")
             assert ours.begin("token mia", again=True) == ""
-            assert "mia" in ours.begin("token mia", again=True), "they speak"
+            assert "mia" in ours.begin("token mia"), "they speak"
             assert (the.call.requests.line.muted, ours.number) == (["agent"], 1)
             assert ours.is_written_down
+            assert ours.begin("token mia", again=True) == "", "their network has changed, which is not known here yet"
             await until(lambda: "call_recovered" in the.happened())
             assert "take_over" not in the.happened(), "it goes on"
+            ours.lost(1)
+            assert "take_over" not in the.happened(), "the connection of before is not theirs any more"
+            ours.lost(2)
+            assert the.happened()[-1] == "take_over"
 
     play(main)
 

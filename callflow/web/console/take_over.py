@@ -48,18 +48,19 @@ def add_take_over(app: Quart, switchboard: Callable[[], Switchboard], *, has_tok
         if why := live.take_over.begin(asker(has_token=has_token), again="again" in websocket.args):
             await websocket.close(_REFUSED, why[:_MOST_REASON])
             return
-        is_over = False
+        is_over, number = False, live.take_over.number
         try:
-            code, reason, is_over = await _serve(live, switchboard)
+            code, reason, is_over = await _serve(live, switchboard, number)
             await websocket.close(code, reason)
         finally:
             if not is_over:
-                live.take_over.lost()
+                live.take_over.lost(number)
 
 
-async def _serve(call: Call, switchboard: Callable[[], Switchboard]) -> tuple[int, str, bool]:
-    """Pass the operator's voice on. Returns how the socket is to be closed, and whether the take-over is over."""
-    ours, number, written_down = call.take_over, call.take_over.number, None
+async def _serve(call: Call, switchboard: Callable[[], Switchboard], number: int) -> tuple[int, str, bool]:
+    """Pass the operator's voice on. `number`: of this connection (`TakeOver.number`). Returns how the socket is to be
+    closed, and whether the take-over is over."""
+    ours, written_down = call.take_over, None
     while not is_over(call, switchboard()):
         if not ours.by or ours.number != number:
             return _OVER, _MOVED_ON, True
