@@ -22,12 +22,13 @@ from callflow.history.event_store import EventStore
 from callflow.history.events_out import EventMaker
 from callflow.history.hidden import UNDO_SECONDS, Deletions, HiddenStore
 from callflow.history.journal_writer import DurableJournal
+from callflow.history.recording_store import RecordingFolder, RecordingStore
 from callflow.history.retention import Retention
 from callflow.history.share_store import ShareStore
 from callflow.history.side_file import NAME, SideFile
 from callflow.history.spending import SpendingStore
 from callflow.history.statistics import Statistics
-from callflow.history.store import Store, remove_files
+from callflow.history.store import Store
 
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,11 @@ class History:
         country: str,
         now: Callable[[], float] = time.time,
         make_events: Callable[[str], EventMaker] | None = None,
+        make_sounds: Callable[[Path, Database], RecordingStore] | None = None,
     ) -> None:
-        """`recordings`: their folder; the side file lies beside it. `retention_days` 0: calls are kept for ever.
-        `country`: of numbers that are searched for without a country code. `now`: Unix time, in seconds. `make_events`:
-        see `DurableJournal`."""
+        """`recordings`: the folder in which they are made; the side file lies beside it. `retention_days` 0: calls are
+        kept for ever. `country`: of numbers that are searched for without a country code. `now`: Unix time, in seconds.
+        `make_events`: see `DurableJournal`. `make_sounds`: makes what keeps recordings; None: that folder does."""
         self.database = Database(url)
         self.store = Store(self.database, country=country)
         self.do_not_call = DoNotCall(self.database)
@@ -67,6 +69,7 @@ class History:
         self._side_file = SideFile(recordings.parent / NAME)
         self.journal = DurableJournal(side_file=self._side_file, make_events=make_events)
         self.recordings = recordings
+        self.sounds = make_sounds(recordings, self.database) if make_sounds is not None else RecordingFolder(recordings)
         self.on_deleted: Callable[[Sequence[str], Sequence[str]], Awaitable[None]] | None = None
         """Learns which recordings and which calls are deleted: see `forget`, for other nodes. Must not raise."""
         self.now = now
@@ -169,8 +172,8 @@ class History:
 
     async def forget(self, files: Sequence[str], calls: Sequence[str]) -> None:
         """Delete these recordings, and what this process and its machine keep of these calls beside the database.
-        Raises OSError."""
+        Raises OSError or StoreAway."""
         for call in calls:
             self.journal.forget(call)
-        await asyncio.to_thread(remove_files, files, self.recordings)
         await asyncio.to_thread(self._side_file.forget, calls)
+        await self.sounds.delete(files)
