@@ -103,6 +103,11 @@ class History:
         self.is_readable = True
         self.opened.set()
 
+    async def keep_recordings(self) -> None:
+        """Put recordings where they are to be kept, once the database is open, until cancelled."""
+        await self.opened.wait()
+        await self.sounds.run()
+
     async def close(self) -> None:
         """Close the database; the journal must be closed before, so that its last entries are written."""
         await self.database.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
@@ -90,6 +90,28 @@ async def business_of(database: Database, name: str) -> str | None:
     wanted = select(func.coalesce(conversations.c.business, "")).join(recordings)
     wanted = wanted.where(recordings.c.recording_id == name).order_by(recordings.c.id.desc()).limit(1)
     return await database.read(lambda connection: connection.execute(wanted).scalar())
+
+
+async def finished(database: Database, files: Collection[str]) -> set[str]:
+    """Return those of these files of ours that grow no more: their call is over, or it was gone on with in another
+    part. Those of no call on record, and of calls that are about to be deleted, are left out."""
+    wanted, calls = set(files), set()
+    for file in files:
+        call = file.removesuffix(".wav")
+        calls |= {call, call.rpartition("-")[0]}
+    columns = conversations.c.recording, conversations.c.ended_at
+    of_them = select(*columns).where(
+        conversations.c.call_id.in_(calls), conversations.c.recording.is_not(None), VISIBLE
+    )
+
+    def work(connection: Connection) -> set[str]:
+        found: set[str] = set()
+        for row in connection.execute(of_them):
+            parts = row.recording.split(",")
+            found.update(parts if row.ended_at is not None else parts[:-1])
+        return found & wanted
+
+    return await database.read(work)
 
 
 def own_part(name: str) -> tuple[str, int] | None:

@@ -66,6 +66,9 @@ class RecordingStore(Protocol):
         """Delete recordings, each of the names may be several with commas between them, and all that is kept beside
         them. Raises StoreAway: some may be left, and it is to be tried again."""
 
+    async def looked(self, seconds: float) -> None:
+        """Wait until it is known whether there is trouble, at most so long."""
+
     async def run(self) -> None:
         """Put what is whole where it is to be kept, until cancelled."""
 
@@ -140,6 +143,9 @@ class RecordingFolder:
     async def delete(self, names: Sequence[str]) -> None:
         """See `RecordingStore`. What cannot be deleted is logged."""
         await asyncio.to_thread(remove_files, names, self._folder)
+
+    async def looked(self, seconds: float) -> None:
+        """Return at once."""
 
     async def run(self) -> None:
         """Return: there is nothing to do."""
