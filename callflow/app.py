@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from quart import Quart
@@ -22,19 +21,16 @@ from callflow.cluster.membership import Membership
 from callflow.cluster.peers import NodeConfig
 from callflow.config import client_keys, control_changes, display, paths, session_limits, session_overrides
 from callflow.config.dial_rules import DialRules
-from callflow.config.profiles import country
 from callflow.config.settings import Settings
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import DatabaseError, SessionRefused, ToolsError, TunnelError
 from callflow.contracts.tunnel import Tunnel
 from callflow.engines.common.account import Account
 from callflow.history.control_settings import StoredControl
-from callflow.history.database import url_of
 from callflow.history.delivery.setup import make_sender
-from callflow.history.events_out import EventMaker
-from callflow.history.history import History
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.kept_profiles import ProfileStore
+from callflow.history.make import make_history
 from callflow.history.own_tools import OwnToolStore
 from callflow.history.pointed_numbers import PointedNumbers
 from callflow.history.recent_problems import lately
@@ -143,6 +139,7 @@ class Application:
         )  # fmt: skip
         self._start_warnings: list[str] = []
         self._of_history: list[str] = []
+        self._trouble: Callable[[], str] = str
         if settings.otel_exporter_otlp_endpoint:
             headers = settings.otel_exporter_otlp_headers.get_secret_value()
             self._start_warnings += self.telemetry.trace_to(
@@ -152,7 +149,8 @@ class Application:
     @property
     def warnings(self) -> list[str]:
         """Settings that have no effect, and whatever else needs attention; a line each."""
-        return list(dict.fromkeys([*self._start_warnings, *self._of_settings(), *self._of_history]))
+        told = [*self._start_warnings, *self._of_settings(), *self._of_history, self._trouble()]
+        return list(dict.fromkeys(filter(None, told)))
 
     @property
     def tool_definitions(self) -> Sequence[Mapping[str, Any]]:
@@ -265,15 +263,8 @@ class Application:
         Raises SettingsError or DatabaseError.
         """
         settings = self.settings
-        recordings = Path(settings.data_dir) / "recordings"
-        make_events = partial(EventMaker, redact=self.redactor.data, recordings=recordings, words=settings.events_words)
-        self.history = History(
-            url_of(settings.database_url, settings.data_dir),
-            recordings=recordings,
-            retention_days=settings.retention_days,
-            country=country(settings),
-            make_events=make_events if settings.events_url else None,
-        )
+        self.history = make_history(settings, self.redactor.data)
+        self._trouble = lambda: self.history.sounds.trouble
         self.sender, self._tokens = make_sender(settings, self.history), stream_tokens(settings)
         self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
         if self._node is not None:
@@ -303,6 +294,7 @@ class Application:
         )  # fmt: skip
         watched = (self.budget, self.health, *([self.moving] if self.moving is not None else ()))
         self._watches = [asyncio.create_task(each.run(), name="watch") for each in watched]
+        self._watches.append(asyncio.create_task(self.history.keep_recordings(), name="recordings"))
         self.live_desk = LiveDesk(
             lambda: self.switchboard, self.history, self.telemetry, self.redactor,
             costs=self.budget.live_costs, today=lambda: self.budget.calls_today,
@@ -422,6 +414,7 @@ class Application:
             await self.close()
             raise
         await self.recovery.is_open(_OPEN_SECONDS)
+        await self.history.sounds.looked(_OPEN_SECONDS)
         self._of_history = await self._told_by_history()
         return self
 

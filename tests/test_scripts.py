@@ -151,7 +151,7 @@ def test_the_demo_installs_what_reads_a_sound_file_when_it_is_given_one(
 
 def test_setup_refuses_an_unknown_word(tmp_path: Path) -> None:
     done = setup(a_copy(tmp_path, "exit 1"), "everything")
-    assert (done.returncode, done.stderr) == (2, "usage: scripts/setup [wav|otel|test|dev]\n")
+    assert (done.returncode, done.stderr) == (2, "usage: scripts/setup [wav|otel|s3|test|dev]\n")
 
 
 def test_a_test_that_had_to_be_repeated_is_noted_and_one_that_is_noted_twice_fails(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from callflow.contracts.carrier import Carrier
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.errors import SettingsError, ToolsError
 from callflow.contracts.secret_text import NOT_SHOWN
+from callflow.history.bucket import trouble_of
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.recent_problems import learnt
 from callflow.history.store import Store
@@ -170,10 +171,18 @@ async def examine(
         if about_model[0].state != "wrong" and application is not None:
             async for finding in model_findings(application):
                 yield finding
+    if settings.recordings_url and not settings.recording_problems():
+        yield await _recordings(settings)
     for finding in await _from_the_history(settings):
         yield finding
     async for finding in _from_outside(settings, carriers):
         yield finding
+
+
+async def _recordings(settings: Settings) -> Finding:
+    trouble = await trouble_of(settings)
+    remedy = "look at RECORDINGS_URL, AWS_ENDPOINT_URL, AWS_REGION and the key" if trouble else ""
+    return Finding("recordings", "wrong" if trouble else "ok", trouble or settings.recordings_url, remedy)
 
 
 async def _from_the_history(settings: Settings) -> list[Finding]:

@@ -121,6 +121,11 @@ def _check(settings: Settings, told: Sequence[str], profiles: Sequence[KeptProfi
         return _cannot_start(settings, error)
     for warning in [*told, *application.warnings]:
         print(warning, file=sys.stderr)
+    if settings.recordings_url:
+        from callflow.history.bucket import trouble_of
+
+        if trouble := asyncio.run(trouble_of(settings)):
+            return refuse([f"RECORDINGS_URL cannot be used: {trouble}"])
     return 0
 
 

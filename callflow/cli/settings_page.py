@@ -23,6 +23,7 @@ from callflow.config import legacy_names, validators
 from callflow.config.call_settings import CallSettings
 from callflow.config.cluster_settings import ClusterSettings
 from callflow.config.documentation import Documented, documented
+from callflow.config.recording_settings import RecordingSettings
 from callflow.config.settings import ALIASES, Settings
 
 
@@ -61,7 +62,8 @@ def render() -> str:
     """Return the whole page as Markdown."""
     in_toml = tomllib.loads((ROOT / "settings.toml").read_text(encoding="utf-8"))
     blocks = [_INTRODUCTION]
-    for settings, introduction in ((CallSettings, _OF_A_CALL), (Settings, _OF_THE_SERVER), (ClusterSettings, "")):
+    of_the_server = ((Settings, _OF_THE_SERVER), (ClusterSettings, ""), (RecordingSettings, ""))
+    for settings, introduction in ((CallSettings, _OF_A_CALL), *of_the_server):
         blocks += [introduction] if introduction else []
         for heading, group in groupby(documented(settings), key=lambda each: each.heading):
             rows = [_row(each, settings.model_fields[each.name], in_toml) for each in group]

@@ -37,6 +37,7 @@ def check_serve(settings: Settings) -> list[str]:
             f"{validators.MAKE_SECRET}"
         )
     problems += control_values.problems(settings)
+    problems += settings.recording_problems()
     problems += settings.cluster_problems(
         settings.media_server, settings.database_url, (settings.port, settings.console_port), settings.data_dir
     )

@@ -29,6 +29,7 @@ from pydantic_core import ErrorDetails
 
 from callflow.config import call_settings, control_values, display, legacy_names, sip_settings, suggestions, validators
 from callflow.config.cluster_settings import ClusterSettings
+from callflow.config.recording_settings import RecordingSettings
 from callflow.contracts import secret_text
 
 
@@ -36,6 +37,7 @@ ALIASES: Final = {
     "telnyx_base_url": "telnyx_api_base",
     "public_url": "public_base_url",
     "ngrok_authtoken": "ngrok_auth_token",
+    "aws_default_region": "aws_region",
 }
 """Other names that are accepted for a setting, because other projects use them."""
 
@@ -45,7 +47,7 @@ Secrets = Annotated[SecretStr, AfterValidator(validators.secrets)]
 Host = Annotated[call_settings.Text, AfterValidator(validators.host)]
 
 
-class Settings(ClusterSettings, call_settings.CallSettings):
+class Settings(RecordingSettings, ClusterSettings, call_settings.CallSettings):
     """All settings; frozen. Here those that hold for the whole server: secrets, addresses, limits, operation."""
 
     # Keys and addresses of the vendors

@@ -396,6 +396,12 @@ class BrokenRecording(CallflowError):
     """A file among the recordings that is none of ours."""
 
 
+class StoreAway(CallflowError):
+    """The store of the recordings does not answer, or refuses; the message says why, without keys."""
+
+    retry = True
+
+
 class CannotWrite(CallflowError):
     """A journal entry that cannot be encoded, or makes no sense to the projection; `why`: what went wrong."""
 

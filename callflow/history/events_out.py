@@ -67,12 +67,14 @@ _MOST_WORDS: Final = 100_000
 class EventMaker:
     """For one kind of database, `sqlite` or `postgresql`. `apply` within a transaction, behind the projection's."""
 
-    def __init__(self, dialect: str, *, redact: Callable[[Any], Any], recordings: Path, words: bool = False) -> None:
-        """`redact`: takes out of words what the journal must not hold either. `recordings`: their folder. `words`:
-        whether events hold words."""
+    def __init__(
+        self, dialect: str, *, redact: Callable[[Any], Any], recordings: Path, moved: bool = False, words: bool = False
+    ) -> None:
+        """`redact`: takes out of words what the journal must not hold either. `recordings`: their folder. `moved`: they
+        leave it when they are whole. `words`: whether events hold words."""
         insert: Any = importlib.import_module(f"sqlalchemy.dialects.{dialect}").insert
         self._insert = insert(table).on_conflict_do_nothing(index_elements=["id"])
-        self._redact, self._recordings, self._words = redact, recordings, words
+        self._redact, self._recordings, self._moved, self._words = redact, recordings, moved, words
         self._made = 0
 
     def apply(self, connection: Connection, entry: JournalEntry) -> None:
@@ -234,8 +236,14 @@ class EventMaker:
             self._recorded(connection, entry, row["recording"].split(","))
 
     def _recorded(self, connection: Connection, entry: JournalEntry, files: Sequence[str]) -> None:
-        """A process that is killed within the first second of a recording leaves no file: that is no recording."""
-        parts = [number for number, name in enumerate(files, start=1) if (self._recordings / name).is_file()]
+        """A process that is killed within the first second of a recording leaves no file: that is no recording. (Of an
+        earlier part that has moved, nobody asks the store here: it counts.)"""
+        last = len(files)
+        parts = [
+            number
+            for number, name in enumerate(files, start=1)
+            if (self._recordings / name).is_file() or (self._moved and number < last)
+        ]
         if parts:
             links = [f"/api/calls/{quote(entry.call, safe='')}/recording?part={part}" for part in parts]
             self._add(connection, entry, RECORDING_READY, recording=links)

@@ -12,11 +12,14 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select
 
+from callflow.contracts.errors import StoreAway
+from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.database import Database
 from callflow.history.tables import conversations, hidden_conversations
 
 
 log = logging.getLogger(__name__)
+_warnings: Final = RepeatedWarnings(log, seconds=300.0)
 
 UNDO_SECONDS: Final = 30.0
 """For so long a deletion can be undone."""
@@ -114,6 +117,8 @@ class Deletions:
             pause = _LOOK_SECONDS
             try:
                 pause = min(await self.run_once(), pause)
+            except StoreAway as error:
+                _warnings.say("store", "calls that are hidden cannot be deleted yet, for their recordings: %s", error)
             except Exception:
                 log.exception("calls that are hidden could not be deleted; it is tried again")
             try:

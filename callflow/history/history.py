@@ -23,12 +23,13 @@ from callflow.history.event_store import EventStore
 from callflow.history.events_out import EventMaker
 from callflow.history.hidden import UNDO_SECONDS, Deletions, HiddenStore
 from callflow.history.journal_writer import DurableJournal
+from callflow.history.recording_store import RecordingFolder, RecordingStore
 from callflow.history.retention import Retention
 from callflow.history.share_store import ShareStore
 from callflow.history.side_file import NAME, SideFile
 from callflow.history.spending import SpendingStore
 from callflow.history.statistics import Statistics
-from callflow.history.store import Store, remove_files
+from callflow.history.store import Store
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Ended
 
@@ -60,10 +61,11 @@ class History:
         country: str,
         now: Callable[[], float] = time.time,
         make_events: Callable[[str], EventMaker] | None = None,
+        make_sounds: Callable[[Path, Database], RecordingStore] | None = None,
     ) -> None:
-        """`recordings`: their folder; the side file lies beside it. `retention_days` 0: calls are kept for ever.
-        `country`: of numbers that are searched for without a country code. `now`: Unix time, in seconds. `make_events`:
-        see `DurableJournal`."""
+        """`recordings`: the folder in which they are made; the side file lies beside it. `retention_days` 0: calls are
+        kept for ever. `country`: of numbers that are searched for without a country code. `now`: Unix time, in seconds.
+        `make_events`: see `DurableJournal`. `make_sounds`: makes what keeps recordings; None: that folder does."""
         self.database = Database(url)
         self.store = Store(self.database, country=country)
         self.do_not_call = DoNotCall(self.database)
@@ -77,6 +79,7 @@ class History:
         self._side_file = SideFile(recordings.parent / NAME)
         self.journal = DurableJournal(side_file=self._side_file, make_events=make_events)
         self.recordings = recordings
+        self.sounds = make_sounds(recordings, self.database) if make_sounds is not None else RecordingFolder(recordings)
         self.on_deleted: Callable[[Sequence[str], Sequence[str]], Awaitable[None]] | None = None
         """Learns which recordings and which calls are deleted: see `forget`, for other nodes. Must not raise."""
         self.is_nobodys: Callable[[str], Awaitable[bool]] = _not_known
@@ -111,6 +114,11 @@ class History:
         self.journal.open(self.database)
         self.is_readable = True
         self.opened.set()
+
+    async def keep_recordings(self) -> None:
+        """Put recordings where they are to be kept, once the database is open, until cancelled."""
+        await self.opened.wait()
+        await self.sounds.run()
 
     async def close(self) -> None:
         """Close the database; the journal must be closed before, so that its last entries are written."""
@@ -204,8 +212,8 @@ class History:
 
     async def forget(self, files: Sequence[str], calls: Sequence[str]) -> None:
         """Delete these recordings, and what this process and its machine keep of these calls beside the database.
-        Raises OSError."""
+        Raises OSError or StoreAway."""
         for call in calls:
             self.journal.forget(call)
-        await asyncio.to_thread(remove_files, files, self.recordings)
         await asyncio.to_thread(self._side_file.forget, calls)
+        await self.sounds.delete(files)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
 
 from callflow.history.database import Database
 from callflow.history.hidden import VISIBLE
+from callflow.history.recording_store import RecordingStore, Stored
 from callflow.history.tables import conversations, iso, recordings
 
 
@@ -49,11 +49,11 @@ def upsert(insert: Any) -> Any:
 
 
 async def newest(
-    database: Database, folder: Path, most: int, call: str = "", business: str = ""
+    database: Database, sounds: RecordingStore, most: int, call: str = "", business: str = ""
 ) -> list[dict[str, Any]]:
     """Return the newest recordings, newest first: those of the carriers and ours, in one shape.
 
-    `folder`: of our own. `call`: our id of a call, or its carrier's; "": of all calls. `business`: of its calls
+    `sounds`: our own. `call`: our id of a call, or its carrier's; "": of all calls. `business`: of its calls
     only; "": of all.
     """
     table = conversations.c
@@ -66,13 +66,15 @@ async def newest(
     ours = ours.where(of_call, table.recording.is_not(None), table.call_id.is_not(None))
     ours = ours.order_by(table.started_at.desc(), table.id.desc()).limit(most)
 
-    def work(connection: Connection) -> list[dict[str, Any]]:
+    def work(connection: Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         found = [_carriers(dict(row)) for row in connection.execute(theirs).mappings()]
-        for row in connection.execute(ours).mappings():
-            found += _own(dict(row), folder)
-        return sorted(found, key=lambda each: str(each["dateCreated"]), reverse=True)[:most]
+        return found, [dict(row) for row in connection.execute(ours).mappings()]
 
-    return await database.read(work)
+    found, rows = await database.read(work)
+    known = await sounds.look([name for row in rows for name in row["recording"].split(",")])
+    for row in rows:
+        found += _own(row, known)
+    return sorted(found, key=lambda each: str(each["dateCreated"]), reverse=True)[:most]
 
 
 async def find(database: Database, name: str) -> dict[str, Any] | None:
@@ -88,6 +90,28 @@ async def business_of(database: Database, name: str) -> str | None:
     wanted = select(func.coalesce(conversations.c.business, "")).join(recordings)
     wanted = wanted.where(recordings.c.recording_id == name).order_by(recordings.c.id.desc()).limit(1)
     return await database.read(lambda connection: connection.execute(wanted).scalar())
+
+
+async def finished(database: Database, files: Collection[str]) -> set[str]:
+    """Return those of these files of ours that grow no more: their call is over, or it was gone on with in another
+    part. Those of no call on record, and of calls that are about to be deleted, are left out."""
+    wanted, calls = set(files), set()
+    for file in files:
+        call = file.removesuffix(".wav")
+        calls |= {call, call.rpartition("-")[0]}
+    columns = conversations.c.recording, conversations.c.ended_at
+    of_them = select(*columns).where(
+        conversations.c.call_id.in_(calls), conversations.c.recording.is_not(None), VISIBLE
+    )
+
+    def work(connection: Connection) -> set[str]:
+        found: set[str] = set()
+        for row in connection.execute(of_them):
+            parts = row.recording.split(",")
+            found.update(parts if row.ended_at is not None else parts[:-1])
+        return found & wanted
+
+    return await database.read(work)
 
 
 def own_part(name: str) -> tuple[str, int] | None:
@@ -111,24 +135,22 @@ def _carriers(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _own(row: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """Return the parts of a recording of our own that are there."""
+def _own(row: Mapping[str, Any], known: Mapping[str, Stored | None]) -> list[dict[str, Any]]:
+    """Return the parts of a recording of our own that are there, or may be."""
     found = []
     files = row["recording"].split(",")
     for part, file in enumerate(files, start=1):
-        try:
-            about = (folder / file).stat()
-        except OSError:
+        if file not in known:
             continue
-        name = f"{row['call_id']}-{part}"
-        seconds = round(max(about.st_size - _HEADER_BYTES, 0) / _BYTES_PER_SECOND, 2)
+        about, name = known[file], f"{row['call_id']}-{part}"
+        seconds = round(max(about.size - _HEADER_BYTES, 0) / _BYTES_PER_SECOND, 2) if about is not None else None
         grows = row["ended_at"] is None and part == len(files)
         found.append(
             {
                 **_of_call(row),
                 "sid": name,
                 "source": "callflow",
-                "dateCreated": row["started_at"] if part == 1 else iso(about.st_mtime - seconds),
+                "dateCreated": _began(row, part, about, seconds),
                 "duration": None if grows else seconds,
                 "channels": 2,
                 "status": "running" if grows else "ready",
@@ -137,6 +159,12 @@ def _own(row: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _began(row: Mapping[str, Any], part: int, about: Stored | None, seconds: float | None) -> str:
+    if part == 1 or about is None or seconds is None:
+        return str(row["started_at"])
+    return iso(about.changed_at - seconds)
 
 
 def _of_call(row: Mapping[str, Any]) -> dict[str, Any]:

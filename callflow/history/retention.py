@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from callflow.contracts.errors import StoreAway
+
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ class Retention:
                 deleted = await self._expire(self._now() - self._days * _DAY)
                 if deleted:
                     log.info("%d %s were older than %g days, and are deleted", deleted, self._what, self._days)
+            except StoreAway as error:
+                log.warning("%s that are too old are not deleted yet, for their recordings: %s", self._what, error)
             except Exception:
                 log.exception("%s that are too old could not be deleted; it is tried again", self._what)
             await asyncio.sleep(_LOOK_SECONDS)

@@ -227,7 +227,9 @@ class CallRecorder:
     def _append(self, left: bytes, right: bytes, marks: Sequence[tuple[int, str]], *, is_last: bool) -> None:
         if not self._samples:
             private_files.make_ours(self.path.parent)
-        handle = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
+        # Not made again when it is gone: a process that was frozen for long is not to put a hole in place of what its
+        # successors have moved to the store of the recordings.
+        handle = os.open(self.path, os.O_RDWR | (0 if self._samples else os.O_CREAT), 0o600)
         with os.fdopen(handle, "r+b") as file:
             file.seek(_HEADER.size + self._samples * 4)
             file.write(interleaved(left, right))

@@ -134,19 +134,29 @@ def read(recording: Path, *, grows: bool) -> Peaks:
     return Peaks(samples / (BYTES_PER_MS * 1000), bytes(found))
 
 
+def of_kept(head: bytes, size: int, kept: bytes) -> Peaks:
+    """Return the peaks of a recording that is whole and lies elsewhere. `head`: its first 44 bytes. `size`: of all of
+    it, in bytes. `kept`: its file of peaks. Raises BrokenRecording."""
+    samples = _told(head, size)
+    return Peaks(samples / (BYTES_PER_MS * 1000), _of_file(kept)[: -(-samples // SLOT) * CHANNELS])
+
+
 def _samples(file: BinaryIO) -> int:
     """Return how many samples each channel of a WAV file of ours has; those that its header does not tell of yet do
     not count."""
+    return _told(file.read(_WAV.size), os.fstat(file.fileno()).st_size)
+
+
+def _told(head: bytes, whole: int) -> int:
     try:
-        told = _WAV.unpack(file.read(_WAV.size))
+        told = _WAV.unpack(head)
     except struct.error:
         raise BrokenRecording("it is too short") from None
     riff, _, wave, fmt, _, pcm, channels, rate, _, _, bits, data, size = told
     is_ours = (riff, wave, fmt, data) == (b"RIFF", b"WAVE", b"fmt ", b"data")
     if not is_ours or (pcm, channels, rate, bits) != _WAV_FORM:
         raise BrokenRecording("it is no WAV file of the form that is made here")
-    there = os.fstat(file.fileno()).st_size - _WAV.size
-    return max(min(int(size), there), 0) // _FRAME
+    return max(min(int(size), whole - _WAV.size), 0) // _FRAME
 
 
 def _kept(recording: Path) -> bytes:
@@ -155,6 +165,10 @@ def _kept(recording: Path) -> bytes:
         found = file_of(recording).read_bytes()
     except FileNotFoundError:
         return b""
+    return _of_file(found)
+
+
+def _of_file(found: bytes) -> bytes:
     if not found.startswith(_HEADER):
         return b""
     found = found[len(_HEADER) :]

@@ -13,10 +13,11 @@ from callflow.config.call_settings import CallSettings
 from callflow.config.cluster_settings import ClusterSettings
 from callflow.config.documentation import Documented, documented
 from callflow.config.origins import OriginSettings
+from callflow.config.recording_settings import RecordingSettings
 from callflow.config.settings import ALIASES, Settings
 
 
-BOTH = [*documented(CallSettings), *documented(ClusterSettings), *documented(Settings)]
+BOTH = [each for part in (CallSettings, ClusterSettings, RecordingSettings, Settings) for each in documented(part)]
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -300,11 +300,11 @@ def test_an_unknown_key_is_a_warning_with_a_suggestion(here: Here) -> None:
 
 
 def test_a_misspelt_name_in_env_is_a_warning_and_so_is_a_foreign_one(here: Here) -> None:
-    here(env="OPENAI_API_KY=1\nPATH=/bin\nAWS_ACCESS_KEY_ID=AK\nOPENAI_MAX_RETRIES=x")
+    here(env="OPENAI_API_KY=1\nPATH=/bin\nAWS_PROFILE=AK\nOPENAI_MAX_RETRIES=x")
     assert load().warnings == (
         '.env: unknown name "OPENAI_API_KY" — did you mean "OPENAI_API_KEY"?',
         '.env: unknown name "OPENAI_MAX_RETRIES"; it is not used',
-        '.env: not used, because these are no settings of Callflow: "PATH", "AWS_ACCESS_KEY_ID"',
+        '.env: not used, because these are no settings of Callflow: "PATH", "AWS_PROFILE"',
     )
 
 

@@ -33,7 +33,7 @@ async def places(the: Stage, call: str = CALL) -> list[str]:
         "journal": [entry.call for entry in await store.journal(call)],
         "keyed": [entry.call for _, entry in await store.keyed_journal(call)],
         "memory": history.journal.calls(),
-        "recordings": [row["call"] for row in await recording_rows.newest(history.database, history.recordings, 9)],
+        "recordings": [row["call"] for row in await recording_rows.newest(history.database, history.sounds, 9)],
     }
     return [place for place, calls in found.items() if call in calls]
 

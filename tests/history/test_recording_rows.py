@@ -9,6 +9,7 @@ import pytest
 
 from callflow.contracts import events
 from callflow.history import recording_rows
+from callflow.history.recording_store import RecordingFolder
 from callflow.history.store import Store
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
@@ -29,7 +30,7 @@ def tell(the: House, event: events.Event, *, call: str = CALL, step: int = 0) ->
 
 async def rows(the: House, call: str = "", most: int = 9) -> list[dict[str, Any]]:
     await the.journal.flushed()
-    return await recording_rows.newest(the.database, the.folder, most, call)
+    return await recording_rows.newest(the.database, RecordingFolder(the.folder), most, call)
 
 
 @pytest.mark.parametrize("order", [(RUNNING, READY, READY), (READY, RUNNING, READY), (READY, READY, RUNNING)])

@@ -145,6 +145,29 @@ def test_the_file_is_a_stereo_wav(tmp_path: Path) -> None:
     assert samples[:4] == ulaw_to_pcm16(left)[:2] + ulaw_to_pcm16(right)[:2]
 
 
+def test_a_file_that_is_gone_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was frozen for long goes on when others have moved its part to the store: it put a hole there."""
+    monkeypatch.setattr(call_recorder, "_EVERY_SECONDS", 0.01)
+    path = tmp_path / "x.wav"
+
+    async def main() -> None:
+        failures: list[str] = []
+        began = asyncio.get_running_loop().time()
+        one = call_recorder.CallRecorder(
+            path, lambda: asyncio.get_running_loop().time() * 100 - began * 99, failures.append
+        )
+        async with asyncio.timeout(10):
+            while not path.exists() or path.stat().st_size < 45:  # noqa: ASYNC110 - the recorder's thread
+                await asyncio.sleep(0.001)
+            path.unlink()
+            while not failures:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.001)
+        await one.close()
+
+    asyncio.run(main())
+    assert not path.exists()
+
+
 def test_a_pause_is_silence_on_both_sides_and_what_follows_has_its_place(tmp_path: Path) -> None:
     now = 0.0
 

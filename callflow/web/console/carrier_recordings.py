@@ -76,7 +76,7 @@ def add_carrier_recordings(
         if not history.is_readable:
             return history_not_open()
         most = _MOST_OF_CALL if call else _MOST
-        found = await recording_rows.newest(history.database, history.recordings, most, call, own_business())
+        found = await recording_rows.newest(history.database, history.sounds, most, call, own_business())
         answers = await everywhere.answers() if everywhere is not None else {}
         known = {_key(each): each for answer in answers.values() for each in json.loads(answer.body)}
         known.update((_key(each), each) for each in found)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from quart import Quart, Response
 
+from callflow.contracts.errors import StoreAway
 from callflow.contracts.printable import quoted
 from callflow.history.hidden import UNDO_SECONDS
 from callflow.history.history import History
@@ -55,7 +56,11 @@ def add_deletion(app: Quart, history: History, *, is_live: Callable[[str], bool]
             return error_response(404, NOT_FOUND)
         if await goes_on(row):
             return error_response(409, _LIVE)
-        await history.delete([row["id"]])
+        try:
+            await history.delete([row["id"]])
+        except StoreAway as error:
+            await history.hidden.hide(row["id"], history.now())  # nobody finds it, and it is tried again
+            log.warning("call %s is deleted as soon as the store of its recordings answers: %s", _id(row), error)
         return json_response({"success": True})
 
     @app.get("/api/calls/deleted")

@@ -1,22 +1,21 @@
 """The routes for recordings on the operators' listener: the sound, of which ranges can be asked for, and how loud it
-is. Files are read in other threads."""
+is. Where they lie says `callflow.history.recording_store`."""
 
 from __future__ import annotations
 
-import asyncio
-import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, BinaryIO, Final
-from zlib import adler32
+from typing import Any, Final
 
 from quart import Quart, Response, request
-from quart.wrappers.response import FileBody
+from quart.wrappers.response import ResponseBody
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
-from callflow.contracts.errors import BrokenRecording, Overloaded
+from callflow.contracts.errors import BrokenRecording, Overloaded, StoreAway
 from callflow.history.history import History
+from callflow.history.recording_store import Sound
+from callflow.media.peaks import Peaks
 from callflow.web.console.history_query import whole_number
 from callflow.web.console.recording_peaks import PeakDesk, told
 from callflow.web.responses import error_response, history_not_open, large_json_response, query_parameters
@@ -47,11 +46,17 @@ def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], boo
         if not history.is_readable:
             return history_not_open()
         part, after = whole_number("part", 1, 0, 1 << 31), whole_number("after", 0, 0, 1 << 31)
-        file, is_going_on, grows = await _file(history, call, part, is_live)
+        peaks: Peaks | None
         try:
-            peaks = await desk.read(file, grows=grows) if file is not None else None
+            sound, is_going_on, grows = await _sound(history, call, part, is_live)
+            if sound is not None and sound.file is not None:
+                peaks = await desk.read(sound.file, grows=grows)
+            else:
+                peaks = await sound.peaks() if sound is not None else None
         except (FileNotFoundError, BrokenRecording):
             peaks = None
+        except StoreAway as error:
+            return _away(error)
         except Overloaded:
             sentence = "Other long recordings are being looked through: try again in a few seconds."
             return error_response(503, sentence, Retry_After="3")
@@ -63,16 +68,20 @@ def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], boo
 
 
 async def send_recording(history: History, call: str, part: int, is_live: Callable[[str], bool]) -> Response:
-    """Answer a file of ours, or the range of it that is asked for. `part`: from 1. `is_live`: as for
+    """Answer a recording of ours, or the range of it that is asked for. `part`: from 1. `is_live`: as for
     `add_recordings`."""
-    file, grows, _ = await _file(history, call, part, is_live)
-    found = await asyncio.to_thread(_sound, history.recordings / file.name) if file is not None else None
-    if found is None:
+    try:
+        sound, grows, _ = await _sound(history, call, part, is_live)
+    except StoreAway as error:
+        return _away(error)
+    if sound is None:
         return error_response(404, _NONE)
-    body, changed_at, tag = found  # Quart's `send_from_directory` would look at the file on the loop
+    body = RecordingBody(sound)  # Quart's `send_from_directory` would look at the file on the loop
     answer = Response(body, mimetype="audio/wav")
-    answer.content_length, answer.last_modified = body.size, datetime.fromtimestamp(changed_at, UTC)
-    answer.set_etag(tag)
+    answer.content_length, answer.last_modified = body.size, datetime.fromtimestamp(sound.about.changed_at, UTC)
+    answer.set_etag(sound.about.tag)
+    if sound.file is None:
+        answer.timeout = None  # each piece of the store's has a deadline of its own
     unit = request.headers.get("Range", "bytes").partition("=")[0].strip().lower()
     try:
         # RFC 9110, 14.2: a unit that is not known is ignored.
@@ -87,83 +96,60 @@ async def send_recording(history: History, call: str, part: int, is_live: Callab
     return answer
 
 
-async def _file(
+async def _sound(
     history: History, call: str, part: int, is_live: Callable[[str], bool]
-) -> tuple[Path | None, bool, bool]:
-    """Return the file of a part, whether the call's recording still grows, and whether this part does; None: there is
-    no such part."""
+) -> tuple[Sound | None, bool, bool]:
+    """Return the sound of a part, whether the call's recording still grows, and whether this part does; None: there is
+    no such part. Raises StoreAway."""
     found = await file_of(history, call, part)
-    if found is None or not await asyncio.to_thread(found[1].is_file):
+    sound = await history.sounds.find(found[1]) if found is not None else None
+    if found is None or sound is None:
         return None, False, False
-    row, file = found
+    row = found[0]
     grows = row["ended_at"] is None or is_live(row["call_id"])
-    return file, grows, grows and part == len(row["recording"].split(","))
+    return sound, grows, grows and part == len(row["recording"].split(","))
 
 
-async def file_of(history: History, call: str, part: int) -> tuple[dict[str, Any], Path] | None:
-    """Return the row of a call, and where the file of a part of its recording would be; None: there is no such
-    part."""
+async def file_of(history: History, call: str, part: int) -> tuple[dict[str, Any], str] | None:
+    """Return the row of a call, and the name of the file of a part of its recording; None: there is no such part."""
     row = await history.store.conversation(call)
     parts = (row["recording"] or "").split(",") if row is not None else []
     if row is None or not row["recording"] or not 1 <= part <= len(parts):
         return None
-    return row, history.recordings / parts[part - 1]
+    return row, parts[part - 1]
 
 
-def _sound(file: Path) -> tuple[RecordingBody, float, str] | None:
-    """Return the file as a body, when it was changed (Unix time, seconds), and what tells this version of it apart;
-    None: it is not there, or no file. Called by threads."""
-    try:
-        about = file.stat()
-        if not stat.S_ISREG(about.st_mode):
-            return None
-        body = RecordingBody(file)
-    except OSError:
-        return None
-    return body, about.st_mtime, f"{about.st_mtime}-{body.size}-{adler32(bytes(file.absolute()))}"
+def _away(error: StoreAway) -> Response:
+    return error_response(503, f"The recordings cannot be had now: {error}.", Retry_After="5")
 
 
 def _cache(*, grows: bool) -> str:
     return "private, no-store" if grows else "private, max-age=600"
 
 
-class RecordingBody(FileBody):
-    """A file as the body of a response. The file is closed when the request ends, even while it is being opened."""
+class RecordingBody(ResponseBody):
+    """A recording as the body of a response."""
 
-    buffer_size = 64 << 10
+    def __init__(self, sound: Sound) -> None:
+        self._sound = sound
+        self.begin, self.end = 0, sound.about.size
+        self.size = sound.about.size
+        self._opened: AbstractAsyncContextManager[AsyncIterator[bytes]] | None = None
 
-    async def __aenter__(self) -> RecordingBody:
-        opening = asyncio.ensure_future(asyncio.to_thread(self._open, Path(self.file_path)))
-        try:
-            self._file = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_close)
-            raise
-        self._at = self.begin
-        return self
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        self._opened = self._sound.open(self.begin, self.end)
+        return await self._opened.__aenter__()
 
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(self._file.close)))
-
-    async def __anext__(self) -> bytes:
-        some = await asyncio.to_thread(self._file.read, min(self.buffer_size, self.end - self._at))
-        self._at += len(some)
-        if not some:
-            raise StopAsyncIteration
-        return some
+    async def __aexit__(self, *raised: Any) -> None:
+        if self._opened is not None:
+            await self._opened.__aexit__(*raised)
 
     async def make_conditional(self, begin: int, end: int | None) -> int:
-        """Send only these bytes. `begin` may be negative: `Range: bytes=-500` begins at -500."""
+        """Send only these bytes. `begin` may be negative: `Range: bytes=-500` begins at -500. Returns the size of the
+        whole. Raises RequestedRangeNotSatisfiable."""
         if begin < 0:
             begin, end = max(self.size + begin, 0), None
-        return await super().make_conditional(begin, end)
-
-    def _open(self, path: Path) -> BinaryIO:
-        file = path.open("rb")
-        file.seek(self.begin)
-        return file
-
-
-def _close(opening: asyncio.Future[BinaryIO]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+        self.begin, self.end = begin, self.size if end is None else min(end, self.size)
+        if self.begin >= self.end:
+            raise RequestedRangeNotSatisfiable(self.size)
+        return self.size

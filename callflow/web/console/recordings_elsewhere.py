@@ -1,7 +1,7 @@
 """Finds the node of a cluster that has a recording of ours.
 
-A recording lies with the node that made it, unless all nodes have the same folder. A call that was taken over has parts
-at several.
+A recording lies with the node that made it, unless all nodes have the same folder, or until it is in the store that all
+read. A call that was taken over has parts at several.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, quote
 from callflow.cluster.forwarding import Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.peers import Peer
-from callflow.contracts.errors import PeerAway
+from callflow.contracts.errors import PeerAway, StoreAway
 from callflow.history import recording_rows
 from callflow.history.history import History
 from callflow.web.console.recordings import file_of
@@ -41,10 +41,13 @@ class RecordingsElsewhere:
         named = await file_of(self._history, *wanted)
         if named is None:
             return ""
-        file = named[1]
-        if await asyncio.to_thread(file.is_file):
-            return self._cluster.me
-        return await self._holder(self._cluster.living(), file.name)
+        name = named[1]
+        try:
+            if await self._history.sounds.find(name) is not None:
+                return self._cluster.me
+        except StoreAway:  # it may lie still where it was made
+            pass
+        return await self._holder(self._cluster.living(), name)
 
     async def _holder(self, peers: Sequence[Peer], name: str) -> str:
         async def one(peer: Peer) -> bool:
