@@ -135,7 +135,7 @@ class Application:
         """On which the operators' page can ring; None: it has no telephone."""
         self._listeners = Listeners(
             inherited, node=self._name, ping_seconds=settings.media_ping_seconds,
-            media_beside=settings.media_server != "hypercorn",
+            media_server=settings.media_server,
         )  # fmt: skip
         self._start_warnings: list[str] = []
         self._of_history: list[str] = []

@@ -414,9 +414,9 @@ def _bench(parser: Parser) -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("callflow", "workers", "naive", "splice"),
+        choices=("callflow", "workers", "websockets", "naive", "splice"),
         help="measure only this program; may be given more than once; workers: this server as two processes, which"
-        " share that core (default: all but workers)",
+        " share that core; websockets: this server with that media_server (default: all but these two)",
     )
     parser.add_argument(
         "--watched",

@@ -328,9 +328,9 @@ class Settings(RecordingSettings, ClusterSettings, call_settings.CallSettings):
     engine_spare: Annotated[int, Field(ge=0, le=20)] = 0
     """How many connections to the model are opened ahead, so that the next caller does not wait for one. Each is an
     idle session at the vendor, and is replaced every three minutes."""
-    media_server: Annotated[Literal["hypercorn", "picows"], call_settings.Lower] = "picows"
-    """Who serves the media sockets. `picows`: a quick server, before HTTP and on the same port. `hypercorn`: the HTTP
-    server, which takes more processor time for each frame."""
+    media_server: Annotated[Literal["picows", "websockets", "hypercorn"], call_settings.Lower] = "picows"
+    """What serves the media sockets. `picows`: the quickest, before HTTP and on the same port. `websockets`: the same
+    with another library, should picows make trouble. `hypercorn`: the HTTP server, as in earlier versions."""
     media_ping_seconds: call_settings.Off = 20
     """The time between two pings on a media socket, so that no proxy closes it as idle. A socket whose other side does
     not answer pings stays open. 0: none are sent."""

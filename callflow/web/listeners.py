@@ -31,11 +31,12 @@ class Listeners:
     public: socket.socket
     """Once it is bound."""
 
-    def __init__(self, inherited: Inherited | None, *, node: str, ping_seconds: float, media_beside: bool) -> None:
+    def __init__(self, inherited: Inherited | None, *, node: str, ping_seconds: float, media_server: str) -> None:
         """`node`: the name of this node in a cluster; "": there is none. `ping_seconds`: interval of the pings on a
-        media socket. `media_beside`: media sockets are served beside the app for carriers, and not by it."""
+        media socket. `media_server`: the library that serves media sockets beside the app for carriers;
+        `hypercorn`: the app does."""
         self._inherited, self._route = inherited, node_paths.route(node)
-        self._ping_seconds, self._media_beside = ping_seconds, media_beside
+        self._ping_seconds, self._media_server = ping_seconds, media_server
         self.console: socket.socket | None = None
         """None: its port cannot be used."""
         self._open: list[Listener] = []
@@ -61,8 +62,9 @@ class Listeners:
     async def open_public(self, app: Quart, passing: Passing | None) -> Listener:
         """Serve carriers. `passing`: to other workers of this machine; None: there are none."""
         beside = None
-        if self._media_beside:
-            server = MediaServer(cast(MediaEndpoint, app.asgi_app), ping_seconds=self._ping_seconds)
+        if self._media_server != "hypercorn":
+            endpoint = cast(MediaEndpoint, app.asgi_app)
+            server = MediaServer(endpoint, self._media_server, ping_seconds=self._ping_seconds)
             paths = [*MEDIA_PATHS, *(self._route + path for path in MEDIA_PATHS if self._route)]
             beside = Beside(paths, server)
         return await self.open(self.public, app, beside, passing)

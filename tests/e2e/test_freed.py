@@ -125,6 +125,7 @@ SCENES: dict[str, tuple[Callable[[Product], Awaitable[None]], Callable[[], Realt
     "the caller hangs up": (caller_hangs_up, lambda: Realtime(script=Script.tone(0.2), pace=Pace.instant()), {}),
     "an interruption": (interrupted, long, {}),
     "no words are awaited": (interrupted, long, {"transcript_seconds": 0}),
+    "on the sockets of websockets": (interrupted, long, {"media_server": "websockets"}),
     "on the ASGI server's sockets": (interrupted, long, {"media_server": "hypercorn"}),
     "a recording": (interrupted, long, {"record": True, "join_ms": 40}),
     "another session of the model": (loses_the_model, long, {"engine_tries": 2}),

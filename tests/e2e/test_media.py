@@ -26,7 +26,7 @@ from tests.e2e.product import Product, product, until
 from tests.e2e.talk import FAST
 
 
-MEDIA_SERVERS = ("picows", "hypercorn")
+MEDIA_SERVERS = ("picows", "websockets", "hypercorn")
 QUIET: dict[str, Any] = {**FAST, "greeting": ""}
 """No audio but the caller's."""
 IMPATIENT: dict[str, Any] = {**QUIET, "start_frame_seconds": 0.3}

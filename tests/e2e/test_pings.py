@@ -14,7 +14,7 @@ from tests.e2e.product import product
 from tests.e2e.talk import goodbye, talk
 
 
-MEDIA_SERVERS = ("picows", "hypercorn")
+MEDIA_SERVERS = ("picows", "websockets", "hypercorn")
 CARRIERS = ("telnyx", "twilio")
 SAMPLED = True
 

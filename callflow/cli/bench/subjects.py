@@ -45,6 +45,8 @@ class Subject:
     unchanged."""
     workers: int = 0
     """Processes of the server that share the calls; 0: it is one process."""
+    media_server: str = "picows"
+    """The server's setting."""
 
     @property
     def command(self) -> list[str]:
@@ -60,6 +62,7 @@ class Subject:
 
 CALLFLOW: Final = Subject("callflow", "the server, with its default settings")
 WORKERS: Final = Subject("workers", "the server as two processes, both on that core", workers=2)
+WEBSOCKETS: Final = Subject("websockets", "the server with `media_server = websockets`", media_server="websockets")
 NAIVE: Final = Subject(
     "naive",
     "a relay as tutorials show it: Starlette, uvicorn, websockets, json",
@@ -69,7 +72,7 @@ NAIVE: Final = Subject(
 SPLICE: Final = Subject(
     "splice", "the limit: two sockets joined, nothing parsed or kept", "callflow.cli.bench.splice", ("picows",)
 )
-SUBJECTS: Final = {each.name: each for each in (CALLFLOW, WORKERS, NAIVE, SPLICE)}
+SUBJECTS: Final = {each.name: each for each in (CALLFLOW, WORKERS, WEBSOCKETS, NAIVE, SPLICE)}
 USUAL: Final = [each.name for each in (CALLFLOW, NAIVE, SPLICE)]
 
 
@@ -110,6 +113,7 @@ async def world(subject: Subject, on_echo: Callable[[str], None]) -> AsyncIterat
                 "CONSOLE_PORT": str(console),
                 "DATA_DIR": folder,
                 "MAX_CONCURRENT_CALLS": "10000",
+                "MEDIA_SERVER": subject.media_server,
                 "LOG_LEVEL": "error",
                 "COLUMNS": "100",
                 "PYTHONPATH": str(ROOT),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import socket
 from collections.abc import Callable, Container
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 from hypercorn.typing import Scope
@@ -14,13 +15,19 @@ from hypercorn.typing import Scope
 from callflow.call.stream_lease import StreamHolder
 from callflow.cluster import node_paths
 from callflow.contracts.errors import Forged, Refused
+from callflow.contracts.media import MediaSocket
 from callflow.media.listener import MOST_HEAD, Handshake
-from callflow.media.picows_socket import PicowsSocket, serve
 from callflow.media.websocket import AsgiWire
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.request import WebhookHold, read_request, read_to_the_end, refusals
 from callflow.web.responses import error_body
+
+
+class OpenSocket(Protocol):
+    """Opens the media socket of a connection whose handshake is still unread. Raises OSError and TimeoutError."""
+
+    async def __call__(self, connection: socket.socket, *, ping_seconds: float) -> MediaSocket: ...
 
 
 MEDIA_PATHS: Final = ("/media-stream/", "/call/")
@@ -86,11 +93,13 @@ class MediaEndpoint:
 
 
 class MediaServer:
-    """Serves media sockets with picows, beside the public app: see `callflow.web.listener.Beside`."""
+    """Serves media sockets beside the public app: see `callflow.web.listener.Beside`."""
 
-    def __init__(self, endpoint: MediaEndpoint, *, ping_seconds: float) -> None:
-        """`endpoint`: decides which call a socket belongs to. `ping_seconds`: interval of the pings; 0: none."""
+    def __init__(self, endpoint: MediaEndpoint, library: str, *, ping_seconds: float) -> None:
+        """`endpoint`: decides which call a socket belongs to. `library`: reads and writes the frames: `picows` or
+        `websockets`; the other one is not loaded. `ping_seconds`: interval of the pings; 0: none."""
         self._endpoint, self._ping_seconds = endpoint, ping_seconds
+        self._open: OpenSocket = importlib.import_module(f"callflow.media.{library}_socket").open_socket
 
     async def __call__(self, connection: socket.socket, handshake: Handshake) -> None:
         """Serve one connection until it ends."""
@@ -103,9 +112,8 @@ class MediaServer:
         except BaseException:
             connection.close()
             raise
-        listener = PicowsSocket(ping_seconds=self._ping_seconds)
         try:
-            await serve(connection, listener)
+            media = await self._open(connection, ping_seconds=self._ping_seconds)
         except (OSError, TimeoutError) as error:
             call.unclaim_stream()
             refusals.say("media", "media socket refused: %s", error)
@@ -113,7 +121,7 @@ class MediaServer:
         except BaseException:
             call.unclaim_stream()
             raise
-        await call.serve_socket(listener)
+        await call.serve_socket(media)
 
 
 def _scope(handshake: Handshake) -> Any:
