@@ -12,6 +12,7 @@ from werkzeug.routing import Rule
 
 from callflow.config.settings import Settings
 from callflow.history.recording_rows import newest
+from callflow.history.recording_store import RecordingFolder
 from callflow.journal.notes import Recording
 from callflow.web.console.business_guard import ROUTES
 from callflow.web.console.identity import NOTHING, Operator, named_tokens
@@ -177,7 +178,7 @@ def test_recordings(tmp_path: Path) -> None:
             assert (await the.get(f"/api/recordings/{foreign}-1/audio")).status == 404
             assert (await the.get(f"/api/calls/{foreign}/recording")).status == 404
         assert len(await told(as_(the, ALL), "/api/recordings")) == 3
-        assert len(await newest(the.history.database, folder, 9, business="bakery")) == 1
+        assert len(await newest(the.history.database, RecordingFolder(folder), 9, business="bakery")) == 1
 
     played(tmp_path, main)
 
