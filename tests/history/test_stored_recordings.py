@@ -169,25 +169,48 @@ async def test_what_is_too_old_is_deleted_there(tmp_path: Path, address: str) ->
         assert (await the.history.expire(4e9), await stored.find(NAME)) == (1, None)
 
 
+async def test_what_another_node_deletes_before_it_is_sent_is_not_left_there(tmp_path: Path, address: str) -> None:
+    """This one could not be told of it."""
+    url = f"sqlite:///{tmp_path}/callflow.db"
+    async with node(tmp_path / "a", address, url) as here, node(tmp_path / "b", address, url) as there:
+        await recorded(here)
+        ask_history, asked = of(here)._finished, 0
+
+        async def finished(names: Any) -> Any:
+            nonlocal asked
+            found = await ask_history(names)
+            asked += 1
+            if asked == 1:
+                assert (await delete(there)).status == 200
+            return found
+
+        of(here)._finished = finished
+        await of(here).sweep()
+        assert (asked, await of(here)._bucket.head(NAME), await of(here)._bucket.head(f"{CALL}.peaks")) == (
+            2,
+            None,
+            None,
+        )
+        assert NAME in files(here)
+
+
 async def test_what_is_deleted_while_it_is_sent_is_nowhere(tmp_path: Path, address: str) -> None:
     async with node(tmp_path, address) as the:
         await recorded(the)
-        begun, go = asyncio.Event(), asyncio.Event()
-        ask_history = of(the)._finished
+        begun, put = asyncio.Event(), of(the)._bucket.put
 
-        async def slowly(names: Any) -> Any:
-            if begun.is_set() or len(names) != 1 or await of(the)._bucket.head(NAME) is None:
-                return await ask_history(names)
-            begun.set()  # it is there, and the history is asked again
-            await go.wait()
-            return await ask_history(names)
+        async def slowly(name: str, *given: Any) -> None:
+            await put(name, *given)
+            if name == NAME:
+                begun.set()
+                await asyncio.Event().wait()
 
-        of(the)._finished = slowly
-        sweep = asyncio.create_task(of(the).sweep())
-        await asyncio.wait_for(begun.wait(), 20)
-        await delete(the)
-        go.set()
-        await sweep
+        of(the)._bucket.put = slowly  # type: ignore[method-assign,assignment]
+        async with asyncio.timeout(20):
+            sweep = asyncio.create_task(of(the).sweep())
+            await begun.wait()
+            assert (await delete(the)).status == 200
+            await sweep
         assert (await of(the)._bucket.head(NAME), files(the)) == (None, [])
 
 
