@@ -8,11 +8,14 @@ in words of our own what is wrong.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import importlib
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -30,12 +33,22 @@ _CONNECT_SECONDS: Final = 4.0
 _RETRIES: Final = 2
 _SLOWEST: Final = 250_000
 """Bytes in a second; what is put slower than that is given up, and tried again later."""
+_LAST_SECONDS: Final = 0.1
 _PIECE: Final = 64 << 10
 _MOST_SMALL: Final = 16 << 20
 _AT_ONCE: Final = 2
 """Parts of an object that are sent at the same time, of 5 MiB each."""
 _STATUS: Final = re.compile(r"status code: ([0-9]{3})")
 _REFUSED: Final = re.compile(r"AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken")
+
+
+@cache
+def _library() -> Any:
+    """Load the library. Raises ImportError."""
+    # Its threads hand over an answer, and let go of the interpreter a moment later: an end of the process in between
+    # would be an abort (exit status 134 in one of seven).
+    atexit.register(time.sleep, _LAST_SECONDS)
+    return importlib.import_module(LIBRARY)
 
 
 async def trouble_of(settings: Settings) -> str:
@@ -55,7 +68,7 @@ class Bucket:
 
     def __init__(self, settings: Settings) -> None:
         """Raises ImportError."""
-        self._library: Any = importlib.import_module(LIBRARY)
+        self._library: Any = _library()
         self._errors: Any = importlib.import_module(f"{LIBRARY}.exceptions")
         where = urlsplit(settings.recordings_url)
         self.name = settings.recordings_url
