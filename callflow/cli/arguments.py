@@ -387,10 +387,11 @@ def _bench(parser: Parser) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("calls", "cluster", "simulation"),
+        choices=("calls", "cluster", "simulation", "workers"),
         default="calls",
         help="calls: this server, from outside; cluster: what a database carries that several processes share;"
-        " simulation: 50 nodes with 10,000 calls in virtual time, some of which die (default: calls)",
+        " simulation: 50 nodes with 10,000 calls in virtual time, some of which die; workers: the calls of one process"
+        " and of two, each held to 0.3 of a core (default: calls)",
     )
     parser.add_argument("--calls", type=whole(1, 5000), default=40, metavar="N", help="how many calls at once")
     parser.add_argument(
@@ -399,7 +400,7 @@ def _bench(parser: Parser) -> None:
         default=None,
         metavar="S",
         help="how long they talk, in seconds (default: 10); with cluster: how long each figure is measured (default:"
-        " 1.5); with simulation: virtual seconds (default: 300)",
+        " 1.5); with simulation: virtual seconds (default: 300); with workers: for each number of calls (default: 3)",
     )
     parser.add_argument(
         "--seed", type=whole(0), default=1, metavar="N", help="with simulation: the same number, the same course"

@@ -16,6 +16,10 @@ def run(arguments: argparse.Namespace) -> Any:
         from callflow.cli.bench.simulation import command
 
         return command.run(arguments)
+    if arguments.what == "workers":
+        from callflow.cli.bench import workers
+
+        return workers.run(arguments)
     from callflow.cli.bench import relay
 
     return relay.run(arguments)

@@ -1,9 +1,15 @@
-"""The way of a node to its PostgreSQL server, which can be cut, and can hang."""
+"""The way of a node to its PostgreSQL server, which can be cut, and can hang.
+
+`python -m tests.e2e.database_link SOCKET BEHIND` is one that only passes bytes on, in a process of its own: for proofs
+under load, where a link on the loop of the emulators would make every transaction wait for their audio. It is cut by
+its end.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -71,3 +77,23 @@ class DatabaseLink:
                 for task in list(connections):
                     task.cancel()
                 await asyncio.gather(*connections, return_exceptions=True)
+
+
+async def _pass_on(path: str, behind: str) -> None:
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await reader.read(65536):
+                writer.write(piece)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner = await asyncio.open_unix_connection(behind)
+        await asyncio.gather(carry(reader, inner), carry(inner_reader, writer))
+
+    async with await asyncio.start_unix_server(serve, path) as server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_pass_on(*sys.argv[1:]))

@@ -37,23 +37,8 @@ async def machine(
     name: str, port: int, console: int, folder: Path, env: dict[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A `server.py` with a data folder of its own: one with a short name, because Unix sockets lie in it."""
-    here, data = folder / name, tempfile.mkdtemp(prefix="ma")
-    here.mkdir()
-    (here / "data").symlink_to(data)
-    for file in (".env", "settings.toml"):
-        (here / file).write_text("", encoding="utf-8")
-    own = {
-        "NODE": name,
-        "PORT": str(port),
-        "CONSOLE_PORT": str(console),
-        "CLUSTER_PORT": str(free_port()),
-        "DATA_DIR": data,
-    }
-    with (here / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, SERVER, cwd=here, env=env | own, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
+    data = tempfile.mkdtemp(prefix="ma")
+    process = await begin(name, port, console, folder, env | {"DATA_DIR": data})
     try:
         yield process
     finally:
@@ -62,12 +47,28 @@ async def machine(
         shutil.rmtree(data, ignore_errors=True)
 
 
-def kill_all(session: int) -> None:
-    """Kill every process of a session: workers are in process groups of their own."""
+async def begin(name: str, port: int, console: int, folder: Path, env: dict[str, str]) -> asyncio.subprocess.Process:
+    """Start a `server.py`, which may be one that was there before. `env` says where its data lie."""
+    here = folder / name
+    here.mkdir(exist_ok=True)
+    if not (here / "data").is_symlink():
+        (here / "data").symlink_to(env["DATA_DIR"])
+    for file in (".env", "settings.toml"):
+        (here / file).write_text("", encoding="utf-8")
+    own = {"NODE": name, "PORT": str(port), "CONSOLE_PORT": str(console), "CLUSTER_PORT": str(free_port())}
+    with (here / "log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, SERVER, cwd=here, env=env | own, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def kill_all(session: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to every process of a session, SIGKILL by default: workers are in process groups of their own."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             if int(stat.read_text(encoding="utf-8").rpartition(")")[2].split()[3]) == session:
-                os.kill(int(stat.parent.name), signal.SIGKILL)
+                os.kill(int(stat.parent.name), number)
 
 
 @pytest.mark.proof

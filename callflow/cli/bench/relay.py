@@ -253,7 +253,7 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
         process = processes(the.server.pid)
         cost = await _set_up_cost(the.telnyx, process)
         before = _memory(process)
-        legs = await _ring_all(the.telnyx, probes)
+        legs = await ring_all(the.telnyx, probes)
         await asyncio.sleep(_SETTLE_SECONDS)
         cpu, began = _cpu(process), time.monotonic()
         await asyncio.sleep(seconds)
@@ -292,14 +292,14 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
 async def _new_calls(telnyx: Telnyx, probes: list[Probe]) -> AsyncIterator[None]:
     """Have as many calls anew."""
     probes[:] = [Probe(probe.call) for probe in probes]
-    legs = await _ring_all(telnyx, probes)
+    legs = await ring_all(telnyx, probes)
     await asyncio.sleep(_SETTLE_SECONDS)
     yield
     for leg in legs:
         await leg.hang_up()
 
 
-async def _ring_all(telnyx: Telnyx, probes: Sequence[Probe]) -> list[Call]:
+async def ring_all(telnyx: Telnyx, probes: Sequence[Probe]) -> list[Call]:
     """Have a call of each, with its audio. Raises BenchError."""
     legs = [await _ring(telnyx, probe) for probe in probes]
     try:

@@ -89,8 +89,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(subject: Subject, on_echo: Callable[[str], None]) -> AsyncIterator[World]:
-    """Start a subject, known to the carrier; its process is killed at the end. `on_echo`: see `Script.echoing`.
+async def world(subject: Subject, on_echo: Callable[[str], None], **more: str) -> AsyncIterator[World]:
+    """Start a subject, known to the carrier; its process is killed at the end. `on_echo`: see `Script.echoing`; `more`:
+    settings that are not the defaults.
 
     Raises BenchError if it does not start.
     """
@@ -117,6 +118,7 @@ async def world(subject: Subject, on_echo: Callable[[str], None]) -> AsyncIterat
                 "LOG_LEVEL": "error",
                 "COLUMNS": "100",
                 "PYTHONPATH": str(ROOT),
+                **more,
             }
             _end_like_ctrl_c()
             began = time.monotonic()

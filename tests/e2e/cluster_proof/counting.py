@@ -193,7 +193,7 @@ def nobody_lost(carrier: Exchange, calls: Sequence[Any]) -> None:
 
 def nothing_twice(carrier: Exchange) -> None:
     twice = done_twice(carrier)
-    assert twice == {}, "commands that took effect twice"
+    assert twice == {}, f"commands that took effect twice: {twice}"
     for call in carrier.calls.values():
         open_ones = [stream for stream in call.streams if not stream.ended]
         assert len(open_ones) <= 1, call.story()
