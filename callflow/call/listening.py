@@ -82,6 +82,7 @@ class Listening:
         `learn`: takes a fact of the conversation. `own`: takes tasks that end with the call. `seconds`: how long last
         words are awaited."""
         self.call, self.counts, self.tap = call, Counter[str](), EventTap()
+        self.frames_in = self.bytes_out = 0
         self._carrier, self._legs, self._lease = carrier, legs, lease
         lease.ordinal = max(lease.ordinal, FIRST)
         self._make, self._media, self._ids = make, media, ids

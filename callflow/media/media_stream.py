@@ -55,6 +55,8 @@ class StreamOwner(Protocol):
 
     call: str
     counts: Counter[str]
+    frames_in: int
+    bytes_out: int
     tap: EventTap
 
     def pass_caller_frame(self, payload: str, audio: bytes) -> None:
@@ -136,7 +138,7 @@ class MediaStream:
         """Queue µ-law audio for the carrier, a multiple of 20 ms."""
         payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
         self._put(self._protocol.audio(payload), len(audio))
-        self._counts["bytes_out"] += len(audio)
+        self._relay.bytes_out += len(audio)
 
     def send_mark(self, name: str) -> None:
         """Queue a mark; the carrier returns it after playing the audio before it."""
@@ -186,7 +188,7 @@ class MediaStream:
                 return
             audio = lenient
             payload = binascii.b2a_base64(audio, newline=False).decode("ascii")
-        self._counts["frames_in"] += 1
+        self._relay.frames_in += 1
         if self._alaw:
             audio = g711.alaw_to_ulaw(audio)
             payload = binascii.b2a_base64(audio, newline=False).decode("ascii")

@@ -82,6 +82,7 @@ class Relay:
         this: Relay = weakref.proxy(self)  # for its part: see `contracts/owners.py`
         self.sounds = LineSounds(this)
         self.counts: Counter[str] = Counter()
+        self.frames_in = self.bytes_out = 0  # with every frame, and a Counter's key takes three times as long
         self.listener: MediaListener | None = None
         self.silence_filler = SilenceFiller(to_owner(self._caller_is_speaking), to_owner(self.pass_caller_frame))
         self.frame_batcher = (
@@ -100,10 +101,9 @@ class Relay:
         self._pacer = Timer(self._loop)
         self._heard_out = Timer(self._loop)
         """Takes the place of the last mark, for a carrier that returns no marks."""
-        self._answered = False
+        self._answered = self._unplayed = False
         self.is_silenced = False
         """The agent has finished for good: its speech is no longer played."""
-        self._unplayed = False
         self.answered_at: float | None = None
         self._progress_at = 0.0
         self._pump_at = math.inf

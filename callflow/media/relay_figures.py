@@ -12,6 +12,8 @@ def summary(relay: Relay) -> dict[str, Any]:
     `made_up_silence_ms`, and the delays that the playout believed in."""
     return {
         **relay.counts,
+        "frames_in": relay.frames_in,
+        "bytes_out": relay.bytes_out,
         "made_up_silence_ms": round(relay.silence_filler.seconds * 1000),
         "stale_marks": relay.playout.stale_marks,
         "late_bytes": relay.playout.late_bytes,

@@ -591,7 +591,7 @@ async def test_early_and_live_audio_reaches_the_model_in_order_and_complete() ->
             await wire.start()
             early, live = frames(50), frames(50, 50)
             await wire.audio(*early)
-            await the.until(lambda: the.call.relay.counts["frames_in"] == 50, "50 early frames to arrive")
+            await the.until(lambda: the.call.relay.frames_in == 50, "50 early frames to arrive")
             assert not session.audio_in, "audio was sent before session.updated"
             session.emit("session.updated", session=session.config)
             await wire.audio(*live)
@@ -620,7 +620,7 @@ async def test_more_audio_than_may_wait_for_the_model_counts_as_its_loss() -> No
         async with media_socket(url, call.control_id) as wire:
             await wire.start()
             await wire.audio(*frames(25))
-            await the.until(lambda: the.call.relay.counts["frames_in"] == 25, "half a second of audio")
+            await the.until(lambda: the.call.relay.frames_in == 25, "half a second of audio")
             assert not the.happened("engine_lost"), "the model counts as lost within the bound"
             await wire.audio(*frames(1, 25))
             await the.until(lambda: the.happened("engine_lost"), "the model to count as lost")

@@ -71,7 +71,7 @@ async def test_a_call_that_the_caller_ends_and_one_that_is_refused_are_told_apar
         second = await the.telnyx.ring(from_number="+15550100077")
         await second.wait_ended()
         await the.until(lambda: len(the.happened("ended")) == 1, "the refused call's end on record")
-        await the.until(lambda: the.call.relay.counts["frames_in"] >= 10, "frames of the caller")
+        await the.until(lambda: the.call.relay.frames_in >= 10, "frames of the caller")
 
         during = await scrape(the)
         assert during.value("callflow_calls_live", state="streaming") == 1

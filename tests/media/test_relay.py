@@ -237,7 +237,7 @@ async def test_a_frame_of_the_caller_goes_on_untouched_and_at_once() -> None:
         (payload, frame) = one.listener.take()
         assert payload == ("payload", PAYLOAD)
         assert frame == ("frame", FRAME)
-        assert one.relay.counts["frames_in"] == 1
+        assert one.relay.frames_in == 1
 
 
 SHUFFLED = random.Random(3)
@@ -364,7 +364,7 @@ async def test_speech_is_sent_with_marks_as_far_as_the_lead_goes() -> None:
         assert len(audio) == 200 * 8, "no more than the lead"
         assert len([each for each in sent if isinstance(each, str)]) == 2
         assert one.listener.take() == [("sent", False)]
-        assert one.relay.counts["bytes_out"] == len(audio)
+        assert one.relay.bytes_out == len(audio)
         one.now += 0.1
         one.relay.pump()
         audio = b"".join(each for each in await one.sent() if isinstance(each, bytes))

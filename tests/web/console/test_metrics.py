@@ -22,7 +22,7 @@ class Media:
     id = "c"
     model = SimpleNamespace(state="streaming")
     relay = SimpleNamespace(
-        counts=Counter(frames_in=100), silence_filler=SimpleNamespace(seconds=0.0),
+        counts=Counter(), frames_in=100, bytes_out=0, silence_filler=SimpleNamespace(seconds=0.0),
         playout=SimpleNamespace(stale_marks=0, late_bytes=0, network_ms=None, most_lag_ms=None),
     )  # fmt: skip
 

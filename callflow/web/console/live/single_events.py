@@ -89,7 +89,7 @@ class SingleEvents:
             return
         self.detach()
         self._call, self._tap, self._count_at = call, call.relay.tap, self._now()
-        self._relayed = {name: call.relay.counts[name] for _, _, name, _ in _MEDIA}
+        self._relayed = {name: getattr(call.relay, name) for _, _, name, _ in _MEDIA}
         self._tap.watcher = self
 
     def detach(self) -> None:
@@ -134,10 +134,9 @@ class SingleEvents:
         if self._call is None or 0 <= now - self._count_at < _COUNT_SECONDS:
             return
         self._count_at, self._left = now, min(self._left + _MOST_A_SECOND, 2.0 * _MOST_A_SECOND)
-        counts = self._call.relay.counts
         for way, kind, name, share in _MEDIA:
-            before, self._relayed[name] = self._relayed[name], counts[name]
-            if (count := (counts[name] - before) // share) > 0:
+            before, self._relayed[name] = self._relayed[name], getattr(self._call.relay, name)
+            if (count := (self._relayed[name] - before) // share) > 0:
                 self._counted[way, kind] += count
         if not self._counted:
             return

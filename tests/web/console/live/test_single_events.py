@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -33,7 +32,7 @@ class Watched:
     def __init__(self) -> None:
         self.now = AT
         self.woken = 0
-        self.call = SimpleNamespace(began=AT, relay=SimpleNamespace(tap=EventTap(), counts=Counter[str]()))
+        self.call = SimpleNamespace(began=AT, relay=SimpleNamespace(tap=EventTap(), frames_in=0, bytes_out=0))
         self.events = SingleEvents(Redactor(), news=self._news, now=lambda: self.now, began=lambda: AT)
         self.events.attach(cast(Call, self.call))
 
@@ -98,7 +97,7 @@ def test_pieces_are_counted_and_told_once_a_second() -> None:
     for _ in range(30):
         the.tap("response.output_audio.delta", {"delta": "AAAA"})
         the.tap("response.function_call_arguments.delta", {"delta": CARD})
-    the.call.relay.counts.update(frames_in=50, bytes_out=320)
+    the.call.relay.frames_in, the.call.relay.bytes_out = 50, 320
     the.events.look()
     assert the.told() == []
     assert the.woken == 0
@@ -170,7 +169,9 @@ def test_a_call_is_tapped_only_while_somebody_watches_it(tmp_path: Path) -> None
         tap = EventTap()
         conversation = SimpleNamespace(turns=[])
         live = SimpleNamespace(
-            began=AT, relay=SimpleNamespace(tap=tap, counts=Counter()), agent=SimpleNamespace(conversation=conversation)
+            began=AT,
+            relay=SimpleNamespace(tap=tap, frames_in=0, bytes_out=0),
+            agent=SimpleNamespace(conversation=conversation),
         )
         the.calls[CALL] = cast(FakeCall, live)
         watched = Stories(lambda: the.board, the.history, Redactor())
