@@ -226,7 +226,7 @@ async def test_a_session_change_that_no_session_takes_is_a_warning_over_http_too
             assert answer.status == 200
             names = [warning.split()[0].strip('"') for warning in answer.json()["warnings"]]
             assert sorted(names) == sorted(
-                ["temperature", "include_segments", "voice", "noise_reduction", "foo", "greeting"]
+                ["temperature", "include_segments", "voice", "noise_reduction.type", "foo", "greeting"]
             )
         config = one.session.config
         assert config["instructions"] == "Be brief."

@@ -79,7 +79,7 @@ async def test_a_picture_that_is_posted_as_soon_as_the_call_is_dialled_is_seen_b
 
 @pytest.mark.parametrize(
     ("what", "causes"),
-    [("busy", {"user_busy", "busy"}), ("no_answer", {"timeout", "no_answer"}), ("rejects", {"call_rejected", "busy"})],
+    [("busy", {"user_busy"}), ("no_answer", {"timeout", "no_answer"}), ("rejects", {"call_rejected", "user_busy"})],
 )
 async def test_nobody_answers_and_the_call_is_over(what: str, causes: set[str]) -> None:
     async with dialling() as the:
