@@ -221,7 +221,7 @@ class Call:
         }
         if reply is not None and not reply.done():
             answer = self._carrier_commands.reply(event, list(requests.values()), over=machine.is_over(self.model))
-            reply.set_result(answer)
+            reply.set_result(replace(answer, rest=()))  # it is remembered for when the webhook comes again
             requests = {id(request.command): request for request in answer.rest}
         if step.after != machine.RINGING:
             self.relay.answered()

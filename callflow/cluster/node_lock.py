@@ -13,18 +13,16 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from callflow.config import private_files
+from callflow.config import file_locks, private_files
 from callflow.contracts.errors import Overloaded
 
 
 _PATIENCE_SECONDS: Final = 1.0
 """How long a start waits for the lock: whoever looks whether a process has died holds it for a moment."""
-_PAUSE_SECONDS: Final = 0.02
 _MOST_BYTES: Final = 256
 """Of the file: see `_Kept`."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -75,19 +73,12 @@ class NodeLock:
             return
         private_files.make(self._folder)
         file = os.open(self._path(self._name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        until = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    os.close(file)
-                    raise Overloaded(f"another process serves as node {self._name} here") from None
-                time.sleep(_PAUSE_SECONDS)
-            except BaseException:
-                os.close(file)
-                raise
+        try:
+            if not file_locks.hold(file, _PATIENCE_SECONDS):
+                raise Overloaded(f"another process serves as node {self._name} here")
+        except BaseException:
+            os.close(file)
+            raise
         self.epoch = _read(file).epoch
         self._file = file
         self.remember(self.epoch)

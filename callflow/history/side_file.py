@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from callflow.config import file_locks
 from callflow.contracts import printable
 from callflow.journal.journal import JournalEntry
 
@@ -28,7 +28,6 @@ _MOST_BYTES: Final = 16 << 20
 _MOST_LINE: Final = 1 << 20
 _ALONE_SECONDS: Final = 5.0
 """How long to wait for the others of this machine, one of which may stand still."""
-_LOOK_SECONDS: Final = 0.01
 
 
 class SideFile:
@@ -66,7 +65,8 @@ class SideFile:
         with self._lock:
             folder = os.open(self.path.parent, os.O_RDONLY)
             try:
-                _lock(folder)
+                if not file_locks.hold(folder, _ALONE_SECONDS):
+                    raise BlockingIOError("another process of this machine does not let go of the side file")
                 yield
             finally:
                 os.close(folder)
@@ -87,18 +87,6 @@ class SideFile:
                 beside.write_bytes(b"".join(kept))
                 beside.replace(self.path)
             return len(lines) - len(kept)
-
-
-def _lock(folder: int) -> None:
-    until = time.monotonic() + _ALONE_SECONDS
-    while True:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                raise
-        time.sleep(_LOOK_SECONDS)
 
 
 def _line(entry: JournalEntry, error: Exception) -> bytes:

@@ -18,6 +18,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from callflow.config import file_locks
 from callflow.config.settings import Settings
 from callflow.contracts.errors import BrokenRecording, StoreAway
 from callflow.contracts.repeated_warnings import RepeatedWarnings
@@ -29,11 +30,6 @@ from callflow.history.store import remove_files
 from callflow.media import peaks
 from callflow.media.peaks import Peaks
 
-
-try:
-    import fcntl
-except ImportError:  # Windows, where one process serves alone
-    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 _warnings: Final = RepeatedWarnings(log, seconds=300.0)
@@ -249,9 +245,7 @@ def _hold(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_ours = path.exists()  # another may have moved it since it was opened
+        is_ours = file_locks.hold(handle) and path.exists()  # another may have moved it since it was opened
     except OSError:
         is_ours = False
     if not is_ours:

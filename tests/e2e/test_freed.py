@@ -22,13 +22,8 @@ _OF_CALLS: Final = (
     "callflow.agent.", "callflow.call.", "callflow.engines.", "callflow.media.", "callflow.timers", "callflow.tools.",
     "carriers.",
 )  # fmt: skip
-_KEPT: Final = (
-    "callflow.engines.breaker.Pace",
-    "callflow.engines.openai_realtime.session_ladder.AcceptOffer",
-    "callflow.engines.openai_realtime.session_ladder.Ladder",
-)
-"""For a while, whatever becomes of the call: how often it has connected, and the reply to its first webhook, with the
-session that it was accepted with, for when the webhook is sent again."""
+_KEPT: Final = ("callflow.engines.breaker.Pace",)
+"""For a while, whatever becomes of the call: how often it has connected."""
 _CALLS: Final = 2
 _TOOLS: Final = '''
 import asyncio

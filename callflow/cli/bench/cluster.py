@@ -16,14 +16,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from rich.table import Table
 from sqlalchemy import Connection, text
 
-from callflow.cli import output_file
 from callflow.cli.bench import postgres
+from callflow.cli.bench.outcome import outcome_of
 from callflow.cli.bench.subjects import ROOT
 from callflow.cli.terminal import Screen
 from callflow.contracts.errors import BenchError
@@ -39,29 +38,7 @@ _Cpu = Callable[[], float]
 
 def run(arguments: argparse.Namespace) -> Any:
     """Return the coroutine that runs the benchmark; its result is the exit code."""
-    return _checked(arguments.seconds or SECONDS, arguments.json)
-
-
-async def _checked(seconds: float, path: Path | None) -> int:
-    problem = output_file.problem(path, "--json") if path is not None else None
-    if problem is not None:
-        print(problem, file=sys.stderr)
-        return 2
-    screen = Screen(highlight=False)
-    try:
-        figures = await _measure(seconds, screen)
-        if path is not None:
-            try:
-                output_file.keep(f"{json.dumps(figures, indent=2)}\n".encode(), path)
-            except OSError as error:
-                raise BenchError(f"The figures could not be written to {path} ({error.strerror or error}).") from None
-    except BenchError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except asyncio.CancelledError:
-        print("Stopped: there are no figures.", file=sys.stderr)
-        raise
-    return 0
+    return outcome_of(lambda: _measure(arguments.seconds or SECONDS, Screen(highlight=False)), arguments.json)
 
 
 async def _measure(seconds: float, screen: Screen) -> dict[str, Any]:

@@ -12,16 +12,14 @@ import argparse
 import asyncio
 import binascii
 import contextlib
-import json
 import math
 import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
-from callflow.cli import output_file
+from callflow.cli.bench.outcome import outcome_of
 from callflow.cli.bench.relay import Probe, ring_all
 from callflow.cli.bench.subjects import CALLFLOW, WORKERS, Subject, processes, world
 from callflow.cli.terminal import Screen
@@ -44,29 +42,7 @@ _LAST_SECONDS: Final = 0.5
 
 def run(arguments: argparse.Namespace) -> Any:
     """Return the coroutine that measures; its result is the exit code."""
-    return _checked(arguments.seconds or SECONDS, arguments.json)
-
-
-async def _checked(seconds: float, path: Path | None) -> int:
-    problem = output_file.problem(path, "--json") if path is not None else None
-    if problem is not None:
-        print(problem, file=sys.stderr)
-        return 2
-    screen = Screen(highlight=False)
-    try:
-        figures = await measure(seconds, screen)
-        if path is not None:
-            try:
-                output_file.keep(f"{json.dumps(figures, indent=2)}\n".encode(), path)
-            except OSError as error:
-                raise BenchError(f"The figures could not be written to {path} ({error.strerror or error}).") from None
-    except BenchError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except asyncio.CancelledError:
-        print("Stopped: there are no figures.", file=sys.stderr)
-        raise
-    return 0
+    return outcome_of(lambda: measure(arguments.seconds or SECONDS, Screen(highlight=False)), arguments.json)
 
 
 async def measure(
