@@ -33,7 +33,7 @@ class Speaker(Protocol):
         """Write down how much of the protected sentence was heard."""
 
 
-class Voicemail:
+class VoicemailMessage:
     """The message of one call, if a machine has answered it."""
 
     def __init__(self, message: str, agent: Speaker, post: Callable[[Event], None]) -> None:
