@@ -102,7 +102,8 @@ class Agent:
             protected_greeting=self.protected_greeting, note=note, listen=to_owner(self._listen),
         )  # fmt: skip
         self.no_input = NoInputTimer(
-            seconds=config.no_input_seconds, asks=config.no_input_asks, hold_seconds=config.hold_seconds, tell=post,
+            seconds=config.no_input_seconds, asks=config.no_input_asks,
+            noise_seconds=config.no_input_noise_seconds, tell=post,
         )  # fmt: skip
         self.wind_up = WindUp(
             relay=relay, turns=self.turns, sessions=self.sessions, transcripts=self.transcripts,

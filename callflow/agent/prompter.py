@@ -27,7 +27,7 @@ _MOST_KEYS_FAILED: Final = 2
 _HEAR_AGAIN_SECONDS: Final = 1.2
 """Time in which a restored session must notice the caller's last turn, before it is asked to speak."""
 _PATIENCES: Final = 2.0
-"""After so many times `patience_seconds` an engine that decides for itself is asked for the answer that it has not
+"""After so many times `reply_filler_seconds` an engine that decides for itself is asked for the answer that it has not
 given: nothing else tells one that has gone mute from one that is silent on purpose."""
 _TALKING_SECONDS: Final = 0.3
 """Pause before looking again whether somebody has stopped whom only our own detector hears."""
@@ -118,7 +118,7 @@ class Prompter:
         if not self._sessions.can("answers_itself"):
             self._sessions.request_response()
         elif not answer_due:
-            self._timers.start(_ASK, _PATIENCES * self._config.patience_seconds, self._unanswered)
+            self._timers.start(_ASK, _PATIENCES * self._config.reply_filler_seconds, self._unanswered)
 
     def _unanswered(self) -> None:
         turns = self._turns

@@ -146,7 +146,7 @@ async def test_a_dial_that_never_took_effect_is_closed_and_not_repeated() -> Non
 
 async def test_a_leg_whose_call_is_over_is_hung_up_after_a_restart() -> None:
     """The dial's answer is lost, no webhook comes, the call is given up; then its webhook comes after all."""
-    async with dialling_office(RING_SECONDS=0.5, COMMAND_SECONDS=0.5) as one:
+    async with dialling_office(ANSWER_SECONDS=0.5, COMMAND_SECONDS=0.5) as one:
         one.carrier.faults.webhook_drop = ["*"]
         one.carrier.faults.api.append(fault(lose_response=True))
         # Neither list nor webhook tells of it.
