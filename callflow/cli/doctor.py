@@ -42,7 +42,7 @@ from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.recent_problems import learnt
 from callflow.history.store import Store
 from callflow.switchboard.engine_choice import speaking_model
-from callflow.switchboard.failover_desk import failover_of, told_carriers
+from callflow.switchboard.failover_service import failover_of, told_carriers
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 

@@ -23,7 +23,7 @@ from callflow.contracts.diagnostics import Finding
 from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
-from callflow.switchboard.failover_desk import failover_of, told_carriers
+from callflow.switchboard.failover_service import failover_of, told_carriers
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 from tests.cli.test_tunnel import StandIn

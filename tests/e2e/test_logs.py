@@ -181,7 +181,7 @@ async def test_who_may_only_view_puts_no_number_together_from_words_that_are_bei
                 for token in (OWNER, VIEWER)
             ]
             await owner.until("response.output_audio_transcript.done", transcript=GREETING)
-            story = the.app.live_desk.stories._open[the.call.id]
+            story = the.app.live_service.stories._open[the.call.id]
             for text in ("You are +1", "You are +1 (555"):
                 story.speak("grows", "agent", text)
                 story.signal.set()

@@ -33,7 +33,7 @@ from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.plan import Plan, read_plan
 from callflow.switchboard.campaigns.rows import MOST_ROWS, Row, judge, variable_warnings
 from callflow.switchboard.dialer import Dialer, DialRequest
-from callflow.switchboard.setting_desk import SettingDesk
+from callflow.switchboard.setting_service import SettingService
 
 
 _CAMPAIGNS: Final = uuid.UUID("7a0c3d62-4a1e-5f39-9f0e-1c9d2a6b8e54")
@@ -120,7 +120,7 @@ class Campaigns:
         """Return what one call would be: `carrier`, `from`, `profile`, `model`, `minute` (its price; None: unknown) and
         `seconds` (the longest)."""
         outline = await self._dialer.outline(request)
-        return {"carrier": outline.carrier, "from": outline.from_number, **SettingDesk.of_call(outline.config)}
+        return {"carrier": outline.carrier, "from": outline.from_number, **SettingService.of_call(outline.config)}
 
     async def _to_its_end(self, work: Coroutine[Any, Any, _Found]) -> _Found:
         """Do this although whoever asked for it may hang up meanwhile."""

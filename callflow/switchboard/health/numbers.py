@@ -14,7 +14,7 @@ from typing import Final
 
 from callflow.contracts import addresses
 from callflow.contracts.diagnostics import Finding
-from callflow.switchboard.number_desk import Listing
+from callflow.switchboard.number_service import Listing
 
 
 log = logging.getLogger(__name__)

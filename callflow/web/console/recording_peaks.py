@@ -20,7 +20,7 @@ _MOST: Final = 2
 _SECONDS: Final = 60.0
 
 
-class PeakDesk:
+class PeakService:
     """Reads peaks; a recording for which several ask is looked through once."""
 
     def __init__(self) -> None:

@@ -70,7 +70,7 @@ async def told_carriers(carriers: Sequence[Carrier], wanted: Failover) -> list[F
     return [Finding("failover", "ok", "carriers know what to do while this server does not answer")] if held else []
 
 
-class FailoverDesk:
+class FailoverService:
     """Every method raises NumberRefused, or what the database's driver raises."""
 
     def __init__(self, carriers: Sequence[Carrier], kept: Provisions, *, now: Callable[[], float] = time.time) -> None:

@@ -40,7 +40,7 @@ _NO_VERSION: Final = "There is no such version of this profile, or it is kept no
 _IN_FILE: Final = "This profile stands in settings.toml only, and is deleted there."
 
 
-class ProfileDesk:
+class ProfileService:
     """All profiles, as operators see and change them."""
 
     def __init__(self, configs: CallConfigs, store: ProfileStore, told: Callable[[], list[str]]) -> None:
@@ -63,8 +63,8 @@ class ProfileDesk:
             self._seen = seen
 
     async def follow(self, load: Callable[[], Awaitable[None]]) -> None:
-        """Call `load`, which calls `load` of this desk first, soon after another process has changed a profile or what
-        is kept for all numbers. Never returns."""
+        """Call `load`, which calls `load` of this service first, soon after another process has changed a profile or
+        what is kept for all numbers. Never returns."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             try:

@@ -87,7 +87,7 @@ class Look:
     secrets: Secrets
 
 
-class HealthDesk:
+class HealthService:
     """One for each process. `run` looks again and again; `look` does it once, for somebody who asks."""
 
     def __init__(
