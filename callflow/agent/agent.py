@@ -389,10 +389,10 @@ class Agent:
         self.prompter.learn(text, speak=True, shown=shown, by=by)
         self.changed()
 
-    def hush(self) -> None:
+    def silence(self) -> None:
         """Stop speaking and hearing, because the caller talks with a person now."""
-        self.turns.hush(fills=False)
-        if not self.remote.hush():
+        self.turns.silence(fills=False)
+        if not self.remote.silence():
             self.sessions.leave()
         self.no_input.stop()
 

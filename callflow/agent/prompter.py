@@ -122,7 +122,7 @@ class Prompter:
 
     def _unanswered(self) -> None:
         turns = self._turns
-        if turns.is_answer_due or turns.is_hushed or self._tool_calls.is_busy or turns.taking.caller_speaking:
+        if turns.is_answer_due or turns.is_silenced or self._tool_calls.is_busy or turns.taking.caller_speaking:
             return
         if turns.hears_speech:
             self._timers.start(_ASK, _TALKING_SECONDS, self._unanswered)
@@ -167,7 +167,7 @@ class Prompter:
 
     def carry_on(self, cut: Cut) -> None:
         """Ask the agent to continue where a mere noise cut it off, unless the agent is speaking already."""
-        if not self._sessions.is_there or self._turns.is_playing or self._turns.is_hushed:
+        if not self._sessions.is_there or self._turns.is_playing or self._turns.is_silenced:
             return
         self._note(InterruptionEmpty())
         self._turns.drop_responses()
@@ -179,7 +179,7 @@ class Prompter:
 
     def still_busy(self, floor: Floor) -> bool:
         """Ask the agent to say that a tool is slow. Returns False if somebody speaks or no session is ready."""
-        is_busy = floor.caller_speaking or floor.responses or floor.unplayed or self._turns.is_hushed
+        is_busy = floor.caller_speaking or floor.responses or floor.unplayed or self._turns.is_silenced
         if is_busy or not self._sessions.is_ready:
             return False
         return self._sessions.request_response(prompt(Prompt.STILL_BUSY))

@@ -78,8 +78,8 @@ class LocalCommands:
                 if text := self._legs.told(outcome, self._now()):
                     self._agent.prompter.learn(text, speak=asks_agent_to_speak(outcome))
                     self._agent.changed()
-            case commands.HushAgent():
-                self._agent.hush()
+            case commands.SilenceAgent():
+                self._agent.silence()
             case commands.Hold():
                 self.line.hold()
             case commands.Unhold():
