@@ -161,7 +161,7 @@ class Switchboard:
             call, leg = found_leg
             event = self._classify_event(call, leg, webhook_event)
             if call.awaits_return and (found := told_by(event, call)):  # the carrier has the call
-                call.take_back(found)
+                call.recover(found)
             return call.request_reply(event)
         reply: asyncio.Future[WebhookReply] = self._loop.create_future()
         if self._drain.is_handing_over:
@@ -301,7 +301,7 @@ class Switchboard:
             self._index(live, ids, leg)
 
     def restore(self, carrier: Carrier, restored: RestoredCall) -> Call | None:
-        """Open a call of the previous process, which then waits for `take_back`. None: the call is live here already,
+        """Open a call of the previous process, which then waits for `recover`. None: the call is live here already,
         or left to the next process with all others."""
         if restored.call in self._calls or self._drain.is_handing_over:
             return None

@@ -68,7 +68,7 @@ def fault(**how: Any) -> Any:
 
 
 @pytest.mark.parametrize("moment", ["being dialled", "ringing"])
-async def test_a_call_that_rings_when_its_process_is_killed_is_taken_back(moment: str) -> None:
+async def test_a_call_that_rings_when_its_process_is_killed_is_recovered(moment: str) -> None:
     async with dialling_office() as one:
         if moment == "being dialled":
             one.carrier.faults.api.append(fault(slow_s=30))
@@ -82,7 +82,7 @@ async def test_a_call_that_rings_when_its_process_is_killed_is_taken_back(moment
         await one.start()
         again = await dial(one)
         assert again.status_code == 200, again.text
-        await until(lambda: "taking back 1" in one.said(), "the call to be taken back", 15)
+        await until(lambda: "recovering 1 of the calls" in one.said(), "the call to be recovered", 15)
         call = leg(one)
         assert call.ended_at is None
         call.pick_up()
