@@ -381,7 +381,7 @@ class Agent:
 
     # Operators, and the caller's keys
 
-    def tell(self, text: str, *, shown: str, by: str = "") -> None:
+    def respond_to(self, text: str, *, shown: str, by: str = "") -> None:
         """Give the model a fact to respond to. `shown`, `by`: see `Prompter.learn`."""
         if not self.sessions.is_there or self.voicemail.is_on:
             return

@@ -16,7 +16,7 @@ from callflow.agent.turn_manager import TurnManager
 from callflow.agent.turn_taking import Away, Floor
 from callflow.contracts.engine import ContextImage, ContextItem
 from callflow.contracts.media import Cut
-from callflow.journal.notes import InterruptionEmpty, Note, Told
+from callflow.journal.notes import Fact, InterruptionEmpty, Note
 from callflow.timers import Timers
 
 
@@ -186,9 +186,9 @@ class Prompter:
 
     def learn(self, text: str, *, speak: bool, shown: str = "", by: str = "") -> None:
         """Give the model a fact of ours, also for later sessions. `speak`: it says something about it at once. `shown`:
-        without private parts, for journal and later sessions. `by`: see `notes.Told`."""
+        without private parts, for journal and later sessions. `by`: see `notes.Fact`."""
         self._turns.conversation.fact(shown or text)
-        self._note(Told(text=shown or text, by=by))
+        self._note(Fact(text=shown or text, by=by))
         self._sessions.add_context([ContextItem("system", text)])
         if speak and self._sessions.request_response():
             self._turns.expect_speech()

@@ -213,7 +213,7 @@ class Call:
             self.let_go()
         if self._handover.is_elsewhere:
             return
-        self._log.tell(entry, self.model, from_number=self.from_number, to_number=self.to_number)
+        self._log.publish(entry, self.model, from_number=self.from_number, to_number=self.to_number)
         requests = {
             id(command): self._request(command, ordinal)
             for ordinal, command in enumerate(step.commands)

@@ -56,7 +56,7 @@ class OfCarrier(Protocol):
     def is_outbound(self) -> bool: ...
 
 
-def told_by(event: Event, call: OfCarrier) -> StatusAtCarrier | None:
+def status_from(event: Event, call: OfCarrier) -> StatusAtCarrier | None:
     """Return what a webhook tells of a call that waits to be recovered; None: nothing."""
     if event.leg != CALLER:
         return None

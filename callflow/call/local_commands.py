@@ -75,7 +75,7 @@ class LocalCommands:
                 self._agent.await_goodbye()
             case commands.TellTransfer(outcome=outcome):
                 self._agent.no_input.pause(outcome == "rings", "transfer")
-                if text := self._legs.told(outcome, self._now()):
+                if text := self._legs.describe_outcome(outcome, self._now()):
                     self._agent.prompter.learn(text, speak=asks_agent_to_speak(outcome))
                     self._agent.changed()
             case commands.SilenceAgent():

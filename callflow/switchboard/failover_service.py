@@ -52,7 +52,7 @@ def failover_of(settings: Settings, profiles: Profiles, address: str = "") -> Fa
     return Failover(address, settings.failover_url, lambda own: numbers[profiles.name_for(own)])
 
 
-async def told_carriers(carriers: Sequence[Carrier], wanted: Failover) -> list[Finding]:
+async def check_failover(carriers: Sequence[Carrier], wanted: Failover) -> list[Finding]:
     """Ask the carriers whether they hold what is wanted. Of one that cannot be asked nothing is said: others look
     whether its account answers."""
     if wanted.address and urlsplit(wanted.url).netloc == urlsplit(wanted.address).netloc:

@@ -237,7 +237,7 @@ class Moving:
             log.error("call %s: it could not be given to node %s: %r", call.id, target.name, error)
         finally:
             call.mailbox.go_on()
-            claims.told(call.id)
+            claims.confirm_taken(call.id)
 
     async def _hand_over(self, call: Call, target: Peer) -> tuple[Peer, tuple[str, int]] | None:
         """Give a call that is held to that node, or to the next one if it takes no calls. Returns the node that has it

@@ -102,9 +102,9 @@ class SessionOverrides:
     async def describe(
         self, warnings: list[str] | None = None, said: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return the settings for coming calls and their origins: `profile`, `engine` (see `engine_choice.told`),
-        `session` (as in the Realtime API), `settings` (value and origin, by name), `kept` (the operators' changes) and
-        `warnings`.
+        """Return the settings for coming calls and their origins: `profile`, `engine` (see
+        `engine_choice.describe_engines`), `session` (as in the Realtime API), `settings` (value and origin, by name),
+        `kept` (the operators' changes) and `warnings`.
 
         `warnings`: the warnings of the change just made. `said`: the settings that these warnings concern.
         """
@@ -119,7 +119,7 @@ class SessionOverrides:
             told.append(NOT_KNOWN)
         return {
             "profile": DEFAULT,
-            "engine": engine_choice.told(rules.settings),
+            "engine": engine_choice.describe_engines(rules.settings),
             "session": self._seen(session_names.session(rules.settings)),
             "settings": {
                 name: {"value": value, "origin": rules.settings.origin(name)} for name, value in shown.items()

@@ -139,7 +139,7 @@ def play(acts: list[str], *, protected: bool = False, quick: bool = True) -> Pla
             case "cut_off":
                 cast(Any, scene.relay)._cut_off()
             case "whisper":
-                scene.agent.tell("a fact", shown="a fact")
+                scene.agent.respond_to("a fact", shown="a fact")
         scene.relay.pass_caller_frame("", b"\xff" * 160)
         said.append((told(scene), list(shown.heard)))
     return Played(scene, said)

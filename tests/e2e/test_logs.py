@@ -141,7 +141,7 @@ async def test_what_somebody_asks_is_written_down_with_their_name() -> None:
             assert not (await each.ask(type="session.update", callId=name, session={"speed": speed}))["warnings"]
         assert [told["by"] for told in the.happened("told")] == ["token front-desk", "console"]
         assert [changed["by"] for changed in the.happened("session_changed")] == ["token front-desk", "console"]
-        the.call.agent.tell("Nobody in particular.", shown="Nobody in particular.")
+        the.call.agent.respond_to("Nobody in particular.", shown="Nobody in particular.")
         assert "by" not in the.happened("told")[-1]
 
 

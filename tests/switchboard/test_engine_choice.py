@@ -39,7 +39,7 @@ def test_the_model_that_the_address_names_is_the_one_that_is_asked_for_priced_an
         assert (
             config.model == engine_choice.speaking_model(settings) == engine_choice.priced_models(settings)[0] == model
         )
-        assert engine_choice.told(settings)["model"] == model
+        assert engine_choice.describe_engines(settings)["model"] == model
 
 
 def test_a_second_engine_changes_nothing_of_what_the_first_may_miss() -> None:
@@ -137,7 +137,7 @@ def test_tools_that_the_full_duplex_engine_does_not_call_are_said_before_a_call(
     assert not any(
         "look" in line for line in service.warnings_of({"": Settings(engine="openai_live", delegation_model="m")})
     )
-    told = engine_choice.told(live)["notTaken"]
+    told = engine_choice.describe_engines(live)["notTaken"]
     assert "MCP" in told["mcp_approval"]
     assert "delegation_model" in told["agent_tools"]
 

@@ -267,7 +267,9 @@ async def test_an_operators_request_waits_for_a_call_that_is_being_moved(
     board[CALL].is_handed_over = True
     known.claims.gave(CALL)
     known.owner_is = "w2"
-    assert await waits(lambda: known.claims.told(CALL)) == 503, "it has gone on, and whoever asks is to ask again"
+    assert await waits(lambda: known.claims.confirm_taken(CALL)) == 503, (
+        "it has gone on, and whoever asks is to ask again"
+    )
     board.clear()
     known.owner_is = ""
     assert await led(here, path) == 202, "what is about one that is over, its route answers"

@@ -111,7 +111,7 @@ class Campaigns:
             told = {**_skipped(rows), "warnings": await asyncio.to_thread(variable_warnings, asked, rows)}
             if request.is_dry:
                 call = await self._one_call(request.call)
-                return {"dry_run": True, **request.plan.told(), **told, "call": call}, True
+                return {"dry_run": True, **request.plan.to_json(), **told, "call": call}, True
             await self._to_its_end(self._keep(campaign, request, carrier, business, rows))
             found = await self._history.campaigns.find(campaign)
             return {**await self.describe(found or {}), **told}, True
@@ -162,7 +162,7 @@ class Campaigns:
         entry = {
             "id": campaign, "name": request.name, "digest": request.digest, "business": business,
             "created_by": request.call.by, "start_at": request.start_at,
-            "asked": json.dumps({"plan": request.plan.told(), "call": call}),
+            "asked": json.dumps({"plan": request.plan.to_json(), "call": call}),
         }  # fmt: skip
         now = self._history.now()
         kept = await asyncio.to_thread(lambda: [_kept(number, row, now) for number, row in enumerate(rows, start=1)])
@@ -224,7 +224,7 @@ class Campaigns:
             "url": f"/api/campaigns/{campaign['id']}",
         }
 
-    def tell_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def row_json(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the API tells of a row."""
         tries = row["tries"] if row["state"] == DIALLING else row["tries"] - 1
         return {

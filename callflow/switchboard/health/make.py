@@ -15,7 +15,7 @@ from callflow.contracts.diagnostics import Finding
 from callflow.contracts.secret_text import Secrets
 from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
-from callflow.switchboard.failover_service import failover_of, told_carriers
+from callflow.switchboard.failover_service import check_failover, failover_of
 from callflow.switchboard.health.doctor import Doctor
 from callflow.switchboard.health.service import Checklist, HealthService, Nodes, Spending
 from callflow.switchboard.number_service import NumberService
@@ -77,14 +77,14 @@ def make_health(
         _, port, warnings, _ = known()
         return pickle.dumps((settings.model_copy(update={"port": port or settings.port}), list(warnings)))
 
-    async def told() -> Sequence[Finding]:
+    async def failover() -> Sequence[Finding]:
         wanted = failover_of(settings, profiles(), known()[0])
-        return [] if wanted is None else await told_carriers(carriers, wanted)
+        return [] if wanted is None else await check_failover(carriers, wanted)
 
     service = HealthService(
         lambda: switchboard, history, account.describe, checklist,
         sender=sender, spending=spending, carrier_errors=lambda: telemetry.calls.carrier_errors,
         felt_ms=lambda: telemetry.felt_ms,
-        numbers=(lambda: number_service().listed(known()[0])) if carriers else None, told=told, nodes=nodes,
+        numbers=(lambda: number_service().listed(known()[0])) if carriers else None, failover=failover, nodes=nodes,
     )  # fmt: skip
     return service, Doctor(given, service.doctor_found, lambda: known()[3])

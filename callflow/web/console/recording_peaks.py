@@ -47,7 +47,7 @@ class PeakService:
         return work
 
 
-def told(call: str, part: int, found: Peaks, after: int, *, grows: bool) -> dict[str, Any]:
+def peaks_json(call: str, part: int, found: Peaks, after: int, *, grows: bool) -> dict[str, Any]:
     """Return the answer about a recording. `after`: how many peaks of each channel are left out."""
     return {
         "call": call,

@@ -17,7 +17,7 @@ from callflow.history.history import History
 from callflow.history.recording_store import Sound
 from callflow.media.peaks import Peaks
 from callflow.web.console.history_query import whole_number
-from callflow.web.console.recording_peaks import PeakService, told
+from callflow.web.console.recording_peaks import PeakService, peaks_json
 from callflow.web.responses import error_response, history_not_open, large_json_response, query_parameters
 
 
@@ -62,7 +62,7 @@ def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], boo
             return error_response(503, sentence, Retry_After="3")
         if peaks is None:
             return error_response(404, _NONE)
-        answer = await large_json_response(lambda: told(call, part, peaks, after, grows=grows))
+        answer = await large_json_response(lambda: peaks_json(call, part, peaks, after, grows=grows))
         answer.headers["Cache-Control"] = _cache(grows=is_going_on)
         return answer
 

@@ -171,7 +171,7 @@ def add_logs(
                 raise BadRequest(409, why)
         else:
             text = _text(item)
-            call.agent.tell(text, shown=service.redact.text(text), by=by)
+            call.agent.respond_to(text, shown=service.redact.text(text), by=by)
         return {"type": "request.taken", "request": _ITEM, **_of(call)}
 
 

@@ -68,8 +68,8 @@ def add_live(
     async def hour() -> Response:
         """Tell of each minute of the last hour: calls, waits for answers, lag of the event loop; and the results."""
         if everywhere is None:
-            return json_response(service.hour.told(history.now()))
-        own = service.hour.told(history.now(), waits=True)
+            return json_response(service.hour.minutes(history.now()))
+        own = service.hour.minutes(history.now(), waits=True)
         if request.scope.get(FORWARDED):
             return json_response(own)
         bodies = [answer.body for answer in (await everywhere.answers()).values()]
