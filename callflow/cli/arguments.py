@@ -50,7 +50,8 @@ class _Version(argparse.Action):
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Exits with 0 after help, with 2 and one line after a word that cannot be used."""
+    """Read the words of a command line. Exits with 0 after help, with 2 and one line after a word that cannot be
+    used."""
     parser = make_parser()
     check_words(parser, list(words))
     return parser.parse_args(words)

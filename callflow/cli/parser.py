@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}{stop} `python {self.prog} --help` shows what there is.\n")
 
     def commands(self) -> dict[str, Parser]:
-        """The parser of each command behind this one."""
+        """Return the parser of each command behind this one, by the command's name."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 return dict(action.choices)
@@ -64,7 +64,8 @@ class _Formatter(argparse.HelpFormatter):
 
 
 def check_words(parser: Parser, words: list[str]) -> None:
-    """argparse takes the value behind an unknown option for a command, and says that instead."""
+    """Refuse unknown options and commands by their names: argparse takes the value behind an unknown option for a
+    command, and says that instead. Exits with 2 and one line."""
     while words:
         word = words.pop(0)
         name, _, given = word.partition("=")

@@ -1,4 +1,5 @@
-"""What a worker is told by its parent."""
+"""What a worker of `server.py --workers N` gets from its parent when it starts: its name, its sockets, its share of the
+limits."""
 
 from __future__ import annotations
 

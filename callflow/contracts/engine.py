@@ -288,7 +288,8 @@ class Engine(Protocol):
         what it says then is another response."""
 
     def set_turn_detection(self, on: bool) -> None:
-        """Off: the caller neither interrupts nor is answered, so that a sentence is heard. On: as configured."""
+        """Switch turn detection. Off: the caller neither interrupts nor is answered, so that a sentence is heard. On:
+        as configured."""
 
     def wind_up(self, *, speaking: bool) -> None:
         """End the conversation, because the call is over: hear nothing more, say nothing more, stop what is under way.

@@ -20,7 +20,7 @@ class StoredControl:
         self._database = database
 
     async def read(self) -> dict[str, Any] | None:
-        """Return the settings as they were given; None: the defaults hold."""
+        """Return the settings as they were given to `write`; None: the defaults hold."""
         text = await self._database.read(lambda connection: connection.scalar(select(control_settings.c.settings)))
         found = json.loads(text) if text else None
         return found if isinstance(found, dict) else None

@@ -36,7 +36,7 @@ class DueEvent:
 
 
 class EventStore:
-    """The table of events for EVENTS_URL."""
+    """The table of events for EVENTS_URL. All times are Unix time, in seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -44,8 +44,8 @@ class EventStore:
     # For the sender
 
     async def due(self, now: float, most: int) -> tuple[list[DueEvent], float | None]:
-        """Return the events that may be sent now, those that wait longest first, and when the next one will be due;
-        None: no other waits. Of each call it is the first that waits, so that its events arrive in order."""
+        """Return the events that may be sent now, those that wait longest first, and when the next one will be due
+        (None: no other waits). Of each call it is the first that waits, so that its events arrive in order."""
         earlier = events_out.alias()
         first = ~exists().where(earlier.c.call == _table.call, earlier.c.state == WAITING, earlier.c.seq < _table.seq)
         fields = (_table.id, _table.call, _table.type, _table.body, _table.tries, _table.since)
@@ -68,7 +68,7 @@ class EventStore:
         await self._settle(name, state=DEAD, settled_at=now, error=error[:_MOST_ERROR])
 
     async def failed(self, event: DueEvent, next_at: float, error: str) -> None:
-        """Note a try that failed. The other events of its call wait for it."""
+        """Note a try that failed; the next one is made at `next_at`. The other events of its call wait for it."""
         ours = update(events_out).where(_table.id == event.id, _table.state == WAITING)
         others = update(events_out).where(_table.call == event.call, _table.state == WAITING)
 

@@ -39,7 +39,8 @@ def calls_hidden() -> Any:
 
 
 class HiddenStore:
-    """The table of hidden calls: those that are deleted soon, unless that is undone."""
+    """The table of hidden calls: those that are deleted soon, unless that is undone. All times are Unix time, in
+    seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -109,6 +109,6 @@ def _ours(connection: Connection) -> dict[str, str]:
 
 
 def look(url: URL) -> dict[str, str]:
-    """What is kept there, for somebody beside the server: nothing is changed and nothing is made; no database is
-    nothing kept. Raises DatabaseError."""
+    """Return what is kept there, value by name of setting, for a process beside the server: changes and makes nothing;
+    no database is nothing kept. Raises DatabaseError."""
     return look_at(url, lambda database: StoredOverrides(database).read(), {})

@@ -38,7 +38,7 @@ class Held:
         self._is_stopped = False
 
     def begin(self) -> None:
-        """A new period. Raises ProcessLookupError if the process has ended."""
+        """Begin a new period. Raises ProcessLookupError if the process has ended."""
         self._left = min(self._left, 0.0) + self._part
         if self._is_stopped and self._left > 0:
             self._is_stopped = False

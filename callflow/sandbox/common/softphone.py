@@ -29,7 +29,7 @@ _LATE_S: Final = 0.5
 
 
 class RingingLeg(Protocol):
-    """The part of a leg that a person uses."""
+    """The part of a leg that a person uses. Times are `time.monotonic()` seconds."""
 
     answered_at: float | None
     ended_at: float | None
@@ -162,7 +162,7 @@ class Softphone:
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What the page is told of it."""
+        """What the page is told of it: `{"carrier", "to", "model", "numbers"}`."""
         return {"carrier": type(self._carrier).__name__, "to": self._to, "model": self._model, "numbers": []}
 
     async def ring(self, to_number: str = "", from_number: str = "") -> SoftphoneCall:

@@ -123,11 +123,11 @@ class Conversation:
         return self.items[place - 1].id if place else None
 
     def knows_call(self, call_id: str) -> bool:
-        """Whether there is a function call of that id."""
+        """Return whether there is a function call of that id."""
         return any(item.data["type"] == "function_call" and item.data.get("call_id") == call_id for item in self.items)
 
     def awaits_leave(self, request_id: str) -> bool:
-        """Whether there is an approval request of that id that has no answer yet."""
+        """Return whether there is an approval request of that id that has no answer yet."""
         return any(
             item.id == request_id and item.data["type"] == "mcp_approval_request" for item in self.items
         ) and not any(item.data.get("approval_request_id") == request_id for item in self.items)

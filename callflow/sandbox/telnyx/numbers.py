@@ -135,7 +135,7 @@ class Number:
     call_forwarding_enabled: bool = True
 
     def forwards(self, kind: Literal["always", "on-failure"]) -> bool:
-        """Whether its calls are forwarded so."""
+        """Return whether its calls are forwarded so."""
         return self.call_forwarding_enabled and bool(self.forwards_to) and self.forwarding_type == kind
 
 

@@ -47,7 +47,8 @@ class Refused(Exception):
 
 
 def reduced(data: bytes) -> tuple[dict[str, Any], bytes, bytes]:
-    """Return what is known of a picture, what the model gets of it, and a thumbnail. Raises Refused."""
+    """Return `mime`, `width` and `height` (pixels) of a picture, what the model gets of it, and a thumbnail. Raises
+    Refused."""
     kind = next((name for name, form in _MAGIC if form.match(data)), None)
     if kind is None:
         raise Refused(415, "This is no picture, whatever its name is: a picture must be PNG, JPEG or WebP.")

@@ -57,7 +57,7 @@ async def _run(seed: int, seconds: float, path: Path | None) -> int:
 
 
 def schedule(seed: int, seconds: float, kinds: Sequence[Fault] = FAULTS) -> list[tuple[float, Fault]]:
-    """Return faults at random moments, each kind in turn."""
+    """Return faults at random moments (seconds from the beginning on), each kind in turn."""
     dice = random.Random(seed)
     count = max(1, int((seconds - _FIRST) / _EVERY))
     moments = sorted(dice.uniform(_FIRST, seconds) for _ in range(count))

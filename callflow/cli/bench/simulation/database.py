@@ -1,7 +1,8 @@
 """The database of the simulation: rows, locks and a queue in front of some cores; a transaction is there when it is
 flushed.
 
-What the statements of `cluster/node_store.py` do is done here to two dicts; a test compares both.
+What the statements of `cluster/node_store.py` do is done here to two dicts; a test compares both. Times are seconds of
+virtual time.
 """
 
 from __future__ import annotations
@@ -237,8 +238,9 @@ class Database:
     ) -> Signal:
         """Run a transaction. The signal gets an `Answer`.
 
-        `begin`: what it locks and reads. `commit`: what it changes; returns the answer. `undo`: lets go of what `begin`
-        has locked. `holds`: the node whose row it holds meanwhile. `patience`: when the client gives up.
+        `seconds`: the processor time that it takes. `begin`: what it locks and reads. `commit`: what it changes;
+        returns the answer. `undo`: lets go of what `begin` has locked. `holds`: the node whose row it holds meanwhile.
+        `patience`: after how many seconds the client gives up.
         """
         done = Signal()
         kernel = self._kernel

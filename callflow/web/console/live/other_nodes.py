@@ -37,7 +37,7 @@ class OtherNodes:
         self._task: asyncio.Task[None] | None = None
 
     def beside(self, path: str, *, pause: float) -> OtherNodes:
-        """Return what listens to other streams of the same nodes."""
+        """Return what listens to other streams of the same nodes; `pause`: seconds between two pieces of a stream."""
         return OtherNodes(self._cluster, self._forwarding, path, pause=pause)
 
     def open(self, told: Told) -> None:
