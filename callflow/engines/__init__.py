@@ -1,0 +1,1 @@
+"""The protocols of the voice models, and facts about models and their prices."""

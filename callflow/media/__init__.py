@@ -1,0 +1,1 @@
+"""The audio of a call: the relay (hot path), playout, media sockets, codecs, clips, recording."""

@@ -1,0 +1,1 @@
+"""Twilio: Programmable Voice with TwiML and REST, and its media streams."""

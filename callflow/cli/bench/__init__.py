@@ -1,0 +1,1 @@
+"""Benchmarks: what the server adds to a call, and what database and cluster carry."""

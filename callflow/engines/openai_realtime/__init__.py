@@ -1,0 +1,1 @@
+"""OpenAI's Realtime interface: the engine that speaks in turns."""

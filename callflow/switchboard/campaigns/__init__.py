@@ -1,0 +1,1 @@
+"""Lists of calls that are dialled one after another: their rows, their pace, and how they end."""

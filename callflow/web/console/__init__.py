@@ -1,0 +1,1 @@
+"""The operators' listener: its routes, who may use them, and the page."""

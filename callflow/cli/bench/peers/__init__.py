@@ -1,0 +1,1 @@
+"""Other projects' servers for calls, which the benchmark compares with."""

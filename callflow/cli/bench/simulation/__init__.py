@@ -1,0 +1,1 @@
+"""A simulated cluster in virtual time, in which nodes and the database fail."""
