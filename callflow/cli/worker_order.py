@@ -32,5 +32,5 @@ class Order:
     """It prints the start table."""
 
     def line(self) -> bytes:
-        """Return it as it is sent."""
+        """Return the order as a line of JSON."""
         return json.dumps(asdict(self)).encode() + b"\n"

@@ -92,7 +92,7 @@ class NodeLock:
         self.epoch = epoch
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

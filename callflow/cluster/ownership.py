@@ -64,7 +64,7 @@ class Ownership:
         return True
 
     async def release(self) -> None:
-        """Let another process take it."""
+        """Let another process look after the history."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -14,4 +14,4 @@ class Tunnel(Protocol):
         """Return the public https address that leads to that port of this machine. Raises TunnelError."""
 
     async def close(self) -> None:
-        """Close it. Never raises."""
+        """Close the tunnel. Never raises."""

@@ -45,7 +45,7 @@ class AlertStore:
     # For the process that finds them
 
     async def ongoing(self) -> list[dict[str, Any]]:
-        """Return those that are not over."""
+        """Return the alerts that are not over."""
         wanted = select(alerts).where(_table.over_at.is_(None)).order_by(_table.opened_at).limit(MOST_ONGOING)
         return await self._rows(wanted)
 

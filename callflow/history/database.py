@@ -151,7 +151,7 @@ class Database:
 
     @property
     def name(self) -> str:
-        """Fit to be shown."""
+        """Where the database is, fit to be shown: the file, or the address without user and password."""
         url = self.url
         if self.is_sqlite:
             return url.database or ""

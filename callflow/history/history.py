@@ -192,7 +192,7 @@ class History:
         return True
 
     async def restore(self, row: Mapping[str, Any]) -> bool:
-        """Undo that. False: it is too late."""
+        """Undo what `hide` did. False: it is too late."""
         return await self.hidden.restore(row["id"], self.now())
 
     async def delete(self, ids: Sequence[int]) -> None:

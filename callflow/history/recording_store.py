@@ -148,7 +148,7 @@ class RecordingFolder:
         """Return at once."""
 
     async def run(self) -> None:
-        """Return: there is nothing to do."""
+        """Do nothing: recordings stay where they are."""
 
 
 def about(file: Path) -> Stored | None:

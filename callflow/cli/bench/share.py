@@ -61,7 +61,7 @@ class Held:
 
 
 def hold(pids: Sequence[int], share: float) -> None:
-    """Hold them until one has ended."""
+    """Hold these processes to their share until one of them has ended."""
     held = [Held(pid, share) for pid in pids]
     due = time.monotonic() + PERIOD
     try:

@@ -135,7 +135,7 @@ class Story:
 
     @property
     def seconds(self) -> float:
-        """For one step of the story."""
+        """How long one step of the story may take, in seconds."""
         return _STEP_SECONDS
 
     async def play(self, plot: Callable[[Story], Any], begin: Begin | None = None) -> Outcome:

@@ -79,11 +79,11 @@ class LineServer:
         return "it said nothing"
 
     async def kill(self) -> None:
-        """End it at once, as kill -9 does."""
+        """End the server at once, as `kill -9` does; it can be started again."""
         await self._end(signal.SIGKILL)
 
     async def close(self) -> None:
-        """End it for good."""
+        """End the server, at the end of the case."""
         await self._end(signal.SIGKILL)
 
     async def _end(self, number: signal.Signals) -> None:

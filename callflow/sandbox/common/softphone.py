@@ -102,12 +102,12 @@ class SoftphoneCall:
 
     @property
     def is_answered(self) -> bool:
-        """Whether somebody has taken it."""
+        """Whether the call was answered."""
         return self._leg.answered_at is not None
 
     @property
     def ended_by(self) -> str:
-        """Who has ended it; "": it goes on."""
+        """Who has ended the call; "": it goes on."""
         return "" if self._leg.ended_at is None else self._leg.ended_by or "carrier"
 
     def speak(self, ulaw: bytes) -> None:

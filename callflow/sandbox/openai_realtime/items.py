@@ -44,7 +44,10 @@ class Item:
         return data
 
     def truncate(self, audio_end_ms: int) -> None:
-        """Drop the audio after `audio_end_ms` and the whole transcript: OpenAI keeps no partial one."""
+        """Drop the audio after `audio_end_ms` and the whole transcript: OpenAI keeps no partial one.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/truncate
+        """
         self.audio_ms = min(self.audio_ms, float(audio_end_ms))
         del self.audio[audio_end_ms * self.bytes_per_ms :]
         self.data["content"][0]["transcript"] = ""

@@ -71,7 +71,7 @@ class Response:
 
     @property
     def active(self) -> bool:
-        """Whether it is under way."""
+        """Whether the response is under way."""
         return self.status == "in_progress"
 
     def public(self) -> dict[str, Any]:

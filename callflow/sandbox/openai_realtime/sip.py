@@ -77,7 +77,7 @@ class SipCall:
 
     @property
     def key(self) -> str:
-        """Its id."""
+        """The id of the call."""
         return self.id
 
     def count(self, action: str, status: int = 200) -> int:
@@ -112,7 +112,7 @@ class SipCall:
         return ()
 
     async def wait_ended(self, timeout: float = 10.0) -> None:
-        """Wait until it is over."""
+        """Wait at most `timeout` seconds until the call is over. Raises TimeoutError."""
         await self.until(lambda: self.state in ("ended", "rejected"), "it has not ended", timeout)
 
     async def hang_up(self) -> None:

@@ -20,7 +20,8 @@ LONGEST_S: Final = 30.0
 
 @dataclass(slots=True)
 class StreamOptions:
-    """The streaming parameters of answer, dial and streaming_start, with Telnyx's defaults."""
+    """The streaming parameters of answer, dial and streaming_start, with Telnyx's defaults. Vendor:
+    https://developers.telnyx.com/docs/voice/programmable-voice/media-streaming"""
 
     url: str
     track: str = "inbound_track"

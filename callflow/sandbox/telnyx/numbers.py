@@ -78,7 +78,7 @@ class Application:
     """What was changed of the fields that the emulator does not use."""
 
     def resource(self) -> dict[str, Any]:
-        """Return it as the API shows it."""
+        """Return the application as the API shows it."""
         return {
             "record_type": "call_control_application",
             "id": self.id,

@@ -51,11 +51,11 @@ class Recordings:
         return resources.page("recordings", [self._shown(each) for each in reversed(found)], form, path)
 
     def one(self, sid: str, path: str) -> dict[str, Any]:
-        """Return one as the API shows it."""
+        """Return a recording as the API shows it."""
         return self._shown(self._find(sid, path))
 
     def delete(self, sid: str, path: str) -> None:
-        """Delete one."""
+        """Delete a recording."""
         del self._exchange.recordings[self._find(sid, path).id]
 
     def file(self, request: Request) -> Response:

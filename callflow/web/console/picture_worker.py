@@ -115,7 +115,7 @@ def _saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def main() -> int:
-    """Read, and write. Returns 0."""
+    """Read a picture from the standard input, and write what is made of it. Returns 0."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # not on Windows
 

@@ -65,7 +65,7 @@ def schedule(seed: int, seconds: float, kinds: Sequence[Fault] = FAULTS) -> list
 
 
 def simulate(seed: int, load: Load, costs: Costs | None = None) -> Result:
-    """Run one course."""
+    """Run one course of the simulation, with faults at random moments that follow from `seed`."""
     return World(seed, load, costs or Costs()).run(schedule(seed, load.seconds))
 
 

@@ -121,7 +121,7 @@ class Rows:
         return found
 
     def unlock(self, calls: Iterable[int]) -> None:
-        """Let others take these."""
+        """Let other transactions take these calls."""
         self._taken.difference_update(calls)
 
     def take(self, calls: Sequence[int], key: Key) -> list[int]:
@@ -213,7 +213,7 @@ class Database:
         self._run += 1
 
     def come_up(self) -> None:
-        """Answer again."""
+        """Answer again, after `go_down`."""
         self.is_up = True
 
     def cut(self, host: Host) -> None:
@@ -221,7 +221,7 @@ class Database:
         self._cut.add(host)
 
     def mend(self, host: Host) -> None:
-        """Let it through again."""
+        """Let the client through again."""
         self._cut.discard(host)
 
     def ask(

@@ -41,7 +41,7 @@ class OtherNodes:
         return OtherNodes(self._cluster, self._forwarding, path, pause=pause)
 
     def open(self, told: Told) -> None:
-        """Begin to listen."""
+        """Begin to listen to the other nodes. `told`: called with each event."""
         self._task = asyncio.create_task(self._run(told), name="other nodes")
 
     def close(self) -> None:
