@@ -58,6 +58,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def make_parser() -> Parser:
+    """Make the parser of all commands and their options."""
     parser = Parser(prog="server.py", description="Callflow answers the phone. Without a command it serves.")
     parser.add_argument("--version", action=_Version, help="say which version this is, and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)

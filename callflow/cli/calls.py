@@ -44,6 +44,7 @@ _WIDTH: Final = 160
 
 
 async def run_calls(arguments: argparse.Namespace) -> int:
+    """Show one call, or list those that the options ask for. Returns the exit code."""
     try:
         if arguments.call is not None:
             return await _show(arguments)

@@ -69,11 +69,13 @@ def haproxy(parser: argparse.ArgumentParser) -> None:
 
 
 def nodes(parser: Parser) -> None:
+    """Declare the options of `nodes`."""
     parser.description = "Asks the running server. Exit code 0: it was shown; 1: it is not known; 2: no server runs."
     parser.add_argument("--json", action="store_true", help="print it as JSON (default: a table)")
 
 
 def drain(parser: Parser) -> None:
+    """Declare the options of `drain`."""
     parser.description = (
         "Each call moves at a moment when nobody speaks. Exit code 0: the node has no call any more; 1: there is no"
         " such node, or it still has calls; 2: no server runs."

@@ -29,6 +29,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **options)
 
     def error(self, message: str) -> NoReturn:
+        """Print the error in one line, without what may be a secret, and exit with 2."""
         message = message.removeprefix("argument ").replace(": must be", " must be")
         message = message.replace("\n", "\\n")
         if (
@@ -48,9 +49,11 @@ class Parser(argparse.ArgumentParser):
         return {}
 
     def options(self) -> list[str]:
+        """Return all options of this command, such as `--port`."""
         return [option for action in self._actions for option in action.option_strings]
 
     def takes_value(self, option: str) -> bool:
+        """Return whether a value follows this option."""
         return any(option in action.option_strings and action.nargs is None for action in self._actions)
 
 

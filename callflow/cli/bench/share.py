@@ -56,6 +56,7 @@ class Held:
             os.kill(self._pid, signal.SIGSTOP)
 
     def let_go(self) -> None:
+        """Let the process go on, at the end."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGCONT)
 
