@@ -64,7 +64,7 @@ class Surroundings(Protocol):
         """Ask the other nodes whether they take over what has lost its lease."""
 
     def command(self, node: Member, step: Step, *, is_written: bool) -> None:
-        """Do what a step asks for."""
+        """Carry out what a step of a node asks for."""
 
     def fell_silent(self, call: Call) -> None:
         """Note that a node no longer serves a call that it has served."""

@@ -225,7 +225,7 @@ class World:
         return done
 
     def command(self, node: Member, step: Step, *, is_written: bool) -> None:
-        """Do what a step of a node asks for, if no living node has the call instead."""
+        """Carry out what a step of a node asks for, and count the commands for a call that another living node has."""
         if step.kind == "began":
             step.call.voice = node.name
         owner: Key | None = self.database.rows.claims.get(step.call.id)
