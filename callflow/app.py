@@ -37,8 +37,8 @@ from callflow.history.recent_problems import lately
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import is_private
+from callflow.switchboard.budget.carrier_costs import CostLookups
 from callflow.switchboard.budget.make import make_budget
-from callflow.switchboard.budget.prices import PriceLookups
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
@@ -49,6 +49,7 @@ from callflow.switchboard.dial_permission import DialPermission
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.engine_choice import realtime_config
 from callflow.switchboard.health.make import make_health
+from callflow.switchboard.keep_running import Part
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.moving import Moving
@@ -60,7 +61,6 @@ from callflow.switchboard.redactors import redactor
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.setting_desk import SettingDesk
 from callflow.switchboard.setting_warnings import setting_warnings
-from callflow.switchboard.side_by_side import Part
 from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.tool_desk import ToolDesk
 from callflow.telemetry.telemetry import Telemetry
@@ -340,8 +340,8 @@ class Application:
 
     def _work_in_charge(self) -> dict[str, Part]:
         """Return the parts of what one process does for all that share the history."""
-        prices = PriceLookups(self.history, self._by_name())
-        parts = {"campaigns": self._campaign_runner.run, "alerts": self.health.keep_alerts, "prices": prices.run}
+        costs = CostLookups(self.history, self._by_name())
+        parts = {"campaigns": self._campaign_runner.run, "alerts": self.health.keep_alerts, "carrier costs": costs.run}
         return parts | ({"events": self.sender.run} if self.sender is not None else {})
 
     def _by_name(self) -> dict[str, Carrier]:

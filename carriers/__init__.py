@@ -1,1 +1,1 @@
-"""The telephone carriers: one package each, and the registry that makes them from the settings."""
+"""One folder for each carrier, with the same file names; `registry.py` makes them from the settings."""

@@ -1,1 +1,1 @@
-"""The agent of a call: whose turn it is, what was said and heard, tool calls, and the model's sessions."""
+"""Who speaks: turns, barge-in, dead air, tools, and the sessions of the model. Begin with `turn_taking.py`."""

@@ -30,7 +30,7 @@ from callflow.agent.transcripts import Transcripts
 from callflow.agent.turn_manager import TurnManager
 from callflow.agent.turn_taking import Floor
 from callflow.agent.usage import UsageTotal
-from callflow.agent.voicemail import Voicemail
+from callflow.agent.voicemail_message import VoicemailMessage
 from callflow.agent.wind_up import WindUp
 from callflow.contracts import events
 from callflow.contracts.engine import (
@@ -111,7 +111,7 @@ class Agent:
         self.remote = self.prompter.remote = RemoteSpeech(relay, this, post) if relay.is_remote else NOT_REMOTE
         self.goodbye = Goodbye(self.conversation, post)
         self.tool_turns = ToolTurns(tool_calls, self.sessions, self.turns, post, this)
-        self.voicemail = Voicemail(config.voicemail_message, this, post)
+        self.voicemail = VoicemailMessage(config.voicemail_message, this, post)
         self.usage = UsageTotal()
         self._heard_since_recovery = True
         """The caller has heard an answer since engine or stream were last lost."""

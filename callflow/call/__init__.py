@@ -1,1 +1,1 @@
-"""One call's signalling: mailbox, state machine, deadlines, commands, media streams, replay and restore."""
+"""One call's signalling: mailbox, machine, journal, commands, restore. Begin with `machine/table.py`, `call.py`."""

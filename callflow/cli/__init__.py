@@ -1,1 +1,1 @@
-"""The command line. `arguments.py` has every command and option; each command loads only what it needs."""
+"""The command line: a module for each command. `arguments.py` has all their options; each loads only what it needs."""

@@ -1,1 +1,1 @@
-"""Which process looks after which calls of a history: nodes, leases, claims, requests between nodes."""
+"""Several processes with one history: nodes, leases, claims, and the requests between nodes. Begin with `nodes.py`."""

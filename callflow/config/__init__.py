@@ -1,1 +1,1 @@
-"""The settings: where they are read, in which order, what is wrong with them, and profiles of numbers."""
+"""Settings: their defaults, the layers they are read from, their old names, and profiles. Begin with `settings.py`."""

@@ -1,1 +1,1 @@
-"""Types that the packages share, without I/O: events, commands, errors, what a carrier or engine must do."""
+"""The types that packages share, and helpers on text: events, commands, errors, carriers, media, engines. No I/O."""

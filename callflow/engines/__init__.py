@@ -1,1 +1,1 @@
-"""The protocols of the voice models, and facts about models and their prices."""
+"""Protocols of the voice models, a folder for each, and the facts about the models, `models.toml`."""

@@ -1,1 +1,1 @@
-"""What a call writes down: entries, kinds of notes, redaction, the live feed, and a timeline in words."""
+"""What one call writes down: entries, kinds of notes, redaction, the live feed, and a timeline in words."""

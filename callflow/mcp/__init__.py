@@ -1,1 +1,1 @@
-"""The history of the calls as an MCP server, for language models. It changes nothing."""
+"""The history of the calls, as an MCP server tells it."""

@@ -1,1 +1,1 @@
-"""The audio of a call: the relay (hot path), playout, media sockets, codecs, clips, recording."""
+"""The audio: media sockets, the relay (the hot path), playout, codecs, clips, recording. Begin with `relay.py`."""

@@ -1,1 +1,1 @@
-"""Emulated Telnyx, Twilio and OpenAI servers, and a telephone for tests, demo and benchmarks."""
+"""Emulated carriers and models, and a telephone: for tests, demo and bench."""

@@ -1,1 +1,1 @@
-"""All live calls: admission, which call a webhook or socket is about, outbound calls, drain and recovery."""
+"""All live calls: admission, dialling, campaigns, budget, drain, recovery. Begin with `switchboard.py`."""

@@ -13,7 +13,7 @@ from callflow.cluster.membership import Membership
 from callflow.cluster.nodes import RENEW_SECONDS
 from callflow.cluster.ownership import Ownership
 from callflow.contracts.repeated_warnings import RepeatedWarnings
-from callflow.switchboard.side_by_side import keep_up
+from callflow.switchboard.keep_running import keep_running
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -156,7 +156,7 @@ class ClusterDuties:
                 leads = self._membership.leads
                 if leads and work is None:
                     log.info("this node does the work that one does for all")
-                    work = asyncio.create_task(keep_up("work for all", self._lead), name="work for all")
+                    work = asyncio.create_task(keep_running("work for all", self._lead), name="work for all")
                 elif not leads and work is not None:
                     log.info("another node does the work for all now")
                     await _end(work)

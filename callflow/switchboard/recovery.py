@@ -28,10 +28,10 @@ from callflow.journal.journal import JournalEntry
 from callflow.switchboard import pictures
 from callflow.switchboard.call_configs import Began
 from callflow.switchboard.cluster_duties import ClusterDuties
-from callflow.switchboard.line_questions import LineQuestions
+from callflow.switchboard.keep_running import Part, keep_all_running
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
-from callflow.switchboard.side_by_side import Part, side_by_side
+from callflow.switchboard.status_checks import StatusChecks
 from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.webhook_gate import WebhookGate
 
@@ -75,7 +75,7 @@ class Recovery:
         self._tasks: list[asyncio.Task[None]] = []
         self._lost_legs: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(_QUESTIONS)
-        self._line = LineQuestions(history.now, lambda call: self.reconciliation.doubt(call), self._questions)
+        self._status_checks = StatusChecks(history.now, lambda call: self.reconciliation.doubt(call), self._questions)
         self._number_ids = NumberIds(self._note_number_id)
         self._has_all = False
         """This process serves alone, and has all calls that there are."""
@@ -108,7 +108,7 @@ class Recovery:
         self._carriers = {carrier.name: carrier for carrier in carriers}
         self.reconciliation = Reconciliation(
             self._history, switchboard, self._carriers, self._questions, self._bring_back_if_ours,
-            self._line.ask,
+            self._status_checks.ask,
         )  # fmt: skip
         self._gate = WebhookGate(self, self._history, self._membership, switchboard, self._carriers)
         switchboard.on_lost_leg = self._look_into
@@ -178,7 +178,7 @@ class Recovery:
         tasks = [*self._tasks, *self._lost_legs]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, self._line.close(), self._number_ids.close(), return_exceptions=True)
+        await asyncio.gather(*tasks, self._status_checks.close(), self._number_ids.close(), return_exceptions=True)
         await self._history.journal.close()
         if self._membership is not None:
             await self._membership.close()
@@ -211,7 +211,7 @@ class Recovery:
     async def _work_for_all(self) -> None:
         """Do what one process does for all that share the history, until cancelled."""
         history = self._history
-        await side_by_side(
+        await keep_all_running(
             {"retention": history.retention.run, "deletions": history.deletions.run, **self._in_charge()}
         )
 
@@ -285,7 +285,7 @@ class Recovery:
         if back:
             log.warning("taking back %d of the calls of another process", len(back))
         await pictures.show_again(self._history.database, back)
-        return [self._line.begin(call, given=given) for call in back], unread
+        return [self._status_checks.begin(call, given=given) for call in back], unread
 
     async def _try_to_load(self) -> None:
         """Call `load` once. If that fails, a task of its own tries again."""
@@ -404,5 +404,5 @@ class Recovery:
             log.warning("call %s: another node has it meanwhile", name)
             return None
         if self._membership is not None:
-            self._line.broke(name, old.at)
+            self._status_checks.broke(name, old.at)
         return self._switchboard.restore(carrier, old)

@@ -1,1 +1,1 @@
-"""What `/metrics` tells, counted from the journal's entries; the lag of the event loop; a trace of each call."""
+"""What `/metrics` tells, and the trace of each call: counted from the entries of the journal."""

@@ -1,1 +1,1 @@
-"""The operator's functions as tools of the model: loading, running apart from the audio, bounding results."""
+"""The operator's functions for the model: reading them, running them apart from the audio, bounding their results."""

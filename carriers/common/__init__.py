@@ -1,1 +1,1 @@
-"""What the adapters of all carriers share: HTTP with retries, media frames, downloads, checks."""
+"""What all carriers share: HTTP with retries, reading media frames, downloads, checks of `doctor`."""

@@ -1,1 +1,1 @@
-"""OpenAI as a carrier: calls that come over SIP, whose audio goes straight to the model."""
+"""OpenAI as a carrier (SIP): `webhooks.py` reads its reports, `carrier.py` sends commands; audio never comes here."""

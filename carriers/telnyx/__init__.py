@@ -1,1 +1,1 @@
-"""Telnyx: Call Control v2, and its media streams."""
+"""Telnyx: `webhooks.py` reads what it reports, `carrier.py` sends it commands, `media.py` knows its frames."""

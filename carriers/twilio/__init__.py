@@ -1,1 +1,1 @@
-"""Twilio: Programmable Voice with TwiML and REST, and its media streams."""
+"""Twilio: `webhooks.py` reads what it reports, `twiml.py` writes what it is answered, `carrier.py` sends commands."""

@@ -1,1 +1,1 @@
-"""Benchmarks: what the server adds to a call, and what database and cluster carry."""
+"""Benches: what a call costs, how many fit on a machine, and how a cluster behaves. Not a part of the server."""

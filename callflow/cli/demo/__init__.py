@@ -1,1 +1,1 @@
-"""`server.py demo`: spoken calls on this machine, with an emulated carrier and model, and what must happen in them."""
+"""`server.py demo`: whole spoken calls on this machine, without keys. Begin with `demo.py`."""

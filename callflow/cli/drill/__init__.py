@@ -1,1 +1,1 @@
-"""`server.py drill`: what the caller hears when server, model or database break."""
+"""`server.py drill`: breaks the server under calls, and shows what callers hear. Begin with `drill.py`."""

@@ -1,1 +1,1 @@
-"""Draws a call as an SVG: both voices on a time axis, and what was said and heard."""
+"""One call as a picture: both voices, what was said, and what of it was heard."""

@@ -1,1 +1,1 @@
-"""What the protocols of all models share: the account, the sockets, and the end of a session."""
+"""What all engines of one vendor share: the account with its breaker, connections opened ahead, sockets."""

@@ -1,1 +1,1 @@
-"""OpenAI's full-duplex models: the engine that hears and speaks at the same time."""
+"""OpenAI's full-duplex models: a session in which both sides may speak at once. Begin with `turns.py`."""

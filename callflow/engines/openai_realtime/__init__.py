@@ -1,1 +1,1 @@
-"""OpenAI's Realtime interface: the engine that speaks in turns."""
+"""OpenAI Realtime: a session that speaks in turns. Begin with `adapter.py` and `response_queue.py`."""

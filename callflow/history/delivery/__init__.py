@@ -1,1 +1,1 @@
-"""Sends the events of the history to EVENTS_URL, and asks CALLER_LOOKUP, signed as Standard Webhooks."""
+"""Sends events to EVENTS_URL, in order and again after failures, and signs them. Begin with `sender.py`."""

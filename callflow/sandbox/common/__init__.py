@@ -1,1 +1,1 @@
-"""What every emulated carrier has in common: its port, its calls, the telephones and their audio, the faults."""
+"""What the emulated carriers and the telephone share: sockets, webhooks, pacing, faults."""

@@ -1,1 +1,1 @@
-"""Lists of calls that are dialled one after another: their rows, their pace, and how they end."""
+"""Lists of calls: which rows are dialled, when (`plan.py`), how fast (`pace.py`), and what became of each."""

@@ -1,1 +1,1 @@
-"""The control endpoint: its runtime settings, and what our own calls ask it."""
+"""The control endpoint, as this server asks it about its own calls, and as it answers others."""

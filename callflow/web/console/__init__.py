@@ -1,1 +1,1 @@
-"""The operators' listener: its routes, who may use them, and the page."""
+"""The operators' listener: a module for the routes of each thing. `policy.py` and `roles.py` say who may ask."""

@@ -1,1 +1,1 @@
-"""The public listener: the carriers' webhooks and media sockets, and a few pages."""
+"""The carriers' listener: webhooks, media sockets, and a few pages."""

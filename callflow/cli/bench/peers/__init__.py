@@ -1,1 +1,1 @@
-"""Other projects' servers for calls, which the benchmark compares with."""
+"""Servers of other projects, measured by the bench beside ours."""

@@ -1,1 +1,1 @@
-"""A simulated cluster in virtual time, in which nodes and the database fail."""
+"""A cluster of many nodes in one process, in which the clock is simulated; the decisions are the product's own."""

@@ -1,1 +1,1 @@
-"""The steps from one version of the schema to the next, in the order of their numbers."""
+"""The versions of the schema, a module for each: what it adds to the one before."""

@@ -24,7 +24,7 @@ _DOUBT_SECONDS: Final = 5.0
 """The carrier is asked about such a conversation so much later, when its caller has heard something."""
 
 
-class LineQuestions:
+class StatusChecks:
     """The questions about the calls that this process takes back."""
 
     def __init__(
