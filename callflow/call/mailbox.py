@@ -106,7 +106,7 @@ class Mailbox:
         return self.is_held
 
     def go_on(self) -> None:
-        """Hold it no longer. One that was closed meanwhile gives no event out any more."""
+        """Hand events out again, after `hold`. A mailbox that was closed meanwhile gives no event out any more."""
         if not self._closed:
             self.is_held = False
             self._wake_up()
@@ -118,7 +118,7 @@ class Mailbox:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        """Keep it from being held, while an operator's request is served that may put an event in."""
+        """Keep the mailbox from being held, while an operator's request is served that may put an event in."""
         self._requests += 1
         try:
             yield

@@ -53,7 +53,7 @@ class OutboundLeg:
             self._known.set_result(ids)
 
     def failed(self, error: CarrierError) -> None:
-        """Take it that no leg was made, and why."""
+        """Note that no leg was made, and why."""
         self.error = error
         if not self._known.done():
             self._known.set_result(None)

@@ -131,7 +131,7 @@ class CampaignStore:
         return await self._dicts(wanted.order_by(_table.seq))
 
     async def break_off(self, names: Sequence[str], now: float) -> int:
-        """Cancel those of the campaigns whose rows are not all written: whoever wrote them is gone. Returns how
+        """Cancel those of these campaigns whose rows are not all written: whoever wrote them is gone. Returns how
         many."""
         why = "the server was stopped while the rows were being written: send the list again"
         change = update(campaigns).where(_table.id.in_(names), _table.state == LOADING)

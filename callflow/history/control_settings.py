@@ -26,7 +26,7 @@ class StoredControl:
         return found if isinstance(found, dict) else None
 
     async def write(self, settings: Mapping[str, Any] | None, by: str) -> None:
-        """Keep these; None: the defaults hold again."""
+        """Keep these settings; None: the defaults hold again."""
 
         def work(connection: Connection) -> None:
             connection.execute(control_settings.delete())

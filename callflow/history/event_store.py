@@ -60,11 +60,11 @@ class EventStore:
         return await self._database.read(work)
 
     async def delivered(self, name: str, now: float) -> None:
-        """Note that the receiver has it. Its body is not needed any more, and may hold numbers and words."""
+        """Note that the receiver has an event. Its body is not needed any more, and may hold numbers and words."""
         await self._settle(name, state=DELIVERED, body="", settled_at=now, error=None)
 
     async def dead(self, name: str, now: float, error: str) -> None:
-        """Make it a dead letter. The next event of its call may be sent then."""
+        """Make an event a dead letter. The next event of its call may be sent then."""
         await self._settle(name, state=DEAD, settled_at=now, error=error[:_MOST_ERROR])
 
     async def failed(self, event: DueEvent, next_at: float, error: str) -> None:
@@ -92,8 +92,8 @@ class EventStore:
         return found.get(WAITING, 0), found.get(DEAD, 0)
 
     async def expire(self, state: str, before: float) -> int:
-        """Delete those of this state that were settled before that (Unix time, seconds), a part at a time. Returns how
-        many it were; 0: there are no more."""
+        """Delete the events of this state that were settled before that (Unix time, seconds), a part at a time. Returns
+        how many it were; 0: there are no more."""
         old = select(_table.seq).where(_table.state == state, _table.settled_at < before).limit(_MANY)
         gone = delete(events_out).where(_table.seq.in_(old))
         return await self._database.write(lambda connection: connection.execute(gone).rowcount)

@@ -33,7 +33,7 @@ class Provisions:
         await self._replace(one, kept=True)
 
     async def forget(self, one: Provision) -> None:
-        """Keep it no more. Raises DatabaseError where there is no database."""
+        """Keep this one no more. Raises DatabaseError where there is no database."""
         await self._replace(one, kept=False)
 
     async def _replace(self, one: Provision, *, kept: bool) -> None:

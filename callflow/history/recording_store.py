@@ -43,7 +43,7 @@ class Sound(Protocol):
         """The file, where it is one of this machine."""
 
     def open(self, begin: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Open these bytes of it, and yield them in pieces. Raises StoreAway or OSError."""
+        """Open these bytes of the sound, and yield them in pieces. Raises StoreAway or OSError."""
 
     async def peaks(self) -> Peaks | None:
         """Return how loud it is, where it is no file; None: that is not known. Raises StoreAway or BrokenRecording."""

@@ -37,10 +37,12 @@ class StoredOverrides:
     async def change(
         self, values: Mapping[str, str], gone: Sequence[str], *, by: str = "", seen: int | None = None
     ) -> dict[str, str]:
-        """Keep these, and those no more. `seen`: the newest version that whoever asks has seen, 0 for none; None: any.
+        """Keep the settings in `values`, and those in `gone` no more. `seen`: the newest version that whoever asks has
+        seen, 0 for none; None: any.
 
         Returns all that is kept from then on, whoever else has changed it. Raises ProfileRefused if another version is
-        the newest."""
+        the newest.
+        """
 
         def work(connection: Connection) -> dict[str, str]:
             newest = setting_versions.begin(connection, is_sqlite=self._database.is_sqlite)

@@ -45,7 +45,7 @@ class Held:
             os.kill(self._pid, signal.SIGCONT)
 
     def look(self) -> None:
-        """Stop it if it has used its part. Raises ProcessLookupError or OSError if the process has ended."""
+        """Stop the process if it has used its part. Raises ProcessLookupError or OSError if the process has ended."""
         if self._is_stopped:
             return
         used = time.clock_gettime(self._clock)

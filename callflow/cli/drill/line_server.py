@@ -45,7 +45,7 @@ class LineServer:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start it, and wait until it listens. Raises DrillFailed."""
+        """Start the server, and wait until it listens. Raises DrillFailed."""
         for name in (".env", "settings.toml"):  # else those of the user would be read
             (self._folder / name).touch()
         own = {"PORT": self.port, "PUBLIC_BASE_URL": self.address, **self._settings}

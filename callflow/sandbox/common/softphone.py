@@ -120,7 +120,7 @@ class SoftphoneCall:
             await self._leg.press(digit)
 
     async def hang_up(self) -> None:
-        """End it; nothing happens where it has ended."""
+        """End the call; nothing happens where it has ended."""
         if not self.ended_by:
             await self._leg.hang_up()
 

@@ -113,7 +113,7 @@ class Response:
             self._send(current, Delta(size / current.item.bytes_per_ms, size, base64))
 
     def stop(self, reason: str) -> None:
-        """Cancel it: "turn_detected" or "client_cancelled"."""
+        """Cancel the response; `reason`: "turn_detected" or "client_cancelled"."""
         if self._task is not None:
             self._task.cancel()
         current = self._open

@@ -63,8 +63,8 @@ def make_health(
     known: Callable[[], Known],
     nodes: Nodes | None = None,
 ) -> tuple[HealthDesk, Doctor]:
-    """Make both. `number_desk` is called later, `profiles` whenever the carriers are asked, and `known` by a thread.
-    `nodes`: see `HealthDesk`."""
+    """Make the health desk and the doctor. `number_desk` is called later, `profiles` whenever the carriers are asked,
+    and `known` by a thread. `nodes`: see `HealthDesk`."""
 
     def checklist() -> Checklist:
         address, _, warnings, secrets = known()
