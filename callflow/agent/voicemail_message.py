@@ -50,7 +50,7 @@ class VoicemailMessage:
             self.is_on = True
             agent.prompter.close()
             agent.goodbye.call_off()
-            agent.turns.hush_for_good()
+            agent.turns.silence_for_good()
             if agent.protected_greeting.is_said:
                 agent.note_greeting()
             agent.protected_greeting.hold()

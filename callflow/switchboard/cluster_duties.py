@@ -43,7 +43,7 @@ class ClusterDuties:
         opened: asyncio.Event,
     ) -> None:
         """`ownership`: of the history; a process that serves alone has it, and whoever gets it takes its calls over.
-        `bring_back`: takes back calls that are claimed for this node; True: a living node has given them. Returns those
+        `bring_back`: recovers calls that are claimed for this node; True: a living node has given them. Returns those
         that are to be tried again. `lead`: works for all nodes, until cancelled. `opened`: is set when the calls that
         were nobody's at the start are known.
         """
@@ -143,7 +143,7 @@ class ClusterDuties:
             try:
                 calls = await self._bring_back(calls, given)
             except Exception:
-                log.exception("calls of another node are not taken back through a fault of our own; it is tried again")
+                log.exception("calls of another node are not recovered through a fault of our own; it is tried again")
             if not calls:
                 return
             await asyncio.sleep(pause)

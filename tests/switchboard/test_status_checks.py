@@ -1,4 +1,4 @@
-"""Calls that are taken back: what their carriers are asked, and what is believed meanwhile."""
+"""Calls that are recovered: what their carriers are asked, and what is believed meanwhile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Scene:
         self.call = SimpleNamespace(
             id="c1", ids=IDS, carrier=self.carrier, began=began, model=SimpleNamespace(state=state, human=""),
             legs=SimpleNamespace(human=LegIds()), awaits_leg=False,
-            take_back=lambda found, human="": self.taken.append(found),
+            recover=lambda found, human="": self.taken.append(found),
         )  # fmt: skip
         self.questions = StatusChecks(lambda: NOW, self.doubt, asyncio.Semaphore(2))
 
@@ -50,7 +50,7 @@ class Scene:
         (machine.STREAMING, KeyError("ours"), "answered"),
     ],
 )
-def test_a_call_is_taken_back_as_its_carrier_has_it_or_as_it_was(state: str, status: Any, found: str) -> None:
+def test_a_call_is_recovered_as_its_carrier_has_it_or_as_it_was(state: str, status: Any, found: str) -> None:
     async def main() -> None:
         the = Scene(state)
         the.carrier.statuses["control"] = status

@@ -63,7 +63,7 @@ class Plan:
     at_once: int = 5
     """The most live calls of this campaign, all on one account of a carrier."""
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the plan in the words of the API: `{"hours", "weekdays", "attempts", "pauses", "calls_per_second",
         "at_once"}`, the pauses in seconds."""
         return {

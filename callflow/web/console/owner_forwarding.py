@@ -46,7 +46,7 @@ _MOST_REASON: Final = 120
 _AWAY: Final = "The node that has this does not answer. Try again in a moment."
 
 
-class NodeDoor:
+class OwnerForwarder:
     """ASGI middleware of the operators' app."""
 
     def __init__(
