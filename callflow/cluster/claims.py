@@ -99,8 +99,8 @@ class Claims:
             raise Overloaded("this node does not have the call")
 
     def gave(self, call: str) -> None:
-        """Note that the transaction of `hand_over` is committed. What follows of the call, until `told`, are its last
-        notes."""
+        """Note that the transaction of `hand_over` is committed. What follows of the call, until `confirm_taken`, are
+        its last notes."""
         self.drop([call])
         self._closing.add(call)
         self._going.add(call)
