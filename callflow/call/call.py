@@ -23,6 +23,7 @@ from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import Answers, answers, are_asked, write_down
 from callflow.call.handover import ProcessHandover, StatusAtCarrier
+from callflow.call.left_requests import is_left
 from callflow.call.legs import Legs
 from callflow.call.listening import FIRST
 from callflow.call.mailbox import Mailbox
@@ -151,10 +152,9 @@ class Call:
         if not (self._released or self._handover.is_elsewhere):
             self.mailbox.put(event, reply)
             return
-        if not self._handover.is_leaving:
-            self._log.late(event, self.model.state)
-        elif reply is None and isinstance(event, (events.Dtmf, events.ToolFinished)):
-            self._log.late(event, "")  # whoever goes on with the call reads it
+        leaves = self._handover.is_leaving
+        if not leaves or (reply is None and is_left(event)):  # whoever goes on with the call reads it
+            self._log.late(event, "" if leaves else self.model.state)
         self._handover.answer(self, event, reply)
 
     def _prepared(self, event: Event) -> Event | None:
@@ -234,6 +234,7 @@ class Call:
                 self.legs.not_written(command.leg)
             elif id(command) in requests:
                 self._carrier_commands.send(requests[id(command)])
+        self._handover.left.carry_out(self.model, self.requests.line.words.keep, self.post)
 
     def _request(self, command: Command, ordinal: int, *, step: int | None = None) -> CarrierRequest:
         """Make the request for a command of the newest step, or of an earlier `step`."""

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
 from callflow.agent.prompts import shown, tool_answered, tool_unknown, typed, typing_lost, whispered
-from callflow.call import machine
+from callflow.call import left_requests, machine
 from callflow.call.deadlines import COUNTED, GO_ON
 from callflow.call.dtmf import MASK, KeyBuffer, as_source
 from callflow.call.legs import by_machine
@@ -75,6 +75,8 @@ class RestoredCall:
     """The caller has heard the whole protected sentence."""
     unanswered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Tool calls without a known result: their `tool_called` events, by id."""
+    left: list[events.Event] = field(default_factory=list)
+    """Requests that came while the previous process handed the call over, oldest first: they are still to be done."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that operators had changed when the call began."""
     profile: tuple[str, int] = ("", 0)
@@ -191,6 +193,7 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     if entry.is_step:
         event = entry.event
         call.handed_over = call.quiet = False
+        call.left = _without_first(call.left, entry.name)
         if entry.before == machine.RINGING and entry.after not in (machine.RINGING, machine.HANGUP):
             call.answered_at = call.answered_at or entry.at
         if entry.after == machine.BRIDGED != entry.before:
@@ -206,7 +209,15 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
         _note(call, talk, entry.at, note)
 
 
+def _without_first(left: list[events.Event], name: str) -> list[events.Event]:
+    """Return the requests that are left after a step has taken one of this name."""
+    done = next((event for event in left if event.name == name), None)
+    return [event for event in left if event is not done]
+
+
 def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
+    if call.handed_over and not entry.is_step and (request := left_requests.read(entry.event)) is not None:
+        call.left.append(request)
     match entry.event:
         case {"event": events.MediaStarted.name, "encoding": str(encoding)}:
             talk.is_remote = encoding == REMOTE
