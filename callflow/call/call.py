@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import asdict, replace
-from typing import Final, Literal
+from typing import Literal
 
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
@@ -44,8 +44,6 @@ from callflow.journal import notes
 
 
 log = logging.getLogger(__name__)
-
-_LAST_RESORT: Final = 1000  # ordinal of a hang-up that comes from no transition: no step has so many commands
 
 
 class Call:
@@ -192,7 +190,7 @@ class Call:
         except Exception:
             log.exception("call %s: a fault of our own ends it", self.id)
             self.model.cause = "our_fault"
-            self._carrier_commands.send(self._request(commands.Hangup(), ordinal=_LAST_RESORT))
+            self._carrier_commands.send(self._request(commands.Hangup(), 1000))  # no step has so many commands
         finally:
             if self._handover.awaits_return:  # the call never belonged to this process: its journal stays unchanged
                 self._handover.leave()
@@ -227,6 +225,7 @@ class Call:
             self.relay.answered()
         self.recordings.after(step)
         self._listening.after(step)
+        self.take_over.after(self.model)
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._local_commands.do(command)

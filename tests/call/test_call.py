@@ -379,3 +379,37 @@ def test_a_call_that_is_being_taken_back_is_left_as_it_is_when_the_process_hands
             assert await the.ask(events.Dtmf(digit="1")) == "dtmf", "not over: the next process answers"
 
     play(main)
+
+
+@pytest.mark.parametrize(
+    ("event", "ends"),
+    [
+        (events.GoodbyeRequested(reason="shutdown", by="drain"), True),
+        (events.DeadlinePassed(deadline="bridged"), True),
+        (events.MediaRefused(), True),
+        (events.BudgetReached(), False),
+        (events.NoInput(time=3, last=True), False),
+        (events.DeadlinePassed(deadline="hold"), False),
+    ],
+    ids=lambda value: getattr(value, "trigger", value),
+)
+def test_a_person_is_told_when_the_last_sentence_of_the_call_begins_whoever_wanted_it(
+    event: events.Event, ends: bool
+) -> None:
+    async def main() -> None:
+        async with stage(restored=typed_before()) as the:
+            the.call.take_back("answered")
+            await until(lambda: "call_recovered" in the.happened())
+            the.call.model.state, the.call.model.engine, the.call.model.media = machine.STREAMING, "ready", "open"
+            the.call.model.answer_sent = True
+            assert the.call.take_over.begin("token mia") == ""
+            await until(lambda: "bridged" in the.call.model.armed)
+            the.call.post(event)
+            the.call.post(events.CarrierNotice())
+            await until(lambda: "carrier_notice" in the.happened())  # what came before is done
+            told = [entry.event["state"] for entry in the.services.journal.read(NAME) if entry.name == "take_over"]
+            assert told == (["began", "ended"] if ends else ["began"])
+            assert the.call.take_over.by == ("" if ends else "token mia")
+            assert bool(the.call.model.farewell) == ends
+
+    play(main)
