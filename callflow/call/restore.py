@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
 from callflow.agent.prompts import shown, tool_answered, tool_unknown, typed, typing_lost, whispered
+from callflow.agent.session_ids import last_number
 from callflow.call import left_requests, machine
 from callflow.call.deadlines import COUNTED, GO_ON
 from callflow.call.dtmf import MASK, KeyBuffer, as_source
@@ -41,6 +42,8 @@ from callflow.media.remote_line import ENCODING as REMOTE
 
 UNKNOWN_RESULT: Final = '{"error":"the line broke while this was running: whether it was done is not known"}'
 """What the model is told of a tool that was running then."""
+_IDS: Final = ("item", "id")
+"""Where events and notes have ids of the model: of turns, tool calls, and tools that it runs itself."""
 
 
 @dataclass(slots=True)
@@ -118,6 +121,8 @@ class RestoredCall:
     """Who is muted."""
     engine: str = ""
     """The second engine, if the call had come to it."""
+    last_session: int = 1
+    """The highest number of a session of the model that ids tell of: see `session_ids.last_number`."""
     taken_by: str = ""
     """Who spoke with the caller in place of the agent."""
     muted_for: str = ""
@@ -150,6 +155,7 @@ class RestoredCall:
             left_quietly=self.quiet and not self.taken_by,
             unanswered=dict.fromkeys(self.unanswered, UNKNOWN_RESULT),
             engine=self.engine,
+            last_session=self.last_session,
             had_session=self.model.media != "none",
         )
 
@@ -190,6 +196,8 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
 
 def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     call.at = entry.at
+    names = (str(entry.event.get(key, "")) for key in _IDS)
+    call.last_session = max(call.last_session, last_number(names))
     if entry.is_step:
         event = entry.event
         call.handed_over = call.quiet = False
