@@ -51,6 +51,8 @@ class Known:
     looked: int = 0
     view: View = field(default_factory=View)
     owner_is: str | None = "w2"
+    asked: int = 0
+    """How often the database was asked whose a call is."""
     live: tuple[str, ...] = (CALL,)
     """At the other node."""
     claims: Claims = field(default_factory=Claims)
@@ -71,6 +73,7 @@ class Known:
         return self.me
 
     async def owner(self, call: str) -> str | None:
+        self.asked += 1
         return self.owner_is
 
     def has_let_go(self, call: str) -> bool:
@@ -289,6 +292,17 @@ async def test_an_operators_request_waits_for_a_call_that_is_being_moved(
     assert sent[1]["code"] == 4412, "the page connects again"
     taking.cancel()
     await forwarding.close()
+
+
+@in_loop
+async def test_the_database_is_asked_once_for_the_owner_of_a_call_and_not_for_one_that_is_here(tmp_path: Path) -> None:
+    async with other_node(tmp_path) as (known, forwarding):
+        board = dict[str, Any]()
+        here = door(known, forwarding, board)
+        answer = await ask(here, "GET", f"/api/calls/{CALL}", body=b"")
+        assert (answer.headers["x-from"], known.asked) == ("w1", 1), "it is the other node's"
+        board[CALL] = SimpleNamespace(is_handed_over=False, mailbox=Mailbox())
+        assert (await led(here, f"/api/calls/{CALL}/hangup"), known.asked) == (202, 1)
 
 
 @in_loop
