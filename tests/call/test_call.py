@@ -413,3 +413,27 @@ def test_a_person_is_told_when_the_last_sentence_of_the_call_begins_whoever_want
             assert bool(the.call.model.farewell) == ends
 
     play(main)
+
+
+@pytest.mark.parametrize("can", [("transfers", "queues_dials"), ("transfers",)], ids=["a queue", "no queue"])
+def test_the_time_of_a_person_counts_from_the_moment_in_which_the_carrier_rings_them(can: tuple[str, ...]) -> None:
+    """A burst of transfers would else have had its last ones ended while they waited in the carrier's queue."""
+
+    async def main() -> None:
+        async with stage(*can, restored=typed_before(), transfer_ring_seconds=30.0) as the:
+            armed: list[tuple[str, float]] = []
+            with mock.patch.object(
+                the.call._deadlines, "arm", lambda name, seconds, **_: armed.append((name, seconds))
+            ):
+                the.call.take_back("answered")
+                await until(lambda: "call_recovered" in the.happened())
+                the.call.model.state, the.call.model.engine, the.call.model.media = machine.STREAMING, "ready", "open"
+                assert the.call.requests.transfer("desk", "+15550100003", by="agent")
+                await until(lambda: "transfer" in dict(armed))
+                the.call.post(events.CallInitiated(leg=events.HUMAN, direction="outgoing"))
+                await until(lambda: [name for name, _ in armed].count("transfer") == 2)
+            asked, rings = (seconds for name, seconds in armed if name == "transfer")
+            queue = the.call.config.deadline_seconds["queue"]
+            assert asked - rings == pytest.approx(queue if "queues_dials" in can else 0.0)
+
+    play(main)
