@@ -21,6 +21,7 @@ from callflow.call.services import CallServices
 from callflow.contracts import events
 from callflow.contracts.errors import CarrierError, Overloaded, Refused
 from callflow.contracts.events import LegIds
+from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from tests.call.offline import FakeCarrier, as_carrier, events_of, services, until
 
@@ -252,6 +253,9 @@ def typed_before(*told: dict[str, Any]) -> RestoredCall:
     return old
 
 
+BEGAN = JournalEntry(NAME, 0, 0.0, {"event": "began", "carrier": "fake", "control": IDS.control})
+
+
 def stream(digit: str) -> dict[str, Any]:
     return {"event": "dtmf", "digit": digit, "source": "stream"}
 
@@ -276,6 +280,39 @@ def test_an_entry_that_is_typed_while_the_call_changes_process_is_one_entry_of_e
             await until(lambda: entries(the))
             assert entries(the) == ["1232"]
             assert the.happened().count("carrier_notice") == 2
+
+    play(main)
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["the call stays", "the call is moved"])
+def test_an_entry_comes_after_its_keys_also_where_these_wait_while_the_call_is_to_be_moved(moved: bool) -> None:
+    """The next process took the keys for the beginning of another entry."""
+
+    async def main() -> None:
+        async with stage(restored=typed_before(), dtmf_pause_seconds=60.0) as the:
+            the.call.take_back("answered")
+            await until(lambda: "call_recovered" in the.happened())
+            assert await the.call.mailbox.hold(5)
+            for digit in "12#":
+                the.call.post(events.Dtmf(digit=digit, source="stream"))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert entries(the) == []
+            if moved:
+                the.services.journal.note(the.call.entry(notes.HandedOver()))
+                the.call.let_go()
+                await asyncio.wait_for(the.running, 5)
+                old = restore_call([BEGAN, *the.services.journal.read(NAME)])
+                assert old is not None
+                assert (entries(the), old.keys.take()) == ([], "12")
+                return
+            the.call.mailbox.go_on()
+            await until(lambda: entries(the))
+            assert entries(the) == ["12"]
+            assert the.happened().index("digits") > the.happened().index("dtmf")
+            old = restore_call([BEGAN, *the.services.journal.read(NAME)])
+            assert old is not None
+            assert not old.keys.is_begun
 
     play(main)
 

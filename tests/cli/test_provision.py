@@ -98,7 +98,7 @@ async def test_an_undo_that_nobody_agrees_to_leaves_the_database_as_it_was(tmp_p
     """It brought the schema up to date before it asked, upon which the version that was running could not write."""
     async with stage(tmp_path) as the:
         await the.run("--yes", FAILOVER_URL=BACKUP)
-        (file,) = tmp_path.glob("*.db")
+        file = url_of("", str(tmp_path)).database or ""
         with contextlib.closing(sqlite3.connect(file)) as database:
             (now,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
             database.execute("UPDATE alembic_version SET version_num = '0024'")
