@@ -25,10 +25,12 @@ from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.web.cluster_listener import bind, create_cluster_app
 from callflow.web.console import node_door
+from callflow.web.console.auth import AccessMiddleware
 from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.other_nodes import LOST, OtherNodes
 from callflow.web.console.live.sse import Seats, frame
 from callflow.web.console.node_door import NodeDoor
+from callflow.web.console.policy import AccessPolicy
 from callflow.web.listener import Listener
 from tests.e2e.product import until
 from tests.in_loop import in_loop
@@ -323,6 +325,36 @@ async def test_a_call_is_not_moved_while_a_request_is_served_that_changes_it(tmp
     await asyncio.sleep(0)
     assert await led(here, f"/api/calls/{CALL}/hangup") == 202
     assert (held, await mailbox.hold(1)) == ([False], True)
+    taking.cancel()
+    await forwarding.close()
+
+
+@in_loop
+async def test_a_body_that_is_slow_to_come_keeps_no_call_from_being_moved(tmp_path: Path) -> None:
+    """It is read to its end before anybody looks for the call."""
+    known, mailbox, body = Known({}), Mailbox(), asyncio.Event()
+    forwarding = Forwarding("w1", SECRET, known)
+    call = SimpleNamespace(is_handed_over=False, mailbox=mailbox)
+    here = AccessMiddleware(door(known, forwarding, {CALL: call}), AccessPolicy("localhost", ""))
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await body.wait()
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [("host", "localhost"), ("content-type", "application/json")]
+    asked = {**scope("POST", f"/api/calls/{CALL}/hangup", headers), FORWARDED: "w2"}
+    asking = asyncio.create_task(here(asked, receive, send))
+    taking = asyncio.create_task(mailbox.next())
+    assert await mailbox.hold(5)
+    assert not asking.done()
+    mailbox.go_on()
+    body.set()
+    await asyncio.wait_for(asking, 5)
+    assert sent[0]["status"] == 202
     taking.cancel()
     await forwarding.close()
 
