@@ -240,7 +240,9 @@ class Agent:
     def _on_speech_stopped(self, heard: SpeechStopped) -> None:
         self._note(notes.CallerPauses())
         self.no_input.noise_ended()
-        if self.turns.caller_ended(heard) and not self.protected_greeting.is_open:
+        ended = self.turns.caller_ended(heard)
+        self._check_greeting()
+        if ended and not self.protected_greeting.is_open:
             self.prompter.caller_stopped(answer_due=heard.answer_due)
 
     def _on_response_done(self, heard: ResponseDone) -> None:
