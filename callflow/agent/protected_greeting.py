@@ -82,9 +82,11 @@ class ProtectedGreeting:
             self._ms[key] = self._cut[key] = ms
 
     def was_heard(self, floor: Floor, conversation: Conversation) -> bool:
-        """Return whether the caller has heard the sentence in full. In a pause that may be one between two sentences it
-        must have all the words that are known; one without known words goes on until the pause is too long for that, or
-        the caller has said something."""
+        """Return whether the engine was asked for the sentence, and the caller has heard all of it. In a pause that may
+        be one between two sentences it must have all the words that are known; one without known words goes on until
+        the pause is too long for that, or the caller has said something."""
+        if not self.is_said:
+            return False
         has_all = self._words in _plain(self._said(conversation)) if self._words else _has_answered(conversation)
         return greeting_was_heard(floor._replace(may_go_on=floor.may_go_on and not has_all))
 

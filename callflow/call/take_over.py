@@ -186,7 +186,7 @@ class TakeOver:
         if model.farewell:
             self.hand_on()
 
-    def taken_back(self) -> None:
+    def recovered(self) -> None:
         """Begin to count for how long the person who spoke in the process of before is lost."""
         if self._is_lost:
             self._timers.start("lost", _LOST_SECONDS, self._end, _LOST)

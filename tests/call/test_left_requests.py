@@ -139,7 +139,7 @@ def test_a_tool_that_acts_in_the_moment_of_the_move_has_its_act_done_once(forced
         new = Call(NAME, as_carrier(carrier), IDS, shared, restored=restored)
         running = asyncio.create_task(new.run())
         try:
-            new.take_back("answered")
+            new.recover("answered")
             await until(lambda: "call_recovered" in events_of(new, shared))
             new.model.state, new.model.engine, new.model.media = machine.STREAMING, "ready", "open"
             new.post(events.CarrierNotice())

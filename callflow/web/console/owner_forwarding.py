@@ -25,7 +25,7 @@ from callflow.cluster.nodes import leader
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.history.history import History
-from callflow.switchboard.passages import Passages
+from callflow.switchboard.calls_in_transit import CallsInTransit
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.listen import MOVED
 from callflow.web.console.recordings_elsewhere import RecordingsElsewhere
@@ -46,7 +46,7 @@ _MOST_REASON: Final = 120
 _AWAY: Final = "The node that has this does not answer. Try again in a moment."
 
 
-class NodeDoor:
+class OwnerForwarder:
     """ASGI middleware of the operators' app."""
 
     def __init__(
@@ -96,7 +96,7 @@ class NodeDoor:
             return None
         switchboard: Switchboard = self._switchboard()
         try:
-            owner = await Passages(self._cluster, switchboard).owner(call, _MOVED_SECONDS)
+            owner = await CallsInTransit(self._cluster, switchboard).owner(call, _MOVED_SECONDS)
         except TimeoutError:
             raise PeerAway("this call is being moved to another node", sent=False) from None
         if owner == self._cluster.me:

@@ -14,7 +14,7 @@ _NOT_ASKED: Final = "?"
 """In place of a node's name: the database was not asked."""
 
 
-class Passages:
+class CallsInTransit:
     """The calls that this node takes over or gives away at the moment."""
 
     def __init__(self, membership: Membership, switchboard: Switchboard) -> None:
