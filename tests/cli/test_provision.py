@@ -95,7 +95,7 @@ async def test_what_somebody_else_has_changed_stays(tmp_path: Path) -> None:
 
 
 async def test_an_undo_that_nobody_agrees_to_leaves_the_database_as_it_was(tmp_path: Path) -> None:
-    """It brought the schema up to date before it asked, upon which the version that was running could not write."""
+    """It brought the schema up to date before it asked, upon which no server of the version before starts."""
     async with stage(tmp_path) as the:
         await the.run("--yes", FAILOVER_URL=BACKUP)
         file = url_of("", str(tmp_path)).database or ""
