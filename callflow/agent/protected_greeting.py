@@ -3,9 +3,6 @@ interrupt, and the proof of how much of it the caller heard."""
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from callflow.agent.conversation import Conversation
 from callflow.agent.turn_taking import Floor, greeting_was_heard
 from callflow.contracts.media import SpeechSegmentId
@@ -14,21 +11,15 @@ from callflow.media.g711 import BYTES_PER_MS
 from callflow.media.playout import Playout
 
 
-_SENTENCE_ENDS: Final = re.compile(r"[.!?;:\u2026\u3002\uff01\uff1f]")
-_LONG: Final = 5
-"""Characters: a word that is found within a text by no accident. Some languages put no blanks between words."""
-
-
 class ProtectedGreeting:
     """The state of one call's protected sentence: `due`, `said` (the engine was asked for the sentence), `held` (nobody
     interrupts any more) or "" (over, or none)."""
 
-    __slots__ = ("_cut", "_ms", "_sentences", "_state", "_words")
+    __slots__ = ("_cut", "_ms", "_state", "_words")
 
     def __init__(self, wanted: bool, words: str = "") -> None:
-        """`wanted`: the call begins with a protected sentence. `words`: with which it begins, word for word; "": not
-        known."""
-        self._words, self._sentences = _plain(words), [_words(each) for each in _SENTENCE_ENDS.split(words)]
+        """`wanted`: the call begins with a protected sentence. `words`: with which it begins; "": not known."""
+        self._words = _plain(words)
         self._state = "due" if wanted else ""
         self._ms: dict[SpeechSegmentId, float] = {}
         """Ms received from the engine, for each stretch of the sentence."""
@@ -91,7 +82,8 @@ class ProtectedGreeting:
         return greeting_was_heard(floor._replace(may_go_on=floor.may_go_on and not has_all))
 
     def proof(self, playout: Playout, conversation: Conversation, now: float, *, in_full: bool) -> Protected:
-        """Return the note that proves how many ms of the sentence were heard, out of how many received."""
+        """Return the note that proves how many ms of the sentence were heard, out of how many received. Its words
+        decide nothing: the engine may have said the sentence in the caller's language."""
         heard = 0.0
         for key, ms in self._ms.items():
             here = playout.heard_ms(key, now) if playout.holds(key) else ms
@@ -100,30 +92,16 @@ class ProtectedGreeting:
         return Protected(
             heard_ms=int(heard),
             of_ms=int(received),
-            in_full=in_full and heard >= received > 0 and not self._lacks_words(said),
+            in_full=in_full and heard >= received > 0,
             text=said,
         )
 
     def _said(self, conversation: Conversation) -> str:
         return " ".join(turn.text for key in self._ms if (turn := conversation.turn(key.item)) is not None)
 
-    def _lacks_words(self, said: str) -> bool:
-        """Whether the engine has left out a sentence that it was to say word for word: more than half of its words.
-        Some words it may write otherwise, such as a number. Where it writes nothing of what it says, that is not
-        known."""
-        heard, each = _plain(said), set(_words(said))
-        if not heard:
-            return False
-        had = ([word in each or (len(word) >= _LONG and word in heard) for word in one] for one in self._sentences)
-        return any(sum(one) * 2 < len(one) for one in had)
-
 
 def _has_answered(conversation: Conversation) -> bool:
     return bool(conversation.turns) and conversation.turns[-1].who == "caller"
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in map(_plain, text.split()) if word]
 
 
 def _plain(text: str) -> str:

@@ -154,8 +154,8 @@ class CallSettings(OriginSettings):
     themselves."""
     record_announcement: str = ""
     """A sentence that is said before anything else in a call that is recorded: by `record`, by `carrier_record`, or by
-    `"record": true` of a call that is dialled. Nothing is recorded until all of it was heard, and nothing at all if
-    the model leaves it out. Empty: nobody is told, which the law may not allow."""
+    `"record": true` of a call that is dialled. Nothing is recorded until all of it was heard. Empty: nobody is told,
+    which the law may not allow."""
 
     # Silence and length
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from callflow.agent.prompts import Prompt, prompt
 from callflow.contracts import events
 from callflow.contracts.engine import (
@@ -20,7 +18,6 @@ from callflow.contracts.engine import (
     SpeechStarted,
     SpeechStopped,
     ToolCalls,
-    Transcript,
 )
 from callflow.contracts.tools import ToolCall
 from callflow.engines.openai_live.turns import LiveTurns
@@ -236,33 +233,6 @@ async def test_a_protected_greeting_is_heard_before_the_caller_may_interrupt() -
     asked = scene.engine.take()
     assert asked == [("turn_detection", True), ("response", prompt(Prompt.SAID_OVER))]
     assert scene.took(notes.Protected)[0].in_full
-
-
-@pytest.mark.parametrize(
-    ("said", "in_full"),
-    [
-        ("I am a machine. This call is recorded. How can I help?", True),
-        ("THIS call is recorded! I'm a machine. How can I help?", True),
-        ("I am a robot. This call is being recorded and taped. How can I help?", True),
-        ("Hello, how can I help?", False),
-        ("I am a machine. How can I help?", False),
-        ("", True),
-    ],
-)
-@in_loop
-async def test_a_disclosure_that_the_model_has_left_out_was_not_heard(said: str, in_full: bool) -> None:
-    """A recording that waits for it would begin, of a caller whom nobody has told."""
-    scene = Scene(disclosure="I am a machine. This call is recorded.")
-    heard = []
-    scene.agent.greeting_heard = lambda: heard.append(True)
-    scene.ready()
-    scene.agent.prompter.greet()
-    if said:
-        scene.tell(Transcript("agent", "item_1", said, True))
-    scene.answer()
-    scene.hear(0.5)
-    (proof,) = scene.took(notes.Protected)
-    assert (proof.in_full, bool(heard)) == (in_full, in_full)
 
 
 @in_loop

@@ -96,7 +96,7 @@ async def test_an_outbound_call_that_is_to_be_recorded_is_linked_to_its_conversa
 
 
 async def test_a_call_that_is_itself_to_be_recorded_is_not_before_its_announcement_was_heard() -> None:
-    async with dialling(realtime=model(), record_announcement="A tone.", **SETTINGS) as the:
+    async with dialling(realtime=model(), record_announcement="This call is recorded.", **SETTINGS) as the:
         callee(the, "answers")
         await dialled(the, record=True)
         await until(lambda: the.call.model.state == "streaming", "the conversation", 10)
@@ -107,7 +107,7 @@ async def test_a_call_that_is_itself_to_be_recorded_is_not_before_its_announceme
         (heard,) = the.happened("protected")
         assert heard["in_full"]
         asked = [one.event for one in the.realtime.sessions[-1].received if one.event["type"] == "response.create"]
-        assert "A tone." in str(asked[0])
+        assert "This call is recorded." in str(asked[0])
 
 
 async def test_a_recording_from_now_on_and_no_longer() -> None:
@@ -135,7 +135,7 @@ async def test_a_recording_from_now_on_and_no_longer() -> None:
 
 
 async def test_with_an_announcement_the_carrier_waits_for_its_end_as_well() -> None:
-    announced: dict[str, Any] = {"carrier_record": True, "record_announcement": "A tone."}
+    announced: dict[str, Any] = {"carrier_record": True, "record_announcement": "This call is recorded."}
     async with product(realtime=Realtime(script=Script.tone(0.8)), **announced, **SETTINGS) as the:
         one = await talk(the)
         await one.phone.hears(0.2)

@@ -159,7 +159,7 @@ async def _a_socket_that_breaks() -> None:
 
 
 async def _a_protected_sentence_keys_and_last_words() -> None:
-    realtime = model(Turn((Say("You talk to a machine.", noise(500, 1)),)))
+    realtime = model(HELLO)
     recorded = {"record": True, "record_announcement": "Recorded."}
     async with house(realtime, disclosure="You talk to a machine.", **recorded) as made:
         call = await realtime.sip.ring()

@@ -127,12 +127,12 @@ async def test_nothing_is_recorded_unless_it_is_asked_for() -> None:
 
 
 async def test_with_an_announcement_nothing_is_recorded_before_it_was_heard_in_full() -> None:
-    announced: dict[str, Any] = {"record": True, "record_announcement": "Sentence 0.", **MODEL}
+    announced: dict[str, Any] = {"record": True, "record_announcement": "This call is recorded.", **MODEL}
     async with product(realtime=model(900, 500), **announced) as the:
         one = await talk(the)
         await one.phone.hears(0.5)
         asked = [each.event for each in one.session.received if each.event["type"] == "response.create"]
-        assert "Sentence 0." in str(asked[0])
+        assert "This call is recorded." in str(asked[0])
         assert not the.happened("recording")
         await until(lambda: the.happened("protected"), "the announcement to be heard")
         await until(lambda: the.happened("recording"), "the recording to begin")

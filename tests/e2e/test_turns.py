@@ -23,7 +23,6 @@ SAMPLED = True
 
 
 QUIET: dict[str, Any] = {**FAST, "no_input_seconds": 0, "reply_filler_seconds": 30}
-SENTENCE = "Sentence number 0."
 ANSWER = Turn.say("Yes.", noise(400, 2))
 
 
@@ -47,7 +46,7 @@ def detection(session: Session) -> tuple[bool, bool]:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"greeting_protected": True}, {"disclosure": SENTENCE}, {"disclosure": SENTENCE, "greeting": ""}],
+    [{"greeting_protected": True}, {"disclosure": "This call may be recorded."}, {"disclosure": "So.", "greeting": ""}],
     ids=["greeting", "disclosure", "disclosure alone"],
 )
 async def test_a_protected_sentence_is_heard_in_full_whatever_the_caller_says(settings: dict[str, Any]) -> None:
@@ -62,7 +61,7 @@ async def test_a_protected_sentence_is_heard_in_full_whatever_the_caller_says(se
         assert greeting in one.heard(), "it was cut"
         (proof,) = the.happened("protected")
         assert (proof["heard_ms"], proof["of_ms"], proof["in_full"]) == (1200, 1200, True)
-        assert proof["text"] == SENTENCE
+        assert proof["text"] == "Sentence number 0."
         assert one.truncates() == {}
         assert not the.happened("interrupted")
         await one.session.wait_for("session.update", 2)
