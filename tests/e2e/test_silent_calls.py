@@ -124,4 +124,4 @@ async def test_calls_that_send_no_frames_cost_those_that_talk_nothing_and_beyond
             assert with_them <= _MOST_RATIO * without, f"{percentile}: {without} ms without, {with_them} ms with them"
         assert grown / capacity <= _MOST_BYTES, f"{grown / capacity / 1000:.0f} kB a call"
         await server.stop()
-        await server.ended()
+        await server.ended(60)  # a thousand hear goodbye
