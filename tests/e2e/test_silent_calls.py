@@ -1,5 +1,5 @@
 """Many calls of which few talk: what the silent ones cost those who talk, and the server's memory. 5 of 50 talk; 50 of
-1,000 with --long, which wants two idle cores: the server takes 0.4 of one, the emulators as much of another."""
+1,000 with --long, which needs half of a core for the server, and half of another for the emulators. `-s`: figures."""
 
 from __future__ import annotations
 
@@ -103,7 +103,9 @@ async def test_calls_that_send_no_frames_cost_those_that_talk_nothing_and_beyond
         alone = await _windows()
         for call in talkers:  # the emulators have enough to do meanwhile
             pacer.remove(call)
+        began = time.monotonic()
         await _rung(telnyx, [Phone() for _ in range(silent)])
+        print(f"\n{silent} silent calls were set up within {time.monotonic() - began:.0f} s")
         for call in talkers:
             pacer.add(call)
         await asyncio.sleep(_WINDOW_SECONDS)
@@ -121,7 +123,9 @@ async def test_calls_that_send_no_frames_cost_those_that_talk_nothing_and_beyond
         assert _figures(probes, *beside[-1])["frames_out_of_order"] == 0
         for percentile in ("p50", "p99"):
             without, with_them = (_best(probes, each, percentile) for each in (alone, beside))
+            print(f"caller to model, {percentile}: {without:.1f} ms without them, {with_them:.1f} ms with them")
             assert with_them <= _MOST_RATIO * without, f"{percentile}: {without} ms without, {with_them} ms with them"
+        print(f"{grown / capacity / 1000:.0f} kB a call")
         assert grown / capacity <= _MOST_BYTES, f"{grown / capacity / 1000:.0f} kB a call"
         await server.stop()
         await server.ended(60)  # a thousand hear goodbye
