@@ -19,6 +19,11 @@ class Sample:
     def __init__(self, *, whole: bool) -> None:
         self._whole = whole
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left out."""
+        return self._whole
+
     def __call__(self, cases: Iterable[Case], every: int) -> list[Case]:
         """Every n-th of these. All of them with --long."""
         found = list(cases)

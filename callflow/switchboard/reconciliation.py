@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 
 _SETTLED_SECONDS: Final = 30.0
 """A younger call is not checked, because carriers' lists lag behind their calls."""
+_AT_ONCE: Final = 4
+_PAUSE_SECONDS: Final = 0.1
+"""So many calls are asked about before this pause. A question takes some milliseconds of the loop: those about a
+thousand calls, one upon the other, would keep the audio waiting for seconds, and are more than a carrier likes."""
 
 
 class Reconciliation:
@@ -44,7 +48,11 @@ class Reconciliation:
         """Ask the carriers about every live call, and search for every call that the carriers list. `lists`: False
         leaves that to another node."""
         old = [call for call in self._switchboard.calls if self._history.now() - call.began >= _SETTLED_SECONDS]
-        await asyncio.gather(*(self.doubt(call) for call in old))
+        async with asyncio.TaskGroup() as asking:
+            for number, call in enumerate(old):
+                if number and not number % _AT_ONCE:
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                asking.create_task(self.doubt(call))
         for carrier in self._carriers.values() if lists else ():
             try:
                 for active in await carrier.active_calls():

@@ -12,7 +12,7 @@ import email.utils
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 
 _MOST_WAIT = 10.0
 """Seconds; no caller waits longer, whatever the carrier asks for."""
+_MOST_AT_ONCE: Final = 100
+"""Requests to a carrier. Whoever comes beyond waits here, and not in httpcore: there each request looks at all
+connections for each that waits, so that a thousand hang-ups at the same moment took half a minute, and ran out of
+time."""
 _BACKOFF = wait_exponential_jitter(multiplier=0.25, max=2.0, jitter=0.1)
 
 ReadError = Callable[[httpx.Response], CarrierError]
@@ -58,9 +62,10 @@ class Api:
             headers=dict(headers or {}),
             auth=auth,
             timeout=httpx.Timeout(seconds),
-            limits=httpx.Limits(max_connections=500, max_keepalive_connections=50),
+            limits=httpx.Limits(max_connections=_MOST_AT_ONCE, max_keepalive_connections=50),
             verify=runtime.tls(),
         )
+        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
         self.retried = 0
 
     async def post(self, path: str, body: Mapping[str, Any], *, retries: int | None = None) -> Any:
@@ -110,7 +115,7 @@ class Api:
     ) -> Any:
         try:
             # each of httpx's own timeouts bounds one step only, so a very slow answer would pass them all
-            async with asyncio.timeout(self._seconds):
+            async with self._turns, asyncio.timeout(self._seconds):
                 response = await self._client.request(method, path, **content)
         except (httpx.HTTPError, TimeoutError) as error:
             unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))

@@ -15,7 +15,7 @@ from callflow.journal.journal import JournalEntry
 
 HISTORIES: Final = sorted((Path(__file__).parents[1] / "histories").glob("*.jsonl"))
 ROUNDS: Final = 300
-MOST: Final = 60.0
+MOST: Final = 25.0
 """Microseconds: several times what it takes here, for slower machines."""
 
 

@@ -271,3 +271,27 @@ def test_where_nothing_is_limited_a_reset_of_the_limit_asks_for_nothing() -> Non
     headers = httpx.Headers({"x-ratelimit-limit": "1000", "x-ratelimit-remaining": "999", "x-ratelimit-reset": "8"})
     assert asked_to_wait(headers, limited=False) == 0
     assert asked_to_wait(headers, limited=True) == 8
+
+
+def test_so_many_requests_are_under_way_and_others_wait_before_the_http_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_client, "_MOST_AT_ONCE", 2)
+    under_way, most = 0, 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        under_way -= 1
+        return httpx.Response(200, json={})
+
+    async def work(api: Api) -> None:
+        await asyncio.gather(*(post(api) for _ in range(6)))
+
+    with respx.mock:
+        respx.post(URL).mock(side_effect=answer)
+        run(work)
+    assert most == 2, "httpcore looks at all connections for each request that waits there"

@@ -15,6 +15,7 @@ from callflow.contracts.commands import Hangup
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import CallHangup, Event, LegIds
 from callflow.history.history import History
+from callflow.switchboard import reconciliation
 from callflow.switchboard.call_ids import call_id
 from callflow.switchboard.reconciliation import Reconciliation
 from callflow.switchboard.switchboard import Switchboard
@@ -100,6 +101,33 @@ def test_a_call_that_its_carrier_has_no_more_ends(status: Any, call: dict[str, A
         await the.reconciliation.run_once()
         assert posted == ([CallHangup(cause="not_at_carrier", source="reconciliation")] if ends else [])
         assert the.counts["lost_hangups"] == int(ends)
+
+    play(main)
+
+
+def test_many_calls_are_asked_about_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(the: Scene) -> None:
+        asked, before_pauses = 0, list[int]()
+
+        async def call_status(ids: LegIds) -> str:
+            nonlocal asked
+            asked += 1
+            return "answered"
+
+        async def sleep(seconds: float) -> None:
+            assert seconds > 0
+            for _ in range(20):
+                await pause(0)
+            before_pauses.append(asked)
+
+        pause = asyncio.sleep
+        monkeypatch.setattr(the.carrier, "call_status", call_status)
+        monkeypatch.setattr(reconciliation, "asyncio", SimpleNamespace(TaskGroup=asyncio.TaskGroup, sleep=sleep))
+        for _ in range(10):
+            the.call()
+        await the.reconciliation.run_once()
+        assert before_pauses == [4, 8], "more are asked about in one go than the loop has time for"
+        assert asked == 10
 
     play(main)
 

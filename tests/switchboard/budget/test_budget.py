@@ -85,3 +85,52 @@ async def test_live_calls_of_other_nodes_count_as_long_as_they_are_there() -> No
     history.running = []
     assert await budget._read()
     assert budget.dial_refusal(CONFIG) == ""
+
+
+def live(now: float, name: str, minutes: float) -> Any:
+    """A call that was answered so long ago."""
+    return SimpleNamespace(
+        id=name, began=now, config=CONFIG, answered_before=now - 60 * minutes, ids=LegIds(), is_outbound=False,
+        agent=SimpleNamespace(usage=SimpleNamespace(usd=0.5)), model=SimpleNamespace(state="ringing"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("ceiling", "most"), [(0.0, 0), (1000.0, 1)])
+async def test_far_from_every_ceiling_live_calls_are_not_looked_through_for_each_new_one(
+    ceiling: float, most: int
+) -> None:
+    history = FakeHistory()
+    calls, looked = [live(history.now(), str(number), 1.0) for number in range(20)], 0
+
+    def read() -> list[Any]:
+        nonlocal looked
+        looked += 1
+        return calls
+
+    zone = ZoneInfo("UTC")
+    budget = Budget(cast(History, history), read, ceilings=Ceilings(ceiling), zone=zone, dearest_minute=0.1)
+    for _ in range(50):
+        assert budget.refusal(CONFIG) == ("", "")
+    assert looked == most
+    looked = 0
+    told = budget.live_costs()
+    assert [told(call) for call in calls] == [(0.5, None)] * 20
+    assert not looked, "no ceiling in dollars, and all calls are looked through"
+
+
+async def test_near_a_ceiling_every_new_call_counts_what_was_taken_until_then() -> None:
+    history = FakeHistory()
+    calls = [live(history.now(), "1", 9.0)]
+    zone = ZoneInfo("UTC")
+    budget = Budget(cast(History, history), lambda: calls, ceilings=Ceilings(10.0), zone=zone, dearest_minute=0.1)
+    assert budget.refusal(CONFIG) == ("", "")
+    calls.append(live(history.now(), "2", 1.0))
+    assert "10.00 of 10 minutes" in budget.refusal(CONFIG)[1], "what has come within the last second is forgotten"
+
+
+async def test_what_a_call_may_still_cost_is_what_the_ceilings_leave() -> None:
+    history = FakeHistory()
+    calls = [live(history.now(), "1", 9.0), live(history.now(), "2", 1.0)]
+    zone = ZoneInfo("UTC")
+    budget = Budget(cast(History, history), lambda: calls, ceilings=Ceilings(0, 3.0), zone=zone, dearest_minute=0.1)
+    assert budget.live_costs()(calls[0]) == (0.5, 2.5), "0.5 of its own, and 2 of 3 that are left"

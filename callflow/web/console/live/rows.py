@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from callflow.agent.conversation import SPEAKING
@@ -12,8 +12,8 @@ from callflow.call.call import Call
 from callflow.call.line_requests import shown
 
 
-Costs = Mapping[str, tuple[float | None, float | None]]
-"""As `Budget.live_costs` returns them."""
+Costs = Callable[[Call], tuple[float | None, float | None]]
+"""What `Budget.live_costs` returns."""
 NO_COST: Final = (None, None)
 _SPEAKS: Final = {(True, True): "both", (True, False): "caller", (False, True): "agent", (False, False): ""}
 

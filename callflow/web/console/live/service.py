@@ -10,7 +10,7 @@ from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console.live.log_feed import LogFeed
 from callflow.web.console.live.other_nodes import OtherNodes
-from callflow.web.console.live.rows import Costs
+from callflow.web.console.live.rows import NO_COST, Costs
 from callflow.web.console.live.sse import Seats
 from callflow.web.console.live.story import Stories
 from callflow.web.console.live.wall import Wall
@@ -26,7 +26,7 @@ class LiveService:
         telemetry: Telemetry,
         redact: Redactor,
         *,
-        costs: Callable[[], Costs] = dict,
+        costs: Callable[[], Costs] = lambda: lambda call: NO_COST,
         today: Callable[[], int | None] = lambda: None,
         most_viewers: int | None = None,
         others: OtherNodes | None = None,

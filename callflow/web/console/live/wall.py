@@ -19,7 +19,7 @@ from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.last_hour import LastHour
 from callflow.web.console.live.other_calls import OtherCalls
 from callflow.web.console.live.other_nodes import LOST, OtherNodes
-from callflow.web.console.live.rows import NO_COST, Costs, answered_at, row
+from callflow.web.console.live.rows import Costs, answered_at, row
 from callflow.web.console.live.sse import HEARTBEAT, Signal, frame, news
 
 
@@ -185,7 +185,7 @@ class Wall:
         calls, costs = self._switchboard().calls, self._costs()
         levels: dict[str, tuple[float, float]] = {}
         for number, call in enumerate(calls, 1):
-            self._look_at(call, costs.get(call.id, NO_COST), now, levels)
+            self._look_at(call, costs, now, levels)
             if not number % _AT_ONCE:
                 await asyncio.sleep(0)
         self._look_for_gone({call.id for call in calls}, now)
@@ -199,19 +199,17 @@ class Wall:
         for channel in self._channels.values():
             channel.signal.set()
 
-    def _look_at(
-        self, call: Call, cost: tuple[float | None, float | None], now: float, levels: dict[str, tuple[float, float]]
-    ) -> None:
+    def _look_at(self, call: Call, costs: Costs, now: float, levels: dict[str, tuple[float, float]]) -> None:
         seen = self._seen.get(call.id)
         if seen is None or seen.call is not call:
             answered = answered_at(call, self._now())
-            told = row(call, cost, answered)
+            told = row(call, costs(call), answered)
             seen = self._seen[call.id] = _Seen(call, told, now, answered, VoiceLevels())
             self._tell("call", told, call.config.business)
         elif now - seen.at >= _ROW_SECONDS:
             if seen.answered is None:
                 seen.answered = answered_at(call, self._now())
-            told = row(call, cost, seen.answered)
+            told = row(call, costs(call), seen.answered)
             if told != seen.told:
                 seen.told, seen.at = told, now
                 self._tell("call", told, call.config.business)
