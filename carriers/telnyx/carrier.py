@@ -368,7 +368,7 @@ class Telnyx:
         return "answered" if call.get("is_alive") else "ringing"
 
     async def active_calls(self) -> list[ActiveCall]:
-        """Return the live calls of our application (at most 250); none when its id is not set. Raises CarrierError."""
+        """Return the live legs of our application (at most 2,000); none when its id is not set. Raises CarrierError."""
         return await live_legs.of_connection(self.api, self._config.connection_id)
 
     async def number_id(self, number: str) -> str:
