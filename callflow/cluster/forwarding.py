@@ -109,9 +109,9 @@ class Forwarding:
             raise PeerAway("this node is ending", sent=False)
         client, base = self._client(peer)
         whole = f"/{app}{target}"
-        request = client.build_request(
-            method, base + whole, headers=self._signed(method, whole, headers, body), content=body
-        )
+        # As they came, byte for byte: the library itself takes nothing but ASCII.
+        sent = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in self._signed(method, whole, headers, body)]
+        request = client.build_request(method, base + whole, headers=sent, content=body)
         try:
             async with asyncio.timeout(seconds):
                 answer = await client.send(request, stream=True)
@@ -163,7 +163,7 @@ class Forwarding:
             raise PeerAway(f"node {peer.name} answered {answer.status}", sent=True)
         try:
             return msgspec.json.decode(answer.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             raise PeerAway(f"node {peer.name} answered something else than JSON", sent=True) from None
 
     async def tell_given(self, peer: Peer, calls: Sequence[str]) -> Collection[str] | None:
