@@ -60,6 +60,8 @@ def test_a_call_is_over_with_its_last_entry_and_goes_on_until_then() -> None:
     encoder = Encoder("c")
     told(encoder, entry(Began(), AT))
     assert (encoder.began, encoder.over, encoder.last) == (AT, None, 0)
+    told(encoder, entry(event={"event": Ended.kind}, before="streaming", step=3))
+    assert encoder.over is None, "a step is no note, whatever its name"
     told(encoder, entry(Ended(cause="normal_clearing"), AT + 5))
     assert encoder.over is not None
     assert encoder.over["cause"] == "normal_clearing"
