@@ -54,7 +54,8 @@ def ask(
 ) -> Any:
     async def main() -> Controlled | None:
         asker = ControlAsker(own(**changes), endpoint, events="", seconds=seconds, secrets=Secrets(()))
-        return await asker.ask(question)
+        async with asyncio.timeout(1):
+            return await asker.ask(question)
 
     return asyncio.run(main())
 
@@ -109,10 +110,11 @@ def test_an_answer_that_does_not_come_in_time_is_late(said: Any) -> None:
     assert (found.outcome, found.why, dict(found.changes)) == ("late", "no answer within 0.001 s", {})
 
 
-def test_what_a_session_in_a_call_does_not_take_is_left_out_and_named() -> None:
-    found = ask(Endpoint(answer({"model": "gpt-realtime", "instructions": "Be kind."})))
+def test_what_a_session_in_a_call_does_not_take_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callflow.switchboard.control.ask.may_change", lambda name: name != "speed")
+    found = ask(Endpoint(answer({"speed": 1.2, "instructions": "Be kind."})))
     assert dict(found.changes) == {"instructions": "Be kind."}
-    assert any("model" in problem for problem in found.problems)
+    assert found.problems == ("speed is left out: a session in a call does not take it",)
 
 
 def test_only_so_many_problems_are_noted() -> None:
