@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 
 from callflow.config.settings import Settings
+from callflow.engines import model_catalog
 from callflow.history.history import History
-from callflow.switchboard.budget import make
+from callflow.switchboard import engine_choice
 from callflow.switchboard.budget.make import make_budget, price_warnings
 
 
@@ -52,7 +53,7 @@ def test_a_profile_is_named_only_where_it_says_something_new() -> None:
 
 
 def test_every_model_that_a_call_may_use_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(make.engine_choice, "priced_models", lambda settings: ["a", "", "b", "a"])
-    monkeypatch.setattr(make.model_catalog, "prices", lambda model, day: {} if model == "b" else None)
+    monkeypatch.setattr(engine_choice, "priced_models", lambda settings: ["a", "", "b", "a"])
+    monkeypatch.setattr(model_catalog, "prices", lambda model, day: {} if model == "b" else None)
     (line,) = price_warnings({"": Settings(max_daily_usd=5)})
     assert "the price of a is" in line, "an empty list of prices is one, and a model is named once"

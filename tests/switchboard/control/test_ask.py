@@ -137,7 +137,7 @@ def test_without_an_address_this_server_itself_says_what_it_has() -> None:
         ("turn", False, {"turn"}),
     ],
 )
-def test_what_it_is_asked_about_is_read_from_the_setting(events: str, at_start: bool, during: set[str]) -> None:
+def test_what_it_is_asked_about_is_read_from_the_setting(events: str, at_start: bool, during: object) -> None:
     async def main() -> None:
         asker = ControlAsker(own(), Endpoint(), events=events, seconds=2.0, secrets=Secrets(()))
         assert (asker.at_start, asker.during, asker.seconds) == (at_start, during, 2.0)

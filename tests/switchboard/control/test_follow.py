@@ -51,7 +51,7 @@ class World:
         )  # fmt: skip
 
     async def happens(self, call: str, kind: str = "turn", **data: Any) -> None:
-        self.feed.tell(1.0, call, kind, **data)
+        self.feed.publish(1.0, call, kind, **data)
         await self.settle()
 
     async def answer(self, call: str, found: Controlled | Exception | None = ANSWERED) -> None:

@@ -48,7 +48,7 @@ def ok(body: bytes = b"[]", status: int = 200) -> Answer:
     return Answer(status, [], body)
 
 
-def asked(nodes: Nodes, wanted: str = "", *, forwarded: str = "", **headers: str) -> dict[str, Answer]:
+def asked(nodes: Nodes, wanted: str = "", *, forwarded: str = "", **headers: Any) -> dict[str, Answer]:
     app, found = bare_app(), dict[str, Answer]()
     every = Everywhere(cast(Membership, nodes), cast(Forwarding, nodes))
     assert every.me == "me"
@@ -60,7 +60,7 @@ def asked(nodes: Nodes, wanted: str = "", *, forwarded: str = "", **headers: str
 
     async def as_it_came(scope: Any, receive: Any, send: Any) -> None:
         more = {FORWARDED: forwarded} if forwarded else {}
-        await app({**scope, "raw_path": b"/%78", **more}, receive, send)
+        await cast(Any, app)({**scope, "raw_path": b"/%78", **more}, receive, send)
 
     assert asyncio.run(ask(as_it_came, "GET", "/x", **headers)).status == 200
     return found

@@ -12,7 +12,7 @@ import pytest
 from callflow.contracts.errors import BrokenRecording, Overloaded
 from callflow.media import peaks
 from callflow.media.peaks import PER_SECOND, Peaks
-from callflow.web.console.recording_peaks import PeakDesk, told
+from callflow.web.console.recording_peaks import PeakService, peaks_json
 
 
 def test_a_long_recording_is_looked_through_once_for_all_who_ask(
@@ -29,7 +29,7 @@ def test_a_long_recording_is_looked_through_once_for_all_who_ask(
 
         monkeypatch.setattr(peaks, "missing", lambda path: 10**6)
         monkeypatch.setattr(peaks, "read", slow)
-        desk = PeakDesk()
+        desk = PeakService()
         one, two = Path("one.wav"), Path("two.wav")
         waiting = [asyncio.create_task(desk.read(path, grows=False)) for path in (one, one, two)]
         while len(asked) < 2:  # noqa: ASYNC110 - threads
@@ -54,7 +54,7 @@ def test_what_cannot_be_read_fails_for_those_who_ask_and_is_read_anew_by_the_nex
     async def main() -> None:
         monkeypatch.setattr(peaks, "missing", lambda path: 10**6)
         monkeypatch.setattr(peaks, "read", broken)
-        desk, one = PeakDesk(), Path("one.wav")
+        desk, one = PeakService(), Path("one.wav")
         for found in await asyncio.gather(*(desk.read(one, grows=False) for _ in range(3)), return_exceptions=True):
             assert isinstance(found, BrokenRecording)
         monkeypatch.setattr(peaks, "read", lambda path, *, grows: Peaks(2.0, b"xy"))
@@ -70,7 +70,7 @@ def test_what_is_nearly_complete_waits_for_no_other(
     async def main() -> None:
         monkeypatch.setattr(peaks, "missing", lambda path: missing)
         monkeypatch.setattr(peaks, "read", lambda path, *, grows: Peaks(1.0, b"ab"))
-        desk = PeakDesk()
+        desk = PeakService()
         busy: asyncio.Future[Peaks] = asyncio.get_running_loop().create_future()
         for number in range(2):
             desk._at_work[Path(f"{number}.wav")] = busy  # type: ignore[assignment]
@@ -83,10 +83,10 @@ def test_what_is_nearly_complete_waits_for_no_other(
     asyncio.run(main())
 
 
-def test_what_is_told_begins_behind_what_the_page_has() -> None:
+def test_what_is_answered_begins_behind_what_the_page_has() -> None:
     found = Peaks(1.23456, bytes(range(10)))
     for after, rest in ((0, bytes(range(10))), (2, bytes(range(4, 10))), (5, b""), (10**9, b"")):
-        answer = told("c", 2, found, after, grows=True)
+        answer = peaks_json("c", 2, found, after, grows=True)
         assert base64.b64decode(answer.pop("peaks")) == rest
         assert answer == {
             "call": "c", "part": 2, "seconds": 1.235, "grows": True, "channels": 2, "per_second": 20, "after": after,

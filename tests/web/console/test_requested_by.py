@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from quart import Response
@@ -12,7 +13,7 @@ from callflow.web.console.requested_by import ASKED_BY, COMMAND_LINE, CONSOLE, O
 from tests.web.console.bare import bare_app, request
 
 
-def who(*, has_token: bool = True, name: str = "", **headers: str) -> str:
+def who(*, has_token: bool = True, name: str = "", **headers: Any) -> str:
     app = bare_app()
 
     @app.post("/who")
@@ -22,7 +23,7 @@ def who(*, has_token: bool = True, name: str = "", **headers: str) -> str:
     return asyncio.run(request(app, "POST", "/who", by=Operator(name), **headers)).body.decode()
 
 
-OURS = {ASKED_BY.replace("-", "_"): COMMAND_LINE}
+OURS: Any = {ASKED_BY.replace("-", "_"): COMMAND_LINE}
 
 
 def test_a_token_with_a_name_is_told_whatever_else_is_said() -> None:

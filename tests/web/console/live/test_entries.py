@@ -56,16 +56,19 @@ def test_a_note_is_told_by_its_fields_and_a_line_and_a_step_by_what_it_did() -> 
     assert step["step"]["commands"] == [{"c": 1}]
 
 
+def ended(encoder: Encoder) -> dict[str, str]:
+    return encoder.over or {}
+
+
 def test_a_call_is_over_with_its_last_entry_and_goes_on_until_then() -> None:
     encoder = Encoder("c")
     told(encoder, entry(Began(), AT))
-    assert (encoder.began, encoder.over, encoder.last) == (AT, None, 0)
+    assert (encoder.began, encoder.last, ended(encoder)) == (AT, 0, {})
     told(encoder, entry(event={"event": Ended.kind}, before="streaming", step=3))
-    assert encoder.over is None, "a step is no note, whatever its name"
+    assert ended(encoder) == {}, "a step is no note, whatever its name"
     told(encoder, entry(Ended(cause="normal_clearing"), AT + 5))
-    assert encoder.over is not None
-    assert encoder.over["cause"] == "normal_clearing"
-    assert encoder.over["result"] in ("caller", "success")
+    assert ended(encoder)["cause"] == "normal_clearing"
+    assert ended(encoder)["result"] in ("caller", "success")
     assert encoder.last == encoder.number
     last = encoder.last
     told(encoder, entry(at=AT + 6))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -137,7 +137,7 @@ def test_a_viewer_who_reads_nothing_is_let_go_of(monkeypatch: pytest.MonkeyPatch
 
         async with asyncio.timeout(5):
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.create_task(app(scope("GET", "/x", [("host", "h")]), receive, send))
+                await asyncio.create_task(cast(Any, app)(scope("GET", "/x", [("host", "h")]), receive, send))
         assert (seats.taken, closed) == (0, ["closed"])
 
     asyncio.run(main())

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from callflow.cluster.membership import Membership
-from callflow.switchboard import passages
-from callflow.switchboard.passages import Passages
+from callflow.switchboard import calls_in_transit
+from callflow.switchboard.calls_in_transit import CallsInTransit
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -43,7 +43,7 @@ class World:
         return self._coming and self._is_on()
 
     def is_live(self, call: str) -> bool:
-        return bool(self._live) if self._owner != "me" else not self._is_on()
+        return (self._live is True) if self._owner != "me" else not self._is_on()
 
     def live(self, call: str) -> Any:
         if not self._live:
@@ -53,13 +53,13 @@ class World:
 
 
 def settled(world: World, seconds: float = 5.0, *, asks: bool = True) -> bool:
-    one = Passages(cast(Membership, world), cast(Switchboard, world))
+    one = CallsInTransit(cast(Membership, world), cast(Switchboard, world))
     return asyncio.run(one.settled("c", seconds, asks=asks))
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passages, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(calls_in_transit, "_LOOK_SECONDS", 0.0)
 
 
 def test_a_call_that_nobody_moves_is_where_it_is() -> None:
