@@ -122,7 +122,8 @@ class Forwarding:
             raise PeerAway(f"node {peer.name} does not take connections", sent=False, refused=refused) from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise PeerAway(f"node {peer.name} does not answer: {type(error).__name__}", sent=True) from None
-        told = [(name, value) for name, value in answer.headers.multi_items() if name.lower() not in _HOP]
+        raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw]
+        told = [(name, value) for name, value in raw if name.lower() not in _HOP]
         try:
             yield Stream(answer.status_code, told, answer.aiter_raw(), answer.headers.get("content-length", ""))
         except httpx.HTTPError as error:

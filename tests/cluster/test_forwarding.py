@@ -127,6 +127,9 @@ def test_an_answer_comes_without_the_headers_of_its_connection() -> None:
     assert (answer.status, answer.body) == (201, b"hello")
     names = {name.lower() for name, _ in answer.headers}
     assert "x_a" in names
+    odd = Cluster(a=lambda _: httpx.Response(200, stream=Whole(b""), headers=[(b"x-name", "Zoë ✓".encode())]))
+    answer = run(odd.forwarding.send(odd.peer("a"), CONSOLE, "GET", "/x", seconds=5))
+    assert dict(answer.headers)["x-name"].encode("latin-1") == "Zoë ✓".encode()
     assert not {"connection", "content-length"} & names
 
 

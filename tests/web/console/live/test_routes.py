@@ -34,7 +34,7 @@ class World:
         self.opened = asyncio.Event()
         self.opened.set()
         self.wall = self.stories = self.journal = self.store = self
-        self.hour = SimpleNamespace(told=lambda now, waits=False: {"now": now, "waits": waits})
+        self.hour = SimpleNamespace(minutes=lambda now, waits=False: {"now": now, "waits": waits})
 
     def now(self) -> float:
         return 5.0
