@@ -25,8 +25,8 @@ Fields = dict[str, str]
 class Account:
     """A carrier's account: resources with their fields."""
 
-    def __init__(self, name: str = "telnyx", **resources: Fields) -> None:
-        self.name, self.resources = name, resources
+    def __init__(self, **resources: Fields) -> None:
+        self.name, self.resources = "telnyx", resources
         self.failover = self
         self.fails: Exception | None = None
         self.forgets = False
