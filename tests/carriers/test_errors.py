@@ -10,12 +10,13 @@ import httpx
 import pytest
 
 from callflow.contracts.errors import CarrierError
+from carriers.openai_sip import errors as openai
 from carriers.telnyx import errors as telnyx
 from carriers.twilio import errors as twilio
 
 
 Read = Callable[[httpx.Response], CarrierError]
-TELNYX, TWILIO = telnyx.read_error, twilio.read_error
+TELNYX, TWILIO, OPENAI = telnyx.read_error, twilio.read_error, openai.read_error
 
 
 def read(of: Read, status: int, body: Any) -> CarrierError:
@@ -68,3 +69,32 @@ def test_what_is_not_the_carriers_own_says_nothing_about_the_call(of: Read, body
         error = read(of, status, body)
         assert (error.gone, error.refuses, error.code) == (False, "", "")
         assert f"HTTP {status}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("of", "body"),
+    [
+        (TELNYX, of_telnyx("c" * 9999, title="t" * 9999)), (TWILIO, {"code": "c" * 9999, "message": "t" * 9999}),
+        (OPENAI, {"error": {"code": "c" * 9999, "param": "p" * 9999, "message": "t" * 9999}}),
+    ],
+    ids=["telnyx", "twilio", "openai"],
+)  # fmt: skip
+def test_a_long_refusal_is_told_in_short(of: Read, body: Any) -> None:
+    error = read(of, 400, body)
+    assert len(str(error)) < 500
+    assert len(error.said) <= 300
+    assert len(error.code) <= 200
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "gone", "told"),
+    [
+        (404, b"", True, ""), (500, b"<html>", False, ""), (400, {"error": "no"}, False, ""),
+        (400, {"error": {"code": "bad", "param": "voice", "message": "No."}}, False, " / bad voice"),
+        (400, {"error": {"code": None, "param": 5}}, False, " / 5"), (400, b"[" * 100_000, False, ""),
+    ],
+)  # fmt: skip
+def test_openai_says_which_parameter_is_wrong(status: int, body: Any, gone: bool, told: str) -> None:
+    error = read(OPENAI, status, body)
+    assert str(error) == f"OpenAI refused the command: HTTP {status}{told}"
+    assert (error.gone, error.status) == (gone, status)
