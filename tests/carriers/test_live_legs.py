@@ -64,7 +64,8 @@ def test_a_list_without_an_end_ends() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [None, [], 7, "x", {}, {"data": None}, {"data": {}}, {"data": [7, None]}, page(after=7), {"data": [], "meta": []},
+    [None, [], 7, "x", {}, {"data": None}, {"data": {}}, {"data": [7, None]}, page(after=7),
+     page(after="n"), {"data": [], "meta": []},
      {"data": [], "meta": {"cursors": []}}, page(after="")],
 )  # fmt: skip
 def test_an_odd_answer_lists_nothing_and_is_asked_for_once(answer: Any) -> None:
