@@ -109,9 +109,9 @@ class Forwarding:
             raise PeerAway("this node is ending", sent=False)
         client, base = self._client(peer)
         whole = f"/{app}{target}"
-        request = client.build_request(
-            method, base + whole, headers=self._signed(method, whole, headers, body), content=body
-        )
+        # As they came, byte for byte: the library itself takes nothing but ASCII.
+        sent = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in self._signed(method, whole, headers, body)]
+        request = client.build_request(method, base + whole, headers=sent, content=body)
         try:
             async with asyncio.timeout(seconds):
                 answer = await client.send(request, stream=True)
@@ -122,7 +122,8 @@ class Forwarding:
             raise PeerAway(f"node {peer.name} does not take connections", sent=False, refused=refused) from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise PeerAway(f"node {peer.name} does not answer: {type(error).__name__}", sent=True) from None
-        told = [(name, value) for name, value in answer.headers.multi_items() if name.lower() not in _HOP]
+        raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw]
+        told = [(name, value) for name, value in raw if name.lower() not in _HOP]
         try:
             yield Stream(answer.status_code, told, answer.aiter_raw(), answer.headers.get("content-length", ""))
         except httpx.HTTPError as error:
@@ -163,7 +164,7 @@ class Forwarding:
             raise PeerAway(f"node {peer.name} answered {answer.status}", sent=True)
         try:
             return msgspec.json.decode(answer.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             raise PeerAway(f"node {peer.name} answered something else than JSON", sent=True) from None
 
     async def tell_given(self, peer: Peer, calls: Sequence[str]) -> Collection[str] | None:

@@ -18,7 +18,7 @@ from callflow.contracts.errors import Forged
 
 HEADER: Final = "x-callflow-cluster"
 _SECONDS: Final = 30.0
-_FORM: Final = re.compile(r"t=(\d{1,12}),n=(\d{1,12}),b=([0-9a-f]{64}),v1=([0-9a-f]{64})")
+_FORM: Final = re.compile(r"t=([0-9]{1,12}),n=([0-9]{1,12}),b=([0-9a-f]{64}),v1=([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)

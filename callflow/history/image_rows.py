@@ -32,16 +32,18 @@ async def add(
         conversation = connection.scalar(select(conversations.c.id).where(conversations.c.call_id == call))
         if conversation is None:
             return None
-        of_call = select(func.count(), func.coalesce(func.sum(images.c.size), 0))
-        count, size = connection.execute(of_call.where(images.c.conversation_id == conversation)).one()
+        of_call = select(
+            func.count(), func.coalesce(func.sum(images.c.size), 0), func.coalesce(func.max(images.c.number), 0)
+        )
+        count, size, last = connection.execute(of_call.where(images.c.conversation_id == conversation)).one()
         if size + fields["size"] > most or count >= MOST:
             return 0
         row = {
-            **fields, "conversation_id": conversation, "number": count + 1, "shown_by": by, **pictures,
+            **fields, "conversation_id": conversation, "number": last + 1, "shown_by": by, **pictures,
             "shown_at": iso(datetime.now(UTC).timestamp()),
         }  # fmt: skip
         connection.execute(images.insert().values(row))
-        return int(count) + 1
+        return int(last) + 1
 
     return await database.write(work)
 

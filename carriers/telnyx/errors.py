@@ -11,6 +11,8 @@ from callflow.contracts.errors import CarrierError, Refuses
 from carriers.common.http_client import not_its_own
 
 
+_LONGEST: Final = 200
+"""Characters that are told of each text."""
 _ENDED: Final = "90018"
 """The call has ended."""
 _ABOUT: Final[Mapping[str, Refuses]] = {
@@ -33,7 +35,7 @@ def read_error(response: httpx.Response) -> CarrierError:
     refuses: Refuses = ""
     try:
         errors = response.json()["errors"]
-        code, title = str(errors[0].get("code", "")), str(errors[0].get("title", ""))
+        code, title = (str(errors[0].get(name, ""))[:_LONGEST] for name in ("code", "title"))
         is_own = True
         refuses = _ABOUT.get(code) or _ABOUT_FIELD.get(_field(errors[0].get("source") or {}), "")
     except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError):

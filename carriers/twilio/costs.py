@@ -31,7 +31,7 @@ def cost_of(resource: Mapping[str, Any]) -> CarrierCost | None:
         billed = float(seconds) if isinstance(seconds, (str, int)) else None
     except (ValueError, OverflowError):
         return None
-    if not math.isfinite(amount):
+    if not math.isfinite(amount) or not math.isfinite(billed or 0.0):
         return None
     currency = unit.upper()[:3] if isinstance(unit, str) and unit else "USD"
     return CarrierCost(of=str(resource.get("sid") or ""), amount=amount, currency=currency, seconds=billed)

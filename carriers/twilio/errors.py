@@ -11,6 +11,8 @@ from callflow.contracts.errors import CarrierError, Refuses
 from carriers.common.http_client import not_its_own
 
 
+_LONGEST: Final = 200
+"""Characters that are told of each text."""
 _GONE: Final = frozenset({"20404", "21220"})
 """Error codes: there is no such call, or it is not in progress."""
 _ABOUT: Final[Mapping[str, Refuses]] = {
@@ -33,11 +35,11 @@ def read_error(response: httpx.Response) -> CarrierError:
     is_own = False
     try:
         error = response.json()
-        code, message = str(error.get("code") or ""), str(error.get("message") or "")
+        code, message = str(error.get("code") or "")[:_LONGEST], str(error.get("message") or "")
         is_own = bool(code) or "status" in error
     except (ValueError, AttributeError, RecursionError):
         pass  # not Twilio's own answer, but a proxy's: only the status is known
-    status, message = response.status_code, message[:200].rstrip(".")
+    status, message = response.status_code, message[:_LONGEST].rstrip(".")
     about = f" / {code} {message}" if code else not_its_own(status, is_own, "TWILIO_API_BASE")
     return CarrierError(
         f"Twilio refused the command: HTTP {status}{about}",

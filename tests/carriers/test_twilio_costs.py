@@ -16,6 +16,7 @@ from carriers.twilio.costs import cost_of, costs_of
         ({"sid": "CA1", "price": "-0.014", "price_unit": "usd", "duration": "60"}, ("CA1", 0.014, "USD", 60.0)),
         ({"price": -1, "price_unit": None}, ("", 1.0, "USD", None)), ({"price": None}, None), ({}, None),
         ({"price": "x"}, None), ({"price": "NaN"}, None), ({"price": 10**400}, None), ({"price": []}, None),
+        ({"price": "-1", "duration": "NaN"}, None), ({"price": "-1", "duration": "inf"}, None),
     ],
 )  # fmt: skip
 def test_a_price_is_read_and_what_is_none_is_not_known(told: dict[str, Any], cost: tuple[Any, ...] | None) -> None:

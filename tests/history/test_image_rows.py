@@ -46,6 +46,8 @@ async def test_pictures_are_counted_bounded_and_deleted_with_their_call(database
         assert await image_rows.calls_with(one.database, ["first", "nobody"]) == {"first"}
         await image_rows.remove(one.database, "first", 3)
         assert len(await image_rows.of_conversation(one.database, row["id"])) == 2
+        await image_rows.remove(one.database, "first", 1)  # which was taken back while another one was shown
+        assert await shown(one, "first", size=50) == 3, "and not the number of another one"
         await execute(one.database, "DELETE FROM conversations WHERE call_id = 'first'")
         assert await image_rows.of_conversation(one.database, row["id"]) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -14,6 +15,8 @@ from callflow.web.console.policy import is_from_elsewhere, values
 PATH: Final = "/login"
 HOME: Final = "/"
 _LONGEST: Final = 2000
+_BEHIND: Final = re.compile("[?#]")
+"""Where the path of an address ends."""
 _STYLE: Final = (
     ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}"
     "body{max-width:24rem;margin:15vh auto;padding:0 1rem}"
@@ -57,7 +60,7 @@ def wanted(asked: str) -> str:
     fits = asked.startswith("/") and not asked.startswith("//") and len(asked) <= _LONGEST
     is_plain = asked.isascii() and asked.isprintable() and not set('\\ "<>') & set(asked)
     # Back to the page itself would be no way out.
-    return asked if fits and is_plain and asked.partition("?")[0] not in (PATH, "/logout") else HOME
+    return asked if fits and is_plain and _BEHIND.split(asked, maxsplit=1)[0] not in (PATH, "/logout") else HOME
 
 
 def instead_of(refused: AccessRefused, scope: Any) -> Page | None:

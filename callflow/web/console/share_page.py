@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from callflow.contracts.hangup_causes import ended
@@ -49,7 +49,7 @@ def page(row: Mapping[str, Any], items: Sequence[Mapping[str, Any]], redact: Red
         "Direction": _DIRECTIONS.get(row["direction"], "in"),
         "Began": _shown(row["started_at"]),
         "Ended": _shown(row["ended_at"]) if row["ended_at"] else "not yet: load this page again for more",
-        "Lasted": f"{lasted // 60}:{lasted % 60:02}" if isinstance(lasted, int) else "",
+        "Lasted": _minutes(lasted) if isinstance(lasted, int) else "",
         "How it ended": ended(row) if row["ended_at"] else "",
     }
     told = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in facts.items() if value)
@@ -93,9 +93,11 @@ def _number(number: str | None) -> str:
 
 
 def _moment(value: Any) -> datetime | None:
+    """Return a moment in UTC; one without a zone, in a database of an earlier system, as it is. None: it is none."""
     try:
-        return datetime.fromisoformat(str(value))
-    except ValueError:
+        found = datetime.fromisoformat(str(value))
+        return found if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 
@@ -107,10 +109,15 @@ def _shown(value: Any) -> str:
 def _since(began: Any, at: Any) -> str:
     first, now = _moment(began), _moment(at)
     try:
-        seconds = max((now - first).total_seconds(), 0.0) if first is not None and now is not None else 0.0
+        seconds = (now - first).total_seconds() if first is not None and now is not None else 0.0
     except TypeError:  # one of them has no zone, in a database of an earlier system
         seconds = 0.0
-    return f"{int(seconds // 60)}:{int(seconds % 60):02}"
+    return _minutes(int(seconds))
+
+
+def _minutes(seconds: int) -> str:
+    """Return seconds as `minutes:seconds`; less than none, after a clock was set back, are none."""
+    return f"{max(seconds, 0) // 60}:{max(seconds, 0) % 60:02}"
 
 
 def _whole(title: str, body: str) -> bytes:

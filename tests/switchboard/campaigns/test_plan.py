@@ -101,21 +101,6 @@ def test_wherever_the_clocks_change_the_hours_hold(name: str, begin: str) -> Non
         assert following - now <= 26 * 3600
 
 
-def test_zones_of_numbers() -> None:
-    assert zones.zones_of("+4930901820") == "Europe/Berlin"
-    assert zones.zones_of("+12125550100") == "America/New_York"
-    assert len(zones.zones_of("+61491570006").split(",")) > 1  # a mobile, which may be anywhere
-    assert zones.zones_of("+15550100007") == ""
-    for nothing in ("", "Mars/Olympus", "../etc/passwd", "America", "/etc/localtime", "x" * 300, "a\x00b"):
-        assert zones.zone(nothing) is None
-
-
-def test_zones_that_are_not_known_any_more_are_never_open() -> None:
-    assert zones.open_now(Plan(0, 1440, tuple(range(7))), ["Mars/Olympus", "UTC"], 0.0) == ["UTC"]
-    assert zones.next_open(OFFICE, [("Mars/Olympus", 0.0)], 0.0) is None
-    assert zones.next_open(OFFICE, [("UTC", at("2026-11-27T12:00+00:00")), ("UTC", 0.0)], 0.0) == 9 * 3600
-
-
 @pytest.mark.parametrize(
     ("outcome", "tries", "pause"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 import threading
@@ -11,12 +10,8 @@ from typing import Any
 
 import pytest
 
-from callflow.contracts.errors import Overloaded
 from callflow.journal.notes import Began, Ended, Recording
-from callflow.media import peaks
 from callflow.media.call_recorder import header, interleaved
-from callflow.media.peaks import Peaks
-from callflow.web.console.recording_peaks import PeakService
 from tests.web.console.stage import CALL, Stage, play
 
 
@@ -141,33 +136,3 @@ def test_how_loud_a_recording_is_can_be_asked_for_from_some_point_on(tmp_path: P
         assert (await the.get(f"{PATH}/peaks?after=x")).status == 400
 
     play(tmp_path, main)
-
-
-def test_a_long_recording_is_looked_through_once_for_all_who_ask(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def main() -> None:
-        asked: list[Path] = []
-        go = threading.Event()
-
-        def slow(path: Path, *, grows: bool) -> Peaks:
-            asked.append(path)
-            go.wait(10)
-            return Peaks(1.0, b"ab")
-
-        monkeypatch.setattr(peaks, "missing", lambda path: 10**6)
-        monkeypatch.setattr(peaks, "read", slow)
-        service = PeakService()
-        one, two = Path("one.wav"), Path("two.wav")
-        waiting = [asyncio.create_task(service.read(path, grows=False)) for path in (one, one, two)]
-        while len(asked) < 2:  # noqa: ASYNC110 - threads
-            await asyncio.sleep(0.001)
-        with pytest.raises(Overloaded):
-            await service.read(Path("three.wav"), grows=False)
-        waiting[0].cancel()
-        go.set()
-        assert await waiting[1] == await waiting[2] == Peaks(1.0, b"ab")
-        assert sorted(asked) == [one, two]
-        assert await service.read(Path("three.wav"), grows=False) == Peaks(1.0, b"ab")
-
-    asyncio.run(main())

@@ -1,11 +1,10 @@
-"""Logins of browsers, and how often a wrong token may be tried."""
+"""Logins of browsers: whose they are, and until when."""
 
 from __future__ import annotations
 
 import pytest
 
 from callflow.web.console.identity import Operator
-from callflow.web.console.login_limit import EACH, TRIES, TRIES_OF_ALL, LoginLimit
 from callflow.web.console.sessions import SECONDS, Sessions
 
 
@@ -91,27 +90,3 @@ def test_wrong_tokens_are_nobodys() -> None:
         assert the.holder_of_token(wrong) is None
     assert not Sessions([]).is_needed
     assert Sessions([]).holder_of_token(b"") is None
-
-
-def test_an_address_has_some_tries_at_once_and_then_one_in_so_many_seconds() -> None:
-    limit = LoginLimit()
-    for _ in range(TRIES):
-        assert limit.wait("a", 100.0) == 0
-        limit.failed("a", 100.0)
-    assert limit.wait("a", 100.0) == EACH
-    assert limit.wait("b", 100.0) == 0
-    assert limit.wait("a", 100.0 + EACH) == 0
-    limit.failed("a", 100.0 + EACH)
-    assert limit.wait("a", 100.0 + EACH) == EACH
-    assert limit.wait("a", 1000.0) == 0
-
-
-def test_all_addresses_together_have_a_limit_too_and_memory_does_not_grow() -> None:
-    limit = LoginLimit()
-    for number in range(TRIES_OF_ALL):
-        assert limit.wait(f"a{number}", 5.0) == 0
-        limit.failed(f"a{number}", 5.0)
-    assert limit.wait("another", 5.0) > 0
-    for number in range(5000):
-        limit.failed(f"b{number}", 5.0)
-    assert len(limit._full) <= 1000

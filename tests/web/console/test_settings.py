@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from callflow.config.call_settings import CallSettings
 from callflow.config.settings import Settings
-from callflow.engines.common.account import Account
-from callflow.switchboard.call_configs import CallConfigs
-from callflow.switchboard.setting_service import SettingService
 from tests.web.console.stage import Stage, play
 
 
@@ -93,22 +89,6 @@ def test_limits_and_prices_are_told_by_profile(tmp_path: Path) -> None:
         assert by_name["bread"]["minute"] is None
 
     played(tmp_path, main)
-
-
-@pytest.mark.parametrize(("engine", "ringing"), [("openai_live", 20), ("openai_realtime", 0)])
-def test_what_a_call_costs_has_its_ringing_where_the_model_is_paid_for_that(
-    engine: Literal["openai_live", "openai_realtime"], ringing: float
-) -> None:
-    """Its session opens with the dial: each number that nobody answered cost money that no estimate had."""
-    config = CallConfigs(Settings(engine=engine, dial_seconds=20), Account()).config("+15550100002")
-    assert SettingService.of_call(config)["ringing"] == ringing
-
-
-def test_a_business_is_not_told_the_number_of_another_one() -> None:
-    carrier: Any = SimpleNamespace(can={"dials"}, from_number="+15550100002")
-    service = SettingService(CallConfigs(settings(), Account()), {"telnyx": carrier}, max_calls=7)
-    numbers = {name: service.limits(0, name)["carriers"][0]["from"] for name in ("", "taxis", "bakery")}
-    assert numbers == {"": "+15550100002", "taxis": "+15550100002", "bakery": ""}
 
 
 def test_a_business_sees_its_own_profiles_and_whoever_views_no_whole_number(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class OtherCalls:
         """Learn that a node tells nothing more. `now`: seconds of a monotonic clock."""
         self.counters.pop(node, None)
         for call, (owner, _) in self._rows.items():
-            if owner == node:
+            if owner == node and call not in self._lost:  # not again with each attempt to listen to it
                 self._lost[call] = node, now + _GRACE_SECONDS
 
     def forgotten(self, now: float) -> list[dict[str, Any]]:

@@ -48,7 +48,12 @@ class OtherLogs:
 
 
 def _answer(message: str | bytes) -> dict[str, Any] | None:
-    """Return a message if it is an answer; None: it tells what happens in a call."""
-    told: dict[str, Any] = msgspec.json.decode(message)
+    """Return a message if it is an answer; None: it tells what happens in a call, or cannot be read."""
+    try:
+        told = msgspec.json.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if not isinstance(told, dict):
+        return None
     is_answer = told.get("type") == "request.taken" or (told.get("type") == "error" and "callId" not in told)
     return told if is_answer else None
