@@ -6,7 +6,6 @@ import pytest
 
 from callflow.cluster import node_paths, signing
 from callflow.contracts.errors import Forged
-from callflow.telemetry.node_metrics import merged
 from callflow.web.console.live.other_calls import OtherCalls
 
 
@@ -67,21 +66,6 @@ def test_a_signed_request_is_taken() -> None:
 def test_anything_else_is_refused(changed: dict[str, object]) -> None:
     with pytest.raises(Forged):
         verify(*signed(**changed))
-
-
-def test_metrics_of_several_nodes_stand_together_under_each_metric() -> None:
-    texts = {
-        "w2": '# HELP calls Live.\n# TYPE calls gauge\ncalls{state="ringing"} 2.0\n# TYPE lag gauge\nlag 0.5\n',
-        "w1": '# HELP calls Live.\n# TYPE calls gauge\ncalls{state="ringing"} 1.0\n',
-    }
-    assert merged(texts).splitlines() == [
-        "# HELP calls Live.",
-        "# TYPE calls gauge",
-        'calls{node="w1",state="ringing"} 1.0',
-        'calls{node="w2",state="ringing"} 2.0',
-        "# TYPE lag gauge",
-        'lag{node="w2"} 0.5',
-    ]
 
 
 def row(call: str) -> dict[str, str]:
