@@ -37,8 +37,8 @@ from callflow.history.recent_problems import lately
 from callflow.history.session_overrides import StoredOverrides
 from callflow.journal.live_feed import LiveFeed
 from callflow.journal.redaction import is_private
+from callflow.switchboard.budget.carrier_costs import CostLookups
 from callflow.switchboard.budget.make import make_budget
-from callflow.switchboard.budget.prices import PriceLookups
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
@@ -49,20 +49,20 @@ from callflow.switchboard.dial_permission import DialPermission
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.engine_choice import realtime_config
 from callflow.switchboard.health.make import make_health
+from callflow.switchboard.keep_running import Part
 from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.moving import Moving
-from callflow.switchboard.number_desk import NumberDesk
+from callflow.switchboard.number_service import NumberService
 from callflow.switchboard.opt_outs import OptOuts
-from callflow.switchboard.profile_desk import ProfileDesk
+from callflow.switchboard.profile_service import ProfileService
 from callflow.switchboard.recovery import Recovery
 from callflow.switchboard.redactors import redactor
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
-from callflow.switchboard.setting_desk import SettingDesk
+from callflow.switchboard.setting_service import SettingService
 from callflow.switchboard.setting_warnings import setting_warnings
-from callflow.switchboard.side_by_side import Part
 from callflow.switchboard.switchboard import Switchboard
-from callflow.switchboard.tool_desk import ToolDesk
+from callflow.switchboard.tool_service import ToolService
 from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.builtin import CallToolset
 from callflow.tools.interpreter_watch import InterpreterWatch
@@ -71,7 +71,7 @@ from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
 from callflow.web.cluster_web import ClusterWeb
 from callflow.web.console.app import create_console
-from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.live.service import LiveService
 from callflow.web.console.phone import PhoneLine
 from callflow.web.console.session_apis import make_session_apis
 from callflow.web.console.try_tool import run_for_no_call
@@ -114,11 +114,11 @@ class Application:
         file, hook = paths.tools_file(settings), settings.lookup_function
         self._tool_process = ToolProcess(file, hook) if settings.tool_process else None
         self.tools = ToolLoader(file, self._tool_process, hook)
-        self.tool_desk = ToolDesk(self.tools.current)
+        self.tool_service = ToolService(self.tools.current)
         # One for all calls: profiles have neither key nor address of their own.
         self.account = Account(settings.engine_spare)
         self.configs = CallConfigs(settings, self.account)
-        self._of_settings = partial(setting_warnings, self.configs, self.tool_desk)
+        self._of_settings = partial(setting_warnings, self.configs, self.tool_service)
         self.redactor = redactor(settings)
         self._secrets = display.secrets_of(settings)
         self.live = LiveFeed()
@@ -154,8 +154,8 @@ class Application:
 
     @property
     def tool_definitions(self) -> Sequence[Mapping[str, Any]]:
-        """The definitions of all tools: see `ToolDesk.definitions`."""
-        return self.tool_desk.definitions
+        """The definitions of all tools: see `ToolService.definitions`."""
+        return self.tool_service.definitions
 
     @property
     def effective(self) -> Settings:
@@ -174,7 +174,7 @@ class Application:
             live=self.live,
             config=self.configs.config,
             make_toolbox=lambda caller, acts: CallToolset(
-                self.tool_desk.current(), caller, opt_outs.beside(acts, caller)
+                self.tool_service.current(), caller, opt_outs.beside(acts, caller)
             ),
             stream_tokens=self._tokens,
             journal_seconds=self.settings.journal_seconds,
@@ -216,7 +216,7 @@ class Application:
             for_call=self._for_call,
             sender=self.sender,
             carriers=self._by_name(),
-            number_desk=lambda: self.number_desk,
+            number_service=lambda: self.number_service,
             address=self.address.reached_at,
             campaigns=lambda: self.campaigns,
             spending=self._budget_told,
@@ -225,10 +225,10 @@ class Application:
             named_tokens=self.settings.console_tokens.get_secret_value(),
             login_secrets=lambda: self._tokens.secrets_for("logins of operators"),
             business_of=lambda number: self.configs.business_of(number)[0],
-            tool_desk=self.tool_desk,
+            tool_service=self.tool_service,
             try_tool=run_for_no_call(self.tools.current, lambda: self.effective.tool_timeout_seconds),
-            setting_desk=SettingDesk(self.configs, self._by_name(), max_calls=self.settings.max_concurrent_calls),
-            live=self.live_desk,
+            setting_service=SettingService(self.configs, self._by_name(), max_calls=self.settings.max_concurrent_calls),
+            live=self.live_service,
             health=self.health,
             doctor=self.doctor,
             cluster=self.cluster,
@@ -289,31 +289,31 @@ class Application:
             self.moving = Moving(self.cluster, self.switchboard, self.journal, self.recovery.keep)
         self.health, self.doctor = make_health(
             settings, self.switchboard, self.history, self.account, self.telemetry, self._budget_told, self.sender,
-            self.carriers, lambda: self.number_desk, lambda: self.configs.rules.profiles,
+            self.carriers, lambda: self.number_service, lambda: self.configs.rules.profiles,
             lambda: (self.address.reached_at(), self.public_at[1], self.warnings, self._secrets), self.cluster,
         )  # fmt: skip
         watched = (self.budget, self.health, *([self.moving] if self.moving is not None else ()))
         self._watches = [asyncio.create_task(each.run(), name="watch") for each in watched]
         self._watches.append(asyncio.create_task(self.history.keep_recordings(), name="recordings"))
-        self.live_desk = LiveDesk(
+        self.live_service = LiveService(
             lambda: self.switchboard, self.history, self.telemetry, self.redactor,
             costs=self.budget.live_costs, today=lambda: self.budget.calls_today,
             others=self._cluster_web.others if self._cluster_web is not None else None,
         )  # fmt: skip
-        self.tool_desk.keep_in(OwnToolStore(self.history.database))
+        self.tool_service.keep_in(OwnToolStore(self.history.database))
         self.overrides = SessionOverrides(self.configs, StoredOverrides(self.history.database), self._of_settings)
-        self.profiles = ProfileDesk(self.configs, ProfileStore(self.history.database), self._of_settings)
+        self.profiles = ProfileService(self.configs, ProfileStore(self.history.database), self._of_settings)
         self.recovery.begin(
             self.switchboard, self.carriers, self.address.relearn,
             load=self._load_kept, prepare=self.profiles.prepare, outbound=self.configs.restored,
-            follow=partial(self.tool_desk.follow, partial(self.profiles.follow, self._load_kept)),
+            follow=partial(self.tool_service.follow, partial(self.profiles.follow, self._load_kept)),
             in_charge=self._work_in_charge,
         )  # fmt: skip
         self.dialer = Dialer(
             self.switchboard, self.history, self.configs, self._by_name(),
             may_dial=DialPermission(self._dial_rules, self.history).check, per_minute=settings.dials_per_minute,
         )  # fmt: skip
-        self.number_desk = NumberDesk(
+        self.number_service = NumberService(
             self.carriers, PointedNumbers(self.history.database), self.configs.number,
             may_release=settings.allow_number_release,
         )  # fmt: skip
@@ -334,14 +334,14 @@ class Application:
         """Read what the database keeps of the settings. Raises the driver's exceptions."""
         await self.profiles.load()
         await self.overrides.load()
-        await self.tool_desk.load()
+        await self.tool_service.load()
         await self.apis.control.load(StoredControl(self.history.database))
         await share(self._tokens, self.history.database)
 
     def _work_in_charge(self) -> dict[str, Part]:
         """Return the parts of what one process does for all that share the history."""
-        prices = PriceLookups(self.history, self._by_name())
-        parts = {"campaigns": self._campaign_runner.run, "alerts": self.health.keep_alerts, "prices": prices.run}
+        costs = CostLookups(self.history, self._by_name())
+        parts = {"campaigns": self._campaign_runner.run, "alerts": self.health.keep_alerts, "carrier costs": costs.run}
         return parts | ({"events": self.sender.run} if self.sender is not None else {})
 
     def _by_name(self) -> dict[str, Carrier]:
@@ -370,7 +370,7 @@ class Application:
         self.doctor.close()
         for watch in self._watches:
             watch.cancel()
-        self.live_desk.close()
+        self.live_service.close()
         await self._control.close()
         await self.switchboard.stop()
         await self.telemetry.close()
@@ -407,7 +407,7 @@ class Application:
                 self.own_console_at = await listeners.open_own(operators)
         if self._cluster_web is not None:
             given, dialer = self.recovery.take_given, self.dialer
-            await self._cluster_web.open(app, operators, carriers.adopt, given, self.live_desk, dialer)
+            await self._cluster_web.open(app, operators, carriers.adopt, given, self.live_service, dialer)
         try:
             await self._open_tunnel()
         except BaseException:

@@ -45,4 +45,4 @@ def make_response_queue(**changes: Any) -> ResponseQueue:
 def make_playout(**changes: Any) -> Playout:
     """Make a playout with the lead and the marks of the settings, in ms."""
     settings = Settings()
-    return Playout(**{"lead_ms": settings.carrier_lead_ms, "mark_every_ms": settings.mark_every_ms, **changes})
+    return Playout(**{"lead_ms": settings.playout_lead_ms, "mark_every_ms": settings.mark_every_ms, **changes})

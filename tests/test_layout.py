@@ -82,6 +82,12 @@ def test_every_public_class_says_what_it_is() -> None:
     assert silent == []
 
 
+def test_every_module_says_what_it_is() -> None:
+    """Its first lines are where a reader looks for what it decides; `__init__.py` says so of its folder."""
+    silent = [str(path.relative_to(ROOT)) for path in sources() if not path.read_bytes().startswith((b'"""', b'r"""'))]
+    assert silent == []
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

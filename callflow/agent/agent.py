@@ -30,7 +30,7 @@ from callflow.agent.transcripts import Transcripts
 from callflow.agent.turn_manager import TurnManager
 from callflow.agent.turn_taking import Floor
 from callflow.agent.usage import UsageTotal
-from callflow.agent.voicemail import Voicemail
+from callflow.agent.voicemail_message import VoicemailMessage
 from callflow.agent.wind_up import WindUp
 from callflow.contracts import events
 from callflow.contracts.engine import (
@@ -102,7 +102,8 @@ class Agent:
             protected_greeting=self.protected_greeting, note=note, listen=to_owner(self._listen),
         )  # fmt: skip
         self.no_input = NoInputTimer(
-            seconds=config.no_input_seconds, asks=config.no_input_asks, hold_seconds=config.hold_seconds, tell=post,
+            seconds=config.no_input_seconds, asks=config.no_input_asks,
+            noise_seconds=config.no_input_noise_seconds, tell=post,
         )  # fmt: skip
         self.wind_up = WindUp(
             relay=relay, turns=self.turns, sessions=self.sessions, transcripts=self.transcripts,
@@ -111,7 +112,7 @@ class Agent:
         self.remote = self.prompter.remote = RemoteSpeech(relay, this, post) if relay.is_remote else NOT_REMOTE
         self.goodbye = Goodbye(self.conversation, post)
         self.tool_turns = ToolTurns(tool_calls, self.sessions, self.turns, post, this)
-        self.voicemail = Voicemail(config.voicemail_message, this, post)
+        self.voicemail = VoicemailMessage(config.voicemail_message, this, post)
         self.usage = UsageTotal()
         self._heard_since_recovery = True
         """The caller has heard an answer since engine or stream were last lost."""
@@ -380,7 +381,7 @@ class Agent:
 
     # Operators, and the caller's keys
 
-    def tell(self, text: str, *, shown: str, by: str = "") -> None:
+    def respond_to(self, text: str, *, shown: str, by: str = "") -> None:
         """Give the model a fact to respond to. `shown`, `by`: see `Prompter.learn`."""
         if not self.sessions.is_there or self.voicemail.is_on:
             return
@@ -388,10 +389,10 @@ class Agent:
         self.prompter.learn(text, speak=True, shown=shown, by=by)
         self.changed()
 
-    def hush(self) -> None:
+    def silence(self) -> None:
         """Stop speaking and hearing, because the caller talks with a person now."""
-        self.turns.hush(fills=False)
-        if not self.remote.hush():
+        self.turns.silence(fills=False)
+        if not self.remote.silence():
             self.sessions.leave()
         self.no_input.stop()
 

@@ -33,7 +33,7 @@ class AgentConfig:
 
     reply_seconds: float
     """How long the engine may stay silent in the agent's turn."""
-    patience_seconds: float
+    reply_filler_seconds: float
     """How long the caller may hear nothing in the agent's turn before a clip is played."""
     filler_seconds: float
     """The same limit while the engine is being restored."""
@@ -49,7 +49,7 @@ class AgentConfig:
     """Silence in the caller's turn until the agent asks whether the caller is there; 0: the agent never asks."""
     no_input_asks: int
     """How often the agent asks before it says goodbye."""
-    hold_seconds: float
+    no_input_noise_seconds: float
     """An unbroken noise of this length counts as silence: hold music, an open microphone."""
 
     @property

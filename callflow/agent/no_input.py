@@ -33,13 +33,13 @@ class NoInputTimer:
         *,
         seconds: float,
         asks: int,
-        hold_seconds: float,
+        noise_seconds: float,
         tell: Callable[[NoInput], None],
         timers: Timers | None = None,
     ) -> None:
         """`seconds`: silence before each question; 0: no question. `asks`: questions before the goodbye.
-        `hold_seconds`: an unbroken noise of this length counts as silence; 0: noise never does."""
-        self._seconds, self._asks, self._hold_seconds = seconds, asks, hold_seconds
+        `noise_seconds`: an unbroken noise of this length counts as silence; 0: noise never does."""
+        self._seconds, self._asks, self._noise_seconds = seconds, asks, noise_seconds
         self._tell = tell
         self._timers = timers or Timers()
         self._asked = self._asked_before = 0
@@ -77,8 +77,8 @@ class NoInputTimer:
     def noise_began(self) -> None:
         """Note that the engine hears the caller."""
         self.noise_ended(spoken=False)
-        if self._hold_seconds > 0 and not self._pauses:
-            self._timers.start(_NOISE, self._hold_seconds, self._is_noise)
+        if self._noise_seconds > 0 and not self._pauses:
+            self._timers.start(_NOISE, self._noise_seconds, self._is_noise)
 
     def noise_ended(self, *, spoken: bool = True) -> None:
         """Note that the caller has paused. The sound counts as speech (`spoken`) until a transcript shows otherwise."""
@@ -119,7 +119,7 @@ class NoInputTimer:
         self._ask("silence")
 
     def _is_noise(self) -> None:
-        self._timers.start(_NOISE, self._hold_seconds, self._is_noise)
+        self._timers.start(_NOISE, self._noise_seconds, self._is_noise)
         self._asked = max(self._asked, self._asked_before)
         self._ask("noise")
 

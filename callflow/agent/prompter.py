@@ -16,7 +16,7 @@ from callflow.agent.turn_manager import TurnManager
 from callflow.agent.turn_taking import Away, Floor
 from callflow.contracts.engine import ContextImage, ContextItem
 from callflow.contracts.media import Cut
-from callflow.journal.notes import InterruptionEmpty, Note, Told
+from callflow.journal.notes import Fact, InterruptionEmpty, Note
 from callflow.timers import Timers
 
 
@@ -27,7 +27,7 @@ _MOST_KEYS_FAILED: Final = 2
 _HEAR_AGAIN_SECONDS: Final = 1.2
 """Time in which a restored session must notice the caller's last turn, before it is asked to speak."""
 _PATIENCES: Final = 2.0
-"""After so many times `patience_seconds` an engine that decides for itself is asked for the answer that it has not
+"""After so many times `reply_filler_seconds` an engine that decides for itself is asked for the answer that it has not
 given: nothing else tells one that has gone mute from one that is silent on purpose."""
 _TALKING_SECONDS: Final = 0.3
 """Pause before looking again whether somebody has stopped whom only our own detector hears."""
@@ -118,11 +118,11 @@ class Prompter:
         if not self._sessions.can("answers_itself"):
             self._sessions.request_response()
         elif not answer_due:
-            self._timers.start(_ASK, _PATIENCES * self._config.patience_seconds, self._unanswered)
+            self._timers.start(_ASK, _PATIENCES * self._config.reply_filler_seconds, self._unanswered)
 
     def _unanswered(self) -> None:
         turns = self._turns
-        if turns.is_answer_due or turns.is_hushed or self._tool_calls.is_busy or turns.taking.caller_speaking:
+        if turns.is_answer_due or turns.is_silenced or self._tool_calls.is_busy or turns.taking.caller_speaking:
             return
         if turns.hears_speech:
             self._timers.start(_ASK, _TALKING_SECONDS, self._unanswered)
@@ -167,7 +167,7 @@ class Prompter:
 
     def carry_on(self, cut: Cut) -> None:
         """Ask the agent to continue where a mere noise cut it off, unless the agent is speaking already."""
-        if not self._sessions.is_there or self._turns.is_playing or self._turns.is_hushed:
+        if not self._sessions.is_there or self._turns.is_playing or self._turns.is_silenced:
             return
         self._note(InterruptionEmpty())
         self._turns.drop_responses()
@@ -179,16 +179,16 @@ class Prompter:
 
     def still_busy(self, floor: Floor) -> bool:
         """Ask the agent to say that a tool is slow. Returns False if somebody speaks or no session is ready."""
-        is_busy = floor.caller_speaking or floor.responses or floor.unplayed or self._turns.is_hushed
+        is_busy = floor.caller_speaking or floor.responses or floor.unplayed or self._turns.is_silenced
         if is_busy or not self._sessions.is_ready:
             return False
         return self._sessions.request_response(prompt(Prompt.STILL_BUSY))
 
     def learn(self, text: str, *, speak: bool, shown: str = "", by: str = "") -> None:
         """Give the model a fact of ours, also for later sessions. `speak`: it says something about it at once. `shown`:
-        without private parts, for journal and later sessions. `by`: see `notes.Told`."""
+        without private parts, for journal and later sessions. `by`: see `notes.Fact`."""
         self._turns.conversation.fact(shown or text)
-        self._note(Told(text=shown or text, by=by))
+        self._note(Fact(text=shown or text, by=by))
         self._sessions.add_context([ContextItem("system", text)])
         if speak and self._sessions.request_response():
             self._turns.expect_speech()

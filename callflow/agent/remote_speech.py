@@ -110,7 +110,7 @@ class RemoteSpeech:
         was_playing, self._was_playing = self._was_playing, False
         return "answer" if turns.is_answer_due and not was_playing else "listen"
 
-    def hush(self) -> bool:
+    def silence(self) -> bool:
         """Stop speaking and answering, but keep the session, because its end is the only word of what becomes of a
         caller who is referred. Returns False in a call with a relay."""
         if self._line is None:

@@ -63,7 +63,7 @@ class TurnManager:
         """Ms from the engine's report that the caller has stopped to the first audio of each reply that is sent."""
         self._noticed: float | None = None
         self._pace = OwnPace()
-        self._hushed_for_good = False
+        self._silenced_for_good = False
         self.caller_payload = agent.caller_payload  # bound for speed (50 a second): next hop `EngineSessions.append`
         self.caller_frame = self.dead_air.caller_audio
         relay.listener = weakref.proxy(self)  # as for its other parts: see `contracts/owners.py`
@@ -101,9 +101,9 @@ class TurnManager:
         return self._agent.engine_has("decides_itself")
 
     @property
-    def is_hushed(self) -> bool:
+    def is_silenced(self) -> bool:
         """Whether the agent is not to be heard: for good, while it is muted, or while the caller is on hold."""
-        return self._hushed_for_good or self._relay.gates.agent_is_shut
+        return self._silenced_for_good or self._relay.gates.agent_is_shut
 
     @property
     def hears_speech(self) -> bool:
@@ -184,7 +184,7 @@ class TurnManager:
         self.drop_responses()
         self.no_answer_due()
 
-    def hush(self, *, fills: bool = True) -> None:
+    def silence(self, *, fills: bool = True) -> None:
         """Do the same, because the caller no longer listens. `fills`: whether clips fill the silence: nobody speaks."""
         self.cut_short()
         self.engine_away()
@@ -198,11 +198,11 @@ class TurnManager:
             if not self._agent.engine_has("interrupts_itself"):
                 self._agent.cancel(response)
 
-    def hush_for_good(self) -> None:
+    def silence_for_good(self) -> None:
         """Stop the agent; from now on no clip fills a silence, and the other side cannot take the turn."""
-        self.taking.protected = self._hushed_for_good = True
+        self.taking.protected = self._silenced_for_good = True
         self._timers.stop("interruption")
-        self.hush()
+        self.silence()
 
     def caller_ended(self, stopped: SpeechStopped) -> bool:
         """Handle the engine's report that the caller has stopped. Returns whether the agent must answer: not after a
@@ -408,8 +408,8 @@ class TurnManager:
         return self._relay.playout.ends_at(now)
 
     def interject(self, name: str, *otherwise: str) -> bool:
-        """Play a clip: see `Relay.interject`. False also after `hush_for_good`."""
-        return not self.is_hushed and self._relay.interject(name, *otherwise)
+        """Play a clip: see `Relay.interject`. False also after `silence_for_good`."""
+        return not self.is_silenced and self._relay.interject(name, *otherwise)
 
     def filled(self, now: float) -> None:
         """Note that a clip is due instead of the answer."""

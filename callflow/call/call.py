@@ -64,7 +64,7 @@ class Call:
         restored: RestoredCall | None = None,
     ) -> None:
         """`order`: for an outbound call, with its config. `part_of`: that of the outbound call whose other side it is.
-        `restored`: a call of the previous process, which then waits for `take_back`."""
+        `restored`: a call of the previous process, which then waits for `recover`."""
         self.id, self.carrier, self.ids = call_id, carrier, ids
         self.from_number, self.to_number = from_number, to_number
         self.order, self.part_of = order, part_of
@@ -213,7 +213,7 @@ class Call:
             self.let_go()
         if self._handover.is_elsewhere:
             return
-        self._log.tell(entry, self.model, from_number=self.from_number, to_number=self.to_number)
+        self._log.publish(entry, self.model, from_number=self.from_number, to_number=self.to_number)
         requests = {
             id(command): self._request(command, ordinal)
             for ordinal, command in enumerate(step.commands)
@@ -352,10 +352,10 @@ class Call:
         """Whether the next process continues the call."""
         return self._handover.is_leaving
 
-    def take_back(self, found: StatusAtCarrier, human: Literal["", "answered", "gone"] = "") -> None:
+    def recover(self, found: StatusAtCarrier, human: Literal["", "answered", "gone"] = "") -> None:
         """Continue a call of the previous process, once. `found`: the carrier's status of the call; `human`: that of a
         person's leg."""
-        if (first := self._handover.take_back(found, human)) is None:
+        if (first := self._handover.recover(found, human)) is None:
             return
         if self.model.human != machine.NO_LEG and self.legs.awaits_ids(events.HUMAN):
             self._services.run_after_call(self.find_leg(events.HUMAN))  # a hang-up waits for it
@@ -364,8 +364,8 @@ class Call:
             self._carrier_commands.send(self._request(commands.Hangup(), ordinal, step=step))
         if first.recovered is not None:
             self.mailbox.put(first.recovered, first=True)
-            self.take_over.taken_back()
-            self._dtmf.taken_back()
+            self.take_over.recovered()
+            self._dtmf.recovered()
         if first.cut_off:
             self.note(notes.CutOff(cuts=first.cut_off))
         for finished in first.tools:

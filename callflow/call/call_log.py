@@ -85,7 +85,7 @@ class CallLog:
         entry = self.entry(note)
         self._services.journal.note(entry)
         data = {name: value for name, value in entry.event.items() if name != "event"}
-        self._services.live.tell(entry.at, self._call, kind, **data)
+        self._services.live.publish(entry.at, self._call, kind, **data)
 
     def _may_tell(self, kind: str) -> bool:
         lines = self._lines.get(kind)
@@ -154,7 +154,7 @@ class CallLog:
             log.debug("call %s: %s, when it is over here", self._call, in_words(told))
         self._services.journal.note(JournalEntry(self._call, self.steps, self._services.now(), told, state, state))
 
-    def tell(self, entry: JournalEntry, model: machine.Model, **more: Any) -> None:
+    def publish(self, entry: JournalEntry, model: machine.Model, **more: Any) -> None:
         """Send a step to log and live feed."""
         name, moved = entry.name, entry.before != entry.after
         level = max(_level(name), logging.INFO) if moved else _level(name) if entry.taken else logging.DEBUG
@@ -166,7 +166,7 @@ class CallLog:
             if log.isEnabledFor(logging.DEBUG) and entry.commands:
                 does = f"; to do: {_list(entry.commands)}"
             log.log(level, "call %s: %s (%s)%s", self._call, where, in_words(entry.event), does)
-        self._services.live.tell(
+        self._services.live.publish(
             entry.at, self._call, "step", event=entry.event, before=entry.before, after=entry.after,
             commands=entry.commands, cause=model.cause, **more,
         )  # fmt: skip

@@ -142,6 +142,6 @@ def _entered(call: Owner, services: CallServices, digits: str) -> None:
     shown = MASK * len(digits) if is_lost or call.config.dtmf_sensitive else services.redact.text(digits)
     call.note(notes.Digits(digits=shown))
     if is_lost:
-        call.agent.tell(typing_lost(), shown=typing_lost())
+        call.agent.respond_to(typing_lost(), shown=typing_lost())
     else:
-        call.agent.tell(typed(" ".join(digits)), shown=typed(shown))
+        call.agent.respond_to(typed(" ".join(digits)), shown=typed(shown))

@@ -159,10 +159,10 @@ class DtmfCollector:
 
     def restore(self, before: KeyBuffer, later: float) -> None:
         """Continue with the keys of a process of before: see `KeyBuffer.restore`. Their entry ends only after
-        `taken_back`."""
+        `recovered`."""
         self._keys.restore(before, later)
 
-    def taken_back(self) -> None:
+    def recovered(self) -> None:
         """Let the entry that was being typed in the process of before end, after a pause of the usual length."""
         if self._keys.is_begun:
             self._timers.start(_ENTRY, self._pause_seconds, self._complete)

@@ -1,7 +1,7 @@
 """How a call passes from one process to the next without ending, and when a call ended that no process observed.
 
 An unfinished call of the history belongs to the previous process until its carrier was asked for the call's status.
-Then `take_back` returns the first steps of this process. The next process takes back a call that this process leaves.
+Then `recover` returns the first steps of this process. The next process recovers a call that this process leaves.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from callflow.journal.notes import Cut
 
 
 StatusAtCarrier = Literal["ringing", "answered", "asking", "gone", "over"]
-"""The carrier's status of a call that is taken back. asking: a webhook that asks what to do with the caller follows.
+"""The carrier's status of a call that is recovered. asking: a webhook that asks what to do with the caller follows.
 over: a webhook about the end follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstSteps:
-    """The first steps of a call that was taken back."""
+    """The first steps of a call that was recovered."""
 
     recovered: CallRecovered | None = None
     """The first event for the machine; None: the call is over."""
@@ -56,8 +56,8 @@ class OfCarrier(Protocol):
     def is_outbound(self) -> bool: ...
 
 
-def told_by(event: Event, call: OfCarrier) -> StatusAtCarrier | None:
-    """Return what a webhook tells of a call that waits to be taken back; None: nothing."""
+def status_from(event: Event, call: OfCarrier) -> StatusAtCarrier | None:
+    """Return what a webhook tells of a call that waits to be recovered; None: nothing."""
     if event.leg != CALLER:
         return None
     if isinstance(event, CallHangup):
@@ -90,7 +90,7 @@ class ProcessHandover:
         """Return when this process has the call."""
         await self._is_ours.wait()
 
-    def take_back(self, found: StatusAtCarrier, human: Literal["", "answered", "gone"] = "") -> FirstSteps | None:
+    def recover(self, found: StatusAtCarrier, human: Literal["", "answered", "gone"] = "") -> FirstSteps | None:
         """Assign the call to this process, and return the first steps. None: this process has the call already, or has
         left it."""
         old = self.restored
@@ -114,7 +114,7 @@ class ProcessHandover:
         """Leave the call without ending it. `elsewhere`: another process has it already."""
         self.is_leaving = True
         self.is_elsewhere = self.is_elsewhere or elsewhere
-        self._is_ours.set()  # nobody waits for `take_back` any more
+        self._is_ours.set()  # nobody waits for `recover` any more
 
     def answer(
         self, call: OfCarrier, event: Event, reply: asyncio.Future[WebhookReply] | None, *, failed: bool = False

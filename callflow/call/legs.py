@@ -70,7 +70,7 @@ class Transfer:
     has_gaps: bool = False
     """Some of it may be missing: the session was lost, or the process has changed."""
 
-    def told(self, outcome: str, now: float) -> str:
+    def describe_outcome(self, outcome: str, now: float) -> str:
         """Return what the agent is told; "": nothing. `now`: Unix time, seconds."""
         if outcome == "rings" and self.requested.by == "agent":
             return ""  # the answer of the agent's tool has said so
@@ -187,9 +187,9 @@ class Legs:
         """Return the ids of the command's leg, and of the other one. `caller`: those of the caller's leg."""
         return (self.human, caller) if command.leg == HUMAN else (caller, self.human)
 
-    def told(self, outcome: str, now: float) -> str:
+    def describe_outcome(self, outcome: str, now: float) -> str:
         """Return what the agent is told of the transfer; "": nothing. `now`: Unix time, seconds."""
-        return self.transfer.told(outcome, now) if self.transfer is not None else ""
+        return self.transfer.describe_outcome(outcome, now) if self.transfer is not None else ""
 
     def numbers(self, command: Command, from_number: str, to_number: str) -> tuple[str, str]:
         """Return from which number a command calls, and which one. `from_number`, `to_number`: those of the call."""

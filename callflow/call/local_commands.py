@@ -75,11 +75,11 @@ class LocalCommands:
                 self._agent.await_goodbye()
             case commands.TellTransfer(outcome=outcome):
                 self._agent.no_input.pause(outcome == "rings", "transfer")
-                if text := self._legs.told(outcome, self._now()):
+                if text := self._legs.describe_outcome(outcome, self._now()):
                     self._agent.prompter.learn(text, speak=asks_agent_to_speak(outcome))
                     self._agent.changed()
-            case commands.HushAgent():
-                self._agent.hush()
+            case commands.SilenceAgent():
+                self._agent.silence()
             case commands.Hold():
                 self.line.hold()
             case commands.Unhold():

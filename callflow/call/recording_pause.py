@@ -20,7 +20,7 @@ NOT_WRITTEN: Final = "(not written: the recording was paused)"
 _WORDS: Final = frozenset(
     {
         events.ToolCalled.name, events.ToolFinished.name, events.Dtmf.name, notes.Turn.kind, notes.NotTranscribed.kind,
-        notes.Told.kind, notes.Heard.kind, notes.Interrupted.kind, notes.CutOff.kind, notes.Digits.kind,
+        notes.Fact.kind, notes.Heard.kind, notes.Interrupted.kind, notes.CutOff.kind, notes.Digits.kind,
         notes.EndCall.kind, notes.HostedTool.kind, notes.Whispered.kind, notes.ImageShown.kind,
         events.DtmfRequested.name, events.SayRequested.name, events.TransferRequested.name,
     }

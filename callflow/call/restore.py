@@ -358,7 +358,7 @@ class _Talk:
                     turn = self._item(at, "agent", cut.item)
                     turn.cut(cut.heard_ms, cut.received_ms)
                     turn.text = turn.text or f"{cut.heard_text} {cut.unheard_text}".strip()
-            case notes.Told():
+            case notes.Fact():
                 self.fact(at, note.text)
                 self.typed = ""
             case notes.Whispered():

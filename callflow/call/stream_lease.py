@@ -91,7 +91,7 @@ class StreamLease:
         if event.address not in (self.url, self.name):
             return CarrierNotice(kind="an earlier stream failed")
         # the reason may repeat the address, and the secret that went with it
-        return StreamFailed(reason=Secrets([self.secret]).told(event.reason))
+        return StreamFailed(reason=Secrets([self.secret]).safe_text(event.reason))
 
 
 def _websocket(address: str) -> str:

@@ -179,7 +179,7 @@ class TakeOver:
             if engine is not None:
                 self._own(engine.close(), "the end of a take-over")
 
-    def taken_back(self) -> None:
+    def recovered(self) -> None:
         """Begin to count for how long the person who spoke in the process of before is lost."""
         if self._is_lost:
             self._timers.start("lost", _LOST_SECONDS, self._end, _LOST)

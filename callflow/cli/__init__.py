@@ -1,0 +1,1 @@
+"""The command line: a module for each command. `arguments.py` has all their options; each loads only what it needs."""

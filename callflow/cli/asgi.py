@@ -8,7 +8,7 @@ from callflow.app import Application
 from callflow.config.preflight import check_serve
 from callflow.config.settings import Settings
 from callflow.contracts.errors import SettingsError
-from callflow.web.side_by_side import SideBySide
+from callflow.web.one_port import OnePort
 
 
 def create_app(settings: Settings, *, console: bool = False) -> Quart:
@@ -24,7 +24,7 @@ def create_app(settings: Settings, *, console: bool = False) -> Quart:
         raise SettingsError(problems)
     application = Application(settings)
     app = application.public()
-    beside = SideBySide(app) if console else None
+    beside = OnePort(app) if console else None
 
     @app.before_serving
     async def begin() -> None:

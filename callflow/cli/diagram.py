@@ -27,6 +27,11 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "architecture.md"
 MODULE: Final = Path(__file__).parents[1] / "web" / "console" / "static" / "machine_table.js"
 COMMAND: Final = "python -m callflow.cli.diagram"
 _CLOCKS: Final = (commands.Arm.name, commands.Disarm.name)
+_NUMBERS: Final[dict[tuple[str, str], list[int]]] = {}
+"""The rows of the table by trigger and state, in its order."""
+for _number, _each in enumerate(TABLE):
+    for _source in _each.sources:
+        _NUMBERS.setdefault((_each.trigger, _source), []).append(_number)
 
 
 def edges() -> dict[tuple[str, str], list[str]]:
@@ -94,6 +99,7 @@ def _named(condition: Guard) -> str:
     return condition.__name__.replace("_", " ")
 
 
+@cache
 def _commands() -> list[str]:
     """For each row the commands that it gives, clocks left out; in brackets those that it does not always give."""
     taken: list[list[tuple[str, ...]]] = [[] for _ in TABLE]
@@ -103,16 +109,16 @@ def _commands() -> list[str]:
     seen, waiting = {start.key() for start in starts}, deque(starts)
     while waiting:
         before = waiting.popleft()
-        key, model = before.key(), before.copy()
         for event in every:
-            if model.key() != key:  # most events are inert, and leave the copy as it was
-                model = before.copy()
-            step = machine.take(model, event)
-            if step.taken:
-                names = tuple(_told(command) for command in step.commands if command.name not in _CLOCKS)
-                taken[_row(before, event)].append(names)
-            if model.key() not in seen:
-                seen.add(model.key())
+            if (number := _row(before, event)) is None:
+                continue
+            step = machine.take(model := before.copy(), event)
+            if not step.taken:  # a deadline that is not armed
+                continue
+            names = tuple(_told(command) for command in step.commands if command.name not in _CLOCKS)
+            taken[number].append(names)
+            if (key := model.key()) not in seen:
+                seen.add(key)
                 waiting.append(model)
     return [_summary(steps) for steps in taken]
 
@@ -128,16 +134,14 @@ def _told(command: commands.Command) -> str:
     return command.name.replace("_", " ") + about
 
 
-def _row(model: Model, event: events.Event) -> int:
+def _row(model: Model, event: events.Event) -> int | None:
+    """Return which row an event takes in this state: the first whose conditions hold."""
     step = Step(event, model.state)
-    return next(
-        number
-        for number, row in enumerate(TABLE)
-        if row.trigger == event.trigger
-        and model.state in row.sources
-        and all(holds(model, step) for holds in row.when)
-        and not any(holds(model, step) for holds in row.unless)
-    )
+    for number in _NUMBERS.get((event.trigger, model.state), ()):
+        row = TABLE[number]
+        if all(holds(model, step) for holds in row.when) and not any(holds(model, step) for holds in row.unless):
+            return number
+    return None
 
 
 def _every_event() -> Iterator[events.Event]:

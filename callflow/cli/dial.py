@@ -23,8 +23,8 @@ from callflow import runtime
 from callflow.cli import dial_list
 from callflow.cli.dial_progress import Progress
 from callflow.cli.operators_port import OperatorsPort, read_settings
-from callflow.cli.patience import AWAY_SECONDS, POLL_SECONDS, patiently
 from callflow.cli.safe_output import leave_pipe
+from callflow.cli.server_away import AWAY_SECONDS, POLL_SECONDS, ask_until_back
 from callflow.config import profiles
 from callflow.config.phone_numbers import Numbers, is_possible
 from callflow.config.settings import Settings
@@ -155,7 +155,7 @@ class _Call:
         except AnswerLost as lost:
             is_repeated = True
             say(f"{lost} It is asked again, with the same key: nobody is dialled twice.")
-            status, told = await self._patiently(ask)
+            status, told = await self._ask_until_back(ask)
         if status >= 400 or not isinstance(told.get("id"), str):
             for reason in told.get("problems") or [told.get("error", f"The server answered {status}.")]:
                 say(str(reason))
@@ -175,7 +175,7 @@ class _Call:
             await self._end_if_asked(call)
             after = max(known - _OVERLAP, 0)
             ask = functools.partial(self._ask, "GET", f"/api/calls/{call}?after={after}")
-            status, told = await self._patiently(ask)
+            status, told = await self._ask_until_back(ask)
             entries = _entries(told)
             if status < 400:
                 told_at, known = monotonic(), after + len(entries)
@@ -195,13 +195,17 @@ class _Call:
             return
         self._asked = self._presses
         when = _WAYS[self._presses - 1]
-        status, told = await self._patiently(lambda: self._ask("POST", f"/api/calls/{call}/hangup", {"when": when}))
+        status, told = await self._ask_until_back(
+            lambda: self._ask("POST", f"/api/calls/{call}/hangup", {"when": when})
+        )
         if status >= 400 and status != 409:  # 409: it is over already
             say(str(told["error"]))
 
-    async def _patiently(self, ask: Callable[[], Awaitable[tuple[int, dict[str, Any]]]]) -> tuple[int, dict[str, Any]]:
+    async def _ask_until_back(
+        self, ask: Callable[[], Awaitable[tuple[int, dict[str, Any]]]]
+    ) -> tuple[int, dict[str, Any]]:
         """Ask until the server answers, which may be away for a moment. Raises ConsoleError."""
-        return await patiently(ask, say)
+        return await ask_until_back(ask, say)
 
     async def _ask(self, *words: Any, **more: Any) -> tuple[int, dict[str, Any]]:
         return await asyncio.to_thread(self._port.ask, *words, **more)

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 
 from callflow import runtime
 from callflow.cli.operators_port import OperatorsPort, read_settings
-from callflow.cli.patience import AWAY_SECONDS, Answer, patiently
+from callflow.cli.server_away import AWAY_SECONDS, Answer, ask_until_back
 from callflow.contracts import printable
 from callflow.contracts.errors import AnswerLost, CommandLineError, ConsoleError
 
@@ -90,7 +90,7 @@ class _List:
             status, told = await ask()
         except AnswerLost as lost:
             _say(f"{lost} It is asked again, with the same key: no list is made twice.")
-            status, told = await patiently(ask, _say)
+            status, told = await ask_until_back(ask, _say)
         if status >= 400:
             return _refused(told)
         for warning in told.get("warnings") or ():
@@ -108,7 +108,7 @@ class _List:
         path = f"/api/campaigns/{quote(campaign, safe='')}"
         self._stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._press)
-        status, told = await self._patiently("POST", f"{path}/resume")
+        status, told = await self._ask_until_back("POST", f"{path}/resume")
         if status not in (200, 409):  # 409: it is over
             return _refused(told)
         try:
@@ -126,12 +126,12 @@ class _List:
         told_at = monotonic()
         while True:
             if self._stop.is_set():
-                status, told = await self._patiently("POST", f"{path}/pause")
+                status, told = await self._ask_until_back("POST", f"{path}/pause")
                 if status < 400:
                     self._show(told)
                     _say(f"The list is paused; calls that are going on end by themselves. {_how(campaign)} resumes it.")
                     return 1
-            status, told = await self._patiently("GET", path)
+            status, told = await self._ask_until_back("GET", path)
             if status < 400:
                 told_at = monotonic()
                 self._show(told)
@@ -150,11 +150,11 @@ class _List:
             print(f"{time.strftime('%H:%M:%S')}  {printable.line(line)}", flush=True)
         self._shown = line
 
-    async def _patiently(self, method: str, path: str) -> Answer:
+    async def _ask_until_back(self, method: str, path: str) -> Answer:
         async def ask() -> Answer:
             return await asyncio.to_thread(self._port.ask, method, path)
 
-        return await patiently(ask, _say)
+        return await ask_until_back(ask, _say)
 
 
 def _progress(told: dict[str, Any]) -> str:

@@ -111,11 +111,11 @@ class Progress:
             case events.HangupRequested.name:
                 found.append(f"the end is asked for{_by(event.get('by'))}")
             case _ if entry.after == _RECOVERING and entry.before != _RECOVERING:
-                found.append(_LOST.get(name) or timeline.told(entry))
+                found.append(_LOST.get(name) or timeline.describe(entry))
             case _ if entry.before == _RECOVERING and entry.after not in (_RECOVERING, _HANGUP):
                 found.append("the call goes on")
             case events.CommandFailed.name if not event.get("gone"):
-                found.append(timeline.told(entry))
+                found.append(timeline.describe(entry))
         if entry.after == _HANGUP and entry.before != _HANGUP:
             self.is_over, self._over = True, entry.at
             found.append("the call is over")
@@ -145,7 +145,7 @@ class Progress:
             case notes.Clip() | notes.Filler():
                 return [f'agent: (the recorded sentence "{note.clip}")']
             case _ if isinstance(note, _IN_TIMELINE):
-                line = timeline.told(entry)
+                line = timeline.describe(entry)
                 return [line] if line else []
         return []
 

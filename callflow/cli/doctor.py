@@ -42,7 +42,7 @@ from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.recent_problems import learnt
 from callflow.history.store import Store
 from callflow.switchboard.engine_choice import speaking_model
-from callflow.switchboard.failover_desk import failover_of, told_carriers
+from callflow.switchboard.failover_service import check_failover, failover_of
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 
@@ -270,7 +270,7 @@ async def _failover(settings: Settings, carriers: Sequence[Carrier], address: st
         wanted = failover_of(settings, Profiles(settings, kept), address)
     except SettingsError:
         return []  # the settings are judged elsewhere
-    return [] if wanted is None else await told_carriers(carriers, wanted)
+    return [] if wanted is None else await check_failover(carriers, wanted)
 
 
 async def address_of(settings: Settings) -> str:

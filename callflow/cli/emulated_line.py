@@ -25,7 +25,7 @@ from callflow.sandbox.common.http_server import Request, Response, in_url
 from callflow.sandbox.common.softphone import Softphone, SoftphoneCall
 from callflow.sandbox.common.webhooks import share_tls
 from callflow.sandbox.twilio import Twilio
-from callflow.web.console.phone_door import PREFIX, Door
+from callflow.web.console.phone_mount import PREFIX, PhoneMount
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.app import create_public
 from carriers.registry import make_phone
@@ -45,8 +45,8 @@ class _Carrier(Twilio):
 class EmulatedLine:
     """A line on which this server can be rung, while it is open."""
 
-    def __init__(self, exchange: Twilio, application: Application, door: Door) -> None:
-        self.exchange, self.door = exchange, door
+    def __init__(self, exchange: Twilio, application: Application, mount: PhoneMount) -> None:
+        self.exchange, self.mount = exchange, mount
         self._application, self._softphone = application, Softphone(exchange)
 
     async def ring(self, to_number: str, from_number: str) -> SoftphoneCall:
@@ -72,7 +72,7 @@ async def emulated_line(application: Application) -> AsyncIterator[EmulatedLine]
         ours, app = await asyncio.to_thread(_ours, application, address, exchange)
         await app.startup()
         try:
-            yield EmulatedLine(exchange, application, Door(key, app))
+            yield EmulatedLine(exchange, application, PhoneMount(key, app))
         finally:
             await app.shutdown()
             await ours.close()

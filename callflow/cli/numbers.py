@@ -33,7 +33,7 @@ from callflow.contracts.errors import NumberRefused, SettingsError
 from callflow.contracts.numbers import OwnNumber, Plan, Pointed
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.pointed_numbers import PointedNumbers
-from callflow.switchboard.number_desk import NumberDesk, previous, shown
+from callflow.switchboard.number_service import NumberService, previous, shown
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 
@@ -53,8 +53,8 @@ async def run_numbers(arguments: argparse.Namespace) -> int:
         return refuse(["No carrier is set up: `python server.py doctor` says what is missing."])
     act = arguments.act or "list"
     try:
-        async with _open_desk(settings, writes=act != "list") as desk:
-            return await _ACTS[act](settings, desk, arguments)
+        async with _open_service(settings, writes=act != "list") as service:
+            return await _ACTS[act](settings, service, arguments)
     except NumberRefused as refused:
         for reason in refused.reasons:
             print(reason, file=sys.stderr)
@@ -68,7 +68,7 @@ async def run_numbers(arguments: argparse.Namespace) -> int:
 
 
 @asynccontextmanager
-async def _open_desk(settings: Settings, *, writes: bool) -> AsyncIterator[NumberDesk]:
+async def _open_service(settings: Settings, *, writes: bool) -> AsyncIterator[NumberService]:
     """Open what is kept of earlier changes; for a list nothing is made and nothing is changed. Raises DatabaseError."""
     url = url_of(settings.database_url, settings.data_dir)
     is_there = url.get_backend_name() != "sqlite" or await asyncio.to_thread(Path(url.database or "").is_file)
@@ -78,7 +78,7 @@ async def _open_desk(settings: Settings, *, writes: bool) -> AsyncIterator[Numbe
         if writes and database is not None:
             await database.migrate()
         normal = Numbers(country(settings)).e164_or_same
-        yield NumberDesk(carriers, PointedNumbers(database), normal, may_release=settings.allow_number_release)
+        yield NumberService(carriers, PointedNumbers(database), normal, may_release=settings.allow_number_release)
     finally:
         for carrier in carriers:
             await carrier.close()
@@ -86,9 +86,9 @@ async def _open_desk(settings: Settings, *, writes: bool) -> AsyncIterator[Numbe
             await database.close()
 
 
-async def _list(settings: Settings, desk: NumberDesk, _: argparse.Namespace) -> int:
+async def _list(settings: Settings, service: NumberService, _: argparse.Namespace) -> int:
     address = await doctor.address_of(settings)
-    found = await desk.listed(address)
+    found = await service.listed(address)
     table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
     for title in ("number", "carrier", "name", "here"):
         table.add_column(title, no_wrap=True)
@@ -120,17 +120,17 @@ def _notes(one: OwnNumber, kept: Pointed | None) -> str:
     return "; ".join(notes)
 
 
-async def _point(settings: Settings, desk: NumberDesk, arguments: argparse.Namespace) -> int:
+async def _point(settings: Settings, service: NumberService, arguments: argparse.Namespace) -> int:
     address = await doctor.address_of(settings)
     if not address:
         raise NumberRefused(409, NO_ADDRESS)
-    plan = await desk.plan(arguments.number, address, arguments.carrier or "")
+    plan = await service.plan(arguments.number, address, arguments.carrier or "")
     number = plan.number.number
     print(f"{number} ({plan.number.carrier}) leads to {_leads_to(plan.number)}.")
     _show_plan(plan)
     if any(part.changes for part in plan.parts) and not agreed(arguments, "Change this?"):
         return 1
-    await desk.point(plan)
+    await service.point(plan)
     print(f"Its calls come to {addresses.shown(address)}. `python server.py numbers undo {number}` puts it back.")
     return 0
 
@@ -144,16 +144,16 @@ def _show_plan(plan: Plan) -> None:
         print(f"Besides, {each}.")
 
 
-async def _undo(_: Settings, desk: NumberDesk, arguments: argparse.Namespace) -> int:
+async def _undo(_: Settings, service: NumberService, arguments: argparse.Namespace) -> int:
     number = arguments.number
     if not agreed(arguments, f"Put back where {number} led before it was pointed here?"):
         return 1
-    for line in await desk.undo(number, arguments.carrier or "", yes=arguments.yes) or ["It leads there already."]:
+    for line in await service.undo(number, arguments.carrier or "", yes=arguments.yes) or ["It leads there already."]:
         print(line)
     return 0
 
 
-async def _release(settings: Settings, desk: NumberDesk, arguments: argparse.Namespace) -> int:
+async def _release(settings: Settings, service: NumberService, arguments: argparse.Namespace) -> int:
     number, confirm = arguments.number, arguments.confirm
     if not settings.allow_number_release:
         raise NumberRefused(403, "Numbers are not released from here: set ALLOW_NUMBER_RELEASE=true.")
@@ -162,7 +162,7 @@ async def _release(settings: Settings, desk: NumberDesk, arguments: argparse.Nam
             raise NumberRefused(400, "Nothing was released: say --confirm with the number once more.")
         print(f"{number} is given back for ever. Type the number again: ", end="", file=sys.stderr, flush=True)
         confirm = sys.stdin.readline()
-    released = await desk.release(number, confirm, arguments.carrier or "")
+    released = await service.release(number, confirm, arguments.carrier or "")
     print(f"{released} is given back to its carrier.")
     return 0
 

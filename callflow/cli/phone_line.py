@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from callflow.app import Application
 from callflow.contracts.carrier import PHONE
 from callflow.web.console.phone import PhoneCall
-from callflow.web.console.phone_door import Door
+from callflow.web.console.phone_mount import PhoneMount
 
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class _Phone:
         return {"carrier": PHONE, "to": _TO, "model": model, "numbers": numbers[:_MOST_NUMBERS]}
 
     @property
-    def door(self) -> Door | None:
+    def mount(self) -> PhoneMount | None:
         """Where webhooks and media sockets of its calls come in."""
-        return self.line.door if self.line is not None else None
+        return self.line.mount if self.line is not None else None
 
     async def ring(self, to_number: str = "", from_number: str = "") -> PhoneCall:
         """Begin a call, from a number of its own where `from_number` is "". Raises OSError if no port is free."""

@@ -43,13 +43,13 @@ class TemporaryPointing:
         application = self._application
         if not application.history.is_readable:
             raise NumberRefused(503, "Where the number of --point leads cannot be kept: the history is not open.")
-        desk, address = application.number_desk, application.address.known
-        plan = await desk.plan(self._number, address)
+        service, address = application.number_service, application.address.known
+        plan = await service.plan(self._number, address)
         self._number = plan.number.number
         if plan.consequences and not self._yes:
             also = (f"Besides, {each}." for each in plan.consequences)
             raise NumberRefused(409, f"--point {self._number} would do more:", *also, "Say --yes to do it.")
-        await desk.point(plan, temporary=True)
+        await service.point(plan, temporary=True)
         self._is_pointed = True
         _say(f"{self._number} ({plan.number.carrier}) leads to {addresses.shown(address)} until the stop.")
         return self
@@ -67,7 +67,7 @@ class TemporaryPointing:
     async def _put_back(self) -> None:
         try:
             async with asyncio.timeout(_BACK_SECONDS):
-                told = await self._application.number_desk.undo(self._number, temporary=True)
+                told = await self._application.number_service.undo(self._number, temporary=True)
         except (NumberRefused, SQLAlchemyError, DatabaseError, OSError, TimeoutError) as error:
             why = str(error) or type(error).__name__
             what = f"{self._number} IS NOT PUT BACK ({why}): `python server.py numbers undo {self._number}` does it"

@@ -32,8 +32,8 @@ from callflow.contracts.errors import NumberRefused, SettingsError
 from callflow.contracts.failover import Failover, FailoverPlan, Provision
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.provisions import Provisions
-from callflow.switchboard.failover_desk import FailoverDesk, Undo, failover_of
-from callflow.switchboard.number_desk import shown
+from callflow.switchboard.failover_service import FailoverService, Undo, failover_of
+from callflow.switchboard.number_service import shown
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers, page_without_server
 
@@ -80,11 +80,11 @@ async def run_provision(arguments: argparse.Namespace) -> int:
     if failover is None and not arguments.undo:
         return refuse([_NOTHING_SET])
     try:
-        async with _open_desk(settings, wanted) as (desk, database):
+        async with _open_service(settings, wanted) as (service, database):
             if failover is None or arguments.undo:
                 await database.migrate()
-                return await _undo(desk, arguments)
-            return await _provision(settings, desk, database, arguments, failover)
+                return await _undo(service, arguments)
+            return await _provision(settings, service, database, arguments, failover)
     except NumberRefused as refused:
         for reason in refused.reasons:
             print(reason, file=sys.stderr)
@@ -95,7 +95,7 @@ async def run_provision(arguments: argparse.Namespace) -> int:
 
 
 @asynccontextmanager
-async def _open_desk(settings: Settings, names: list[str]) -> AsyncIterator[tuple[FailoverDesk, Database]]:
+async def _open_service(settings: Settings, names: list[str]) -> AsyncIterator[tuple[FailoverService, Database]]:
     """Open what speaks with the carriers, and the database for what it keeps, which is as it was: bring it up to date
     before anything is kept."""
     database = Database(url_of(settings.database_url, settings.data_dir))
@@ -103,7 +103,7 @@ async def _open_desk(settings: Settings, names: list[str]) -> AsyncIterator[tupl
     try:
         if database.server is None:
             await asyncio.to_thread(Path(settings.data_dir).mkdir, parents=True, exist_ok=True)
-        yield FailoverDesk([one for one in made if one.name in names], Provisions(database)), database
+        yield FailoverService([one for one in made if one.name in names], Provisions(database)), database
     finally:
         for carrier in made:
             await carrier.close()
@@ -112,7 +112,7 @@ async def _open_desk(settings: Settings, names: list[str]) -> AsyncIterator[tupl
 
 async def _provision(
     settings: Settings,
-    desk: FailoverDesk,
+    service: FailoverService,
     database: Database,
     arguments: argparse.Namespace,
     wanted: Failover,
@@ -124,7 +124,7 @@ async def _provision(
     if urlsplit(settings.failover_url).netloc == urlsplit(address).netloc:
         raise NumberRefused(409, "FAILOVER_URL leads to this server itself, which does not answer when it is down.")
     print("Looking up what the carriers do now …", flush=True)
-    plans = await desk.plan(replace(wanted, address=address))
+    plans = await service.plan(replace(wanted, address=address))
     provisions = [one for plan in plans for one in plan.provisions]
     _show(provisions, plans)
     todo = [one for one in provisions if one.part.changes]
@@ -135,7 +135,7 @@ async def _provision(
         return 1
     await database.migrate()
     for place, one in enumerate(todo, start=1):
-        await desk.apply(one)
+        await service.apply(one)
         print(f"{place} of {len(todo)}: {one.carrier}, {one.about}: set, and read back.", flush=True)
     print("Done. `python server.py provision --undo` puts it back, `python server.py drill` shows what callers hear.")
     return 0
@@ -157,9 +157,9 @@ def _then(now: str, then: str) -> str:
     return "as it is" if now == then else then
 
 
-async def _undo(desk: FailoverDesk, arguments: argparse.Namespace) -> int:
+async def _undo(service: FailoverService, arguments: argparse.Namespace) -> int:
     print("Looking up what the carriers do now …", flush=True)
-    undos = await desk.undos()
+    undos = await service.undos()
     if not undos:
         print("There is nothing to put back: nothing was set from here.")
         return 0
@@ -178,7 +178,7 @@ async def _undo(desk: FailoverDesk, arguments: argparse.Namespace) -> int:
         if one.foreign and not _typed_anyway(about, one):
             left += 1
             continue
-        await desk.undo(one)
+        await service.undo(one)
         done = "is not there any more" if one.is_gone else "put back" if one.values else "is as it was already"
         print(f"{about}: {done}.", flush=True)
     return 1 if left else 0

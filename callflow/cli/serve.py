@@ -253,5 +253,5 @@ def _asked(settings: Settings) -> Settings:
 
 
 def _cannot_start(settings: Settings, error: Exception) -> int:
-    print(f"Cannot start: {secrets_of(settings).told(str(error))}", file=sys.stderr)
+    print(f"Cannot start: {secrets_of(settings).safe_text(str(error))}", file=sys.stderr)
     return 2

@@ -24,7 +24,8 @@ from callflow.config.call_settings import CallSettings
 from callflow.config.cluster_settings import ClusterSettings
 from callflow.config.documentation import Documented, documented
 from callflow.config.recording_settings import RecordingSettings
-from callflow.config.settings import ALIASES, Settings
+from callflow.config.setting_names import ALIASES
+from callflow.config.settings import Settings
 
 
 ROOT: Final = Path(__file__).parents[2]

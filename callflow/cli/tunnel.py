@@ -193,7 +193,7 @@ def _ngrok_advice(said: str, token: str) -> str:
         advice = f"https://ngrok.com/docs/errors/{code.lower()} tells what to do"
     else:
         advice = "try `ngrok http 6000` by itself, or set PUBLIC_BASE_URL and start without --public"
-    said = Secrets([token]).told(" ".join(said.split()))[:300]  # ngrok repeats a token that it does not like
+    said = Secrets([token]).safe_text(" ".join(said.split()))[:300]  # ngrok repeats a token that it does not like
     return f"ngrok {'does not reach its servers' if network else 'opened no tunnel'} ({said}): {advice}"
 
 

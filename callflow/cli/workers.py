@@ -230,7 +230,7 @@ def serve_with_workers(settings: Settings, overrides: Mapping[str, object]) -> i
     try:
         public = _public(settings)
     except OSError as error:
-        print(f"Cannot start: {secrets_of(settings).told(str(error))}", file=sys.stderr)
+        print(f"Cannot start: {secrets_of(settings).safe_text(str(error))}", file=sys.stderr)
         return 2
     listeners, orphans = public
     if len(listeners) < 2:

@@ -1,0 +1,1 @@
+"""Several processes with one history: nodes, leases, claims, and the requests between nodes. Begin with `nodes.py`."""

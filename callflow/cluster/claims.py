@@ -108,7 +108,7 @@ class Claims:
         """Nothing more of a call that was given is to be written here."""
         self._closing.discard(call)
 
-    def told(self, call: str) -> None:
+    def confirm_taken(self, call: str) -> None:
         """The other node goes on with a call that was given, or will find it."""
         self._closing.discard(call)
         self._going.discard(call)

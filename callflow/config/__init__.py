@@ -1,0 +1,1 @@
+"""Settings: their defaults, the layers they are read from, their old names, and profiles. Begin with `settings.py`."""

@@ -163,7 +163,7 @@ class CallSettings(OriginSettings):
     """Silence in the caller's turn until the agent asks whether the caller is still there. 0: it never asks."""
     no_input_asks: Annotated[int, Field(ge=0)] = 2
     """How often the agent asks; the next time it says goodbye and ends the call."""
-    hold_seconds: Off = 60
+    no_input_noise_seconds: Off = 60
     """An unbroken noise of this length (music of a line on hold, an open microphone) counts as silence, too. 0: it does
     not. How long *we* may keep a caller on hold is `max_hold_seconds`."""
     max_call_seconds: Seconds = 3300
@@ -238,7 +238,7 @@ class CallSettings(OriginSettings):
     """The pause before the first of them; it doubles for each further one."""
     filler_seconds: Seconds = 1.5
     """Silence while a new session is opened, until the caller hears "one moment, please"."""
-    patience_seconds: Seconds = 2.5
+    reply_filler_seconds: Seconds = 2.5
     """Silence after the caller's last word, while the model is slow, until the caller hears "one moment, please"."""
     reply_seconds: Seconds = 8
     """How long the model may take from its turn to speak until its first word. After it the session counts as lost,
@@ -293,7 +293,7 @@ class CallSettings(OriginSettings):
 
     # Deadlines
 
-    ring_seconds: Seconds = 20
+    answer_seconds: Seconds = 20
     """From the first event of a call until it is answered."""
     transfer_ring_seconds: Annotated[float, Field(ge=5, le=600)] = 25
     """How long a person to whom a call is transferred is rung."""
@@ -319,7 +319,7 @@ class CallSettings(OriginSettings):
     farewell_seconds: Seconds = 8
     """For a last sentence that is said without the model (a clip, or the carrier's voice). After it the call ends in
     any case."""
-    last_words_seconds: Seconds = 15
+    goodbye_seconds: Seconds = 15
     """For the agent's own goodbye, from its decision to end the call until the goodbye was heard."""
     write_seconds: Seconds = 5
     """For one write to a socket whose other side may have stopped reading."""
@@ -331,7 +331,7 @@ class CallSettings(OriginSettings):
     noise_suppression: Annotated[Literal["off", "inbound"], Lower] = "off"
     """`inbound`: the carrier takes noise out of the caller's audio before it gets here. Telnyx can, Twilio cannot. See
     also `noise_reduction`, the model's own filter."""
-    carrier_lead_ms: Annotated[int, Field(ge=20, le=30000)] = 400
+    playout_lead_ms: Annotated[int, Field(ge=20, le=30000)] = 400
     """Speech that the carrier holds ahead of its playing. Up to this much is still heard after the caller interrupts,
     unless the carrier clears it; too little makes gaps."""
     mark_every_ms: Annotated[int, Field(ge=20)] = 200
@@ -339,7 +339,7 @@ class CallSettings(OriginSettings):
     reorder_frames: Annotated[int, Field(ge=0)] = 3
     """How long to wait for a late frame of caller audio, in frames of 20 ms. Of frames that come all at once, four
     times as many are put into order. 0: take them as they come."""
-    join_ms: Annotated[int, Field(ge=0, le=1000)] = 0
+    frame_batch_ms: Annotated[int, Field(ge=0, le=1000)] = 0
     """Caller audio that is sent to the model in one message. 0: each frame of 20 ms as it comes, which is fastest."""
     warm_up_ms: Annotated[int, Field(ge=0, le=2000)] = 0
     """Caller audio that must be there before the first of it is sent to the model. 0: none."""

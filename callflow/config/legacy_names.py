@@ -110,7 +110,7 @@ _MEANT: Final[dict[str, Translate]] = {
     "REALTIME_WS_TIMEOUT_MS": lambda value: {"engine_seconds": _number(value) / 1000},
     "TWILIO_STARTUP_BUFFER_CHUNKS": lambda value: {"warm_up_ms": _whole(value) * _CHUNK_MS},
     "TWILIO_STARTUP_DELAY_S": lambda value: {"twilio_pause_seconds": _number(value)},
-    "CHUNK_LENGTH_S": lambda value: {"join_ms": round(_number(value) * 1000)},
+    "CHUNK_LENGTH_S": lambda value: {"frame_batch_ms": round(_number(value) * 1000)},
     "OPENAI_BASE_URL": _api_base,
     "PRAISONAI_REALTIME_URL": _as("openai_realtime_url"),
     "PRAISONAI_REALTIME_MODEL": _as("model"),
@@ -165,7 +165,7 @@ _SETTINGS: Final = {
     "REALTIME_TRANSCRIPTION_ENABLED": "transcription_model", "REALTIME_TRANSCRIBE_INPUT": "transcription_model",
     "REALTIME_AUDIO_CODEC": "engine_audio", "REALTIME_WS_TIMEOUT_MS": "engine_seconds",
     "TWILIO_STARTUP_BUFFER_CHUNKS": "warm_up_ms", "TWILIO_STARTUP_DELAY_S": "twilio_pause_seconds",
-    "CHUNK_LENGTH_S": "join_ms", "OPENAI_BASE_URL": "openai_api_base",
+    "CHUNK_LENGTH_S": "frame_batch_ms", "OPENAI_BASE_URL": "openai_api_base",
 }  # fmt: skip
 """The setting of each name whose values are translated as well."""
 

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from callflow.config import display, legacy_names, openai_addresses, paths, suggestions, unused_settings
 from callflow.config import files as settings_files
-from callflow.config.settings import ALIASES, SECRETS, Settings, problem_of, suggestion
+from callflow.config.setting_names import ALIASES
+from callflow.config.settings import SECRETS, Settings, problem_of, suggestion
 from callflow.contracts import secret_text
 from callflow.contracts.errors import SettingsError
 from callflow.contracts.sip_addresses import of_other_region

@@ -15,7 +15,8 @@ from callflow.config import display, opening_hours, phone_numbers, suggestions, 
 from callflow.config.call_settings import CallSettings
 from callflow.config.kept_profiles import NUMBERS as _NUMBERS
 from callflow.config.kept_profiles import KeptProfile, label_of
-from callflow.config.settings import ALIASES, Settings, problem_of, suggestion
+from callflow.config.setting_names import ALIASES, present
+from callflow.config.settings import Settings, problem_of, suggestion
 from callflow.contracts.errors import SettingsError
 
 
@@ -119,7 +120,12 @@ class Profiles:
         if not isinstance(table, Mapping):
             problems.append(_no_table(name, table))
             return
-        wanted = {ALIASES.get(str(key), str(key)): value for key, value in table.items() if key != _NUMBERS}
+        self.warnings += [
+            f"{label}: {key} is not used, because {ALIASES[key]} is there, too"
+            for key in table
+            if ALIASES.get(key) in table
+        ]
+        wanted = present({key: value for key, value in table.items() if key != _NUMBERS})
         for key in [key for key in wanted if key not in Settings.model_fields]:
             meant = _NUMBERS if suggestions.is_near(key, _NUMBERS) else suggestion(key)
             hint = f' — did you mean "{meant}"?' if meant else ""

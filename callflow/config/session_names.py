@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from callflow.config.call_settings import CallSettings
 from callflow.config.display import key as shown_key
+from callflow.config.setting_names import FORMER
 from callflow.config.settings import Settings
 from callflow.config.settings import suggestion as setting_meant
 from callflow.contracts.realtime_values import UNSENT
@@ -141,7 +142,7 @@ def _meant(key: str, known: Mapping[str, Any], *, is_top: bool) -> str:
     """Return the place within this object that an unknown key was probably meant for; "": none."""
     if key in known:
         return key
-    near = difflib.get_close_matches(key, [*known], n=1, cutoff=0.65)
+    near = difflib.get_close_matches(key, [name for name in known if name not in FORMER], n=1, cutoff=0.65)
     meant = setting_meant(key) if is_top and (not near or key not in near[0]) else None
     inside = [one for one in _paths(known, "") if one.rpartition(".")[2] == key and "." in one]
     if inside:
@@ -336,6 +337,7 @@ _MODALITIES: Final = _Node(("output_modalities",), _modalities)
 
 SESSION: Final[Mapping[str, _Node]] = {
     **{name: _as(name) for name in CallSettings.model_fields},
+    **{former: _as(name) for former, name in FORMER.items()},
     "type": _Node((), _type),
     "audio": _of({
         "input": _of({

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from callflow.config import display, session_changes, session_names
 from callflow.config.call_settings import CallSettings
+from callflow.config.setting_names import present
 from callflow.config.settings import Settings
 from callflow.contracts.errors import SessionRefused
 from callflow.contracts.realtime_values import NEITHER, UNSENT
@@ -151,7 +152,7 @@ def decode(rows: Mapping[str, str], settings: Settings) -> tuple[dict[str, Any],
     overrides: dict[str, Any] = {}
     warnings: list[str] = []
     secrets = display.secrets_of(settings)
-    for name, text in rows.items():
+    for name, text in present(rows).items():
         try:
             if name not in CallSettings.model_fields:
                 raise SessionRefused(["it is no setting"])

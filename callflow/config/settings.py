@@ -30,16 +30,9 @@ from pydantic_core import ErrorDetails
 from callflow.config import call_settings, control_values, display, legacy_names, sip_settings, suggestions, validators
 from callflow.config.cluster_settings import ClusterSettings
 from callflow.config.recording_settings import RecordingSettings
+from callflow.config.setting_names import ALIASES
 from callflow.contracts import secret_text
 
-
-ALIASES: Final = {
-    "telnyx_base_url": "telnyx_api_base",
-    "public_url": "public_base_url",
-    "ngrok_authtoken": "ngrok_auth_token",
-    "aws_default_region": "aws_region",
-}
-"""Other names that are accepted for a setting, because other projects use them."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Secret = Annotated[SecretStr, AfterValidator(validators.secret)]

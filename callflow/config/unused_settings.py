@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from callflow.config import client_keys
 from callflow.config.call_settings import CallSettings
-from callflow.config.settings import ALIASES, Settings
+from callflow.config.setting_names import present
+from callflow.config.settings import Settings
 from callflow.contracts.realtime_values import model_at
 
 
@@ -117,8 +118,7 @@ def _of_profiles(settings: Settings) -> list[CallSettings]:
     found: list[CallSettings] = []
     tables: list[object] = list(settings.profiles.values())
     for table in tables:
-        values = dict(table) if isinstance(table, Mapping) else {}
-        wanted = {ALIASES.get(str(name), str(name)): value for name, value in values.items()}
+        wanted = present(table) if isinstance(table, Mapping) else {}
         try:
             kept = settings.model_dump(include=set(CallSettings.model_fields))
             found.append(CallSettings(**(kept | {key: wanted[key] for key in kept.keys() & wanted.keys()})))

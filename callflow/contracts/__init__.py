@@ -1,0 +1,1 @@
+"""The types that packages share, and helpers on text: events, commands, errors, carriers, media, engines. No I/O."""

@@ -316,10 +316,10 @@ class TellTransfer(LocalCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HushAgent(LocalCommand):
+class SilenceAgent(LocalCommand):
     """Silence the agent: the caller talks with a person now."""
 
-    name: ClassVar[str] = "hush_agent"
+    name: ClassVar[str] = "silence_agent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

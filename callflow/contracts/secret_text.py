@@ -49,7 +49,7 @@ class Secrets:
         """Tell whether a text holds one of them, or the token of any media stream."""
         return any(form in text for form in self._forms) or _STREAM_TOKEN.search(text) is not None
 
-    def told(self, text: str, otherwise: str = NOT_SHOWN) -> str:
+    def safe_text(self, text: str, otherwise: str = NOT_SHOWN) -> str:
         """Return the text, or `otherwise` if a secret is in it."""
         return otherwise if self.within(text) else text
 

@@ -1,0 +1,1 @@
+"""The database: the writer of the journal, the tables that people read, search, deletion, and the events sent out."""

@@ -51,7 +51,7 @@ class ListedCall:
         """The carrier's id of the call, or ours as long as the carrier has told none."""
         return self.carrier_id or self.id
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return it as the API tells it."""
         status = call_status(
             state=self.state, cause=self.cause, direction=self.direction, was_answered=self.answered is not None,

@@ -165,7 +165,7 @@ class Database:
         kind = type(cause.__cause__ or cause).__name__
         first = _KIND.sub("", (str(cause).splitlines() or [""])[0])[:_MOST_TROUBLE]
         secrets = Secrets([str(self.url.password or ""), *self._query_secrets()])
-        return secrets.told(first, kind) or kind
+        return secrets.safe_text(first, kind) or kind
 
     def _query_secrets(self) -> Iterator[str]:
         for name, values in self.url.normalized_query.items():

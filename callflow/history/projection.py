@@ -252,7 +252,7 @@ class Projection:
         words = f"(not transcribed: {note.reason})"
         self._say(connection, entry, note.item, "user", words, rows.STOPPED, ago_ms=note.ago_ms)
 
-    def _told(self, connection: Connection, entry: JournalEntry, note: notes.Told) -> None:
+    def _told(self, connection: Connection, entry: JournalEntry, note: notes.Fact) -> None:
         """Write a fact that the model was given, such as digits from the keypad."""
         self._say(connection, entry, f"told_{entry.step}_{round(entry.at * 1000)}", "system", note.text)
 
@@ -386,7 +386,7 @@ _NOTES: Final[dict[str, Callable[[Projection, Connection, JournalEntry, Any], No
     notes.NumberId.kind: Projection._number_id,
     notes.Ids.kind: Projection._ids,
     notes.Turn.kind: Projection._turn,
-    notes.Told.kind: Projection._told,
+    notes.Fact.kind: Projection._told,
     notes.NotTranscribed.kind: Projection._not_transcribed,
     notes.Heard.kind: Projection._heard,
     notes.Interrupted.kind: Projection._interrupted,

@@ -1,0 +1,1 @@
+"""What one call writes down: entries, kinds of notes, redaction, the live feed, and a timeline in words."""

@@ -20,8 +20,13 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Names of events and notes: old to new."""
-COMMANDS: Final[Mapping[str, str]] = MappingProxyType({"last_words": "await_goodbye"})  # until 0.1
-"""Names of commands: old to new. (The deadline `last_words` keeps its name: it is the setting `last_words_seconds`.)"""
+COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "last_words": "await_goodbye",  # until 0.1
+        "hush_agent": "silence_agent",  # until 0.1
+    }
+)
+"""Names of commands: old to new. (The deadline of `goodbye_seconds` is still named `last_words`.)"""
 
 
 def event_name(name: Any) -> Any:

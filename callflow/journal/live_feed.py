@@ -43,7 +43,7 @@ class Watcher:
         self._closed = False
         self.missed = 0
 
-    def tell(self, news: LiveEvent) -> None:
+    def add(self, news: LiveEvent) -> None:
         """Add an event to what waits for this watcher; the oldest one is lost if there are too many."""
         if len(self._queue) == self._queue.maxlen:
             self.missed += 1
@@ -71,12 +71,12 @@ class LiveFeed:
     def __init__(self) -> None:
         self._watchers: list[Watcher] = []
 
-    def tell(self, at: float, call: str, kind: str, **data: Any) -> None:
+    def publish(self, at: float, call: str, kind: str, **data: Any) -> None:
         """Tell all watchers of a step or a note. `at`: Unix time, seconds. `kind`, `data`: see `LiveEvent`."""
         if self._watchers:
             news = LiveEvent(at, call, kind, data)
             for watcher in self._watchers:
-                watcher.tell(news)
+                watcher.add(news)
 
     @contextmanager
     def watch(self, bound: int = 1000) -> Iterator[Watcher]:

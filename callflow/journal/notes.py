@@ -258,7 +258,7 @@ class NotTranscribed(Note):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told(Note):
+class Fact(Note):
     """A fact that the model was told and that the caller did not say, such as digits."""
 
     kind: ClassVar[str] = "told"

@@ -25,7 +25,7 @@ def lines(
     """
     if entries:
         first = entries[0].at
-        found = [(round(entry.at - first, 3), told(entry)) for entry in entries]
+        found = [(round(entry.at - first, 3), describe(entry)) for entry in entries]
     else:
         found = [(_seconds(began, item["timestamp"]), _said(item)) for item in items]
     return [(at, line) for at, line in found if line]
@@ -51,7 +51,7 @@ def _said(item: Mapping[str, Any]) -> str:
     return f"{_WHO.get(item['role'], item['role'] or item['type'])}: {words}" if words else ""
 
 
-def told(entry: JournalEntry) -> str:
+def describe(entry: JournalEntry) -> str:
     """Return one entry in a line; "": nothing that people would look for."""
     note = entry.note
     match note:

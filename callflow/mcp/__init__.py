@@ -1,0 +1,1 @@
+"""The history of the calls, as an MCP server tells it."""

@@ -1,0 +1,1 @@
+"""The audio: media sockets, the relay (the hot path), playout, codecs, clips, recording. Begin with `relay.py`."""

@@ -1,6 +1,6 @@
 """Joins the caller's frames into fewer messages to the engine. Off by default.
 
-A carrier sends frames of 20 ms, and by default each frame is passed on at once. `join_ms`: audio is sent in pieces of
+A carrier sends frames of 20 ms, and by default each frame is passed on at once. `batch_ms`: audio is sent in pieces of
 this length; a shorter rest waits at most 100 ms. `warm_up_ms`: the first audio of a call is held until this much has
 come. No byte is lost or changed, and the order stays.
 """
@@ -21,9 +21,9 @@ _RESIDUE_SECONDS: Final = 0.1
 class FrameBatcher:
     """The joined frames of one call. `append` receives base64 of µ-law, and the same audio decoded."""
 
-    def __init__(self, *, join_ms: int, warm_up_ms: int, append: Callable[[str, bytes], None]) -> None:
+    def __init__(self, *, batch_ms: int, warm_up_ms: int, append: Callable[[str, bytes], None]) -> None:
         self._append = append
-        self._join = join_ms * BYTES_PER_MS
+        self._join = batch_ms * BYTES_PER_MS
         self._wanted = max(self._join, warm_up_ms * BYTES_PER_MS)
         self._wait_seconds = warm_up_ms / 1000 + _RESIDUE_SECONDS
         self._audio = bytearray()

@@ -10,10 +10,10 @@ class MediaConfig:
     """The media settings of one call; docs/settings.md describes each setting of the same name. The end of a name is
     its unit."""
 
-    carrier_lead_ms: int
+    playout_lead_ms: int
     mark_every_ms: int
     reorder_frames: int
-    join_ms: int
+    frame_batch_ms: int
     warm_up_ms: int
     start_frame_seconds: float
     write_seconds: float

@@ -76,7 +76,7 @@ class Relay:
         self._post, self._note = post, note
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
-        self.playout = Playout(lead_ms=config.carrier_lead_ms, mark_every_ms=config.mark_every_ms)
+        self.playout = Playout(lead_ms=config.playout_lead_ms, mark_every_ms=config.mark_every_ms)
         self.clips = ClipPlayer(clips, self.playout)
         self.gates = AudioGates()
         this: Relay = weakref.proxy(self)  # for its part: see `contracts/owners.py`
@@ -86,8 +86,8 @@ class Relay:
         self.listener: MediaListener | None = None
         self.silence_filler = SilenceFiller(to_owner(self._caller_is_speaking), to_owner(self.pass_caller_frame))
         self.frame_batcher = (
-            FrameBatcher(join_ms=config.join_ms, warm_up_ms=config.warm_up_ms, append=to_owner(self._to_engine))
-            if config.join_ms or config.warm_up_ms
+            FrameBatcher(batch_ms=config.frame_batch_ms, warm_up_ms=config.warm_up_ms, append=to_owner(self._to_engine))
+            if config.frame_batch_ms or config.warm_up_ms
             else None
         )
         self.recorder: CallRecorder | None = None

@@ -1,0 +1,1 @@
+"""Emulated carriers and models, and a telephone: for tests, demo and bench."""

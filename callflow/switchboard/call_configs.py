@@ -24,6 +24,7 @@ from callflow.config.dial_rules import DialRules
 from callflow.config.fields import from_settings
 from callflow.config.kept_profiles import KeptProfile, label_of
 from callflow.config.profiles import Profiles
+from callflow.config.setting_names import present
 from callflow.config.settings import Settings
 from callflow.contracts import printable, prompt_variables
 from callflow.contracts.caller_lookup import LookedUp
@@ -59,7 +60,7 @@ def deadline_seconds(settings: Settings) -> dict[str, float]:
         "join": settings.join_seconds,
         "bridged": settings.max_bridged_seconds,
         "hold": settings.max_hold_seconds,
-        "ring": settings.ring_seconds,
+        "ring": settings.answer_seconds,
         "stream": settings.stream_seconds,
         "restream": settings.restream_seconds,
         "engine": settings.engine_seconds,
@@ -68,7 +69,7 @@ def deadline_seconds(settings: Settings) -> dict[str, float]:
         "beep": settings.beep_seconds,
         "message": settings.voicemail_seconds,
         "farewell": settings.farewell_seconds,
-        "last_words": settings.last_words_seconds,
+        "last_words": settings.goodbye_seconds,
         "warning": max(settings.max_call_seconds - settings.max_call_warning_seconds, 0.0),
         "call": min(settings.max_call_warning_seconds, settings.max_call_seconds),
     }
@@ -338,6 +339,7 @@ class CallConfigs:
             raise SettingsError([f'there is no profile "{printable.line(name)[:60]}"; there is {known}'])
         config = rules.configs[name]
         if session:
+            session = present(session)  # a campaign or a journal may keep a former name
             settings = rules.profiles.all()[name]
             if began is None and (problems := session_limits.beyond(session, settings)):
                 raise SettingsError(problems)

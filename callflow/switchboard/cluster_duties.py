@@ -13,7 +13,7 @@ from callflow.cluster.membership import Membership
 from callflow.cluster.nodes import RENEW_SECONDS
 from callflow.cluster.ownership import Ownership
 from callflow.contracts.repeated_warnings import RepeatedWarnings
-from callflow.switchboard.side_by_side import keep_up
+from callflow.switchboard.keep_running import keep_running
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -43,7 +43,7 @@ class ClusterDuties:
         opened: asyncio.Event,
     ) -> None:
         """`ownership`: of the history; a process that serves alone has it, and whoever gets it takes its calls over.
-        `bring_back`: takes back calls that are claimed for this node; True: a living node has given them. Returns those
+        `bring_back`: recovers calls that are claimed for this node; True: a living node has given them. Returns those
         that are to be tried again. `lead`: works for all nodes, until cancelled. `opened`: is set when the calls that
         were nobody's at the start are known.
         """
@@ -143,7 +143,7 @@ class ClusterDuties:
             try:
                 calls = await self._bring_back(calls, given)
             except Exception:
-                log.exception("calls of another node are not taken back through a fault of our own; it is tried again")
+                log.exception("calls of another node are not recovered through a fault of our own; it is tried again")
             if not calls:
                 return
             await asyncio.sleep(pause)
@@ -156,7 +156,7 @@ class ClusterDuties:
                 leads = self._membership.leads
                 if leads and work is None:
                     log.info("this node does the work that one does for all")
-                    work = asyncio.create_task(keep_up("work for all", self._lead), name="work for all")
+                    work = asyncio.create_task(keep_running("work for all", self._lead), name="work for all")
                 elif not leads and work is not None:
                     log.info("another node does the work for all now")
                     await _end(work)

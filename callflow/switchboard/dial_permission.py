@@ -1,4 +1,4 @@
-"""Says whether a number may be dialled: by the rules for numbers, and by the do-not-call list."""
+"""Says whether a number may be dialled: by the rules of `config/dial_rules.py`, and by the do-not-call list."""
 
 from __future__ import annotations
 

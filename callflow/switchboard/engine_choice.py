@@ -172,7 +172,7 @@ def not_taken(settings: Settings) -> Mapping[str, Any]:
     return realtime_sessions.not_taken(realtime_config(settings))
 
 
-def told(settings: Settings) -> dict[str, Any]:
+def describe_engines(settings: Settings) -> dict[str, Any]:
     """Return what operators are told of the engines of these settings: `name`, `model`, `second` ("": none), and by
     name the settings that the first does not take (`notTaken`)."""
     first, *second = engines_of(settings)

@@ -39,7 +39,7 @@ _SUCCESSOR_SECONDS: Final = 20.0
 """After this time without a worker of the next main process, those of one that has died say so."""
 _LATE_SECONDS: Final = 5.0
 """So long after that, calls may still be moved that could not be in time: the database hung, or they were just being
-taken back here. Others go on with what is left when this process has ended."""
+recovered here. Others go on with what is left when this process has ended."""
 _REST_SECONDS: Final = 10.0
 """How long a call may take to come to rest: a step that dials waits some seconds for the database."""
 _GIVEN_SECONDS: Final = 1.5
@@ -237,7 +237,7 @@ class Moving:
             log.error("call %s: it could not be given to node %s: %r", call.id, target.name, error)
         finally:
             call.mailbox.go_on()
-            claims.told(call.id)
+            claims.confirm_taken(call.id)
 
     async def _hand_over(self, call: Call, target: Peer) -> tuple[Peer, tuple[str, int]] | None:
         """Give a call that is held to that node, or to the next one if it takes no calls. Returns the node that has it
@@ -315,7 +315,7 @@ class Moving:
                 await self._keep(call)
 
     def _is_movable(self, call: Call) -> bool:
-        """Whether this process has the call: not yet one that is being taken back, and no more one that is given
+        """Whether this process has the call: not yet one that is being recovered, and no more one that is given
         away."""
         return not (call.awaits_return or call.is_handed_over or call.id in self._under_way)
 

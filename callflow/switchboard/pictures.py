@@ -1,4 +1,4 @@
-"""Shows the model of a call that was taken back the pictures that it had been shown."""
+"""Shows the model of a call that was recovered the pictures that it had been shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def show_again(database: Database, calls: Sequence[Call]) -> None:
                     rows = await image_rows.newest(database, call.id, MOST_IMAGES)
                     call.agent.sessions.remember(await asyncio.to_thread(_images, rows))
     except Exception as error:
-        log.warning("pictures of calls that were taken back are not shown again: %s", type(error).__name__)
+        log.warning("pictures of calls that were recovered are not shown again: %s", type(error).__name__)
 
 
 def _images(rows: Sequence[tuple[str, bytes]]) -> list[ContextImage]:

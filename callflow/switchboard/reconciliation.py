@@ -72,7 +72,7 @@ class Reconciliation:
         call.post(events.CallHangup(cause="not_at_carrier", source="reconciliation"))
 
     async def account_for(self, carrier: Carrier, active: ActiveCall) -> None:
-        """Find out whose this live leg is: a call that is not finished is taken back, and a leg whose call is over is
+        """Find out whose this live leg is: a call that is not finished is recovered, and a leg whose call is over is
         hung up. Raises CarrierError, and what the database raises."""
         ids = active.ids
         if self._switchboard.knows(carrier.name, ids) or self._switchboard.is_live(active.call):
@@ -85,7 +85,7 @@ class Reconciliation:
         if row["ended_at"] is None:
             call = await self._bring_back(name)
             if call is not None:
-                log.warning("call %s is unfinished in the history and nobody's: it is taken back", name)
+                log.warning("call %s is unfinished in the history and nobody's: it is recovered", name)
                 await self._ask_about(call)
             return
         log.warning("call %s is over, and its carrier still has it: it is hung up once more", name)

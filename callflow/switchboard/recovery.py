@@ -28,10 +28,10 @@ from callflow.journal.journal import JournalEntry
 from callflow.switchboard import pictures
 from callflow.switchboard.call_configs import Began
 from callflow.switchboard.cluster_duties import ClusterDuties
-from callflow.switchboard.line_questions import LineQuestions
+from callflow.switchboard.keep_running import Part, keep_all_running
 from callflow.switchboard.number_ids import NumberIds
 from callflow.switchboard.reconciliation import Reconciliation
-from callflow.switchboard.side_by_side import Part, side_by_side
+from callflow.switchboard.status_checks import StatusChecks
 from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.webhook_gate import WebhookGate
 
@@ -75,7 +75,7 @@ class Recovery:
         self._tasks: list[asyncio.Task[None]] = []
         self._lost_legs: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(_QUESTIONS)
-        self._line = LineQuestions(history.now, lambda call: self.reconciliation.doubt(call), self._questions)
+        self._status_checks = StatusChecks(history.now, lambda call: self.reconciliation.doubt(call), self._questions)
         self._number_ids = NumberIds(self._note_number_id)
         self._has_all = False
         """This process serves alone, and has all calls that there are."""
@@ -108,7 +108,7 @@ class Recovery:
         self._carriers = {carrier.name: carrier for carrier in carriers}
         self.reconciliation = Reconciliation(
             self._history, switchboard, self._carriers, self._questions, self._bring_back_if_ours,
-            self._line.ask,
+            self._status_checks.ask,
         )  # fmt: skip
         self._gate = WebhookGate(self, self._history, self._membership, switchboard, self._carriers)
         switchboard.on_lost_leg = self._look_into
@@ -178,7 +178,7 @@ class Recovery:
         tasks = [*self._tasks, *self._lost_legs]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, self._line.close(), self._number_ids.close(), return_exceptions=True)
+        await asyncio.gather(*tasks, self._status_checks.close(), self._number_ids.close(), return_exceptions=True)
         await self._history.journal.close()
         if self._membership is not None:
             await self._membership.close()
@@ -195,14 +195,14 @@ class Recovery:
             self._tasks.append(asyncio.create_task(self._reconcile(), name="reconciliation"))
             self._duties = takeover = ClusterDuties(
                 self._membership, self._switchboard, self._ownership,
-                bring_back=self._take_back_all, lead=self._work_for_all, opened=self.opened,
+                bring_back=self._recover_all, lead=self._work_for_all, opened=self.opened,
             )  # fmt: skip
             await self._membership.join()
             await takeover.run()
             return
         await self._take_charge()
         await self._try_to_load()  # the previous process may have changed the settings meanwhile
-        await self._try_to_take_back()
+        await self._try_to_recover()
         self._has_all = True
         self.opened.set()
         self._tasks.append(asyncio.create_task(self._work_for_all(), name="work in charge"))
@@ -211,7 +211,7 @@ class Recovery:
     async def _work_for_all(self) -> None:
         """Do what one process does for all that share the history, until cancelled."""
         history = self._history
-        await side_by_side(
+        await keep_all_running(
             {"retention": history.retention.run, "deletions": history.deletions.run, **self._in_charge()}
         )
 
@@ -256,16 +256,16 @@ class Recovery:
             self._membership.claims.drop([call])
             self._switchboard.let_go(call)
 
-    async def _take_back_all(self, names: Sequence[str], given: bool) -> Sequence[str]:
-        """Take back calls that this node has claimed. `given`: a living node had them a moment ago, so that nobody has
+    async def _recover_all(self, names: Sequence[str], given: bool) -> Sequence[str]:
+        """Recover calls that this node has claimed. `given`: a living node had them a moment ago, so that nobody has
         to ask whether they are still there. Returns when each goes on here, or at once those that cannot be read now:
         they are to be tried again, and the others go on meanwhile."""
-        asking, unread = await self._take_back(names, given=given)
+        asking, unread = await self._recover(names, given=given)
         if not unread:
             await asyncio.gather(*asking)
         return unread
 
-    async def _take_back(
+    async def _recover(
         self, names: Sequence[str], *, given: bool = False
     ) -> tuple[list[asyncio.Task[None]], Sequence[str]]:
         """Restore unfinished calls until the database fails. Returns what asks about the restored ones, which then go
@@ -283,9 +283,9 @@ class Recovery:
             if call is not None:
                 back.append(call)
         if back:
-            log.warning("taking back %d of the calls of another process", len(back))
+            log.warning("recovering %d of the calls of another process", len(back))
         await pictures.show_again(self._history.database, back)
-        return [self._line.begin(call, given=given) for call in back], unread
+        return [self._status_checks.begin(call, given=given) for call in back], unread
 
     async def _try_to_load(self) -> None:
         """Call `load` once. If that fails, a task of its own tries again."""
@@ -323,8 +323,8 @@ class Recovery:
             await asyncio.sleep(AGAIN_SECONDS[-1])
             return False
 
-    async def _try_to_take_back(self) -> None:
-        """Take back the calls of the process before. Returns when all that can be read are restored."""
+    async def _try_to_recover(self) -> None:
+        """Recover the calls of the process before. Returns when all that can be read are restored."""
         left: Sequence[str] | None = None
         for pause in AGAIN_SECONDS:
             try:
@@ -332,21 +332,21 @@ class Recovery:
             except Exception:
                 log.exception("calls of the process before cannot be looked for; it is tried again")
             else:
-                _, left = await self._take_back(left)
+                _, left = await self._recover(left)
                 if not left:
                     return
             await asyncio.sleep(pause)
-        log.error("CALLS OF THE PROCESS BEFORE CANNOT BE READ: they are not taken back")
+        log.error("CALLS OF THE PROCESS BEFORE CANNOT BE READ: they are not recovered")
 
     async def _bring_back_alone(self, name: str) -> Call | None:
-        """Restore an unfinished call: one bad journal must not keep other calls from being taken back. Raises what the
+        """Restore an unfinished call: one bad journal must not keep other calls from being recovered. Raises what the
         database raises."""
         try:
             return await self._bring_back(name)
         except (SQLAlchemyError, OSError):
             raise
         except Exception:
-            log.exception("call %s cannot be taken back through a fault of our own", name)
+            log.exception("call %s cannot be recovered through a fault of our own", name)
             if self._membership is not None:
                 self._membership.claims.arrived(name)
             return None
@@ -385,7 +385,7 @@ class Recovery:
             if old is not None and old.carrier == PHONE:
                 log.info("call %s was one of the page's phone, which has gone with the process before", name)
             else:
-                log.error("call %s cannot be taken back, and is closed as interrupted: is its carrier set up?", name)
+                log.error("call %s cannot be recovered, and is closed as interrupted: is its carrier set up?", name)
             self._history.close_interrupted(name, keyed)
             return None
         await self._prepare(old.overrides, old.profile)
@@ -404,5 +404,5 @@ class Recovery:
             log.warning("call %s: another node has it meanwhile", name)
             return None
         if self._membership is not None:
-            self._line.broke(name, old.at)
+            self._status_checks.broke(name, old.at)
         return self._switchboard.restore(carrier, old)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from callflow.config import display, session_names, session_overrides
+from callflow.config import display, session_names, session_overrides, setting_names
 from callflow.config.call_settings import CallSettings
 from callflow.contracts.errors import ProfileRefused, SessionRefused, SettingsError
 from callflow.history.session_overrides import DEFAULT, StoredOverrides
@@ -60,7 +60,9 @@ class SessionOverrides:
             await self._try(asked, now)
             if asked.values or asked.gone:
                 encoded = {name: session_overrides.encode(value) for name, value in asked.values.items()}
-                await self._adopt(await self._store.change(encoded, asked.gone, by=by, seen=seen))
+                # A row under a former name would come back when the present one is taken away.
+                gone = [*asked.gone, *setting_names.others([*asked.gone, *asked.values])]
+                await self._adopt(await self._store.change(encoded, gone, by=by, seen=seen))
         settings = self._configs.settings
         new = session_overrides.overridden(settings, asked.values, asked.paths)
         return await self.describe([*asked.warnings, *new], said=asked.values)
@@ -95,14 +97,14 @@ class SessionOverrides:
         row = next((each for each in await self._store.versions() if each["version"] == version), None)
         if row is None:
             raise ProfileRefused(404, "There is no such version of these settings, or it is kept no more.")
-        return row, await asyncio.to_thread(json.loads, row["settings"] or "{}")
+        return row, setting_names.present(await asyncio.to_thread(json.loads, row["settings"] or "{}"))
 
     async def describe(
         self, warnings: list[str] | None = None, said: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return the settings for coming calls and their origins: `profile`, `engine` (see `engine_choice.told`),
-        `session` (as in the Realtime API), `settings` (value and origin, by name), `kept` (the operators' changes) and
-        `warnings`.
+        """Return the settings for coming calls and their origins: `profile`, `engine` (see
+        `engine_choice.describe_engines`), `session` (as in the Realtime API), `settings` (value and origin, by name),
+        `kept` (the operators' changes) and `warnings`.
 
         `warnings`: the warnings of the change just made. `said`: the settings that these warnings concern.
         """
@@ -117,7 +119,7 @@ class SessionOverrides:
             told.append(NOT_KNOWN)
         return {
             "profile": DEFAULT,
-            "engine": engine_choice.told(rules.settings),
+            "engine": engine_choice.describe_engines(rules.settings),
             "session": self._seen(session_names.session(rules.settings)),
             "settings": {
                 name: {"value": value, "origin": rules.settings.origin(name)} for name, value in shown.items()

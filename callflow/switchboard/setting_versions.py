@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from callflow.config.setting_names import present
+
 
 def entry(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a version without its settings. `row`: of `profile_versions`."""
@@ -18,7 +20,7 @@ def entry(row: Mapping[str, Any]) -> dict[str, Any]:
 def compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the entries of versions, the newest first, each with `changes`: the names that differ from the version
     before; None: that one is kept no more."""
-    wholes = [json.loads(row["settings"] or "{}") for row in rows]
+    wholes = [present(json.loads(row["settings"] or "{}")) for row in rows]
     found = []
     for row, now, before in zip(rows, wholes, [*wholes[1:], None][: len(rows)], strict=True):
         names = None

@@ -19,7 +19,7 @@ from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import longest_seconds
-from callflow.call.handover import told_by
+from callflow.call.handover import status_from
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import RestoredCall
@@ -160,8 +160,8 @@ class Switchboard:
         if found_leg is not None:
             call, leg = found_leg
             event = self._classify_event(call, leg, webhook_event)
-            if call.awaits_return and (found := told_by(event, call)):  # the carrier has the call
-                call.take_back(found)
+            if call.awaits_return and (found := status_from(event, call)):  # the carrier has the call
+                call.recover(found)
             return call.request_reply(event)
         reply: asyncio.Future[WebhookReply] = self._loop.create_future()
         if self._drain.is_handing_over:
@@ -301,7 +301,7 @@ class Switchboard:
             self._index(live, ids, leg)
 
     def restore(self, carrier: Carrier, restored: RestoredCall) -> Call | None:
-        """Open a call of the previous process, which then waits for `take_back`. None: the call is live here already,
+        """Open a call of the previous process, which then waits for `recover`. None: the call is live here already,
         or left to the next process with all others."""
         if restored.call in self._calls or self._drain.is_handing_over:
             return None

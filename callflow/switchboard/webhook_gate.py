@@ -20,8 +20,8 @@ from callflow.contracts.errors import Overloaded
 from callflow.history import caller_counts
 from callflow.history.history import History
 from callflow.switchboard.call_ids import call_id
+from callflow.switchboard.calls_in_transit import CallsInTransit
 from callflow.switchboard.limits import HOUR
-from callflow.switchboard.passages import Passages
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -61,7 +61,7 @@ class WebhookGate:
         """`membership`: of this node in a cluster; None: this process serves alone."""
         self._opening, self._history, self._membership = opening, history, membership
         self._switchboard, self._carriers = switchboard, carriers
-        self._passages = Passages(membership, switchboard) if membership is not None else None
+        self._in_transit = CallsInTransit(membership, switchboard) if membership is not None else None
 
     async def hold(self, webhook_event: events.WebhookEvent | None) -> None:
         """Return when it is known which call a request is about. None: the request opens a media socket.
@@ -121,13 +121,13 @@ class WebhookGate:
     async def _await_restored(self, webhook_event: events.WebhookEvent) -> None:
         """Wait while a call is being moved, or the one whose other side it is: this node has the claim and not the call
         yet, or has just given both."""
-        if self._passages is None:
+        if self._in_transit is None:
             return
         name = webhook_event.call or self._switchboard.name_of(webhook_event)
         begins = isinstance(webhook_event.event, events.CallInitiated)
-        here = await self._passages.settled(name, _RESTORED_SECONDS, asks=not begins)
+        here = await self._in_transit.settled(name, _RESTORED_SECONDS, asks=not begins)
         if here and webhook_event.linked_call:
-            here = await self._passages.settled(webhook_event.linked_call, _RESTORED_SECONDS, asks=False)
+            here = await self._in_transit.settled(webhook_event.linked_call, _RESTORED_SECONDS, asks=False)
         if here:
             return
         carrier = self._carriers.get(webhook_event.carrier)

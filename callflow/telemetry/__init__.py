@@ -1,0 +1,1 @@
+"""What `/metrics` tells, and the trace of each call: counted from the entries of the journal."""

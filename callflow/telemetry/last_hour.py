@@ -37,7 +37,7 @@ def sample(values: Sequence[float]) -> list[float]:
 
 
 def merged(hours: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the hours of several processes as one, in the shape of `LastHour.told`. `hours`: each with `WAITS`. The
+    """Return the hours of several processes as one, in the shape of `LastHour.minutes`. `hours`: each with `WAITS`. The
     lag is that of the latest loop."""
     minutes: dict[int, list[tuple[Mapping[str, Any], int]]] = {}
     ended: Counter[str] = Counter()
@@ -161,7 +161,7 @@ class LastHour:
             found.update(minute.ended)
         return dict(found)
 
-    def told(self, now: float, *, waits: bool = False) -> dict[str, Any]:
+    def minutes(self, now: float, *, waits: bool = False) -> dict[str, Any]:
         """Return the minutes as lists of the same length: `at`, `calls` (that began), `p50` and `p95` (ms), `lag` (p99,
         ms), and `ended` by result. None: nothing was measured. `waits`: also `WAITS`."""
         minutes = self._recent(now)

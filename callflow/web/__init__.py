@@ -1,0 +1,1 @@
+"""HTTP: `public/` for carriers, `console/` for operators, and what both listeners share."""

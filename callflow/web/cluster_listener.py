@@ -26,7 +26,7 @@ from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.errors import Forged
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.switchboard.dialling_elsewhere import PATH as DIAL
-from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.live.service import LiveService
 from callflow.web.console.live.sse import event_stream
 
 
@@ -95,7 +95,7 @@ def create_cluster_app(
     secret: bytes,
     apps: Mapping[str, Asgi],
     take_given: Callable[[list[str]], Awaitable[Sequence[str] | None]],
-    live: LiveDesk,
+    live: LiveService,
     kept: Kept,
     dial: Callable[[bytes], Awaitable[tuple[dict[str, Any], int]]],
     is_live: Callable[[str], bool],

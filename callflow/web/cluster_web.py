@@ -18,8 +18,8 @@ from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.dialling_elsewhere import DiallingElsewhere
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.cluster_listener import bind, create_cluster_app
-from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.other_nodes import OtherNodes
+from callflow.web.console.live.service import LiveService
 from callflow.web.listener import Listener
 from callflow.web.public.routing import WebhookRouting
 
@@ -66,7 +66,7 @@ class ClusterWeb:
         console: Quart | None,
         adopt: Callable[[socket.socket], None],
         take_given: Callable[[Sequence[str]], Awaitable[Sequence[str] | None]],
-        live: LiveDesk,
+        live: LiveService,
         dialer: Dialer,
     ) -> None:
         """Listen to the other nodes. `adopt`: serves a connection that another worker has accepted at the public

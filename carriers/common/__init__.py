@@ -1,0 +1,1 @@
+"""What all carriers share: HTTP with retries, reading media frames, downloads, checks of `doctor`."""

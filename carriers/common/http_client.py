@@ -141,7 +141,7 @@ class Api:
         secrets = self._secrets.plus([*secret_text.sent(content), *content.get("auth", ())[1:]])
         if secrets.within(response.text):  # the whole text, because a part of a key would not be found
             failure.args = (f"HTTP {failure.status} {secret_text.NOT_SHOWN}",)
-            failure.code = secrets.told(failure.code, "")
+            failure.code = secrets.safe_text(failure.code, "")
         return failure
 
     def _before_sleep(self, state: RetryCallState) -> None:

@@ -1,0 +1,1 @@
+"""OpenAI as a carrier (SIP): `webhooks.py` reads its reports, `carrier.py` sends commands; audio never comes here."""

@@ -54,7 +54,7 @@ from callflow.contracts.events import (
 from callflow.contracts.sip_addresses import SIP
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.twilio import listed, prices, recordings, streams, twiml
+from carriers.twilio import costs, listed, recordings, streams, twiml
 from carriers.twilio.accounts import Accounts
 from carriers.twilio.answering import once_answered
 from carriers.twilio.config import TwilioConfig
@@ -239,7 +239,7 @@ class Twilio:
                 if first:
                     document.say(config.greeting_text).pause(config.pause_seconds)
                 if request.command.record:
-                    document.record(f"{config.address()}{RECORDING}{leg_query(request)}{twiml.PATIENCE}")
+                    document.record(f"{config.address()}{RECORDING}{leg_query(request)}{twiml.CONNECTION_OVERRIDES}")
                 return document.connect(self._stream(request)).come_back(config.resume_seconds)
             case commands.Speak(sentence=sentence, goes_on=goes_on):
                 document = self._blank().say(config.sentences.get(sentence, request.text))
@@ -250,7 +250,7 @@ class Twilio:
                 is_heard = request.command.leg == CALLER and not quiet
                 return self._goodbye() if is_heard else self._blank().hang_up()
             case commands.Brief():
-                answer_to = f"{config.address()}{KEYS}{leg_query(request)}{twiml.PATIENCE}"
+                answer_to = f"{config.address()}{KEYS}{leg_query(request)}{twiml.CONNECTION_OVERRIDES}"
                 return self._blank().ask(request.text, answer_to, _KEY_SECONDS).hang_up()
             case commands.Join():
                 document = self._blank().say(request.text).confer(request.call)
@@ -261,17 +261,18 @@ class Twilio:
                     request.command.number,
                     caller_id=request.from_number,
                     seconds=request.command.ring_seconds,
-                    then=f"{config.address()}{RESUME}{twiml.PATIENCE}",
-                    answered=f"{config.address()}{STATUS}{query}&{JOINED}=1{twiml.PATIENCE}",
+                    then=f"{config.address()}{RESUME}{twiml.CONNECTION_OVERRIDES}",
+                    answered=f"{config.address()}{STATUS}{query}&{JOINED}=1{twiml.CONNECTION_OVERRIDES}",
                 )
             case commands.LeadToSip(address=address, ring_seconds=seconds):
                 leg = "" if address else f"call:{request.call}"
                 told = (request.from_number, request.to_number, leg)
                 headers = tuple(zip(("X-Callflow-From", "X-Callflow-To", "X-Callflow-Leg"), told, strict=True))
-                then = f"{config.address()}{LED}{twiml.PATIENCE}"
+                then = f"{config.address()}{LED}{twiml.CONNECTION_OVERRIDES}"
                 return self._blank().lead_to_sip(address or request.text, headers, seconds=seconds, then=then)
             case commands.Refer(address=address):
-                return self._blank().refer(address, then=f"{config.address()}{REFER}{twiml.PATIENCE}").come_back(0)
+                then = f"{config.address()}{REFER}{twiml.CONNECTION_OVERRIDES}"
+                return self._blank().refer(address, then=then).come_back(0)
         return None
 
     def _stream(self, request: CarrierRequest) -> twiml.Stream:
@@ -384,10 +385,10 @@ class Twilio:
         """Ask what a leg that is over has cost, and the legs that its documents have dialled. Returns what is known,
         and whether that is all. Raises CarrierError."""
         own, params = await self.look_up(ids.control), {"ParentCallSid": ids.control, "PageSize": str(_MOST_LEGS)}
-        if prices.cost_of(own) is None:
-            return prices.costs_of([own])
+        if costs.cost_of(own) is None:
+            return costs.costs_of([own])
         answer = await self._accounts.of(ids.control).request("GET", "/Calls.json", params=params, retries=1)
-        return prices.costs_of([own, *listed.objects(answer, "calls")])
+        return costs.costs_of([own, *listed.objects(answer, "calls")])
 
     async def active_calls(self) -> list[ActiveCall]:
         """Return the account's live calls, those that ring or wait for their turn among them. Raises CarrierError.

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, quote
 from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import Dial
 from callflow.contracts.events import CALLER
-from carriers.twilio.twiml import PATIENCE
+from carriers.twilio.twiml import CONNECTION_OVERRIDES
 from carriers.twilio.webhooks import DIALLED, FALLBACK, MACHINE, RECORDING, STATUS, moment
 
 
@@ -35,7 +35,7 @@ def leg_query(request: CarrierRequest, leg: str = "") -> str:
 
 def dial_form(request: CarrierRequest, command: Dial, address: str) -> dict[str, str | list[str]]:
     """Return the form that dials. `address`: our public address, without a path."""
-    query = f"{leg_query(request)}{PATIENCE}"
+    query = f"{leg_query(request)}{CONNECTION_OVERRIDES}"
     form: dict[str, str | list[str]] = {
         "To": request.to_number,
         "From": request.from_number,
@@ -67,7 +67,7 @@ def record_form(request: CarrierRequest, address: str) -> dict[str, str]:
     `dial_form`. Twilio docs: the usual is one channel, and a callback for `completed` alone."""
     return {
         "RecordingChannels": "dual",
-        "RecordingStatusCallback": f"{address}{RECORDING}{leg_query(request)}{PATIENCE}",
+        "RecordingStatusCallback": f"{address}{RECORDING}{leg_query(request)}{CONNECTION_OVERRIDES}",
         "RecordingStatusCallbackMethod": "POST",
         "RecordingStatusCallbackEvent": "in-progress completed absent",
     }

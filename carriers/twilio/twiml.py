@@ -19,7 +19,7 @@ CONTENT_TYPE: Final = "text/xml; charset=utf-8"
 RESUME: Final = "/twilio/resume"
 SAID: Final = "said"
 """The parameter in its query that says: a sentence is over."""
-PATIENCE: Final = "#rc=5&rp=all&ct=2000&rt=4000"
+CONNECTION_OVERRIDES: Final = "#rc=5&rp=all&ct=2000&rt=4000"
 """When Twilio tries a request again whose answer, or whose news, decides something: all within 15 s. Without it, a slow
 answer or a 5xx is final. The fragment is not sent and not signed. Twilio docs:
 /docs/usage/webhooks/webhooks-connection-overrides."""
@@ -102,13 +102,13 @@ class Document:
         is over."""
         self.pause(seconds)
         mark = f"?{SAID}=1" if said else ""
-        SubElement(self._root, "Redirect", method="POST").text = f"{self._address}{RESUME}{mark}{PATIENCE}"
+        SubElement(self._root, "Redirect", method="POST").text = f"{self._address}{RESUME}{mark}{CONNECTION_OVERRIDES}"
         return self
 
     def wait(self, seconds: int) -> Document:
         """Answer the call and wait in silence, in whole seconds, and then let Twilio ask us what to do; a key ends it.
         A pause would let the phone ring on."""
-        then = f"{self._address}{RESUME}{PATIENCE}"
+        then = f"{self._address}{RESUME}{CONNECTION_OVERRIDES}"
         SubElement(self._root, "Gather", timeout=str(seconds), numDigits="1", action=then, method="POST")
         return self.come_back(0)
 

@@ -126,7 +126,7 @@ class Scene:
             call="call_1",
             ids=LegIds,
             config=MediaConfig(
-                carrier_lead_ms=1000, mark_every_ms=100, reorder_frames=0, join_ms=0, warm_up_ms=0,
+                playout_lead_ms=1000, mark_every_ms=100, reorder_frames=0, frame_batch_ms=0, warm_up_ms=0,
                 start_frame_seconds=5.0, write_seconds=5.0,
             ),
             clips={name: Clip(name, name, bytes(160)) for name in ("sorry", "trouble", "one-moment", "still-here")},
@@ -145,9 +145,9 @@ class Scene:
             make_engine=make, engine_buffer_seconds=10.0,
             greeting="Say hello.", disclosure="", greeting_protected=False,
             voicemail_message="Please call us back.", transcript_seconds=2.0,
-            max_call_warning_seconds=30.0, reply_seconds=60.0, patience_seconds=60.0, filler_seconds=60.0,
+            max_call_warning_seconds=30.0, reply_seconds=60.0, reply_filler_seconds=60.0, filler_seconds=60.0,
             missed_start_after_ms=1500, missed_end_after_ms=2500, min_interruption_ms=0, no_input_seconds=0.0,
-            no_input_asks=2, hold_seconds=0.0,
+            no_input_asks=2, no_input_noise_seconds=0.0,
         )  # fmt: skip
         tool_calls = PendingToolCalls(FakeToolbox(), seconds=5.0, filler_seconds=60.0, post=self.events.append)
         self.agent = Agent(

@@ -95,9 +95,9 @@ async def test_an_error_that_does_not_end_the_session_is_noted() -> None:
 async def test_a_fact_of_an_operator_is_answered_and_noted_as_it_may_be_shown() -> None:
     scene = Scene()
     scene.ready()
-    scene.agent.tell("The card number is 4111.", shown="A card number was given.")
+    scene.agent.respond_to("The card number is 4111.", shown="A card number was given.")
     assert [each[0] for each in scene.engine.take()] == ["context", "response"]
-    assert scene.notes == [notes.Told(text="A card number was given.")]
+    assert scene.notes == [notes.Fact(text="A card number was given.")]
     assert scene.agent.conversation.turns[-1].text == "A card number was given."
 
 

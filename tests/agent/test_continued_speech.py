@@ -66,7 +66,7 @@ class Played:
 
 def play(acts: list[str], *, protected: bool = False, quick: bool = True) -> Played:
     """Play a call, and note what can be told after each act."""
-    scene = Scene(greeting_protected=protected, patience_seconds=2.5, reply_seconds=8.0)
+    scene = Scene(greeting_protected=protected, reply_filler_seconds=2.5, reply_seconds=8.0)
     if not quick:
         turns, long_way = scene.turns, LongWay(scene.relay)
         turns.continued = long_way
@@ -139,7 +139,7 @@ def play(acts: list[str], *, protected: bool = False, quick: bool = True) -> Pla
             case "cut_off":
                 cast(Any, scene.relay)._cut_off()
             case "whisper":
-                scene.agent.tell("a fact", shown="a fact")
+                scene.agent.respond_to("a fact", shown="a fact")
         scene.relay.pass_caller_frame("", b"\xff" * 160)
         said.append((told(scene), list(shown.heard)))
     return Played(scene, said)
@@ -200,7 +200,7 @@ async def test_after_anything_else_the_next_audio_is_looked_at(between: EngineEv
 
 @in_loop
 async def test_a_silence_is_counted_from_the_last_audio_that_continued() -> None:
-    scene = Scene(patience_seconds=2.5, reply_seconds=8.0)
+    scene = Scene(reply_filler_seconds=2.5, reply_seconds=8.0)
     scene.ready()
     scene.tell(ResponseStarted("resp_1"))
     for _ in range(203):

@@ -109,4 +109,4 @@ async def test_a_model_that_is_stopped_is_told_nothing() -> None:
     line.mute("agent", True)
     line.unhold()
     line.mute("agent", False)
-    assert not scene.took(notes.Told)
+    assert not scene.took(notes.Fact)

@@ -89,7 +89,7 @@ async def test_a_session_that_a_caller_gets_who_is_back_has_all_that_the_one_bef
     """While a caller talks with a person two seconds are kept; so it stayed, until a session was ready again."""
     scene = Scene()
     scene.ready()
-    scene.agent.hush()
+    scene.agent.silence()
     scene.agent.connect()
     speak(scene, 0, 250)
     scene.tell(SessionLost("closed before it was ready"))

@@ -42,7 +42,7 @@ class Timer:
 
 def silence(**knobs: Any) -> tuple[NoInputTimer, Clock, list[NoInput]]:
     clock, told = Clock(), []  # type: ignore[var-annotated]
-    chosen = {"seconds": 10.0, "asks": 2, "hold_seconds": 60.0} | knobs
+    chosen = {"seconds": 10.0, "asks": 2, "noise_seconds": 60.0} | knobs
     return NoInputTimer(timers=Timers(cast(asyncio.AbstractEventLoop, clock)), tell=told.append, **chosen), clock, told
 
 
@@ -192,7 +192,7 @@ def test_stopped_is_stopped() -> None:
 
 
 def test_it_can_be_switched_off() -> None:
-    one, clock, told = silence(seconds=0.0, hold_seconds=0.0)
+    one, clock, told = silence(seconds=0.0, noise_seconds=0.0)
     one.noise_began()
     stay_silent(one, clock, 10_000)
     assert told == []

@@ -152,7 +152,7 @@ def is_to_be_asked(scene: Scene) -> bool:
 @in_loop
 async def test_a_model_that_has_gone_mute_is_asked_and_then_replaced() -> None:
     """Without `no_input_seconds` nothing else would find it before the end of the call."""
-    scene = Scene(can=CAN, greeting="", patience_seconds=0.02, reply_seconds=0.5, no_input_seconds=0.0)
+    scene = Scene(can=CAN, greeting="", reply_filler_seconds=0.02, reply_seconds=0.5, no_input_seconds=0.0)
     scene.ready()
     question(scene)
     await until(lambda: ("response", "") in scene.engine.asked)
@@ -166,7 +166,7 @@ async def test_a_model_that_has_gone_mute_is_asked_and_then_replaced() -> None:
 @pytest.mark.parametrize("who", ["the model", "the caller", "nobody, for it is on hold"])
 @in_loop
 async def test_it_is_not_asked_when_somebody_speaks_or_nobody_hears_it(who: str) -> None:
-    scene = Scene(can=CAN, greeting="", patience_seconds=0.02)
+    scene = Scene(can=CAN, greeting="", reply_filler_seconds=0.02)
     scene.ready()
     question(scene)
     assert is_to_be_asked(scene)

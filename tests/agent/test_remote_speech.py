@@ -87,7 +87,7 @@ async def test_a_call_with_a_relay_does_nothing_of_this() -> None:
     told.words(Transcript("agent", "item_1", "Hello.", final=True))
     told.restored({"call_1": "{}"}, was_there=True)
     assert not told.lost(SessionLost("gone", over=True))
-    assert not told.hush()
+    assert not told.silence()
     assert told.resumes() == ""
     assert told.describe() is None
     assert (scene.events, scene.engine.take(), scene.agent.conversation.turns) == ([], [], [])
@@ -192,7 +192,7 @@ async def test_who_speaks_stops_the_speech_and_an_engine_that_stops_itself_is_no
 async def test_the_end_of_the_session_is_the_end_of_the_call(referred: bool, cause: str) -> None:
     scene = remote()
     if referred:
-        scene.agent.hush()
+        scene.agent.silence()
         assert ("turn_detection", False) in scene.engine.take()
         assert not flows(scene)
     scene.tell(SessionLost("closed", over=True))
@@ -221,7 +221,7 @@ async def test_a_session_that_breaks_is_not_the_end_of_the_call() -> None:
 @in_loop
 async def test_a_referred_caller_who_comes_back_is_not_taken_for_referred_any_more() -> None:
     scene = remote()
-    scene.agent.hush()
+    scene.agent.silence()
     scene.tell(SessionLost("dropped"))
     scene.ready()
     scene.events.clear()
@@ -232,7 +232,7 @@ async def test_a_referred_caller_who_comes_back_is_not_taken_for_referred_any_mo
 @in_loop
 async def test_an_answer_to_a_referred_caller_is_stopped() -> None:
     scene = remote()
-    scene.agent.hush()
+    scene.agent.silence()
     scene.engine.take()
     scene.tell(PlayoutBegan("resp_7"))
     assert ("cancel", "resp_7") in scene.engine.take()

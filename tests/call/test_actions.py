@@ -205,7 +205,7 @@ def everything(*without: str) -> frozenset[str]:
     [
         ({"media": "open", "sentence": SORRY}, STREAMING, [do.PlayClip(clip=SORRY)], CLIP),
         ({"media": "open", "sentence": FALLBACK, "fallback": Fallback("+15550100009")}, STREAMING,
-         [do.HushAgent(), do.Speak(sentence=FALLBACK, goes_on=True)], SPEAKING),
+         [do.SilenceAgent(), do.Speak(sentence=FALLBACK, goes_on=True)], SPEAKING),
         ({"media": "lost", "sentence": SORRY}, RECOVERING, [do.Speak(sentence=SORRY, goes_on=False)], SPEAKING),
         ({"sentence": SORRY}, RINGING, [], FAREWELL_PENDING),
     ],

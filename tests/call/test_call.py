@@ -209,7 +209,7 @@ def test_a_restored_call_waits_and_then_goes_on_where_the_other_process_was() ->
         async with stage(restored=restored()) as the:
             await asyncio.sleep(0.01)
             assert (the.call.awaits_return, the.happened()) == (True, [])
-            the.call.take_back("answered")
+            the.call.recover("answered")
             await until(lambda: "call_recovered" in the.happened())
             assert (the.call.awaits_return, the.running.done()) == (False, False)
             entry = the.services.journal.read(NAME)[-1]
@@ -222,7 +222,7 @@ def test_a_restored_call_waits_and_then_goes_on_where_the_other_process_was() ->
 def test_a_restored_call_that_is_over_has_its_hang_up_sent_again_and_ended_when_it_was_last_written_to() -> None:
     async def main() -> None:
         async with stage(restored=restored(machine.HANGUP, hangup=(5, 1))) as the:
-            the.call.take_back("answered")
+            the.call.recover("answered")
             await asyncio.wait_for(the.running, 5)
             await until(the.carrier.names)
             assert the.carrier.names() == ["hangup"]
@@ -231,7 +231,7 @@ def test_a_restored_call_that_is_over_has_its_hang_up_sent_again_and_ended_when_
     play(main)
 
 
-def test_a_restored_call_that_is_never_taken_back_stays_as_it_is() -> None:
+def test_a_restored_call_that_is_never_recovered_stays_as_it_is() -> None:
     async def main() -> None:
         async with stage(restored=restored()) as the:
             await asyncio.sleep(0.01)
@@ -268,7 +268,7 @@ def test_an_entry_that_is_typed_while_the_call_changes_process_is_one_entry_of_e
     async def main() -> None:
         old = typed_before(stream("1"), stream("2"), stream("3"), told_again("2"))
         async with stage(restored=old) as the:
-            the.call.take_back("answered")
+            the.call.recover("answered")
             for webhook in "13":  # of keys that the process of before has counted; the carrier tells them late
                 await the.ask(events.Dtmf(digit=webhook))
             for digit in "2#":
@@ -284,7 +284,7 @@ def test_digits_that_the_next_process_cannot_read_are_asked_for_again_and_the_re
     async def main() -> None:
         old = typed_before(stream(MASK), stream(MASK))
         async with stage(restored=old, dtmf_sensitive=True) as the:
-            the.call.take_back("answered")
+            the.call.recover("answered")
             await until(lambda: the.call.agent.sessions.is_there)
             the.call.post(events.Dtmf(digit="3", source="stream"))
             the.call.post(events.Dtmf(digit="#", source="stream"))
@@ -300,7 +300,7 @@ def test_an_entry_whose_end_the_process_of_before_did_not_see_ends_after_the_pau
         async with stage(restored=typed_before(stream("4")), dtmf_pause_seconds=0.01) as the:
             await asyncio.sleep(0.03)
             assert the.happened() == [], "the call is not this process's yet"
-            the.call.take_back("answered")
+            the.call.recover("answered")
             await until(lambda: entries(the))
             assert entries(the) == ["4"]
 
@@ -310,7 +310,7 @@ def test_an_entry_whose_end_the_process_of_before_did_not_see_ends_after_the_pau
 def test_a_call_whose_caller_is_typing_or_with_an_operator_is_not_quiet() -> None:
     async def main() -> None:
         async with stage(restored=typed_before(), dtmf_pause_seconds=0.05) as the:
-            the.call.take_back("answered")
+            the.call.recover("answered")
             await until(lambda: "call_recovered" in the.happened())
             the.call.model.state = machine.STREAMING
             the.call.agent.turns.engine_back()
@@ -338,7 +338,7 @@ def test_who_spoke_in_the_process_of_before_goes_on_in_this_one_and_nobody_else_
         async with stage(restored=old) as the:
             ours = the.call.take_over
             assert ours.by == "token mia", "also before the carrier is asked"
-            the.call.take_back("answered")
+            the.call.recover("answered")
             assert "mia" in ours.begin("token ben")
             assert ours.begin("token mia", again=True) == ""
             assert "mia" in ours.begin("token mia"), "they speak"
@@ -358,14 +358,14 @@ def test_who_spoke_in_the_process_of_before_goes_on_in_this_one_and_nobody_else_
 def test_who_was_lost_for_long_does_not_take_the_caller_from_the_agent_by_coming_back() -> None:
     async def main() -> None:
         async with stage(restored=typed_before()) as the:
-            the.call.take_back("answered")
+            the.call.recover("answered")
             assert the.call.take_over.begin("token mia", again=True) == "The agent has the caller back."
 
     play(main)
 
 
 @pytest.mark.parametrize("state", [machine.ANSWERED, machine.HANGUP])
-def test_a_call_that_is_being_taken_back_is_left_as_it_is_when_the_process_hands_over(state: str) -> None:
+def test_a_call_that_is_being_recovered_is_left_as_it_is_when_the_process_hands_over(state: str) -> None:
     """It was hung up as the process ended, if its carrier answered just then that the call is there."""
 
     async def main() -> None:
@@ -373,7 +373,7 @@ def test_a_call_that_is_being_taken_back_is_left_as_it_is_when_the_process_hands
             await asyncio.sleep(0)
             await the.call.hand_over()
             the.call.post(events.HangupRequested(reason="shutdown", by="drain"))
-            the.call.take_back("answered")
+            the.call.recover("answered")
             await asyncio.wait_for(the.running, 5)
             assert (the.happened(), the.carrier.names(), the.call.is_handed_over) == ([], [], True)
             assert await the.ask(events.Dtmf(digit="1")) == "dtmf", "not over: the next process answers"

@@ -51,7 +51,7 @@ class Feed:
     def __init__(self) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
 
-    def tell(self, at: float, call: str, kind: str, **data: Any) -> None:
+    def publish(self, at: float, call: str, kind: str, **data: Any) -> None:
         self.told.append((kind, data))
 
 
@@ -231,7 +231,7 @@ def test_how_loudly_a_step_is_logged(
 ) -> None:
     caplog.set_level(logging.DEBUG, "callflow.call")
     entry = JournalEntry("call_1", 1, 7.0, {"event": name}, before, after, taken, [{"command": "arm", "deadline": "x"}])
-    scene.log.tell(entry, Model(), more=1)
+    scene.log.publish(entry, Model(), more=1)
     (record,) = caplog.records
     assert record.levelno == level
     assert "to do: arm x" in record.getMessage()

@@ -24,30 +24,30 @@ async def test_a_call_of_this_process_is_its_own_from_the_beginning() -> None:
     handover = ProcessHandover(None)
     assert not handover.awaits_return
     await asyncio.wait_for(handover.wait(), 1)
-    assert handover.take_back("answered") is None
+    assert handover.recover("answered") is None
     assert handover.ended_before("interrupted", 0) is None
 
 
-async def test_a_restored_call_waits_until_it_is_taken_back_and_is_so_once() -> None:
+async def test_a_restored_call_waits_until_it_is_recovered_and_is_so_once() -> None:
     handover = ProcessHandover(restored(handed_over=True))
     waiting = asyncio.create_task(handover.wait())
     await asyncio.sleep(0)
     assert (handover.awaits_return, waiting.done()) == (True, False)
-    assert handover.take_back("answered") == FirstSteps(recovered=CallRecovered(found="answered", handed_over=True))
+    assert handover.recover("answered") == FirstSteps(recovered=CallRecovered(found="answered", handed_over=True))
     await asyncio.wait_for(waiting, 1)
-    assert (handover.awaits_return, handover.take_back("gone")) == (False, None)
+    assert (handover.awaits_return, handover.recover("gone")) == (False, None)
 
 
 @pytest.mark.parametrize("found", ["ringing", "answered", "asking", "gone"])
 def test_how_the_carrier_has_the_call_is_the_machines_first_event(found: StatusAtCarrier) -> None:
-    first = ProcessHandover(restored()).take_back(found)
+    first = ProcessHandover(restored()).recover(found)
     assert first is not None
     assert first.recovered is not None
     assert first.recovered.found == found
 
 
 def test_where_the_news_of_the_end_follows_there_is_nothing_to_do() -> None:
-    assert ProcessHandover(restored(unanswered={"t1": {"tool": "look_up"}})).take_back("over") == FirstSteps()
+    assert ProcessHandover(restored(unanswered={"t1": {"tool": "look_up"}})).recover("over") == FirstSteps()
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_where_the_news_of_the_end_follows_there_is_nothing_to_do() -> None:
 def test_a_hang_up_that_perhaps_nobody_received_is_sent_again(
     hangup: tuple[int, int] | None, found: StatusAtCarrier, again: tuple[int, int] | None
 ) -> None:
-    assert ProcessHandover(restored(machine.HANGUP, hangup=hangup)).take_back(found) == FirstSteps(hangup=again)
+    assert ProcessHandover(restored(machine.HANGUP, hangup=hangup)).recover(found) == FirstSteps(hangup=again)
 
 
 def test_what_was_cut_off_and_which_tools_were_running_is_told() -> None:
     turn = Turn("agent", "item1", "one two three four", heard_ms=500, spoken_ms=1000)
-    first = ProcessHandover(restored(cuts=[turn], unanswered={"t1": {"tool": "look_up"}})).take_back("answered")
+    first = ProcessHandover(restored(cuts=[turn], unanswered={"t1": {"tool": "look_up"}})).recover("answered")
     assert first is not None
     (cut,), (tool,) = first.cut_off, first.tools
     assert (cut.item, cut.heard_text, cut.unheard_text) == ("item1", "one two", "three four")

@@ -160,7 +160,7 @@ async def test_a_person_is_called_from_our_own_number(
 @in_loop
 async def test_without_a_transfer_nobody_is_told_anything() -> None:
     one = Scene()
-    assert one.legs.told("rings", 1.0) == ""
+    assert one.legs.describe_outcome("rings", 1.0) == ""
     assert one.legs.notice(commands.Join()) == ""
     assert one.legs.briefing_seconds("{summary}") == 0.0
 
@@ -177,7 +177,7 @@ async def test_without_a_transfer_nobody_is_told_anything() -> None:
 async def test_who_is_told_of_which_outcome(by: str, outcome: str, is_told: bool) -> None:
     one = Scene()
     one.transfer(TransferRequested(target="{the} garage", by=by))
-    text = one.legs.told(outcome, 1.0)
+    text = one.legs.describe_outcome(outcome, 1.0)
     assert bool(text) is is_told
     assert ("{the} garage" in text.lower()) is is_told
     assert not text or text[0] == text[0].upper()
@@ -187,7 +187,7 @@ async def test_who_is_told_of_which_outcome(by: str, outcome: str, is_told: bool
 async def test_a_person_without_a_name_is_the_person() -> None:
     one = Scene()
     one.transfer(TransferRequested(by="ada"))
-    assert one.legs.told("not_reached", 1.0).startswith("The person could not be reached.")
+    assert one.legs.describe_outcome("not_reached", 1.0).startswith("The person could not be reached.")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ async def test_how_long_they_have_talked_is_told_and_never_less_than_nothing(now
     one = Scene()
     one.transfer()
     one.joined(1000.0)
-    assert f" for {length}, and" in one.legs.told("left", now)
+    assert f" for {length}, and" in one.legs.describe_outcome("left", now)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ async def test_what_the_agent_has_heard_of_it_is_told_as_it_is(listened: bool, g
     one.transfer()
     assert one.legs.transfer is not None
     one.legs.transfer.was_listened, one.legs.transfer.has_gaps = listened, gaps
-    assert text in one.legs.told("left", 1.0)
+    assert text in one.legs.describe_outcome("left", 1.0)
 
 
 @in_loop
@@ -228,7 +228,7 @@ async def test_a_step_in_a_bridge_does_not_begin_it_again() -> None:
     one.transfer()
     one.joined(1000.0)
     one.legs.after(Step(Event(), BRIDGED, BRIDGED), 1030.0, BOX)
-    assert " for 1 min 0 s" in one.legs.told("left", 1060.0)
+    assert " for 1 min 0 s" in one.legs.describe_outcome("left", 1060.0)
 
 
 @in_loop
@@ -237,7 +237,7 @@ async def test_a_transfer_of_another_process_goes_on() -> None:
     one.legs.restore(WARM, PERSON, 1000.0, was_listened=True)
     assert one.legs.human == PERSON
     assert not one.legs.awaits_ids(HUMAN)
-    text = one.legs.told("left", 1010.0)
+    text = one.legs.describe_outcome("left", 1010.0)
     assert "for 10 seconds" in text
     assert "a part of" in text, "the change of process is a gap"
 

@@ -206,7 +206,7 @@ async def test_a_clip_is_noted_and_silences_the_agent() -> None:
 @in_loop
 async def test_an_agent_that_is_to_be_silent_has_no_session_any_more() -> None:
     call = Call()
-    call.do(commands.HushAgent())
+    call.do(commands.SilenceAgent())
     assert not call.scene.agent.sessions.is_there
 
 

@@ -200,7 +200,7 @@ def test_the_engine_greets_once() -> None:
     for edge in graph().edges:
         became = edge.target.model.greeted and not edge.source.model.greeted
         takes_over = isinstance(edge.event, ev.MuteRequested) and edge.event.for_person
-        if do.HushAgent.name in edge.names or takes_over:  # a caller who comes back from a person is not greeted
+        if do.SilenceAgent.name in edge.names or takes_over:  # a caller who comes back from a person is not greeted
             assert do.Greet.name not in edge.names, edge
         else:
             assert (do.Greet.name in edge.names) == became, edge

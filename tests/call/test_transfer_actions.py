@@ -27,7 +27,7 @@ def test_a_person_is_rung_while_the_caller_stays_with_the_agent() -> None:
 
 def test_in_a_cold_transfer_the_agent_is_silent_first() -> None:
     done = Done(actions.transfer_now, TransferRequested(mode="cold", number="+1"), media="open", engine="ready")
-    assert [type(one).__name__ for one in done.commands] == ["HushAgent", "Transfer"]
+    assert [type(one).__name__ for one in done.commands] == ["SilenceAgent", "Transfer"]
     assert (done.model.media, done.model.engine, done.model.armed) == ("lost", "none", frozenset({"transfer"}))
 
 
@@ -36,7 +36,7 @@ def test_the_agent_keeps_a_referred_caller_until_the_carrier_has_taken_the_comma
     assert done.commands == [do.Refer(address="sip:a@b")]
     assert (done.model.media, done.model.human) == ("open", NO_LEG)
     actions.await_referral(done.model, done.step)
-    assert done.commands[-1] == do.HushAgent()
+    assert done.commands[-1] == do.SilenceAgent()
     assert (done.model.media, done.model.armed) == ("lost", frozenset({"transfer"}))
 
 

@@ -11,7 +11,7 @@ import respx
 
 from callflow.contracts import commands
 from callflow.contracts.events import AnsweredBy, CallResumed
-from carriers.twilio.twiml import PATIENCE
+from carriers.twilio.twiml import CONNECTION_OVERRIDES
 from tests.carriers import product, twilio_product
 from tests.carriers.test_dialling import NAMED, TELNYX_CALLS, TWILIO_CALLS, dialled, form, order, told
 
@@ -105,7 +105,7 @@ def test_what_twilio_is_asked_for(machines: str, asked: str) -> None:
     assert {name: values for name, values in sent.items() if "Amd" in name or "Machine" in name} == {
         "MachineDetection": [asked],
         "AsyncAmd": ["true"],
-        "AsyncAmdStatusCallback": [f"{twilio_product.PUBLIC}/twilio/amd?call={product.CALL}{PATIENCE}"],
+        "AsyncAmdStatusCallback": [f"{twilio_product.PUBLIC}/twilio/amd?call={product.CALL}{CONNECTION_OVERRIDES}"],
         "AsyncAmdStatusCallbackMethod": ["POST"],
     }
 

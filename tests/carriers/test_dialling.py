@@ -21,7 +21,7 @@ from callflow.contracts.carrier import Carrier, CarrierRequest
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import CallAnswered, CallHangup, CarrierNotice, LegIds
 from carriers.common import http_client
-from carriers.twilio.twiml import PATIENCE
+from carriers.twilio.twiml import CONNECTION_OVERRIDES
 from tests.carriers import product, twilio_product
 
 
@@ -146,7 +146,7 @@ def form(route: respx.Route) -> dict[str, list[str]]:
 def test_what_twilio_is_told() -> None:
     route = respx.post(TWILIO_CALLS).respond(201, json={"sid": twilio_product.SID, "status": "queued"})
     assert dialled(twilio(), order(record=True)) == LegIds(control=twilio_product.SID)
-    query = f"?call={product.CALL}{PATIENCE}"
+    query = f"?call={product.CALL}{CONNECTION_OVERRIDES}"
     assert form(route) == {
         "To": [THEIRS],
         "From": [OURS],

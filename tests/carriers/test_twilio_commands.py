@@ -18,7 +18,7 @@ from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.event import HUMAN
-from carriers.twilio.twiml import PATIENCE
+from carriers.twilio.twiml import CONNECTION_OVERRIDES
 from tests.carriers.twilio_product import ACCOUNT, BASE, PUBLIC, SID, STREAM, TOKEN, order, twilio
 
 
@@ -103,7 +103,7 @@ def test_a_caller_who_came_over_sip_is_referred_and_nobody_else_is() -> None:
 
     sent = asyncio.run(main("sip:ann@pbx.example"))
     written = desk.replace("&", "&amp;")
-    patient = PATIENCE.replace("&", "&amp;")
+    patient = CONNECTION_OVERRIDES.replace("&", "&amp;")
     assert f'<Refer action="{PUBLIC}/twilio/refer{patient}" method="POST"><Sip>{written}</Sip></Refer>' in sent
     with pytest.raises(CarrierError, match="did not come over SIP"):
         asyncio.run(main("+15550100001"))

@@ -7,7 +7,7 @@ from typing import Final
 from xml.etree import ElementTree
 
 from callflow.contracts import commands, events
-from carriers.twilio.twiml import PATIENCE
+from carriers.twilio.twiml import CONNECTION_OVERRIDES
 from tests.carriers.twilio_product import INCOMING, PUBLIC, order, request, twilio
 
 
@@ -49,5 +49,5 @@ def test_that_it_is_over_is_no_lost_stream_and_the_answer_connects_the_caller() 
     reply = adapter.reply(over.event, [transfer])
     (dial,) = verbs(reply.body)
     for url in (dial.get("action", ""), dial[0].get("statusCallback", "")):
-        assert url.endswith(PATIENCE), "Twilio gives up at the first 5xx, and nobody knows that they talk"
+        assert url.endswith(CONNECTION_OVERRIDES), "Twilio gives up at the first 5xx, and nobody knows that they talk"
     assert (dial.tag, dial.get("timeout"), dial[0].text, reply.rest) == ("Dial", "20", "+15550100010", ())

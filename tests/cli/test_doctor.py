@@ -23,7 +23,7 @@ from callflow.contracts.diagnostics import Finding
 from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
-from callflow.switchboard.failover_desk import failover_of, told_carriers
+from callflow.switchboard.failover_service import check_failover, failover_of
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 from tests.cli.test_tunnel import StandIn
@@ -105,13 +105,13 @@ async def test_what_the_carriers_were_never_told_about_a_server_that_is_down_is_
         for carrier in carriers:
             for each in (await carrier.failover.plan(wanted)).provisions:
                 await carrier.failover.change(each.part.resource, each.part.after)
-        assert [one.state for one in await told_carriers(carriers, wanted)] == ["ok"]
+        assert [one.state for one in await check_failover(carriers, wanted)] == ["ok"]
         second = Settings(**{**settings.model_dump(), "failover_url": settings.public_base_url})
         itself = failover_of(second, Profiles(second), settings.public_base_url)
         assert itself is not None
-        assert [one.state for one in await told_carriers(carriers, itself)] == ["ok"], "it is the second server"
+        assert [one.state for one in await check_failover(carriers, itself)] == ["ok"], "it is the second server"
         telnyx.number().forwards_to = ""
-        (one,) = await told_carriers(carriers, wanted)
+        (one,) = await check_failover(carriers, wanted)
         assert (one.state, "twilio" in one.what) == ("wrong", False)
         for carrier in carriers:
             await carrier.close()

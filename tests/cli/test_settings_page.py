@@ -14,7 +14,8 @@ from callflow.config.cluster_settings import ClusterSettings
 from callflow.config.documentation import Documented, documented
 from callflow.config.origins import OriginSettings
 from callflow.config.recording_settings import RecordingSettings
-from callflow.config.settings import ALIASES, Settings
+from callflow.config.setting_names import ALIASES
+from callflow.config.settings import Settings
 
 
 BOTH = [each for part in (CallSettings, ClusterSettings, RecordingSettings, Settings) for each in documented(part)]

@@ -21,7 +21,7 @@ from callflow.history.journal_writer import DurableJournal
 from callflow.history.node_tables import nodes
 from callflow.history.store import Store
 from callflow.journal.journal import JournalEntry
-from callflow.journal.notes import Began, Ended, HandedOver, Told
+from callflow.journal.notes import Began, Ended, Fact, HandedOver
 from tests.e2e.product import until
 from tests.in_loop import in_loop
 
@@ -483,15 +483,15 @@ async def test_the_last_entry_and_the_claim_change_hands_together_or_not_at_all(
         await journal.append(step())
         assert await stage.run(lambda connection: node_store.set_state(connection, "b", "up"))
         giving = journal.hand_over(last(), others.key)
-        journal.note(JournalEntry.of(Told(text="said meanwhile"), call=CALL, at=3.0))
+        journal.note(JournalEntry.of(Fact(text="said meanwhile"), call=CALL, at=3.0))
         assert await asyncio.wait_for(giving.given, 5)
         assert (await stage.owner(), claims.has(CALL), claims.has_let_go(CALL)) == (("b", True), False, True)
-        journal.note(JournalEntry.of(Told(text="said last"), call=CALL, at=3.0))
+        journal.note(JournalEntry.of(Fact(text="said last"), call=CALL, at=3.0))
         await journal.flushed()
         claims.noted(CALL)
         assert claims.is_going(CALL), "nobody has told the other one yet"
-        claims.told(CALL)
-        journal.note(JournalEntry.of(Told(text="too late"), call=CALL, at=3.0))
+        claims.confirm_taken(CALL)
+        journal.note(JournalEntry.of(Fact(text="too late"), call=CALL, at=3.0))
         await journal.flushed()
         assert await entries(stage) == ["began", "call_initiated", "handed_over", "told", "told"]
         assert told.count("handed_over") == 1
@@ -559,7 +559,7 @@ async def test_the_last_notes_of_a_call_that_was_given_are_not_written_by_a_node
         assert await asyncio.wait_for(journal.hand_over(last(), others.key).given, 5)
         victim = Node(name="a", epoch=claims.key[1])
         await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False))
-        journal.note(JournalEntry.of(Told(text="said last"), call=CALL, at=3.0))
+        journal.note(JournalEntry.of(Fact(text="said last"), call=CALL, at=3.0))
         await journal.flushed()
         assert await entries(stage) == ["began", "handed_over"]
 

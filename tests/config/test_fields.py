@@ -70,7 +70,7 @@ def test_a_field_that_is_no_setting_is_an_error_at_once() -> None:
 
 def test_every_config_is_made_from_the_settings() -> None:
     engine, call = engine_choice.realtime_config(Settings()), call_configs.call_config(Settings(), Account())
-    assert (engine.voice, call.media.carrier_lead_ms, call.dtmf_end) == ("marin", 400, "#")
+    assert (engine.voice, call.media.playout_lead_ms, call.dtmf_end) == ("marin", 400, "#")
 
 
 # A setting that is lost

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from callflow.config import files, legacy_names, suggestions
 from callflow.config import validators as values
 from callflow.config.loader import load
-from callflow.config.settings import ALIASES, SECRETS, Settings
+from callflow.config.setting_names import ALIASES, FORMER
+from callflow.config.settings import SECRETS, Settings
 from callflow.contracts.errors import SettingsError
 
 
@@ -108,7 +109,7 @@ def test_empty_text_switches_off_where_it_was_written_on_purpose(here: Here) -> 
     assert (settings.transcription_model, settings.greeting) == ("", "")
 
 
-ADDRESSES = {alias: name for alias, name in ALIASES.items() if name not in SECRETS}
+ADDRESSES = {alias: name for alias, name in ALIASES.items() if name not in SECRETS and alias not in FORMER}
 
 
 @pytest.mark.parametrize(("alias", "name"), ADDRESSES.items())
@@ -185,10 +186,10 @@ WHOLE_MS = "must be a whole number of milliseconds"
         ("PORT=1.5", 'PORT="1.5" (.env) must be a whole number from 0 to 65535, for example 6000'),
         ("MAX_CONCURRENT_CALLS=0",
          'MAX_CONCURRENT_CALLS="0" (.env) must be a whole number, 1 or more, for example 100'),
-        ("RING_SECONDS=0", 'RING_SECONDS="0" (.env) must be a number of seconds above 0, for example 20'),
-        ("RING_SECONDS=nan", 'RING_SECONDS="nan" (.env) must be a number of seconds above 0, for example 20'),
+        ("ANSWER_SECONDS=0", 'ANSWER_SECONDS="0" (.env) must be a number of seconds above 0, for example 20'),
+        ("ANSWER_SECONDS=nan", 'ANSWER_SECONDS="nan" (.env) must be a number of seconds above 0, for example 20'),
         ("JOURNAL_SECONDS=inf", 'JOURNAL_SECONDS="inf" (.env) must be a number of seconds above 0, for example 0.25'),
-        ("CARRIER_LEAD_MS=19", f'CARRIER_LEAD_MS="19" (.env) {WHOLE_MS} from 20 to 30000, for example 400'),
+        ("PLAYOUT_LEAD_MS=19", f'PLAYOUT_LEAD_MS="19" (.env) {WHOLE_MS} from 20 to 30000, for example 400'),
         ("VAD_SILENCE_MS=-1", f'VAD_SILENCE_MS="-1" (.env) {WHOLE_MS}, 0 or more, for example 500'),
         ("VAD_IDLE_TIMEOUT_MS=x", f'VAD_IDLE_TIMEOUT_MS="x" (.env) {WHOLE_MS}, for example 0'),
         ("VAD_THRESHOLD=2", 'VAD_THRESHOLD="2" (.env) must be a number from 0 to 1, for example 0.5'),

@@ -209,7 +209,7 @@ def test_none_of_them_is_forgotten() -> None:
         ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1", "openai_api_base", "http://127.0.0.1:9/v1"),
         ("PRAISONAI_REALTIME_MODEL", "gpt-realtime", "model", "gpt-realtime"),
         ("MAX_CONCURRENT_CONNECTIONS", "5", "max_concurrent_calls", 5),
-        ("CHUNK_LENGTH_S", "0.05", "join_ms", 50),
+        ("CHUNK_LENGTH_S", "0.05", "frame_batch_ms", 50),
         ("SYSTEM_MESSAGE", "Be kind.", "instructions", "Be kind."),
         ("REALTIME_VAD_SEMANTIC", "on", "turn_detection", "semantic_vad"),
     ],

@@ -22,7 +22,7 @@ from tests.e2e.product import Product, product, until
 
 
 SHORT: Final[dict[str, Any]] = {
-    "ring_seconds": 2.0,
+    "answer_seconds": 2.0,
     "stream_seconds": 0.6,
     "start_frame_seconds": 0.3,
     "engine_seconds": 0.6,

@@ -285,13 +285,13 @@ async def test_twilio_hears_busy_for_a_caller_beyond_their_limit() -> None:
         await third.hang_up()
 
 
-async def test_a_call_that_is_taken_back_counts() -> None:
+async def test_a_call_that_is_recovered_counts() -> None:
     async with office(MAX_CALLS_PER_CALLER=1) as one:
         first = await one.ring(1)
         await until(lambda: first.heard_ms > 200, "the first words", 15)
         await one.stop()
         await one.start()
-        await until(lambda: len(one.realtime.sessions) > 1, "the call to be taken back", 15)
+        await until(lambda: len(one.realtime.sessions) > 1, "the call to be recovered", 15)
         again, other = await one.ring(1), await one.ring(2)
         await until(lambda: not again.is_up, "the caller's second call to be refused", 10)
         await until(lambda: other.heard_ms > 200, "another caller to be served", 15)

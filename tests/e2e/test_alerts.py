@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from callflow.switchboard.health import desk, life_cycle
+from callflow.switchboard.health import life_cycle, service
 from tests.e2e.product import product
 from tests.history.delivery.receiver import SECRET, receiver
 
 
 async def test_an_alert_is_told_when_it_opens_and_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk, "EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(service, "EVERY_SECONDS", 0.1)
     monkeypatch.setitem(life_cycle.OPEN_AFTER, "wrong", 0.3)
     monkeypatch.setattr(life_cycle, "CLOSE_AFTER", 0.3)
     async with receiver() as there, product(events_url=there.url, events_secret=SECRET) as the:

@@ -12,7 +12,7 @@ import pytest
 
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
-from callflow.switchboard.budget.prices import PriceLookups
+from callflow.switchboard.budget.carrier_costs import CostLookups
 from callflow.switchboard.budget.spent import day_of
 from tests.e2e import product as houses
 from tests.e2e.outbound import DIALS, OURS, TOKEN, ask, dial
@@ -141,7 +141,7 @@ async def test_what_a_call_took_before_a_restart_counts_after_it() -> None:
 
 
 async def test_what_the_carrier_takes_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PriceLookups.__init__, "__kwdefaults__", {"first_seconds": 0.2})
+    monkeypatch.setattr(CostLookups.__init__, "__kwdefaults__", {"first_seconds": 0.2})
     async with product(realtime=model(), **SETTINGS) as the:
         the.carrier.exchange.usd_per_minute = 0.25
         if houses.usual == "telnyx":

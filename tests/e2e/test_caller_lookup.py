@@ -280,7 +280,7 @@ async def test_a_function_that_cannot_be_asked_keeps_the_server_from_starting(
             pass
 
 
-async def test_a_call_that_is_taken_back_has_its_profile_and_variables() -> None:
+async def test_a_call_that_is_recovered_has_its_profile_and_variables() -> None:
     """Killed after the lookup, which is not asked again."""
     answer = {"variables": {"name": "Ada"}}
     async with hook(answer) as there:

@@ -249,7 +249,7 @@ FAILURES = {
         hears=("",),
         engine={"hang_next": -1},
         telnyx={"never_connect": True, "webhook_drop": ["call.answered", "call.hangup", "call.speak.ended"]},
-        settings={"ring_seconds": 1.0},
+        settings={"answer_seconds": 1.0},
     ),
 }
 

@@ -127,7 +127,7 @@ SCENES: dict[str, tuple[Callable[[Product], Awaitable[None]], Callable[[], Realt
     "no words are awaited": (interrupted, long, {"transcript_seconds": 0}),
     "on the sockets of websockets": (interrupted, long, {"media_server": "websockets"}),
     "on the ASGI server's sockets": (interrupted, long, {"media_server": "hypercorn"}),
-    "a recording": (interrupted, long, {"record": True, "join_ms": 40}),
+    "a recording": (interrupted, long, {"record": True, "frame_batch_ms": 40}),
     "another session of the model": (loses_the_model, long, {"engine_tries": 2}),
     "no stream any more": (loses_the_stream, long, {"stream_tries": 1}),
     "the model refuses": (is_apologised_to, lambda: Realtime(faults=Faults(refuse_next=-1, refuse_status=403)), {}),

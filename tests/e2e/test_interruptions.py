@@ -62,7 +62,7 @@ async def interrupted(
     dice = random.Random(seed)
     said = sentences(dice, most, round(latest * 1000) + 1750)
     script = Script.of(*(saying(*items) for items in said), otherwise=Turn.silence())
-    settings: dict[str, Any] = {**FAST, "vad_silence_ms": 60, "no_input_seconds": 0, "patience_seconds": 60}
+    settings: dict[str, Any] = {**FAST, "vad_silence_ms": 60, "no_input_seconds": 0, "reply_filler_seconds": 60}
     errors: list[float] = []
     async with (
         product(

@@ -290,7 +290,7 @@ def test_check_makes_no_database(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-async def test_a_call_that_is_taken_back_goes_on_under_what_it_began_with() -> None:
+async def test_a_call_that_is_recovered_goes_on_under_what_it_began_with() -> None:
     async with office() as one:
         assert one.process is not None
         operator = Operator(await one.process.console_port())

@@ -82,10 +82,10 @@ async def test_nothing_is_tapped_or_looked_at_when_nobody_watches() -> None:
         async with watching(port(the), "/api/live"):
             await until(lambda: relay.taps, "the levels")
         await until(lambda: not relay.taps, "the end of the levels")
-        assert the.app.live_desk.seats.taken == 0
-        looks = the.app.live_desk.wall.looks
+        assert the.app.live_service.seats.taken == 0
+        looks = the.app.live_service.wall.looks
         await asyncio.sleep(0.5)
-        assert the.app.live_desk.wall.looks == looks
+        assert the.app.live_service.wall.looks == looks
 
 
 async def test_late_and_returning_viewers_get_the_whole_story_once() -> None:
@@ -138,7 +138,7 @@ async def test_a_hundred_viewers_of_one_call_cost_one_serialisation() -> None:
         ended = len(crowd[0].ids)
         assert all(viewer.ids == crowd[0].ids for viewer in crowd)
         assert encoding.call_count == ended
-        assert the.app.live_desk.seats.taken <= 100
+        assert the.app.live_service.seats.taken <= 100
 
 
 async def test_a_viewer_who_does_not_read_costs_nobody_else_anything() -> None:
@@ -150,24 +150,24 @@ async def test_a_viewer_who_does_not_read_costs_nobody_else_anything() -> None:
                 loop = asyncio.get_running_loop()
                 await loop.sock_connect(deaf, ("127.0.0.1", port(the)))
                 await loop.sock_sendall(deaf, b"GET /api/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                await until(lambda: the.app.live_desk.seats.taken == 2, "both viewers")
+                await until(lambda: the.app.live_service.seats.taken == 2, "both viewers")
                 for number in range(6000):
-                    the.app.live_desk.wall._tell("call", {"id": "c", "number": number, "much": "x" * 2000}, "")
+                    the.app.live_service.wall._tell("call", {"id": "c", "number": number, "much": "x" * 2000}, "")
                     if number % 100 == 0:
-                        (channel,) = the.app.live_desk.wall._channels.values()
+                        (channel,) = the.app.live_service.wall._channels.values()
                         channel.signal.set()
                         await asyncio.sleep(0)
                         await viewer.until("call", id="c", number=number)
                 assert len(channel.frames) <= 2000
-                await until(lambda: the.app.live_desk.seats.taken == 1, "the deaf one to be let go of")
+                await until(lambda: the.app.live_service.seats.taken == 1, "the deaf one to be let go of")
             assert len(viewer.of("snapshot")) == 1, "the other one was never behind"
 
 
 async def test_one_viewer_too_many_is_told_so() -> None:
     async with house() as the:
-        the.app.live_desk.seats._most = 1
+        the.app.live_service.seats._most = 1
         async with watching(port(the), "/api/live"):
-            await until(lambda: the.app.live_desk.seats.taken == 1, "the first")
+            await until(lambda: the.app.live_service.seats.taken == 1, "the first")
             async with httpx.AsyncClient(trust_env=False) as client:
                 answer = await client.get(f"http://127.0.0.1:{port(the)}/api/live")
             assert (answer.status_code, "viewers" in answer.json()["error"]) == (503, True)
@@ -232,4 +232,4 @@ async def test_the_older_mirror_of_one_call_has_its_lines() -> None:
         last = viewer.seen[-1].id
         async with watching(port(the), path, Last_Event_ID=last) as viewer:
             assert viewer.status == 204, "a browser comes back for ever"
-        assert the.app.live_desk.stories._open == {}
+        assert the.app.live_service.stories._open == {}

@@ -141,7 +141,7 @@ async def test_what_somebody_asks_is_written_down_with_their_name() -> None:
             assert not (await each.ask(type="session.update", callId=name, session={"speed": speed}))["warnings"]
         assert [told["by"] for told in the.happened("told")] == ["token front-desk", "console"]
         assert [changed["by"] for changed in the.happened("session_changed")] == ["token front-desk", "console"]
-        the.call.agent.tell("Nobody in particular.", shown="Nobody in particular.")
+        the.call.agent.respond_to("Nobody in particular.", shown="Nobody in particular.")
         assert "by" not in the.happened("told")[-1]
 
 
@@ -181,7 +181,7 @@ async def test_who_may_only_view_puts_no_number_together_from_words_that_are_bei
                 for token in (OWNER, VIEWER)
             ]
             await owner.until("response.output_audio_transcript.done", transcript=GREETING)
-            story = the.app.live_desk.stories._open[the.call.id]
+            story = the.app.live_service.stories._open[the.call.id]
             for text in ("You are +1", "You are +1 (555"):
                 story.speak("grows", "agent", text)
                 story.signal.set()

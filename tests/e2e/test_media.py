@@ -541,7 +541,7 @@ async def test_a_carrier_that_stops_reading_loses_its_own_call_only() -> None:
     settings = {
         **FAST,
         "write_seconds": 0.5,
-        "carrier_lead_ms": 30000,
+        "playout_lead_ms": 30000,
         "mark_every_ms": 30000,
         "greeting": "Hello.",
     }
@@ -673,7 +673,7 @@ async def test_a_carrier_that_shuffles_its_frames_is_heard_in_order() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "first", "most"),
-    [({}, 160, 160), ({"warm_up_ms": 150}, 1280, 160), ({"join_ms": 60}, 480, 480)],
+    [({}, 160, 160), ({"warm_up_ms": 150}, 1280, 160), ({"frame_batch_ms": 60}, 480, 480)],
     ids=["as they come", "a firm start", "joined"],
 )
 async def test_frames_go_to_the_model_as_the_settings_say_and_none_is_lost(

@@ -145,7 +145,7 @@ async def test_an_interruption_and_its_answer_are_timed() -> None:
 @pytest.mark.proof
 @pytest.mark.carrier("telnyx")
 async def test_a_flood_of_odd_causes_adds_no_series_and_tells_nobody_anything() -> None:
-    names = ("ring_seconds", "stream_seconds", "start_frame_seconds", "stream_grace_seconds", "engine_seconds")
+    names = ("answer_seconds", "stream_seconds", "start_frame_seconds", "stream_grace_seconds", "engine_seconds")
     patient: dict[str, Any] = dict.fromkeys(names, 20.0)
     async with stage(**patient) as the:
         before = await scrape(the)

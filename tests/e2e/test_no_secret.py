@@ -114,7 +114,7 @@ async def test_a_refusal_to_start_shows_no_key(some: Sample) -> None:
         "a key as --port": (["--port", KEYS["twilio_auth_token"]], {}, {}),
         "keys as hosts": ([], {"HOST": KEYS["telnyx_api_key"], "CONSOLE_HOST": KEYS["openai_api_key"]}, {}),
         "keys as words": ([], {"VOICE": KEYS["ngrok_auth_token"], "MODEL": KEYS["console_token"]}, {}),
-        "keys as numbers": ([], dict.fromkeys(("RING_SECONDS", "VAD_THRESHOLD", "SPEED", "LOG_LEVEL"), PASSWORD), {}),
+        "keys as numbers": ([], dict.fromkeys(("ANSWER_SECONDS", "VAD_THRESHOLD", "SPEED", "LOG_LEVEL"), PASSWORD), {}),
         "doubtful addresses": ([], doubtful, {}),
         "unknown settings": (
             [],

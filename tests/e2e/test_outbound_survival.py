@@ -68,7 +68,7 @@ def fault(**how: Any) -> Any:
 
 
 @pytest.mark.parametrize("moment", ["being dialled", "ringing"])
-async def test_a_call_that_rings_when_its_process_is_killed_is_taken_back(moment: str) -> None:
+async def test_a_call_that_rings_when_its_process_is_killed_is_recovered(moment: str) -> None:
     async with dialling_office() as one:
         if moment == "being dialled":
             one.carrier.faults.api.append(fault(slow_s=30))
@@ -82,7 +82,7 @@ async def test_a_call_that_rings_when_its_process_is_killed_is_taken_back(moment
         await one.start()
         again = await dial(one)
         assert again.status_code == 200, again.text
-        await until(lambda: "taking back 1" in one.said(), "the call to be taken back", 15)
+        await until(lambda: "recovering 1 of the calls" in one.said(), "the call to be recovered", 15)
         call = leg(one)
         assert call.ended_at is None
         call.pick_up()
@@ -146,7 +146,7 @@ async def test_a_dial_that_never_took_effect_is_closed_and_not_repeated() -> Non
 
 async def test_a_leg_whose_call_is_over_is_hung_up_after_a_restart() -> None:
     """The dial's answer is lost, no webhook comes, the call is given up; then its webhook comes after all."""
-    async with dialling_office(RING_SECONDS=0.5, COMMAND_SECONDS=0.5) as one:
+    async with dialling_office(ANSWER_SECONDS=0.5, COMMAND_SECONDS=0.5) as one:
         one.carrier.faults.webhook_drop = ["*"]
         one.carrier.faults.api.append(fault(lose_response=True))
         # Neither list nor webhook tells of it.

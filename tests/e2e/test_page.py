@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Page
 
 from callflow.journal.journal import JournalEntry
-from callflow.journal.timeline import told
+from callflow.journal.timeline import describe
 from tests.e2e.browser import NARROW, answers, browser, tab, tells
 from tests.e2e.operators_port import TOKEN
 from tests.e2e.product import product, until
@@ -69,7 +69,7 @@ async def test_a_transcript_tells_heard_words_from_those_that_were_not() -> None
     journal = [msgspec.json.decode(line, type=JournalEntry) for line in lines]
     happened = [
         ("entry", {
-            "seq": number, "at": round(each.at - journal[0].at, 3), "kind": each.name, "line": told(each),
+            "seq": number, "at": round(each.at - journal[0].at, 3), "kind": each.name, "line": describe(each),
             **({"step": {"event": each.event, "before": each.before, "after": each.after}} if each.is_step
                else {"note": {key: value for key, value in each.event.items() if key != "event"}}),
         })

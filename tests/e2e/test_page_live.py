@@ -20,7 +20,7 @@ async def turns(it: Tab) -> list[str]:
 
 async def test_a_call_is_watched_by_two_and_ended_by_one() -> None:
     script = Script.of(saying(noise(6000, 1)), saying(noise(400, 2)), otherwise=Turn.silence())
-    settings = {**FAST, "no_input_seconds": 0, "patience_seconds": 60}
+    settings = {**FAST, "no_input_seconds": 0, "reply_filler_seconds": 60}
     async with (
         product(realtime=Realtime(script=script), **settings) as the,
         browser() as opened,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page
 
-from callflow.switchboard.health import desk, life_cycle
+from callflow.switchboard.health import life_cycle, service
 from tests.e2e.browser import NARROW, browser, tab, tells
 from tests.e2e.operators_port import TOKEN
 from tests.e2e.product import product
@@ -25,7 +25,7 @@ async def shot(page: Page, name: str) -> None:
 
 
 async def test_the_doctor_an_alert_and_a_link_for_a_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk, "EVERY_SECONDS", 0.2)
+    monkeypatch.setattr(service, "EVERY_SECONDS", 0.2)
     monkeypatch.setitem(life_cycle.OPEN_AFTER, "wrong", 0.3)
     async with product(console_token=TOKEN, console_tokens=f"desk:operate:{TOKEN}-2") as the, browser() as opened:
         call = await the.telnyx.ring()

@@ -55,7 +55,7 @@ async def test_a_tool_of_a_template_is_made_rung_and_answered_in_one_call() -> N
         await it.page.click('button[aria-label="Delete the tool get_weather"]')
         await it.page.click("dialog >> text=Delete >> nth=-1")
         await it.sees("cf-own-tools .outcome", "The tool get_weather is deleted.")
-        assert "get_weather" not in the.app.tool_desk.current().local
+        assert "get_weather" not in the.app.tool_service.current().local
         await it.page.click("cf-own-tools >> text=Undo")
         await it.sees("cf-own-tools .outcome", "is back")
         for each in (one, other):

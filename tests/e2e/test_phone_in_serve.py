@@ -55,10 +55,10 @@ async def test_it_rings_over_the_operators_port_alone_and_reaches_nobody_else() 
             assert "transfer_call" not in [tool["name"] for tool in call.agent.tool_calls.definitions]
 
             line: Any = the.app.phone
-            door = line.door
+            mount = line.mount
             ports = {"public": the.app.public_at[1], "operators": the.app.console_at[1]}
             form = {"CallSid": "CAx", "CallStatus": "completed"}
-            paths = {"": f"{PUBLIC}{STATUS}", f"/phone/{door.key}": f"https://phone.invalid/phone/{door.key}{STATUS}"}
+            paths = {"": f"{PUBLIC}{STATUS}", f"/phone/{mount.key}": f"https://phone.invalid/phone/{mount.key}{STATUS}"}
             answers = {}
             async with httpx.AsyncClient() as client:
                 for port, number in ports.items():
@@ -66,7 +66,7 @@ async def test_it_rings_over_the_operators_port_alone_and_reaches_nobody_else() 
                         signed = line.line.exchange.signer.sign(url, form)
                         at = f"http://127.0.0.1:{number}{path}{STATUS}"
                         answers[port, bool(path)] = (await client.post(at, data=form, headers=signed)).status_code
-                at = f"http://127.0.0.1:{ports['operators']}/phone/{door.key}{STATUS}"
+                at = f"http://127.0.0.1:{ports['operators']}/phone/{mount.key}{STATUS}"
                 assert (await client.post(at, data=form)).status_code == 403, "it is not signed"
                 commands = line.line.exchange.base_url
                 assert (await client.post(f"{commands}/sandbox/ring", json={})).status_code in (401, 404)

@@ -66,7 +66,7 @@ async def test_malformed_values_exit_2_with_one_line_for_each_and_no_secret() ->
     env = KEYS | {
         "PORT": "eighty",
         "PUBLIC_BASE_URL": "phone.example",
-        "RING_SECONDS": "-1",
+        "ANSWER_SECONDS": "-1",
         "TELNYX_PUBLIC_KEY": "not-a-key-but-secret",
         "MAX_CONCURRENT_CALLS": "0",
     }
@@ -74,7 +74,7 @@ async def test_malformed_values_exit_2_with_one_line_for_each_and_no_secret() ->
     async with python(SERVER, files=files, env=env) as process:
         assert await process.ended() == 2
         said = process.said()
-        for name in ("PORT", "PUBLIC_BASE_URL", "RING_SECONDS", "TELNYX_PUBLIC_KEY", "MAX_CONCURRENT_CALLS",
+        for name in ("PORT", "PUBLIC_BASE_URL", "ANSWER_SECONDS", "TELNYX_PUBLIC_KEY", "MAX_CONCURRENT_CALLS",
                      "VAD_THRESHOLD", "LOG_LEVEL"):  # fmt: skip
             assert sum(line.startswith(name) for line in process.err) == 1, f"{name} in:\n{said}"
         assert 'unknown key "vioce"' in said

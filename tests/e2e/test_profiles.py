@@ -76,7 +76,7 @@ async def test_another_process_with_the_same_database_follows(database_url: str)
         await until(lambda: follows(one, "", 1.2), "the change of the other process, and of all numbers", 10)
 
 
-async def test_a_call_that_is_taken_back_goes_on_under_the_version_under_which_it_began() -> None:
+async def test_a_call_that_is_recovered_goes_on_under_the_version_under_which_it_began() -> None:
     async with office(CONSOLE_TOKEN=TOKEN) as one:
         assert one.process is not None
         caller = await one.ring()

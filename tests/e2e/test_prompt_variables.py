@@ -73,7 +73,7 @@ async def test_the_same_key_with_other_variables_asks_for_another_call() -> None
         await the.quiet()
 
 
-async def test_a_call_that_is_taken_back_has_its_variables() -> None:
+async def test_a_call_that_is_recovered_has_its_variables() -> None:
     async with dialling_office(INSTRUCTIONS=INSTRUCTIONS, GREETING=GREETING) as one:
         assert one.process is not None
         url = f"http://127.0.0.1:{await one.process.console_port()}/api/calls"
@@ -84,7 +84,7 @@ async def test_a_call_that_is_taken_back_has_its_variables() -> None:
         await until(lambda: one.realtime.sessions, "the model")
         await one.stop()
         await one.start()
-        await until(lambda: "taking back 1" in one.said(), "the call to be taken back", 15)
+        await until(lambda: "recovering 1 of the calls" in one.said(), "the call to be recovered", 15)
         call = leg(one)
         call.pick_up()
         await call.wait_streaming(15)

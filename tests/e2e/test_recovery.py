@@ -27,7 +27,7 @@ MENDING: dict[str, Any] = {
     "stream_tries": 2,
     "restream_seconds": 1.0,
     "filler_seconds": 0.5,
-    "patience_seconds": 0.8,
+    "reply_filler_seconds": 0.8,
     "farewell_seconds": 8.0,
 }
 GREETING = Turn.say("Good day.", noise(400, 1))

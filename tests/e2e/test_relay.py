@@ -79,7 +79,7 @@ def test_what_the_model_says_arrives_complete_in_order_and_in_whole_frames() -> 
 async def test_ten_seconds_at_once_wait_here_and_not_at_the_carrier() -> None:
     said = noise(10_000, 5)
     realtime = Realtime(script=Script.of(saying(said)), pace=Pace.instant(), faults=ModelFaults(oversized_deltas=True))
-    async with product(realtime=realtime, carrier_lead_ms=300, **FAST) as the:
+    async with product(realtime=realtime, playout_lead_ms=300, **FAST) as the:
         one = await talk(the)
         await the.until(lambda: one.phone.heard_ms > 1600, "1.6 s of speech")
         assert one.stream.max_queued_ms <= 300 + 40, "the carrier was given more than it is meant to hold"

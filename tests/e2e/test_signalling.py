@@ -512,7 +512,7 @@ async def test_webhooks_in_any_order_and_number_give_the_same_end(seed: int) -> 
 
 async def test_without_call_answered_the_audio_is_proof_enough() -> None:
     faults = Faults(webhook_drop=["call.answered", "streaming.started"])
-    async with stage(telnyx=exchange(faults), ring_seconds=0.5) as the:
+    async with stage(telnyx=exchange(faults), answer_seconds=0.5) as the:
         call = await the.telnyx.ring()
         await conversing(the, call)
         assert the.timeline() == ["ringing>streaming"]
@@ -677,7 +677,7 @@ async def test_a_refused_connection_is_tried_again_and_the_call_given_up_in_time
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("carriers.telnyx.carrier._PERSISTENT_RETRIES", 0)  # else the end waits for the hangup
-    async with stage(telnyx_api_base="http://127.0.0.1:9/v2", ring_seconds=1.0, command_retries=1) as the:
+    async with stage(telnyx_api_base="http://127.0.0.1:9/v2", answer_seconds=1.0, command_retries=1) as the:
         await the.telnyx.ring()
         await the.until(lambda: the.happened("ended"), "the end", 3)
         assert cause(the) == "answer_failed"
@@ -714,7 +714,7 @@ async def test_any_other_refusal_of_answer_is_final_and_the_leg_is_hung_up(statu
 
 async def test_an_answer_that_hangs_for_ever_ends_by_the_deadline_with_a_hangup() -> None:
     hanging = ApiFault("answer", hang_s=60, times=99)
-    async with stage(telnyx=exchange(api=[hanging]), ring_seconds=0.5, command_seconds=10.0) as the:
+    async with stage(telnyx=exchange(api=[hanging]), answer_seconds=0.5, command_seconds=10.0) as the:
         call = await the.telnyx.ring()
         await call.wait_ended(2)
         await the.quiet()
@@ -723,7 +723,7 @@ async def test_an_answer_that_hangs_for_ever_ends_by_the_deadline_with_a_hangup(
 
 
 async def test_an_answer_that_is_taken_after_its_retries_but_never_happens_ends_by_the_deadline() -> None:
-    async with stage(telnyx=exchange(answer_s=30), ring_seconds=0.4) as the:
+    async with stage(telnyx=exchange(answer_s=30), answer_seconds=0.4) as the:
         call = await the.telnyx.ring()
         await call.wait_ended(2)
         await the.quiet()

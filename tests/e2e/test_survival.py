@@ -231,7 +231,7 @@ def test_killed_at_random_moments_no_call_is_lost_and_nothing_is_done_twice(
 
     run(main())
     line = (
-        f"{product.usual}: {len(gaps)} calls taken back after kill -9; from listening to being heard: "
+        f"{product.usual}: {len(gaps)} calls recovered after kill -9; from listening to being heard: "
         f"p50 {statistics.median(gaps):.2f} s, p95 {sorted(gaps)[int(len(gaps) * 0.95)]:.2f} s"
     )
     print(f"\n{line}")
@@ -416,7 +416,7 @@ async def test_a_second_server_on_the_same_record_leaves_the_calls_of_the_first_
             await second.says("its calls are left alone")
             await until(lambda: caller.heard_ms > 3900, "the sentence to be heard to its end")
             assert len(one.realtime.sessions) == 1, "the second server took the call"
-            assert "taking back" not in second.said()
+            assert "of the calls of another process" not in second.said()
 
 
 async def test_a_card_number_is_not_in_the_log_of_a_tool_that_fails_over_it(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def ran(workshop: Path) -> list[str]:
 def settings(workshop: Path, **others: Any) -> dict[str, Any]:
     return {
         **FAST, "tools_file": str(workshop / "tools.py"), "tool_timeout_seconds": 0.6, "tool_filler_after_ms": 60_000,
-        "patience_seconds": 30, "no_input_seconds": 0, **others,
+        "reply_filler_seconds": 30, "no_input_seconds": 0, **others,
     }  # fmt: skip
 
 
@@ -372,7 +372,7 @@ async def test_a_goodbye_that_is_interrupted_does_not_end_the_call(workshop: Pat
 
 async def test_a_goodbye_that_never_ends_is_bounded(workshop: Path) -> None:
     turn = Turn((Say("Goodbye.", noise(20_000, 11)), Call("end_call", {}, "c")))
-    async with product(realtime=model(turn), **settings(workshop, last_words_seconds=1.0)) as the:
+    async with product(realtime=model(turn), **settings(workshop, goodbye_seconds=1.0)) as the:
         one = await talk(the)
         await ask(one)
         await one.call.wait_ended(8)

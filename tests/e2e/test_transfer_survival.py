@@ -90,7 +90,7 @@ async def test_a_person_and_the_caller_go_on_talking_and_the_caller_comes_back_l
         await one.stop()
         assert persons_leg(one).ended_at is None
         await one.start()
-        await until(lambda: "bridged" in one.said(), "the call to be taken back", 15)
+        await until(lambda: "bridged" in one.said(), "the call to be recovered", 15)
         assert caller.is_up
         assert persons_leg(one).ended_at is None
         await persons_leg(one).hang_up()

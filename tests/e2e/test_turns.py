@@ -22,7 +22,7 @@ CARRIERS = ("telnyx", "twilio")
 SAMPLED = True
 
 
-QUIET: dict[str, Any] = {**FAST, "no_input_seconds": 0, "patience_seconds": 30}
+QUIET: dict[str, Any] = {**FAST, "no_input_seconds": 0, "reply_filler_seconds": 30}
 ANSWER = Turn.say("Yes.", noise(400, 2))
 
 
@@ -149,7 +149,7 @@ async def test_a_caller_who_answers_in_time_is_not_asked_further() -> None:
 
 
 async def test_hold_music_does_not_keep_a_call_alive() -> None:
-    settings = {**QUIET, "no_input_seconds": 30, "hold_seconds": 0.5, "last_words_seconds": 1.0}
+    settings = {**QUIET, "no_input_seconds": 30, "no_input_noise_seconds": 0.5, "goodbye_seconds": 1.0}
     async with product(realtime=model(), **settings) as the:
         one = await talk(the)
         one.phone.say(tone(20_000))
@@ -311,7 +311,7 @@ async def test_how_long_an_answer_took_is_told_from_the_last_word_to_the_first_s
 async def test_a_reply_that_never_comes_is_no_silence_but_an_answer_that_takes_its_time_is_no_loss() -> None:
     slow = Turn((Say("Well.", noise(400, 60)),), first_byte_ms=1500)
     realtime = model(saying(noise(200, 50)), slow)
-    settings = {**QUIET, "patience_seconds": 0.6, "reply_seconds": 5.0}
+    settings = {**QUIET, "reply_filler_seconds": 0.6, "reply_seconds": 5.0}
     async with product(realtime=realtime, **settings) as the:
         one = await talk(the)
         await one.phone.hears(0.15)
@@ -329,7 +329,7 @@ async def test_a_reply_that_never_comes_is_no_silence_but_an_answer_that_takes_i
 async def test_a_sentence_that_breaks_off_is_bridged_and_goes_on_where_it_was() -> None:
     """The model stalls in the middle of a sentence: its ledger must survive a clip in between."""
     first, rest = noise(400, 70), noise(600, 71)
-    async with product(realtime=model(Turn.silence()), **{**QUIET, "patience_seconds": 0.4}) as the:
+    async with product(realtime=model(Turn.silence()), **{**QUIET, "reply_filler_seconds": 0.4}) as the:
         one = await talk(the)
         agent = the.call.agent
         from callflow.contracts.engine import AudioDelta, AudioDone, ResponseDone, ResponseStarted

@@ -163,7 +163,7 @@ async def test_a_full_duplex_model_that_goes_mute_is_asked_and_then_replaced() -
     """Its socket is open, and it hears; only the caller's question stays without an answer."""
     realtime = Realtime(script=SCRIPT, pace=Pace.instant())
     async with product(
-        realtime=realtime, engine="openai_live", patience_seconds=0.5, reply_seconds=1.5, no_input_seconds=0
+        realtime=realtime, engine="openai_live", reply_filler_seconds=0.5, reply_seconds=1.5, no_input_seconds=0
     ) as the:
         phone = Phone()
         call = await the.carrier.ring(phone=phone)

@@ -79,7 +79,7 @@ MOST = (1 << 63) - 1
         ("-inf", None, None, "-inf"), (math.nan, None, None, None), (math.inf, None, None, None),
         (True, None, None, None), (False, None, None, None), (None, None, None, None), ([], None, None, None),
         ({}, None, None, None), (1 << 63, None, None, None), (-(1 << 63), None, None, None),
-        (MOST, MOST, MOST, str(MOST)), ("9" * 21, None, None, "9" * 21), (b"5", None, None, None),
+        (MOST, MOST, MOST, str(MOST)), ("0" * 20 + "5", None, None, "0" * 20 + "5"), (b"5", None, None, None),
     ],
     ids=range(22),
 )  # fmt: skip

@@ -303,8 +303,8 @@ async def world(folder: Path) -> AsyncIterator[World]:
     realtime = Realtime(script=Script(turns, otherwise=turns[0]), pace=Pace.instant(), keep_audio=False)
     twilio = Twilio("https://phone.example")  # its API only: it knows none of the calls that it is said to have
     env: dict[str, Any] = {
-        "TOOLS_FILE": folder / "tools.py", "MAX_CONCURRENT_CALLS": 200, "RING_SECONDS": 1, "STREAM_SECONDS": 1,
-        "START_FRAME_SECONDS": 1, "STREAM_TRIES": 0, "ENGINE_TRIES": 1, "FAREWELL_SECONDS": 1, "LAST_WORDS_SECONDS": 2,
+        "TOOLS_FILE": folder / "tools.py", "MAX_CONCURRENT_CALLS": 200, "ANSWER_SECONDS": 1, "STREAM_SECONDS": 1,
+        "START_FRAME_SECONDS": 1, "STREAM_TRIES": 0, "ENGINE_TRIES": 1, "FAREWELL_SECONDS": 1, "GOODBYE_SECONDS": 2,
         "MAX_CALL_SECONDS": 20, "MAX_CALL_WARNING_SECONDS": 2, "RECONCILE_SECONDS": 2, "LOG_LEVEL": "info",
     }  # fmt: skip
     async with twilio:

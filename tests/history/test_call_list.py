@@ -29,7 +29,7 @@ def row(**more: Any) -> dict[str, Any]:
 
 
 def test_a_call_on_record() -> None:
-    assert of_row(row()).told() == {
+    assert of_row(row()).to_json() == {
         "sid": SID, "id": CALL, "carrier": "twilio", "to": OURS, "from": THEIRS, "status": "completed",
         "direction": "inbound", "startTime": AT[0], "endTime": AT[9], "duration": 7, "cause": "completed",
         "causeText": "it was hung up in the ordinary way, by the caller",
@@ -77,7 +77,7 @@ def test_a_call_on_record() -> None:
     ],
 )  # fmt: skip
 def test_rows_of_every_kind(about: Mapping[str, Any], told: Mapping[str, Any]) -> None:
-    found = of_row(row(**about)).told()
+    found = of_row(row(**about)).to_json()
     assert {name: found[name] for name in told} == told
 
 
@@ -103,7 +103,7 @@ def described(**more: Any) -> dict[str, Any]:
 def test_a_live_call(about: Mapping[str, Any], told: Mapping[str, Any]) -> None:
     call = of_live(described(**about))
     assert call is not None
-    assert {name: call.told()[name] for name in told} == told
+    assert {name: call.to_json()[name] for name in told} == told
 
 
 def test_a_call_that_is_only_being_let_go_of_is_not_live() -> None:
@@ -124,14 +124,14 @@ BEGINNING = note(Began(carrier="twilio", from_number=OURS, to_number=THEIRS, dir
 def test_the_leg_of_a_person_does_not_give_the_call_its_id() -> None:
     call = of_entries(CALL, [BEGINNING, note(Ids(control=SID), 1), note(Ids(control="of a person", of="human"), 2)])
     assert call is not None
-    assert call.told()["sid"] == SID
+    assert call.to_json()["sid"] == SID
 
 
 def test_a_person_who_hangs_up_has_not_ended_the_call() -> None:
     persons = step(4, "transferring", "streaming", event="call_hangup", source="callee", leg="human")
     call = of_entries(CALL, [BEGINNING, step(3, "answered", "streaming"), persons, note(Ended(cause="completed"), 9)])
     assert call is not None
-    assert "by the person" not in call.told()["causeText"]
+    assert "by the person" not in call.to_json()["causeText"]
 
 
 def test_a_call_that_is_known_from_its_journal_only() -> None:
@@ -146,12 +146,12 @@ def test_a_call_that_is_known_from_its_journal_only() -> None:
     ]
     call = of_entries(CALL, entries)
     assert call is not None
-    assert call.told() == {
+    assert call.to_json() == {
         "sid": SID, "id": CALL, "carrier": "twilio", "to": THEIRS, "from": OURS, "status": "completed",
         "direction": "outbound", "startTime": AT[0], "endTime": AT[9], "duration": 7, "cause": "completed",
         "causeText": "it was hung up in the ordinary way, by the person who was called",
     }  # fmt: skip
-    statuses = [found.told()["status"] for n in range(1, 8) if (found := of_entries(CALL, entries[:n])) is not None]
+    statuses = [found.to_json()["status"] for n in range(1, 8) if (found := of_entries(CALL, entries[:n])) is not None]
     assert statuses == ["queued", "queued", "ringing", "in-progress", "in-progress", "completed", "completed"]
 
 

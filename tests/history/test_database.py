@@ -118,7 +118,7 @@ async def test_a_database_of_the_earlier_system_goes_on(tmp_path: Path) -> None:
         "2025-12-01T23:00:02.000Z", "2025-12-01T23:00:05.250Z", "2025-12-01T23:00:07.000Z",
     ]  # fmt: skip
     assert [row["stream_sid"] for row in await store.find(Query(words="rye"))] == ["MZold1"]
-    assert await store.unfinished() == [], "calls of the earlier system are nobody's to take back"
+    assert await store.unfinished() == [], "calls of the earlier system are nobody's to recover"
     await database.close()
 
 

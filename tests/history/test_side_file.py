@@ -254,7 +254,7 @@ async def test_what_cannot_be_read_any_more_keeps_its_place_among_the_others(dat
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
-def test_a_record_that_makes_no_sense_does_not_stop_its_call_from_being_taken_back(poison: JournalEntry) -> None:
+def test_a_record_that_makes_no_sense_does_not_stop_its_call_from_being_recovered(poison: JournalEntry) -> None:
     rebuilt = restore_call([began(), step(1), poison, step(2)])
     assert rebuilt is not None
     assert rebuilt.steps >= 2

@@ -20,7 +20,7 @@ from callflow.history.bucket import Bucket, trouble_of
 from callflow.history.stored_recordings import StoredRecordings
 from callflow.journal.notes import Began, Ended, Recording
 from callflow.media.call_recorder import header, interleaved
-from callflow.web.console.node_door import NodeDoor
+from callflow.web.console.owner_forwarding import OwnerForwarder
 from tests.e2e.process import SERVER, python
 from tests.e2e.product import until
 from tests.object_store import KEY, object_store, settings_for
@@ -233,10 +233,10 @@ async def test_every_node_answers_it_and_asks_no_other(tmp_path: Path, address: 
             def __getattr__(self, name: str) -> Any:
                 raise AssertionError(name)
 
-        door = NodeDoor(
+        forwarder = OwnerForwarder(
             here.app.asgi_app, cast(Membership, Alone()), cast(Any, Nobody()), lambda: here.board, here.history
         )
-        answer = await ask(door, "GET", PATH, body=b"", range="bytes=100-199")
+        answer = await ask(forwarder, "GET", PATH, body=b"", range="bytes=100-199")
         assert (answer.status, answer.body) == (206, SOUND[100:200])
         await of(here).delete([NAME])
 

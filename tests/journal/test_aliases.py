@@ -40,6 +40,13 @@ def test_an_entry_is_renewed_and_nothing_else_of_it_changes(old: str) -> None:
     assert old in aliases.names_of(aliases.EVENTS[old])
 
 
+@pytest.mark.parametrize(("old", "new"), aliases.COMMANDS.items())
+def test_a_command_of_before_is_read_under_its_present_name(old: str, new: str) -> None:
+    written = [{"command": old, "leg": "caller"}]
+    entry = JournalEntry("call", 3, 1.0, {"event": "call_answered"}, "streaming", "streaming", True, written)
+    assert list(entry.renewed().commands) == [{"command": new, "leg": "caller"}]
+
+
 def test_what_has_no_other_name_stays_the_same_object() -> None:
     for event in ({"event": "call_answered"}, {"event": ["taken_back"]}, {}):
         entry = JournalEntry("call", 1, 1.0, event, "ringing", "answered", True, [{"command": "hangup"}, {}])
@@ -54,10 +61,12 @@ def test_the_kept_journals_stand_under_the_old_names() -> None:
 
 
 def _goodbye(*, old: bool) -> list[JournalEntry]:
-    """A call whose agent says goodbye, is interrupted, and says goodbye again."""
+    """A call whose transfer fails, whose agent says goodbye, is interrupted, and says goodbye again."""
     model = machine.Model()
     told: list[events.Event] = [
         events.CallInitiated(from_number="+15550100001", to_number="+15550100002"), events.CallAnswered(),
+        events.MediaStarted(stream="r"), events.EngineReady(),
+        events.TransferRequested(mode="cold", number="+15550100010"), events.CommandFailed(command="transfer"),
         events.MediaStarted(stream="s"), events.EngineReady(), events.EndRequested(by="agent"),
         events.GoodbyeInterrupted(), events.CallRecovered(), events.MediaStarted(stream="t"), events.EngineReady(),
         events.EndRequested(by="agent"), events.GoodbyeHeard(),
@@ -83,7 +92,7 @@ def test_a_call_under_the_old_names_replays_and_is_made_again_like_one_under_the
     assert [entry.renewed() for entry in before] == now
     for entries in (before, now):
         done = replay(entries)
-        assert (done.divergences, done.taken, machine.is_over(done.model)) == ([], 11, True)
+        assert (done.divergences, done.taken, machine.is_over(done.model)) == ([], 15, True)
         for length in range(1, len(entries) + 1):
             assert restore_call(entries[:length]) is not None
     first, second = restore_call(before), restore_call(now)

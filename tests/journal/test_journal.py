@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from callflow.journal import notes
 from callflow.journal.journal import Journal, JournalEntry, MemoryJournal
-from callflow.journal.notes import Began, Told
+from callflow.journal.notes import Began, Fact
 
 
 def record(call: str, step: int) -> JournalEntry:
@@ -103,7 +103,7 @@ def test_of_a_call_the_first_records_are_kept_and_the_others_counted() -> None:
 def test_only_a_call_that_is_kept_from_its_beginning_on_is_whole() -> None:
     journal = MemoryJournal(steps=3)
     began = JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call="a", at=1.0)
-    later = JournalEntry.of(Told(text="Yes."), call="b", at=2.0)
+    later = JournalEntry.of(Fact(text="Yes."), call="b", at=2.0)
     journal.note(began)
     journal.note(later)  # such as the price of a call that another process had
     assert [journal.is_whole(call) for call in ("a", "b", "c")] == [True, False, False]
@@ -116,6 +116,6 @@ def test_what_is_read_again_stands_once() -> None:
     journal = MemoryJournal()
     began = JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call="a", at=1.0)
     journal.note(began)
-    told = JournalEntry.of(Told(text="Yes."), call="a", at=2.0)
+    told = JournalEntry.of(Fact(text="Yes."), call="a", at=2.0)
     journal.seed([began, told])
     assert [entry.name for entry in journal.read("a")] == ["began", "told"]

@@ -15,7 +15,7 @@ def test_every_watcher_hears_everything_in_order() -> None:
         live = LiveFeed()
         with live.watch() as first, live.watch() as second:
             for number in range(5):
-                live.tell(float(number), "call", "step", number=number)
+                live.publish(float(number), "call", "step", number=number)
             first.close()
             second.close()
             return [[news async for news in watcher] for watcher in (first, second)]
@@ -39,7 +39,7 @@ async def test_a_watcher_that_waits_is_woken() -> None:
             watching = asyncio.create_task(watch(watcher))
             for kind in ("one", "two"):
                 await asyncio.sleep(0)  # the watcher has heard everything, and waits
-                live.tell(0.0, "call", kind)
+                live.publish(0.0, "call", kind)
                 await arrived.wait()
                 arrived.clear()
         await watching
@@ -54,7 +54,7 @@ async def test_a_slow_watcher_loses_the_oldest_and_can_see_how_many() -> None:
     with live.watch(bound=10) as slow, live.watch(bound=1000) as quick:
         began = time.perf_counter()
         for number in range(500):
-            live.tell(0.0, "call", str(number))
+            live.publish(0.0, "call", str(number))
         assert time.perf_counter() - began < 1, "telling must never wait"
         slow.close()
         quick.close()
@@ -67,8 +67,8 @@ async def test_a_slow_watcher_loses_the_oldest_and_can_see_how_many() -> None:
 async def test_who_has_left_hears_nothing() -> None:
     live = LiveFeed()
     with live.watch() as watcher:
-        live.tell(0.0, "call", "before")
-    live.tell(0.0, "call", "after")
+        live.publish(0.0, "call", "before")
+    live.publish(0.0, "call", "after")
     assert [news.kind async for news in watcher] == ["before"]
 
 
@@ -80,4 +80,4 @@ def test_a_watcher_that_fails_leaves_too() -> None:
 
 
 def test_telling_nobody_is_fine() -> None:
-    LiveFeed().tell(0.0, "call", "step", anything=object())
+    LiveFeed().publish(0.0, "call", "step", anything=object())

@@ -121,7 +121,7 @@ def test_a_kind_of_a_newer_version_is_kept_and_shown() -> None:
     assert note == UnknownNote("of_next_year", {"version": 3, "text": "hello", "list": [1]})
     assert to_json(note) == event
     entry = JournalEntry("call", 0, 0.0, event)
-    assert timeline.told(entry) == "(of_next_year: version 3, text hello, list [1])"
+    assert timeline.describe(entry) == "(of_next_year: version 3, text hello, list [1])"
     assert CARD in Redactor().fields({**event, "text": CARD_NUMBER})["text"], "what is not known counts as private"
 
 
@@ -131,7 +131,7 @@ def test_a_field_of_a_newer_version_is_kept_and_shown() -> None:
     assert isinstance(note, notes.EndCall)
     assert (note.reason, note.more) == ("done", {"mood": "glad", "version": 2})
     assert to_json(note) == event
-    assert timeline.told(JournalEntry("call", 0, 0.0, event)) == "(end_call: version 2, reason done, mood glad)"
+    assert timeline.describe(JournalEntry("call", 0, 0.0, event)) == "(end_call: version 2, reason done, mood glad)"
     assert CARD in Redactor().fields({**event, "mood": CARD_NUMBER})["mood"], "what is not known counts as private"
 
 

@@ -36,7 +36,7 @@ TOLD: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("note", "line"), TOLD, ids=range(len(TOLD)))
 def test_what_a_note_says(note: Any, line: str) -> None:
-    assert timeline.told(entry(note)) == line
+    assert timeline.describe(entry(note)) == line
 
 
 @pytest.mark.parametrize(
@@ -52,17 +52,18 @@ def test_only_a_caller_who_missed_something_broke_in(note: Any, broke: bool) -> 
 
 
 def test_a_step_shows_what_moved_and_what_it_wants_and_no_clocks() -> None:
-    commands = [{"command": "arm", "deadline": "x"}, {"command": "answer"}, {"command": "connect_engine"}]
+    names = ("arm", "answer", "disarm", "connect_engine")
+    commands = [{"command": name} for name in names]
     moved = entry({"event": "call_initiated", "leg": "caller", "to": "+1", "from": ""}, before="ringing",
                   after="answered", taken=True, commands=commands)  # fmt: skip
-    assert timeline.told(moved) == "call_initiated: to +1   ringing -> answered   => answer, connect_engine"
+    assert timeline.describe(moved) == "call_initiated: to +1   ringing -> answered   => answer, connect_engine"
     inert = entry({"event": "no_input", "ms": 1.23456, "x": None, "ok": False}, before="hangup", after="hangup")
-    assert timeline.told(inert) == "no_input: ms 1.235, ok False   (inert)"
+    assert timeline.describe(inert) == "no_input: ms 1.235, ok False   (inert)"
 
 
 def test_a_long_value_does_not_fill_the_screen() -> None:
-    assert len(timeline.told(entry({"event": "x", "text": "y" * 10_000}))) < 400
-    assert len(timeline.told(entry({"event": "x", "text": "y" * 10_000}, before="a", after="b"))) < 400
+    assert len(timeline.describe(entry({"event": "x", "text": "y" * 10_000}))) < 400
+    assert len(timeline.describe(entry({"event": "x", "text": "y" * 10_000}, before="a", after="b"))) < 400
 
 
 def test_times_count_from_the_first_entry_and_what_says_nothing_is_left_out() -> None:

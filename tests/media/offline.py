@@ -156,7 +156,7 @@ class Line:
         self.notes: list[notes.Note] = []
         self.socket, self.listener = Socket(), Listener()
         chosen: dict[str, Any] = {
-            "carrier_lead_ms": 200, "mark_every_ms": 100, "reorder_frames": 2, "join_ms": 0, "warm_up_ms": 0,
+            "playout_lead_ms": 200, "mark_every_ms": 100, "reorder_frames": 2, "frame_batch_ms": 0, "warm_up_ms": 0,
             "start_frame_seconds": 5.0, "write_seconds": 5.0, **config,
         }  # fmt: skip
         self.relay = make(

@@ -10,13 +10,13 @@ from callflow.media.frame_batcher import FrameBatcher
 from tests.e2e.talk import noise
 
 
-def passed(frames: list[bytes], *, join_ms: int = 0, warm_up_ms: int = 0) -> tuple[list[bytes], float]:
+def passed(frames: list[bytes], *, batch_ms: int = 0, warm_up_ms: int = 0) -> tuple[list[bytes], float]:
     """What is appended, and how long the last of it took."""
 
     async def main() -> tuple[list[bytes], float]:
         sent: list[str] = []
         joiner = FrameBatcher(
-            join_ms=join_ms, warm_up_ms=warm_up_ms, append=lambda payload, audio: sent.append(payload)
+            batch_ms=batch_ms, warm_up_ms=warm_up_ms, append=lambda payload, audio: sent.append(payload)
         )
         for frame in frames:
             joiner.add(frame)
@@ -33,7 +33,7 @@ FRAMES = [noise(20, seed) for seed in range(13)]
 
 
 def test_joined_frames_are_the_same_bytes_in_the_same_order() -> None:
-    audio, waited = passed(FRAMES, join_ms=60)
+    audio, waited = passed(FRAMES, batch_ms=60)
     assert [len(each) // 160 for each in audio] == [3, 3, 3, 3, 1]
     assert b"".join(audio) == b"".join(FRAMES)
     assert waited < 0.3, "what is left over waits no longer than 100 ms"

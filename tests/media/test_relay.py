@@ -31,7 +31,7 @@ async def test_a_frame_of_the_caller_goes_on_untouched_and_at_once() -> None:
 
 @in_loop
 async def test_frames_that_are_joined_reach_the_engine_together_and_the_listener_one_by_one() -> None:
-    async with line(join_ms=40) as one:
+    async with line(frame_batch_ms=40) as one:
         await one.receive({"media": PAYLOAD})
         assert one.listener.take() == [("frame", FRAME)]
         await one.receive({"media": PAYLOAD})
@@ -94,7 +94,7 @@ async def test_marks_tell_when_speech_begins_to_be_heard_and_when_it_has_ended()
 
 @in_loop
 async def test_how_far_the_caller_is_is_told_twice_a_second_at_most() -> None:
-    async with line(carrier_lead_ms=2000) as one:
+    async with line(playout_lead_ms=2000) as one:
         one.say(A, 2000)
         told = []
         for name in [each for each in await one.sent() if isinstance(each, str)]:

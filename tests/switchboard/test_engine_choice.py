@@ -14,7 +14,7 @@ from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.engines.openai_realtime.session_ladder import AcceptOffer
 from callflow.switchboard import call_configs, engine_choice
 from callflow.switchboard.call_configs import CallConfigs
-from callflow.switchboard.tool_desk import ToolDesk
+from callflow.switchboard.tool_service import ToolService
 from callflow.tools.registry import Tool, Tools
 
 
@@ -39,7 +39,7 @@ def test_the_model_that_the_address_names_is_the_one_that_is_asked_for_priced_an
         assert (
             config.model == engine_choice.speaking_model(settings) == engine_choice.priced_models(settings)[0] == model
         )
-        assert engine_choice.told(settings)["model"] == model
+        assert engine_choice.describe_engines(settings)["model"] == model
 
 
 def test_a_second_engine_changes_nothing_of_what_the_first_may_miss() -> None:
@@ -125,19 +125,19 @@ def test_tools_that_the_full_duplex_engine_does_not_call_are_said_before_a_call(
         "authorization": "secret-of-shop",
     }
     look = Tool("look", "Look.", {"type": "object", "properties": {}}, print)
-    desk = ToolDesk(lambda: Tools({"look": look}, (remote,)))
+    service = ToolService(lambda: Tools({"look": look}, (remote,)))
     live, turns = Settings(engine="openai_live"), Settings()
-    of_all = desk.warnings_of({"": turns, "duplex": live})
+    of_all = service.warnings_of({"": turns, "duplex": live})
     (left_out, none_called) = [line for line in of_all if "openai_live" in line]
     assert left_out.startswith("profile duplex: ")
     assert "MCP servers (shop) are left out" in left_out
     assert "none of the tools (look) can be called: set delegation_model" in none_called
     assert not any("secret" in line for line in of_all)
-    assert not any("leave to use" in line for line in desk.warnings_of({"": live})), "of tools that nobody calls"
+    assert not any("leave to use" in line for line in service.warnings_of({"": live})), "of tools that nobody calls"
     assert not any(
-        "look" in line for line in desk.warnings_of({"": Settings(engine="openai_live", delegation_model="m")})
+        "look" in line for line in service.warnings_of({"": Settings(engine="openai_live", delegation_model="m")})
     )
-    told = engine_choice.told(live)["notTaken"]
+    told = engine_choice.describe_engines(live)["notTaken"]
     assert "MCP" in told["mcp_approval"]
     assert "delegation_model" in told["agent_tools"]
 

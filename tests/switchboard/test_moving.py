@@ -91,7 +91,7 @@ class Node:
             me="w1", is_leaving=True, takes_given=True, draining=asyncio.Event(), place_elsewhere=self._place,
             peer=lambda name: Peer(name, f"unix:/{name}"), reaches_database=True, trouble="",
             count_placed=lambda name: None, give=self._give, tell=self._tell, look_again=self._look_again,
-            claims=SimpleNamespace(drop=self.dropped.extend, noted=lambda call: None, told=lambda call: None),
+            claims=SimpleNamespace(drop=self.dropped.extend, noted=lambda call: None, confirm_taken=lambda call: None),
             begin_to_leave=self._nothing, set_state=self._set_state,
             view=View(tuple(map(node, ("w1", "w2", "w3", "w4")))),
         )  # fmt: skip
@@ -285,7 +285,7 @@ async def test_a_call_that_ends_when_it_is_to_be_moved_is_given_to_nobody() -> N
 
 
 @in_loop
-async def test_a_process_ends_although_one_of_its_calls_is_never_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_ends_although_one_of_its_calls_is_never_recovered(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was looked at fifty times a second, for ever."""
     monkeypatch.setattr(module, "_LATE_SECONDS", 0.1)
     the = Node()
@@ -295,7 +295,7 @@ async def test_a_process_ends_although_one_of_its_calls_is_never_taken_back(monk
 
 
 @in_loop
-async def test_a_call_that_is_taken_back_when_the_time_is_up_is_moved_all_the_same() -> None:
+async def test_a_call_that_is_recovered_when_the_time_is_up_is_moved_all_the_same() -> None:
     the = Node()
     the.board.calls[0].awaits_return = True
     moving = asyncio.create_task(the.moving.move_all(0.0))
@@ -307,7 +307,7 @@ async def test_a_call_that_is_taken_back_when_the_time_is_up_is_moved_all_the_sa
 
 
 @in_loop
-async def test_calls_that_are_being_taken_back_keep_no_other_one_from_being_moved() -> None:
+async def test_calls_that_are_being_recovered_keep_no_other_one_from_being_moved() -> None:
     """They stood first, and there were as many as may be between the nodes at the same moment."""
     the = Node()
     the.board.calls[:0] = [the.call(name, awaits_return=True) for name in ("a", "b")]

@@ -114,7 +114,7 @@ def test_a_carriers_call_that_is_live_here_or_was_never_ours_is_left_alone() -> 
     play(main)
 
 
-def test_a_carriers_call_that_is_unfinished_in_the_history_is_taken_back() -> None:
+def test_a_carriers_call_that_is_unfinished_in_the_history_is_recovered() -> None:
     async def main(the: Scene) -> None:
         name = call_id("fake", IDS)
         the.carrier.active = [IDS]

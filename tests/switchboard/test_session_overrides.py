@@ -90,6 +90,20 @@ def test_a_row_that_cannot_be_used_any_more_is_told_and_the_others_hold() -> Non
     play(main)
 
 
+def test_a_row_under_a_former_name_holds_and_goes_with_the_setting() -> None:
+    async def main() -> None:
+        the = Scene({"ring_seconds": "7.0"})
+        await the.overrides.load()
+        assert the.configs.rules.settings.answer_seconds == 7
+        await the.overrides.change({"answer_seconds": 8})
+        assert the.store.rows == {"answer_seconds": "8.0"}
+        the.store.rows = {"ring_seconds": "7.0"}
+        await the.overrides.change({"ring_seconds": None})
+        assert (the.store.rows, the.configs.rules.settings.answer_seconds) == ({}, Settings().answer_seconds)
+
+    play(main)
+
+
 @pytest.mark.parametrize("body", [{"voice": "cedar", "speed": "fast"}, {"voice": 7}, {"speed": 99}])
 def test_a_change_is_refused_whole(body: dict[str, Any]) -> None:
     async def main() -> None:

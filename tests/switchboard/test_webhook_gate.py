@@ -124,7 +124,7 @@ async def test_a_webhook_waits_while_its_call_is_being_taken_over(monkeypatch: p
     claims.gave("c1")
     assert await is_held(gate, answered, 0.05), "nor the other one of what this node gave"
     owner = "other"
-    claims.told("c1")
+    claims.confirm_taken("c1")
     assert not await is_held(gate, answered, 0.02)
     claims.hold(["c1"], ("me", 1))
     monkeypatch.setattr(module, "_RESTORED_SECONDS", 0.05)

@@ -24,11 +24,11 @@ from callflow.cluster.nodes import Node, View
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.web.cluster_listener import bind, create_cluster_app
-from callflow.web.console import node_door
-from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console import owner_forwarding
 from callflow.web.console.live.other_nodes import LOST, OtherNodes
+from callflow.web.console.live.service import LiveService
 from callflow.web.console.live.sse import Seats, frame
-from callflow.web.console.node_door import NodeDoor
+from callflow.web.console.owner_forwarding import OwnerForwarder
 from callflow.web.listener import Listener
 from tests.e2e.product import until
 from tests.in_loop import in_loop
@@ -116,7 +116,7 @@ async def other_node(
         return [call for call in calls if call == CALL] or None
 
     apps = {PUBLIC: echo, CONSOLE: console}
-    app = create_cluster_app(known, SECRET, apps, take, cast(LiveDesk, live), history, cast(Any, None), known.has)
+    app = create_cluster_app(known, SECRET, apps, take, cast(LiveService, live), history, cast(Any, None), known.has)
     listener = Listener(bind(address), app, media_ping_seconds=0)
     await listener.open()
     forwarding = Forwarding("w1", SECRET, known)
@@ -181,7 +181,7 @@ async def test_what_is_not_signed_is_refused(tmp_path: Path) -> None:
 async def test_no_body_of_a_stranger_is_read(tmp_path: Path) -> None:
     nobody = cast(Any, None)
     app = create_cluster_app(
-        Known({}), SECRET, {PUBLIC: echo}, nobody, cast(LiveDesk, None), cast(Any, None), nobody, nobody
+        Known({}), SECRET, {PUBLIC: echo}, nobody, cast(LiveService, None), cast(Any, None), nobody, nobody
     )
     gate: Any = app.asgi_app
     sent: list[dict[str, Any]] = []
@@ -214,14 +214,14 @@ async def test_a_process_that_is_gone_is_told_from_one_that_is_slow(tmp_path: Pa
     await forwarding.close()
 
 
-def door(known: Known, forwarding: Forwarding, board: dict[str, Any] | None = None) -> NodeDoor:
+def forwarder(known: Known, forwarding: Forwarding, board: dict[str, Any] | None = None) -> OwnerForwarder:
     """`board`: the live calls of this node."""
     calls = board if board is not None else {}
     switchboard = SimpleNamespace(is_live=calls.__contains__, live=calls.get)
-    return NodeDoor(echo, cast(Membership, known), forwarding, lambda: switchboard)
+    return OwnerForwarder(echo, cast(Membership, known), forwarding, lambda: switchboard)
 
 
-async def led(door: NodeDoor, path: str) -> int:
+async def led(forwarder: OwnerForwarder, path: str) -> int:
     """The status with which a request is answered that another node has led here."""
     sent: list[dict[str, Any]] = []
 
@@ -231,7 +231,7 @@ async def led(door: NodeDoor, path: str) -> int:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    await door({**scope("POST", path, [("host", "localhost")]), FORWARDED: "w2"}, receive, send)
+    await forwarder({**scope("POST", path, [("host", "localhost")]), FORWARDED: "w2"}, receive, send)
     return int(sent[0]["status"])
 
 
@@ -242,7 +242,7 @@ async def test_an_operators_request_waits_for_a_call_that_is_being_moved(
     """It was told that there is no such call, or that it is over."""
     known, path = Known({}), f"/api/calls/{CALL}/hangup"
     forwarding, board = Forwarding("w1", SECRET, known), dict[str, Any]()
-    here = door(known, forwarding, board)
+    here = forwarder(known, forwarding, board)
 
     async def waits(change: Callable[[], object]) -> int:
         asked = asyncio.create_task(led(here, path))
@@ -267,12 +267,14 @@ async def test_an_operators_request_waits_for_a_call_that_is_being_moved(
     board[CALL].is_handed_over = True
     known.claims.gave(CALL)
     known.owner_is = "w2"
-    assert await waits(lambda: known.claims.told(CALL)) == 503, "it has gone on, and whoever asks is to ask again"
+    assert await waits(lambda: known.claims.confirm_taken(CALL)) == 503, (
+        "it has gone on, and whoever asks is to ask again"
+    )
     board.clear()
     known.owner_is = ""
     assert await led(here, path) == 202, "what is about one that is over, its route answers"
     known.claims.hold([CALL], ("w1", 1))
-    monkeypatch.setattr(node_door, "_MOVED_SECONDS", 0.02)
+    monkeypatch.setattr(owner_forwarding, "_MOVED_SECONDS", 0.02)
     assert await led(here, path) == 503
     sent: list[dict[str, Any]] = []
 
@@ -303,7 +305,7 @@ async def test_a_call_is_not_moved_while_a_request_is_served_that_changes_it(tmp
         await echo(scope, receive, send)
 
     call = SimpleNamespace(is_handed_over=False, mailbox=mailbox)
-    here = door(known, forwarding, {CALL: call})
+    here = forwarder(known, forwarding, {CALL: call})
     here._inner = route
     taking = asyncio.create_task(mailbox.next())
     await asyncio.sleep(0)
@@ -317,12 +319,12 @@ async def test_a_call_is_not_moved_while_a_request_is_served_that_changes_it(tmp
 async def test_an_operators_request_reaches_the_owner_of_the_call(tmp_path: Path) -> None:
     async with other_node(tmp_path) as (known, forwarding):
         path = f"/api/calls/{CALL}/say?x=1"
-        answer = await ask(door(known, forwarding), "POST", path, body=b'{"text": "Hello."}')
+        answer = await ask(forwarder(known, forwarding), "POST", path, body=b'{"text": "Hello."}')
         assert answer.body == f'/api/calls/{CALL}/say?x=1 {{"text": "Hello."}}'.encode()
         assert answer.headers["x-from"] == "w1"
         known.peers.clear()
         with pytest.raises(KeyError):  # served here, where nobody has forwarded it
-            await ask(door(known, forwarding), "POST", path)
+            await ask(forwarder(known, forwarding), "POST", path)
 
 
 @in_loop
@@ -331,7 +333,7 @@ async def test_the_doctor_is_asked_at_the_node_that_leads(tmp_path: Path) -> Non
         for leads in ("w2", "w1"):
             others = [Node(name=name, epoch=5) for name in ("w1", "w2") if name != leads]
             known.view = View((Node(name=leads, epoch=1), *others))
-            asked = ask(door(known, forwarding), "POST", "/api/doctor", body=b"{}")
+            asked = ask(forwarder(known, forwarding), "POST", "/api/doctor", body=b"{}")
             if leads == "w2":
                 assert (await asked).headers["x-from"] == "w1"
             else:
@@ -343,7 +345,7 @@ async def test_the_doctor_is_asked_at_the_node_that_leads(tmp_path: Path) -> Non
 async def test_an_owner_that_is_gone_is_told_as_that(tmp_path: Path) -> None:
     known = Known({"w2": Peer("w2", f"unix:{tmp_path}/w2.sock")})
     forwarding = Forwarding("w1", SECRET, known)
-    answer = await ask(door(known, forwarding), "GET", f"/api/live/{CALL}/events")
+    answer = await ask(forwarder(known, forwarding), "GET", f"/api/live/{CALL}/events")
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert "does not answer" in answer.json()["error"]
     await forwarding.close()
@@ -366,7 +368,7 @@ async def test_an_operators_socket_reaches_the_owner_of_the_call(tmp_path: Path)
 
         asked = scope("GET", f"/api/calls/{CALL}/listen", [("host", "localhost")], "websocket")
         asked["subprotocols"] = ["words"]
-        serving = asyncio.create_task(door(known, forwarding)(asked, waiting.get, send))
+        serving = asyncio.create_task(forwarder(known, forwarding)(asked, waiting.get, send))
         await until(lambda: len(sent) == 3, "the words to come back", 5)
         assert sent[0] == {"type": "websocket.accept", "subprotocol": "words"}
         assert sent[1:] == [

@@ -16,7 +16,7 @@ from callflow.history.history import History
 from callflow.history.side_file import NAME, SideFile
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended, Recording
-from callflow.web.console.node_door import NodeDoor
+from callflow.web.console.owner_forwarding import OwnerForwarder
 from tests.e2e.product import until
 from tests.in_loop import in_loop
 from tests.web.asgi import ask
@@ -35,10 +35,10 @@ class Cluster:
     def __init__(self, here: Stage, there: Stage, known: Known, forwarding: Forwarding) -> None:
         self.here, self.there, self.known, self.forwarding = here, there, known, forwarding
         cluster = cast(Membership, known)
-        self.door = NodeDoor(here.app.asgi_app, cluster, forwarding, lambda: here.board, here.history)
+        self.forwarder = OwnerForwarder(here.app.asgi_app, cluster, forwarding, lambda: here.board, here.history)
 
     async def get(self, path: str, **headers: str) -> Any:
-        return await ask(self.door, "GET", path, body=b"", **headers)
+        return await ask(self.forwarder, "GET", path, body=b"", **headers)
 
 
 @contextlib.asynccontextmanager
@@ -72,7 +72,7 @@ async def test_a_recording_is_answered_by_the_node_that_has_it(tmp_path: Path) -
         assert (await the.get(f"/api/recordings/{CALL}-1/audio", range="bytes=-3")).body == SOUND[-3:]
         assert (await the.get(f"{PATH}?part=2")).body == b"second", "which lies here"
         assert (await the.get(f"{PATH}?part=3")).status == 404
-        assert (await ask(the.door, "HEAD", PATH)).headers["content-length"] == str(len(SOUND))
+        assert (await ask(the.forwarder, "HEAD", PATH)).headers["content-length"] == str(len(SOUND))
 
 
 @in_loop
@@ -131,11 +131,13 @@ async def test_the_stream_of_a_call_is_led_to_its_owner_also_by_the_carriers_id(
     url = f"sqlite:///{tmp_path}/callflow.db"
     async with stage(tmp_path / "a", url=url) as here, other_node(tmp_path) as (known, forwarding):
         await here.write(Began(carrier="twilio", control="CA1", from_number="+15550100001"))
-        door = NodeDoor(here.app.asgi_app, cast(Membership, known), forwarding, lambda: here.board, here.history)
-        answer = await ask(door, "GET", "/api/live/CA1/sse")
+        forwarder = OwnerForwarder(
+            here.app.asgi_app, cast(Membership, known), forwarding, lambda: here.board, here.history
+        )
+        answer = await ask(forwarder, "GET", "/api/live/CA1/sse")
         assert (answer.status, answer.headers["x-from"]) == (202, "w1"), "the other node's echo"
         await here.write(Ended(cause="hangup"))
-        assert (await ask(door, "GET", "/api/live/CA1/sse")).status == 404, "it is over: nobody has it"
+        assert (await ask(forwarder, "GET", "/api/live/CA1/sse")).status == 404, "it is over: nobody has it"
 
 
 @in_loop
@@ -143,12 +145,16 @@ async def test_a_call_that_is_not_on_record_is_led_to_the_node_that_has_it_live(
     url = f"sqlite:///{tmp_path}/callflow.db"
     async with stage(tmp_path / "a", url=url) as here, other_node(tmp_path) as (known, forwarding):
         known.owner_is, known.live = "", (CALL,)
-        door = NodeDoor(here.app.asgi_app, cast(Membership, known), forwarding, lambda: here.board, here.history)
-        answer = await ask(door, "GET", f"/api/calls/{CALL}")
+        forwarder = OwnerForwarder(
+            here.app.asgi_app, cast(Membership, known), forwarding, lambda: here.board, here.history
+        )
+        answer = await ask(forwarder, "GET", f"/api/calls/{CALL}")
         assert (answer.status, answer.headers["x-from"]) == (202, "w1"), "the other node's echo"
         known.owner_is = None
-        answer = await ask(door, "GET", f"/api/calls/{CALL}")
+        answer = await ask(forwarder, "GET", f"/api/calls/{CALL}")
         assert (answer.status, answer.headers["x-from"]) == (202, "w1"), "the database does not say whose it is"
         known.owner_is = ""
         await here.write(Began(carrier="twilio", control="CA1"), Ended(cause="hangup"))
-        assert (await ask(door, "GET", f"/api/calls/{CALL}")).status == 200, "it is on record here, and nobody is asked"
+        assert (await ask(forwarder, "GET", f"/api/calls/{CALL}")).status == 200, (
+            "it is on record here, and nobody is asked"
+        )

@@ -309,7 +309,7 @@ def start_farewell(model: Model, step: Step) -> None:
     end_hold(model, step)
     if model.media == "open" and model.sentence == FALLBACK:  # there is no clip of it
         model.media = "lost"
-        step.commands.append(do.HushAgent())
+        step.commands.append(do.SilenceAgent())
     if model.media == "open":
         model.farewell = CLIP
         step.commands.append(do.PlayClip(clip=model.sentence))

@@ -84,7 +84,7 @@ def signal(name: str) -> Action:
 def leave_agent(model: Model, step: Step) -> None:
     """Silence the agent: its stream and its session end. Its time limit is not counted while the caller talks with a
     person."""
-    step.commands.append(do.HushAgent())
+    step.commands.append(do.SilenceAgent())
     model.media = "lost"
     model.greeted = True  # whoever comes back from a person is not greeted
     model.tries = model.stream_restarts = 0

@@ -18,7 +18,8 @@ from typing import Any, Final
 from callflow.cli.bench.viewers import get
 from callflow.cli.drill.line_server import free_port
 from callflow.config import legacy_names
-from callflow.config.settings import ALIASES, Settings
+from callflow.config.setting_names import ALIASES
+from callflow.config.settings import Settings
 from callflow.contracts.errors import BenchError
 from callflow.sandbox.openai_realtime import Realtime, Script
 from callflow.sandbox.telnyx import Telnyx

@@ -1,0 +1,1 @@
+"""`server.py demo`: whole spoken calls on this machine, without keys. Begin with `demo.py`."""

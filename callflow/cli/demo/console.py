@@ -18,8 +18,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from callflow.cli.demo.call_progress import line_of
 from callflow.cli.demo.demo import Teller
-from callflow.cli.demo.news import line_of
 from callflow.cli.terminal import Screen
 from callflow.config.call_settings import CallSettings
 from callflow.config.loader import load

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from callflow.cli import output_file
 from callflow.cli.demo import wav
-from callflow.cli.demo.news import line_of
+from callflow.cli.demo.call_progress import line_of
 from callflow.cli.demo.picture import Artist
 from callflow.cli.demo.scenarios import SCENARIOS, Scenario, tools_file
 from callflow.cli.demo.story import Caller, Outcome, Stage, Story, whole_call

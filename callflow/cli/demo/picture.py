@@ -13,7 +13,7 @@ from typing import Final
 
 from callflow.cli import output_file
 from callflow.cli.demo.story import Story
-from callflow.cli.picture.data import Told, picture_of
+from callflow.cli.picture.data import TimedEvent, picture_of
 from callflow.cli.picture.drawing import draw
 from callflow.contracts import printable
 from callflow.journal.live_feed import LiveEvent
@@ -76,5 +76,5 @@ def _beside(recording: Path) -> Path:
     return _NAME if is_device else recording.with_suffix(".svg")
 
 
-def _told(one: LiveEvent) -> Told:
+def _told(one: LiveEvent) -> TimedEvent:
     return one.at, one.data["event"] if one.kind == "step" else {"event": one.kind, **one.data}

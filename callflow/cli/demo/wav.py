@@ -42,7 +42,7 @@ def load(path: Path) -> bytes:
         )
     heard = bytearray()
     try:
-        with _hushed():
+        with _stderr_hidden():
             for second in _seconds(path):
                 if heard or any(map(is_loud, _frames(second))):
                     heard += second
@@ -129,7 +129,7 @@ def _trimmed(audio: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
+def _stderr_hidden() -> Iterator[None]:
     """Hide what libraries in C write to standard error."""
     sys.stderr.flush()
     kept = os.dup(2)

@@ -24,7 +24,7 @@ from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Realtime, Script, Turn
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
-from callflow.switchboard.failover_desk import FailoverDesk
+from callflow.switchboard.failover_service import FailoverService
 from carriers.registry import make_carriers, page_without_server
 
 
@@ -108,10 +108,10 @@ class Stage:
         database = Database(url_of("", str(self.folder)))
         try:
             await database.migrate()
-            desk = FailoverDesk(made, Provisions(database))
-            for plan in await desk.plan(Failover(self.server.address, url, lambda own: number)):
+            service = FailoverService(made, Provisions(database))
+            for plan in await service.plan(Failover(self.server.address, url, lambda own: number)):
                 for one in plan.provisions:
-                    await desk.apply(one)
+                    await service.apply(one)
         finally:
             for carrier in made:
                 await carrier.close()

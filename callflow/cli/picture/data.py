@@ -20,7 +20,7 @@ from callflow.journal.notes import Note, UnknownNote
 _MOST_EXCHANGES: Final = 40
 _MOST_TEXT: Final = 400
 """Characters of one turn, or of either part of one that was cut off."""
-Told = tuple[float, Mapping[str, Any]]
+TimedEvent = tuple[float, Mapping[str, Any]]
 """When, in Unix time (seconds), and the event or note of a journal entry, as plain data."""
 Part = tuple[float, BinaryIO]
 """A recording of the call, as WAV, and the Unix time of its first sample. A call has several after a server died."""
@@ -63,7 +63,7 @@ class _Said:
         )
 
 
-def picture_of(told: Iterable[Told], parts: Sequence[Part], *, made_by: str = "") -> CallPicture:
+def picture_of(told: Iterable[TimedEvent], parts: Sequence[Part], *, made_by: str = "") -> CallPicture:
     """The axis begins with the first part of the recording. Raises wave.Error or EOFError."""
     seconds, caller, agent = loudness(parts)
     reader = _Reader(parts[0][0])

@@ -56,7 +56,7 @@ class Channel:
             names = (event.get(name) for name in ("type", "event_id", "response_id", "item_id"))
             log.debug("call %s: to engine %d: %s", self.call, self.session, " ".join(name for name in names if name))
         if self.tap.watcher is not None:
-            self.tap.watcher.event("to_model", event["type"], event, self.secrets.told)
+            self.tap.watcher.event("to_model", event["type"], event, self.secrets.safe_text)
         text = msgspec.json.encode(event)
         if len(text) > _LARGE:  # a picture, the conversation of the session before
             self.socket.allow(len(text))
@@ -69,7 +69,7 @@ class Channel:
     def give_up(self, reason: str, *, retry: bool = True) -> None:
         """End the session. `retry`: another session may succeed. Only the first reason counts."""
         if self.lost is not None and not self.lost.done():
-            self.lost.set_result(SessionLost(self.secrets.told(reason), retry))
+            self.lost.set_result(SessionLost(self.secrets.safe_text(reason), retry))
 
     def start_timer(self, name: str, seconds: float, callback: Callable[[], object]) -> None:
         """Start a timer, in place of a running timer of the same name. After the call's end no timer starts."""

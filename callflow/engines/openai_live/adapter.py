@@ -135,7 +135,7 @@ class OpenAILive:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             lost = channel.lost.result() if channel.lost.done() else await self._converse(await connecting)
         except EngineError as error:
-            lost = SessionLost(channel.secrets.told(str(error)), retry=error.retry)
+            lost = SessionLost(channel.secrets.safe_text(str(error)), retry=error.retry)
             error.__traceback__ = None  # as in the vendor's other interface: its frames hold the tasks
         finally:
             connecting.cancel()
@@ -275,7 +275,7 @@ class OpenAILive:
             event = server_events.decode(message)
             counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
             if channel.tap.watcher is not None:
-                channel.tap.watcher.event("from_model", event.type, message, channel.secrets.told)
+                channel.tap.watcher.event("from_model", event.type, message, channel.secrets.safe_text)
             self._handle(event)
         except Malformed:
             counts["malformed"] += 1
@@ -312,7 +312,7 @@ class OpenAILive:
             case "error":
                 self._error(event)
             case "info":
-                self._channel.report(str(event.code)[:60], self._channel.secrets.told(str(event.message))[:300])
+                self._channel.report(str(event.code)[:60], self._channel.secrets.safe_text(str(event.message))[:300])
 
     def _tell(self, told: Iterable[EngineEvent]) -> None:
         for each in told:
@@ -399,7 +399,7 @@ class OpenAILive:
         channel = self._channel
         code, message, about = server_events.error_of(event)
         if channel.secrets.within(str(event.error)):
-            code, message = channel.secrets.told(code), NOT_SHOWN
+            code, message = channel.secrets.safe_text(code), NOT_SHOWN
         if code in server_events.REFUSED or (
             about == _START and not self._is_ready and code not in server_events.FATAL
         ):

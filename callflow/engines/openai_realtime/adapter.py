@@ -122,7 +122,7 @@ class OpenAIRealtime:
             if beside and lost.retry and not channel.is_closed:
                 lost = lost._replace(over=await sideband.is_over(self._config, beside))
         except EngineError as error:
-            lost = SessionLost(channel.secrets.told(str(error)), error.retry, isinstance(error, CallOver))
+            lost = SessionLost(channel.secrets.safe_text(str(error)), error.retry, isinstance(error, CallOver))
             error.__traceback__ = None  # its frames hold the tasks, and these the error: nothing would be freed
         finally:
             connecting.cancel()
@@ -226,11 +226,11 @@ class OpenAIRealtime:
         try:
             event = server_events.decode(message)
             if channel.is_debugging:
-                text = channel.secrets.told(event_summary.in_short(event))[:_MOST_LOGGED]
+                text = channel.secrets.safe_text(event_summary.in_short(event))[:_MOST_LOGGED]
                 log.debug("call %s: engine %d: %s", channel.call, channel.session, text)
             counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
             if channel.tap.watcher is not None:
-                channel.tap.watcher.event("from_model", event.type, message, channel.secrets.told)
+                channel.tap.watcher.event("from_model", event.type, message, channel.secrets.safe_text)
             if event.type != server_events.AUDIO_DELTA:
                 self._audio.look_again()
                 self._handle(event)
@@ -338,7 +338,7 @@ class OpenAIRealtime:
         channel = self._channel
         code, message, about = server_events.error_of(event)
         if channel.secrets.within(str(event.error)):  # search the whole error, because half a key is not recognised
-            code, message = channel.secrets.told(code), NOT_SHOWN
+            code, message = channel.secrets.safe_text(code), NOT_SHOWN
         if server_events.is_benign(code, message):
             self.counts[f"benign:{code}"] += 1
             channel.report(code, message[:300])

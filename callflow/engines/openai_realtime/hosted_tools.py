@@ -55,10 +55,10 @@ class HostedTools:
         """
         server = self._labels.get(event.item_id or "", "") or "a server"
         why = f"the tools of {server} (MCP) cannot be listed, so that the agent has none of them"
-        self._channel.report("mcp_list_tools", self._channel.secrets.told(why))
+        self._channel.report("mcp_list_tools", self._channel.secrets.safe_text(why))
 
     def _shown(self, value: Any) -> str:
-        return self._channel.secrets.told(_text(value))[:MOST_ARGUMENTS]
+        return self._channel.secrets.safe_text(_text(value))[:MOST_ARGUMENTS]
 
 
 def _keep(kept: dict[str, Any], name: str, value: Any) -> None:

@@ -275,7 +275,7 @@ class ResponseDriver:
         is_outdated = was_told and not self.queue.goes_on(done.response)
         if done.response:
             self.queue.ended(done.response)
-        done = done._replace(detail=self._channel.secrets.told(done.detail))
+        done = done._replace(detail=self._channel.secrets.safe_text(done.detail))
         response = server_events.response_of(event)
         output = response.get("output")
         self._answer_approvals(output)

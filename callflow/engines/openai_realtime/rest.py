@@ -79,7 +79,7 @@ class VendorApi:
             message = msgspec.json.decode(told)["error"]["message"]
         except (msgspec.DecodeError, ValueError, TypeError, KeyError):
             message = ""
-        words = line(self._secrets.told(str(message)))[:_LONGEST] if message else "without a reason"
+        words = line(self._secrets.safe_text(str(message)))[:_LONGEST] if message else "without a reason"
         return f"OpenAI refuses it (HTTP {status}): {words}".removesuffix(".")
 
 

@@ -169,7 +169,7 @@ class Session:
         update = self._updates.pop(0)
         if update.is_later:
             self._channel.report(code, message[:300])
-            self._take_back(update)
+            self._revert(update)
             return
         less = self._ladder.less(self.config, self._present_context, message, param)
         if less is not None:
@@ -186,7 +186,7 @@ class Session:
         else:
             self._channel.give_up(f"the engine refused the session: {code}: {message}"[:300], retry=False)
 
-    def _take_back(self, refused: _Update) -> None:
+    def _revert(self, refused: _Update) -> None:
         """Undo what a refused update has changed, and only that: later ones may be taken."""
         values = dict(refused.changed)
         for later in self._updates:

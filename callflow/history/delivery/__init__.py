@@ -1,0 +1,1 @@
+"""Sends events to EVENTS_URL, in order and again after failures, and signs them. Begin with `sender.py`."""

@@ -1,0 +1,1 @@
+"""What the emulated carriers and the telephone share: sockets, webhooks, pacing, faults."""

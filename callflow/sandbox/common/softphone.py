@@ -152,7 +152,7 @@ class SoftphoneCall:
 class Softphone:
     """A telephone from which anybody rings the application through an emulated carrier."""
 
-    door: Any = None
+    mount: Any = None
     """Its webhooks come in where those of any carrier do."""
 
     def __init__(self, carrier: Rings, *, to_number: str = "+15550100002", model: str = "emulated") -> None:

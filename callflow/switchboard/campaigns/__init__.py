@@ -1,0 +1,1 @@
+"""Lists of calls: which rows are dialled, when (`plan.py`), how fast (`pace.py`), and what became of each."""

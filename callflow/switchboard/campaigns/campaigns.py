@@ -33,7 +33,7 @@ from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.plan import Plan, read_plan
 from callflow.switchboard.campaigns.rows import MOST_ROWS, Row, judge, variable_warnings
 from callflow.switchboard.dialer import Dialer, DialRequest
-from callflow.switchboard.setting_desk import SettingDesk
+from callflow.switchboard.setting_service import SettingService
 
 
 _CAMPAIGNS: Final = uuid.UUID("7a0c3d62-4a1e-5f39-9f0e-1c9d2a6b8e54")
@@ -111,7 +111,7 @@ class Campaigns:
             told = {**_skipped(rows), "warnings": await asyncio.to_thread(variable_warnings, asked, rows)}
             if request.is_dry:
                 call = await self._one_call(request.call)
-                return {"dry_run": True, **request.plan.told(), **told, "call": call}, True
+                return {"dry_run": True, **request.plan.to_json(), **told, "call": call}, True
             await self._to_its_end(self._keep(campaign, request, carrier, business, rows))
             found = await self._history.campaigns.find(campaign)
             return {**await self.describe(found or {}), **told}, True
@@ -120,7 +120,7 @@ class Campaigns:
         """Return what one call would be: `carrier`, `from`, `profile`, `model`, `minute` (its price; None: unknown) and
         `seconds` (the longest)."""
         outline = await self._dialer.outline(request)
-        return {"carrier": outline.carrier, "from": outline.from_number, **SettingDesk.of_call(outline.config)}
+        return {"carrier": outline.carrier, "from": outline.from_number, **SettingService.of_call(outline.config)}
 
     async def _to_its_end(self, work: Coroutine[Any, Any, _Found]) -> _Found:
         """Do this although whoever asked for it may hang up meanwhile."""
@@ -162,7 +162,7 @@ class Campaigns:
         entry = {
             "id": campaign, "name": request.name, "digest": request.digest, "business": business,
             "created_by": request.call.by, "start_at": request.start_at,
-            "asked": json.dumps({"plan": request.plan.told(), "call": call}),
+            "asked": json.dumps({"plan": request.plan.to_json(), "call": call}),
         }  # fmt: skip
         now = self._history.now()
         kept = await asyncio.to_thread(lambda: [_kept(number, row, now) for number, row in enumerate(rows, start=1)])
@@ -224,7 +224,7 @@ class Campaigns:
             "url": f"/api/campaigns/{campaign['id']}",
         }
 
-    def tell_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def row_json(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the API tells of a row."""
         tries = row["tries"] if row["state"] == DIALLING else row["tries"] - 1
         return {

@@ -62,7 +62,7 @@ class Plan:
     at_once: int = 5
     """The most live calls of this campaign, all on one account of a carrier."""
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the plan in the words of the API."""
         return {
             "hours": f"{_clock(self.begins)}-{_clock(self.ends)}",

@@ -340,7 +340,7 @@ class CampaignRunner:
         gone = clock - taken.gone_at
         if found is not None and found["ended_at"]:
             listed = of_row(found)
-            outcome = outcome_of(str(listed.told()["status"]), listed.cause)
+            outcome = outcome_of(str(listed.to_json()["status"]), listed.cause)
             if outcome == MACHINE and endings.message_was_left(
                 await self._history.store.journal(listed.id, hidden=True)
             ):

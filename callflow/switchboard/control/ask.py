@@ -22,7 +22,7 @@ from callflow.contracts.errors import ControlFailed, SessionRefused
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.contracts.secret_text import Secrets
 from callflow.engines.openai_realtime.session_config import may_change
-from callflow.switchboard.control.desk import ControlDesk
+from callflow.switchboard.control.service import ControlService
 
 
 log = logging.getLogger(__name__)
@@ -43,9 +43,12 @@ class Post(Protocol):
 class ControlAsker:
     """See `callflow.contracts.control.Control`."""
 
-    def __init__(self, desk: ControlDesk, post: Post | None, *, events: str, seconds: float, secrets: Secrets) -> None:
-        """`post`: None: `desk` itself is asked. `events`: see REALTIME_CONTROL_EVENTS. `secrets`: of our settings."""
-        self._desk, self._post, self._secrets = desk, post, secrets
+    def __init__(
+        self, service: ControlService, post: Post | None, *, events: str, seconds: float, secrets: Secrets
+    ) -> None:
+        """`post`: None: `service` itself is asked. `events`: see REALTIME_CONTROL_EVENTS. `secrets`: our
+        settings'."""
+        self._service, self._post, self._secrets = service, post, secrets
         self.seconds = seconds if post is not None else 0.0
         names = [name for part in events.split(",") if (name := part.strip())]
         self.at_start = AT_START in names
@@ -57,7 +60,7 @@ class ControlAsker:
     async def ask(self, question: ControlQuestion) -> Controlled | None:
         """Ask, and return what came of it in time; None: this server itself has nothing to say."""
         if self._post is None:
-            changes = self._desk.changes
+            changes = self._service.changes
             return Controlled(outcome="answered", changes=changes) if changes else None
         began = self._loop.time()
         found = await self._asked(question, self._post)
@@ -72,7 +75,7 @@ class ControlAsker:
         body = _body(question)
         try:
             async with asyncio.timeout(self.seconds):
-                answer = await post(body, self._desk.checks.headers(body, time.time()))
+                answer = await post(body, self._service.checks.headers(body, time.time()))
             return self._read(answer)
         except TimeoutError:
             return Controlled(outcome="late", why=f"no answer within {self.seconds:g} s")
@@ -104,7 +107,7 @@ class ControlAsker:
             await self._post.close()
 
 
-def make_asker(settings: Settings, desk: ControlDesk, secrets: Secrets) -> ControlAsker | None:
+def make_asker(settings: Settings, service: ControlService, secrets: Secrets) -> ControlAsker | None:
     """Make what REALTIME_CONTROL_URL names; None: nobody is asked."""
     url, seconds = settings.realtime_control_url, settings.realtime_control_seconds
     if not url:
@@ -114,7 +117,7 @@ def make_asker(settings: Settings, desk: ControlDesk, secrets: Secrets) -> Contr
         from callflow.switchboard.control.post import UrlPost  # only where it is needed: it is heavy
 
         post = UrlPost(url, seconds + 1)
-    return ControlAsker(desk, post, events=settings.realtime_control_events, seconds=seconds, secrets=secrets)
+    return ControlAsker(service, post, events=settings.realtime_control_events, seconds=seconds, secrets=secrets)
 
 
 def _body(question: ControlQuestion) -> bytes:

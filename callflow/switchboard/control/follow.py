@@ -16,7 +16,7 @@ from callflow.contracts.secret_text import Secrets
 from callflow.journal.live_feed import LiveEvent, LiveFeed
 from callflow.journal.notes import Began
 from callflow.switchboard.control.ask import ControlAsker, make_asker
-from callflow.switchboard.control.desk import ControlDesk
+from callflow.switchboard.control.service import ControlService
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -82,10 +82,10 @@ class ControlFollower:
 
 
 def make_follower(
-    settings: Settings, desk: ControlDesk, secrets: Secrets, feed: LiveFeed, board: Callable[[], Switchboard]
+    settings: Settings, service: ControlService, secrets: Secrets, feed: LiveFeed, board: Callable[[], Switchboard]
 ) -> ControlFollower:
     """Make what asks whom REALTIME_CONTROL_URL names."""
-    return ControlFollower(make_asker(settings, desk, secrets), feed, board)
+    return ControlFollower(make_asker(settings, service, secrets), feed, board)
 
 
 def _about(news: LiveEvent, asker: ControlAsker) -> tuple[str, Mapping[str, Any]] | None:

@@ -22,7 +22,7 @@ import msgspec
 
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.secret_text import Secrets
-from callflow.switchboard.health.desk import shown
+from callflow.switchboard.health.service import shown
 
 
 log = logging.getLogger(__name__)

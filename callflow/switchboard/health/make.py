@@ -15,10 +15,10 @@ from callflow.contracts.diagnostics import Finding
 from callflow.contracts.secret_text import Secrets
 from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
-from callflow.switchboard.failover_desk import failover_of, told_carriers
-from callflow.switchboard.health.desk import Checklist, HealthDesk, Nodes, Spending
+from callflow.switchboard.failover_service import check_failover, failover_of
 from callflow.switchboard.health.doctor import Doctor
-from callflow.switchboard.number_desk import NumberDesk
+from callflow.switchboard.health.service import Checklist, HealthService, Nodes, Spending
+from callflow.switchboard.number_service import NumberService
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -58,13 +58,13 @@ def make_health(
     spending: Spending,
     sender: Sender | None,
     carriers: Sequence[Carrier],
-    number_desk: Callable[[], NumberDesk],
+    number_service: Callable[[], NumberService],
     profiles: Callable[[], Profiles],
     known: Callable[[], Known],
     nodes: Nodes | None = None,
-) -> tuple[HealthDesk, Doctor]:
-    """Make both. `number_desk` is called later, `profiles` whenever the carriers are asked, and `known` by a thread.
-    `nodes`: see `HealthDesk`."""
+) -> tuple[HealthService, Doctor]:
+    """Make both. `number_service` is called later, `profiles` whenever the carriers are asked, and `known` by a thread.
+    `nodes`: see `HealthService`."""
 
     def checklist() -> Checklist:
         address, _, warnings, secrets = known()
@@ -77,14 +77,14 @@ def make_health(
         _, port, warnings, _ = known()
         return pickle.dumps((settings.model_copy(update={"port": port or settings.port}), list(warnings)))
 
-    async def told() -> Sequence[Finding]:
+    async def failover() -> Sequence[Finding]:
         wanted = failover_of(settings, profiles(), known()[0])
-        return [] if wanted is None else await told_carriers(carriers, wanted)
+        return [] if wanted is None else await check_failover(carriers, wanted)
 
-    desk = HealthDesk(
+    service = HealthService(
         lambda: switchboard, history, account.describe, checklist,
         sender=sender, spending=spending, carrier_errors=lambda: telemetry.calls.carrier_errors,
         felt_ms=lambda: telemetry.felt_ms,
-        numbers=(lambda: number_desk().listed(known()[0])) if carriers else None, told=told, nodes=nodes,
+        numbers=(lambda: number_service().listed(known()[0])) if carriers else None, failover=failover, nodes=nodes,
     )  # fmt: skip
-    return desk, Doctor(given, desk.doctor_found, lambda: known()[3])
+    return service, Doctor(given, service.doctor_found, lambda: known()[3])

@@ -14,7 +14,7 @@ from typing import Final
 
 from callflow.contracts import addresses
 from callflow.contracts.diagnostics import Finding
-from callflow.switchboard.number_desk import Listing
+from callflow.switchboard.number_service import Listing
 
 
 log = logging.getLogger(__name__)
@@ -28,10 +28,10 @@ _FIRST_SECONDS: Final = 60.0
 _MOST_SHOWN: Final = 5
 
 Listed = Callable[[], Awaitable[Listing]]
-Told = Callable[[], Awaitable[Sequence[Finding]]]
+FailoverCheck = Callable[[], Awaitable[Sequence[Finding]]]
 
 
-async def nothing_told() -> Sequence[Finding]:
+async def no_failover() -> Sequence[Finding]:
     """Return no finding: the carriers are to do nothing."""
     return ()
 
@@ -40,11 +40,11 @@ class NumberWatch:
     """What the carriers said last."""
 
     def __init__(
-        self, listed: Listed | None, clock: Callable[[], float] = time.monotonic, told: Told = nothing_told
+        self, listed: Listed | None, clock: Callable[[], float] = time.monotonic, failover: FailoverCheck = no_failover
     ) -> None:
         """`listed`: asks all carriers for our numbers; None: there are none to ask. `clock`: seconds of a steady
-        clock. `told`: asks them what they were told to do while this server does not answer."""
-        self._listed, self._clock, self._told = listed, clock, told
+        clock. `failover`: asks them what they were told to do while this server does not answer."""
+        self._listed, self._clock, self._failover = listed, clock, failover
         self._failover_due = 0.0
         self._of_failover: Sequence[Finding] = ()
         self._due = clock() + _FIRST_SECONDS
@@ -68,7 +68,7 @@ class NumberWatch:
             found = list(judged(await listed()))
             self.findings = [*found, *self._of_failover]
             if is_due:
-                self._of_failover = await self._told()
+                self._of_failover = await self._failover()
                 self.findings = [*found, *self._of_failover]
         except Exception as error:
             log.warning("where our numbers lead cannot be looked up: %r", error)

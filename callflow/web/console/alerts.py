@@ -12,8 +12,8 @@ from callflow.contracts.errors import BadRequest
 from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.history.tables import iso
-from callflow.switchboard.health.desk import HealthDesk
 from callflow.switchboard.health.life_cycle import CLOSED, OPEN, SEEN, STATES
+from callflow.switchboard.health.service import HealthService
 from callflow.web.console.history_query import whole_number
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, history_not_open, json_response, query_parameters
@@ -22,7 +22,7 @@ from callflow.web.responses import error_response, history_not_open, json_respon
 _MOST: Final = 200
 
 
-def add_alerts(app: Quart, history: History, desk: HealthDesk, *, has_token: bool) -> None:
+def add_alerts(app: Quart, history: History, service: HealthService, *, has_token: bool) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
 
     @app.get("/api/alerts")
@@ -30,8 +30,8 @@ def add_alerts(app: Quart, history: History, desk: HealthDesk, *, has_token: boo
     async def alerts() -> Response:
         """List alerts, the newest first, and how many there are in each state."""
         state, limit = _state(), whole_number("limit", _MOST, 1, _MOST)
-        if not desk.answers:  # what this process knows of itself is not lost with the database
-            known = [{**asdict(one), "state": one.state} for one in desk.in_memory]
+        if not service.answers:  # what this process knows of itself is not lost with the database
+            known = [{**asdict(one), "state": one.state} for one in service.in_memory]
             counts = {each: sum(one["state"] == each for one in known) for each in STATES}
             return _answer([one for one in known if state in ("", one["state"])][:limit], counts)
         rows = await history.alerts.page(state, limit)
@@ -40,17 +40,17 @@ def add_alerts(app: Quart, history: History, desk: HealthDesk, *, has_token: boo
     @app.post("/api/alerts/<alert>/seen")
     async def seen(alert: str) -> Response:
         """Note that somebody has seen an open alert."""
-        if not desk.answers:
+        if not service.answers:
             return history_not_open()
-        done = await desk.see(alert, requester(has_token=has_token))
+        done = await service.see(alert, requester(has_token=has_token))
         return await _one(alert) if done else await _not_so(alert)
 
     @app.post("/api/alerts/<alert>/closed")
     async def closed(alert: str) -> Response:
         """Close an alert by hand: it stays closed for as long as what it is about goes on."""
-        if not desk.answers:
+        if not service.answers:
             return history_not_open()
-        done = await desk.close(alert, requester(has_token=has_token))
+        done = await service.close(alert, requester(has_token=has_token))
         return await _one(alert) if done else await _not_so(alert)
 
     async def _one(alert: str) -> Response:

@@ -25,14 +25,14 @@ from callflow.journal.redaction import Redactor
 from callflow.mcp.http import McpEndpoint
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.dialer import Dialer
-from callflow.switchboard.health.desk import HealthDesk
 from callflow.switchboard.health.doctor import Doctor
-from callflow.switchboard.number_desk import NumberDesk
-from callflow.switchboard.profile_desk import ProfileDesk
+from callflow.switchboard.health.service import HealthService
+from callflow.switchboard.number_service import NumberService
+from callflow.switchboard.profile_service import ProfileService
 from callflow.switchboard.session_overrides import SessionOverrides
-from callflow.switchboard.setting_desk import SettingDesk
+from callflow.switchboard.setting_service import SettingService
 from callflow.switchboard.switchboard import Switchboard
-from callflow.switchboard.tool_desk import ToolDesk
+from callflow.switchboard.tool_service import ToolService
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console import identity
 from callflow.web.console.alerts import add_alerts
@@ -58,19 +58,19 @@ from callflow.web.console.hold import add_hold
 from callflow.web.console.images import add_images
 from callflow.web.console.index_page import add_index
 from callflow.web.console.listen import add_listen
-from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.logs import add_logs
 from callflow.web.console.live.other_logs import OtherLogs
 from callflow.web.console.live.routes import add_live
+from callflow.web.console.live.service import LiveService
 from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
-from callflow.web.console.node_door import NodeDoor
 from callflow.web.console.nodes import add_nodes
 from callflow.web.console.numbers import add_numbers
 from callflow.web.console.own_tools import add_own_tools
+from callflow.web.console.owner_forwarding import OwnerForwarder
 from callflow.web.console.phone import PhoneLine, add_phone
-from callflow.web.console.phone_door import PhoneDoor
+from callflow.web.console.phone_mount import PhoneMiddleware
 from callflow.web.console.policy import PHONE_PATH, AccessPolicy
 from callflow.web.console.profiles import add_profiles
 from callflow.web.console.recordings import add_recordings
@@ -106,20 +106,20 @@ def create_console(
     for_call: Checked | None = None,
     sender: Sender | None = None,
     carriers: Mapping[str, Carrier] | None = None,
-    number_desk: Callable[[], NumberDesk] | None = None,
+    number_service: Callable[[], NumberService] | None = None,
     address: Callable[[], str] = str,
     campaigns: Callable[[], Campaigns] | None = None,
     spending: Spending | None = None,
     client_keys: bool = False,
-    profiles: ProfileDesk | None = None,
+    profiles: ProfileService | None = None,
     named_tokens: str = "",
     login_secrets: Callable[[], Sequence[bytes]] | None = None,
     business_of: Callable[[str], str] = lambda number: "",
-    setting_desk: SettingDesk | None = None,
+    setting_service: SettingService | None = None,
     try_tool: TryTool | None = None,
-    tool_desk: ToolDesk | None = None,
-    live: LiveDesk | None = None,
-    health: HealthDesk | None = None,
+    tool_service: ToolService | None = None,
+    live: LiveService | None = None,
+    health: HealthService | None = None,
     doctor: Doctor | None = None,
     cluster: Membership | None = None,
     forwarding: Forwarding | None = None,
@@ -133,14 +133,14 @@ def create_console(
     history. `token`: CONSOLE_TOKEN. `tools`: returns the definitions of the agent's tools. `checked`: reads changes of
     a session, as `control_changes.of_session` does. `engine`: returns whether the engine accepts calls. `telemetry`:
     what `/metrics` tells; None: of no call. `dialer`: makes outbound calls; None: there are none. `for_call`: reads a
-    session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set. `number_desk`:
+    session for one outbound call. `sender`: sends events to EVENTS_URL; None: that is not set. `number_service`:
     changes the numbers of the carriers' accounts; None: there are none. `address`: returns our public address; "": it
     is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there
     are none. `spending`: returns what the calls of today took; None: that is not counted. `client_keys`: a request
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
     `named_tokens`: CONSOLE_TOKENS. `login_secrets`: see `Sessions`; None: logins end with this process.
-    `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_desk`: explains settings and
-    limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `tool_desk`: changes those
+    `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_service`: explains settings
+    and limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `tool_service`: changes those
     that operators define; None: there are none. `live`: what is watched live; None: nothing is. `health`: looks at the
     server; None: only for those who ask. `doctor`: is asked from the page; None: it cannot be. `phone`: returns the
     line on which the page can ring this server; None: there is none. `phone_costs`: its calls cost money.
@@ -170,10 +170,11 @@ def create_console(
     policy = AccessPolicy(host, token, named, secrets_now=login_secrets, free=free, own_tokens=admin)
     mcp = McpEndpoint(app.asgi_app, store)
     everywhere: Everywhere | None = None
-    inner: McpEndpoint | NodeDoor = mcp
+    inner: McpEndpoint | OwnerForwarder = mcp
     if cluster is not None and forwarding is not None:
-        everywhere, inner = Everywhere(cluster, forwarding), NodeDoor(mcp, cluster, forwarding, switchboard, history)
-    app.asgi_app = PhoneDoor(AccessMiddleware(inner, policy), phone)  # type: ignore[method-assign]
+        everywhere = Everywhere(cluster, forwarding)
+        inner = OwnerForwarder(mcp, cluster, forwarding, switchboard, history)
+    app.asgi_app = PhoneMiddleware(AccessMiddleware(inner, policy), phone)  # type: ignore[method-assign]
     app.after_serving(mcp.close)
 
     add_login(app, policy.sessions, everywhere)
@@ -191,8 +192,8 @@ def create_console(
         if campaigns is not None:
             add_campaigns(app, campaigns, history, for_call, has_token=bool(token))
         add_transfer(app, switchboard, lambda *asked: dialer().may_dial(*asked), has_token=bool(token))
-    if number_desk is not None:
-        add_numbers(app, number_desk, history, address, business_of)
+    if number_service is not None:
+        add_numbers(app, number_service, history, address, business_of)
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_carrier_recordings(app, history, switchboard, carriers or {}, everywhere, has_token=bool(token))
     add_history(app, history, redact)
@@ -204,10 +205,10 @@ def create_console(
     add_session(app, history, overrides, has_token=bool(token))
     if try_tool is not None:
         add_try_tool(app, try_tool)
-    if tool_desk is not None:
-        add_own_tools(app, history, tool_desk, has_token=bool(token))
-    if setting_desk is not None:
-        add_settings(app, setting_desk, switchboard)
+    if tool_service is not None:
+        add_own_tools(app, history, tool_service, has_token=bool(token))
+    if setting_service is not None:
+        add_settings(app, setting_service, switchboard)
     if spending is not None:
         add_budget(app, spending)
     if profiles is not None:
@@ -221,9 +222,9 @@ def create_console(
         other_logs = OtherLogs(cluster, forwarding) if cluster is not None and forwarding is not None else None
         add_logs(app, live, switchboard, history, overrides, checked, other_logs, has_token=bool(token))
     add_events(app, history, sender)
-    desk = health or HealthDesk(switchboard, history, engine, sender=sender, spending=spending)
-    add_checks(app, desk)
-    add_alerts(app, history, desk, has_token=bool(token))
+    service = health or HealthService(switchboard, history, engine, sender=sender, spending=spending)
+    add_checks(app, service)
+    add_alerts(app, history, service, has_token=bool(token))
     add_nodes(app, cluster)
     if doctor is not None:
         add_doctor(app, doctor, has_token=bool(token))

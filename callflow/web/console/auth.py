@@ -1,4 +1,5 @@
 """Checks access to the operators' listener before any handler runs: who may ask, and how much a request may send.
+`policy.py` compares tokens and decides, `roles.py` has the role that each request needs.
 
 A refused request reaches no handler, no framework and no database. A body is read to its end or to its limit before it
 is passed on. Who may not see telephone numbers gets every answer with masks: see `masking.py`.

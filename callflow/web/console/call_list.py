@@ -45,7 +45,7 @@ def add_call_list(
     async def calls() -> Response:
         """List the 50 newest calls, newest first; `?sid=` answers one, by its carrier's id or ours."""
         if "sid" not in request.args:
-            return json_response([call.told() for call in await lists.newest()])
+            return json_response([call.to_json() for call in await lists.newest()])
         sid = parameter("sid")
         if not _ID.fullmatch(sid):
             raise BadQuery(
@@ -54,7 +54,7 @@ def add_call_list(
             )
         found = await lists.one(sid)
         if found is not None and own_business() in ("", found.business):
-            return json_response(found.told())
+            return json_response(found.to_json())
         if not history.is_readable:
             return history_not_open()
         return error_response(404, f"There is no call {quoted(sid)}; GET /api/calls lists the newest.")

@@ -112,7 +112,7 @@ def add_campaigns(
         if not can_be_stored(state):
             raise BadRequest(400, "There is no such state of a row.")
         found = await history.campaigns.rows(campaign, limit=limit, after=after, state=state)
-        response = await large_json_response(lambda: [campaigns().tell_row(row) for row in found])
+        response = await large_json_response(lambda: [campaigns().row_json(row) for row in found])
         if len(found) == limit:
             more = {"state": state} if state else {}
             following = urlencode({"limit": limit, "after": found[-1]["row"], **more})

@@ -12,28 +12,28 @@ from typing import Any
 from quart import Quart, Response
 
 from callflow.contracts.diagnostics import Finding
-from callflow.switchboard.health.desk import HealthDesk, named_setup
+from callflow.switchboard.health.service import HealthService, named_setup
 from callflow.web.responses import json_response, query_parameters
 
 
-def add_checks(app: Quart, desk: HealthDesk) -> None:
+def add_checks(app: Quart, service: HealthService) -> None:
     """Add the route to the app."""
 
     def told(shown: Finding, kept: Finding, at: float) -> dict[str, Any]:
         """`kept`: the finding as it stands in the record."""
-        past = {"since": desk.record.since(kept.name), "hour": desk.record.hour(kept.name, at)}
+        past = {"since": service.record.since(kept.name), "hour": service.record.hour(kept.name, at)}
         return {**dataclasses.asdict(shown), **past}
 
     @app.get("/api/status")
     @query_parameters()
     async def status() -> Response:
         """Tell which credentials are set, never what they are, and where the carriers' webhooks are to go."""
-        return json_response(await desk.status())
+        return json_response(await service.status())
 
     @app.get("/api/checks")
     @query_parameters()
     async def checks() -> Response:
         """Tell what is set up, and how the server is: a list each of what was looked at."""
-        look = await desk.look()
+        look = await service.look()
         setup = [told(one, named_setup(one), look.at) for one in look.setup]
         return json_response({"at": look.at, "setup": setup, "now": [told(one, one, look.at) for one in look.now]})

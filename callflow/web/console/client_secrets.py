@@ -22,7 +22,7 @@ _EXAMPLE: Final = '{"session": {"instructions": "Be kind."}}'
 
 
 @dataclass(frozen=True, slots=True)
-class SecretDesk:
+class ClientSecretService:
     """What client secrets are made with."""
 
     api: VendorApi
@@ -38,7 +38,7 @@ class SecretDesk:
     """How long a secret lives where a request does not say it."""
 
 
-def add_client_secrets(app: Quart, desk: SecretDesk) -> None:
+def add_client_secrets(app: Quart, service: ClientSecretService) -> None:
     """Add the routes to the app."""
 
     @app.get("/api/realtime-token")
@@ -46,9 +46,9 @@ def add_client_secrets(app: Quart, desk: SecretDesk) -> None:
         """Answer what a page needs to know before it asks for one: address, model, how long a secret may live."""
         return json_response(
             {
-                "url": desk.socket.partition("?")[0] if desk.origin else "",
-                "model": desk.model(),
-                "seconds": {"least": LEAST_SECONDS, "most": MOST_SECONDS, "usual": desk.seconds},
+                "url": service.socket.partition("?")[0] if service.origin else "",
+                "model": service.model(),
+                "seconds": {"least": LEAST_SECONDS, "most": MOST_SECONDS, "usual": service.seconds},
             }
         )
 
@@ -58,13 +58,13 @@ def add_client_secrets(app: Quart, desk: SecretDesk) -> None:
         body = await json_object(_EXAMPLE)
         try:
             asked = read_request(
-                body, model=desk.model(), instructions=desk.instructions(), seconds=desk.seconds,
+                body, model=service.model(), instructions=service.instructions(), seconds=service.seconds,
                 today=datetime.now(UTC).date(),
             )  # fmt: skip
         except SessionRefused as refusal:
             raise BadRequest(400, *refusal.problems) from None
         try:
-            made = await mint(desk.api, asked)
+            made = await mint(service.api, asked)
         except VendorRefused as refused:
             return error_response(refused.status, f"{refused}.")
         inner = {"value": made.value, "expires_at": made.expires_at}

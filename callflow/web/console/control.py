@@ -9,7 +9,7 @@ from quart import Quart, Response, request
 
 from callflow.contracts.errors import BadRequest, SessionRefused
 from callflow.history.history import History
-from callflow.switchboard.control.desk import ControlDesk
+from callflow.switchboard.control.service import ControlService
 from callflow.web.console.live_call import only
 from callflow.web.console.requested_by import requester
 from callflow.web.console.session import ToItsEnd
@@ -27,29 +27,29 @@ _NOT_SET: Final = (
 _WRONG: Final = f"This needs the admin secret, as bearer, or in the header {ADMIN} beside an operator's token."
 
 
-def add_control_settings(app: Quart, desk: ControlDesk, history: History, *, asks: str, has_token: bool) -> None:
+def add_control_settings(app: Quart, service: ControlService, history: History, *, asks: str, has_token: bool) -> None:
     """Add the routes to the app. `asks`: who our own calls ask: "self", "url" or "". `has_token`: operators need
     CONSOLE_TOKEN."""
     to_its_end = ToItsEnd()
 
     def check() -> None:
         """Raise BadRequest unless the request has the admin secret."""
-        if not desk.admin:
+        if not service.admin:
             raise BadRequest(403, _NOT_SET)
         named = request.headers.get(ADMIN, "")
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
         given = named or (bearer.strip() if scheme.lower() == "bearer" else "")
-        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), desk.admin.encode()):
+        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), service.admin.encode()):
             raise BadRequest(403 if named or (given and not has_token) else 401, _WRONG)
 
     @app.get("/api/realtime/control/about")
     async def control_about() -> Response:
         """Answer how the endpoint is set up, without any secret."""
-        checks = desk.checks
+        checks = service.checks
         return json_response(
             {
                 "path": "/api/realtime/control", "bearer": bool(checks.secret), "signed": bool(checks.signing),
-                "admin": bool(desk.admin), "asks": asks, "tolerance": checks.tolerance,
+                "admin": bool(service.admin), "asks": asks, "tolerance": checks.tolerance,
             }
         )  # fmt: skip
 
@@ -57,7 +57,7 @@ def add_control_settings(app: Quart, desk: ControlDesk, history: History, *, ask
     async def control_settings() -> Response:
         """Answer the runtime settings as they were given (null: the defaults hold), and the session that follows."""
         check()
-        return json_response(_told(desk))
+        return json_response(_told(service))
 
     @app.post(SETTINGS_PATH)
     async def change_control_settings() -> Response:
@@ -71,11 +71,11 @@ def add_control_settings(app: Quart, desk: ControlDesk, history: History, *, ask
         if not history.is_readable:
             return history_not_open()
         try:
-            warnings = await to_its_end(desk.change(given, requester(has_token=has_token)))
+            warnings = await to_its_end(service.change(given, requester(has_token=has_token)))
         except SessionRefused as refusal:
             raise BadRequest(400, *refusal.problems) from None
-        return json_response({"ok": True, **_told(desk), "warnings": warnings})
+        return json_response({"ok": True, **_told(service), "warnings": warnings})
 
 
-def _told(desk: ControlDesk) -> dict[str, Any]:
-    return {"settings": desk.given, "update": desk.update(), "warnings": desk.warnings}
+def _told(service: ControlService) -> dict[str, Any]:
+    return {"settings": service.given, "update": service.update(), "warnings": service.warnings}

@@ -11,7 +11,7 @@ from quart import Quart, Response, request
 from callflow.contracts import prompt_variables
 from callflow.contracts.errors import BadRequest, CarrierError, DialRefused, SessionRefused
 from callflow.switchboard.dialer import Dialer, DialRequest
-from callflow.switchboard.setting_desk import SettingDesk
+from callflow.switchboard.setting_service import SettingService
 from callflow.web.console.client_keys import NAMES, read_account, read_key
 from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
@@ -80,7 +80,7 @@ def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_
         warnings += [f"{{{{{name}}}}} is left out: there is no such variable" for name in found.config.left_out]
         told = {
             "may": not found.why, "why": found.why, "carrier": found.carrier, "from": found.from_number,
-            **SettingDesk.of_call(found.config), "warnings": warnings,
+            **SettingService.of_call(found.config), "warnings": warnings,
         }  # fmt: skip
         return json_response(told)
 

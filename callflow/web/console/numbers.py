@@ -12,7 +12,7 @@ from callflow.contracts.errors import BadRequest, NumberRefused
 from callflow.contracts.numbers import OwnNumber, Plan, Pointed
 from callflow.history.history import History
 from callflow.history.tables import iso
-from callflow.switchboard.number_desk import NumberDesk, previous, shown
+from callflow.switchboard.number_service import NumberService, previous, shown
 from callflow.web.console.identity import own_business
 from callflow.web.responses import error_response, history_not_open, json_object, json_response, unknown_names
 
@@ -32,7 +32,7 @@ _ASK_THE_OWNER: Final = "Ask whoever runs this server."
 
 def add_numbers(
     app: Quart,
-    desk: Callable[[], NumberDesk],
+    service: Callable[[], NumberService],
     history: History,
     address: Callable[[], str],
     business_of: Callable[[str], str],
@@ -47,7 +47,7 @@ def add_numbers(
     async def list_numbers() -> Response:
         """List the numbers of all accounts: where their calls go, whether that is here, and what overrides it."""
         known = address()
-        found = await desk().listed(known)
+        found = await service().listed(known)
         business = own_business()
         numbers = [
             _told(one, kept, whose) for one, kept in found.numbers if business in ("", whose := business_of(one.number))
@@ -63,13 +63,13 @@ def add_numbers(
         known = address()
         if not known:
             raise NumberRefused(409, "The public address of this server is not known: set PUBLIC_BASE_URL.")
-        plan = await desk().plan(number, known, body.get("carrier", ""))
+        plan = await service().plan(number, known, body.get("carrier", ""))
         if plan.consequences and own_business():
             raise NumberRefused(409, _SHARED, _ASK_THE_OWNER)
         if plan.consequences and not body.get("yes"):
             also = (f"Besides, {each}." for each in plan.consequences)
             raise NumberRefused(409, *also, 'Nothing was changed: send {"yes": true} to do it all the same.')
-        pointed = await desk().point(plan)
+        pointed = await service().point(plan)
         changed = {name: shown(value) for part in plan.parts for name, value in part.changes.items()}
         return json_response({**_named(plan), "changed": changed, "previous": previous(pointed)})
 
@@ -79,7 +79,7 @@ def add_numbers(
         body = await asked("yes", "carrier")
         if not history.is_readable:
             return history_not_open()
-        told = await desk().undo(number, body.get("carrier", ""), yes=body.get("yes", False))
+        told = await service().undo(number, body.get("carrier", ""), yes=body.get("yes", False))
         return json_response({"number": number, "done": told})
 
     @app.delete("/api/numbers/<number>")
@@ -88,7 +88,7 @@ def add_numbers(
         body = await asked("confirm", "carrier")
         if not history.is_readable:
             return history_not_open()
-        released = await desk().release(number, body.get("confirm"), body.get("carrier", ""))
+        released = await service().release(number, body.get("confirm"), body.get("carrier", ""))
         return json_response({"number": released, "released": True})
 
     @app.errorhandler(NumberRefused)

@@ -12,7 +12,7 @@ from quart import Quart, Response
 from callflow.config.kept_profiles import VERSION
 from callflow.contracts.errors import BadRequest, ToolRefused
 from callflow.history.history import History
-from callflow.switchboard.tool_desk import ToolDesk
+from callflow.switchboard.tool_service import ToolService
 from callflow.tools import own
 from callflow.web.console.requested_by import requester
 from callflow.web.console.session import ToItsEnd, seen_version
@@ -31,14 +31,14 @@ _TEXT: Final = '{"text": "{\\"name\\": …}"}'
 _SEEN: Final = '{"version": 3}'
 
 
-def add_own_tools(app: Quart, history: History, desk: ToolDesk, *, has_token: bool) -> None:
+def add_own_tools(app: Quart, history: History, service: ToolService, *, has_token: bool) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
     to_its_end = ToItsEnd()
 
     @app.get("/api/tools/own")
     async def own_tools() -> Response:
         """List the tools that were defined on the page, and templates for new ones."""
-        told = desk.listed()
+        told = service.listed()
         return await large_json_response(lambda: told)
 
     @app.post("/api/tools/check")
@@ -52,7 +52,7 @@ def add_own_tools(app: Quart, history: History, desk: ToolDesk, *, has_token: bo
         if problems:
             raise BadRequest(400, *problems)
         reading = await asyncio.to_thread(own.read_text, str(text))
-        taken = desk.names_taken(reading.definition["name"]) if reading.definition else []
+        taken = service.names_taken(reading.definition["name"]) if reading.definition else []
         return json_response(
             {
                 "ok": not reading.problems,
@@ -71,7 +71,7 @@ def add_own_tools(app: Quart, history: History, desk: ToolDesk, *, has_token: bo
         body = await json_object(_EXAMPLE)
         if not history.is_readable:
             return history_not_open()
-        told = await to_its_end(desk.put(body, by=requester(has_token=has_token)))
+        told = await to_its_end(service.put(body, by=requester(has_token=has_token)))
         return json_response(told, 201)
 
     @app.put("/api/tools/own/<name>")
@@ -83,7 +83,7 @@ def add_own_tools(app: Quart, history: History, desk: ToolDesk, *, has_token: bo
             return history_not_open()
         definition = {key: value for key, value in body.items() if key != VERSION}
         by = requester(has_token=has_token)
-        return json_response(await to_its_end(desk.put(definition, by=by, name=name, seen=seen)))
+        return json_response(await to_its_end(service.put(definition, by=by, name=name, seen=seen)))
 
     @app.delete("/api/tools/own/<name>")
     async def delete_tool(name: str) -> Response:
@@ -92,7 +92,7 @@ def add_own_tools(app: Quart, history: History, desk: ToolDesk, *, has_token: bo
         seen = seen_version(body)
         if not history.is_readable:
             return history_not_open()
-        await to_its_end(desk.delete(name, by=requester(has_token=has_token), seen=seen))
+        await to_its_end(service.delete(name, by=requester(has_token=has_token), seen=seen))
         return json_response({"success": True})
 
     @app.get("/api/tools/own/<name>/versions")
@@ -100,7 +100,7 @@ def add_own_tools(app: Quart, history: History, desk: ToolDesk, *, has_token: bo
         """List the versions of a tool, the newest first: when, by whom, and its definition (null: deleted)."""
         if not history.is_readable:
             return history_not_open()
-        found = await desk.versions(name)
+        found = await service.versions(name)
         return await large_json_response(lambda: {"name": name, "versions": found})
 
     @app.errorhandler(ToolRefused)

@@ -17,7 +17,7 @@ from quart import Quart, Response, websocket
 
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import OutOfBounds
-from callflow.web.console.phone_door import Door
+from callflow.web.console.phone_mount import PhoneMount
 from callflow.web.responses import json_response, query_parameters, to_json
 
 
@@ -59,7 +59,7 @@ class PhoneLine(Protocol):
     def about(self) -> Mapping[str, Any]: ...
 
     @property
-    def door(self) -> Door | None: ...
+    def mount(self) -> PhoneMount | None: ...
 
     async def ring(self, to_number: str = "", from_number: str = "") -> PhoneCall: ...
 

@@ -8,7 +8,7 @@ from quart import Quart, Response
 
 from callflow.contracts.errors import ProfileRefused
 from callflow.history.history import History
-from callflow.switchboard.profile_desk import ProfileDesk
+from callflow.switchboard.profile_service import ProfileService
 from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
 from callflow.web.console.session import ToItsEnd, seen_version
@@ -26,20 +26,20 @@ _SEEN: Final = '{"version": 3}'
 _MOST_VERSION: Final = (1 << 31) - 1
 
 
-def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: bool) -> None:
+def add_profiles(app: Quart, history: History, service: ProfileService, *, has_token: bool) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
     to_its_end = ToItsEnd()
 
     @app.get("/api/profiles")
     async def list_profiles() -> Response:
         """List the profiles of settings.toml and of the database, which wins where both have one."""
-        told = await desk.listed(own_business())
+        told = await service.listed(own_business())
         return await large_json_response(lambda: told)
 
     @app.get("/api/profiles/<name>")
     async def profile(name: str) -> Response:
         """Answer the settings of calls under a profile, each with its origin."""
-        return json_response(await desk.describe(name, business=own_business()))
+        return json_response(await service.describe(name, business=own_business()))
 
     @app.put("/api/profiles/<name>")
     async def put_profile(name: str) -> Response:
@@ -56,7 +56,7 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
         if not history.is_readable:
             return history_not_open()
         by, own = requester(has_token=has_token), own_business()
-        return json_response(await to_its_end(desk.put(name, body, by=by, whole=whole, business=own)))
+        return json_response(await to_its_end(service.put(name, body, by=by, whole=whole, business=own)))
 
     @app.delete("/api/profiles/<name>")
     async def delete_profile(name: str) -> Response:
@@ -64,7 +64,7 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
         seen = seen_version(await json_object(_SEEN, may_be_empty=True))
         if not history.is_readable:
             return history_not_open()
-        await to_its_end(desk.delete(name, by=requester(has_token=has_token), seen=seen))
+        await to_its_end(service.delete(name, by=requester(has_token=has_token), seen=seen))
         return json_response({"success": True})
 
     @app.get("/api/profiles/<name>/versions")
@@ -72,14 +72,14 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
         """List the versions of a profile, the newest first: when, by whom, and what was changed."""
         if not history.is_readable:
             return history_not_open()
-        return json_response(await desk.versions(name, own_business()))
+        return json_response(await service.versions(name, own_business()))
 
     @app.get("/api/profiles/<name>/versions/<int:version>")
     async def one_version(name: str, version: int) -> Response:
         """Answer one version of a profile."""
         if not history.is_readable:
             return history_not_open()
-        return json_response(await desk.version(name, min(version, _MOST_VERSION), own_business()))
+        return json_response(await service.version(name, min(version, _MOST_VERSION), own_business()))
 
     @app.post("/api/profiles/<name>/versions/<int:version>/restore")
     async def restore(name: str, version: int) -> Response:
@@ -88,7 +88,7 @@ def add_profiles(app: Quart, history: History, desk: ProfileDesk, *, has_token: 
         if not history.is_readable:
             return history_not_open()
         by, own, number = requester(has_token=has_token), own_business(), min(version, _MOST_VERSION)
-        return json_response(await to_its_end(desk.restore(name, number, by=by, seen=seen, business=own)))
+        return json_response(await to_its_end(service.restore(name, number, by=by, seen=seen, business=own)))
 
     @app.errorhandler(ProfileRefused)
     async def refused(error: ProfileRefused) -> Response:

@@ -20,7 +20,7 @@ _MOST: Final = 2
 _SECONDS: Final = 60.0
 
 
-class PeakDesk:
+class PeakService:
     """Reads peaks; a recording for which several ask is looked through once."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class PeakDesk:
         return work
 
 
-def told(call: str, part: int, found: Peaks, after: int, *, grows: bool) -> dict[str, Any]:
+def peaks_json(call: str, part: int, found: Peaks, after: int, *, grows: bool) -> dict[str, Any]:
     """Return the answer about a recording. `after`: how many peaks of each channel are left out."""
     return {
         "call": call,

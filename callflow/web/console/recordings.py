@@ -17,7 +17,7 @@ from callflow.history.history import History
 from callflow.history.recording_store import Sound
 from callflow.media.peaks import Peaks
 from callflow.web.console.history_query import whole_number
-from callflow.web.console.recording_peaks import PeakDesk, told
+from callflow.web.console.recording_peaks import PeakService, peaks_json
 from callflow.web.responses import error_response, history_not_open, large_json_response, query_parameters
 
 
@@ -36,7 +36,7 @@ def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], boo
         part = whole_number("part", 1, 0, 1 << 31)
         return await send_recording(history, call, part, is_live)
 
-    desk = PeakDesk()
+    service = PeakService()
 
     @app.get("/api/calls/<call>/recording/peaks")
     @query_parameters("part", "after")
@@ -50,7 +50,7 @@ def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], boo
         try:
             sound, is_going_on, grows = await _sound(history, call, part, is_live)
             if sound is not None and sound.file is not None:
-                peaks = await desk.read(sound.file, grows=grows)
+                peaks = await service.read(sound.file, grows=grows)
             else:
                 peaks = await sound.peaks() if sound is not None else None
         except (FileNotFoundError, BrokenRecording):
@@ -62,7 +62,7 @@ def add_recordings(app: Quart, history: History, *, is_live: Callable[[str], boo
             return error_response(503, sentence, Retry_After="3")
         if peaks is None:
             return error_response(404, _NONE)
-        answer = await large_json_response(lambda: told(call, part, peaks, after, grows=grows))
+        answer = await large_json_response(lambda: peaks_json(call, part, peaks, after, grows=grows))
         answer.headers["Cache-Control"] = _cache(grows=is_going_on)
         return answer
 

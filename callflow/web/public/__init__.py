@@ -1,0 +1,1 @@
+"""The carriers' listener: webhooks, media sockets, and a few pages."""

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.printable import line
-from callflow.switchboard.control.desk import ControlDesk
+from callflow.switchboard.control.service import ControlService
 from callflow.switchboard.readiness import State, unready
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
@@ -38,7 +38,7 @@ def create_public(
     switchboard: Callable[[], Switchboard],
     address: PublicAddress,
     webhook_hold: Callable[[], Startup],
-    control: ControlDesk | None = None,
+    control: ControlService | None = None,
     closed: Mapping[str, str] = MappingProxyType({}),
     routing: Callable[[], WebhookRouting | None] = lambda: None,
 ) -> Quart:

@@ -15,7 +15,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import OutOfBounds
 from callflow.contracts.printable import json_of, line
-from callflow.switchboard.control.desk import ControlDesk
+from callflow.switchboard.control.service import ControlService
 from callflow.web.public.request import error_response, refusals
 
 
@@ -25,7 +25,7 @@ PATH: Final = "/api/realtime/control"
 _MOST_BODY: Final = 256 << 10
 
 
-def add_control(app: Quart, desk: ControlDesk) -> None:
+def add_control(app: Quart, service: ControlService) -> None:
     """Add the routes to the app."""
 
     async def checked() -> bytes | Response:
@@ -34,9 +34,9 @@ def add_control(app: Quart, desk: ControlDesk) -> None:
         if len(body) > _MOST_BODY:
             raise RequestEntityTooLarge
         headers = _headers()
-        if headers is not None and desk.checks.allow(headers, body, time.time()):
+        if headers is not None and service.checks.allow(headers, body, time.time()):
             return body
-        why = "it has not what the settings ask for" if desk.checks.are_there else "no secret is set for it"
+        why = "it has not what the settings ask for" if service.checks.are_there else "no secret is set for it"
         refusals.say(f"control {why}", "the control endpoint refuses a request: %s", why)
         refused = _json({"error": "Unauthorized"}, 401)
         refused.headers["WWW-Authenticate"] = "Bearer"
@@ -46,7 +46,7 @@ def add_control(app: Quart, desk: ControlDesk) -> None:
     async def control_status() -> Response:
         """Answer how a session should be now."""
         body = await checked()
-        return body if isinstance(body, Response) else _json({"ok": True, "update": desk.update()})
+        return body if isinstance(body, Response) else _json({"ok": True, "update": service.update()})
 
     @app.post(PATH)
     async def control() -> Response:
@@ -61,7 +61,7 @@ def add_control(app: Quart, desk: ControlDesk) -> None:
         if not isinstance(event, dict):
             return error_response(400, 'the body must be a JSON object, such as {"type": "session.created"}')
         log.debug("the control endpoint is asked about %s", line(str(event.get("type", "an event")))[:80])
-        return _json({"events": [{"type": "session.update", "session": desk.update()}]})
+        return _json({"events": [{"type": "session.update", "session": service.update()}]})
 
 
 def _headers() -> dict[str, str] | None:

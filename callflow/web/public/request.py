@@ -33,7 +33,7 @@ refusals: Final = RepeatedWarnings(log)
 
 
 class WebhookHold(Protocol):
-    """Holds requests back until it is known which call they are about."""
+    """Holds requests back until it is known which call they are about: see `switchboard/webhook_gate.py`."""
 
     async def hold(self, webhook_event: WebhookEvent | None) -> None:
         """Return when the request may continue: at once, if it is about a live call of this process. None: the request

@@ -158,8 +158,8 @@ def test_a_plan_is_read_and_told(given: dict[str, Any], told: dict[str, Any]) ->
     problems: list[str] = []
     plan = read_plan(given, problems)
     assert problems == []
-    assert {name: plan.told()[name] for name in told} == told
-    assert read_plan(plan.told(), problems) == plan
+    assert {name: plan.to_json()[name] for name in told} == told
+    assert read_plan(plan.to_json(), problems) == plan
     assert problems == []
 
 

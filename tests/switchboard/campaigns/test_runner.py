@@ -29,7 +29,7 @@ from tests.switchboard.test_switchboard import Stage, stage
 
 
 ASKED = {
-    "plan": Plan(begins=0, ends=24 * 60, weekdays=tuple(range(7)), per_second=50).told(),
+    "plan": Plan(begins=0, ends=24 * 60, weekdays=tuple(range(7)), per_second=50).to_json(),
     "call": {"from": "+15550100002", "carrier": "fake", "profile": "", "session": {}, "record": None, "by": "operator"},
 }
 

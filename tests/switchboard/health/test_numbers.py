@@ -7,7 +7,7 @@ import asyncio
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.numbers import OwnNumber, Pointed
 from callflow.switchboard.health.numbers import EVERY_SECONDS, FAILOVER_SECONDS, SEEN_SECONDS, NumberWatch, judged
-from callflow.switchboard.number_desk import Listing
+from callflow.switchboard.number_service import Listing
 
 
 def number(last: int, *, here: bool = True, overrides: tuple[str, ...] = (), lacks: tuple[str, ...] = ()) -> OwnNumber:

@@ -27,14 +27,14 @@ from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended, Note
 from callflow.journal.redaction import Redactor
 from callflow.switchboard.call_configs import CallConfigs
-from callflow.switchboard.health.desk import Checklist, HealthDesk
 from callflow.switchboard.health.doctor import Doctor
+from callflow.switchboard.health.service import Checklist, HealthService
 from callflow.switchboard.load import LoadGuard
-from callflow.switchboard.profile_desk import ProfileDesk
+from callflow.switchboard.profile_service import ProfileService
 from callflow.switchboard.session_overrides import SessionOverrides
-from callflow.switchboard.setting_desk import SettingDesk
+from callflow.switchboard.setting_service import SettingService
 from callflow.switchboard.switchboard import Switchboard
-from callflow.switchboard.tool_desk import ToolDesk
+from callflow.switchboard.tool_service import ToolService
 from callflow.telemetry.telemetry import Telemetry
 from callflow.tools.registry import ToolResult, Tools
 from callflow.web.console.app import create_console
@@ -95,16 +95,16 @@ class Stage:
         self.headers = {"authorization": f"Bearer {token}"} if token else {}
         configs = CallConfigs(settings or Settings(), Account())
         self.configs = configs
-        self.profiles = ProfileDesk(configs, ProfileStore(history.database), list)
-        self.health = HealthDesk(
+        self.profiles = ProfileService(configs, ProfileStore(history.database), list)
+        self.health = HealthService(
             lambda: cast(Switchboard, self.board), history, lambda: {"ok": True},
             lambda: Checklist(status=setup_checks.status(settings or Settings(), "https://calls.example")),
         )  # fmt: skip
         self.doctor = Doctor(bytes, self.health.doctor_found, lambda: Secrets(()), command=("-c", ""))
         self.of_file = Tools()
         """What the tools file has."""
-        self.tool_desk = ToolDesk(lambda: self.of_file)
-        self.tool_desk.keep_in(OwnToolStore(history.database))
+        self.tool_service = ToolService(lambda: self.of_file)
+        self.tool_service.keep_in(OwnToolStore(history.database))
         self.apis = make_session_apis(settings or Settings(), lambda: configs.rules.settings)
         self.app: Quart = create_console(
             lambda: cast(Switchboard, self.board),
@@ -119,8 +119,8 @@ class Stage:
             named_tokens=named_tokens,
             business_of=lambda number: configs.business_of(number)[0],
             try_tool=self._try_tool,
-            tool_desk=self.tool_desk,
-            setting_desk=SettingDesk(configs, {}, max_calls=7),
+            tool_service=self.tool_service,
+            setting_service=SettingService(configs, {}, max_calls=7),
             health=self.health,
             doctor=self.doctor,
             apis=self.apis,

@@ -14,7 +14,7 @@ from callflow.config.settings import Settings
 from callflow.config.setup_checks import setup_findings, status
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
-from callflow.switchboard.health import desk, findings
+from callflow.switchboard.health import findings, service
 from callflow.switchboard.switchboard import Switchboard
 from tests.web.console.stage import Stage, play
 
@@ -120,5 +120,5 @@ def test_which_credentials_are_set_is_told_and_never_what_they_are(tmp_path: Pat
 
 
 def test_a_secret_is_not_told() -> None:
-    (told,) = desk.shown([Finding("settings", "note", "the key opensesame12 is odd")], Secrets(["opensesame12"]))
+    (told,) = service.shown([Finding("settings", "note", "the key opensesame12 is odd")], Secrets(["opensesame12"]))
     assert told.what == NOT_SHOWN

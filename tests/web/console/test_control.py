@@ -58,16 +58,16 @@ def test_what_is_given_is_kept_and_one_value_that_is_wrong_keeps_all_of_it_out(t
         async def send(body: Any) -> Any:
             return await the.send("POST", PATH, json.dumps(body).encode(), x_admin_secret=ADMIN)
 
-        desk = the.apis.control
-        await desk.load(StoredControl(the.history.database))
+        service = the.apis.control
+        await service.load(StoredControl(the.history.database))
         told = (await send({"settings": {"voice": "ash", "server": {}}})).json()
         assert (told["ok"], told["settings"]) == (True, {"voice": "ash", "server": {}})
         assert told["warnings"] == ["server is left out: the API has no such parameter"]
         wrong: list[Any] = [{}, {"settings": []}, {"settings": {"speed": 9}}, {"settings": None, "more": 1}]
         for body in wrong:
             assert (await send(body)).status == 400, body
-        assert desk.changes == {"voice": "ash"}
+        assert service.changes == {"voice": "ash"}
         assert (await send({"settings": None})).json()["settings"] is None
-        assert desk.changes == {}
+        assert service.changes == {}
 
     play(tmp_path, main, settings=with_admin())

@@ -16,7 +16,7 @@ from callflow.journal.notes import Began, Ended, Recording
 from callflow.media import peaks
 from callflow.media.call_recorder import header, interleaved
 from callflow.media.peaks import Peaks
-from callflow.web.console.recording_peaks import PeakDesk
+from callflow.web.console.recording_peaks import PeakService
 from tests.web.console.stage import CALL, Stage, play
 
 
@@ -157,17 +157,17 @@ def test_a_long_recording_is_looked_through_once_for_all_who_ask(
 
         monkeypatch.setattr(peaks, "missing", lambda path: 10**6)
         monkeypatch.setattr(peaks, "read", slow)
-        desk = PeakDesk()
+        service = PeakService()
         one, two = Path("one.wav"), Path("two.wav")
-        waiting = [asyncio.create_task(desk.read(path, grows=False)) for path in (one, one, two)]
+        waiting = [asyncio.create_task(service.read(path, grows=False)) for path in (one, one, two)]
         while len(asked) < 2:  # noqa: ASYNC110 - threads
             await asyncio.sleep(0.001)
         with pytest.raises(Overloaded):
-            await desk.read(Path("three.wav"), grows=False)
+            await service.read(Path("three.wav"), grows=False)
         waiting[0].cancel()
         go.set()
         assert await waiting[1] == await waiting[2] == Peaks(1.0, b"ab")
         assert sorted(asked) == [one, two]
-        assert await desk.read(Path("three.wav"), grows=False) == Peaks(1.0, b"ab")
+        assert await service.read(Path("three.wav"), grows=False) == Peaks(1.0, b"ab")
 
     asyncio.run(main())

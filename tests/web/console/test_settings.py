@@ -12,7 +12,7 @@ from callflow.config.call_settings import CallSettings
 from callflow.config.settings import Settings
 from callflow.engines.common.account import Account
 from callflow.switchboard.call_configs import CallConfigs
-from callflow.switchboard.setting_desk import SettingDesk
+from callflow.switchboard.setting_service import SettingService
 from tests.web.console.stage import Stage, play
 
 
@@ -101,13 +101,13 @@ def test_what_a_call_costs_has_its_ringing_where_the_model_is_paid_for_that(
 ) -> None:
     """Its session opens with the dial: each number that nobody answered cost money that no estimate had."""
     config = CallConfigs(Settings(engine=engine, dial_seconds=20), Account()).config("+15550100002")
-    assert SettingDesk.of_call(config)["ringing"] == ringing
+    assert SettingService.of_call(config)["ringing"] == ringing
 
 
 def test_a_business_is_not_told_the_number_of_another_one() -> None:
     carrier: Any = SimpleNamespace(can={"dials"}, from_number="+15550100002")
-    desk = SettingDesk(CallConfigs(settings(), Account()), {"telnyx": carrier}, max_calls=7)
-    numbers = {name: desk.limits(0, name)["carriers"][0]["from"] for name in ("", "taxis", "bakery")}
+    service = SettingService(CallConfigs(settings(), Account()), {"telnyx": carrier}, max_calls=7)
+    numbers = {name: service.limits(0, name)["carriers"][0]["from"] for name in ("", "taxis", "bakery")}
     assert numbers == {"": "+15550100002", "taxis": "+15550100002", "bakery": ""}
 
 

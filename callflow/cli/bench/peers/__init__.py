@@ -1,0 +1,1 @@
+"""Servers of other projects, measured by the bench beside ours."""

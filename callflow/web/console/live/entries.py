@@ -67,6 +67,6 @@ class Encoder:
 
 def _line(entry: JournalEntry) -> str:
     try:
-        return timeline.told(entry)
+        return timeline.describe(entry)
     except Exception:  # an entry of another version, say: it is shown as it stands
         return ""

@@ -150,7 +150,7 @@ class LogFeed:
             if self._watch is None:
                 self._watch = asyncio.create_task(self._look(), name="logs")
             if self._of_all == 1 and not own and self._others is not None:
-                self._others.open(self._told_by)
+                self._others.open(self._take_from)
             seen = [each for each in self._followed.values() if not own or each.call is not None]
             told = [piece for followed in seen for piece in followed.told if not own or piece.number != _SINGLE]
             at = self._begins + len(self._recent)  # as of the same moment
@@ -300,7 +300,7 @@ class LogFeed:
 
     # Those of others
 
-    def _told_by(self, node: str, event: str, data: Any) -> None:
+    def _take_from(self, node: str, event: str, data: Any) -> None:
         """Take what another node tells of its calls."""
         if event == LOST:
             now = asyncio.get_running_loop().time()

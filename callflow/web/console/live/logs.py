@@ -24,8 +24,8 @@ from callflow.history.history import History
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.identity import ASKING, CONFIGURE, OPERATE, own_business
-from callflow.web.console.live.desk import LiveDesk
 from callflow.web.console.live.other_logs import OtherLogs
+from callflow.web.console.live.service import LiveService
 from callflow.web.console.request_body import OF_SESSION
 from callflow.web.console.requested_by import asker
 from callflow.web.console.step_in import MOST_ANSWER
@@ -43,7 +43,7 @@ _TRY_LATER: Final = 1013
 
 def add_logs(
     app: Quart,
-    desk: LiveDesk,
+    service: LiveService,
     switchboard: Callable[[], Switchboard],
     history: History,
     overrides: SessionOverrides,
@@ -58,7 +58,7 @@ def add_logs(
     @app.websocket("/logs")
     async def logs() -> None:
         """Tell what happens in all live calls, and take requests."""
-        with desk.seats.seat() as is_let_in:
+        with service.seats.seat() as is_let_in:
             await websocket.accept()
             if not is_let_in:
                 await websocket.close(_TRY_LATER, "there are too many viewers")
@@ -70,7 +70,7 @@ def add_logs(
             await websocket.close(_TRY_LATER, "the connection was too slow, or the server stops: come back")
 
     async def _send() -> None:
-        messages = desk.logs.messages(
+        messages = service.logs.messages(
             own_business(), own=FORWARDED in websocket.scope, deltas=ASKING.get().may(OPERATE)
         )
         try:
@@ -117,7 +117,7 @@ def add_logs(
         name = request.get("streamSid") or request.get("callId")
         if not isinstance(name, str) or switchboard().is_live(name):
             return "", ""
-        return desk.logs.elsewhere(name, own_business())
+        return service.logs.elsewhere(name, own_business())
 
     def _addressed(request: Mapping[str, Any]) -> Call | None:
         """Return the call that a request is for; None: there is no live call, and it names none. Raises BadRequest."""
@@ -125,13 +125,13 @@ def add_logs(
         business = own_business()
         calls = [each for each in switchboard().calls if business in ("", each.config.business)]
         if name is None:
-            if len(calls) + desk.logs.count_elsewhere(business) > len(calls[:1]):
+            if len(calls) + service.logs.count_elsewhere(business) > len(calls[:1]):
                 raise BadRequest(
                     400,
                     "Several calls are live, or one at another node: say in streamSid or callId which one this is for.",
                 )
             return calls[0] if calls else None
-        call = desk.logs.call(name, business) if isinstance(name, str) else None
+        call = service.logs.call(name, business) if isinstance(name, str) else None
         if call is None:
             raise BadRequest(404, "There is no live call of this streamSid or callId.")
         return call
@@ -171,7 +171,7 @@ def add_logs(
                 raise BadRequest(409, why)
         else:
             text = _text(item)
-            call.agent.tell(text, shown=desk.redact.text(text), by=by)
+            call.agent.respond_to(text, shown=service.redact.text(text), by=by)
         return {"type": "request.taken", "request": _ITEM, **_of(call)}
 
 

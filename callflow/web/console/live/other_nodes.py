@@ -24,7 +24,7 @@ _MOST_FRAME: Final = 4 << 20
 LOST: Final = "lost"
 """The event that stands for the end of a node's stream."""
 
-Told = Callable[[str, str, Any], None]
+OnMessage = Callable[[str, str, Any], None]
 """Takes the name of a node, an event of its wall, and the data."""
 
 
@@ -40,7 +40,7 @@ class OtherNodes:
         """Return what listens to other streams of the same nodes."""
         return OtherNodes(self._cluster, self._forwarding, path, pause=pause)
 
-    def open(self, told: Told) -> None:
+    def open(self, told: OnMessage) -> None:
         """Begin to listen."""
         self._task = asyncio.create_task(self._run(told), name="other nodes")
 
@@ -50,7 +50,7 @@ class OtherNodes:
             self._task.cancel()
             self._task = None
 
-    async def _run(self, told: Told) -> None:
+    async def _run(self, told: OnMessage) -> None:
         streams: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
@@ -65,7 +65,7 @@ class OtherNodes:
             for task in streams.values():
                 task.cancel()
 
-    async def _listen(self, peer: Peer, told: Told) -> None:
+    async def _listen(self, peer: Peer, told: OnMessage) -> None:
         try:
             async with self._forwarding.stream(peer, CLUSTER, "GET", self._path, seconds=_HEAD_SECONDS) as stream:
                 waiting = b""
@@ -84,7 +84,7 @@ class OtherNodes:
             told(peer.name, LOST, None)
 
 
-def _read(name: str, text: bytes, told: Told) -> None:
+def _read(name: str, text: bytes, told: OnMessage) -> None:
     event, data = "", b""
     for line in text.split(b"\n"):
         if line.startswith(b"event: "):

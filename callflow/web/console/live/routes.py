@@ -18,7 +18,7 @@ from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.last_hour import merged
 from callflow.web.console.everywhere import Everywhere
 from callflow.web.console.identity import ASKING, OPERATE, own_business
-from callflow.web.console.live.desk import LiveDesk
+from callflow.web.console.live.service import LiveService
 from callflow.web.console.live.sse import event_stream
 from callflow.web.console.live.transcript_lines import transcript_lines
 from callflow.web.responses import error_response, history_not_open, json_response, query_parameters
@@ -32,7 +32,7 @@ before it."""
 
 def add_live(
     app: Quart,
-    desk: LiveDesk,
+    service: LiveService,
     switchboard: Callable[[], Switchboard],
     history: History,
     everywhere: Everywhere | None = None,
@@ -60,16 +60,16 @@ def add_live(
     @query_parameters()
     async def live() -> Response:
         """Stream the live calls: a snapshot, then what changes."""
-        refusal = desk.seats.refusal()
-        return refusal or event_stream(desk.wall.watch(own_business()), desk.seats)
+        refusal = service.seats.refusal()
+        return refusal or event_stream(service.wall.watch(own_business()), service.seats)
 
     @app.get("/api/live/hour")
     @query_parameters()
     async def hour() -> Response:
         """Tell of each minute of the last hour: calls, waits for answers, lag of the event loop; and the results."""
         if everywhere is None:
-            return json_response(desk.hour.told(history.now()))
-        own = desk.hour.told(history.now(), waits=True)
+            return json_response(service.hour.minutes(history.now()))
+        own = service.hour.minutes(history.now(), waits=True)
         if request.scope.get(FORWARDED):
             return json_response(own)
         bodies = [answer.body for answer in (await everywhere.answers()).values()]
@@ -81,13 +81,13 @@ def add_live(
         """Stream the journal of one call from its beginning, or behind the entry that the viewer has got last; then
         what is added, until the call is over."""
         after = _after()
-        if (refusal := desk.seats.refusal()) is not None:
+        if (refusal := service.seats.refusal()) is not None:
             return refusal
         name = await found(call)
         if name is None:
             return _nothing(call, history)
         veiled = not ASKING.get().may(OPERATE)
-        return event_stream(desk.stories.watch(name, after, singles=True, veiled=veiled), desk.seats)
+        return event_stream(service.stories.watch(name, after, singles=True, veiled=veiled), service.seats)
 
     @app.get("/api/live/<sid>/sse")
     @query_parameters("after")
@@ -95,14 +95,14 @@ def add_live(
         """Stream what is said in one call, as an earlier system did: `event: line` with t, type and text. 204: the
         viewer has got all of a call that is over, and a browser does not come back."""
         after = _after()
-        if (refusal := desk.seats.refusal()) is not None:
+        if (refusal := service.seats.refusal()) is not None:
             return refusal
         name = await found(sid)
         if name is None:
             return _nothing(sid, history)
-        if after and await desk.stories.is_told(name, after):
+        if after and await service.stories.is_told(name, after):
             return Response(b"", 204)
-        return event_stream(transcript_lines(desk.stories, name, after), desk.seats)
+        return event_stream(transcript_lines(service.stories, name, after), service.seats)
 
 
 def _nothing(call: str, history: History) -> Response:

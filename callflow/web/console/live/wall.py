@@ -119,7 +119,7 @@ class Wall:
                 self._has_looked = asyncio.Event()
                 self._task = asyncio.create_task(self._run(), name="live wall")
                 if self._others is not None:
-                    self._others.open(self._told_by)
+                    self._others.open(self._take_from)
             await self._has_looked.wait()
             at = -1
             while not self.is_closed:
@@ -241,14 +241,14 @@ class Wall:
             if channel.shows(business):
                 channel.tell(told)
 
-    def _told_by(self, node: str, event: str, data: Any) -> None:
+    def _take_from(self, node: str, event: str, data: Any) -> None:
         """Take what another node tells of its calls."""
         if event == LOST:
             self._theirs.lost(node, asyncio.get_running_loop().time())
         elif event == "snapshot":
             self._theirs.counters[node] = data["counters"]
             for each in data["calls"]:
-                self._told_by(node, "call", each)
+                self._take_from(node, "call", each)
         elif event == "counters":
             self._theirs.counters[node] = data
         elif event == "call":

@@ -73,13 +73,13 @@ class Listen extends Element {
   disconnectedCallback() {
     super.disconnectedCallback();
     this.#stop();
-    this.#hush();
+    this.#silence();
   }
 
   willUpdate(changed) {
-    if (changed.has("call") && changed.get("call") !== undefined) { this.#stop(); this.#hush(); }
+    if (changed.has("call") && changed.get("call") !== undefined) { this.#stop(); this.#silence(); }
     if (this.isOver && this.state !== "off") this.#stop();
-    if (this.isOver && this.speaks !== "off") this.#hush();
+    if (this.isOver && this.speaks !== "off") this.#silence();
   }
 
   #listen = async () => {
@@ -165,7 +165,7 @@ class Listen extends Element {
         told: (data) => this.#told(JSON.parse(data)),
         again: () => { this.speaks = "again"; announce(T.listen.again); },
         over: ({ code, reason }) => {
-          this.#hush();
+          this.#silence();
           if (code === 1000) announce(voice.gives ? T.listen.givenBack : reason || T.listen.movedOn);
           else this.failed = reason || T.listen.voiceLost;
         },
@@ -174,7 +174,7 @@ class Listen extends Element {
       node.port.onmessage = ({ data }) => { if (this.speaks === "on") voice.socket.send(data); };
       voice.context.createMediaStreamSource(voice.stream).connect(node);
     } catch (error) {
-      this.#hush();
+      this.#silence();
       this.failed = error.name === "NotAllowedError" ? T.listen.noMicrophone : error.message;
     }
   };
@@ -203,7 +203,7 @@ class Listen extends Element {
     this.#voice.socket.send(JSON.stringify({ give_back: true, line }));
   };
 
-  #hush() {
+  #silence() {
     this.#release();
     const voice = this.#voice;
     this.#voice = null;

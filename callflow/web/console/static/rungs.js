@@ -26,7 +26,7 @@ const OBEYS = lanes({
   carrier: `answer dial record pause_record brief join transfer refer reject hangup stream speak announce listen send_dtmf
     find_person suppress_noise`,
   media: "hold unhold mute play_dtmf play_clip close_media",
-  model: `connect_engine greet leave_message rotate_engine prompt say await_goodbye tell_transfer hush_agent answer_tool`,
+  model: `connect_engine greet leave_message rotate_engine prompt say await_goodbye tell_transfer silence_agent answer_tool`,
   tools: "run_tool",
 });
 const QUIET = new Set(["arm", "disarm", "release"]);

@@ -105,7 +105,7 @@ async def test_a_call_that_moves_is_told_of_once(monkeypatch: Any) -> None:
     first.calls.clear()
     second.has(*begun, said(4, "Two."))
     await until(lambda: len(here.words()) > 1, "the words at the other node", 5)
-    here.feed._told_by("n0", LOST, None)
+    here.feed._take_from("n0", LOST, None)
     assert here.feed.elsewhere(CALL) == (CALL, "n1")
 
     second.written.append(frame("over", {"result": "success", "cause": ""}))
@@ -133,7 +133,7 @@ async def test_a_call_that_comes_here_goes_on_and_one_of_a_lost_node_ends(monkey
     moved.is_handed_over = mine.is_handed_over = True
     here.calls.clear()
     other.calls.clear()
-    here.feed._told_by("n0", LOST, None)
+    here.feed._take_from("n0", LOST, None)
     await until(lambda: here.count("call.ended"), "the end of a call that nobody has", 5)
     assert here.words() == ["One.", "Two."]
     assert here.count("call.started") == 1

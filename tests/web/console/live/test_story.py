@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from callflow.journal.journal import JournalEntry
-from callflow.journal.notes import AgentSpeaks, Began, Ended, Note, Told
+from callflow.journal.notes import AgentSpeaks, Began, Ended, Fact, Note
 from callflow.journal.redaction import Redactor
 from callflow.web.console.live.log_feed import events_in
 from callflow.web.console.live.story import Stories
@@ -62,7 +62,12 @@ def test_a_call_that_is_over_is_told_from_the_database(tmp_path: Path) -> None:
 
 def test_numbers_are_the_same_from_memory_and_from_the_database(tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
-        for at, one in ((AT, Began()), (AT + 1, Told(text="a")), (AT + 1, Told(text="b")), (AT - 5, Ended())):
+        for at, one in (
+            (AT, Began()),
+            (AT + 1, Fact(text="a")),
+            (AT + 1, Fact(text="b")),
+            (AT - 5, Ended()),
+        ):
             note(the, one, at)
         await the.history.journal.flushed()
         from_memory = await read(stories(the).watch(CALL, 0), "over")
@@ -83,7 +88,7 @@ def test_what_is_written_while_the_rest_is_read_is_told_once(tmp_path: Path) -> 
             note(the, Began(), AT, call)
             await the.history.journal.flushed()
             for number in range(20):
-                note(the, Told(text=f"before {number}"), AT + 1, call)  # some of these are not committed yet
+                note(the, Fact(text=f"before {number}"), AT + 1, call)  # some of these are not committed yet
             if not in_memory:
                 the.history.journal._calls.clear()
             watched = stories(the)
@@ -91,7 +96,7 @@ def test_what_is_written_while_the_rest_is_read_is_told_once(tmp_path: Path) -> 
             reading = asyncio.create_task(read(pieces, "over"))
             for number in range(20):
                 await asyncio.sleep(0)
-                note(the, Told(text=f"meanwhile {number}"), AT + 2, call)
+                note(the, Fact(text=f"meanwhile {number}"), AT + 2, call)
             await asyncio.sleep(0.01)
             note(the, Ended(), AT + 3, call)
             told = await reading
@@ -106,7 +111,7 @@ def test_a_call_with_more_entries_than_memory_keeps_is_told_whole(tmp_path: Path
     async def main(the: Stage) -> None:
         note(the, Began(), AT)
         for number in range(1200):
-            note(the, Told(text=str(number)), AT + number)
+            note(the, Fact(text=str(number)), AT + number)
         watched = stories(the)
         pieces = watched.watch(CALL, 0)
         assert len(await read(pieces, 1201)) == 1201
@@ -169,7 +174,7 @@ def test_a_frame_is_one_event_whatever_was_said(tmp_path: Path) -> None:
     async def main(the: Stage) -> None:
         text = "one\n\nevent: over\ndata: {}\n\n\u2028\ud800"
         note(the, Began(), AT)
-        note(the, Told(text=text), AT + 1)
+        note(the, Fact(text=text), AT + 1)
         note(the, Ended(), AT + 2)
         pieces = [piece async for piece in stories(the).watch(CALL, 0)]
         assert b"".join(pieces).count(b"\n\n") == 4

@@ -21,14 +21,14 @@ _WELL_SECONDS: Final = 120.0
 """A part that has worked for so long before it failed is not one that fails again and again."""
 
 
-async def side_by_side(parts: Mapping[str, Part], *, pauses: Sequence[float] = _PAUSES) -> None:
-    """Do all parts, by name, until cancelled, or until none has anything more to do. `pauses`: see `keep_up`."""
+async def keep_all_running(parts: Mapping[str, Part], *, pauses: Sequence[float] = _PAUSES) -> None:
+    """Do all parts, by name, until cancelled, or until none has anything more to do. `pauses`: see `keep_running`."""
     async with asyncio.TaskGroup() as tasks:
         for name, part in parts.items():
-            tasks.create_task(keep_up(name, part, pauses=pauses), name=name)
+            tasks.create_task(keep_running(name, part, pauses=pauses), name=name)
 
 
-async def keep_up(name: str, part: Part, *, pauses: Sequence[float] = _PAUSES) -> None:
+async def keep_running(name: str, part: Part, *, pauses: Sequence[float] = _PAUSES) -> None:
     """Do one part until it returns, however often it fails. `pauses`: seconds after each failure; the last one holds
     for all that follow."""
     loop, failures = asyncio.get_running_loop(), 0

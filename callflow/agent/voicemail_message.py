@@ -2,7 +2,8 @@
 
 The message gets a session of its own, without a word of the conversation and without turn detection. So nothing that
 was asked for before can be said into the recording, neither side interrupts, and the machine's words are not answered.
-`call/machine` decides when: see "Answering machines" in docs/architecture.md.
+The carrier notices that a machine has answered, and `call/machine/voicemail_table.py` decides when this begins: see
+"Answering machines" in docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Speaker(Protocol):
         """Write down how much of the protected sentence was heard."""
 
 
-class Voicemail:
+class VoicemailMessage:
     """The message of one call, if a machine has answered it."""
 
     def __init__(self, message: str, agent: Speaker, post: Callable[[Event], None]) -> None:
@@ -49,7 +50,7 @@ class Voicemail:
             self.is_on = True
             agent.prompter.close()
             agent.goodbye.call_off()
-            agent.turns.hush_for_good()
+            agent.turns.silence_for_good()
             if agent.protected_greeting.is_said:
                 agent.note_greeting()
             agent.protected_greeting.hold()

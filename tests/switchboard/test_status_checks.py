@@ -1,4 +1,4 @@
-"""Calls that are taken back: what their carriers are asked, and what is believed meanwhile."""
+"""Calls that are recovered: what their carriers are asked, and what is believed meanwhile."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from callflow.call import machine
 from callflow.call.call import Call
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import LegIds
-from callflow.switchboard import line_questions
-from callflow.switchboard.line_questions import LineQuestions
+from callflow.switchboard import status_checks
+from callflow.switchboard.status_checks import StatusChecks
 from tests.call.offline import FakeCarrier
 
 
@@ -29,9 +29,9 @@ class Scene:
         self.call = SimpleNamespace(
             id="c1", ids=IDS, carrier=self.carrier, began=began, model=SimpleNamespace(state=state, human=""),
             legs=SimpleNamespace(human=LegIds()), awaits_leg=False,
-            take_back=lambda found, human="": self.taken.append(found),
+            recover=lambda found, human="": self.taken.append(found),
         )  # fmt: skip
-        self.questions = LineQuestions(lambda: NOW, self.doubt, asyncio.Semaphore(2))
+        self.questions = StatusChecks(lambda: NOW, self.doubt, asyncio.Semaphore(2))
 
     async def doubt(self, call: Call) -> None:
         self.doubted.append(call.id)
@@ -50,7 +50,7 @@ class Scene:
         (machine.STREAMING, KeyError("ours"), "answered"),
     ],
 )
-def test_a_call_is_taken_back_as_its_carrier_has_it_or_as_it_was(state: str, status: Any, found: str) -> None:
+def test_a_call_is_recovered_as_its_carrier_has_it_or_as_it_was(state: str, status: Any, found: str) -> None:
     async def main() -> None:
         the = Scene(state)
         the.carrier.statuses["control"] = status
@@ -73,7 +73,7 @@ def test_a_young_call_that_its_carrier_does_not_know_is_asked_about_twice(
     age: float, answers: list[str], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Carriers' lists lag behind their calls."""
-    monkeypatch.setattr(line_questions, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(status_checks, "_AGAIN_SECONDS", 0.0)
     left = list(answers)
 
     async def call_status(ids: LegIds) -> str:
@@ -101,7 +101,7 @@ def test_a_young_call_that_its_carrier_does_not_know_is_asked_about_twice(
 def test_who_talked_a_moment_ago_does_not_wait_for_the_carriers_word(
     state: str, age: float, believed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line_questions, "_DOUBT_SECONDS", 0.0)
+    monkeypatch.setattr(status_checks, "_DOUBT_SECONDS", 0.0)
 
     async def main() -> None:
         the = Scene(state)

@@ -1,4 +1,4 @@
-"""Asks carriers whether the calls that are taken back are still on the line."""
+"""Asks carriers whether the calls that are recovered are still on the line."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _DOUBT_SECONDS: Final = 5.0
 """The carrier is asked about such a conversation so much later, when its caller has heard something."""
 
 
-class LineQuestions:
-    """The questions about the calls that this process takes back."""
+class StatusChecks:
+    """Asks the carriers about the calls that this process recovers."""
 
     def __init__(
         self, now: Callable[[], float], doubt: Callable[[Call], Awaitable[None]], most: asyncio.Semaphore
@@ -59,11 +59,11 @@ class LineQuestions:
         self._fresh.discard(call.id)
         is_plain = given and call.model.state != BRIDGED and not call.awaits_leg
         if is_plain or "media_is_remote" in call.carrier.can:  # there, the session beside the call shows how it is
-            call.take_back(found)
+            call.recover(found)
             return
         if is_fresh and call.model.state in (STREAMING, RECOVERING) and not call.awaits_leg:
             # Who waits in silence does not wait for the carrier's answer: it is almost always that the call is there.
-            call.take_back(found)
+            call.recover(found)
             self._start(self._doubt_later(call), f"doubt {call.id}")
             return
         try:
@@ -77,10 +77,10 @@ class LineQuestions:
                     await asyncio.sleep(_AGAIN_SECONDS)  # carriers' lists lag behind their calls
                     found = await call.carrier.call_status(call.ids)
         except CarrierError as error:
-            log.warning("call %s: the carrier does not say how it is, so it is taken back anyway: %s", call.id, error)
+            log.warning("call %s: the carrier does not say how it is, so it is recovered anyway: %s", call.id, error)
         except Exception:
             log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
-        call.take_back(found, await self._person_status(call))
+        call.recover(found, await self._person_status(call))
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

@@ -14,36 +14,36 @@ from typing import Any, Final, NamedTuple, Protocol
 PREFIX: Final = "/phone/"
 
 
-class Door(NamedTuple):
+class PhoneMount(NamedTuple):
     """A key, and the ASGI app that takes what comes under it, at paths without it."""
 
     key: str
     app: Any
 
 
-class HasDoor(Protocol):
+class HasPhoneMount(Protocol):
     """A line on which the page can ring this server."""
 
     @property
-    def door(self) -> Door | None: ...
+    def mount(self) -> PhoneMount | None: ...
 
 
-class PhoneDoor:
+class PhoneMiddleware:
     """ASGI middleware in front of everything that the operators' listener serves."""
 
-    def __init__(self, inner: Any, line: Callable[[], HasDoor | None]) -> None:
+    def __init__(self, inner: Any, line: Callable[[], HasPhoneMount | None]) -> None:
         """`line`: returns None where the page has no phone."""
         self._inner, self._line = inner, line
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request or one WebSocket."""
         line = self._line() if scope["type"] != "lifespan" and scope["path"].startswith(PREFIX) else None
-        door = line.door if line is not None else None
-        within = _within(scope, door.key) if door is not None else None
-        if door is None or within is None:
+        mount = line.mount if line is not None else None
+        within = _within(scope, mount.key) if mount is not None else None
+        if mount is None or within is None:
             await self._inner(scope, receive, send)
         else:
-            await door.app(within, receive, send)
+            await mount.app(within, receive, send)
 
 
 def _within(scope: Any, key: str) -> Any:

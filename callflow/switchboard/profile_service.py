@@ -16,6 +16,7 @@ from typing import Any, Final
 from callflow.config import display, kept_profiles, session_names
 from callflow.config.call_settings import CallSettings
 from callflow.config.kept_profiles import NUMBERS, Asked, KeptProfile, label_of
+from callflow.config.setting_names import present
 from callflow.contracts.errors import ProfileRefused, SessionRefused
 from callflow.contracts.printable import quoted
 from callflow.history.kept_profiles import Change, ProfileStore, StoredProfiles
@@ -39,7 +40,7 @@ _NO_VERSION: Final = "There is no such version of this profile, or it is kept no
 _IN_FILE: Final = "This profile stands in settings.toml only, and is deleted there."
 
 
-class ProfileDesk:
+class ProfileService:
     """All profiles, as operators see and change them."""
 
     def __init__(self, configs: CallConfigs, store: ProfileStore, told: Callable[[], list[str]]) -> None:
@@ -62,8 +63,8 @@ class ProfileDesk:
             self._seen = seen
 
     async def follow(self, load: Callable[[], Awaitable[None]]) -> None:
-        """Call `load`, which calls `load` of this desk first, soon after another process has changed a profile or what
-        is kept for all numbers. Never returns."""
+        """Call `load`, which calls `load` of this service first, soon after another process has changed a profile or
+        what is kept for all numbers. Never returns."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
@@ -373,7 +374,7 @@ class ProfileDesk:
         row = await self._store.version(name, version)
         if row is None or not self._is_version_of(row, business) or not self._is_of(name, business):
             raise ProfileRefused(404, _NO_VERSION)
-        whole = await asyncio.to_thread(json.loads, row["settings"] or "{}")
+        whole = present(await asyncio.to_thread(json.loads, row["settings"] or "{}"))
         return {
             "name": name, **entry(row), NUMBERS: whole.pop(NUMBERS, []), "settings": _each(whole, self._shown),
         }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The desk that keeps the alerts, without a server."""
+"""The health service that keeps the alerts, without a server."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from callflow.contracts.diagnostics import Finding
 from callflow.contracts.secret_text import Secrets
 from callflow.history.database import url_of
 from callflow.history.history import History
-from callflow.switchboard.health.desk import HealthDesk, Look
 from callflow.switchboard.health.life_cycle import CLOSE_AFTER, Alert
+from callflow.switchboard.health.service import HealthService, Look
 from tests.call.offline import until
 
 
@@ -24,26 +24,26 @@ WELL = Finding("time", "ok", "audio is in time")
 
 
 class Nodes:
-    """Two nodes, or three, that share a history, each with its desk."""
+    """Two nodes, or three, that share a history, each with its service."""
 
     def __init__(self, folder: Path) -> None:
         self.history = History(url_of("", str(folder)), recordings=folder, retention_days=0, country="")
         self.gone: set[str] = set()
-        self.desks = {name: self.desk(name) for name in ("w1", "w2", "w3")}
+        self.services = {name: self.service(name) for name in ("w1", "w2", "w3")}
 
-    def desk(self, me: str) -> HealthDesk:
+    def service(self, me: str) -> HealthService:
         def living() -> list[Any]:
-            return [SimpleNamespace(name=name) for name in self.desks if name != me and name not in self.gone]
+            return [SimpleNamespace(name=name) for name in self.services if name != me and name not in self.gone]
 
         nodes = SimpleNamespace(me=me, living=living)
-        desk = HealthDesk(lambda: cast(Any, None), self.history, nodes=nodes)
-        desk._took_ms = 1.0  # the database answers
-        return desk
+        service = HealthService(lambda: cast(Any, None), self.history, nodes=nodes)
+        service._took_ms = 1.0  # the database answers
+        return service
 
     async def look(self, name: str, at: float, *found: Finding) -> None:
         """Let a node judge itself every 10 s of the last 30."""
         for ago in (30, 20, 10, 0):
-            await self.desks[name]._judge(Look(at - ago, (), found, Secrets(())))
+            await self.services[name]._judge(Look(at - ago, (), found, Secrets(())))
 
     async def told(self) -> dict[str, tuple[str, bool]]:
         """The words of each alert in the database, and whether it is over, by key."""
@@ -55,7 +55,7 @@ class Nodes:
 async def nodes(folder: Path, leader: str = "w1") -> AsyncIterator[Nodes]:
     the = Nodes(folder)
     await the.history.open()
-    the.desks[leader]._set_in_charge(True)
+    the.services[leader]._set_in_charge(True)
     try:
         yield the
     finally:
@@ -81,8 +81,8 @@ async def test_an_alert_about_the_node_that_was_in_charge_goes_on_under_the_next
     """The next one looked at itself, and closed it as over."""
     async with nodes(tmp_path) as the:
         await the.look("w1", 30.0, LATE)
-        the.desks["w1"]._set_in_charge(False)
-        the.desks["w2"]._set_in_charge(True)
+        the.services["w1"]._set_in_charge(False)
+        the.services["w2"]._set_in_charge(True)
         await the.look("w2", 60.0 + 2 * CLOSE_AFTER, WELL)
         await the.look("w1", 60.0 + 2 * CLOSE_AFTER, LATE)
         assert await the.told() == {"node:w1/time": ("node w1: audio is late", False)}
@@ -104,11 +104,11 @@ async def test_the_alerts_of_a_node_that_is_gone_for_a_while_are_over(tmp_path: 
 
 async def test_a_process_that_is_in_charge_again_does_not_write_what_it_had_found_before_others_were() -> None:
     """They have judged since: an alert of that time would be open for ever, because nobody looks whether it is over."""
-    desk = HealthDesk(lambda: cast(Any, None), cast(Any, None))
+    service = HealthService(lambda: cast(Any, None), cast(Any, None))
     old = Alert("alert_1", "disk", "wrong", "disk", "it is full", "make room", 1.0)
-    desk._unsaved, desk._new = {old.id: old}, {old.id}
-    keeping = asyncio.create_task(desk.keep_alerts())
-    await until(lambda: desk._is_in_charge)
-    assert (desk.in_memory, desk._new) == ([], set())
+    service._unsaved, service._new = {old.id: old}, {old.id}
+    keeping = asyncio.create_task(service.keep_alerts())
+    await until(lambda: service._is_in_charge)
+    assert (service.in_memory, service._new) == ([], set())
     keeping.cancel()
     await asyncio.wait([keeping])

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from callflow.switchboard.side_by_side import keep_up, side_by_side
+from callflow.switchboard.keep_running import keep_all_running, keep_running
 from tests.call.offline import until
 
 
@@ -34,7 +34,7 @@ async def test_one_part_that_fails_ends_no_other_and_begins_again(caplog: pytest
         await asyncio.Event().wait()
 
     parts = {"prices": prices, "campaigns": campaigns, "events": events}
-    work = asyncio.create_task(side_by_side(parts, pauses=QUICK))
+    work = asyncio.create_task(keep_all_running(parts, pauses=QUICK))
     async with asyncio.timeout(5):
         await again.wait()
         await until(lambda: begun["events"] == 2)
@@ -61,7 +61,7 @@ async def test_a_part_that_fails_again_and_again_waits_longer_and_not_for_ever(
             raise ValueError
 
     async with asyncio.timeout(5):
-        await keep_up("prices", part, pauses=(0.001, 0.002, 0.005))
+        await keep_running("prices", part, pauses=(0.001, 0.002, 0.005))
     waited = [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
     assert waited == [0.001, 0.002, 0.005, 0.005]
 
@@ -74,7 +74,7 @@ async def test_a_part_that_has_nothing_to_do_is_not_begun_again() -> None:
         begun += 1
 
     async with asyncio.timeout(5):
-        await side_by_side({"retention": retention})
+        await keep_all_running({"retention": retention})
     assert begun == 1
 
 
@@ -91,7 +91,7 @@ async def test_a_part_whose_clean_up_fails_is_not_begun_again_when_all_end(caplo
             if begun == 1:
                 raise ValueError("the connection is closed already")
 
-    work = asyncio.create_task(side_by_side({"prices": prices}, pauses=QUICK))
+    work = asyncio.create_task(keep_all_running({"prices": prices}, pauses=QUICK))
     async with asyncio.timeout(5):
         await until(lambda: begun)
     work.cancel()

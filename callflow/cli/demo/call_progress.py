@@ -1,4 +1,4 @@
-"""What is printed of a call of the demo while it goes on."""
+"""What the demo prints of a call while it goes on: a line for each thing that happened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from callflow.journal.live_feed import LiveEvent
 
 
 def line_of(one: LiveEvent) -> tuple[str, str] | None:
-    """Return who and what, for the news that a person wants to follow."""
+    """Return who and what, for an event of the live feed that a person wants to follow."""
     note = one.note
     match note:
         case None:

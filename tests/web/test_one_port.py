@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from quart import Quart
 
-from callflow.web.side_by_side import SideBySide
+from callflow.web.one_port import OnePort
 from tests.web.asgi import ask
 
 
@@ -29,7 +29,7 @@ def app(name: str) -> Quart:
 @pytest.mark.parametrize("path", [*PUBLIC, *CONSOLE])
 async def test_the_path_says_whose_a_request_is_once_the_console_is_open(path: str) -> None:
     public = app("public")
-    both = SideBySide(public)
+    both = OnePort(public)
     assert (await ask(public, "GET", path)).body == b"public"
     await both.open(app("console"))
     assert (await ask(public, "GET", path)).body == (b"console" if path in CONSOLE else b"public")
@@ -47,7 +47,7 @@ async def test_the_console_begins_and_ends_with_it() -> None:
     async def end() -> None:
         seen.append("ended")
 
-    both = SideBySide(app("public"))
+    both = OnePort(app("public"))
     await both.close()
     await both.open(console)
     assert seen == ["began"]

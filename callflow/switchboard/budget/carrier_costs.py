@@ -51,7 +51,7 @@ class _Asked:
         return bool(self.told) and self.times <= len(_PAUSES)
 
 
-class PriceLookups:
+class CostLookups:
     """Asks about the calls of all carriers that tell prices."""
 
     def __init__(self, history: History, carriers: Mapping[str, Carrier], *, first_seconds: float = _FIRST) -> None:

@@ -13,7 +13,7 @@ _CONSOLE = ("/api/", "/mcp", "/tools", "/logs", "/metrics", "/login", "/logout",
 """Prefixes of the paths of the operators' app."""
 
 
-class SideBySide:
+class OnePort:
     """ASGI middleware in front of the public app. The public app answers all requests until `open`, then all but the
     operators' paths."""
 

@@ -34,7 +34,7 @@ _LONG: Final = frozenset({
 _NO_PROFILE: Final = "There is no such profile: GET /api/profiles lists them."
 
 
-class SettingDesk:
+class SettingService:
     """The settings of calls, explained."""
 
     def __init__(self, configs: CallConfigs, carriers: Mapping[str, Carrier], *, max_calls: int) -> None:

@@ -13,7 +13,7 @@ from callflow.config.settings import Settings
 from callflow.contracts.errors import SessionRefused
 from callflow.sandbox.openai_realtime import config
 from callflow.sandbox.openai_realtime.faults import Quirks
-from callflow.switchboard.control.desk import ControlDesk
+from callflow.switchboard.control.service import ControlService
 
 
 CHANGED: dict[str, tuple[str, str, Any]] = {
@@ -43,8 +43,8 @@ TOLD = {
 """Those that a session does not have, or no longer."""
 
 
-def desk_of(settings: Settings) -> ControlDesk:
-    return ControlDesk(settings, lambda: settings)
+def service_of(settings: Settings) -> ControlService:
+    return ControlService(settings, lambda: settings)
 
 
 def at(session: Any, path: str) -> Any:
@@ -58,9 +58,9 @@ def test_each_variable_of_the_earlier_system_reaches_those_who_ask(name: str, mo
     value, path, expected = CHANGED[name]
     if name.endswith(("PROMPT", "LANGUAGE", "LOGPROBS")):
         monkeypatch.setenv("REALTIME_TRANSCRIPTION_MODEL", "gpt-4o-transcribe")
-    before = desk_of(load({}, toml=None, env_file=None)).update()
+    before = service_of(load({}, toml=None, env_file=None)).update()
     monkeypatch.setenv(name, value)
-    session = desk_of(load({}, toml=None, env_file=None)).update()
+    session = service_of(load({}, toml=None, env_file=None)).update()
     assert session != before
     assert at(session, path) == expected
     usual = config.defaults("sess_1", "gpt-realtime-2.1", 1, Quirks(), transcription=False)
@@ -71,7 +71,7 @@ def test_each_variable_of_the_earlier_system_reaches_those_who_ask(name: str, mo
 def test_those_that_a_session_does_not_have_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, TOLD[name])
     settings = load({}, toml=None, env_file=None)
-    assert desk_of(settings).update() == desk_of(Settings()).update()
+    assert service_of(settings).update() == service_of(Settings()).update()
     used = [each for each in Settings.model_fields if settings.origin(each) != "default"]
     assert used or any(line.startswith(name) for line in settings.warnings)
 
@@ -129,14 +129,14 @@ async def test_what_is_not_set_any_more_is_named_to_those_who_were_told_of_it() 
         "transcription": {"model": "gpt-transcribe", "language": "de", "prompt": "Names."},
     }  # fmt: skip
     effective = Settings()
-    desk = ControlDesk(Settings(), lambda: effective)
+    service = ControlService(Settings(), lambda: effective)
     held = config.defaults("s", "gpt-realtime-2.1", 1, Quirks(), transcription=False)
-    assert not desk.update().keys() & {"reasoning", "parallel_tool_calls"}, "the asker's model may take neither"
+    assert not service.update().keys() & {"reasoning", "parallel_tool_calls"}, "the asker's model may take neither"
     effective = Settings(**control_changes.of_settings(given).taken)
-    held = config.updated(held, desk.update(), Quirks(), voice_locked=False)
+    held = config.updated(held, service.update(), Quirks(), voice_locked=False)
     assert (held["reasoning"], held["parallel_tool_calls"]) == ({"effort": "high"}, False)
     effective = Settings(transcription_model="gpt-transcribe")
-    held = config.updated(held, desk.update(), Quirks(), voice_locked=False)
+    held = config.updated(held, service.update(), Quirks(), voice_locked=False)
     assert (held["reasoning"], held["parallel_tool_calls"], held["include"]) == ({"effort": "low"}, True, None)
     assert held["audio"]["input"]["transcription"] == {"model": "gpt-transcribe"}
 

@@ -16,7 +16,7 @@ from callflow.web.console.live.story import Stories
 from callflow.web.console.live.wall import Wall
 
 
-class LiveDesk:
+class LiveService:
     """The wall, the stories of single calls, and the seats of their viewers. It lives until `close`."""
 
     def __init__(

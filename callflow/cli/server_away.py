@@ -17,7 +17,7 @@ POLL_SECONDS: Final = 0.4
 Answer = tuple[int, dict[str, Any]]
 
 
-async def patiently(ask: Callable[[], Awaitable[Answer]], say: Callable[[str], object]) -> Answer:
+async def ask_until_back(ask: Callable[[], Awaitable[Answer]], say: Callable[[str], object]) -> Answer:
     """Ask until the server answers, or `AWAY_SECONDS` are over. `say`: told once that it is away. Raises
     ConsoleError."""
     until = monotonic() + AWAY_SECONDS

@@ -28,7 +28,7 @@ from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
 from callflow.switchboard.health import findings as judged
 from callflow.switchboard.health.life_cycle import CLOSE_AFTER, DOCTOR, NODE, Alert, LifeCycle, scope_of
-from callflow.switchboard.health.numbers import Listed, NumberWatch, Told, nothing_told
+from callflow.switchboard.health.numbers import FailoverCheck, Listed, NumberWatch, no_failover
 from callflow.switchboard.health.record import Record, Rise
 from callflow.switchboard.health.taken_time import taken_time
 from callflow.switchboard.switchboard import Switchboard
@@ -87,7 +87,7 @@ class Look:
     secrets: Secrets
 
 
-class HealthDesk:
+class HealthService:
     """One for each process. `run` looks again and again; `look` does it once, for somebody who asks."""
 
     def __init__(
@@ -102,18 +102,18 @@ class HealthDesk:
         carrier_errors: Callable[[], int] = int,
         felt_ms: Callable[[], float] = float,
         numbers: Listed | None = None,
-        told: Told = nothing_told,
+        failover: FailoverCheck = no_failover,
         nodes: Nodes | None = None,
     ) -> None:
         """`engine`: describes the model's account, as `Account.describe` does. `checklist`: is called by a thread.
         `sender`: sends events; None: EVENTS_URL is not set. `spending`: see `Budget.describe`; None: that is not
         counted. `carrier_errors`: returns how many commands and streams have failed with carriers since the start.
-        `felt_ms`: see `LoopLag`. `numbers`, `told`: see `NumberWatch`. `nodes`: None: this process serves
+        `felt_ms`: see `LoopLag`. `numbers`, `failover`: see `NumberWatch`. `nodes`: None: this process serves
         alone."""
         self._switchboard, self._history, self._engine, self._checklist = switchboard, history, engine, checklist
         self._sender, self._spending, self._carrier_errors = sender, spending, carrier_errors
         self._felt_ms = felt_ms
-        self._numbers, self._nodes = NumberWatch(numbers, told=told), nodes
+        self._numbers, self._nodes = NumberWatch(numbers, failover=failover), nodes
         self._mine = f"{NODE}{nodes.me}/" if nodes is not None else ""
         """The scope of what this process finds in itself."""
         self._gone_at: dict[str, float] = {}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from callflow.contracts.cost_events import CarrierCost
-from carriers.twilio.prices import cost_of, costs_of
+from carriers.twilio.costs import cost_of, costs_of
 
 
 @pytest.mark.parametrize(

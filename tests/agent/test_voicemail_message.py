@@ -94,7 +94,7 @@ async def test_neither_words_nor_silence_nor_keys_of_the_machine_make_the_agent_
     scene.tell(SessionReady())
     scene.engine.take()
     scene.tell(SpeechStarted(), SpeechStopped(100.0), Transcript("caller", "item_9", "Leave a message.", True))
-    scene.agent.tell("digits", shown="digits")
+    scene.agent.respond_to("digits", shown="digits")
     scene.agent.changed()
     scene.relay.check_played_out()
     assert asked(scene) == []

@@ -44,7 +44,7 @@ class Listing:
     """Sentences about what could not be looked up."""
 
 
-class NumberDesk:
+class NumberService:
     """Changes numbers one after another. Every method raises NumberRefused, or what the database's driver raises."""
 
     def __init__(

@@ -15,8 +15,8 @@ from callflow.contracts.events import LegIds
 from callflow.history.spending import SpendingStore
 from callflow.history.store import Store
 from callflow.journal import notes
-from callflow.switchboard.budget import prices
-from callflow.switchboard.budget.prices import PriceLookups
+from callflow.switchboard.budget import carrier_costs
+from callflow.switchboard.budget.carrier_costs import CostLookups
 from tests.e2e.product import until
 from tests.history.test_events_out import AT, house
 from tests.history.test_spending import DAY, call
@@ -39,8 +39,8 @@ async def test_every_leg_of_a_call_is_asked_about_until_it_has_its_price(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the leg of a person cost, to whom a call went, was never asked; nor that of a caller who was led to SIP."""
-    monkeypatch.setattr(prices, "_PAUSES", (0.01,) * 1000)
-    monkeypatch.setattr(prices, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(carrier_costs, "_PAUSES", (0.01,) * 1000)
+    monkeypatch.setattr(carrier_costs, "_LOOK_SECONDS", 0.01)
     async with house(database_url, tmp_path) as the:
         call(the, "a")
         the.note(notes.Ids(control="CA-person", of="human"), call="a", at=AT + 6)
@@ -48,7 +48,7 @@ async def test_every_leg_of_a_call_is_asked_about_until_it_has_its_price(
         await the.journal.flushed()
         carrier, store = Twilio(), SpendingStore(the.database)
         history: Any = SimpleNamespace(is_readable=True, journal=the.journal, spending=store, now=lambda: AT + 100)
-        lookups = PriceLookups(history, cast(Any, {"twilio": carrier}), first_seconds=0.0)
+        lookups = CostLookups(history, cast(Any, {"twilio": carrier}), first_seconds=0.0)
         asking = asyncio.create_task(lookups.run())
 
         async def cost() -> float:

@@ -52,7 +52,7 @@ def failover_of(settings: Settings, profiles: Profiles, address: str = "") -> Fa
     return Failover(address, settings.failover_url, lambda own: numbers[profiles.name_for(own)])
 
 
-async def told_carriers(carriers: Sequence[Carrier], wanted: Failover) -> list[Finding]:
+async def check_failover(carriers: Sequence[Carrier], wanted: Failover) -> list[Finding]:
     """Ask the carriers whether they hold what is wanted. Of one that cannot be asked nothing is said: others look
     whether its account answers."""
     if wanted.address and urlsplit(wanted.url).netloc == urlsplit(wanted.address).netloc:
@@ -70,7 +70,7 @@ async def told_carriers(carriers: Sequence[Carrier], wanted: Failover) -> list[F
     return [Finding("failover", "ok", "carriers know what to do while this server does not answer")] if held else []
 
 
-class FailoverDesk:
+class FailoverService:
     """Every method raises NumberRefused, or what the database's driver raises."""
 
     def __init__(self, carriers: Sequence[Carrier], kept: Provisions, *, now: Callable[[], float] = time.time) -> None:

@@ -39,7 +39,7 @@ def checks_of(settings: Settings) -> Checks:
     )
 
 
-class ControlDesk:
+class ControlService:
     """The runtime settings, and the session that follows from them."""
 
     def __init__(self, settings: Settings, effective: Callable[[], Settings]) -> None:

@@ -12,7 +12,7 @@ from callflow.switchboard.switchboard import Switchboard
 _LOOK_SECONDS: Final = 0.01
 
 
-class Passages:
+class CallsInTransit:
     """The calls that this node takes over or gives away at the moment."""
 
     def __init__(self, membership: Membership, switchboard: Switchboard) -> None:

@@ -25,7 +25,7 @@ from callflow.cluster.nodes import leader
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.history.history import History
-from callflow.switchboard.passages import Passages
+from callflow.switchboard.calls_in_transit import CallsInTransit
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.listen import MOVED
 from callflow.web.console.recordings_elsewhere import RecordingsElsewhere
@@ -46,7 +46,7 @@ _MOST_REASON: Final = 120
 _AWAY: Final = "The node that has this does not answer. Try again in a moment."
 
 
-class NodeDoor:
+class OwnerForwarder:
     """ASGI middleware of the operators' app."""
 
     def __init__(
@@ -95,7 +95,7 @@ class NodeDoor:
         if not call:
             return None
         switchboard: Switchboard = self._switchboard()
-        if not await Passages(self._cluster, switchboard).settled(call, _MOVED_SECONDS):
+        if not await CallsInTransit(self._cluster, switchboard).settled(call, _MOVED_SECONDS):
             raise PeerAway("this call is being moved to another node", sent=False)
         live = switchboard.live(call)
         if live is not None and not live.is_handed_over:

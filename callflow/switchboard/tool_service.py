@@ -37,7 +37,7 @@ _OTHERS: Final = "Others are changing tools at the same moment, so nothing was c
 _NOT_KNOWN: Final = "The tools of the database are not known, because it cannot be read: calls go on without them."
 
 
-class ToolDesk:
+class ToolService:
     """All tools of the agent, as calls get them and as operators see and change them."""
 
     def __init__(self, of_file: Callable[[], Tools]) -> None:
