@@ -63,7 +63,6 @@ def test_any_event_gets_a_plain_answer_that_changes_nothing(guard: str) -> None:
         model = Model(fallback=Fallback("+15550100009"))
         step = Step(event, model.state)
         before = model.key()
-        assert GUARDS[guard](model, step) in (True, False)
         assert type(GUARDS[guard](model, step)) is bool
         assert (model.key(), step.commands, step.signals) == (before, [], [])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.contracts.rate_limit import RateLimit
@@ -27,7 +27,6 @@ def test_where_nothing_may_happen_nothing_does() -> None:
     assert [never_again.take(float(at)) for at in range(1, 4)] == [True, False, False]
 
 
-@settings(max_examples=25)
 @given(st.lists(st.floats(0, 3, allow_nan=False), max_size=40), st.integers(1, 5), st.sampled_from([0.5, 1.0, 4.0]))
 def test_in_no_stretch_of_time_is_more_let_through_than_was_said(
     pauses: list[float], at_once: int, rate: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.contracts.media import SpeechSegmentId
@@ -65,7 +65,6 @@ def test_a_part_of_it_that_was_sent_keeps_its_beginning() -> None:
     assert (one.start, one.end) == (160, 160 + 2 * FRAME_BYTES)
 
 
-@settings(max_examples=25)
 @given(
     st.lists(st.binary(min_size=1, max_size=700), max_size=6),
     st.lists(st.integers(0, 900), max_size=12),

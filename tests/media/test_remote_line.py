@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.contracts import events
@@ -274,7 +274,6 @@ async def test_after_the_end_nothing_is_waited_for() -> None:
 ACTS = st.tuples(st.sampled_from(["began", "ended", "cut", "interrupt", "forget", "expect"]), st.sampled_from("abc"))
 
 
-@settings(max_examples=25)
 @given(st.lists(ACTS, max_size=15))
 def test_whatever_the_engine_tells_speech_is_unplayed_while_it_plays_and_never_for_long_without(
     acts: list[tuple[str, str]],
