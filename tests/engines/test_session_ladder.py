@@ -8,6 +8,7 @@ import pytest
 
 from callflow.contracts.engine import SessionContext
 from callflow.engines.common.account import Account
+from callflow.engines.openai_realtime import session_ladder
 from callflow.engines.openai_realtime.session_config import minimal_session, session
 from callflow.engines.openai_realtime.session_ladder import MOST_TRIES, AcceptOffer, Ladder
 from tests.configs import realtime_config
@@ -88,6 +89,16 @@ async def test_however_the_server_refuses_it_is_given_up_after_a_few_times() -> 
     assert len(asked) <= MOST_TRIES + 2
     sessions = [less.session for less in asked]
     assert all(one not in sessions[:at] for at, one in enumerate(sessions)), "each asks for something else"
+
+
+@in_loop
+async def test_after_some_refusals_no_more_single_fields_are_left_out() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session_ladder, "MOST_TRIES", 2)
+        ladder = Ladder(Account())
+        ladder.first(CONFIG, context(HANG_UP))
+        found = [ladder.less(CONFIG, context(HANG_UP), "No.", f"session.{name}") for name in ("tracing", "reasoning")]
+    assert [less.stage for less in found if less is not None] == ["full", "minimal"]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,16 @@ def test_what_fits_for_the_library_fits_here_and_nothing_else(inner: Any, how: s
 
 
 @pytest.mark.parametrize(
+    ("given_", "fits"), [({}, True), ({"a": 1}, True), ({"xa": 1}, True), ({"b": 1}, False), ({"b": 1, "xa": 1}, False)]
+)
+def test_what_a_pattern_or_a_name_covers_is_not_additional(given_: dict[str, Any], fits: bool) -> None:
+    schema = AnySchema({
+        "properties": {"a": True}, "patternProperties": {"^x": True}, "additionalProperties": False,
+    })  # fmt: skip
+    assert (schema.violation(given_) == "") is fits
+
+
+@pytest.mark.parametrize(
     ("items", "unique"),
     [
         ([], True), ([1, 1.0], False), ([1, True], True), ([0, False], True), ([None, 0, "", [], {}], True),

@@ -125,6 +125,18 @@ def test_a_marked_function_is_a_tool_once_whether_it_is_listed_or_not(tmp_path: 
     assert list(load(written(tmp_path, source)).local) == ["one", "two"]
 
 
+def test_a_marked_function_that_is_listed_with_a_definition_is_the_tool_of_that_definition_alone(
+    tmp_path: Path,
+) -> None:
+    source = """
+        from callflow import tool
+        @tool
+        def one(): return 1
+        tools = [({"name": "first"}, one)]
+    """
+    assert list(load(written(tmp_path, source)).local) == ["first"]
+
+
 @pytest.mark.parametrize("source", ["", "tools = []\n", "tools = ()\n", "def plain(): ...\n", "x = {'type': 'mcp'}\n"])
 def test_a_file_that_lists_nothing_has_no_tools(source: str, tmp_path: Path) -> None:
     tools = load(written(tmp_path, source))
@@ -174,14 +186,16 @@ def test_a_hook_without_its_file_is_a_mistake_and_a_file_without_a_hook_is_none(
 
 
 @pytest.mark.parametrize("source", ["x = 1\n", "def broken(:\n", "raise SystemExit\n"])
-def test_reading_a_file_leaves_no_bytecode_and_the_interpreter_as_it_was(source: str, tmp_path: Path) -> None:
-    before = sys.dont_write_bytecode
+def test_reading_a_file_leaves_no_bytecode_and_the_interpreter_as_it_was(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path = written(tmp_path, source)
     try:
         load(path)
     except ToolsError:
         pass
-    assert sys.dont_write_bytecode is before
+    assert sys.dont_write_bytecode is False
     assert list(tmp_path.iterdir()) == [path]
 
 
