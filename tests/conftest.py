@@ -35,6 +35,7 @@ KINDS: Final = ("unit", "e2e", "process")
 FOLDERS: Final = {
     "tests/e2e": "e2e",
     "tests/cli/test_doctor.py": "e2e",
+    "tests/cluster/test_membership.py": "e2e",
     "tests/engines/test_account.py": "e2e",
     "tests/journal/test_redaction_growth.py": "e2e",
     "tests/sandbox": "e2e",
@@ -47,8 +48,8 @@ FOLDERS: Final = {
 """Where tests are of another kind than `unit` without saying so."""
 _NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone)|postgresql|database_url")
 """Without one of these words a file outside the folders above holds unit tests only."""
-_EVEN: Final = 39413
-"""A number with which three parts of --fast take the same time, and two of --alone."""
+_EVEN: Final = 17381
+"""A number with which four parts of --fast take the same time, and two of --alone."""
 _COMPUTING_SECONDS: Final = 600
 """Time limit of a test that only computes: beside the others it gets what they leave of the cores."""
 _SERVER: Final = "postgresql"

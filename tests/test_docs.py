@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from callflow.config.settings import Settings
 from callflow.journal.notes import KINDS
 from callflow.telemetry.metrics import NAMED, PROCESS
 from callflow.web.console.request_body import MOST, MOST_BODY
+from tests.source_facts import facts
 
 
 ROOT = Path(__file__).parents[1]
@@ -71,12 +71,8 @@ PACKAGES = folders(ROOT / "callflow")
 EVERY_FILE = {each.name for top in TOP for each in (ROOT / top).rglob("*.py")} | {each.name for each in ROOT.iterdir()}
 
 
+SOURCES = [path for top in ("callflow", "carriers", "tests") for path in sorted((ROOT / top).rglob("*.py"))]
 PAGE_SCRIPTS = sorted((ROOT / "callflow" / "web" / "console" / "static").glob("*.js"))
-
-
-def docstrings(tree: ast.AST) -> list[str]:
-    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return [ast.get_docstring(each, clean=False) or "" for each in ast.walk(tree) if isinstance(each, kinds)]
 
 
 def missing_files(text: str) -> list[str]:
@@ -96,37 +92,17 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     assert missing_files(page.read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.exhaustive
 def test_every_file_that_a_docstring_names_is_there() -> None:
-    files = [path for top in ("callflow", "carriers", "tests") for path in sorted((ROOT / top).rglob("*.py"))]
     missing: dict[str, list[str]] = {}
     near: dict[Path, set[str]] = {}
-    for path in files:
-        code = path.read_text(encoding="utf-8")
-        if "`" not in code:
-            continue
-        texts = docstrings(ast.parse(code))
+    for path in SOURCES:
+        texts = facts(path).docstrings
         if path.parent not in near:
             near[path.parent] = {each.name for each in path.parent.iterdir()}
         found = [name for name in missing_files("\n".join(texts)) if name not in near[path.parent]]
         missing[path.name] = [name for name in found if not (path.parents[1] / name).exists()]
     assert {path: names for path, names in missing.items() if names} == {}
-
-
-def words_of_the_code(tree: ast.AST) -> Iterator[str]:
-    """Every name that a module uses, and every text that is nothing but a name."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node.name
-        elif isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.Attribute):
-            yield node.attr
-        elif isinstance(node, ast.arg | ast.keyword):
-            yield node.arg or ""
-        elif isinstance(node, ast.alias):
-            yield from node.name.split(".")
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
 
 
 def named_in_code(text: str) -> set[tuple[str, str]]:
@@ -136,14 +112,12 @@ def named_in_code(text: str) -> set[tuple[str, str]]:
 
 @pytest.mark.exhaustive
 def test_every_class_that_a_page_or_a_docstring_names_is_there() -> None:
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for top in ("callflow", "carriers", "tests")
-             for path in sorted((ROOT / top).rglob("*.py"))]  # fmt: skip
-    words = {word for tree in trees for word in words_of_the_code(tree)}
+    words = {word for path in SOURCES for word in facts(path).words}
     words |= set(re.findall(r"\w+", "".join(path.read_text(encoding="utf-8") for path in PAGE_SCRIPTS)))
     members: dict[str, set[str]] = {}
-    for node in (each for tree in trees for each in ast.walk(tree) if isinstance(each, ast.ClassDef)):
-        members.setdefault(node.name, set()).update(words_of_the_code(node))
-    named = {name for tree in trees for text in docstrings(tree) for name in named_in_code(text)}
+    for each in (each for path in SOURCES for each in facts(path).classes):
+        members.setdefault(each.name.rpartition(".")[2], set()).update(each.words)
+    named = {name for path in SOURCES for text in facts(path).docstrings for name in named_in_code(text)}
     named |= named_in_code(ARCHITECTURE)
     assert len(named) > 100
     assert sorted(name for name, _ in named if name not in words) == []

@@ -16,6 +16,8 @@ from typing import Final
 
 import pytest
 
+from tests.source_facts import facts
+
 
 ROOT: Final = Path(__file__).parents[1]
 ENTRIES: Final = frozenset({
@@ -50,13 +52,13 @@ def test_no_file_is_too_long() -> None:
 
 def exception_classes(path: Path) -> Iterator[str]:
     """Classes of a file that extend an exception of Python's own."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ClassDef):
-            bases = [getattr(builtins, base.id, object) for base in node.bases if isinstance(base, ast.Name)]
-            if any(isinstance(base, type) and issubclass(base, BaseException) for base in bases):
-                yield f"{path.relative_to(ROOT)}: {node.name}"
+    for each in facts(path).classes:
+        bases = [getattr(builtins, base, object) for base in each.bases]
+        if any(isinstance(base, type) and issubclass(base, BaseException) for base in bases):
+            yield f"{path.relative_to(ROOT)}: {each.name}"
 
 
+@pytest.mark.exhaustive
 def test_all_exception_classes_are_in_one_tree() -> None:
     apart = ROOT / "callflow" / "sandbox"  # imports nothing of the product, and refuses as each vendor does
     elsewhere = [path for path in sources() if path != ERRORS and apart not in path.parents]
@@ -65,19 +67,13 @@ def test_all_exception_classes_are_in_one_tree() -> None:
     assert list(exception_classes(ERRORS))
 
 
-def classes(body: list[ast.stmt], within: str = "") -> Iterator[tuple[str, ast.ClassDef]]:
-    for node in body:
-        if isinstance(node, ast.ClassDef):
-            yield f"{within}{node.name}", node
-            yield from classes(node.body, f"{within}{node.name}.")
-
-
+@pytest.mark.exhaustive
 def test_every_public_class_says_what_it_is() -> None:
     silent = [
-        f"{path.relative_to(ROOT)}: {name}"
+        f"{path.relative_to(ROOT)}: {each.name}"
         for path in sources()
-        for name, node in classes(ast.parse(path.read_text(encoding="utf-8")).body)
-        if not any(part.startswith("_") for part in name.split(".")) and not ast.get_docstring(node)
+        for each in facts(path).classes
+        if not any(part.startswith(("_", "<")) for part in each.name.split(".")) and not each.docstring.strip()
     ]
     assert silent == []
 
@@ -95,10 +91,10 @@ def module_name(path: Path) -> str:
 
 def imported(path: Path, modules: frozenset[str]) -> Iterator[str]:
     """Our modules that a file imports, wherever in it: also inside functions and under TYPE_CHECKING."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in facts(path).imports:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif node.module:
             assert node.level == 0, f"{path}: imports are absolute"
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"

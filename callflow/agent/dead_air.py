@@ -49,29 +49,30 @@ class DeadAirListener(Protocol):
         """Whether there is a stream, so that the caller could hear a clip."""
 
     def audible_until(self, now: float) -> float:
-        """Return when all that was sent so far will have been heard."""
+        """Return when all that was sent so far will have been heard: seconds, on the clock of `now`."""
 
     def interject(self, name: str, *otherwise: str) -> bool:
         """Play the first of these clips that exists. Returns False if none does, or the caller could not hear it."""
 
     def filled(self, now: float) -> None:
-        """Called when a clip is due."""
+        """Note that a clip is due."""
 
     def engine_silent(self, reason: str) -> None:
-        """Called when the engine has been silent for too long."""
+        """Note that the engine has been silent for too long; `reason`: what it has not done, and for how long, as a
+        clause."""
 
     def missed_turn(self, since: float) -> None:
-        """Called when the engine has missed a turn of the caller; `since`: the time of the last word."""
+        """Note that the engine has missed a turn of the caller; `since`: the time of the last word, in seconds."""
 
     def missed_end(self, since: float) -> None:
-        """Called when the engine has missed the end of the caller's turn, at `since`."""
+        """Note that the engine has missed the end of the caller's turn, at `since`, in seconds."""
 
 
 class Continued(Protocol):
     """Speech about which `DeadAir` is told at its beginning only."""
 
     def take_played_at(self) -> float | None:
-        """Return when more of it was last sent; None: not since this was last asked."""
+        """Return when more of it was last sent, in seconds; None: not since this was last asked."""
 
 
 class DeadAir:
@@ -130,7 +131,7 @@ class DeadAir:
             self.look_later()
 
     def sounds_until(self, at: float) -> None:
-        """Note that the caller hears something until `at`."""
+        """Note that the caller hears something until `at`, in seconds of the loop's clock."""
         self._timer.sounded(at)
 
     def restoring(self) -> None:

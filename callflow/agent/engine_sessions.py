@@ -80,16 +80,16 @@ class SessionListener(Protocol):
         """Handle any other event of the present session."""
 
     def ready(self) -> None:
-        """Called when the present session is configured."""
+        """Note that the present session is configured."""
 
     def lost(self, lost: SessionLost) -> None:
-        """Called when the present session is lost."""
+        """Note that the present session is lost."""
 
     def expiring(self, seconds: float) -> None:
-        """Called when the present session will end in this many seconds."""
+        """Note that the present session will end in this many seconds."""
 
     def changed_over(self, *, quiet: bool) -> None:
-        """Called after the change to the next session. `quiet`: nobody spoke at the change."""
+        """Note that the next session has become the present one. `quiet`: nobody spoke at the change."""
 
 
 @dataclass(slots=True)

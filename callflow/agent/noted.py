@@ -1,4 +1,4 @@
-"""What the engine tells that is only written down."""
+"""Which events of the engine are only written down, as notes of the journal: the agent does nothing else about them."""
 
 from __future__ import annotations
 

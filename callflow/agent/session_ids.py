@@ -43,7 +43,7 @@ class SessionIds:
 
     @property
     def are_plain(self) -> bool:
-        """Whether they stay as they are."""
+        """Whether the ids stay as the model gives them."""
         return not self._mark
 
     def marked(self, event: EngineEvent) -> EngineEvent:

@@ -162,7 +162,8 @@ class PendingToolCalls:
             job.asked = None
 
     def for_operators(self) -> list[dict[str, Any]]:
-        """Return the tool calls that wait for an operator, oldest first."""
+        """Return the tool calls that wait for an operator, oldest first: `{"id", "tool", "arguments", "seconds"}`, the
+        seconds being those that are left for the answer."""
         now = self._loop.time()
         return [
             {

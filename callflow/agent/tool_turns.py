@@ -17,7 +17,7 @@ class Owner(Protocol):
     """The agent, as this part uses it."""
 
     def check_goodbye(self) -> None:
-        """Called when a result was given."""
+        """See whether the caller has heard the goodbye, now that a result was given."""
 
 
 class ToolTurns:

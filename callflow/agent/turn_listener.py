@@ -25,22 +25,22 @@ class TurnListener(Protocol):
         """Stop a response of the engine."""
 
     def interrupted(self, cuts: Sequence[Cut]) -> None:
-        """Called when the caller has interrupted the agent; `cuts`: the stretches that were cut."""
+        """Note that the caller has interrupted the agent; `cuts`: the stretches that were cut."""
 
     def missed_turn(self) -> None:
-        """Called when the engine has missed a turn of the caller."""
+        """Note that the engine has missed a turn of the caller."""
 
     def missed_end(self) -> None:
-        """Called when the engine has missed the end of the caller's turn."""
+        """Note that the engine has missed the end of the caller's turn."""
 
     def engine_silent(self, reason: str) -> None:
-        """Called when an answer is due and the engine has been silent for too long."""
+        """Note that an answer is due and the engine has been silent for too long."""
 
     def played_out(self) -> None:
-        """Called when the caller has heard all audio sent so far."""
+        """Note that the caller has heard all audio sent so far."""
 
     def check_sentences(self) -> None:
-        """Called when a pause has lasted so long that a sentence which matters has ended."""
+        """See which sentences that matter have ended: a pause has lasted long enough for that."""
 
     def changed(self) -> None:
-        """Called when somebody has begun or stopped speaking, so the turn may have changed."""
+        """Note that somebody has begun or stopped speaking, so that the turn may have changed."""

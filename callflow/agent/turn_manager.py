@@ -1,4 +1,4 @@
-"""Runs the turns of one call: handles the reports of engine, media and timers.
+"""Runs the turns of one call: handles the reports of engine, media and timers. Times are seconds of the loop's clock.
 
 `turn_taking.py` decides whose turn it is, `barge_in.py` what an interruption means. A barge-in makes one call to the
 media: `Relay.interrupt` stops the audio and returns what was cut.

@@ -107,7 +107,7 @@ class TurnTaking:
             del self._spoke[next(iter(self._spoke))]
 
     def has_spoken(self, response: str) -> bool:
-        """Whether something of a response could be heard."""
+        """Return whether something of a response could be heard."""
         return response in self._spoke
 
     def response_ended(self, done: ResponseDone) -> AnswerStatus:

@@ -261,7 +261,7 @@ class Call:
 
     @property
     def awaits_leg(self) -> bool:
-        """Whether it is an outbound call whose leg the carrier has not named yet."""
+        """Whether this is an outbound call whose leg the carrier has not named yet."""
         return self.order is not None and not self.ids.control
 
     def ids_of(self, leg: str) -> LegIds:

@@ -27,6 +27,7 @@ class Call(Protocol):
     from_number: str
     to_number: str
     began: float
+    """Unix time, in seconds."""
     config: CallConfig
     model: machine.Model
     agent: Agent

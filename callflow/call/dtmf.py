@@ -158,8 +158,8 @@ class DtmfCollector:
         return self._timers.is_running(_ENTRY)
 
     def restore(self, before: KeyBuffer, later: float) -> None:
-        """Continue with the keys of a process of before: see `KeyBuffer.restore`. Their entry ends only after
-        `recovered`."""
+        """Continue with the keys of a process of before. `later`: in seconds, see `KeyBuffer.restore`. Their entry ends
+        only after `recovered`."""
         self._keys.restore(before, later)
 
     def recovered(self) -> None:

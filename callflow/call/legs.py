@@ -172,7 +172,7 @@ class Legs:
         return self.caller
 
     def awaits_ids(self, leg: str) -> bool:
-        """Whether this leg is dialled, by us or by the carrier for us, and its ids are not known yet."""
+        """Return whether this leg is dialled, by us or by the carrier for us, and its ids are not known yet."""
         outbound = self.dialled(leg)
         return outbound is not None and not outbound.is_settled
 
@@ -228,7 +228,7 @@ def by_machine(number: str, ring_seconds: int) -> TransferRequested:
 
 
 def asks_agent_to_speak(outcome: str) -> bool:
-    """Whether the agent says something at once: it has the caller."""
+    """Return whether the agent says something at once: it has the caller."""
     return outcome in ("rings", "refused", "not_reached")
 
 

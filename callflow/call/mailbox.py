@@ -50,7 +50,7 @@ class Mailbox:
         self._open.set()
 
     def is_full_for(self, event: Event) -> bool:
-        """Whether the mailbox is too full for this event. Events that end the call always fit."""
+        """Return whether the mailbox is too full for this event. Events that end the call always fit."""
         return len(self._waiting) >= _MOST and not isinstance(event, _ENDINGS)
 
     def put(self, event: Event, reply: asyncio.Future[WebhookReply] | None = None, *, first: bool = False) -> None:
@@ -77,7 +77,7 @@ class Mailbox:
         ]
 
     def has(self, kind: type[Event]) -> bool:
-        """Whether an event of this kind is queued."""
+        """Return whether an event of this kind is queued."""
         return any(isinstance(one.event, kind) for one in self._waiting)
 
     async def next(self) -> Waiting | None:
@@ -106,7 +106,7 @@ class Mailbox:
         return self.is_held
 
     def go_on(self) -> None:
-        """Hold it no longer. One that was closed meanwhile gives no event out any more."""
+        """Hand events out again, after `hold`. A mailbox that was closed meanwhile gives no event out any more."""
         if not self._closed:
             self.is_held = False
             self._wake_up()
@@ -118,7 +118,7 @@ class Mailbox:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        """Keep it from being held, while an operator's request is served that may put an event in."""
+        """Keep the mailbox from being held, while an operator's request is served that may put an event in."""
         self._requests += 1
         try:
             yield

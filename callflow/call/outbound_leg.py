@@ -53,7 +53,7 @@ class OutboundLeg:
             self._known.set_result(ids)
 
     def failed(self, error: CarrierError) -> None:
-        """Take it that no leg was made, and why."""
+        """Note that no leg was made, and why."""
         self.error = error
         if not self._known.done():
             self._known.set_result(None)
@@ -64,7 +64,7 @@ class OutboundLeg:
         return self._known.result() if self._known.done() else None
 
     async def wait_to_hang_up(self) -> LegIds | None:
-        """The same for a hang-up, which waits as long as a dial may take."""
+        """Return the ids of a leg that is to be hung up, as `wait` does, for as long as a dial may take."""
         self._waits_to_hang_up = True
         try:
             return await self.wait(_LEG_SECONDS)

@@ -101,7 +101,7 @@ class Blank(Redactor):
         return NOT_WRITTEN if text else ""
 
     def unfinished(self, text: str) -> str:
-        """As `text`."""
+        """Return what `text` returns, of a text that is still growing."""
         return self.text(text)
 
     def _cut(self, heard: str, unheard: str) -> dict[str, str]:

@@ -53,6 +53,7 @@ class RestoredCall:
     from_number: str
     to_number: str
     began: float
+    """Unix time, in seconds."""
     model: machine.Model
     steps: int
     at: float = 0.0

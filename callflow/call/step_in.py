@@ -117,5 +117,5 @@ class StepIn:
         return ""
 
     def waiting(self) -> list[dict[str, Any]]:
-        """Return the tool calls that wait for an operator, oldest first."""
+        """Return the tool calls that wait for an operator, as `PendingToolCalls.for_operators` does."""
         return self._agent().tool_calls.for_operators()

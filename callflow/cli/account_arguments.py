@@ -1,4 +1,4 @@
-"""The words of the commands that are about the carriers' accounts: see `arguments.py`."""
+"""The options of `server.py numbers`, `provision` and `drill`: see `arguments.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CARRIERS: Final = ("telnyx", "twilio")
 
 
 def numbers(parser: ArgumentParser, parser_class: type[ArgumentParser]) -> None:
-    """`numbers`."""
+    """Declare the options of `numbers`."""
     parser.description = (
         "Without a command it lists them. Exit code 0: it is done; 1: it is not; 2: the words or the settings cannot be"
         " used."
@@ -33,7 +33,7 @@ def numbers(parser: ArgumentParser, parser_class: type[ArgumentParser]) -> None:
 
 
 def provision(parser: ArgumentParser) -> None:
-    """`provision`."""
+    """Declare the options of `provision`."""
     parser.description = (
         "Shows what the carriers do when this server does not answer, and sets it: FAILOVER_URL is asked then, and"
         " FALLBACK_NUMBER rung. Exit code 0: it is done, or there is nothing to do; 1: it is not; 2: the words or the"
@@ -55,7 +55,7 @@ def provision(parser: ArgumentParser) -> None:
 
 
 def drill(parser: ArgumentParser) -> None:
-    """`drill`."""
+    """Declare the options of `drill`."""
     parser.description = (
         "Breaks the server, the model and the database under calls of the sandbox, each on its own, and shows what the"
         " caller hears, without keys or network. Exit code 0: no caller was left in silence; 1: one was; 2: the words"

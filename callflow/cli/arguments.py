@@ -50,13 +50,15 @@ class _Version(argparse.Action):
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Exits with 0 after help, with 2 and one line after a word that cannot be used."""
+    """Read the words of a command line. Exits with 0 after help, with 2 and one line after a word that cannot be
+    used."""
     parser = make_parser()
     check_words(parser, list(words))
     return parser.parse_args(words)
 
 
 def make_parser() -> Parser:
+    """Make the parser of all commands and their options."""
     parser = Parser(prog="server.py", description="Callflow answers the phone. Without a command it serves.")
     parser.add_argument("--version", action=_Version, help="say which version this is, and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)

@@ -21,7 +21,7 @@ from callflow.contracts.errors import CommandLineError
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show it. Returns the exit code, see above."""
+    """Show the budget of today. Returns the exit code, see above."""
     try:
         status, told = OperatorsPort(read_settings()).ask("GET", "/api/budget")
     except BrokenPipeError:  # an `OutputError`, too: see `safe_output`

@@ -44,6 +44,7 @@ _WIDTH: Final = 160
 
 
 async def run_calls(arguments: argparse.Namespace) -> int:
+    """Show one call, or list those that the options ask for. Returns the exit code."""
     try:
         if arguments.call is not None:
             return await _show(arguments)
@@ -157,7 +158,8 @@ async def open_store() -> AsyncIterator[Store]:
 
 
 async def find_call(store: Store, beginning: str) -> tuple[dict[str, Any], list[JournalEntry]]:
-    """Return the one conversation that is meant, and its journal. Raises JournalFileError."""
+    """Return the one conversation that is meant, a row of `tables.conversations`, and its journal. Raises CallNotFound
+    if there is none, and JournalFileError if the beginning is empty or several calls begin like that."""
     if not beginning.strip():
         raise JournalFileError("The id of the call is empty. `python server.py calls` lists them.")
     found = await store.like(beginning.strip(), most=_MOST_ALIKE + 1)

@@ -1,4 +1,4 @@
-"""The words behind `server.py haproxy`."""
+"""The options of `server.py haproxy`, `nodes` and `drain`: see `arguments.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_PORT: Final = 65535
 
 
 def server(text: str) -> Server:
-    """Read NAME=HOST:PORT."""
+    """Read NAME=HOST:PORT. Raises ArgumentTypeError."""
     from callflow.cli.haproxy import Server
 
     found = _SERVER.fullmatch(text)
@@ -33,14 +33,14 @@ def server(text: str) -> Server:
 
 
 def address(text: str) -> str:
-    """Read ADDRESS:PORT, as HAProxy's `bind` takes it."""
+    """Read ADDRESS:PORT, as HAProxy's `bind` takes it. Raises ArgumentTypeError."""
     if re.fullmatch(r"[0-9A-Za-z.:*\[\]-]*:[0-9]{1,5}", text):
         return text
     raise argparse.ArgumentTypeError(f"must be ADDRESS:PORT, such as *:443{but(text)}")
 
 
 def haproxy(parser: argparse.ArgumentParser) -> None:
-    """Add them to the parser of the command."""
+    """Declare the options of `haproxy`."""
     parser.description = (
         "Prints a configuration for HAProxy in front of several servers: what belongs to a call goes to the server that"
         " has it, new calls to one that takes them. Exit code 0: it is printed; 2: the words cannot be used."
@@ -69,11 +69,13 @@ def haproxy(parser: argparse.ArgumentParser) -> None:
 
 
 def nodes(parser: Parser) -> None:
+    """Declare the options of `nodes`."""
     parser.description = "Asks the running server. Exit code 0: it was shown; 1: it is not known; 2: no server runs."
     parser.add_argument("--json", action="store_true", help="print it as JSON (default: a table)")
 
 
 def drain(parser: Parser) -> None:
+    """Declare the options of `drain`."""
     parser.description = (
         "Each call moves at a moment when nobody speaks. Exit code 0: the node has no call any more; 1: there is no"
         " such node, or it still has calls; 2: no server runs."

@@ -73,7 +73,7 @@ def rows() -> str:
 def conditions() -> str:
     """Return what each condition of the table means, as a Markdown table in the order of the alphabet."""
     guards = {guard for row in TABLE for guard in (*row.when, *row.unless)}
-    meanings = sorted((_named(guard), " ".join((guard.__doc__ or "").split())) for guard in guards)
+    meanings = sorted((_named(guard), _meaning(guard)) for guard in guards)
     return "\n".join(
         ["| if | it holds when |", "|---|---|", *(f"| {name} | {meaning} |" for name, meaning in meanings)]
     )
@@ -97,6 +97,11 @@ def _conditions(row: Row) -> str:
 
 def _named(condition: Guard) -> str:
     return condition.__name__.replace("_", " ")
+
+
+def _meaning(condition: Guard) -> str:
+    text = " ".join((condition.__doc__ or "").split()).removeprefix("Return whether ")
+    return text[:1].upper() + text[1:]
 
 
 @cache

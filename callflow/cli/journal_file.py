@@ -20,7 +20,7 @@ _decoder: Final = msgspec.json.Decoder(JournalEntry)
 
 
 def is_file_name(name: str) -> bool:
-    """Whether this means a file, and no call."""
+    """Return whether this means a file, and no call."""
     try:
         return name.endswith(".jsonl") or os.sep in name or (Path(name).exists() and not Path(name).is_dir())
     except OSError:  # too long for a file, for instance

@@ -19,7 +19,8 @@ _DIGITS: Final = 18
 
 
 def may_be_shown(text: str, most: int) -> bool:
-    """Keys are pasted into the wrong place: what is long, or looks like one, is not repeated."""
+    """Return whether a mistyped text may be repeated: not if it is longer than `most` characters, or looks like a key,
+    because keys are pasted into the wrong place."""
     return len(text) <= most and not secret_text.may_be_secret(text)
 
 
@@ -29,7 +30,8 @@ def but(text: str) -> str:
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A whole number from `least` to `most`, in ASCII digits."""
+    """Make a reader of whole numbers from `least` to `most`, in ASCII digits; it raises ArgumentTypeError for
+    others."""
 
     def read(text: str) -> int:
         plain = text.strip()
@@ -42,7 +44,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def number(least: float, most: float) -> Callable[[str], float]:
-    """A number from `least` to `most`, in ASCII."""
+    """Make a reader of numbers from `least` to `most`, in ASCII; it raises ArgumentTypeError for others."""
 
     def read(text: str) -> float:
         try:
@@ -64,7 +66,7 @@ PORT: Final = whole(0, 65535)
 
 
 def file(text: str) -> Path:
-    """The name of a file; `~` is the home folder."""
+    """Read the name of a file; `~` is the home folder. Raises ArgumentTypeError for an empty one."""
     if not text.strip():
         raise argparse.ArgumentTypeError("must be the name of a file, and is empty")
     try:
@@ -74,7 +76,7 @@ def file(text: str) -> Path:
 
 
 def web_url(text: str) -> str:
-    """Scheme, host and perhaps a port and a path."""
+    """Check an address: http or https, a host, and perhaps a port and a path. Raises ArgumentTypeError."""
     with contextlib.suppress(ValueError):
         parts = urlsplit(text)
         is_port = parts.port is None or parts.port > 0
@@ -84,14 +86,14 @@ def web_url(text: str) -> str:
 
 
 def text(typed: str) -> str:
-    """Any text that says something."""
+    """Check that a text says something. Raises ArgumentTypeError for an empty one."""
     if typed.strip():
         return typed
     raise argparse.ArgumentTypeError("must be a text, and is empty")
 
 
 def word(text: str) -> str:
-    """One word in ASCII."""
+    """Check that a text is one word in ASCII. Raises ArgumentTypeError."""
     if text and text.isascii() and text.isprintable() and " " not in text:
         return text
     raise argparse.ArgumentTypeError(f"must be one word in ASCII{but(text)}")

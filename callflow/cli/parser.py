@@ -29,6 +29,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **options)
 
     def error(self, message: str) -> NoReturn:
+        """Print the error in one line, without what may be a secret, and exit with 2."""
         message = message.removeprefix("argument ").replace(": must be", " must be")
         message = message.replace("\n", "\\n")
         if (
@@ -41,16 +42,18 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}{stop} `python {self.prog} --help` shows what there is.\n")
 
     def commands(self) -> dict[str, Parser]:
-        """The parser of each command behind this one."""
+        """Return the parser of each command behind this one, by the command's name."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 return dict(action.choices)
         return {}
 
     def options(self) -> list[str]:
+        """Return all options of this command, such as `--port`."""
         return [option for action in self._actions for option in action.option_strings]
 
     def takes_value(self, option: str) -> bool:
+        """Return whether a value follows this option."""
         return any(option in action.option_strings and action.nargs is None for action in self._actions)
 
 
@@ -64,7 +67,8 @@ class _Formatter(argparse.HelpFormatter):
 
 
 def check_words(parser: Parser, words: list[str]) -> None:
-    """argparse takes the value behind an unknown option for a command, and says that instead."""
+    """Refuse unknown options and commands by their names: argparse takes the value behind an unknown option for a
+    command, and says that instead. Exits with 2 and one line."""
     while words:
         word = words.pop(0)
         name, _, given = word.partition("=")

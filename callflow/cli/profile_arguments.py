@@ -1,4 +1,4 @@
-"""The words behind `server.py profiles`."""
+"""The options of `server.py profiles`: see `arguments.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from callflow.cli.option_types import text, whole
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Add them to the parser of the command."""
+    """Declare the options of `profiles`."""
     parser.description = (
         "Asks the running server; without a command it lists them. Exit code 0: it is done; 1: there is no such"
         " profile, or the server has refused; 2: the words or the settings cannot be used, or no server is running."

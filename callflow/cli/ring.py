@@ -171,7 +171,8 @@ def _refusal(command: Any) -> str:
 
 
 def first_sound(phone: Phone, since: float = 0.0) -> float | None:
-    """Return when the phone played the first sound from a time on; None: it played none."""
+    """Return when the phone played the first sound from a time on, in seconds of `time.monotonic`; None: it played
+    none."""
     found: list[float] = []
     for line in phone.lines.values():
         for segment in line.segments:
@@ -185,8 +186,8 @@ def first_sound(phone: Phone, since: float = 0.0) -> float | None:
 
 
 def answer_heard(phone: Phone) -> float | None:
-    """Return when the phone played the first sound after the caller's last word; None: they said nothing, or it played
-    none."""
+    """Return when the phone played the first sound after the caller's last word, in seconds of `time.monotonic`; None:
+    they said nothing, or it played none."""
     return first_sound(phone, phone.said[-1].ends) if phone.said else None
 
 

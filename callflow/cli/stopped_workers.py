@@ -30,7 +30,7 @@ class StoppedWorkers:
 
     @property
     def due(self) -> float | None:
-        """When to call `holding` again, if nothing happens before; None: not by itself."""
+        """When to call `holding` again, if nothing happens before, in seconds of `clock`; None: not by itself."""
         return min(self._due.values(), default=None)
 
     def holding(self, workers: Collection[int]) -> list[int]:

@@ -1,4 +1,5 @@
-"""What a worker is told by its parent."""
+"""What a worker of `server.py --workers N` gets from its parent when it starts: its name, its sockets, its share of the
+limits."""
 
 from __future__ import annotations
 
@@ -31,5 +32,5 @@ class Order:
     """It prints the start table."""
 
     def line(self) -> bytes:
-        """Return it as it is sent."""
+        """Return the order as a line of JSON."""
         return json.dumps(asdict(self)).encode() + b"\n"

@@ -61,34 +61,34 @@ class Claims:
         self._gone.pop(call, None)
 
     def hold(self, calls: Collection[str], key: tuple[str, int]) -> None:
-        """Calls were claimed for this node under this key elsewhere: they were taken over."""
+        """Learn of calls that were taken over: they were claimed for this node, under this key, elsewhere."""
         self._held.update(dict.fromkeys(calls, key))
         self._coming.update(calls)
         for call in calls:
             self._gone.pop(call, None)
 
     def has(self, call: str) -> bool:
-        """Whether this node has a call, as far as it knows."""
+        """Return whether this node has a call, as far as it knows."""
         return call in self._fresh or (call in self._held and self._held[call] == self.key)
 
     def has_let_go(self, call: str) -> bool:
-        """Whether this node had a call, lately, and another one has it now."""
+        """Return whether this node had a call, lately, and another one has it now."""
         return call in self._gone
 
     def is_coming(self, call: str) -> bool:
-        """Whether this node is taking a call over at this moment: the claim is here, and the call not yet."""
+        """Return whether this node is taking a call over at this moment: the claim is here, and the call not yet."""
         return call in self._coming
 
     def comes_back(self, call: str) -> None:
-        """A call that was to be given away goes on here after all."""
+        """Keep a call that was to be given away: it goes on here after all."""
         self._coming.add(call)
 
     def arrived(self, call: str) -> None:
-        """A call that was taken over goes on here, or turned out to be over."""
+        """Note that a call which was taken over goes on here, or turned out to be over."""
         self._coming.discard(call)
 
     def is_fresh(self, call: str) -> bool:
-        """Whether a call began here and cannot be in the database yet: no other node knows of it."""
+        """Return whether a call began here and cannot be in the database yet: no other node knows of it."""
         return call in self._fresh and call not in self._sent
 
     def hand_over(self, connection: Connection, call: str, to: tuple[str, int]) -> None:
@@ -99,26 +99,27 @@ class Claims:
             raise Overloaded("this node does not have the call")
 
     def gave(self, call: str) -> None:
-        """Such a transaction is committed. What follows of the call, until `told`, are its last notes."""
+        """Note that the transaction of `hand_over` is committed. What follows of the call, until `confirm_taken`, are
+        its last notes."""
         self.drop([call])
         self._closing.add(call)
         self._going.add(call)
 
     def noted(self, call: str) -> None:
-        """Nothing more of a call that was given is to be written here."""
+        """Note that nothing more of a call that was given is to be written here."""
         self._closing.discard(call)
 
     def confirm_taken(self, call: str) -> None:
-        """The other node goes on with a call that was given, or will find it."""
+        """Note that the other node goes on with a call that was given, or will find it."""
         self._closing.discard(call)
         self._going.discard(call)
 
     def is_going(self, call: str) -> bool:
-        """Whether a call was given to a node that has not been told yet."""
+        """Return whether a call was given to a node that has not been told yet."""
         return call in self._going
 
     def drop(self, calls: Collection[str]) -> None:
-        """Other nodes have these calls now."""
+        """Let go of these calls: other nodes have them now."""
         for call in calls:
             self._gone[call] = None  # first: see `admit`
             self._held.pop(call, None)
@@ -128,8 +129,8 @@ class Claims:
             self._closing.discard(call)
 
     def drop_all(self) -> None:
-        """Other nodes have all calls now that this node has claimed, or may have, also those that it is just taking
-        over."""
+        """Let go of all calls that this node has claimed, or may have, also those that it is just taking over: other
+        nodes have them now."""
         self.drop([*self._held, *self._sent])
 
     def admit(self, connection: Connection, entries: Sequence[JournalEntry]) -> set[str]:
@@ -163,13 +164,13 @@ class Claims:
         return gone
 
     def committing(self, entries: Sequence[JournalEntry]) -> None:
-        """The transaction of these entries is complete: whether its commit comes through is only known when this node
-        is told so."""
+        """Note that the transaction of these entries is complete: whether its commit comes through is only known when
+        this node is told so."""
         key = self._admitted_as
         self._sent.update({entry.call: key for entry in entries if entry.call in self._fresh})
 
     def written(self, entries: Sequence[JournalEntry]) -> None:
-        """The transaction of these entries is committed."""
+        """Note that the transaction of these entries is committed."""
         for entry in entries:
             if entry.call in self._fresh:
                 self._fresh.discard(entry.call)

@@ -68,7 +68,7 @@ class NodeLock:
         """Under which a process of this machine last was this node; 0: none was, as far as is known."""
 
     def take(self) -> None:
-        """Take it. Raises Overloaded if a living process has it, and OSError."""
+        """Take the lock. Raises Overloaded if a living process has it, and OSError."""
         if self._file is not None:
             return
         private_files.make(self._folder)
@@ -92,7 +92,7 @@ class NodeLock:
         self.epoch = epoch
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

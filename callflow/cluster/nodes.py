@@ -56,6 +56,7 @@ class Node:
     lease_until: float = 0.0
     """Unix time in seconds, by the database's clock."""
     started_at: float = 0.0
+    """Unix time in seconds, by the database's clock."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -202,7 +203,7 @@ class Placed:
         self._placed.append((now, name))
 
     def counts(self, now: float) -> Counter[str]:
-        """Return how many calls each node has got that it may not have told of."""
+        """Return how many calls each node has got that it may not have told of. `now`: as for `add`."""
         while self._placed and self._placed[0][0] <= now - 2 * RENEW_SECONDS:
             self._placed.popleft()
         return Counter(name for _, name in self._placed)

@@ -31,7 +31,8 @@ class Ownership:
         self._connection: AsyncConnection | None = None
 
     async def take(self) -> bool:
-        """Take it, unless another process has it; never waits for that one. Returns whether this process has it now.
+        """Take the ownership, unless another process has it; never waits for that one. Returns whether this process has
+        it now.
 
         Raises what the driver raises, or OSError where the lock file cannot be made or locked.
         """
@@ -64,7 +65,7 @@ class Ownership:
         return True
 
     async def release(self) -> None:
-        """Let another process take it."""
+        """Let another process look after the history."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -43,7 +43,7 @@ def sign(secret: bytes, now: float, method: str, target: str, body: bytes) -> st
 
 
 def verify(secret: bytes, given: str, now: float, method: str, target: str) -> Promise:
-    """Verify it, and return which body belongs to it. Raises Forged."""
+    """Verify a signature, and return which body belongs to it. `now`: Unix time, in seconds. Raises Forged."""
     form = _FORM.fullmatch(given)
     if form is None:
         raise Forged("no signature of a node")

@@ -49,7 +49,7 @@ class SocketPassing:
         asyncio.get_running_loop().add_reader(self._own, self._receive)
 
     def close(self) -> None:
-        """Take no more."""
+        """Take no more connections."""
         if self._own is not None:
             asyncio.get_running_loop().remove_reader(self._own)
             self._own.close()

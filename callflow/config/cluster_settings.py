@@ -22,7 +22,7 @@ _MAKE_SECRET: Final = 'make one with: python3 -c "import secrets; print(secrets.
 
 
 def node_name(text: str) -> str:
-    """Check the name of a node, which stands in addresses; "" stays."""
+    """Check the name of a node, which stands in addresses; "" stays. Raises ValueError."""
     if text and not _NAME.fullmatch(text):
         raise ValueError("must be a short name: up to 24 small letters, digits and hyphens")
     return text

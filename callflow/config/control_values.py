@@ -35,12 +35,12 @@ class ControlSecrets(Protocol):
 
 
 def url(text: str) -> str:
-    """Check who is asked: "", `self`, or an address as `validators.events_url` takes it."""
+    """Check who is asked: "", `self`, or an address as `validators.events_url` takes it. Raises ValueError."""
     return SELF if text.strip().lower() == SELF else validators.events_url(text)
 
 
 def events(text: str) -> str:
-    """Check the names of events, separated by commas."""
+    """Check the names of events, separated by commas. Raises ValueError."""
     names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if len(names) > _MOST_EVENTS or not all(name == AT_START or _NAME.fullmatch(name) for name in names):
         raise ValueError(f'must be names of events with commas between them, such as "{AT_START}, interrupted"')

@@ -100,7 +100,7 @@ class DialRules:
 
     @classmethod
     def of(cls, settings: DialSettings) -> DialRules:
-        """Make the rules of these settings."""
+        """Make the rules of these settings. Raises ValueError as `prefixes`."""
         return cls(prefixes(settings.dial_allow), prefixes(settings.dial_deny))
 
     def check(self, number: str) -> str:

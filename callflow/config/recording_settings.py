@@ -20,7 +20,7 @@ _MISSING: Final = "RECORDINGS_URL is set, but the package for S3 is not installe
 
 
 def store_address(text: str) -> str:
-    """Check the address of an object store, `s3://BUCKET` or `s3://BUCKET/PREFIX`; "" stays."""
+    """Check the address of an object store, `s3://BUCKET` or `s3://BUCKET/PREFIX`; "" stays. Raises ValueError."""
     if not text:
         return text
     parts = urlsplit(text.rstrip("/"))

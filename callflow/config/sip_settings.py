@@ -18,7 +18,7 @@ _HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL}){{1,6}}")
 
 
 def webhook_secret(value: SecretStr) -> SecretStr:
-    """Check one or more secrets of OpenAI's webhooks, separated by commas: `whsec_` and base64."""
+    """Check one or more secrets of OpenAI's webhooks, separated by commas: `whsec_` and base64. Raises ValueError."""
     found = validators.secrets(value)
     for each in filter(None, found.get_secret_value().split(",")):
         try:
@@ -31,14 +31,14 @@ def webhook_secret(value: SecretStr) -> SecretStr:
 
 
 def project(text: str) -> str:
-    """Check the id of a project at OpenAI; "" stays."""
+    """Check the id of a project at OpenAI; "" stays. Raises ValueError."""
     if text and not _PROJECT.fullmatch(text):
         raise ValueError("must be the id of a project: proj_… (platform.openai.com, Settings, General)")
     return text
 
 
 def host(text: str) -> str:
-    """Check the name of a host, without scheme and port."""
+    """Check the name of a host, without scheme and port. Raises ValueError."""
     if not _HOST.fullmatch(text):
         raise ValueError("must be the name of a host, without scheme and port: sip.api.openai.com")
     return text.lower()

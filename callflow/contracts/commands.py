@@ -361,5 +361,5 @@ class Release(LocalCommand):
 
 
 def to_json(command: Command) -> dict[str, Any]:
-    """Return the command as plain data for the journal: its name, and all its fields."""
+    """Return the command as plain data for the journal: its name as `command`, and all its fields."""
     return {"command": command.name, **dataclasses.asdict(command)}

@@ -42,6 +42,7 @@ class Checks:
     secret: str = field(default="", repr=False)
     signing: str = field(default="", repr=False)
     tolerance: float = 300
+    """Seconds that the time of a signature may differ from ours."""
     untimed: bool = False
     """A signature of the body alone counts as well, although it can be repeated for ever."""
 
@@ -78,7 +79,7 @@ class Checks:
         return hmac.compare_digest(digest, _digest(self.signing, at.encode() + b"." + body))
 
     def headers(self, body: bytes, now: float) -> dict[str, str]:
-        """Return the headers of a request that such checks let in."""
+        """Return the headers of a request that such checks let in. `now`: Unix time, in seconds."""
         found = {}
         if self.secret:
             found["Authorization"] = f"Bearer {self.secret}"

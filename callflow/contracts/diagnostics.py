@@ -1,4 +1,5 @@
-"""What `doctor` finds, and through which eyes: the floor that it shares with the carriers' adapters."""
+"""The types that `doctor` shares with the carriers' adapters: what a check has found, and the server as it is seen from
+outside."""
 
 from __future__ import annotations
 
@@ -40,4 +41,4 @@ class Outside(Protocol):
         """What the running server takes for its public address."""
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """The HTTP status that a webhook gets there; 0: nobody answers."""
+        """Return the HTTP status that a webhook gets there; 0: nobody answers."""

@@ -260,13 +260,14 @@ class Engine(Protocol):
         """Send caller audio: base64 of µ-law, 8,000 bytes a second. It is kept in order until the session is ready."""
 
     def add_context(self, items: Sequence[ContextPart]) -> None:
-        """Put these into the conversation, in order and before any audio that is appended later.
+        """Put these parts into the conversation, in order and before any audio that is appended later.
 
         A `ToolCall` is one that was made in an earlier session and is still to be answered in this one.
         """
 
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> None:
-        """Have it speak as soon as that is possible and the caller does not; once, however often it was requested.
+        """Have the model speak as soon as that is possible and the caller does not; once, however often it was
+        requested.
 
         `instructions`: for this response alone, beside those of the session; "": simply answer. They are dropped when
         the caller speaks before the response began, unless they are `lasting`. `whole`: a response that breaks off is
@@ -277,18 +278,20 @@ class Engine(Protocol):
         """Take what was heard for the caller's turn: they have stopped, although the engine has not noticed."""
 
     def answer_tool(self, call: str, output: str, *, speak: bool = True) -> None:
-        """Give it the result of a tool call: JSON text. When the last call of a response is answered, it speaks, if any
-        of the answers had `speak`."""
+        """Give the model the result of a tool call: JSON text. When the last call of a response is answered, it speaks,
+        if any of the answers had `speak`."""
 
     def truncate(self, item: str, content: int, heard_ms: int) -> None:
-        """Tell it that the caller heard only the first `heard_ms` of an item's audio, so that its memory is true."""
+        """Tell the model that the caller heard only the first `heard_ms` of an item's audio, so that its memory is
+        true."""
 
     def cancel(self, response: str) -> None:
         """Stop a response that is under way. One that cannot be stopped ends here with what was heard of it so far;
         what it says then is another response."""
 
     def set_turn_detection(self, on: bool) -> None:
-        """Off: the caller neither interrupts nor is answered, so that a sentence is heard. On: as configured."""
+        """Switch turn detection. Off: the caller neither interrupts nor is answered, so that a sentence is heard. On:
+        as configured."""
 
     def wind_up(self, *, speaking: bool) -> None:
         """End the conversation, because the call is over: hear nothing more, say nothing more, stop what is under way.

@@ -1,4 +1,4 @@
-"""Where whoever watches a call gets the single events of its engine and of its media stream, as they come and go.
+"""Passes the single events of a call's engine and media stream, as they come and go, to those who watch the call.
 
 Nothing is done for them while nobody watches: engine and stream test one attribute, and none of it for a frame of audio
 of the carrier's.
@@ -22,7 +22,7 @@ class EventWatcher(Protocol):
 
 
 class EventTap:
-    """That place, of one call: of all its sessions and streams, one after another."""
+    """The tap of one call: of all its sessions and streams, one after another."""
 
     __slots__ = ("watcher",)
 

@@ -380,7 +380,7 @@ class CallRecovered(Event):
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """Return the event as plain data for the journal: its name, and every field that says something."""
+    """Return the event as plain data for the journal: its name as `event`, and every field that says something."""
     fields = dataclasses.asdict(event)
     for each in dataclasses.fields(event):
         if fields[each.name] == each.default == "":  # empty where something else is the default says something

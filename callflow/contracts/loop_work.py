@@ -1,4 +1,4 @@
-"""What it means that the event loop was late. Pure."""
+"""Tells whether the event loop was late by its own work, or because something else held it up. Pure."""
 
 from __future__ import annotations
 

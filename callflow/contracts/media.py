@@ -87,7 +87,7 @@ class MediaProtocol(Protocol):
     """The protocol of one carrier's media socket. One instance per socket; no I/O."""
 
     def decode(self, text: str | bytes) -> Frame:
-        """Raises Malformed."""
+        """Read one message of the carrier. Raises Malformed."""
 
     def audio(self, payload: str) -> str:
         """Return a frame for the carrier; `payload`: base64 of µ-law, a multiple of 20 ms."""

@@ -1,4 +1,4 @@
-"""What a part calls at its owner, without keeping the owner alive.
+"""References from a part to its owner, such as from an agent to its call, that do not keep the owner alive.
 
 The parts of a call report to the call, and those of its agent to the agent. If they referred to their owner as it
 refers to them, nothing of an ended call would be freed until Python's garbage collector looks through all objects,

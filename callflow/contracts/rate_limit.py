@@ -12,7 +12,7 @@ class RateLimit:
         self._at = 0.0
 
     def take(self, now: float) -> bool:
-        """False: this one comes too soon. `now` in seconds, of a clock that does not go back."""
+        """Take one; False: it comes too soon. `now`: seconds, of a clock that does not go back."""
         self._left = min(self._left + (now - self._at) * self._per_second, self._most)
         self._at = now
         if self._left < 1:

@@ -36,7 +36,7 @@ class RepeatedWarnings:
         self._timers = Timers(context=Context())  # not that of a call's task: the sum is not about one call alone
 
     def say(self, kind: str, message: str, *arguments: Any, exc_info: BaseException | None = None) -> None:
-        """Log it, or count it. `kind`: what counts as the same; it must not be chosen by a stranger."""
+        """Log a warning, or count it. `kind`: what counts as the same; it must not be chosen by a stranger."""
         known = self._kinds.get(kind)
         if known is not None and self._timers.is_running(kind):
             known.more += 1

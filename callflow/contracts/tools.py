@@ -50,7 +50,8 @@ class Toolbox(Protocol):
         """As in `SessionContext.tools`."""
 
     async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
-        """Raises AskOperator for a tool that a person answers, and CancelledError: whatever goes wrong is an answer."""
+        """Run a tool, within so many `seconds`; whatever goes wrong is an answer. Raises AskOperator for a tool that a
+        person answers, and CancelledError."""
 
 
 class TransferAction:

@@ -11,7 +11,7 @@ class Tunnel(Protocol):
     name: str
 
     async def open(self, port: int) -> str:
-        """The public https address that leads to that port of this machine. Raises TunnelError."""
+        """Return the public https address that leads to that port of this machine. Raises TunnelError."""
 
     async def close(self) -> None:
-        """Never raises."""
+        """Close the tunnel. Never raises."""

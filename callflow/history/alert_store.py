@@ -27,7 +27,7 @@ MOST_ONGOING: Final = 200
 
 
 class AlertStore:
-    """Alerts are dicts of the columns of their table."""
+    """Alerts are dicts of the columns of their table. All times are Unix time, in seconds."""
 
     def __init__(self, database: Database, *, make_events: Callable[[str], EventMaker] | None = None) -> None:
         """`make_events`: makes what writes the events, given the kind of database; None: there are none."""
@@ -45,7 +45,7 @@ class AlertStore:
     # For the process that finds them
 
     async def ongoing(self) -> list[dict[str, Any]]:
-        """Return those that are not over."""
+        """Return the alerts that are not over."""
         wanted = select(alerts).where(_table.over_at.is_(None)).order_by(_table.opened_at).limit(MOST_ONGOING)
         return await self._rows(wanted)
 
@@ -68,7 +68,7 @@ class AlertStore:
         self._tell()
 
     async def expire(self, before: float) -> None:
-        """Delete those that were over before that, and those over the bound, the oldest first."""
+        """Delete those that were over before that (Unix time, seconds), and those over the bound, the oldest first."""
         is_over = _table.over_at.is_not(None)
         newest = select(_table.id).where(is_over).order_by(_table.opened_at.desc()).limit(_MOST_KEPT)
         gone = delete(alerts).where(is_over, (_table.over_at < before) | _table.id.not_in(newest))

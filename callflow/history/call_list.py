@@ -52,7 +52,7 @@ class ListedCall:
         return self.carrier_id or self.id
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the API tells it."""
+        """Return the call as the API tells it."""
         status = call_status(
             state=self.state, cause=self.cause, direction=self.direction, was_answered=self.answered is not None,
             is_at_carrier=bool(self.carrier_id),

@@ -52,7 +52,7 @@ _Found = TypeVar("_Found")
 
 
 class CampaignStore:
-    """Campaigns are dicts of the columns of their table, and so are rows."""
+    """Campaigns are dicts of the columns of their table, and so are rows. All times are Unix time, in seconds."""
 
     def __init__(self, database: Database, *, make_events: Callable[[str], EventMaker] | None = None) -> None:
         """`make_events`: makes what writes the events, given the kind of database; None: there are none."""
@@ -131,7 +131,7 @@ class CampaignStore:
         return await self._dicts(wanted.order_by(_table.seq))
 
     async def break_off(self, names: Sequence[str], now: float) -> int:
-        """Cancel those of the campaigns whose rows are not all written: whoever wrote them is gone. Returns how
+        """Cancel those of these campaigns whose rows are not all written: whoever wrote them is gone. Returns how
         many."""
         why = "the server was stopped while the rows were being written: send the list again"
         change = update(campaigns).where(_table.id.in_(names), _table.state == LOADING)
@@ -171,7 +171,7 @@ class CampaignStore:
         return await self._database.read(work)
 
     async def waiting(self, campaign: str) -> list[tuple[str, float]]:
-        """Return for each text of zones from when on its first row waits."""
+        """Return for each text of zones from when on its first row waits, in Unix time (seconds)."""
         of = (_row.campaign == campaign, _row.state == WAITING)
         wanted = select(_row.zones, func.min(_row.next_at).label("at")).where(*of).group_by(_row.zones)
         return [(row["zones"], row["at"]) for row in await self._dicts(wanted)]
@@ -211,7 +211,8 @@ class CampaignStore:
         return await self._dicts(select(campaign_rows).where(_row.state == DIALLING))
 
     async def put_back(self, row: Mapping[str, Any], now: float, next_at: float, reason: str = "") -> None:
-        """Let a row wait again that was taken and not dialled. The next attempt is the same one, with the same key."""
+        """Let a row wait until `next_at`: it was taken and not dialled. The next attempt is the same one, with the same
+        key."""
         await self._settle(row, state=WAITING, next_at=next_at, changed_at=now, reason=reason)
 
     async def skip(self, row: Mapping[str, Any], now: float, reason: str) -> None:

@@ -20,13 +20,13 @@ class StoredControl:
         self._database = database
 
     async def read(self) -> dict[str, Any] | None:
-        """Return the settings as they were given; None: the defaults hold."""
+        """Return the settings as they were given to `write`; None: the defaults hold."""
         text = await self._database.read(lambda connection: connection.scalar(select(control_settings.c.settings)))
         found = json.loads(text) if text else None
         return found if isinstance(found, dict) else None
 
     async def write(self, settings: Mapping[str, Any] | None, by: str) -> None:
-        """Keep these; None: the defaults hold again."""
+        """Keep these settings; None: the defaults hold again."""
 
         def work(connection: Connection) -> None:
             connection.execute(control_settings.delete())

@@ -16,7 +16,8 @@ STOPPED: Final = "incomplete"
 
 
 def insert_of(insert: Any, table: Table, *names: str) -> Any:
-    """INSERT … SELECT the conversation's id and these parameters: nothing where there is no such conversation."""
+    """Make the INSERT … SELECT of the conversation's id and these parameters: nothing where there is no such
+    conversation."""
     row: list[ColumnElement[Any]] = [conversations.c.id, *(bindparam(name, type_=table.c[name].type) for name in names)]
     return insert(table).from_select(["conversation_id", *names], select(*row).where(CALL))
 

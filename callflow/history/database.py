@@ -151,7 +151,7 @@ class Database:
 
     @property
     def name(self) -> str:
-        """Fit to be shown."""
+        """Where the database is, fit to be shown: the file, or the address without user and password."""
         url = self.url
         if self.is_sqlite:
             return url.database or ""
@@ -159,8 +159,8 @@ class Database:
         return addresses.of(url.get_backend_name(), host, url.port, f"/{url.database or ''}")
 
     def trouble(self, error: BaseException) -> str:
-        """Why it cannot be used, fit to be shown: the first line of what its driver says, without the statement and its
-        parameters; only what kind of error it is, if that line holds anything secret of the address."""
+        """Return why it cannot be used, fit to be shown: the first line of what its driver says, without the statement
+        and its parameters; only what kind of error it is, if that line holds anything secret of the address."""
         cause = getattr(error, "orig", None) or error
         kind = type(cause.__cause__ or cause).__name__
         first = _KIND.sub("", (str(cause).splitlines() or [""])[0])[:_MOST_TROUBLE]
@@ -294,7 +294,8 @@ class Database:
         return await self.on_server(writing)
 
     def write_here(self, work: Callable[[Connection], _Found]) -> _Found:
-        """Like `write`, for a file, by the thread that calls this: it waits, so it must have nothing else to do."""
+        """Write as `write` does, but to a file, by the thread that calls this: it waits, so it must have nothing else
+        to do."""
         assert self._files is not None
         with self._files.begin() as connection:
             return work(connection)

@@ -36,7 +36,7 @@ class DueEvent:
 
 
 class EventStore:
-    """The table of events for EVENTS_URL."""
+    """The table of events for EVENTS_URL. All times are Unix time, in seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -44,8 +44,8 @@ class EventStore:
     # For the sender
 
     async def due(self, now: float, most: int) -> tuple[list[DueEvent], float | None]:
-        """Return the events that may be sent now, those that wait longest first, and when the next one will be due;
-        None: no other waits. Of each call it is the first that waits, so that its events arrive in order."""
+        """Return the events that may be sent now, those that wait longest first, and when the next one will be due
+        (None: no other waits). Of each call it is the first that waits, so that its events arrive in order."""
         earlier = events_out.alias()
         first = ~exists().where(earlier.c.call == _table.call, earlier.c.state == WAITING, earlier.c.seq < _table.seq)
         fields = (_table.id, _table.call, _table.type, _table.body, _table.tries, _table.since)
@@ -60,15 +60,15 @@ class EventStore:
         return await self._database.read(work)
 
     async def delivered(self, name: str, now: float) -> None:
-        """Note that the receiver has it. Its body is not needed any more, and may hold numbers and words."""
+        """Note that the receiver has an event. Its body is not needed any more, and may hold numbers and words."""
         await self._settle(name, state=DELIVERED, body="", settled_at=now, error=None)
 
     async def dead(self, name: str, now: float, error: str) -> None:
-        """Make it a dead letter. The next event of its call may be sent then."""
+        """Make an event a dead letter. The next event of its call may be sent then."""
         await self._settle(name, state=DEAD, settled_at=now, error=error[:_MOST_ERROR])
 
     async def failed(self, event: DueEvent, next_at: float, error: str) -> None:
-        """Note a try that failed. The other events of its call wait for it."""
+        """Note a try that failed; the next one is made at `next_at`. The other events of its call wait for it."""
         ours = update(events_out).where(_table.id == event.id, _table.state == WAITING)
         others = update(events_out).where(_table.call == event.call, _table.state == WAITING)
 
@@ -92,8 +92,8 @@ class EventStore:
         return found.get(WAITING, 0), found.get(DEAD, 0)
 
     async def expire(self, state: str, before: float) -> int:
-        """Delete those of this state that were settled before that (Unix time, seconds), a part at a time. Returns how
-        many it were; 0: there are no more."""
+        """Delete the events of this state that were settled before that (Unix time, seconds), a part at a time. Returns
+        how many it were; 0: there are no more."""
         old = select(_table.seq).where(_table.state == state, _table.settled_at < before).limit(_MANY)
         gone = delete(events_out).where(_table.seq.in_(old))
         return await self._database.write(lambda connection: connection.execute(gone).rowcount)

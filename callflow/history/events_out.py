@@ -65,7 +65,8 @@ _MOST_WORDS: Final = 100_000
 
 
 class EventMaker:
-    """For one kind of database, `sqlite` or `postgresql`. `apply` within a transaction, behind the projection's."""
+    """For one kind of database, `sqlite` or `postgresql`. `apply` within a transaction, behind the projection's. All
+    times are Unix time, in seconds."""
 
     def __init__(
         self, dialect: str, *, redact: Callable[[Any], Any], recordings: Path, moved: bool = False, words: bool = False

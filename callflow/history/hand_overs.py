@@ -65,7 +65,7 @@ class HandOvers:
         return found
 
     def withdraw_all(self) -> None:
-        """The database is in trouble: whatever was not written in time is not written later."""
+        """Withdraw all: the database is in trouble, and whatever was not written in time is not written later."""
         for one in self._open.values():
             one.withdraw()
 

@@ -39,7 +39,8 @@ def calls_hidden() -> Any:
 
 
 class HiddenStore:
-    """The table of hidden calls: those that are deleted soon, unless that is undone."""
+    """The table of hidden calls: those that are deleted soon, unless that is undone. All times are Unix time, in
+    seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -54,7 +55,7 @@ class HiddenStore:
         return await self._database.write(lambda connection: connection.execute(wanted).rowcount) > 0
 
     async def restore(self, conversation: int, now: float) -> bool:
-        """Show it again. False: it is not hidden, or too late: somebody may be deleting it."""
+        """Show a conversation again. False: it is not hidden, or too late: somebody may be deleting it."""
         wanted = delete(hidden_conversations).where(_table.conversation_id == conversation, _table.until > now)
         return await self._database.write(lambda connection: connection.execute(wanted).rowcount) > 0
 

@@ -145,7 +145,8 @@ class History:
     async def expire(self, before: float) -> int:
         """Delete the calls that began before that (Unix time, seconds), and the campaigns that were over then.
 
-        Returns how many calls."""
+        Returns how many calls. Raises as `delete`.
+        """
         deleted = 0
         for call in await self.store.unfinished(before):
             await self.close_lost(call)
@@ -191,14 +192,16 @@ class History:
         return True
 
     async def restore(self, row: Mapping[str, Any]) -> bool:
-        """Undo that. False: it is too late."""
+        """Undo what `hide` did. False: it is too late."""
         return await self.hidden.restore(row["id"], self.now())
 
     async def delete(self, ids: Sequence[int]) -> None:
-        """Delete these conversations, with all that is kept of them anywhere.
+        """Delete these conversations, with all that is kept of them anywhere. Raises OSError or StoreAway if a
+        recording cannot be deleted.
 
         Recordings go first: as long as a row names them, whoever dies in between leaves something that can be deleted
-        again, instead of audio that nobody knows of."""
+        again, instead of audio that nobody knows of.
+        """
         files = await self.store.recordings_of(ids)
         await self._forget(files, [])
         calls, named = await self.store.delete(ids, self.now())

@@ -54,7 +54,8 @@ async def remove(database: Database, call: str, number: int) -> None:
 
 
 async def of_conversation(database: Database, conversation: int) -> list[dict[str, Any]]:
-    """Return what is known of the pictures of a conversation, in order, without the pictures themselves."""
+    """Return the rows of a conversation's pictures, in order, without the pictures themselves: the columns of
+    `_SHOWN`."""
     asked = select(*_SHOWN).where(images.c.conversation_id == conversation).order_by(images.c.number)
     return await database.read(lambda connection: [dict(row._mapping) for row in connection.execute(asked)])
 

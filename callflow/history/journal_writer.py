@@ -113,6 +113,8 @@ class DurableJournal(MemoryJournal):
     # For calls
 
     async def append(self, entry: JournalEntry) -> None:
+        """Write an entry, and return once it is committed, or at once while the database is being opened. Raises
+        JournalError while nothing can be written; the entry is written later then."""
         super().note(entry)
         self.on_entry(entry)
         if self.trouble:
@@ -186,7 +188,7 @@ class DurableJournal(MemoryJournal):
         return len(self._waiting)
 
     def unwritten(self) -> list[str]:
-        """The newest calls of which entries wait to be written, newest last."""
+        """Return the newest calls of which entries wait to be written, newest last."""
         return [call for call in self._calls if call in self._of_call]
 
     def waiting_of(self, call: str) -> list[tuple[int, JournalEntry]]:

@@ -88,7 +88,8 @@ class ProfileStore:
         return await self._database.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
 
     async def version(self, profile: str, version: int) -> dict[str, Any] | None:
-        """Return one version of a profile; None: there is none, or none any more."""
+        """Return one version of a profile, a row of `tables.profile_versions`; None: there is none, or none any
+        more."""
         wanted = select(profile_versions).where(_version.profile == profile, _version.version == version)
 
         def work(connection: Connection) -> dict[str, Any] | None:

@@ -25,15 +25,16 @@ _WORDS: Final = "words_of_content"
 
 
 def zoned(column: str) -> tuple[str, str]:
-    """SQL: which of its values have another form than ours, and these in ours.
+    """Return SQL for a column of times: which of its values have another form than ours, and these in ours.
 
-    `2025-12-01 23:00:00` and `2025-12-01T23:00:00Z` are `2025-12-01T23:00:00.000Z`."""
+    `2025-12-01 23:00:00` and `2025-12-01T23:00:00Z` are `2025-12-01T23:00:00.000Z`.
+    """
     seconds = f"substr({column}, 1, 10) || 'T' || substr({column}, 12, 8)"
     return f"{column} LIKE '____-__-__ __:__:__' OR {column} LIKE '____-__-__T__:__:__Z'", f"{seconds} || '.000Z'"
 
 
 def words(content: str) -> str:
-    """The words of an item whose content is a JSON array of parts."""
+    """Return the words of an item whose content is a JSON array of parts."""
     try:
         parts = json.loads(content)
     except (ValueError, RecursionError):
@@ -64,7 +65,7 @@ def _value(table: str, column: str, there: set[str]) -> str:
 
 
 def fill_search(connection: Connection) -> None:
-    """Of a database that is read through views: gather the words, so that they can be searched on this connection."""
+    """Gather the words of a database that is read through views, so that they can be searched on this connection."""
     is_older = connection.execute(text("SELECT 1 FROM sqlite_temp_master WHERE name = 'conversations'")).first()
     if is_older is None:
         return

@@ -32,11 +32,13 @@ class PointedNumbers:
         return await self._database.read(_all) if self._database is not None else []
 
     async def put(self, kept: Sequence[Pointed]) -> None:
-        """Keep these; each takes the place of the one of the same number."""
+        """Keep these numbers; each takes the place of the one of the same number. Raises DatabaseError where there is
+        no database."""
         await self.replace((), kept)
 
     async def replace(self, gone: Sequence[Pointed], kept: Sequence[Pointed]) -> None:
-        """Keep the first ones no more, and the others from now on, in one transaction."""
+        """Keep the first ones no more, and the others from now on, in one transaction. Raises DatabaseError where there
+        is no database."""
 
         if self._database is None:
             raise DatabaseError("there is no history to keep it in")

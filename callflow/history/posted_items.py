@@ -55,9 +55,11 @@ class _Posted(msgspec.Struct):
 
 
 def rows(body: bytes, redact: Redactor, now: str) -> list[dict[str, Any]]:
-    """Rows of `tables.items`, but for their conversation. `now`: for what has no time of its own.
+    """Make rows of `tables.items`, but for their conversation. `now`: for what has no time of its own, as `tables.iso`
+    writes it.
 
-    It takes its time: for another thread. Raises BadQuery."""
+    It takes its time: for another thread. Raises BadQuery.
+    """
     try:
         posted = msgspec.structs.astuple(read(body, _Posted).items)
     except OutOfBounds as error:

@@ -29,11 +29,11 @@ class Provisions:
         return await self._database.read(_all) if self._database is not None else []
 
     async def keep(self, one: Provision) -> None:
-        """Keep this one, in place of the one of the same resource."""
+        """Keep this one, in place of the one of the same resource. Raises DatabaseError where there is no database."""
         await self._replace(one, kept=True)
 
     async def forget(self, one: Provision) -> None:
-        """Keep it no more."""
+        """Keep this one no more. Raises DatabaseError where there is no database."""
         await self._replace(one, kept=False)
 
     async def _replace(self, one: Provision, *, kept: bool) -> None:

@@ -171,7 +171,7 @@ def _ended_so(ending: Ending) -> ColumnElement[bool]:
 
 
 def terms(words: str) -> list[tuple[str, bool]]:
-    """The terms of a search, each with whether it is the beginning of a word: `a "b c" d*`. Raises BadQuery."""
+    """Return the terms of a search, each with whether it is the beginning of a word: `a "b c" d*`. Raises BadQuery."""
     found = []
     for index, part in enumerate(words.split('"')):
         pieces = [part] if index % 2 else part.split()
@@ -188,12 +188,12 @@ def terms(words: str) -> list[tuple[str, bool]]:
 
 
 def fts5(words: str) -> str:
-    """Return a search as SQLite's FTS5 takes it."""
+    """Return a search as SQLite's FTS5 takes it. Raises BadQuery."""
     return " ".join(f'"{term}"{" *" if begins else ""}' for term, begins in terms(words))
 
 
 def tsquery(words: str) -> str:
-    """Return a search as PostgreSQL's `to_tsquery` takes it."""
+    """Return a search as PostgreSQL's `to_tsquery` takes it. Raises BadQuery."""
     return " & ".join(
         "(" + " <-> ".join(f"'{word}'{':*' if begins else ''}" for word in term.split()) + ")"
         for term, begins in terms(words)
@@ -213,7 +213,8 @@ def numbers_like(number: str, country: str) -> list[str]:
 
 
 def moment(given: str, *, end: bool = False) -> str:
-    """A date or a time as it stands in the tables; with `end`, a date means its last millisecond. Raises BadQuery."""
+    """Return a date or a time as it stands in the tables; with `end`, a date means its last millisecond. Raises
+    BadQuery."""
     text_ = given.strip()
     try:
         if not text_.isascii():

@@ -31,7 +31,7 @@ class ReadOnlyFile:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def uri(self) -> str:
-        """Where to open it just now. Raises DatabaseError."""
+        """Return the address under which SQLite can open it just now: `file:///…?mode=ro`. Raises DatabaseError."""
         try:
             head = self._head()
             beside = {each: self._beside(each).exists() for each in ("-wal", "-shm", "-journal")}

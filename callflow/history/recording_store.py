@@ -43,7 +43,7 @@ class Sound(Protocol):
         """The file, where it is one of this machine."""
 
     def open(self, begin: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Open these bytes of it, and yield them in pieces. Raises StoreAway or OSError."""
+        """Open these bytes of the sound, and yield them in pieces. Raises StoreAway or OSError."""
 
     async def peaks(self) -> Peaks | None:
         """Return how loud it is, where it is no file; None: that is not known. Raises StoreAway or BrokenRecording."""
@@ -148,7 +148,7 @@ class RecordingFolder:
         """Return at once."""
 
     async def run(self) -> None:
-        """Return: there is nothing to do."""
+        """Do nothing: recordings stay where they are."""
 
 
 def about(file: Path) -> Stored | None:

@@ -37,10 +37,12 @@ class StoredOverrides:
     async def change(
         self, values: Mapping[str, str], gone: Sequence[str], *, by: str = "", seen: int | None = None
     ) -> dict[str, str]:
-        """Keep these, and those no more. `seen`: the newest version that whoever asks has seen, 0 for none; None: any.
+        """Keep the settings in `values`, and those in `gone` no more. `seen`: the newest version that whoever asks has
+        seen, 0 for none; None: any.
 
         Returns all that is kept from then on, whoever else has changed it. Raises ProfileRefused if another version is
-        the newest."""
+        the newest.
+        """
 
         def work(connection: Connection) -> dict[str, str]:
             newest = setting_versions.begin(connection, is_sqlite=self._database.is_sqlite)
@@ -109,6 +111,6 @@ def _ours(connection: Connection) -> dict[str, str]:
 
 
 def look(url: URL) -> dict[str, str]:
-    """What is kept there, for somebody beside the server: nothing is changed and nothing is made; no database is
-    nothing kept. Raises DatabaseError."""
+    """Return what is kept there, value by name of setting, for a process beside the server: changes and makes nothing;
+    no database is nothing kept. Raises DatabaseError."""
     return look_at(url, lambda database: StoredOverrides(database).read(), {})

@@ -29,7 +29,7 @@ _table = share_links.c
 
 
 class ShareStore:
-    """The table of links to one call."""
+    """The table of links to one call. Links are dicts of its columns. All times are Unix time, in seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -52,7 +52,8 @@ class ShareStore:
         return (f"{name}{_BETWEEN}{secret}", row) if await self._database.write(work) else None
 
     async def conversation(self, key: str, now: float) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Return the link that somebody knows, and the conversation that it shows; None: there is none, or no more."""
+        """Return the link that somebody knows, and the row of `tables.conversations` that it shows; None: there is
+        none, or no more."""
         if not _KEY.fullmatch(key):
             return None
         name, _, secret = key.partition(_BETWEEN)

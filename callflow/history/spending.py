@@ -59,7 +59,7 @@ class Leg(NamedTuple):
 
 
 class SpendingStore:
-    """The sums in the history. Every method raises what the driver raises."""
+    """The sums in the history. All times are Unix time, in seconds. Every method raises what the driver raises."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

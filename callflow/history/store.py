@@ -60,7 +60,8 @@ class Store:
     # Conversations
 
     async def find(self, query: Query) -> list[dict[str, Any]]:
-        """Every column of each. Raises BadQuery."""
+        """Return the conversations that the query finds, each with every column of `tables.conversations`. Raises
+        BadQuery."""
         # It may load large tables of numbers.
         chosen = await asyncio.to_thread(select_conversations, query, self.database.is_sqlite, self.country)
         gathers = bool(query.words.strip()) and self.database.is_sqlite and self.database.read_only
@@ -73,7 +74,7 @@ class Store:
         return await self.database.read(work)
 
     def assumed(self, query: Query) -> str:
-        """What to say where nothing is found: that a number was taken for one of this country. "": none was."""
+        """Return what to say where nothing is found: that a number was taken for one of this country. "": none was."""
         from callflow.config.phone_numbers import Numbers  # large tables: for those who search
 
         asked = (query.number, query.caller, query.called)
@@ -86,7 +87,8 @@ class Store:
         )
 
     async def conversation(self, name: str, *, hidden: bool = False) -> dict[str, Any] | None:
-        """By any of its streams' ids, or by the call's. `hidden`: also one that was deleted a moment ago."""
+        """Return the row of `tables.conversations` that has this id: of any of its streams, or of its call. `hidden`:
+        also one that was deleted a moment ago."""
         if not can_be_stored(name):
             return None
         of_stream = select(streams.c.conversation_id).where(streams.c.stream_sid == name)
@@ -98,7 +100,8 @@ class Store:
         return dict(rows[0]._mapping) if rows else None
 
     async def of_carrier(self, carrier: str, name: str) -> dict[str, Any] | None:
-        """By the carrier's id of the call, also one that was deleted a moment ago."""
+        """Return the row of `tables.conversations` by the carrier's id of the call, also one that was deleted a moment
+        ago."""
         if not name or not can_be_stored(name):
             return None
         wanted = select(conversations).where(
@@ -108,14 +111,14 @@ class Store:
         return dict(rows[0]._mapping) if rows else None
 
     async def newest_calls(self, most: int, business: str = "") -> list[dict[str, Any]]:
-        """The newest conversations, as `_LISTED` has them. `business`: whose; "": of all."""
+        """Return the newest conversations, as `_LISTED` has them. `business`: whose; "": of all."""
         order = (conversations.c.started_at.desc(), conversations.c.id.desc())
         wanted = select(*_LISTED).where(VISIBLE).order_by(*order).limit(most)
         return await self._dicts(wanted.where(conversations.c.business == business) if business else wanted)
 
     async def listed_call(self, name: str) -> dict[str, Any] | None:
-        """The conversation of this call, by our id of it, by the carrier's, or by that of a stream, as `_LISTED` has
-        it."""
+        """Return the conversation of this call, by our id of it, by the carrier's, or by that of a stream, as `_LISTED`
+        has it."""
         row = await self.conversation(name)
         if row is None and not can_be_stored(name):
             return None
@@ -125,18 +128,19 @@ class Store:
         return found[0] if found else None
 
     async def listed_calls(self, calls: Sequence[str]) -> list[dict[str, Any]]:
-        """The conversations of these calls, by our ids of them, as `_LISTED` has them; also those that were deleted a
-        moment ago, because they were made."""
+        """Return the conversations of these calls, by our ids of them, as `_LISTED` has them; also those that were
+        deleted a moment ago, because they were made."""
         return await self._dicts(select(*_LISTED).where(conversations.c.call_id.in_(calls))) if calls else []
 
     async def items(self, conversation: int) -> list[dict[str, Any]]:
-        """Return what was said in a conversation, in order."""
+        """Return what was said in a conversation, in order: rows of `tables.items`."""
         wanted = select(items).where(items.c.conversation_id == conversation)
         order = (items.c.timestamp, items.c.created_at, items.c.id)
         return await self._dicts(wanted.order_by(*order))
 
     async def details(self, conversation: int) -> dict[str, Any]:
-        """The streams, the transitions and the carrier's recordings of a conversation."""
+        """Return `{"streams": […], "transitions": […], "recordings": […]}` of a conversation: rows of these tables
+        without `id` and `conversation_id`. The recordings are the carrier's."""
         found: dict[str, Any] = {}
         for table in (streams, transitions, recordings):
             shown = [column for column in table.c if column.name not in ("id", "conversation_id")]
@@ -197,8 +201,8 @@ class Store:
         return await asyncio.to_thread(lambda: [(row.id, entry_of(row)) for row in rows])
 
     async def like(self, beginning: str, *, most: int = 10) -> list[dict[str, Any]]:
-        """The conversation that has this id, or else those for which the id of the call or of a stream begins like
-        that, newest first."""
+        """Return the conversation that has this id, or else those for which the id of the call or of a stream begins
+        like that, newest first: rows of `tables.conversations`."""
         found = await self.conversation(beginning)
         if found is not None or not beginning or not can_be_stored(beginning):
             return [] if found is None else [found]
@@ -222,8 +226,8 @@ class Store:
         return await asyncio.to_thread(lambda: list(map(entry_of, rows)))
 
     async def unfinished(self, before: float | None = None) -> list[str]:
-        """The calls that no process has let go of, oldest first. `before`: those that began before that (Unix time, in
-        seconds)."""
+        """Return the calls that no process has let go of, oldest first. `before`: those that began before that (Unix
+        time, in seconds)."""
         wanted = select(conversations.c.call_id).where(
             conversations.c.ended_at.is_(None), conversations.c.call_id.is_not(None)
         )
@@ -239,9 +243,12 @@ class Store:
         return [row.recording for row in await self._rows(wanted) if row.recording]
 
     async def delete(self, ids: Sequence[int], now: float) -> tuple[list[str], list[str]]:
-        """Conversations with all that belongs to them, and their journals; what they took of a day's budget stays.
-        `now`: Unix time, in seconds. Returns their calls, and what names the
-        files of their recordings: these are for the caller of this to delete."""
+        """Delete conversations with all that belongs to them, and their journals; what they took of a day's budget
+        stays.
+
+        `now`: Unix time, in seconds. Returns their calls, and what names the files of their recordings: these are for
+        the caller of this to delete.
+        """
         wanted = select(conversations.c.call_id, conversations.c.recording).where(conversations.c.id.in_(ids))
 
         def work(connection: Connection) -> tuple[list[str], list[str]]:
@@ -276,7 +283,7 @@ class Store:
         return await self.database.write(work)
 
     async def older_than(self, at: float, *, most: int = _MANY) -> list[int]:
-        """The ids of conversations that began before that and are over."""
+        """Return the ids of conversations that began before that (Unix time, in seconds) and are over."""
         wanted = (
             select(conversations.c.id)
             .where(
@@ -288,7 +295,7 @@ class Store:
         return [row.id for row in await self._rows(wanted.limit(most))]
 
     async def pages(self, query: Query) -> AsyncIterator[list[dict[str, Any]]]:
-        """All that the query finds, a page at a time."""
+        """Yield all that the query finds, a page at a time, as `find` returns it. Raises BadQuery."""
         before = query.before
         while page := await self.find(with_before(query, before)):
             yield page
@@ -326,7 +333,8 @@ _LISTED: Final = (
 
 
 def entry_of(row: Row[Any]) -> JournalEntry:
-    """One that cannot be read any more takes its place all the same: the others of its call are worth having."""
+    """Read the row of a journal entry. One that cannot be read any more takes its place all the same: the others of its
+    call are worth having."""
     try:
         event, wanted = msgspec.json.decode(row.event), msgspec.json.decode(row.commands)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -338,7 +346,7 @@ def entry_of(row: Row[Any]) -> JournalEntry:
 
 
 def remove_files(names: Sequence[str], folder: Path) -> None:
-    """Recordings, which lie in that folder and nowhere else, and what is kept of each beside it."""
+    """Delete recordings, which lie in that folder and nowhere else, and what is kept of each beside it."""
     for name in names:
         for part in name.split(","):
             path = (folder / part).resolve()

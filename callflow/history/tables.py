@@ -421,7 +421,8 @@ MESSAGES: Final = (
 
 
 def find_words(is_sqlite: bool, which: str) -> tuple[TextClause, ...]:
-    """Statements that bring SEARCH up to date for one conversation: `which` it is, such as `call_id = :call`."""
+    """Return the statements that bring SEARCH up to date for one conversation: `which` it is, such as `call_id =
+    :call`."""
     words = (
         f"FROM conversation_items WHERE conversation_id = (SELECT id FROM conversations WHERE {which}) AND text <> ''"
     )
@@ -443,5 +444,5 @@ def find_words(is_sqlite: bool, which: str) -> tuple[TextClause, ...]:
 
 
 def iso(at: float) -> str:
-    """Unix time as it stands in the tables."""
+    """Return a Unix time (seconds) as it stands in the tables: `2026-01-31T12:00:00.000Z`."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,7 +12,7 @@ from callflow.history.tables import EARLIER
 
 
 def earlier(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a conversation with the fields of the earlier system."""
+    """Return the columns of a conversation that the earlier system had: `tables.EARLIER`."""
     return {name: row[name] for name in EARLIER}
 
 
@@ -52,7 +52,8 @@ def heard_of(item: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an item as plain text; words that the caller did not hear are marked."""
+    """Return an item as `{"role", "content", "timestamp", "type"}`, the content as plain text in which words that the
+    caller did not hear are marked."""
     heard, unheard = heard_of(item)
     words = f"{heard} (not heard: {unheard})".strip() if unheard else heard
     if item["item_type"] == "function_call":

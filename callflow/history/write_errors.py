@@ -29,7 +29,7 @@ _DRIVERS: Final = frozenset({"sqlalchemy", "sqlite3", "asyncpg"})
 
 @contextmanager
 def unless_of_the_database() -> Iterator[None]:
-    """Whatever goes wrong within that is neither the database's nor the network's comes out as CannotWrite."""
+    """Raise CannotWrite for whatever goes wrong within that is neither the database's nor the network's."""
     try:
         yield
     except (OSError, CannotWrite):
@@ -46,7 +46,7 @@ def _cause(error: DBAPIError) -> BaseException | None:
 
 
 def whose_fault(error: Exception) -> Fault:
-    """unknown: it may be either's."""
+    """Return whose fault it is that something could not be written; "unknown": it may be either's."""
     if isinstance(error, CannotWrite):
         return "entry"
     if not isinstance(error, StatementError):

@@ -76,16 +76,17 @@ class Journal(Protocol):
     """Where calls write down what happens to them, and where it is read again."""
 
     async def append(self, entry: JournalEntry) -> None:
-        """Returns once the entry is committed. Raises when that is known to have failed, or to be hopeless now."""
+        """Write an entry, and return once it is committed. Raises JournalError when that is known to have failed, or to
+        be hopeless now."""
 
     def note(self, entry: JournalEntry) -> None:
         """Write down without waiting."""
 
     def read(self, call: str) -> list[JournalEntry]:
-        """Everything about one of the newest calls, in order; empty for an unknown one."""
+        """Return everything about one of the newest calls, in order; empty for an unknown one."""
 
     def calls(self) -> list[str]:
-        """The newest calls in the journal, newest last."""
+        """Return the newest calls in the journal, newest last."""
 
     def seed(self, entries: Sequence[JournalEntry]) -> None:
         """Take over what an earlier process wrote about a call. It is not written again."""
@@ -115,21 +116,21 @@ class MemoryJournal:
             self._calls.popitem(last=False)
 
     def read(self, call: str) -> list[JournalEntry]:
-        """Takes 3 µs for each entry, and may be called by a thread."""
+        """Return what is kept about a call, in order. Takes 3 µs for each entry, and may be called by a thread."""
         kept = self._calls.get(call)
         return [] if kept is None else kept.entries(call)
 
     def has(self, call: str) -> bool:
-        """Whether there is anything to read about it."""
+        """Return whether there is anything to read about it."""
         return call in self._calls
 
     def is_whole(self, call: str) -> bool:
-        """Whether all that there is about it is kept here, from its beginning on."""
+        """Return whether all that there is about it is kept here, from its beginning on."""
         kept = self._calls.get(call)
         return kept is not None and kept.begins and kept.count < self._most_steps
 
     def count(self, call: str) -> int:
-        """How many entries of a call `read` returns now."""
+        """Return how many entries of a call `read` returns now."""
         kept = self._calls.get(call)
         return 0 if kept is None else kept.count
 

@@ -115,7 +115,8 @@ def _types(hint: Any) -> tuple[type, ...]:
 
 
 def marks_of(kind: type[Part]) -> dict[str, Any]:
-    """Return the mark of each field of a kind, by its key: of a list of parts, the marks of their fields."""
+    """Return the mark of each field of a kind (see `private_fields.Mark`), by its key: of a list of parts, the marks of
+    their fields, by key."""
     parts = {each.key: marks_of(each.part) for each in schema(kind) if each.part is not None}
     marks = private_fields.marks_of(kind)
     del marks["more"]  # what it holds is written beside the others

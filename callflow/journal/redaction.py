@@ -116,7 +116,8 @@ class Redactor:
         return self._without_patterns(text)
 
     def unfinished(self, text: str) -> str:
-        """Of a text that is still growing: no digit of what may become a card, but for its first three."""
+        """Return a text that is still growing, as `text` does, and without the digits of what may become a card, but
+        for its first three."""
         if self._cards:
             plain = _plain(text)
             stop = len(plain.rstrip(" .,/-\r\n\t"))
@@ -125,7 +126,8 @@ class Redactor:
         return self._without_patterns(text)
 
     def data(self, value: Any) -> Any:
-        """Every text within, also those that are names in a mapping; what is nested too deep to be anything, whole."""
+        """Return data with every text within as `text` returns it, also those that are names in a mapping. What is
+        nested too deep is taken out whole."""
         try:
             return self._data(value, 0)
         except RecursionError:

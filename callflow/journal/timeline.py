@@ -84,8 +84,8 @@ def describe(entry: JournalEntry) -> str:
 
 
 def broke_in(note: Note | UnknownNote | None) -> bool:
-    """Whether this is an interruption: the caller broke into something, and did not hear the rest of it. What the end
-    of the call or of its audio cut off is none."""
+    """Return whether this is an interruption: the caller broke into something, and did not hear the rest of it. What
+    the end of the call or of its audio cut off is none."""
     if not isinstance(note, (notes.Interrupted, notes.CutOff)):
         return False
     return note.by_caller and any(cut.received_ms > cut.heard_ms for cut in note.cuts)

@@ -25,7 +25,7 @@ class Line(Protocol):
         """Queue audio behind what is queued. Returns the item under which it is played; "": it was not queued."""
 
     def pump(self) -> None:
-        """Send what is due of it."""
+        """Send the audio that is due."""
 
     def queued_seconds(self) -> float:
         """Return how much audio waits to be sent."""

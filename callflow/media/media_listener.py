@@ -27,29 +27,29 @@ class MediaListener(Protocol):
         """Process the same frame as µ-law bytes, for the speech detector."""
 
     def stream_started(self, now: float) -> None:
-        """Called when the stream has started: the caller can hear us."""
+        """Note that the stream has started: the caller can hear us."""
 
     def stream_paused(self) -> None:
-        """Called when the stream has ended: the caller hears nothing until another stream starts."""
+        """Note that the stream has ended: the caller hears nothing until another stream starts."""
 
     def agent_silenced(self) -> None:
-        """Called when the agent's speech is no longer played: a clip ends the call, or the call is over."""
+        """Note that the agent's speech is no longer played: a clip ends the call, or the call is over."""
 
     def audio_sent(self, now: float, until: float, *, is_clip: bool) -> None:
-        """Called when audio was sent to the carrier; at `until` the caller will have heard it all."""
+        """Note that audio was sent to the carrier; at `until` the caller will have heard it all."""
 
     def began_to_be_heard(self, item: str, at: float) -> None:
-        """Called when the caller has begun to hear an item of the engine, at the time `at`."""
+        """Note that the caller has begun to hear an item of the engine, at the time `at`."""
 
     def hearing(self, cut: Cut) -> None:
-        """Called at most twice a second with the part heard of the stretch being played."""
+        """Note which part of the stretch being played was heard so far; at most twice a second."""
 
     def heard(self, key: SpeechSegmentId, ms: int) -> None:
-        """Called when the caller has heard a stretch of speech in full: `ms` of audio."""
+        """Note that the caller has heard a stretch of speech in full: `ms` of audio."""
 
     def played_out(self) -> None:
-        """Called when the caller has heard all audio."""
+        """Note that the caller has heard all audio."""
 
     def cut_off(self, cuts: Sequence[Cut]) -> None:
-        """Called when speech was cut, but not by the caller: the stream was lost, or a clip ends the call. `cuts` is
+        """Note that speech was cut, but not by the caller: the stream was lost, or a clip ends the call. `cuts` is
         empty if only clips were cut."""

@@ -66,16 +66,16 @@ class StreamOwner(Protocol):
         """Return whether the stream belongs to this call."""
 
     def started(self, stream: str, encoding: str) -> None:
-        """Called when the stream has started. `stream`: the carrier's id; `encoding`: `PCMU` or `PCMA`."""
+        """Note that the stream has started. `stream`: the carrier's id; `encoding`: `PCMU` or `PCMA`."""
 
     def refused(self, reason: str) -> None:
-        """Called when the stream is closed because its audio cannot be read."""
+        """Note that the stream is closed because its audio cannot be read."""
 
     def marked(self, name: str) -> None:
-        """Called when a mark came back."""
+        """Note that a mark came back."""
 
     def digit(self, digit: str) -> None:
-        """Called when the caller has pressed a key."""
+        """Note that the caller has pressed a key."""
 
 
 class MediaStream:

@@ -194,7 +194,7 @@ class Playout:
         return self._settle()
 
     def began(self, name: str) -> tuple[SpeechSegmentId, float] | None:
-        """For the first mark of a stretch, return the stretch and the seconds of its audio before the mark; None for
+        """Return, for the first mark of a stretch, the stretch and the seconds of its audio before the mark; None for
         other marks. Call this once for each returned mark, before `mark`."""
         first = self._firsts.pop(name, None)
         return None if first is None else (first[0], first[1] / _BYTES_PER_SECOND)

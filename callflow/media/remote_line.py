@@ -24,7 +24,7 @@ _BEGIN_SECONDS: Final = 3.0
 
 
 class RemotePlayout(Playout):
-    """What the caller hears, as far as the engine says."""
+    """What the caller hears, as far as the engine says. Times are in seconds of the loop's clock."""
 
     def __init__(self) -> None:
         super().__init__(lead_ms=0, mark_every_ms=0)
@@ -35,7 +35,7 @@ class RemotePlayout(Playout):
         self._has_played = False
 
     def is_unplayed(self, now: float) -> bool:
-        """Whether the caller hears speech, or will in a moment."""
+        """Return whether the caller hears speech, or will in a moment."""
         return bool(self.playing) or now < self.due_by
 
     def position(self, now: float) -> int:

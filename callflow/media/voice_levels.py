@@ -62,7 +62,7 @@ class VoiceLevels:
             self._agent = level
 
     def cut(self) -> None:
-        """Ignore it: a level that was shown stays."""
+        """Ignore the cut: a level that was shown stays."""
 
     def take(self) -> tuple[float, float]:
         """Return the levels of caller and agent since the last time, each 0 to 1."""

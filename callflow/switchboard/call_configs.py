@@ -118,8 +118,8 @@ def models_of(config: CallConfig) -> tuple[str, str]:
 
 
 def pays_by_the_second(config: CallConfig) -> bool:
-    """Whether a session is paid for as long as it is open, and not for what is said: a call that is dialled opens its
-    own with the dial, so that the first word is not late."""
+    """Return whether a session is paid for as long as it is open, and not for what is said: a call that is dialled
+    opens its own with the dial, so that the first word is not late."""
     make = config.agent.make_engine
     return isinstance(make, MakeEngine) and make.live is not None and make.engine == engine_choice.LIVE
 
@@ -349,7 +349,11 @@ class CallConfigs:
 
     def restored(self, order: OutboundOrder, overrides: Mapping[str, Any], began: Began = ("", 0)) -> OutboundOrder:
         """Return the order of a restored call with its config. Reads files. `overrides`, `began`: those under which it
-        began."""
+        began.
+
+        Settings of its own that cannot be used any more are left out. Raises SettingsError if the others cannot be used
+        either.
+        """
         try:
             config = self.outbound(order.from_number, order.profile, order.session, overrides, order.variables, began)
         except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Our ids of calls."""
+"""Our ids of calls, computed from the carriers' ids."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Ask(Protocol):
         """Return the answer as JSON, as it came. Raises LookupFailed, or TimeoutError."""
 
     async def close(self) -> None:
-        """Let go of what it holds."""
+        """Close all connections."""
 
 
 class TimedLookup:
@@ -65,7 +65,7 @@ class TimedLookup:
             return LookedUp(outcome="failed", why=f"a fault of ours ({type(error).__name__})")
 
     async def close(self) -> None:
-        """Let go of what it holds."""
+        """Close all connections."""
         await self._ask.close()
 
 

@@ -136,7 +136,7 @@ class Dialer:
         return await self.dial_here(request)
 
     async def dial_here(self, request: DialRequest) -> Dialled:
-        """Make the call at this node: see `dial`."""
+        """Make the call at this node. Raises as `dial`."""
         order = self._order(request)
         if not request.key:
             return await self._dial(str(uuid.uuid4()), order, request)

@@ -64,7 +64,8 @@ class DiallingElsewhere:
         return told.dialled
 
     async def take(self, body: bytes) -> tuple[dict[str, Any], int]:
-        """Make a call that another node asks for. Returns what it is told, and the HTTP status."""
+        """Make a call that another node asks for. Returns what it is told, and the HTTP status: `{"dialled": …}`,
+        `{"refused": […]}`, `{"failed": […]}`, or 400 with `{"error": …}`."""
         try:
             request = msgspec.json.decode(body, type=DialRequest)
         except msgspec.DecodeError as error:

@@ -154,7 +154,7 @@ def _without_audio(settings: Settings) -> list[str]:
 
 
 def calls_remote_tools(settings: Settings) -> bool:
-    """Whether an engine of these settings calls tools of MCP servers."""
+    """Return whether an engine of these settings calls tools of MCP servers."""
     return engines_of(settings) != [LIVE]
 
 
@@ -165,7 +165,7 @@ def tool_warnings(settings: Settings, tools: Sequence[Mapping[str, Any]]) -> lis
 
 
 def not_taken(settings: Settings) -> Mapping[str, Any]:
-    """Return the settings that do nothing under the first engine, each with the reason."""
+    """Return the settings that do nothing under the first engine: a reason, in a sentence, by the setting's name."""
     if settings.engine == LIVE:
         needs = {} if settings.delegation_model else dict.fromkeys(_OF_TOOLS, _NO_TOOLS)
         return {**live_sessions.not_taken(), **needs}

@@ -39,8 +39,8 @@ class GarbageCollection:
         self._waiting: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """Never look again through what the start has made: it stays for good, also the little of it that is garbage
-        (a thousand objects), because to find that takes 0.1 s.
+        """Keep what the start has made out of every collection: it stays for good, also the little of it that is
+        garbage (a thousand objects), because to find that takes 0.1 s.
 
         Collections are on from then on, whether they were before or not.
         """

@@ -1,4 +1,4 @@
-"""Keeps several parts of a work going, each by itself.
+"""Keeps several background tasks running beside each other.
 
 An exception that nobody has foreseen is a fault of one part. It is logged, the other parts do not notice, and the part
 begins again after a pause.

@@ -57,7 +57,8 @@ def _is_withheld(user: str) -> bool:
 
 
 class CallerLimits:
-    """Counts the calls of each caller, and refuses a new call beyond the limits."""
+    """Counts the calls of each caller, and refuses a new call beyond the limits. Times are seconds, of any steady
+    clock."""
 
     def __init__(self, at_once: int = 0, per_hour: int = 0, *, most: int = _MOST_CALLERS) -> None:
         """`at_once`, `per_hour`: calls of one caller; 0: no limit. `most`: the most callers remembered."""

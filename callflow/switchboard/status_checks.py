@@ -42,7 +42,7 @@ class StatusChecks:
             self._fresh.add(call)
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Ask the carriers no more."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -205,7 +205,8 @@ class ToolService:
         return {"name": name, **row, "warnings": [f"It is not used: {why}."] if why else []}
 
     async def versions(self, name: str) -> list[dict[str, Any]]:
-        """Return the versions of a tool, the newest first. Raises ToolRefused or the driver's exceptions."""
+        """Return the versions of a tool, the newest first, as `StoredTools.rows` has them. Raises ToolRefused or the
+        driver's exceptions."""
         found = await self._kept.versions(name)
         if not found:
             raise ToolRefused(404, _not_there(name))

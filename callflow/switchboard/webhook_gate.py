@@ -43,6 +43,7 @@ class Opening(Protocol):
 
     opened: asyncio.Event
     began: float
+    """In seconds, on the loop's clock."""
 
     async def is_open(self, seconds: float) -> bool: ...
 

@@ -47,7 +47,7 @@ class CallToolset:
 
 
 def get_current_time(timezone: str = "") -> dict[str, str]:
-    """The date, the weekday and the time of day, now.
+    """Tell the date, the weekday and the time of day, now.
 
     Args:
         timezone: an IANA name such as Europe/Berlin; without it, where this line is
@@ -146,8 +146,8 @@ def opt_out(act: Callable[[], bool]) -> Callable[..., Any]:
     returns whether it is done."""
 
     def opt_out() -> dict[str, Any]:
-        """Never call this person again. When they ask not to be called any more, or to be taken off a list. Tell them
-        that it is done only when this has answered so."""
+        """Put this person on the do-not-call list: they are never called again. When they ask not to be called any
+        more, or to be taken off a list. Tell them that it is done only when this has answered so."""
         if not act():
             return {"error": "That could not be noted now: say so, and that they can tell a person."}
         return {"ok": True, "note": "This number is not called any more. Confirm it, and say goodbye."}

@@ -48,7 +48,7 @@ class Holder(NamedTuple):
 
 
 class Slots:
-    """The slots of one kind, and what holds them."""
+    """The slots of one kind, and what holds them. Times are seconds, of any steady clock."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds

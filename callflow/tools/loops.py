@@ -64,7 +64,7 @@ class Job:
         return self._task is not None
 
     def drop(self) -> bool:
-        """Cancel it, or keep it from beginning. May be called from any thread. Returns whether it had begun."""
+        """Cancel the job, or keep it from beginning. May be called from any thread. Returns whether it had begun."""
         with self._lock:
             work, self._work = self._work, None
             self.settled.set()

@@ -185,7 +185,7 @@ class _Run(Generic[Outcome]):
         return self._over
 
     def give_up(self) -> None:
-        """Nobody waits any more: cancel what can be cancelled."""
+        """Cancel what can be cancelled: nobody waits any more."""
         with self._lock:
             self._over, job = True, self._job
         if job is not None and not job.drop():

@@ -24,7 +24,7 @@ class OnePort:
         public.asgi_app = self  # type: ignore[method-assign]
 
     async def open(self, console: Quart) -> None:
-        """From now on, serve the operators' app as well."""
+        """Serve the operators' app as well, from now on."""
         await console.startup()
         self._console = console
 

@@ -165,7 +165,8 @@ def _about(status: int) -> Refuses:
 
 def asked_to_wait(headers: httpx.Headers, *, limited: bool) -> float:
     """Return the seconds that `Retry-After` (seconds or a date) asks for, 10 at most, or 0. `limited`: or
-    `x-ratelimit-reset`, which Telnyx may send with any answer, and which asks for nothing while there is room."""
+    `x-ratelimit-reset`, which Telnyx may send with any answer, and which asks for nothing while there is room. Vendor:
+    developers.telnyx.com, Rate limiting."""
     for name in ("retry-after", *(("x-ratelimit-reset",) if limited else ())):
         text = headers.get(name, "").strip()
         if not text:

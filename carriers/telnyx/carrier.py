@@ -194,7 +194,8 @@ class Telnyx:
         return ""
 
     def reply(self, event: Event | None, requests: Sequence[CarrierRequest], *, over: bool = False) -> WebhookReply:
-        """Return a plain success; all requests are left to be sent, because Telnyx reads only the status."""
+        """Return a plain success; all requests are left to be sent, because Telnyx reads only the status. Vendor:
+        developers.telnyx.com, Voice API webhooks."""
         return WebhookReply(_SUCCESS, rest=tuple(requests))
 
     # Commands

@@ -18,8 +18,8 @@ _MOST_PAGES: Final = 8
 
 
 async def of_connection(api: Api, connection: str) -> list[ActiveCall]:
-    """List them, page by page and at most 2,000, with what `client_state` says of each. `connection`: our application's
-    id; "": it is not known, and none are listed. Raises CarrierError."""
+    """List the live legs, page by page and at most 2,000, with what `client_state` says of each. `connection`: our
+    application's id; "": it is not known, and none are listed. Raises CarrierError."""
     if not connection:
         return []
     path = f"/connections/{quote(connection, safe='')}/active_calls"

@@ -1,7 +1,8 @@
 """Commands that Twilio takes for calls in progress alone, while it may still be answering the call.
 
 The document that answers a call is handed over before the call is in progress. What is sent by REST until then is
-refused with the very error that is the answer for a call that is over (21220), so the call's status decides.
+refused with the very error that is the answer for a call that is over, so the call's status decides. Vendor:
+https://www.twilio.com/docs/api/errors/21220
 """
 
 from __future__ import annotations

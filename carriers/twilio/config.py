@@ -1,4 +1,4 @@
-"""What the settings say of Twilio."""
+"""The config of the Twilio adapter, made from the settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwilioConfig:
-    """What the settings say of Twilio; `carriers.registry` fills it in."""
+    """What the adapter needs of the settings; `carriers.registry` fills it in."""
 
     account_sid: str
     auth_tokens: Sequence[str] = field(repr=False)

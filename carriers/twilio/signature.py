@@ -61,7 +61,7 @@ class Verifier:
         self._shared = {name: secret.encode() for name, secret in (shared or {}).items() if secret}
 
     def check(self, request: Request, *, slash: bool = False) -> None:
-        """Verify a request. Raises Forged.
+        """Verify a request. Raises Forged, and Malformed as `parameters`.
 
         `slash`: the signed path may have one slash more or less at its end, as seen on media sockets.
         """

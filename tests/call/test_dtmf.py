@@ -164,6 +164,7 @@ async def test_the_end_key_ends_an_entry_at_once_and_a_pause_ends_one_without_it
     assert typing.entries == ["34"]
 
 
+@pytest.mark.e2e
 async def test_each_key_begins_the_pause_anew() -> None:
     typing = Typing(pause_seconds=0.3)
     for digit in "123":

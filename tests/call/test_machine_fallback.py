@@ -69,7 +69,7 @@ INVARIANTS: list[Callable[[], None]] = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param("a number", marks=pytest.mark.proof), "a number, and a sentence"])
 def test_what_holds_without_a_fallback_holds_with_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = explored(KINDS[kind])
     print(f"{kind}: {len(found.nodes)} states, {len(found.edges)} steps")

@@ -176,6 +176,7 @@ async def test_that_the_caller_is_transcribed_is_what_the_server_says_and_not_wh
             assert "transcribes" in spoken.engine.can
 
 
+@pytest.mark.e2e
 async def test_the_session_of_a_call_over_sip_ends_after_an_hour_and_the_call_with_it() -> None:
     async with line(session_seconds=0.2) as one:
         call = await one.takes()
@@ -203,6 +204,7 @@ async def test_a_vendor_who_refuses_accepts_is_left_alone_and_callers_hear_that_
         assert late.commands == [("reject", {"status_code": 486}, 200)]
 
 
+@pytest.mark.e2e
 async def test_a_single_accept_that_fails_is_tried_again() -> None:
     async with line() as one:
         one.realtime.sip.fail_accepts[:] = [503, 429]
@@ -212,6 +214,7 @@ async def test_a_single_accept_that_fails_is_tried_again() -> None:
         assert not one.account.is_open
 
 
+@pytest.mark.e2e
 async def test_a_vendor_who_refuses_sockets_beside_calls_is_left_alone() -> None:
     async with line() as one:
         calls = [await one.takes() for _ in range(3)]

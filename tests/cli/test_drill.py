@@ -10,12 +10,12 @@ from callflow.cli.drill.drill import _is_well
 from callflow.cli.drill.hearing import AGENT, PERSON, RINGS, Sound, longest_silence
 from callflow.cli.drill.stage import Outcome, stage
 from tests.e2e.process import SERVER, python
-from tests.sample import over_all
+from tests.sample import sampled
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "carrier" in metafunc.fixturenames:  # 13 s of a core for each
-        metafunc.parametrize("carrier", ["telnyx", "twilio"] if over_all(metafunc) else ["twilio"])
+        metafunc.parametrize("carrier", sampled(metafunc, ["telnyx", "twilio"]))
 
 
 @pytest.mark.proof

@@ -336,6 +336,7 @@ async def test_a_call_that_was_never_written_waits_until_its_node_has_joined_ane
         assert told == []
 
 
+@pytest.mark.e2e
 @in_loop
 async def test_a_call_whose_first_commit_was_not_answered_may_be_another_nodes(
     database_url: str, monkeypatch: pytest.MonkeyPatch
@@ -371,6 +372,7 @@ async def test_a_call_whose_first_commit_was_not_answered_may_be_another_nodes(
         assert (claims.has(CALL), claims.has(OTHER)) == (False, True)
 
 
+@pytest.mark.e2e
 @in_loop
 async def test_a_commit_that_was_not_answered_is_found_when_the_database_is_back(
     database_url: str, monkeypatch: pytest.MonkeyPatch
@@ -500,6 +502,7 @@ async def test_the_last_entry_and_the_claim_change_hands_together_or_not_at_all(
         await other.append(step())
 
 
+@pytest.mark.e2e
 @in_loop
 async def test_a_hand_over_whose_commit_was_not_answered_is_found_or_never_comes(
     database_url: str, monkeypatch: pytest.MonkeyPatch

@@ -55,6 +55,7 @@ async def test_calls_go_on_although_the_node_that_gave_them_has_gone_meanwhile(t
         await asyncio.wait([running])
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("leads", [True, False], ids=["it leads", "it leads no more"])
 @in_loop
 async def test_calls_of_a_process_that_served_alone_are_adopted_although_the_database_fails_at_first(
@@ -101,6 +102,7 @@ async def test_calls_of_a_process_that_served_alone_are_adopted_although_the_dat
         await ownership.release()
 
 
+@pytest.mark.e2e
 @in_loop
 async def test_the_work_for_all_begins_again_after_a_fault_that_nobody_has_foreseen(tmp_path: Path) -> None:
     begun, again = 0, asyncio.Event()

@@ -1,9 +1,9 @@
 """The carriers over which a module's tests run: `CARRIERS = ("telnyx", "twilio")` at its top; Telnyx alone without.
 
 A test of such a module that is about one of them says `@pytest.mark.carrier("telnyx")`. In a module that is about the
-model or the process rather than about carriers (`SAMPLED = True`) each test runs over the first of them, and one test
-of three over the others; all of them over all in CI and with --long. So it is with the media servers that a module
-names in `MEDIA_SERVERS`.
+model or the process rather than about carriers (`SAMPLED = True`) each test runs over one of them, another test over
+another one, and all of them over all in CI and with --long. So it is with the media servers that a module names in
+`MEDIA_SERVERS`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e import product
-from tests.sample import over_all
+from tests.sample import sampled
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     servers = getattr(metafunc.module, "MEDIA_SERVERS", None)
     if servers is not None:
-        metafunc.parametrize("media_server", servers if over_all(metafunc) else servers[:1], indirect=True)
+        metafunc.parametrize("media_server", sampled(metafunc, servers), indirect=True)
     carriers = getattr(metafunc.module, "CARRIERS", None)
     if carriers is None:
         return
@@ -25,7 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if only is not None:
         carriers = only.args
     elif getattr(metafunc.module, "SAMPLED", False):
-        carriers = carriers if over_all(metafunc) else carriers[:1]
+        carriers = sampled(metafunc, carriers)
     metafunc.parametrize("carrier", carriers, indirect=True)
 
 

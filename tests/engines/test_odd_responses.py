@@ -251,6 +251,7 @@ async def test_a_tool_called_long_after_the_last_word_is_answered(has_gone_on: b
     assert one.asked() == 1
 
 
+@pytest.mark.e2e
 @in_loop
 async def test_what_a_late_end_promises_is_asked_for() -> None:
     one = Model()

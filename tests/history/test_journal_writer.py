@@ -161,6 +161,7 @@ async def test_whoever_waits_until_all_so_far_is_written_does_not_wait_for_what_
         assert not one.waiting
 
 
+@pytest.mark.e2e
 def test_a_locked_database_holds_up_no_step_and_loses_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         url = f"sqlite:///{tmp_path}/callflow.db"
@@ -207,6 +208,7 @@ async def test_a_database_that_is_away_for_a_while_is_waited_for_whatever_the_dr
         assert [record.step for record in await store.journal(CALL)] == [0, 1, 2]
 
 
+@pytest.mark.e2e
 async def test_a_commit_of_which_nobody_is_told_is_not_made_twice(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

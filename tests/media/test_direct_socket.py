@@ -101,6 +101,7 @@ async def test_messages_come_in_order_and_none_before_it_has_begun() -> None:
     assert stream.ended == [CLOSED]
 
 
+@pytest.mark.e2e
 async def test_however_many_come_before_it_has_begun_few_are_held_and_none_is_lost() -> None:
     async with connected(starts=False) as (stream, peer):
         sent = [f"{number} {'x' * 2000}" for number in range(5000)]
@@ -147,6 +148,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("kind", FLOODS)
 async def test_a_peer_that_floods_takes_no_turn_of_others_with_any_kind_of_frame(kind: str) -> None:
     """However much it sends: what is handled in one turn of the loop is bounded, and what waits is, too."""

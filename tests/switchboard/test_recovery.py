@@ -79,6 +79,7 @@ def fails(history: History, call: str, times: int) -> None:
     cast(Any, history.store).keyed_journal = journal
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("is_alone", [True, False], ids=["a process that serves alone", "a node"])
 @pytest.mark.parametrize("times", [1, 1000], ids=["once", "always"])
 @in_loop

@@ -61,6 +61,7 @@ async def other_side(the: Stage, call: str = DIALLED) -> Call:
     return found
 
 
+@pytest.mark.e2e
 async def test_the_other_side_has_in_its_own_journal_how_it_was_ordered() -> None:
     """Another node may take it over than the one that takes over the call that was dialled."""
     order = ordered()

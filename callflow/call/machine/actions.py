@@ -89,7 +89,7 @@ def dial_call(model: Model, step: Step) -> None:
 
 
 def start_ringing(model: Model, step: Step) -> None:
-    """The carrier begins to dial: it rings for as long as it was asked to, from now on."""
+    """Begin to count for how long the carrier rings, now that it dials."""
     disarm(model, step, "queue")
     arm(model, step, "dial")
 
@@ -100,13 +100,13 @@ def await_leg(model: Model, step: Step) -> None:
 
 
 def stream_on_answer(model: Model, step: Step) -> None:
-    """The stream that came with the dial is gone before the answer: request another one then."""
+    """Request another stream at the answer: the one that came with the dial is gone before it."""
     if model.dialled != "sip":
         model.dialled = "on_answer"
 
 
 def set_leg_there(model: Model, step: Step) -> None:
-    """The carrier has the leg: it rings as long as it was asked to."""
+    """Note that the carrier has the leg: it rings as long as it was asked to."""
     disarm(model, step, "ring")
 
 
@@ -158,14 +158,14 @@ def set_stream_up(model: Model, step: Step) -> None:
 
 
 def set_stream_gone(model: Model, step: Step) -> None:
-    """The hang-up webhook usually follows; wait for it."""
+    """Wait for the hang-up webhook, which usually follows the end of the stream."""
     model.media = "lost"
     if model.farewell != SPEAKING and "restream" not in model.armed:
         arm(model, step, "grace")
 
 
 def no_stream(model: Model, step: Step) -> None:
-    """A carrier that asks has no stream, even if ours looks open."""
+    """Count the stream as lost, even if ours looks open: a carrier that asks has none."""
     model.media = "lost"
     disarm(model, step, "grace")
 
@@ -210,7 +210,7 @@ def rotate_engine(model: Model, step: Step) -> None:
 
 
 def wait_for_stream(model: Model, step: Step) -> None:
-    """The carrier could not open the stream. Try again after the grace time."""
+    """Wait for the grace time before the next try: the carrier could not open the stream."""
     disarm(model, step, "restream")
     arm(model, step, "grace")
 
@@ -250,7 +250,7 @@ def await_goodbye(model: Model, step: Step) -> None:
 
 
 def make_goodbye_final(model: Model, step: Step) -> None:
-    """The agent already says goodbye: use it as the last sentence, limited by the farewell deadline."""
+    """Use the goodbye that the agent says already as the last sentence, limited by the farewell deadline."""
     model.farewell = FAREWELL_BY_AGENT_FINAL
     _only_farewell_deadline(model, step)
 

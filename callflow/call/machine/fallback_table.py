@@ -51,7 +51,7 @@ def transfer_to_fallback(model: Model, step: Step) -> None:
 
 
 def apologise(model: Model, step: Step) -> None:
-    """Nobody takes the call there either."""
+    """Say sorry, and end: nobody takes the call at the fallback number either."""
     transfer_over(model, step, "not_reached")
     model.sentence = SORRY
     start_farewell(model, step)

@@ -66,7 +66,7 @@ def mute(model: Model, step: Step) -> None:
 
 
 def let_person_speak(model: Model, step: Step) -> None:
-    """The call's time limit is not counted meanwhile, and whoever comes back from a person is not greeted."""
+    """Stop counting the call's time limit while a person speaks; whoever comes back from a person is not greeted."""
     model.greeted, model.back = True, False
     for deadline in ("warning", "call"):
         disarm(model, step, deadline)
@@ -74,14 +74,14 @@ def let_person_speak(model: Model, step: Step) -> None:
 
 
 def end_take_over(model: Model, step: Step) -> None:
-    """The agent has the caller back, and its time goes on."""
+    """Give the caller back to the agent, whose time goes on."""
     if "bridged" in model.armed:
         disarm(model, step, "bridged")
         start_clock(model, step)
 
 
 def ask_for_engine(model: Model, step: Step) -> None:
-    """The model was lost while a person spoke: try it once more."""
+    """Try the engine once more: it was lost while a person spoke."""
     model.tries = 0
     connect_engine(model, step)
 

@@ -24,17 +24,17 @@ _NOBODY: Final[tuple[Literal["machine", "fax"], ...]] = ("machine", "fax")
 
 
 def leads_to_sip(model: Model, step: Step) -> bool:
-    """The call is an outbound one that rings, and whoever answers is led to the engine's SIP address."""
+    """Return whether the call is an outbound one that rings, and whoever answers is led to the engine's SIP address."""
     return model.dialled == "sip"
 
 
 def is_led(model: Model, step: Step) -> bool:
-    """Whoever has answered was led to the engine's SIP address."""
+    """Return whether whoever has answered was led to the engine's SIP address."""
     return model.dialled == LED
 
 
 def came_back(model: Model, step: Step) -> bool:
-    """The carrier asks what to do with somebody who was led to a SIP address."""
+    """Return whether the carrier asks what to do with somebody who was led to a SIP address."""
     return isinstance(step.event, CallInitiated) and bool(step.event.led)
 
 
@@ -60,7 +60,7 @@ def go_on_bridged(model: Model, step: Step) -> None:
 
 
 def led_is_over(model: Model, step: Step) -> None:
-    """The conversation is over, or nobody has answered at that address."""
+    """Note the cause: the conversation is over, or nobody has answered at that address."""
     is_over = isinstance(step.event, CallInitiated) and step.event.led == "over"
     model.cause = model.cause or ("completed" if is_over else "lead_to_sip_failed")
 

@@ -37,8 +37,8 @@ def transfer_now(model: Model, step: Step) -> None:
 
 
 def find_person(model: Model, step: Step) -> None:
-    """Nobody has told that the person has answered, but they may talk with the caller all the same: ask the carrier
-    before they are torn apart."""
+    """Ask the carrier where the person is before the two are torn apart: nobody has told that the person has answered,
+    but they may talk with the caller all the same."""
     step.commands.append(do.FindPerson())
     disarm(model, step, "transfer")
     arm(model, step, "join")
@@ -53,13 +53,14 @@ def refer(model: Model, step: Step) -> None:
 
 
 def await_referral(model: Model, step: Step) -> None:
-    """The carrier has taken the command: it may have ended the stream for it."""
+    """Wait for the referral, whose command the carrier has taken: it may have ended the stream for it."""
     leave_agent(model, step)
     arm(model, step, "transfer")
 
 
 def set_referred(model: Model, step: Step) -> None:
-    """The caller is connected elsewhere, and our leg is of no use any more (RFC 5589: who has referred hangs up)."""
+    """Note that the caller is connected elsewhere: our leg is of no use any more (RFC 5589: who has referred hangs
+    up)."""
     transfer_over(model, step, "referred")
 
 
@@ -103,7 +104,7 @@ def join_legs(model: Model, step: Step) -> None:
 
 
 def set_joined(model: Model, step: Step) -> None:
-    """The caller talks with the person."""
+    """Note that the caller talks with the person."""
     model.human = JOINED
     disarm(model, step, "join")
     disarm(model, step, "transfer")
@@ -111,7 +112,7 @@ def set_joined(model: Model, step: Step) -> None:
 
 
 def stay_bridged(model: Model, step: Step) -> None:
-    """The caller and the person have gone on talking without the process that is gone."""
+    """Let the caller and the person go on talking, as they did without the process that is gone."""
     for deadline in ("transfer", "join"):
         disarm(model, step, deadline)
     arm(model, step, "bridged")

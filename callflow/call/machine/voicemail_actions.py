@@ -10,7 +10,8 @@ from callflow.contracts import commands as do
 
 
 def await_beep(model: Model, step: Step) -> None:
-    """A machine has answered: silence the agent, open a session for the message, and wait until it may begin."""
+    """Wait until the message may begin: a machine has answered. Silences the agent, and opens a session for the
+    message."""
     _prepare_message(model, step)
     arm(model, step, "beep")
 

@@ -67,8 +67,12 @@ async def _measure(seconds: float, screen: Screen) -> dict[str, Any]:
 async def measure(
     address: str, seconds: float, cpu: _Cpu = lambda: 0.0, counts: Sequence[int] = _WRITERS
 ) -> dict[str, Any]:
-    """Measure one database, with so many writers at a time. `cpu`: returns the processor time that it has taken. Raises
-    BenchError."""
+    """Measure one database, with so many writers at a time. `cpu`: returns the processor time that it has taken, in
+    seconds.
+
+    Returns figures by what was measured, such as `"begin 4"`: what the writers did, and how many they were. Raises
+    BenchError; DatabaseError for an address that cannot be used.
+    """
     url = url_of(address, "")
     database = Database(url)
     await database.migrate()

@@ -1,6 +1,8 @@
 """One node's journal for `scripts/bench cluster`, without a call: the real writer and its guard, on a given database.
 
-Reads from its standard input what to do, a word a line, and answers each with a line of JSON.
+Reads from its standard input what to do, a word a line, and answers each with a line of JSON: what the function of that
+name returns. It holds `seconds` (how long it took), `waits_ms` (how long single ones waited), and what was done, as far
+as that says something: `entries`, `batches`, `calls`.
 """
 
 from __future__ import annotations

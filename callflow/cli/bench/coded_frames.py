@@ -47,8 +47,8 @@ class Reader:
         """Up to which sample of what is kept each piece goes, and when it came."""
 
     def feed(self, pcm: bytes, at: float) -> list[tuple[int, int, float]]:
-        """Take a piece that came at this moment. Returns call, number of the code (modulo 1024), and when its beginning
-        came, of each code that is complete now."""
+        """Take a piece that came `at` this moment, in seconds. Returns call, number of the code (modulo 1024), and when
+        its beginning came, of each code that is complete now."""
         piece = array("h", pcm)
         if sys.byteorder == "big":
             piece.byteswap()

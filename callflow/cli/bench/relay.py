@@ -107,11 +107,11 @@ class CodedProbe(Probe):
         return coded_frames.frame(self.call, chunk)
 
     def on_code(self, number: int, at: float) -> None:
-        """Note a code that has reached the model."""
+        """Note a code that has reached the model; `at`: seconds, of `time.monotonic`."""
         self.reached[coded_frames.chunk_of(number, self.newest)] = at
 
     def on_media(self, at: float, audio: bytes) -> None:
-        """Note codes that came back to the caller."""
+        """Note codes that came back to the caller; `at`: seconds, of `time.monotonic`."""
         for call, number, came in self._back.feed(ulaw_to_pcm16(audio), at):
             if call == self.call:
                 chunk = coded_frames.chunk_of(number, self.newest)

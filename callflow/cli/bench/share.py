@@ -38,14 +38,14 @@ class Held:
         self._is_stopped = False
 
     def begin(self) -> None:
-        """A new period. Raises ProcessLookupError if the process has ended."""
+        """Begin a new period. Raises ProcessLookupError if the process has ended."""
         self._left = min(self._left, 0.0) + self._part
         if self._is_stopped and self._left > 0:
             self._is_stopped = False
             os.kill(self._pid, signal.SIGCONT)
 
     def look(self) -> None:
-        """Stop it if it has used its part. Raises ProcessLookupError or OSError if the process has ended."""
+        """Stop the process if it has used its part. Raises ProcessLookupError or OSError if the process has ended."""
         if self._is_stopped:
             return
         used = time.clock_gettime(self._clock)
@@ -56,12 +56,13 @@ class Held:
             os.kill(self._pid, signal.SIGSTOP)
 
     def let_go(self) -> None:
+        """Let the process go on, at the end."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGCONT)
 
 
 def hold(pids: Sequence[int], share: float) -> None:
-    """Hold them until one has ended."""
+    """Hold these processes to their share until one of them has ended."""
     held = [Held(pid, share) for pid in pids]
     due = time.monotonic() + PERIOD
     try:

@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace) -> Any:
 async def measure(
     seconds: float, screen: Screen, share: float = SHARE, step: int = STEP, rounds: int = _ROUNDS
 ) -> dict[str, Any]:
-    """Measure both, in turn. Raises BenchError."""
+    """Measure one process and two workers, in turn. Returns `{"share", "one_process", "two_workers", "ratio"}`: the
+    calls that each of them carried in each round, and how many times more two workers carry. Raises BenchError."""
     screen.print(f"each process of the server held to {share:g} of a core, {step} calls more every {seconds:g} s …")
     found: dict[str, list[int]] = {CALLFLOW.name: [], WORKERS.name: []}
     for _ in range(rounds):

@@ -17,7 +17,7 @@ _UNAVAILABLE: Final = "unavailable"
 
 
 async def play(story: Story) -> None:
-    """The caller is told that the time is nearly up, and hears a goodbye; the next one hears that it cannot be."""
+    """Let the caller be told that the time is nearly up, and hear a goodbye; the next one hears that it cannot be."""
     expect, phone = story.outcome.expect, story.phone
     await story.say("caller/hours", Turn.voice("agent/tomorrow"))
     await phone.hears(1.0, story.seconds)

@@ -56,7 +56,7 @@ async def dial(story: Story, callee: Callee, **body: Any) -> telnyx.Call | twili
 
 
 async def play(story: Story) -> None:
-    """The person who is called hears the agent at once, thanks, and the agent ends the call; then a number is busy."""
+    """Let a person who is called hear the agent at once, and thank; the agent ends the call. Then a number is busy."""
     expect = story.outcome.expect
     order = [step["event"]["event"] for step in story.steps]
     answered = next((n for n, step in enumerate(story.steps) if step["after"] != "ringing"), 0)

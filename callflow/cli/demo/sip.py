@@ -21,7 +21,7 @@ async def begin(story: Story) -> SipCall:
 
 
 async def play(story: Story) -> None:
-    """The caller breaks in, the socket beside the call breaks unheard, a tool answers, and the agent ends the call."""
+    """Let the caller break in, the socket beside the call break unheard, and a tool answer; the agent ends the call."""
     phone, expect = story.phone, story.outcome.expect
     call = story.call
     assert isinstance(call, SipCall)

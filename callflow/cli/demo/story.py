@@ -45,7 +45,7 @@ class Stage(Script):
     now: dict[str, Any] = field(default_factory=lambda: {"turn": Turn.voice("agent/greeting"), "caller": ""})
 
     def act(self, *turns: Turn, caller: str | None = None) -> None:
-        """From here on the agent answers with these turns, and the caller's words read like that."""
+        """Have the agent answer with these turns from here on, and the caller's words read like that."""
         self.queue.clear()
         self.queue.extend(turns)
         if caller is not None:
@@ -135,7 +135,7 @@ class Story:
 
     @property
     def seconds(self) -> float:
-        """For one step of the story."""
+        """How long one step of the story may take, in seconds."""
         return _STEP_SECONDS
 
     async def play(self, plot: Callable[[Story], Any], begin: Begin | None = None) -> Outcome:
@@ -187,7 +187,7 @@ class Story:
     # What the caller does
 
     async def say(self, name: str, *answers: Turn, wait: bool = True) -> None:
-        """One of the recorded lines, which the agent will answer with these turns."""
+        """Play one of the recorded lines to the agent, which will answer with these turns."""
         await self.speak(voices.load(name), voices.TEXTS[name], *answers, wait=wait)
 
     async def speak(self, audio: bytes, words: str, *answers: Turn, wait: bool = True) -> None:
@@ -210,24 +210,24 @@ class Story:
 
     @staticmethod
     def line(name: str) -> tuple[str, bytes]:
-        """The words of a recording, and the recording."""
+        """Return the words of a recording, and the recording (µ-law, 8,000 bytes a second)."""
         return voices.TEXTS[name], voices.load(name)
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """The machine's steps, as the live feed tells them."""
+        """The machine's steps, as the live feed tells them: `{"event": {"event", …}, "before", "after", …}`."""
         return [one.data for one in self.news if one.kind == "step"]
 
     def noted(self, kind: type[N]) -> list[N]:
-        """The notes of that kind."""
+        """Return the notes of that kind."""
         return [note for one in self.news if isinstance(note := one.note, kind)]
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The machine's events of that name."""
+        """Return the machine's events of that name, each as plain data: `{"event": <its name>, …}`."""
         return [step["event"] for step in self.steps if step["event"]["event"] == name]
 
     def passed(self, *states: str) -> bool:
-        """Whether the call went through these states, one after another."""
+        """Return whether the call went through these states, one after another."""
         path = [step["before"] for step in self.steps] + [self.steps[-1]["after"]]
         changes = [state for n, state in enumerate(path) if n == 0 or path[n - 1] != state]
         return any(tuple(changes[n : n + len(states)]) == states for n in range(len(changes)))
@@ -243,15 +243,16 @@ class Story:
         return sum(1 for turn in turns if turn.who == "agent" and turn.text == voices.TEXTS[name])
 
     def said(self, name: str) -> bool:
-        """Whether the agent has begun to say that line, and the caller to hear it."""
+        """Return whether the agent has begun to say that line, and the caller to hear it."""
         return self.count_said(name) > 0 and self.heard_of(name)
 
     def was_understood(self, words: str) -> bool:
-        """Whether these words of the caller have reached the model and came back as a turn of the conversation."""
+        """Return whether these words of the caller have reached the model and came back as a turn of the
+        conversation."""
         return any(turn.who == "caller" and turn.text == words for turn in self.noted(notes.Turn))
 
     def model_hears(self) -> bool:
-        """Whether the caller's audio arrives at the model."""
+        """Return whether the caller's audio arrives at the model."""
         live = any(session.audio_in for session in self.realtime.live_sessions)
         return live or any(session.caller.clock_ms > 0 for session in self.sessions)
 
@@ -261,7 +262,7 @@ class Story:
         return audio[: len(audio) // 160 * 160] in self.phone.heard_between(0.0, time.monotonic())
 
     def heard_of(self, name: str, since: float = 0.0) -> bool:
-        """Whether the caller has heard the beginning of that line."""
+        """Return whether the caller has heard the beginning of that line; `since`: seconds, of `time.monotonic`."""
         return voices.load(name)[800:1600] in self.phone.heard_between(since, time.monotonic())
 
     @property
@@ -280,8 +281,8 @@ class Story:
         return [cut for note in self.noted(notes.Interrupted) for cut in note.cuts]
 
     def truncations(self) -> list[tuple[float, float]]:
-        """For each interrupted item: what the model was told of it, and how much of its recording came out of the
-        telephone, in ms."""
+        """Return for each interrupted item what the model was told of it, and how much of its recording came out of the
+        telephone, both in ms."""
         found, since = [], 0.0
         for session in self.sessions:
             whole = {item.id: bytes(audio) for item in session.items if (audio := session.generated.get(item.id))}
@@ -298,7 +299,7 @@ class Story:
         return [violation for session in self.sessions for violation in session.violations]
 
     def answers(self, call_id: str) -> list[str]:
-        """What the model was told of a tool call."""
+        """Return what the model was told of a tool call."""
         items = [
             one.event["item"]
             for session in self.sessions
@@ -308,7 +309,7 @@ class Story:
         return [str(item["output"]) for item in items if item.get("call_id") == call_id and "output" in item]
 
     def overlapped(self, old: int, new: int) -> bool:
-        """Whether the new session was configured before the old one ended."""
+        """Return whether the new session was configured before the old one ended."""
         sessions = self.sessions
         if len(sessions) <= new:
             return False
@@ -317,7 +318,8 @@ class Story:
         return ready is not None and last >= ready - 1.0
 
     def longest_silence(self, since: float, until: float) -> float:
-        """Seconds without anything to be heard."""
+        """Return the longest stretch without anything to be heard, in seconds; `since`, `until`: seconds, of
+        `time.monotonic`."""
         longest, start, at = 0.0, since, since
         while at < until:
             if self.phone.loud_ms(at, at + 0.1) > 0:
@@ -326,7 +328,7 @@ class Story:
         return max(longest, until - start)
 
     def record(self) -> str:
-        """All that was told of the call, as it would be written into the journal."""
+        """Return all that was told of the call, as it would be written into the journal."""
         return json.dumps([one.data for one in self.news], default=str)
 
     def _measure(self) -> None:
@@ -355,7 +357,7 @@ def _loud_seconds(path: Path) -> tuple[float, float]:
 
 
 async def whole_call(story: Story, caller: Caller) -> None:
-    """A question, an interruption, a goodbye."""
+    """Play a call: a question, an interruption, a goodbye."""
     expect, phone = story.outcome.expect, story.phone
     asked = time.monotonic()
     await story.speak(caller.question, caller.words["question"], Turn.voice("agent/hours"))

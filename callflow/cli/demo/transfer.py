@@ -24,7 +24,8 @@ SETTINGS: Final[Mapping[str, Any]] = {
 
 
 async def play(story: Story) -> None:
-    """The agent's tool rings sales; they accept with a key, talk with the caller, and hang up: the agent goes on."""
+    """Have the agent's tool ring sales: they accept with a key, talk with the caller, and hang up; the agent goes
+    on."""
     phone, expect = story.phone, story.outcome.expect
     exchange = story.carrier.exchange
     exchange.callees[SALES] = Callee(ring_s=1.5, presses="1")

@@ -24,7 +24,7 @@ async def begin(story: Story) -> telnyx.Call | twilio.Call:
 
 
 async def play(story: Story) -> None:
-    """The agent speaks at once, the machine speaks over it and beeps, and hears the message from its first word."""
+    """Let the agent speak at once, and a machine over it: it beeps, and hears the message from its first word."""
     expect, phone = story.outcome.expect, story.phone
     story.stage.act(Turn.voice(_MESSAGE))
     await story.call.wait_ended(story.seconds)

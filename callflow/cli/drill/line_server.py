@@ -45,7 +45,7 @@ class LineServer:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start it, and wait until it listens. Raises DrillFailed."""
+        """Start the server, and wait until it listens. Raises DrillFailed."""
         for name in (".env", "settings.toml"):  # else those of the user would be read
             (self._folder / name).touch()
         own = {"PORT": self.port, "PUBLIC_BASE_URL": self.address, **self._settings}
@@ -79,11 +79,11 @@ class LineServer:
         return "it said nothing"
 
     async def kill(self) -> None:
-        """End it at once, as kill -9 does."""
+        """End the server at once, as `kill -9` does; it can be started again."""
         await self._end(signal.SIGKILL)
 
     async def close(self) -> None:
-        """End it for good."""
+        """End the server, at the end of the case."""
         await self._end(signal.SIGKILL)
 
     async def _end(self, number: signal.Signals) -> None:

@@ -133,12 +133,12 @@ class Stage:
         self.since = monotonic()
 
     def hears_agent(self) -> bool:
-        """Whether a media stream has brought something since then."""
+        """Return whether a media stream has brought something since then."""
         lines = [name for name in self.call.phone.lines if name.startswith(_MEDIA)]
         return any(self.call.phone.loud_ms(self.since, source=name) > _HEARD_MS for name in lines)
 
     def hears_new_stream(self) -> bool:
-        """Whether a stream that was opened since then has brought something."""
+        """Return whether a stream that was opened since then has brought something."""
         new = [stream for at, stream in self._streams() if at > self.since]
         return any(self.call.phone.loud_ms(source=f"{_MEDIA}{stream.stream_id}") > _HEARD_MS for stream in new)
 
@@ -148,7 +148,7 @@ class Stage:
         yield from zip(times, [stream for stream in self.call.streams if stream.started], strict=False)
 
     def hears_person(self) -> bool:
-        """Whether a person at another number is heard."""
+        """Return whether a person at another number is heard."""
         others = [leg for leg in self.carrier.calls.values() if leg is not self.call]
         return any(self.call.phone.loud_ms(self.since, source=leg.voice) > _HEARD_MS for leg in others)
 

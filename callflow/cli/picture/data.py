@@ -64,7 +64,8 @@ class _Said:
 
 
 def picture_of(told: Iterable[TimedEvent], parts: Sequence[Part], *, made_by: str = "") -> CallPicture:
-    """The axis begins with the first part of the recording. Raises wave.Error or EOFError."""
+    """Make the picture of a call; its axis begins with the first part of the recording. Raises wave.Error or
+    EOFError."""
     seconds, caller, agent = loudness(parts)
     reader = _Reader(parts[0][0])
     for at, event in told:
@@ -83,8 +84,9 @@ def picture_of(told: Iterable[TimedEvent], parts: Sequence[Part], *, made_by: st
 
 
 def loudness(parts: Sequence[Part]) -> tuple[float, str, str]:
-    """How long it is from the first part to the end of the last, and the peaks of both channels, against the loudest of
-    all. Between two parts there is silence."""
+    """Return the seconds from the first part to the end of the last, and the peaks of caller and agent as texts: two
+    hex digits a column, against the loudest of all. Between two parts there is silence. Raises wave.Error for a file
+    that has not two channels of 16 bits."""
     with contextlib.ExitStack() as stack:
         files = [(at - parts[0][0], stack.enter_context(wave.open(file, "rb"))) for at, file in parts]
         seconds = max(at + file.getnframes() / file.getframerate() for at, file in files)
@@ -211,7 +213,7 @@ class _Reader:
         return round(at - self._zero, 3)
 
     def exchanges(self) -> list[TurnPair]:
-        """In the order in which they began: a new one whenever the caller speaks after the agent."""
+        """Return the turns in the order in which they began: a new one whenever the caller speaks after the agent."""
         said = [(each.words(self._zero), each) for each in self._items.values() if each.text or each.cut]
         entries: list[tuple[Words, _Said | None, bool]] = [
             *((words, None, True) for words in self._caller),

@@ -44,7 +44,7 @@ class Words:
     """As far as it was heard."""
     unheard: str = ""
     cut_at: float | None = None
-    """It was broken off then."""
+    """When it was broken off."""
     by_caller: bool = False
     heard_ms: int = 0
     of_ms: int = 0
@@ -60,10 +60,11 @@ class TurnPair:
     agent: tuple[Words, ...]
     wait: Wait | None = None
     wait_until: float = 0.0
-    """When the answer was first heard."""
+    """When the answer was first heard, in seconds as `Words.at`."""
 
     @property
     def at(self) -> float:
+        """When its first word began."""
         return min(words.at for words in (*self.caller, *self.agent))
 
 
@@ -132,7 +133,7 @@ def draw(picture: CallPicture) -> str:
 
 
 def read(svg: str) -> CallPicture:
-    """What a picture was drawn from. Raises ValueError where it is none of ours."""
+    """Return what a picture was drawn from. Raises ValueError where it is none of ours."""
     found = _DATA.search(svg)
     if found is None:
         raise ValueError("this is not a picture of a call")
@@ -373,7 +374,7 @@ def _told(who: str, words: Words) -> str:
 
 
 def main() -> int:
-    """Draws the given pictures again, each from the data that it holds."""
+    """Draw the given pictures again, each from the data that it holds."""
     for path in map(Path, sys.argv[1:]):
         path.write_text(draw(read(path.read_text(encoding="utf-8"))), encoding="utf-8")
         print(f"{path} has been drawn again")

@@ -38,7 +38,7 @@ def width(text: str, size: float) -> float:
 
 
 def plain(text: str) -> str:
-    """Fit for XML."""
+    """Return a text in one line, as it may stand in XML."""
     return escape(printable.whole(printable.line(text)), {'"': "&quot;"})
 
 
@@ -53,9 +53,10 @@ class Piece:
 
 
 def lines(heard: str, unheard: str, size: float, room: float, most: int) -> list[list[Piece]]:
-    """What was heard and what was not, one after the other, in lines no wider than `room`.
+    """Break what was heard and what was not, one after the other, into lines no wider than `room`.
 
-    Of what was not heard, as much as `most` lines take; what was heard is told to its end."""
+    What was heard is told to its end; of what was not, as much as `most` lines take.
+    """
     rows: list[list[tuple[str, bool]]] = [[]]
     used, space, room = 0.0, width(" ", size), room - GAP
     words = [(word, True) for word in _words(heard, size, room)] + [

@@ -80,7 +80,7 @@ class LiveTurns:
 
     @property
     def due(self) -> float | None:
-        """When `tick` must be called next; None: nothing is under way."""
+        """When `tick` must be called next, in ms as `tick` takes it; None: nothing is under way."""
         times = [self._agent_until] if self._utterance is not None else []
         times += [self._caller.spoke + CALLER_PAUSE_MS] if self._caller is not None else []
         return min(times, default=None)

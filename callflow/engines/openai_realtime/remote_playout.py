@@ -56,7 +56,7 @@ class RemotePlayout:
             del self._cut[next(iter(self._cut))]
 
     def is_told(self, response: str) -> bool:
-        """Whether it is known how far a response was heard that was cut off."""
+        """Return whether it is known how far a response was heard that was cut off."""
         return any(item in self._cut for item in self._find(response).items)
 
     def ended(self, response: str, now: float, *, cut: bool) -> PlayoutEnded:

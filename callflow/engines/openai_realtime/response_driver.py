@@ -168,7 +168,7 @@ class ResponseDriver:
     # Responses
 
     def created(self, event: ServerEvent) -> None:
-        """Handle the beginning of a response.
+        """Handle the beginning of a response. Raises Malformed.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/created
         """
@@ -255,7 +255,7 @@ class ResponseDriver:
             self._calls.setdefault(response, []).extend(calls)
 
     def done(self, event: ServerEvent) -> None:
-        """Handle the end of a response.
+        """Handle the end of a response. Raises Malformed.
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
         """

@@ -111,7 +111,7 @@ class AcceptOffer:
         return (self._account.why or "it is not asked") if self._account.is_open else ""
 
     def failed(self, status: int, wait: float) -> None:
-        """Note the HTTP status with which an accept was answered."""
+        """Note the HTTP status with which an accept was answered; `wait`: seconds for which the vendor asked."""
         why = f"HTTP {status}"
         refusal = HandshakeError(why, why, counts=breaker.refusal_counts(status), retry=True, status=status, wait=wait)
         self._account.failed(self._config, self._context.call, refusal)

@@ -48,7 +48,7 @@ _WRITE_PAUSE: Final = 5.0
 
 
 class Events(Protocol):
-    """What the sender needs of the history's events; see `EventStore`."""
+    """What the sender needs of the history's events, with Unix time in seconds; see `EventStore`."""
 
     async def due(self, now: float, most: int) -> tuple[list[DueEvent], float | None]: ...
     async def delivered(self, name: str, now: float) -> None: ...
@@ -100,15 +100,19 @@ class Sender:
         self._wake.set()
 
     def describe(self) -> dict[str, Any]:
-        """Return what `/health` tells."""
+        """Return what `/health` tells: `{"ok", "waiting", "dead", "delivered", "failed"}`, the four as counts, and
+        `trouble` if there is one."""
         told: dict[str, Any] = {"ok": not self.trouble, "waiting": self.waiting, "dead": self.dead}
         told |= {"delivered": self.counts["delivered"], "failed": self.counts["failed"]}
         return told | ({"trouble": self.trouble} if self.trouble else {})
 
     async def finish(self, written: Callable[[], Awaitable[None]]) -> None:
-        """Before the end of the process: wait until the last events have arrived, two seconds at most, so that the end
-        of a call is not told at the next start only; not where another process sends them, nor while nothing gets
-        through. `written`: waits for the journal. Never raises."""
+        """Wait, before the process ends, until the last events have arrived: two seconds at most. Else the end of a
+        call would be told at the next start only.
+
+        Does nothing where another process sends them, or while nothing gets through. `written`: waits for the journal.
+        Never raises.
+        """
         if not self._is_running:
             return
         try:

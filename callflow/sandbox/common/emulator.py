@@ -119,7 +119,7 @@ class Emulator(Generic[CallT, FaultsT, CommandT, DeliveryT]):
         return self._exchange.faults_of
 
     def log(self) -> dict[str, Any]:
-        """{"commands": [...], "deliveries": [...]}: all API requests and webhook attempts, as JSON types."""
+        """Return {"commands": [...], "deliveries": [...]}: all API requests and webhook attempts, as JSON types."""
         return {
             "commands": [msgspec.to_builtins(command) for command in self.commands],
             "deliveries": [msgspec.to_builtins(delivery) for delivery in self.deliveries],

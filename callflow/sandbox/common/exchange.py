@@ -16,7 +16,7 @@ from callflow.sandbox.common.webhooks import WebhookSender
 
 
 class ExchangeCall(Protocol):
-    """The part of a call that its exchange and the emulator use."""
+    """The part of a call that its exchange and the emulator use. Times are `time.monotonic()` seconds."""
 
     ended_at: float | None
 

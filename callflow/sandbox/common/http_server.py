@@ -47,7 +47,7 @@ class Tasks:
             log.error("%s failed", task.get_name(), exc_info=error)
 
     def busy(self, name: str) -> bool:
-        """Whether a task whose name begins with `name` is still running."""
+        """Return whether a task whose name begins with `name` is still running."""
         return any(task.get_name().startswith(f"{self._owner}: {name}") for task in self._tasks)
 
     async def close(self) -> None:

@@ -1,7 +1,8 @@
 """The media WebSocket: the emulated carrier is the client and sends a call's audio to the product as JSON text frames.
 
 Here is what is the same for every carrier: the queue to the product and its delays, the playout clock with its marks,
-the log, the ways in which a socket ends, and the faults. The form of the frames is in each carrier's media.py.
+the log, the ways in which a socket ends, and the faults. The form of the frames is in each carrier's media.py. Times
+are `time.monotonic()` seconds.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ _POLL_S: Final = 0.005
 
 
 def is_loud(ulaw: bytes) -> bool:
-    """Whether a human could hear this: more than a tenth of the samples are above the noise of a quiet line."""
+    """Return whether a human could hear this: more than a tenth of the samples are above the noise of a quiet line."""
     return len(ulaw.translate(None, _QUIET_CODES)) * 10 > len(ulaw)
 
 
@@ -120,7 +120,8 @@ class Phone:
         return bool(self._unsaid)
 
     async def spoken(self, timeout: float | None = None) -> None:
-        """Wait until everything is said: the carrier has taken the last frame. Raises TimeoutError."""
+        """Wait at most `timeout` seconds until everything is said: the carrier has taken the last frame. Raises
+        TimeoutError."""
         try:
             async with asyncio.timeout(timeout):
                 await self._quiet.wait()
@@ -148,7 +149,8 @@ class Phone:
         return self.heard_bytes / BYTES_PER_MS
 
     def loud_ms(self, since: float = -math.inf, until: float | None = None, source: str | None = None) -> float:
-        """How long something other than silence was heard between two times, in ms; `source`: on that line only."""
+        """Return how long something other than silence was heard between two times, in ms; `source`: on that line
+        only."""
         return loud_bytes(self.heard_between(since, monotonic() if until is None else until, source)) / BYTES_PER_MS
 
     async def hears(

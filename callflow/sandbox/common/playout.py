@@ -138,11 +138,11 @@ class Playout:
         return self._marks[0].due if self._marks else None
 
     def queued_ms(self, now: float | None = None) -> float:
-        """How much audio is waiting to be played, in ms."""
+        """Return how much audio is waiting to be played, in ms."""
         return max(0.0, (self._ends - (monotonic() if now is None else now)) * 1000)
 
     def played(self, now: float | None = None) -> int:
-        """How many bytes have been heard."""
+        """Return how many bytes have been heard."""
         now = monotonic() if now is None else now
         unplayed = 0
         for segment in reversed(self.segments):

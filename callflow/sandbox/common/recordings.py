@@ -38,7 +38,7 @@ class Recording:
     state: Literal["running", "processing", "ready", "failed"] = "running"
 
     def stop(self) -> None:
-        """End it; it is still to be processed."""
+        """End the recording; it is still to be processed."""
         self.ended, self.ended_on, self.state = monotonic(), datetime.now(UTC), "processing"
 
     @property
@@ -47,7 +47,8 @@ class Recording:
         return (monotonic() if self.ended is None else self.ended) - self.began
 
     def file(self, form: str, channels: int = 0) -> bytes:
-        """Return it as "wav", or as "mp3": the sandbox has no encoder, so that is silence of the right length."""
+        """Return the recording as "wav", or as "mp3": the sandbox has no encoder, so that is silence of the right
+        length."""
         if form == "mp3":
             return _MP3_FRAME * max(1, round(self.seconds / _MP3_FRAME_S))
         return self.phone.wav(self.began, self.ended, channels or self.channels)

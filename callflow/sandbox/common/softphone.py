@@ -29,7 +29,7 @@ _LATE_S: Final = 0.5
 
 
 class RingingLeg(Protocol):
-    """The part of a leg that a person uses."""
+    """The part of a leg that a person uses. Times are `time.monotonic()` seconds."""
 
     answered_at: float | None
     ended_at: float | None
@@ -102,12 +102,12 @@ class SoftphoneCall:
 
     @property
     def is_answered(self) -> bool:
-        """Whether somebody has taken it."""
+        """Whether the call was answered."""
         return self._leg.answered_at is not None
 
     @property
     def ended_by(self) -> str:
-        """Who has ended it; "": it goes on."""
+        """Who has ended the call; "": it goes on."""
         return "" if self._leg.ended_at is None else self._leg.ended_by or "carrier"
 
     def speak(self, ulaw: bytes) -> None:
@@ -120,7 +120,7 @@ class SoftphoneCall:
             await self._leg.press(digit)
 
     async def hang_up(self) -> None:
-        """End it; nothing happens where it has ended."""
+        """End the call; nothing happens where it has ended."""
         if not self.ended_by:
             await self._leg.hang_up()
 
@@ -162,7 +162,7 @@ class Softphone:
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What the page is told of it."""
+        """What the page is told of it: `{"carrier", "to", "model", "numbers"}`."""
         return {"carrier": type(self._carrier).__name__, "to": self._to, "model": self._model, "numbers": []}
 
     async def ring(self, to_number: str = "", from_number: str = "") -> SoftphoneCall:

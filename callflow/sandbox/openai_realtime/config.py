@@ -127,7 +127,7 @@ _SESSION: Final = {
 
 
 def server_vad(quirks: Quirks) -> dict[str, Any]:
-    """Return the default turn detection."""
+    """Return the default turn detection, as `audio.input.turn_detection` of a session."""
     return {
         "type": "server_vad",
         "threshold": 0.5,
@@ -216,7 +216,7 @@ def updated(session: dict[str, Any], update: Any, quirks: Quirks, *, voice_locke
 
 
 def needs_reasoning_model(model: str, name: str) -> None:
-    """Refuse `name` for models before 2.x. OpenAI's refusal names neither the event nor the parameter."""
+    """Refuse `name` for models before 2.x. Raises Refusal; OpenAI's names neither the event nor the parameter."""
     if not model.startswith("gpt-realtime-2") or model.startswith("gpt-realtime-2025"):
         raise Refusal(
             f"Unsupported parameter: '{name}' is not supported with this model.",
@@ -226,7 +226,7 @@ def needs_reasoning_model(model: str, name: str) -> None:
 
 
 def no_dead_prompt(given: dict[str, Any], path: str, quirks: Quirks) -> None:
-    """Refuse a reusable prompt, of which there are none any more."""
+    """Refuse a reusable prompt, of which there are none any more. Raises Refusal."""
     takes = datetime.now(UTC).date() <= _LAST_PROMPTS if quirks.prompts is None else quirks.prompts
     if given.get("prompt") is not None and not takes:
         message = f"Unsupported parameter: '{path}'. Reusable prompts were shut down on {_LAST_PROMPTS}."

@@ -121,12 +121,14 @@ class Connection:
         *,
         where: Callable[[dict[str, Any]], bool] | None = None,
     ) -> SentEvent:
-        """Wait for the `count`-th server event of that type and return it, as `wait_for` does."""
+        """Wait at most `timeout` seconds for the `count`-th server event of that type and return it. Raises as
+        `wait_for`."""
         sent: SentEvent = await self._nth(self._sent_by_type, event_type, count, timeout, where)
         return sent
 
     async def wait_until(self, condition: Callable[[], T | None], timeout: float = 10.0, what: str = "it") -> T:
-        """Wait until `condition` returns something other than None and False, and return that.
+        """Wait at most `timeout` seconds until `condition` returns something other than None and False, and return
+        that.
 
         It is tried after every event in either direction. Raises TimeoutError, or ConnectionError when the session
         ended before; `what` stands in their messages.
@@ -151,7 +153,7 @@ class Connection:
             ) from None
 
     async def wait_closed(self, timeout: float = 10.0) -> int | None:
-        """Wait until the session is over and return the close code."""
+        """Wait at most `timeout` seconds until the session is over, and return the close code. Raises TimeoutError."""
         await self.wait_until(lambda: self.closed, timeout, "the end of the session")
         return self.close_code
 

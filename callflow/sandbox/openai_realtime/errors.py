@@ -14,7 +14,8 @@ _MODEL: Final = re.compile(r"gpt-realtime(-\d(\.\d)?)?(-mini)?(-20\d\d-\d\d-\d\d
 
 
 def is_model(name: str) -> bool:
-    """Whether a session may have a model of that name: none of another kind, and none of the preview, which is over."""
+    """Return whether a session may have a model of that name: none of another kind, and none of the preview, which is
+    over."""
     return _MODEL.fullmatch(name) is not None
 
 

@@ -99,11 +99,11 @@ class Faults:
     """Output events carry the names of the retired beta interface (`response.audio.delta`, …)."""
 
     def hits(self, connection: int) -> bool:
-        """Whether the faults apply to the connection of that number."""
+        """Return whether the faults apply to the connection of that number."""
         return self.only_connections is None or connection in self.only_connections
 
     def take(self, counter: str) -> bool:
-        """Whether a counter ("the next n") is not 0; counts it down."""
+        """Count a counter ("the next n") down. Returns whether it was not 0."""
         left = int(getattr(self, counter))
         if left > 0:
             setattr(self, counter, left - 1)

@@ -44,7 +44,10 @@ class Item:
         return data
 
     def truncate(self, audio_end_ms: int) -> None:
-        """Drop the audio after `audio_end_ms` and the whole transcript: OpenAI keeps no partial one."""
+        """Drop the audio after `audio_end_ms` and the whole transcript: OpenAI keeps no partial one.
+
+        Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/truncate
+        """
         self.audio_ms = min(self.audio_ms, float(audio_end_ms))
         del self.audio[audio_end_ms * self.bytes_per_ms :]
         self.data["content"][0]["transcript"] = ""
@@ -123,11 +126,11 @@ class Conversation:
         return self.items[place - 1].id if place else None
 
     def knows_call(self, call_id: str) -> bool:
-        """Whether there is a function call of that id."""
+        """Return whether there is a function call of that id."""
         return any(item.data["type"] == "function_call" and item.data.get("call_id") == call_id for item in self.items)
 
     def awaits_leave(self, request_id: str) -> bool:
-        """Whether there is an approval request of that id that has no answer yet."""
+        """Return whether there is an approval request of that id that has no answer yet."""
         return any(
             item.id == request_id and item.data["type"] == "mcp_approval_request" for item in self.items
         ) and not any(item.data.get("approval_request_id") == request_id for item in self.items)

@@ -71,7 +71,7 @@ class Response:
 
     @property
     def active(self) -> bool:
-        """Whether it is under way."""
+        """Whether the response is under way."""
         return self.status == "in_progress"
 
     def public(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Response:
             self._send(current, Delta(size / current.item.bytes_per_ms, size, base64))
 
     def stop(self, reason: str) -> None:
-        """Cancel it: "turn_detected" or "client_cancelled"."""
+        """Cancel the response; `reason`: "turn_detected" or "client_cancelled"."""
         if self._task is not None:
             self._task.cancel()
         current = self._open

@@ -181,7 +181,7 @@ ODD_DELTA_BYTES: Final = 1001
 
 @lru_cache(maxsize=64)
 def tone(seconds: float, hertz: float = 440.0, amplitude: int = 9000) -> bytes:
-    """Make a sine as µ-law; `amplitude` is 0…32767."""
+    """Make a sine as µ-law; `hertz`: its frequency; `amplitude` is 0…32767."""
     step = 2 * math.pi * hertz / 8000
     return pcm16_to_ulaw(
         array("h", (round(amplitude * math.sin(step * n)) for n in range(round(seconds * 8000)))).tobytes()

@@ -77,7 +77,7 @@ class SipCall:
 
     @property
     def key(self) -> str:
-        """Its id."""
+        """The id of the call."""
         return self.id
 
     def count(self, action: str, status: int = 200) -> int:
@@ -85,18 +85,19 @@ class SipCall:
         return sum((one, of) == (action, status) for one, _, of in self.commands)
 
     async def until(self, condition: Callable[[], object], what: str, timeout: float = 10.0) -> None:
-        """Wait until a condition about this call holds. Raises TimeoutError."""
+        """Wait at most `timeout` seconds until a condition about this call holds. Raises TimeoutError."""
         await self.changed.until(condition, timeout, lambda: f"{what}; it is {self.state}, {self.commands}")
 
     async def wait_answered(self, timeout: float = 10.0) -> SipSession:
-        """Wait until it is accepted, and return its session."""
+        """Wait at most `timeout` seconds until it is accepted, and return its session. Raises TimeoutError, also if it
+        ended."""
         await self.until(lambda: self.state != "ringing", "it is not accepted", timeout)
         if self.session is None:
             raise TimeoutError(f"it was not accepted: {self.state}, {self.commands}")
         return self.session
 
     async def wait_streaming(self, timeout: float = 10.0) -> None:
-        """Wait until a socket is beside it."""
+        """Wait at most `timeout` seconds each until it is accepted and a socket is beside it. Raises TimeoutError."""
         session = await self.wait_answered(timeout)
         await session.wait_until(lambda: session.has_sideband, timeout, "a socket beside the call")
 
@@ -111,7 +112,7 @@ class SipCall:
         return ()
 
     async def wait_ended(self, timeout: float = 10.0) -> None:
-        """Wait until it is over."""
+        """Wait at most `timeout` seconds until the call is over. Raises TimeoutError."""
         await self.until(lambda: self.state in ("ended", "rejected"), "it has not ended", timeout)
 
     async def hang_up(self) -> None:

@@ -62,7 +62,7 @@ def _kind(value: object) -> str:
 
 
 def one_of(*supported: str) -> Check:
-    """One of those strings."""
+    """Make the check for one of those strings."""
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, str):
@@ -74,7 +74,7 @@ def one_of(*supported: str) -> Check:
 
 
 def text(*, longest: int | None = None, pattern: str | None = None) -> Check:
-    """A string of at most `longest` characters that matches `pattern`."""
+    """Make the check for a string of at most `longest` characters that matches `pattern`."""
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, str):
@@ -98,13 +98,13 @@ def text(*, longest: int | None = None, pattern: str | None = None) -> Check:
 
 
 def flag(value: Any, path: str) -> None:
-    """A boolean."""
+    """Check for a boolean. Raises Refusal."""
     if not isinstance(value, bool):
         raise wrong_type(path, "a boolean", value)
 
 
 def number(lowest: float | None = None, highest: float | None = None, *, integer: bool = False) -> Check:
-    """A number from `lowest` to `highest`."""
+    """Make the check for a number from `lowest` to `highest`."""
     kind = "integer" if integer else "decimal"
 
     def check(value: Any, path: str) -> None:
@@ -126,17 +126,17 @@ def number(lowest: float | None = None, highest: float | None = None, *, integer
 
 
 def anything(value: Any, path: str) -> None:
-    """Any value: no rule is known."""
+    """Accept any value: no rule is known."""
 
 
 def plain_object(value: Any, path: str) -> None:
-    """An object with any keys."""
+    """Check for an object with any keys. Raises Refusal."""
     if not isinstance(value, dict):
         raise wrong_type(path, "an object", value)
 
 
 def nullable(inner: Check) -> Check:
-    """Null, or a value that obeys the other rule."""
+    """Make the check for null, or a value that obeys the other rule."""
 
     def check(value: Any, path: str) -> None:
         if value is not None:
@@ -146,7 +146,7 @@ def nullable(inner: Check) -> Check:
 
 
 def array_of(inner: Check, *, most: int | None = None) -> Check:
-    """An array of at most `most` values that obey the other rule."""
+    """Make the check for an array of at most `most` values that obey the other rule."""
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, list):
@@ -165,7 +165,7 @@ def array_of(inner: Check, *, most: int | None = None) -> Check:
 
 
 def object_of(fields: Mapping[str, Check], *, required: Iterable[str] = ()) -> Check:
-    """An object with no other keys than `fields`, and all of those that are `required`."""
+    """Make the check for an object with no other keys than `fields`, and all of those that are `required`."""
     needed = tuple(required)
 
     def check(value: Any, path: str) -> None:
@@ -183,7 +183,7 @@ def object_of(fields: Mapping[str, Check], *, required: Iterable[str] = ()) -> C
 
 
 def by_type(kinds: Mapping[str, Check], *, key: str = "type") -> Check:
-    """An object whose `type` (or another `key`) decides which rule it obeys."""
+    """Make the check for an object whose `type` (or another `key`) decides which rule it obeys."""
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, dict):
@@ -197,7 +197,7 @@ def by_type(kinds: Mapping[str, Check], *, key: str = "type") -> Check:
 
 
 def string_or(strings: Iterable[str], inner: Check) -> Check:
-    """One of those strings, or no string and a value that obeys the other rule."""
+    """Make the check for one of those strings, or no string and a value that obeys the other rule."""
     allowed = one_of(*strings)
 
     def check(value: Any, path: str) -> None:
@@ -289,7 +289,7 @@ REASONING: Final = nullable(object_of({"effort": one_of("minimal", "low", "mediu
 
 
 def modalities(value: Any, path: str) -> None:
-    """["audio"] or ["text"]: both at once was possible in the beta interface only."""
+    """Check for ["audio"] or ["text"]: both at once was possible in the beta interface only. Raises Refusal."""
     array_of(one_of("text", "audio"))(value, path)
     if len(value) != 1:
         raise Refusal(
@@ -298,7 +298,7 @@ def modalities(value: Any, path: str) -> None:
 
 
 def metadata(value: Any, path: str) -> None:
-    """Null, or an object of at most 16 strings of at most 512 characters."""
+    """Check for null, or an object of at most 16 strings of at most 512 characters. Raises Refusal."""
     if value is None:
         return
     plain_object(value, path)
@@ -327,7 +327,7 @@ def with_definitions(tools: list[dict[str, Any]], defined: list[dict[str, Any]],
 
 
 def duplicate_labels(tools: list[dict[str, Any]], path: str) -> None:
-    """Refuse two MCP servers of the same label among tools that obey TOOLS."""
+    """Refuse two MCP servers of the same label among tools that obey TOOLS. Raises Refusal."""
     seen: set[str] = set()
     for n, tool in enumerate(tools):
         label = tool.get("server_label") if tool["type"] == "mcp" else None

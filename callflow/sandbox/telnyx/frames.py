@@ -20,7 +20,8 @@ LONGEST_S: Final = 30.0
 
 @dataclass(slots=True)
 class StreamOptions:
-    """The streaming parameters of answer, dial and streaming_start, with Telnyx's defaults."""
+    """The streaming parameters of answer, dial and streaming_start, with Telnyx's defaults. Vendor:
+    https://developers.telnyx.com/docs/voice/programmable-voice/media-streaming"""
 
     url: str
     track: str = "inbound_track"
@@ -95,7 +96,7 @@ def parse(message: str | bytes) -> Media | Mark | Clear:
 
 
 def check_length(audio: bytes, options: StreamOptions) -> bool:
-    """Whether audio is a multiple of 20 ms. Raises FrameError when it is not 20 ms to 30 s long."""
+    """Return whether audio is a multiple of 20 ms. Raises FrameError when it is not 20 ms to 30 s long."""
     rate = bytes_per_second(options.bidirectional_codec, options.sampling_rate)
     if not SHORTEST_S <= len(audio) / rate <= LONGEST_S:
         raise FrameError(100004, f"{len(audio)} bytes are not 20 ms to 30 s of audio.")

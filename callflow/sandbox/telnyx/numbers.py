@@ -78,7 +78,7 @@ class Application:
     """What was changed of the fields that the emulator does not use."""
 
     def resource(self) -> dict[str, Any]:
-        """Return it as the API shows it."""
+        """Return the application as the API shows it."""
         return {
             "record_type": "call_control_application",
             "id": self.id,
@@ -135,7 +135,7 @@ class Number:
     call_forwarding_enabled: bool = True
 
     def forwards(self, kind: Literal["always", "on-failure"]) -> bool:
-        """Whether its calls are forwarded so."""
+        """Return whether its calls are forwarded so."""
         return self.call_forwarding_enabled and bool(self.forwards_to) and self.forwarding_type == kind
 
 

@@ -35,7 +35,8 @@ def delete(exchange: Exchange[Call], name: str) -> dict[str, Any]:
 
 
 def page(exchange: Exchange[Call], query: str) -> dict[str, Any]:
-    """Answer GET /recordings: newest first, page[number] from 1, page[size] 20. Raises ApiError for an odd query."""
+    """Answer GET /recordings: newest first, page[number] from 1, page[size] 20. Returns `{"data": […], "meta": {…}}`.
+    Raises ApiError for an odd query."""
     asked = {name: values[-1] for name, values in parse_qs(query).items()}
     size, number = _number(asked, "page[size]", "20"), _number(asked, "page[number]", "1")
     filters = {name: asked.pop(f"filter[{name}]") for name in _FILTERS if f"filter[{name}]" in asked}

@@ -33,5 +33,5 @@ def call_status(call: Call) -> dict[str, Any]:
 
 
 def active_call(call: Call) -> dict[str, Any]:
-    """Return a call as the list of active calls shows it."""
+    """Return a call as the list of active calls shows it: the keys of `_ACTIVE`."""
     return {name: value for name, value in {"client_state": None, **call_status(call)}.items() if name in _ACTIVE}

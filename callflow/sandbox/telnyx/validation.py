@@ -108,7 +108,7 @@ def _check_numbers(name: str, value: str | list[Any]) -> None:
 
 
 def is_base64(text: str) -> bool:
-    """Whether a text is valid base64 with its padding."""
+    """Return whether a text is valid base64 with its padding."""
     try:
         base64.b64decode(text.encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error):

@@ -32,7 +32,8 @@ def timestamp() -> str:
 
 @dataclass(slots=True)
 class Delivery:
-    """One attempt to deliver one webhook. `status` is None until it is answered, and stays so if it never is."""
+    """One attempt to deliver one webhook. `at`: its beginning, in seconds of `time.monotonic`. `status` is None until
+    it is answered, and stays so if it never is."""
 
     at: float
     event_type: str

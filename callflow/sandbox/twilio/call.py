@@ -257,7 +257,7 @@ class Call(Leg[MediaStream, Faults]):
         self.recorder.start({**values, "RecordingChannels": "dual"}, "StartCallRecordingTwiML")
 
     def limit(self, seconds: int) -> None:
-        """End it so many seconds after the answer: TimeLimit. A later limit replaces an earlier one."""
+        """End the call so many seconds after the answer: TimeLimit. A later limit replaces an earlier one."""
         self.time_limit = seconds
         if self.answered_at is not None:
             self.chore(self._end_after(self.answered_at, seconds), "time limit")

@@ -1,4 +1,4 @@
-"""The list of calls: its filters."""
+"""Finds the calls that the filters of `GET /Calls.json` ask for."""
 
 from __future__ import annotations
 

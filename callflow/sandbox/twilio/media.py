@@ -144,7 +144,8 @@ class MediaStream(MediaSocket):
     # From the product
 
     def receive(self, message: str | bytes, at: float) -> None:
-        """Act on a message of the product; one that breaks the protocol is ignored and added to `errors`."""
+        """Act on a message of the product, which arrived `at` that time (seconds of `time.monotonic`). One that breaks
+        the protocol is ignored and added to `errors`."""
         if self.ended:
             return
         try:

@@ -20,7 +20,8 @@ _METHODS: Final = ("VoiceMethod", "VoiceFallbackMethod", "StatusCallbackMethod")
 
 
 def listed(exchange: Exchange[Any], form: Form, path: str) -> dict[str, Any]:
-    """Return a page of the numbers. Raises ApiError. Twilio docs: PhoneNumber may be a part of the number."""
+    """Return a page of the numbers, as `resources.page` makes it. Raises ApiError. Twilio docs: PhoneNumber may be a
+    part of the number."""
     check_names(form, _LIST)
     asked = dict(form)
     found = [

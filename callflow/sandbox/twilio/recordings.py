@@ -21,14 +21,14 @@ class Recordings:
         self._exchange = exchange
 
     def start(self, call: Call, form: Form) -> dict[str, Any]:
-        """Begin on a live call."""
+        """Begin to record a live call. Returns the recording as the API shows it."""
         values = check_record(form)
         if call.status != "in-progress":
             raise ApiError(400, 21220, "Requested resource is not eligible for recording: the call is not in-progress.")
         return self._shown(call.recorder.start(values, "StartCallRecordingAPI"))
 
     def update(self, call: Call, sid: str, form: Form, path: str) -> dict[str, Any]:
-        """Stop it, pause it or go on. `sid` may be "Twilio.CURRENT"."""
+        """Stop a recording, pause it or go on. `sid` may be "Twilio.CURRENT". Returns it as the API shows it."""
         check_names(form, UPDATE_RECORDING)
         running = call.recorder.running
         if running is None or sid not in (running.id, "Twilio.CURRENT"):
@@ -44,18 +44,18 @@ class Recordings:
         return self._shown(running)
 
     def page(self, call_sid: str, form: Form, path: str) -> dict[str, Any]:
-        """List those of one call ("": of all), newest first."""
+        """Return a page of the recordings of one call ("": of all), newest first, as `resources.page` makes it."""
         check_names(form, LIST_RECORDINGS)
         wanted = call_sid or dict(form).get("CallSid", "")
         found = [each for each in self._exchange.recordings.values() if wanted in ("", each.call)]
         return resources.page("recordings", [self._shown(each) for each in reversed(found)], form, path)
 
     def one(self, sid: str, path: str) -> dict[str, Any]:
-        """Return one."""
+        """Return a recording as the API shows it."""
         return self._shown(self._find(sid, path))
 
     def delete(self, sid: str, path: str) -> None:
-        """Delete one."""
+        """Delete a recording."""
         del self._exchange.recordings[self._find(sid, path).id]
 
     def file(self, request: Request) -> Response:

@@ -58,7 +58,7 @@ class Overrides(NamedTuple):
         return cls(numbers["ct"] / 1000, numbers["rt"] / 1000, numbers["tt"] / 1000, numbers["rc"], reasons)
 
     def retries_on(self, reason: str) -> bool:
-        """Whether there is a retry after that failure ("": there was none)."""
+        """Return whether there is a retry after that failure ("": there was none)."""
         return reason in self.retried or ("all" in self.retried and bool(reason))
 
 

@@ -127,7 +127,7 @@ class Budget:
     # Its work
 
     async def run(self) -> None:
-        """Watch, until cancelled."""
+        """Watch what the calls take, until cancelled."""
         read_at = self._loop.time()
         while True:
             try:

@@ -65,7 +65,7 @@ class CostLookups:
         """The calls that are asked about."""
 
     async def run(self) -> None:
-        """Ask, until cancelled."""
+        """Ask for the prices of ended calls, until cancelled."""
         while self._carriers:
             await asyncio.sleep(min(_LOOK_SECONDS, self._first_seconds))
             if not self._history.is_readable or self._history.journal.trouble:

@@ -67,7 +67,7 @@ class Ceilings:
 
     @property
     def any(self) -> bool:
-        """Whether there is one."""
+        """Whether any ceiling is set."""
         return self.minutes > 0 or self.usd > 0
 
     def share(self, spent: Spent, dearest_minute: float) -> float:

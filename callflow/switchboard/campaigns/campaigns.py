@@ -95,8 +95,8 @@ class Campaigns:
     # Making
 
     async def make(self, request: CampaignRequest) -> tuple[dict[str, Any], bool]:
-        """Make a campaign, or find the one that an earlier request with this key has made. Returns what is told of it,
-        and whether it is new. Raises DialRefused, BadList, and what the database's driver raises."""
+        """Make a campaign, or find the one that an earlier request with this key has made. Returns what `describe`
+        tells of it, and whether it is new. Raises DialRefused, BadList, and what the database's driver raises."""
         if self._reading.locked():
             raise DialRefused(503, "Another list is being read: try again in a moment.", wait=_NO_ROOM_SECONDS)
         async with self._reading:
@@ -193,7 +193,8 @@ class Campaigns:
         return changed
 
     async def describe(self, campaign: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the API tells of a campaign: its plan, and how far it has come."""
+        """Return what the API tells of a campaign (`GET /api/campaigns/{id}`): its plan, and how far it has come.
+        `campaign`: its row."""
         store = self._history.campaigns
         counts = await store.counts(campaign["id"])
         asked = json.loads(campaign["asked"])

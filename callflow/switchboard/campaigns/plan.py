@@ -57,13 +57,15 @@ class Plan:
     """0: Monday."""
     attempts: int = 3
     pauses: Mapping[str, float] = field(default_factory=lambda: dict(PAUSES))
+    """Seconds until the next call, by the outcome of the last one."""
     per_second: float = 1.0
     """The most calls that are begun in one second."""
     at_once: int = 5
     """The most live calls of this campaign, all on one account of a carrier."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plan in the words of the API."""
+        """Return the plan in the words of the API: `{"hours", "weekdays", "attempts", "pauses", "calls_per_second",
+        "at_once"}`, the pauses in seconds."""
         return {
             "hours": f"{_clock(self.begins)}-{_clock(self.ends)}",
             "weekdays": ",".join(WEEKDAYS[day] for day in self.weekdays),
@@ -100,8 +102,9 @@ class Plan:
                 yield change
 
     def after(self, outcome: str, tries: int, now: float) -> float | None:
-        """Return when a number is called again after this outcome of its newest call; None: not any more. `tries`: how
-        many calls there were, this one included, and without those that the carrier refused."""
+        """Return when a number is called again after this outcome of its newest call; None: not any more. `now` and
+        what is returned: Unix time, in seconds. `tries`: how many calls there were, this one included, and without
+        those that the carrier refused."""
         pause = self.pauses.get(outcome)
         if outcome in (ANSWERED, CANCELED) or pause is None or tries >= self.attempts:
             return None

@@ -40,8 +40,8 @@ def read(names: str) -> list[ZoneInfo]:
 
 
 def open_now(plan: Plan, groups: Iterable[str], now: float) -> list[str]:
-    """Return those of these texts in whose zones numbers may be called now. Zones that are not known any more are never
-    open."""
+    """Return those of these texts in whose zones numbers may be called now (Unix time, seconds). Zones that are not
+    known any more are never open."""
     found = []
     for names in groups:
         try:

@@ -1,6 +1,6 @@
-"""The runtime settings of the control endpoint: kept in the database, told to those who ask, and held against none.
+"""The runtime settings of the control endpoint: kept in the database, and told to those who ask the endpoint.
 
-They hold for the sessions of those who ask the endpoint. Our own calls ask it if REALTIME_CONTROL_URL says so.
+They hold for the sessions of those who ask. Our own calls ask it if REALTIME_CONTROL_URL says so.
 """
 
 from __future__ import annotations
@@ -64,8 +64,11 @@ class ControlService:
                 self._adopt(given)
 
     async def change(self, given: Mapping[str, Any] | None, by: str) -> list[str]:
-        """Keep other settings; None: the defaults. Returns a line for each value that is left out. Raises
-        SessionRefused or the driver's exceptions; then nothing has changed."""
+        """Keep other settings; None: the defaults. Returns a line for each value that is left out.
+
+        Raises SessionRefused, OSError while the history is not open, or the driver's exceptions; then nothing has
+        changed.
+        """
         async with self._changing:
             asked = _NONE
             if given is not None:
@@ -86,7 +89,7 @@ class ControlService:
 
     @property
     def given(self) -> dict[str, Any] | None:
-        """The settings as they were given; None: the defaults hold."""
+        """The settings as they were given to `change`; None: the defaults hold."""
         return copy.deepcopy(self._given)
 
     @property

@@ -63,8 +63,8 @@ def make_health(
     known: Callable[[], Known],
     nodes: Nodes | None = None,
 ) -> tuple[HealthService, Doctor]:
-    """Make both. `number_service` is called later, `profiles` whenever the carriers are asked, and `known` by a thread.
-    `nodes`: see `HealthService`."""
+    """Make the health service and the doctor. `number_service` is called later, `profiles` whenever the carriers are
+    asked, and `known` by a thread. `nodes`: see `HealthService`."""
 
     def checklist() -> Checklist:
         address, _, warnings, secrets = known()

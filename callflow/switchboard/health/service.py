@@ -79,7 +79,7 @@ class Nodes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was found at one moment."""
+    """What was found at one moment, `at` (Unix time, seconds)."""
 
     at: float
     setup: Sequence[Finding]

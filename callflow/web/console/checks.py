@@ -20,7 +20,7 @@ def add_checks(app: Quart, service: HealthService) -> None:
     """Add the route to the app."""
 
     def told(shown: Finding, kept: Finding, at: float) -> dict[str, Any]:
-        """`kept`: the finding as it stands in the record."""
+        """Return a finding and its past; `kept`: the finding as it stands in the record."""
         past = {"since": service.record.since(kept.name), "hour": service.record.hour(kept.name, at)}
         return {**dataclasses.asdict(shown), **past}
 

@@ -75,7 +75,7 @@ def add_history(app: Quart, history: History, redact: Redactor) -> None:
         return response if found else await say_what_was_assumed(response, wanted)
 
     async def say_what_was_assumed(response: Response, wanted: Query) -> Response:
-        """If no call was found, set the header `Warning`: a number was read as a number of our own country."""
+        """Set the header `Warning` if no call was found because a number was read as a number of our own country."""
         note = await asyncio.to_thread(store.assumed, wanted)
         if note:
             response.headers["Warning"] = f'299 callflow "{note.encode("ascii", "replace").decode()}"'

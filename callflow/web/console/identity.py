@@ -41,7 +41,7 @@ class Operator:
 
     @property
     def shown(self) -> str:
-        """How it is called in answers."""
+        """How the operator is called in answers."""
         return self.name or OPERATOR
 
 

@@ -25,13 +25,13 @@ class LoginLimit:
         self._all = -math.inf
 
     def wait(self, address: str, now: float) -> int:
-        """Return after how many seconds this address may try; 0: now. `now`: of any steady clock."""
+        """Return after how many seconds this address may try; 0: now. `now`: seconds, of any steady clock."""
         own = self._full.get(address, now) - now - (TRIES - 1) * EACH
         all_ = self._all - now - (TRIES_OF_ALL - 1) * EACH_OF_ALL
         return max(0, math.ceil(max(own, all_) - _ROUNDING))
 
     def failed(self, address: str, now: float) -> None:
-        """Count a wrong token."""
+        """Count a wrong token. `now`: as for `wait`."""
         self._full[address] = max(self._full.pop(address, now), now) + EACH
         self._all = max(self._all, now) + EACH_OF_ALL
         if len(self._full) > _MOST_ADDRESSES:

@@ -49,7 +49,7 @@ def add_nodes(app: Quart, cluster: Membership | None) -> None:
 
 
 def describe(cluster: Membership | None) -> dict[str, Any]:
-    """Return the nodes as JSON; without a cluster, none."""
+    """Return the nodes as JSON: `{"me", "leader", "trouble", "nodes": […]}`; without a cluster, all empty."""
     if cluster is None:
         return {"me": "", "leader": "", "trouble": "", "nodes": []}
     rows = sorted(cluster.view.nodes, key=lambda node: node.name)

@@ -56,7 +56,8 @@ class PhoneLine(Protocol):
     """A line on which the page can ring this server."""
 
     @property
-    def about(self) -> Mapping[str, Any]: ...
+    def about(self) -> Mapping[str, Any]:
+        """What the page is told of it: `{"carrier", "to", "model", "numbers"}`."""
 
     @property
     def mount(self) -> PhoneMount | None: ...

@@ -47,7 +47,8 @@ class Refused(Exception):
 
 
 def reduced(data: bytes) -> tuple[dict[str, Any], bytes, bytes]:
-    """Return what is known of a picture, what the model gets of it, and a thumbnail. Raises Refused."""
+    """Return `mime`, `width` and `height` (pixels) of a picture, what the model gets of it, and a thumbnail. Raises
+    Refused."""
     kind = next((name for name, form in _MAGIC if form.match(data)), None)
     if kind is None:
         raise Refused(415, "This is no picture, whatever its name is: a picture must be PNG, JPEG or WebP.")
@@ -114,7 +115,7 @@ def _saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def main() -> int:
-    """Read, and write. Returns 0."""
+    """Read a picture from the standard input, and write what is made of it. Returns 0."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # not on Windows
 

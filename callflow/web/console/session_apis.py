@@ -26,7 +26,8 @@ class SessionApis:
 
 
 def make_session_apis(settings: Settings, effective: Callable[[], Settings]) -> SessionApis:
-    """Make them. `effective`: returns the settings of new calls to numbers without a profile."""
+    """Make what both listeners share for sessions of others. `effective`: returns the settings of new calls to numbers
+    without a profile."""
     url = settings.openai_realtime_url
     return SessionApis(
         secrets=ClientSecretService(

@@ -57,7 +57,7 @@ async def _run(seed: int, seconds: float, path: Path | None) -> int:
 
 
 def schedule(seed: int, seconds: float, kinds: Sequence[Fault] = FAULTS) -> list[tuple[float, Fault]]:
-    """Return faults at random moments, each kind in turn."""
+    """Return faults at random moments (seconds from the beginning on), each kind in turn."""
     dice = random.Random(seed)
     count = max(1, int((seconds - _FIRST) / _EVERY))
     moments = sorted(dice.uniform(_FIRST, seconds) for _ in range(count))
@@ -65,7 +65,7 @@ def schedule(seed: int, seconds: float, kinds: Sequence[Fault] = FAULTS) -> list
 
 
 def simulate(seed: int, load: Load, costs: Costs | None = None) -> Result:
-    """Run one course."""
+    """Run one course of the simulation, with faults at random moments that follow from `seed`."""
     return World(seed, load, costs or Costs()).run(schedule(seed, load.seconds))
 
 

@@ -1,7 +1,8 @@
 """The database of the simulation: rows, locks and a queue in front of some cores; a transaction is there when it is
 flushed.
 
-What the statements of `cluster/node_store.py` do is done here to two dicts; a test compares both.
+What the statements of `cluster/node_store.py` do is done here to two dicts; a test compares both. Times are seconds of
+virtual time.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class Rows:
         return found
 
     def unlock(self, calls: Iterable[int]) -> None:
-        """Let others take these."""
+        """Let other transactions take these calls."""
         self._taken.difference_update(calls)
 
     def take(self, calls: Sequence[int], key: Key) -> list[int]:
@@ -212,7 +213,7 @@ class Database:
         self._run += 1
 
     def come_up(self) -> None:
-        """Answer again."""
+        """Answer again, after `go_down`."""
         self.is_up = True
 
     def cut(self, host: Host) -> None:
@@ -220,7 +221,7 @@ class Database:
         self._cut.add(host)
 
     def mend(self, host: Host) -> None:
-        """Let it through again."""
+        """Let the client through again."""
         self._cut.discard(host)
 
     def ask(
@@ -237,8 +238,9 @@ class Database:
     ) -> Signal:
         """Run a transaction. The signal gets an `Answer`.
 
-        `begin`: what it locks and reads. `commit`: what it changes; returns the answer. `undo`: lets go of what `begin`
-        has locked. `holds`: the node whose row it holds meanwhile. `patience`: when the client gives up.
+        `seconds`: the processor time that it takes. `begin`: what it locks and reads. `commit`: what it changes;
+        returns the answer. `undo`: lets go of what `begin` has locked. `holds`: the node whose row it holds meanwhile.
+        `patience`: after how many seconds the client gives up.
         """
         done = Signal()
         kernel = self._kernel

@@ -24,7 +24,7 @@ class Kernel:
         self._count = 0
 
     def after(self, seconds: float, do: Callable[..., object], *arguments: Any) -> None:
-        """Call something later."""
+        """Call something after so many seconds of virtual time."""
         self._count += 1
         heapq.heappush(self._queue, (self.now + seconds, self._count, do, arguments))
 
@@ -48,7 +48,7 @@ class Signal:
         self._waiting: list[Callable[[Any], object]] = []
 
     def fire(self, value: Any = None) -> None:
-        """Let it happen, unless it has."""
+        """Resume all who wait for it, with this value. Does nothing the second time."""
         if self.is_set:
             return
         self.is_set, self.value = True, value
@@ -78,12 +78,12 @@ class Host:
         self._resume(work, None)
 
     def freeze(self) -> None:
-        """Stop it as SIGSTOP does."""
+        """Stop the process as SIGSTOP does."""
         if self.state == "running":
             self.state = "frozen"
 
     def thaw(self) -> None:
-        """Let it go on, with all that has come meanwhile."""
+        """Let the process go on, with all that has come meanwhile."""
         if self.state == "frozen":
             self.state = "running"
             waiting, self._held_back = self._held_back, []
@@ -91,7 +91,7 @@ class Host:
                 self._resume(work, value)
 
     def end(self) -> None:
-        """Kill it."""
+        """Kill the process."""
         self.state = "ended"
         self._held_back.clear()
 

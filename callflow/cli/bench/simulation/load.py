@@ -1,4 +1,7 @@
-"""What the simulated cluster has to do: how many calls there are, and what is known of each."""
+"""What the simulated cluster has to do: how many calls there are, and what is known of each.
+
+Times are seconds of virtual time, from the beginning of the simulation on.
+"""
 
 from __future__ import annotations
 

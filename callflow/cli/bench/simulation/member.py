@@ -58,22 +58,22 @@ class Surroundings(Protocol):
         """All nodes, by name."""
 
     def has_ended(self, asks: Member, node: Node) -> bool:
-        """Whether the lock of a node is free, for one on the same machine that asks."""
+        """Return whether the lock of a node is free, for one on the same machine that asks."""
 
     def others_take_over(self, node: Member) -> Signal:
         """Ask the other nodes whether they take over what has lost its lease."""
 
     def command(self, node: Member, step: Step, *, is_written: bool) -> None:
-        """A node does what a step asks for."""
+        """Carry out what a step of a node asks for."""
 
     def fell_silent(self, call: Call) -> None:
-        """A node serves a call no longer that it has served."""
+        """Note that a node no longer serves a call that it has served."""
 
     def heard(self, call: Call, node: Member) -> None:
-        """A caller hears something again."""
+        """Note that a caller hears something again, from this node."""
 
     def has_drained(self, node: Member) -> None:
-        """A node has handed all its calls over, and ends."""
+        """Note that a node has handed all its calls over, and ends."""
 
 
 class Member(abc.ABC):
@@ -187,7 +187,7 @@ class Member(abc.ABC):
             self.host.start(self._hand_all_over())
 
     def let_go_of_all(self) -> None:
-        """Others have the calls."""
+        """Drop all calls: others have them."""
         if not self._has_let_go:
             self._has_let_go = True
             self._gone.update(self._held)

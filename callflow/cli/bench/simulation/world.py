@@ -1,6 +1,7 @@
 """A cluster in virtual time: callers who come and go, nodes that die, freeze, drain and lose their database.
 
-Counts what must not happen: calls that nobody serves any more, and calls that two nodes command.
+Counts what must not happen: calls that nobody serves any more, and calls that two nodes command. Times are seconds of
+virtual time, from the beginning of the simulation on.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Event:
     node: str
     calls: int
     gaps: list[float] = field(default_factory=list)
-    """How long each caller waited who had to."""
+    """How long each caller waited who had to, in seconds."""
 
 
 @dataclass(slots=True)
@@ -67,11 +68,13 @@ class Result:
     most_over_mean: float = 0.0
     """The fullest node divided by the mean of all, at the 99th percentile of the looks."""
     lag_p99: float = 0.0
+    """Of the nodes' loops, in seconds."""
     transactions: Mapping[str, float] = field(default_factory=dict)
     """In a second, by kind."""
     utilisation: Mapping[str, float] = field(default_factory=dict)
     """Cores of the database at work, by kind."""
     longest_wait: float = 0.0
+    """For a core of the database, in seconds."""
     longest_queue: int = 0
     late: int = 0
 
@@ -208,7 +211,7 @@ class World:
     # What nodes ask and tell
 
     def has_ended(self, asks: Member, node: Node) -> bool:
-        """Whether the lock of a node is free, for one on the same machine that asks."""
+        """Return whether the lock of a node is free, for one on the same machine that asks."""
         other = self.nodes[node.name]
         return other.machine == asks.machine and (other.host.state == "ended" or other.epoch not in (0, node.epoch))
 
@@ -222,7 +225,7 @@ class World:
         return done
 
     def command(self, node: Member, step: Step, *, is_written: bool) -> None:
-        """A node does what a step asks for."""
+        """Carry out what a step of a node asks for, and count the commands for a call that another living node has."""
         if step.kind == "began":
             step.call.voice = node.name
         owner: Key | None = self.database.rows.claims.get(step.call.id)
@@ -234,7 +237,8 @@ class World:
             self._double += 1
 
     def fell_silent(self, call: Call) -> None:
-        """A node serves a call no longer that it has served."""
+        """Note that a node no longer serves a call: another one that does is its voice from now on, or it falls
+        silent."""
         key = self.database.rows.claims.get(call.id)
         if key is not None and (owner := self.nodes[key[0]]).key == key and call in owner.live:
             call.voice = owner.name
@@ -247,7 +251,7 @@ class World:
             call.silent_since = self.kernel.now
 
     def heard(self, call: Call, node: Member) -> None:
-        """A caller hears something again, unless the node is a former one that does not know it yet."""
+        """Note that a caller hears something again, unless the node is a former one that does not know it yet."""
         if self.database.rows.claims.get(call.id) not in (None, node.key):
             return
         call.voice = node.name
@@ -257,7 +261,7 @@ class World:
             call.silent_since = None
 
     def has_drained(self, node: Member) -> None:
-        """A node has handed all its calls over, and ends; its successor starts."""
+        """End a node that has handed all its calls over, and start its successor."""
         self._end(node)
         self.kernel.after(_RESTART_SECONDS, node.boot)
 

@@ -336,7 +336,7 @@ class LiveSession:
         self._socket.transport.abort()
 
     async def wait_for(self, condition: Callable[[LiveSession], object], timeout: float = 10.0) -> None:
-        """Wait until something holds. Raises TimeoutError."""
+        """Wait at most `timeout` seconds until something holds. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
             while not condition(self):  # noqa: ASYNC110 - conditions of tests, without an event
                 await asyncio.sleep(0.01)

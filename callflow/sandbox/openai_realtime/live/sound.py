@@ -28,7 +28,7 @@ class Sound:
         return g711.pcm16_to_ulaw(array("h", audio[:whole])[:: self._factor].tobytes())
 
     def spoken(self, ulaw: bytes) -> bytes:
-        """Return µ-law as it is sent."""
+        """Return µ-law in the format that the session asked for."""
         if self._kind == "audio/pcmu":
             return ulaw
         if self._kind == "audio/pcma":

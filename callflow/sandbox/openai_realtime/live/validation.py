@@ -65,7 +65,7 @@ _DELAY: Final = "acknowledgement_delay_ms"
 
 
 def event(told: Any) -> dict[str, Any]:
-    """Return an event that may be handled. Raises Refused."""
+    """Check an event of a client, and return it. Raises Refused."""
     if not isinstance(told, dict) or not isinstance(told.get("type"), str):
         raise Refused("invalid_event", "An event is an object with a type.", "type")
     known = EVENTS.get(told["type"])

@@ -38,7 +38,8 @@ def single(told: Fields) -> dict[str, Any] | None:
 
 
 def growing(who: str, item: str, delta: str) -> dict[str, Any]:
-    """Return the event for words that are being spoken: those that are new."""
+    """Return the event for words that are being spoken, with those that are new: `…_transcript.delta` or
+    `….transcription.delta`."""
     kind = "response.output_audio_transcript" if who == "agent" else "conversation.item.input_audio_transcription"
     return {"type": f"{kind}.delta", "item_id": item, "content_index": 0, "delta": delta}
 

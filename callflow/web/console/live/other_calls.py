@@ -45,7 +45,7 @@ class OtherCalls:
                 self._lost[call] = node, now + _GRACE_SECONDS
 
     def forgotten(self, now: float) -> list[dict[str, Any]]:
-        """Remove and return the rows that nobody has told of since their node was lost."""
+        """Remove and return the rows that nobody has told of since their node was lost. `now`: as for `lost`."""
         late = [call for call, (_, until) in self._lost.items() if now >= until]
         for call in late:
             del self._lost[call]

@@ -37,11 +37,11 @@ class OtherNodes:
         self._task: asyncio.Task[None] | None = None
 
     def beside(self, path: str, *, pause: float) -> OtherNodes:
-        """Return what listens to other streams of the same nodes."""
+        """Return what listens to other streams of the same nodes; `pause`: seconds between two pieces of a stream."""
         return OtherNodes(self._cluster, self._forwarding, path, pause=pause)
 
     def open(self, told: OnMessage) -> None:
-        """Begin to listen."""
+        """Begin to listen to the other nodes. `told`: called with each event."""
         self._task = asyncio.create_task(self._run(told), name="other nodes")
 
     def close(self) -> None:

@@ -93,7 +93,7 @@ class SingleEvents:
         self._tap.watcher = self
 
     def detach(self) -> None:
-        """Watch it no more."""
+        """Watch the call no more."""
         if self._tap is not None and self._tap.watcher is self:
             self._tap.watcher = None
         self._tap = self._call = None

@@ -98,7 +98,7 @@ class Signal:
         self._event = asyncio.Event()
 
     def set(self) -> None:
-        """Wake them."""
+        """Wake everybody who waits."""
         self._event.set()
         self._event = asyncio.Event()
 
