@@ -5,7 +5,7 @@ from __future__ import annotations
 from string import Formatter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callflow.agent.conversation import Conversation, Turn
@@ -134,6 +134,7 @@ def test_a_picture_of_which_nobody_says_anything_has_no_empty_quotes() -> None:
     assert "“a bill”" in shown("a bill")
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.sampled_from(["agent", "caller", "fact"]), st.text(max_size=20), st.integers(-1, 4))))
 def test_no_word_of_a_call_is_told_twice_or_lost_and_the_first_line_is_ours(turns: list[tuple[str, str, int]]) -> None:
     one = Conversation()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callflow.agent.usage import UsageTotal
@@ -70,6 +70,7 @@ def test_what_was_restored_is_not_changed_in_place() -> None:
     assert total == {"models": {"a": {"audio_in": 1}}, "usd": 0.0}
 
 
+@settings(max_examples=25)
 @given(st.lists(BILLS, max_size=8), st.integers(0, 8))
 def test_a_call_that_changes_process_has_the_same_sum(bills: list[Usage], at: int) -> None:
     whole, first, second = UsageTotal(), UsageTotal(), UsageTotal()

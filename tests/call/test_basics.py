@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callflow.call.machine import basics
@@ -33,6 +33,7 @@ def test_a_deadline_that_does_not_run_is_not_disarmed_and_one_that_runs_begins_a
     assert model.armed == frozenset()
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(DEADLINES)), max_size=20))
 def test_what_the_model_believes_to_run_is_what_was_armed(acts: list[tuple[bool, str]]) -> None:
     model, step = made()

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callflow.contracts.bounded_json import MOST_DEPTH, MOST_VALUES, check, read
@@ -63,6 +63,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
+@settings(max_examples=25)
 @given(VALUES)
 def test_what_was_written_is_read_again(value: Any) -> None:
     assert read(msgspec.json.encode(value)) == value

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -29,6 +29,7 @@ INNER: list[Any] = [
 ]  # fmt: skip
 
 
+@settings(max_examples=25)
 @given(st.sampled_from(INNER), st.sampled_from(["properties", "anyOf", "items"]), VALUES)
 def test_what_fits_for_the_library_fits_here_and_nothing_else(inner: Any, how: str, value: Any) -> None:
     within = {"properties": inner, "anyOf": {"anyOf": [inner, False]}, "items": {"items": inner}}[how]
