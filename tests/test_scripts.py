@@ -1,14 +1,17 @@
 """The scripts that a newcomer starts first, and the files they install from."""
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 
 ROOT = Path(__file__).parents[1]
@@ -202,6 +205,31 @@ def test_everything_that_the_project_names_is_pinned_once() -> None:
     ]
     assert len(set(pinned)) == len(pinned)
     assert {normal(re.split(r"[<>=;\[]", name)[0]) for name in named} - {"callflow"} <= set(pinned)
+
+
+def test_everything_that_is_needed_by_what_the_project_names_is_pinned() -> None:
+    """What is pinned nowhere comes in the version of the day. What is not installed here is not looked into."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {normal(line.partition("==")[0]) for line in lines if line and not line.startswith("#")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    left = [
+        Requirement(each)
+        for named in (project["dependencies"], *project["optional-dependencies"].values())
+        for each in named
+    ]
+    seen, by = set[tuple[str, str]](), dict[str, str]()
+    while left:
+        one = left.pop()
+        name = normal(one.name)
+        for extra in {"", *one.extras} - {extra for known, extra in seen if known == name}:
+            seen.add((name, extra))
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                for needed in map(Requirement, metadata.requires(name) or ()):
+                    if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                        by.setdefault(normal(needed.name), name)
+                        left.append(needed)
+    lacking = {name: by.get(name, "the project") for name, _ in seen if name not in {*pinned, "callflow"}}
+    assert not lacking, "not pinned, and by what it is needed"
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,9 @@ class Agent:
     def _on_speech_stopped(self, heard: SpeechStopped) -> None:
         self._note(notes.CallerPauses())
         self.no_input.noise_ended()
-        if self.turns.caller_ended(heard) and not self.protected_greeting.is_open:
+        ended = self.turns.caller_ended(heard)
+        self._check_greeting()
+        if ended and not self.protected_greeting.is_open:
             self.prompter.caller_stopped(answer_due=heard.answer_due)
 
     def _on_response_done(self, heard: ResponseDone) -> None:
@@ -358,8 +360,7 @@ class Agent:
 
     def _check_greeting(self) -> None:
         """Allow interruptions from now on, if the caller has heard the protected sentence."""
-        greeting = self.protected_greeting
-        if not greeting.is_said or not greeting.was_heard(self._floor, self.conversation):
+        if not self.protected_greeting.was_heard(self._floor, self.conversation):
             return
         self.protected_greeting.over()
         self.turns.taking.protected = False

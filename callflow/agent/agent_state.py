@@ -30,5 +30,7 @@ class AgentState:
     """What the model is told of its tool calls without a result, by their ids."""
     engine: str = ""
     """The second engine, if the call has come to it."""
+    last_session: int = 1
+    """The highest number of a session that ids of the call tell of."""
     had_session: bool = False
     """A session of the engine was open in the call."""

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 from callflow.agent.agent_state import AgentState
 from callflow.agent.continued_speech import ContinuedSpeech
 from callflow.agent.late_transcripts import LateTranscripts, PendingTranscripts
-from callflow.agent.session_ids import SessionIds, last_number
+from callflow.agent.session_ids import SessionIds
 from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
@@ -155,7 +155,7 @@ class EngineSessions:
         """Continue where the sessions of another process have ended."""
         self.changes |= state.changes
         self.chosen = state.engine
-        self._ids_before = last_number(turn.item for turn in state.turns)
+        self._ids_before = state.last_session
         self._ids = SessionIds(self._ids_before)
 
     def connect(self) -> None:

@@ -73,25 +73,35 @@ class ProtectedGreeting:
             self._ms[key] = self._cut[key] = ms
 
     def was_heard(self, floor: Floor, conversation: Conversation) -> bool:
-        """Return whether the caller has heard the sentence in full. After a pause that may be one between two sentences
-        it must have all the words that are known; of one without known words nothing more is waited for."""
-        said = _plain(" ".join(turn.text for key in self._ms if (turn := conversation.turn(key.item)) is not None))
-        return greeting_was_heard(floor._replace(may_go_on=floor.may_go_on and self._words not in said))
+        """Return whether the engine was asked for the sentence, and the caller has heard all of it. In a pause that may
+        be one between two sentences it must have all the words that are known; one without known words goes on until
+        the pause is too long for that, or the caller has said something."""
+        if not self.is_said:
+            return False
+        has_all = self._words in _plain(self._said(conversation)) if self._words else _has_answered(conversation)
+        return greeting_was_heard(floor._replace(may_go_on=floor.may_go_on and not has_all))
 
     def proof(self, playout: Playout, conversation: Conversation, now: float, *, in_full: bool) -> Protected:
-        """Return the note that proves how many ms of the sentence were heard, out of how many received."""
+        """Return the note that proves how many ms of the sentence were heard, out of how many received. Its words
+        decide nothing: the engine may have said the sentence in the caller's language."""
         heard = 0.0
         for key, ms in self._ms.items():
             here = playout.heard_ms(key, now) if playout.holds(key) else ms
             heard += min(ms, self._cut.get(key, here))
-        received = sum(self._ms.values())
-        turns = [turn for key in self._ms if (turn := conversation.turn(key.item)) is not None]
+        received, said = sum(self._ms.values()), self._said(conversation)
         return Protected(
             heard_ms=int(heard),
             of_ms=int(received),
             in_full=in_full and heard >= received > 0,
-            text=" ".join(turn.text for turn in turns),
+            text=said,
         )
+
+    def _said(self, conversation: Conversation) -> str:
+        return " ".join(turn.text for key in self._ms if (turn := conversation.turn(key.item)) is not None)
+
+
+def _has_answered(conversation: Conversation) -> bool:
+    return bool(conversation.turns) and conversation.turns[-1].who == "caller"
 
 
 def _plain(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import asdict, replace
-from typing import Final, Literal
+from typing import Literal
 
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
@@ -23,6 +23,7 @@ from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import Answers, answers, are_asked, write_down
 from callflow.call.handover import ProcessHandover, StatusAtCarrier
+from callflow.call.left_requests import is_left
 from callflow.call.legs import Legs
 from callflow.call.listening import FIRST
 from callflow.call.mailbox import Mailbox
@@ -43,8 +44,6 @@ from callflow.journal import notes
 
 
 log = logging.getLogger(__name__)
-
-_LAST_RESORT: Final = 1000  # ordinal of a hang-up that comes from no transition: no step has so many commands
 
 
 class Call:
@@ -151,10 +150,9 @@ class Call:
         if not (self._released or self._handover.is_elsewhere):
             self.mailbox.put(event, reply)
             return
-        if not self._handover.is_leaving:
-            self._log.late(event, self.model.state)
-        elif reply is None and isinstance(event, (events.Dtmf, events.ToolFinished)):
-            self._log.late(event, "")  # whoever goes on with the call reads it
+        leaves = self._handover.is_leaving
+        if not leaves or (reply is None and is_left(event)):  # whoever goes on with the call reads it
+            self._log.late(event, "" if leaves else self.model.state)
         self._handover.answer(self, event, reply)
 
     def _prepared(self, event: Event) -> Event | None:
@@ -192,7 +190,7 @@ class Call:
         except Exception:
             log.exception("call %s: a fault of our own ends it", self.id)
             self.model.cause = "our_fault"
-            self._carrier_commands.send(self._request(commands.Hangup(), ordinal=_LAST_RESORT))
+            self._carrier_commands.send(self._request(commands.Hangup(), 1000))  # no step has so many commands
         finally:
             if self._handover.awaits_return:  # the call never belonged to this process: its journal stays unchanged
                 self._handover.leave()
@@ -227,6 +225,7 @@ class Call:
             self.relay.answered()
         self.recordings.after(step)
         self._listening.after(step)
+        self.take_over.after(self.model)
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._local_commands.do(command)
@@ -234,6 +233,7 @@ class Call:
                 self.legs.not_written(command.leg)
             elif id(command) in requests:
                 self._carrier_commands.send(requests[id(command)])
+        self._handover.left.carry_out(self.model, self.requests.line.words.keep, self.post)
 
     def _request(self, command: Command, ordinal: int, *, step: int | None = None) -> CarrierRequest:
         """Make the request for a command of the newest step, or of an earlier `step`."""

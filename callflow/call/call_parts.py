@@ -27,7 +27,7 @@ from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamLease
 from callflow.call.take_over import TakeOver
 from callflow.contracts.carrier import Carrier
-from callflow.contracts.events import Event, LegIds
+from callflow.contracts.events import Dtmf, Event, LegIds
 from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import Caller
 from callflow.journal import notes
@@ -114,7 +114,7 @@ def make_parts(
     dtmf = DtmfCollector(
         call.id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,
         entered=lambda digits: _entered(this, services, digits), pressed=to_owner(agent.no_input.key_pressed),
-        dropped=lambda: this.relay.counts.update(keys_dropped=1),
+        dropped=lambda: this.relay.counts.update(keys_dropped=1), waits=lambda: mailbox.has(Dtmf),
     )  # fmt: skip
     listening = Listening(
         call.id, call.carrier, call.legs, StreamLease(call.id, services.stream_tokens, services.address),

@@ -26,6 +26,8 @@ MASK: Final = "•"
 _SAME_SECONDS: Final = 10.0
 _MOST: Final = 64
 _ENTRY: Final = "entry"
+_LOOK_SECONDS: Final = 0.02
+"""Interval of the looks whether all keys of a complete entry are written down. They wait while a call is moved."""
 
 Source = Literal["stream", ""]
 """The source of a key: a frame of the media stream, or ("") a webhook."""
@@ -118,12 +120,15 @@ class DtmfCollector:
         entered: Callable[[str], None],
         pressed: Callable[[], None],
         dropped: Callable[[], None],
+        waits: Callable[[], bool] = lambda: False,
     ) -> None:
         """`sensitive`: digits must not be written down. `entered`: receives each entry. `pressed`: called for each key.
-        `dropped`: called for each key that came faster than a person can type."""
+        `dropped`: called for each key that came faster than a person can type. `waits`: returns whether a key is still
+        to be written down: the entry that it belongs to must not come before it, or the next process would read it as
+        the beginning of another one."""
         self._call, self._sensitive = call, sensitive
         self._entered, self._pressed, self._dropped = entered, pressed, dropped
-        self._pause_seconds = pause_seconds
+        self._pause_seconds, self._waits = pause_seconds, waits
         self._keys = KeyBuffer(end=end)
         self._rate = key_rate_limit()
         self._has_dropped = False
@@ -172,6 +177,9 @@ class DtmfCollector:
         self._timers.close()
 
     def _complete(self) -> None:
+        if self._waits():
+            self._timers.start(_ENTRY, _LOOK_SECONDS, self._complete)
+            return
         digits = self._keys.take()
         if digits:
             self._entered(digits)

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from callflow.agent.conversation import Turn
 from callflow.call import machine
+from callflow.call.left_requests import LeftRequests
 from callflow.call.restore import UNKNOWN_RESULT, RestoredCall
 from callflow.contracts.carrier import Carrier, WebhookReply
 from callflow.contracts.errors import Elsewhere
@@ -72,6 +73,7 @@ class ProcessHandover:
     def __init__(self, restored: RestoredCall | None) -> None:
         """`restored`: a call of the previous process; None: the call began in this process."""
         self.restored = restored
+        self.left = LeftRequests(restored.left if restored is not None else ())
         self._was_over = restored is not None and machine.is_over(restored.model)
         self._is_ours = asyncio.Event()
         if restored is None:

@@ -69,6 +69,8 @@ class Transfer:
     """A session has written down what they said, in this process or before."""
     has_gaps: bool = False
     """Some of it may be missing: the session was lost, or the process has changed."""
+    is_queued: bool = False
+    """The carrier may keep the dial in its queue, and has not said yet that it begins with it."""
 
     def describe_outcome(self, outcome: str, now: float) -> str:
         """Return what the agent is told; "": nothing. `now`: Unix time, seconds."""
@@ -124,12 +126,14 @@ class Legs:
         leg = self._outbound(HUMAN)
         if requested.mode == "refer":
             leg.failed(CarrierError("the caller's own telephone system dials, and not we"))
-        return Transfer(requested, leg)
+        return Transfer(requested, leg, is_queued=requested.mode == "warm" and "queues_dials" in self._carrier.can)
 
     def after(self, step: machine.Step, now: float, mailbox: Mailbox) -> None:
         """Follow a step of the machine. `now`: Unix time, seconds. `mailbox`: of the call."""
         if isinstance(step.event, TransferRequested) and step.taken:
             self._begin(self._transfer(step.event), mailbox)
+        if isinstance(step.event, events.CallInitiated) and step.event.leg == HUMAN and self.transfer is not None:
+            self.transfer.is_queued = False
         for command in step.commands:
             if isinstance(command, commands.Transfer) and command.fallback:
                 own = by_machine(command.number, command.ring_seconds)
@@ -170,6 +174,11 @@ class Legs:
         if leg == HUMAN:
             return self.transfer.leg if self.transfer is not None else None
         return self.caller
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether the person's telephone may not ring yet, because the carrier keeps the dial in its queue."""
+        return self.transfer is not None and self.transfer.is_queued
 
     def awaits_ids(self, leg: str) -> bool:
         """Return whether this leg is dialled, by us or by the carrier for us, and its ids are not known yet."""

@@ -50,6 +50,7 @@ class LocalCommands:
                 more = self._preamble_seconds if name in ("ring", "stream") else 0.0
                 if name == "transfer":  # "Press 1" may be the last that the person is told
                     more = self._legs.briefing_seconds(self._config.briefing_text)
+                    more += self._config.deadline_seconds["queue"] if self._legs.is_queued else 0.0
                 self._deadlines.arm(name, self._config.deadline_seconds[name] + more, shared=name == "engine")
             case commands.Disarm(deadline=name):
                 self._deadlines.disarm(name)

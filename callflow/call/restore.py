@@ -14,7 +14,8 @@ from typing import Any, Final, Literal
 from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
 from callflow.agent.prompts import shown, tool_answered, tool_unknown, typed, typing_lost, whispered
-from callflow.call import machine
+from callflow.agent.session_ids import last_number
+from callflow.call import left_requests, machine
 from callflow.call.deadlines import COUNTED, GO_ON
 from callflow.call.dtmf import MASK, KeyBuffer, as_source
 from callflow.call.legs import by_machine
@@ -41,6 +42,8 @@ from callflow.media.remote_line import ENCODING as REMOTE
 
 UNKNOWN_RESULT: Final = '{"error":"the line broke while this was running: whether it was done is not known"}'
 """What the model is told of a tool that was running then."""
+_IDS: Final = ("item", "id")
+"""Where events and notes have ids of the model: of turns, tool calls, and tools that it runs itself."""
 
 
 @dataclass(slots=True)
@@ -76,6 +79,8 @@ class RestoredCall:
     """The caller has heard the whole protected sentence."""
     unanswered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Tool calls without a known result: their `tool_called` events, by id."""
+    left: list[events.Event] = field(default_factory=list)
+    """Requests that came while the previous process handed the call over, oldest first: they are still to be done."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that operators had changed when the call began."""
     profile: tuple[str, int] = ("", 0)
@@ -117,6 +122,8 @@ class RestoredCall:
     """Who is muted."""
     engine: str = ""
     """The second engine, if the call had come to it."""
+    last_session: int = 1
+    """The highest number of a session of the model that ids tell of: see `session_ids.last_number`."""
     taken_by: str = ""
     """Who spoke with the caller in place of the agent."""
     muted_for: str = ""
@@ -149,6 +156,7 @@ class RestoredCall:
             left_quietly=self.quiet and not self.taken_by,
             unanswered=dict.fromkeys(self.unanswered, UNKNOWN_RESULT),
             engine=self.engine,
+            last_session=self.last_session,
             had_session=self.model.media != "none",
         )
 
@@ -189,9 +197,12 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
 
 def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     call.at = entry.at
+    names = (str(entry.event.get(key, "")) for key in _IDS)
+    call.last_session = max(call.last_session, last_number(names))
     if entry.is_step:
         event = entry.event
         call.handed_over = call.quiet = False
+        call.left = _without_first(call.left, entry.name)
         if entry.before == machine.RINGING and entry.after not in (machine.RINGING, machine.HANGUP):
             call.answered_at = call.answered_at or entry.at
         if entry.after == machine.BRIDGED != entry.before:
@@ -207,7 +218,15 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
         _note(call, talk, entry.at, note)
 
 
+def _without_first(left: list[events.Event], name: str) -> list[events.Event]:
+    """Return the requests that are left after a step has taken one of this name."""
+    done = next((event for event in left if event.name == name), None)
+    return [event for event in left if event is not done]
+
+
 def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
+    if call.handed_over and not entry.is_step and (request := left_requests.read(entry.event)) is not None:
+        call.left.append(request)
     match entry.event:
         case {"event": events.MediaStarted.name, "encoding": str(encoding)}:
             talk.is_remote = encoding == REMOTE

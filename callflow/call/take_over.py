@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from callflow.call.line_requests import ON_HOLD, TRANSFERRED, LineRequests, shown
+from callflow.call.machine import Model
 from callflow.contracts.engine import (
     Engine,
     EngineEvent,
@@ -178,6 +179,12 @@ class TakeOver:
             self._learn(_HANDED_ON, speak=False)
             if engine is not None:
                 self._own(engine.close(), "the end of a take-over")
+
+    def after(self, model: Model) -> None:
+        """Let the caller go when a step has begun the last sentence of the call, whoever wanted it: the drain, a
+        deadline, a loss. Nobody else is heard from then on, and the person is told."""
+        if model.farewell:
+            self.hand_on()
 
     def recovered(self) -> None:
         """Begin to count for how long the person who spoke in the process of before is lost."""

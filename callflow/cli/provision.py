@@ -30,6 +30,7 @@ from callflow.config.settings import Settings
 from callflow.contracts import addresses
 from callflow.contracts.errors import NumberRefused, SettingsError
 from callflow.contracts.failover import Failover, FailoverPlan, Provision
+from callflow.history import provisions
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.provisions import Provisions
 from callflow.switchboard.failover_service import FailoverService, Undo, failover_of
@@ -82,8 +83,7 @@ async def run_provision(arguments: argparse.Namespace) -> int:
     try:
         async with _open_service(settings, wanted) as (service, database):
             if failover is None or arguments.undo:
-                await database.migrate()
-                return await _undo(service, arguments)
+                return await _undo(service, database, arguments)
             return await _provision(settings, service, database, arguments, failover)
     except NumberRefused as refused:
         for reason in refused.reasons:
@@ -125,12 +125,12 @@ async def _provision(
         raise NumberRefused(409, "FAILOVER_URL leads to this server itself, which does not answer when it is down.")
     print("Looking up what the carriers do now …", flush=True)
     plans = await service.plan(replace(wanted, address=address))
-    provisions = [one for plan in plans for one in plan.provisions]
-    _show(provisions, plans)
-    todo = [one for one in provisions if one.part.changes]
+    found = [one for plan in plans for one in plan.provisions]
+    _show(found, plans)
+    todo = [one for one in found if one.part.changes]
     if not todo:
-        print("There is nothing to change." if provisions else "Nothing can be set.")
-        return 0 if provisions else 1
+        print("There is nothing to change." if found else "Nothing can be set.")
+        return 0 if found else 1
     if not agreed(arguments, "Change this?"):
         return 1
     await database.migrate()
@@ -141,10 +141,10 @@ async def _provision(
     return 0
 
 
-def _show(provisions: list[Provision], plans: list[FailoverPlan]) -> None:
+def _show(found: list[Provision], plans: list[FailoverPlan]) -> None:
     rows = [
         (one.carrier, one.about, name, shown(one.part.before.get(name, "")), shown(value))
-        for one in provisions
+        for one in found
         for name, value in one.part.after.items()
     ]
     if rows:
@@ -157,9 +157,9 @@ def _then(now: str, then: str) -> str:
     return "as it is" if now == then else then
 
 
-async def _undo(service: FailoverService, arguments: argparse.Namespace) -> int:
+async def _undo(service: FailoverService, database: Database, arguments: argparse.Namespace) -> int:
     print("Looking up what the carriers do now …", flush=True)
-    undos = await service.undos()
+    undos = await service.undos(await asyncio.to_thread(provisions.look, database.url))
     if not undos:
         print("There is nothing to put back: nothing was set from here.")
         return 0
@@ -172,6 +172,7 @@ async def _undo(service: FailoverService, arguments: argparse.Namespace) -> int:
         print_table(("carrier", "what", "field", "set from here", "before"), rows)
     if rows and not agreed(arguments, "Put this back?"):
         return 1
+    await database.migrate()
     left = 0
     for number, one in enumerate(undos, start=1):
         about = f"{number} of {len(undos)}: {one.kept.carrier}, {one.kept.about}"

@@ -24,13 +24,14 @@ from pydantic import (
     SecretStr,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 
 from callflow.config import call_settings, control_values, display, legacy_names, sip_settings, suggestions, validators
 from callflow.config.cluster_settings import ClusterSettings
 from callflow.config.recording_settings import RecordingSettings
-from callflow.config.setting_names import ALIASES
+from callflow.config.setting_names import ALIASES, present
 from callflow.contracts import secret_text
 
 
@@ -333,6 +334,12 @@ class Settings(RecordingSettings, ClusterSettings, call_settings.CallSettings):
     _profiles: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
     _warnings: tuple[str, ...] = PrivateAttr(default=())
     _files: tuple[Path, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_names(cls, values: object) -> object:
+        # `Settings(ring_seconds=20)` of programs that begin the server in their own code
+        return present(values) if isinstance(values, dict) else values
 
     @field_validator("*", mode="before")
     @classmethod

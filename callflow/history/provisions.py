@@ -6,15 +6,21 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import URL, Connection, select
 
 from callflow.contracts.failover import Provision
 from callflow.contracts.numbers import Part
-from callflow.history.database import Database, DatabaseError
+from callflow.history.database import Database, DatabaseError, look_at
 from callflow.history.tables import provisions
 
 
 _table = provisions.c
+
+
+def look(url: URL) -> list[Provision]:
+    """Return all that are kept there, oldest first, for somebody beside the server: nothing is changed and nothing is
+    made; no database is nothing kept. Raises DatabaseError."""
+    return look_at(url, lambda database: Provisions(database).all(), [])
 
 
 class Provisions:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Float, Integer, func, or_, select, union_all
 
-from callflow.contracts.event import HUMAN, LED
+from callflow.contracts.event import HUMAN, LED, PART_OF
 from callflow.contracts.events import CallInitiated
 from callflow.history.database import Database
 from callflow.history.node_tables import claims
@@ -48,6 +48,8 @@ class Running(NamedTuple):
     """So far. None: it is not known."""
     carrier_usd: float
     is_part: bool
+    is_led: bool
+    """It has another side, a call of its own, and what the model costs counts there."""
 
 
 class Leg(NamedTuple):
@@ -88,10 +90,13 @@ class SpendingStore:
             .join(claims, claims.c.call == _of.call_id)
             .where(claims.c.node != me, _of.ended_at.is_(None), *_begun(begins, ends))
         )  # fmt: skip
+        parts = select(_of.carrier_session_id).where(IS_PART, *_begun(begins, ends))
 
         def work(connection: Connection) -> tuple[list[Sums], set[str], list[Running]]:
             # The other nodes' calls first: one that ends in between counts twice for a moment, and not less than once.
-            others = [_running(*row) for row in connection.execute(running)] if me else []
+            found = connection.execute(running).all() if me else []
+            led = {part.removeprefix(PART_OF) for part in connection.execute(parts).scalars()} if found else set()
+            others = [_running(*row, is_led=row[0] in led) for row in found]
             # First which, then how much, for the same reason.
             there: set[str] = set()
             for begin in range(0, len(lately), 500):
@@ -163,10 +168,10 @@ def _within(begins: float, ends: float) -> tuple[ColumnElement[bool], ...]:
 
 def _running(
     call: str, began: str, profile: str, caller: str, answered: str | None, usd: float | None, carrier: float | None,
-    is_part: bool,
+    is_part: bool, *, is_led: bool,
 ) -> Running:  # fmt: skip
     answered_at = _unix(answered) if answered and not is_part else None
-    return Running(call, _unix(began), profile, caller, answered_at, usd, carrier or 0.0, bool(is_part))
+    return Running(call, _unix(began), profile, caller, answered_at, usd, carrier or 0.0, bool(is_part), is_led)
 
 
 def _unix(text: str) -> float:

@@ -68,7 +68,7 @@ class SpeechDetector:
         """Note that the engine has reported the beginning of speech, so it must report the end, too."""
         self._spoken, self._begun = 0, True
         if self._quiet >= self._end:  # a voice too soft for this detector: allow more time
-            self._quiet = self._end - _SOFT_MS * BYTES_PER_MS
+            self._quiet = self._end - _SOFT_MS * BYTES_PER_MS  # less than 0: not heard here
         self._features.keep(_BEFORE_FRAMES)
 
     def forget(self) -> None:
@@ -78,6 +78,7 @@ class SpeechDetector:
     def ended(self) -> None:
         """Note that the engine has reported the end of speech, and judge the audio before it."""
         self._spoken, self._begun = 0, False
+        self._quiet = self._quiet if self._quiet >= 0 else self._end
         self.verdict = self._judge()
 
     def _judge(self) -> Verdict:
@@ -94,4 +95,4 @@ class SpeechDetector:
     @property
     def hears_speech(self) -> bool:
         """Whether the caller speaks plainly, now or within the last 0.4 s."""
-        return self._quiet < _TALKING_MS * BYTES_PER_MS
+        return 0 <= self._quiet < _TALKING_MS * BYTES_PER_MS

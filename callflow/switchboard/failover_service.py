@@ -100,10 +100,10 @@ class FailoverService:
                     502, f"{one.carrier} has taken the change of the {one.about}, but {name} does not hold it."
                 )
 
-    async def undos(self) -> list[Undo]:
-        """Look up what an undo would do, the newest change first; nothing is changed yet."""
-        kept = [one for one in await self._kept.all() if one.carrier in self._carriers]
-        return [await self._undo_of(one) for one in reversed(kept)]
+    async def undos(self, kept: Sequence[Provision]) -> list[Undo]:
+        """Look up what an undo would do, the newest change first; nothing is changed yet. `kept`: all that are, oldest
+        first."""
+        return [await self._undo_of(one) for one in reversed(kept) if one.carrier in self._carriers]
 
     async def _undo_of(self, one: Provision) -> Undo:
         try:

@@ -22,6 +22,7 @@ from callflow.cluster.membership import Membership
 from callflow.cluster.nodes import successors
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
+from callflow.contracts.event import part_of
 from callflow.history.journal_writer import DurableJournal
 from callflow.journal import notes
 from callflow.switchboard.switchboard import Switchboard
@@ -121,6 +122,8 @@ class Moving:
         self._under_way: set[str] = set()
         """Calls that are being given away at the moment. While they are asked about their callers, they are in the
         switchboard still; then no more."""
+        self._went_to: dict[str, str] = {}
+        """To which node the first of a call's two sides went, by the id of the call, while the second is still here."""
         self._leaving: asyncio.Task[None] | None = None
         self._ends_its_calls = False
         """This node was told to end, and to move no call."""
@@ -181,6 +184,19 @@ class Moving:
         name = self._membership.place_elsewhere()
         return self._membership.peer(name) if name else None
 
+    def _target_of(self, call: Call) -> Peer | None:
+        """Return the node that is to get a call: that of its other side, if the two stood here. What one knows of the
+        conversation, the other decides by."""
+        both = _both(call)
+        here = {_both(one) for one in self._switchboard.calls if one is not call}
+        self._went_to = {each: node for each, node in self._went_to.items() if each in here or each == both}
+        beside = self._membership.view.named(self._went_to.get(both, ""))
+        takes = beside is not None and beside.state == "up"
+        target = self._membership.peer(beside.name) if beside is not None and takes else self._target()
+        if target is not None and both in here:
+            self._went_to[both] = target.name
+        return target
+
     async def move_all(self, seconds: float) -> None:
         """Move every call, at a quiet moment within `seconds`, or then wherever its conversation is. Returns when none
         is left here, when no other node takes them, when this node is not to drain any more, or some seconds after that
@@ -207,8 +223,8 @@ class Moving:
             log.warning("%d calls could not be moved to another node in time", len(self._switchboard.calls))
 
     async def _move(self, call: Call) -> None:
-        target = self._target()
-        if target is None or not self._is_movable(call):
+        target = self._target_of(call) if self._is_movable(call) else None
+        if target is None:
             return
         self._membership.count_placed(target.name)
         self._under_way.add(call.id)
@@ -225,6 +241,8 @@ class Moving:
             given = await self._hand_over(call, target)
             if given is None:
                 return
+            if (both := _both(call)) in self._went_to:
+                self._went_to[both] = given[0].name
             call.let_go()
             call.mailbox.go_on()
             await self._note_last(call)
@@ -318,6 +336,12 @@ class Moving:
         """Whether this process has the call: not yet one that is being recovered, and no more one that is given
         away."""
         return not (call.awaits_return or call.is_handed_over or call.id in self._under_way)
+
+
+def _both(call: Call) -> str:
+    """Return the id under which the two sides of a call are known: an outbound call that was led to the engine's SIP
+    address, and the call that arrived there."""
+    return part_of(call.ids) or call.id
 
 
 def _is_quiet(call: Call) -> Quiet:

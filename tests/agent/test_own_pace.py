@@ -125,6 +125,30 @@ async def test_a_disclosure_of_two_sentences_is_heard_when_both_are(second: str)
     assert told.in_full
 
 
+@pytest.mark.parametrize("who", ["the model", "the caller", "nobody"])
+@in_loop
+async def test_a_greeting_whose_words_are_not_known_is_heard_when_nothing_more_follows(who: str) -> None:
+    """It was over at the first pause between two sentences."""
+    scene = Scene(can=CAN, greeting="Greet the caller.", greeting_protected=True)
+    scene.ready()
+    turns = LiveTurns(1)
+    scene.agent.prompter.greet()
+    says(scene, turns, "This is the bakery.")
+    assert scene.took(notes.Protected) == []
+    if who == "the model":
+        says(scene, turns, "How can I help?")
+        assert scene.took(notes.Protected) == [], "it may go on once more"
+    if who == "the caller":
+        scene.tell(*turns.caller_words("Hello.", scene.now * 1000, 0.0))
+        play(scene, turns, 1000, QUIET)
+        assert scene.took(notes.Protected), "the caller waits for an answer"
+        return
+    play(scene, turns, 2000, QUIET)
+    scene.turns.settled()
+    (told,) = scene.took(notes.Protected)
+    assert told.in_full
+
+
 @in_loop
 async def test_an_engine_that_tells_the_end_of_its_answers_is_not_waited_for() -> None:
     scene = Scene()

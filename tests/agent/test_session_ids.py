@@ -118,7 +118,7 @@ async def test_a_call_that_another_process_had_goes_on_with_ids_of_its_own() -> 
     turns = [Turn("agent", "item_1", "Good day."), Turn("caller", "item_2~3", "Hello?")]
     state = AgentState(
         turns=turns, interruptions=0, greeting_is_over=True, changes={}, usage={}, first_word_ms=None,
-        left_quietly=False,
+        left_quietly=False, last_session=3,
     )  # fmt: skip
     scene.agent.restore(state, 1.0)
     scene.ready()

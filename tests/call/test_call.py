@@ -21,6 +21,7 @@ from callflow.call.services import CallServices
 from callflow.contracts import events
 from callflow.contracts.errors import CarrierError, Overloaded, Refused
 from callflow.contracts.events import LegIds
+from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from tests.call.offline import FakeCarrier, as_carrier, events_of, services, until
 
@@ -252,6 +253,9 @@ def typed_before(*told: dict[str, Any]) -> RestoredCall:
     return old
 
 
+BEGAN = JournalEntry(NAME, 0, 0.0, {"event": "began", "carrier": "fake", "control": IDS.control})
+
+
 def stream(digit: str) -> dict[str, Any]:
     return {"event": "dtmf", "digit": digit, "source": "stream"}
 
@@ -276,6 +280,39 @@ def test_an_entry_that_is_typed_while_the_call_changes_process_is_one_entry_of_e
             await until(lambda: entries(the))
             assert entries(the) == ["1232"]
             assert the.happened().count("carrier_notice") == 2
+
+    play(main)
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["the call stays", "the call is moved"])
+def test_an_entry_comes_after_its_keys_also_where_these_wait_while_the_call_is_to_be_moved(moved: bool) -> None:
+    """The next process took the keys for the beginning of another entry."""
+
+    async def main() -> None:
+        async with stage(restored=typed_before(), dtmf_pause_seconds=60.0) as the:
+            the.call.recover("answered")
+            await until(lambda: "call_recovered" in the.happened())
+            assert await the.call.mailbox.hold(5)
+            for digit in "12#":
+                the.call.post(events.Dtmf(digit=digit, source="stream"))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert entries(the) == []
+            if moved:
+                the.services.journal.note(the.call.entry(notes.HandedOver()))
+                the.call.let_go()
+                await asyncio.wait_for(the.running, 5)
+                old = restore_call([BEGAN, *the.services.journal.read(NAME)])
+                assert old is not None
+                assert (entries(the), old.keys.take()) == ([], "12")
+                return
+            the.call.mailbox.go_on()
+            await until(lambda: entries(the))
+            assert entries(the) == ["12"]
+            assert the.happened().index("digits") > the.happened().index("dtmf")
+            old = restore_call([BEGAN, *the.services.journal.read(NAME)])
+            assert old is not None
+            assert not old.keys.is_begun
 
     play(main)
 
@@ -377,5 +414,63 @@ def test_a_call_that_is_being_recovered_is_left_as_it_is_when_the_process_hands_
             await asyncio.wait_for(the.running, 5)
             assert (the.happened(), the.carrier.names(), the.call.is_handed_over) == ([], [], True)
             assert await the.ask(events.Dtmf(digit="1")) == "dtmf", "not over: the next process answers"
+
+    play(main)
+
+
+@pytest.mark.parametrize(
+    ("event", "ends"),
+    [
+        (events.GoodbyeRequested(reason="shutdown", by="drain"), True),
+        (events.DeadlinePassed(deadline="bridged"), True),
+        (events.MediaRefused(), True),
+        (events.BudgetReached(), False),
+        (events.NoInput(time=3, last=True), False),
+        (events.DeadlinePassed(deadline="hold"), False),
+    ],
+    ids=lambda value: getattr(value, "trigger", value),
+)
+def test_a_person_is_told_when_the_last_sentence_of_the_call_begins_whoever_wanted_it(
+    event: events.Event, ends: bool
+) -> None:
+    async def main() -> None:
+        async with stage(restored=typed_before()) as the:
+            the.call.recover("answered")
+            await until(lambda: "call_recovered" in the.happened())
+            the.call.model.state, the.call.model.engine, the.call.model.media = machine.STREAMING, "ready", "open"
+            the.call.model.answer_sent = True
+            assert the.call.take_over.begin("token mia") == ""
+            await until(lambda: "bridged" in the.call.model.armed)
+            the.call.post(event)
+            the.call.post(events.CarrierNotice())
+            await until(lambda: "carrier_notice" in the.happened())  # what came before is done
+            told = [entry.event["state"] for entry in the.services.journal.read(NAME) if entry.name == "take_over"]
+            assert told == (["began", "ended"] if ends else ["began"])
+            assert the.call.take_over.by == ("" if ends else "token mia")
+            assert bool(the.call.model.farewell) == ends
+
+    play(main)
+
+
+@pytest.mark.parametrize("can", [("transfers", "queues_dials"), ("transfers",)], ids=["a queue", "no queue"])
+def test_the_time_of_a_person_counts_from_the_moment_in_which_the_carrier_rings_them(can: tuple[str, ...]) -> None:
+    """A burst of transfers would else have had its last ones ended while they waited in the carrier's queue."""
+
+    async def main() -> None:
+        async with stage(*can, restored=typed_before(), transfer_ring_seconds=30.0) as the:
+            armed: list[tuple[str, float]] = []
+            with mock.patch.object(
+                the.call._deadlines, "arm", lambda name, seconds, **_: armed.append((name, seconds))
+            ):
+                the.call.recover("answered")
+                await until(lambda: "call_recovered" in the.happened())
+                the.call.model.state, the.call.model.engine, the.call.model.media = machine.STREAMING, "ready", "open"
+                assert the.call.requests.transfer("desk", "+15550100003", by="agent")
+                await until(lambda: "transfer" in dict(armed))
+                the.call.post(events.CallInitiated(leg=events.HUMAN, direction="outgoing"))
+                await until(lambda: [name for name, _ in armed].count("transfer") == 2)
+            asked, rings = (seconds for name, seconds in armed if name == "transfer")
+            queue = the.call.config.deadline_seconds["queue"]
+            assert asked - rings == pytest.approx(queue if "queues_dials" in can else 0.0)
 
     play(main)

@@ -214,3 +214,21 @@ def test_how_the_other_side_of_an_outbound_call_was_ordered_is_known_without_tha
     if call.part_of is not None:
         ordered = call.part_of
         assert (ordered.profile, ordered.session, ordered.variables) == ("pears", {"voice": "ash"}, {"name": "Ada"})
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"event": "turn", "who": "caller", "item": "i1~3", "text": "Hello.", "whole": True},
+        {"event": "turn", "who": "caller", "item": "i1~3", "text": "", "whole": True},
+        {"event": "tool_called", "id": "t1~3", "tool": "look_up", "arguments": "{}"},
+        {"event": "hosted_tool", "id": "h1~3", "kind": "web_search"},
+    ],
+    ids=lambda told: told["event"] + (" with words" if told.get("text") else ""),
+)
+def test_no_session_of_the_next_process_gets_a_number_that_ids_of_the_call_have(told: Mapping[str, Any]) -> None:
+    call = restore_call(
+        recorded(told, {"event": "turn", "who": "agent", "item": "i9~2", "text": "Yes.", "whole": True})
+    )
+    assert call is not None
+    assert call.agent_state.last_session == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -90,6 +92,19 @@ async def test_what_somebody_else_has_changed_stays(tmp_path: Path) -> None:
         assert "somebody else has changed VoiceFallbackUrl" in told.said()
         assert the.twilio.number().voice_fallback_url == "https://theirs.test"
         assert not the.telnyx.account.webhook_event_failover_url
+
+
+async def test_an_undo_that_nobody_agrees_to_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    """It brought the schema up to date before it asked, upon which no server of the version before starts."""
+    async with stage(tmp_path) as the:
+        await the.run("--yes", FAILOVER_URL=BACKUP)
+        file = url_of("", str(tmp_path)).database or ""
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            (now,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+            database.execute("UPDATE alembic_version SET version_num = '0024'")
+            database.commit()
+            assert "say --yes" in (await the.run("--undo", ends=1)).said()
+            assert database.execute("SELECT version_num FROM alembic_version").fetchone() == ("0024",) != (now,)
 
 
 async def test_a_document_is_for_twilio_and_a_number_for_telnyx(tmp_path: Path) -> None:

@@ -22,6 +22,11 @@ NUMBER = "+15550100002"
 NAMES = pytest.mark.parametrize(("former", "name"), FORMER.items())
 
 
+def test_a_former_name_is_taken_from_a_program_that_begins_the_server_in_its_own_code() -> None:
+    assert Settings.model_validate({"ring_seconds": 7}).answer_seconds == 7
+    assert Settings.model_validate({"ring_seconds": 7, "answer_seconds": 8}).answer_seconds == 8
+
+
 @NAMES
 def test_a_former_name_is_taken_in_each_layer(
     former: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

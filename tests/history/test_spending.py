@@ -76,6 +76,25 @@ async def test_live_calls_of_other_nodes_are_told_one_by_one(database_url: str, 
         assert (await store.of_profiles(AT + 3600, AT + 7200, [], "a"))[2] == []
 
 
+async def test_a_live_call_of_another_node_whose_other_side_is_a_call_of_its_own_is_told_apart(
+    database_url: str, tmp_path: Path
+) -> None:
+    """What the model costs counts there: its own price is never known, and each minute counted as the dearest."""
+    async with house(database_url, tmp_path) as the:
+        for name, session in (("dialled", ""), ("other", ""), ("side", "call:dialled")):
+            call(the, name, usd=None, session=session)
+        await the.journal.flushed()
+
+        def work(connection: Connection) -> None:
+            connection.execute(update(conversations).values(ended_at=None, answered_seconds=None))
+            rows = [{"call": name, "node": "b", "epoch": 1} for name in ("dialled", "other")]
+            connection.execute(insert(claims), rows)
+
+        await the.database.write(work)
+        _, _, others = await SpendingStore(the.database).of_profiles(*DAY, [], "a")
+        assert {one.call: one.is_led for one in others} == {"dialled": True, "other": False}
+
+
 async def test_minutes_count_from_the_answer_and_unknown_prices_are_kept_apart(
     database_url: str, tmp_path: Path
 ) -> None:

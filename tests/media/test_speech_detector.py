@@ -90,3 +90,20 @@ def test_music_and_noise_are_no_speech(name: str) -> None:
 
 def test_before_anybody_spoke_nobody_speaks() -> None:
     assert not SpeechDetector().hears_speech
+
+
+@pytest.mark.parametrize("soft_ms", [0, 500, 3000])
+def test_a_voice_that_is_too_soft_for_it_is_not_heard_any_longer_than_the_engine_hears_it(soft_ms: int) -> None:
+    """It counted as speech for four seconds from its beginning, so that no clip was played and no session changed."""
+    ear = SpeechDetector()
+    feed(ear, SILENT_FRAME * 150)
+    ear.began()
+    heard = [ear.hears_speech]
+    for _ in range(soft_ms // 20):
+        ear.feed(SILENT_FRAME)
+        heard.append(ear.hears_speech)
+    ear.ended()
+    for _ in range(300):
+        heard.append(ear.hears_speech)
+        assert ear.feed(SILENT_FRAME) == ""
+    assert not any(heard)

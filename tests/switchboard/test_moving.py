@@ -15,7 +15,8 @@ from callflow.cluster.nodes import Node as NodeRow
 from callflow.cluster.nodes import State, View
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
-from callflow.contracts.events import Dtmf
+from callflow.contracts.event import PART_OF
+from callflow.contracts.events import Dtmf, LegIds
 from callflow.history.hand_overs import HandOver
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard import moving as module
@@ -104,10 +105,11 @@ class Node:
         self.moving = Moving(*cast(Any, (self.membership, self.board, self.journal, self._keep)))
 
     def call(
-        self, name: str, *, is_quiet: bool = True, awaits_return: bool = False, rests: bool = True
+        self, name: str, *, is_quiet: bool = True, awaits_return: bool = False, rests: bool = True, part: str = ""
     ) -> SimpleNamespace:
-        """`rests`: it waits for its next event."""
+        """`rests`: it waits for its next event. `part`: the call whose other side it is."""
         made = SimpleNamespace(
+            ids=LegIds(session=f"{PART_OF}{part}" if part else ""),
             id=name, is_handed_over=False, is_quiet=is_quiet, awaits_return=awaits_return, is_noted=asyncio.Event(),
             model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming"), mailbox=Mailbox(),
             entry=lambda note: JournalEntry.of(note, call=name, at=1.0),
@@ -334,6 +336,28 @@ async def test_a_call_that_a_node_does_not_take_any_more_goes_to_the_next_one_or
     await asyncio.wait_for(the.moving.leave(1.0), 5)
     assert (the.given, the.kept, the.dropped, the.moving.moved, len(the.board.calls)) == ([], [], [], 0, 1)
     assert not the.membership.takes_given, "its last calls are let go of now"
+
+
+@pytest.mark.parametrize("takes_more", [True, False], ids=["up", "it has begun to leave"])
+@in_loop
+async def test_both_sides_of_a_call_go_to_the_same_node(takes_more: bool) -> None:
+    """What the one knows of the conversation tells the other whether a machine has answered."""
+    the = Node()
+    if not takes_more:
+        the.membership.view = View((*map(node, ("w1", "w3")), node("w2", "draining")))
+    calls = [the.call("side", part="dialled"), the.call("another"), the.call("dialled")]
+    the.board.calls[:] = calls
+    went = []
+    for call, place in zip(calls, ("w2", "w3", "w4"), strict=True):
+        the.targets = [place]
+        target = the.moving._target_of(cast(Any, call))
+        assert target is not None
+        went.append(target.name)
+        the.board.calls.remove(call)
+    assert went == ["w2", "w3", "w2" if takes_more else "w4"]
+    the.board.calls.append(last := the.call("last"))
+    the.moving._target_of(cast(Any, last))
+    assert the.moving._went_to == {}, "nothing is remembered of calls that are gone"
 
 
 @in_loop

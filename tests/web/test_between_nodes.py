@@ -25,10 +25,12 @@ from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.web.cluster_listener import bind, create_cluster_app
 from callflow.web.console import owner_forwarding
+from callflow.web.console.auth import AccessMiddleware
 from callflow.web.console.live.other_nodes import LOST, OtherNodes
 from callflow.web.console.live.service import LiveService
 from callflow.web.console.live.sse import Seats, frame
 from callflow.web.console.owner_forwarding import OwnerForwarder
+from callflow.web.console.policy import AccessPolicy
 from callflow.web.listener import Listener
 from tests.e2e.product import until
 from tests.in_loop import in_loop
@@ -51,6 +53,8 @@ class Known:
     looked: int = 0
     view: View = field(default_factory=View)
     owner_is: str | None = "w2"
+    asked: int = 0
+    """How often the database was asked whose a call is."""
     live: tuple[str, ...] = (CALL,)
     """At the other node."""
     claims: Claims = field(default_factory=Claims)
@@ -71,6 +75,7 @@ class Known:
         return self.me
 
     async def owner(self, call: str) -> str | None:
+        self.asked += 1
         return self.owner_is
 
     def has_let_go(self, call: str) -> bool:
@@ -294,6 +299,17 @@ async def test_an_operators_request_waits_for_a_call_that_is_being_moved(
 
 
 @in_loop
+async def test_the_database_is_asked_once_for_the_owner_of_a_call_and_not_for_one_that_is_here(tmp_path: Path) -> None:
+    async with other_node(tmp_path) as (known, forwarding):
+        board = dict[str, Any]()
+        here = forwarder(known, forwarding, board)
+        answer = await ask(here, "GET", f"/api/calls/{CALL}", body=b"")
+        assert (answer.headers["x-from"], known.asked) == ("w1", 1), "it is the other node's"
+        board[CALL] = SimpleNamespace(is_handed_over=False, mailbox=Mailbox())
+        assert (await led(here, f"/api/calls/{CALL}/hangup"), known.asked) == (202, 1)
+
+
+@in_loop
 async def test_a_call_is_not_moved_while_a_request_is_served_that_changes_it(tmp_path: Path) -> None:
     """What it put into the mailbox would have been lost, and was answered as done."""
     known = Known({})
@@ -311,6 +327,36 @@ async def test_a_call_is_not_moved_while_a_request_is_served_that_changes_it(tmp
     await asyncio.sleep(0)
     assert await led(here, f"/api/calls/{CALL}/hangup") == 202
     assert (held, await mailbox.hold(1)) == ([False], True)
+    taking.cancel()
+    await forwarding.close()
+
+
+@in_loop
+async def test_a_body_that_is_slow_to_come_keeps_no_call_from_being_moved(tmp_path: Path) -> None:
+    """It is read to its end before anybody looks for the call."""
+    known, mailbox, body = Known({}), Mailbox(), asyncio.Event()
+    forwarding = Forwarding("w1", SECRET, known)
+    call = SimpleNamespace(is_handed_over=False, mailbox=mailbox)
+    here = AccessMiddleware(forwarder(known, forwarding, {CALL: call}), AccessPolicy("localhost", ""))
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await body.wait()
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [("host", "localhost"), ("content-type", "application/json")]
+    asked = {**scope("POST", f"/api/calls/{CALL}/hangup", headers), FORWARDED: "w2"}
+    asking = asyncio.create_task(here(asked, receive, send))
+    taking = asyncio.create_task(mailbox.next())
+    assert await mailbox.hold(5)
+    assert not asking.done()
+    mailbox.go_on()
+    body.set()
+    await asyncio.wait_for(asking, 5)
+    assert sent[0]["status"] == 202
     taking.cancel()
     await forwarding.close()
 

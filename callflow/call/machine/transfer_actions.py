@@ -27,6 +27,11 @@ def dial_human(model: Model, step: Step) -> None:
         arm(model, step, "transfer")
 
 
+def start_ringing_human(model: Model, step: Step) -> None:
+    """The carrier begins to ring the person, perhaps after it has kept the dial in a queue: their time counts anew."""
+    arm(model, step, "transfer")
+
+
 def transfer_now(model: Model, step: Step) -> None:
     """Let the carrier ring the person for the caller; the agent is silent from now on."""
     if isinstance(step.event, TransferRequested):

@@ -62,6 +62,7 @@ from callflow.call.machine.transfer_actions import (
     set_joined,
     set_referred,
     signal,
+    start_ringing_human,
     stay_bridged,
     take_back,
     transfer_failed,
@@ -150,6 +151,7 @@ TRANSFER_TABLE: Final[tuple[Row, ...]] = (
 )
 
 LEG_TABLE: Final[tuple[Row, ...]] = (
+    Row("call_initiated", DIALLING, None, (start_ringing_human,), when=(is_warm,)),
     Row("call_answered", DIALLING, BRIEFING, (brief_human,), when=(is_warm,)),
     Row("call_answered", DIALLING, JOINED, (signal("human_joined"),), when=(is_cold,)),
     Row("call_bridged", JOINING, JOINED, (signal("human_joined"),)),

@@ -238,7 +238,7 @@ class Budget:
 
     def _of_other(self, one: Running) -> Spent:
         minutes = 0.0 if one.answered_at is None else max(self._history.now() - one.answered_at, 0.0) / 60
-        unpriced = minutes if one.engine_usd is None else 0.0
+        unpriced = minutes if one.engine_usd is None and not one.is_led else 0.0
         return Spent(0 if one.is_part else 1, minutes, one.engine_usd or 0.0, one.carrier_usd, unpriced)
 
     def _over(self, config: CallConfig, spent: Mapping[str, Spent]) -> str:

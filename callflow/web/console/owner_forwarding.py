@@ -95,14 +95,14 @@ class OwnerForwarder:
         if not call:
             return None
         switchboard: Switchboard = self._switchboard()
-        if not await CallsInTransit(self._cluster, switchboard).settled(call, _MOVED_SECONDS):
-            raise PeerAway("this call is being moved to another node", sent=False)
-        live = switchboard.live(call)
-        if live is not None and not live.is_handed_over:
+        try:
+            owner = await CallsInTransit(self._cluster, switchboard).owner(call, _MOVED_SECONDS)
+        except TimeoutError:
+            raise PeerAway("this call is being moved to another node", sent=False) from None
+        if owner == self._cluster.me:
             return None
-        owner = await self._cluster.owner(call)
         if is_led:
-            if owner and owner != self._cluster.me:
+            if owner:
                 raise PeerAway("this call has just been moved to another node", sent=False)
             return None
         if owner is None or (owner == "" and found is not None and await self._is_unwritten(call)):

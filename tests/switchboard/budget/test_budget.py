@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from callflow.call.call_config import CallConfig
 from callflow.contracts.event import LegIds
 from callflow.history.history import History
@@ -66,7 +68,7 @@ async def test_live_calls_of_other_nodes_count_as_long_as_they_are_there() -> No
     history = FakeHistory()
     now = history.now()
     history.open()
-    live = Running("b1", now - 400, "", "+1555", now - 300, None, 0.0, False)
+    live = Running("b1", now - 400, "", "+1555", now - 300, None, 0.0, False, False)
     history.running = [live, live._replace(call="b2", answered_at=None), live._replace(call="here")]
     ceilings, zone = Ceilings(16.5), ZoneInfo("UTC")
     here = SimpleNamespace(
@@ -78,6 +80,8 @@ async def test_live_calls_of_other_nodes_count_as_long_as_they_are_there() -> No
     assert await budget._read()
     assert budget.calls_today == 4
     assert "17.00 of 16.5 minutes" in budget.dial_refusal(CONFIG), "11, 5 of b1 and 1 of the call that came here"
+    priced = [budget._of_other(live._replace(is_led=is_led)).unpriced_minutes for is_led in (False, True)]
+    assert priced == [pytest.approx(5.0), 0.0], "the other side of a call that was led has the price of the model"
     history.running = []
     assert await budget._read()
     assert budget.dial_refusal(CONFIG) == ""

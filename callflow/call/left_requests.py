@@ -1,0 +1,83 @@
+"""Requests that the process of before had accepted, and that its move of the call overtook: this process carries them
+out, once. Pure.
+
+A tool may ask for something while the database is asked to give its call to another node, and by then its answer says
+that it is done. So the request goes into the journal, and whoever goes on with the call takes it from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from callflow.call.line_requests import are_digits
+from callflow.call.machine import STREAMING, Model
+from callflow.contracts import commands
+from callflow.contracts.events import (
+    CommandFailed,
+    Dtmf,
+    DtmfRequested,
+    EndRequested,
+    Event,
+    GoodbyeRequested,
+    HangupRequested,
+    PauseRequested,
+    RecordRequested,
+    ToolFinished,
+    TransferRequested,
+    from_json,
+)
+
+
+_AT_ONCE: Final = (HangupRequested, PauseRequested, RecordRequested)
+"""What the machine takes in any state."""
+_WITH_MEDIA: Final = (EndRequested, GoodbyeRequested)
+"""What the caller has to hear something of."""
+_WITH_AGENT: Final = (TransferRequested, DtmfRequested)
+"""What the machine takes while the agent talks with the caller, and not before."""
+_KINDS: Final = {kind.name: kind for kind in (*_AT_ONCE, *_WITH_MEDIA, *_WITH_AGENT)}
+_OF_THE_PROCESS: Final = ("", "drain")
+"""Who asks for an end that only the process of before may have wanted. The rules ask again here."""
+
+
+def is_left(event: Event) -> bool:
+    """Return whether the next process reads an event that came while the call passed on: what was typed, what a tool
+    has answered, and what is left to be done."""
+    if isinstance(event, (GoodbyeRequested, HangupRequested)):
+        return event.by not in _OF_THE_PROCESS
+    return isinstance(event, (Dtmf, ToolFinished)) or type(event) in _KINDS.values()
+
+
+def read(written: Mapping[str, Any]) -> Event | None:
+    """Return the request that a line of the journal holds; None: it holds none. Raises TypeError for fields that this
+    version does not know."""
+    return from_json(dict(written)) if written.get("event") in _KINDS else None
+
+
+class LeftRequests:
+    """What is left to be done for one call."""
+
+    def __init__(self, left: Sequence[Event]) -> None:
+        """`left`: what the journal tells, oldest first."""
+        self._left = list(left)
+
+    def carry_out(self, model: Model, keep: Callable[[str, str], str], post: Callable[[Event], object]) -> None:
+        """Post what the machine can take now, each once. `keep`: keeps keys until they are pressed, see
+        `line_requests.Words.keep`."""
+        if not self._left:
+            return
+        has_media = model.media == "open"
+        has_agent = has_media and (model.state, model.engine) == (STREAMING, "ready")
+        kinds = (*_AT_ONCE, *(_WITH_MEDIA if has_media else ()), *(_WITH_AGENT if has_agent else ()))
+        due = [event for event in self._left if isinstance(event, kinds)]
+        self._left = [event for event in self._left if not isinstance(event, kinds)]
+        for event in due:
+            post(_kept(event, keep) if isinstance(event, DtmfRequested) else event)
+
+
+def _kept(event: DtmfRequested, keep: Callable[[str, str], str]) -> Event:
+    """Return the request with keys that are known here; that it has failed, if nobody may read them."""
+    if not are_digits(event.digits):
+        return CommandFailed(command=commands.SendDtmf.name, by=event.by, reason="the keys were not written down")
+    return replace(event, id=keep(event.digits, event.by))
