@@ -166,17 +166,26 @@ def test_after_a_pause_all_known_words_must_have_been_said(said: str, may_go_on:
     assert greeting.was_heard(QUIET._replace(may_go_on=may_go_on), talk) is heard
 
 
-def test_words_in_two_messages_are_words_and_without_known_words_nothing_more_is_awaited() -> None:
-    talk = Conversation()
+@pytest.mark.parametrize(
+    ("words", "answered", "heard"), [(WORDS, False, True), ("", False, False), ("", True, True), (" -- ", True, True)]
+)
+def test_words_in_two_messages_are_words_and_without_known_words_the_callers_answer_ends_it(
+    words: str, answered: bool, heard: bool
+) -> None:
+    talk, greeting = Conversation(), ProtectedGreeting(wanted=True, words=words)
+    greeting.begin()
     for item, text in ((A, "This call may"), (B, "be recorded.")):
         talk.words("agent", item.item, text, final=True)
-    for words in (WORDS, "", " -- "):
-        greeting = ProtectedGreeting(wanted=True, words=words)
-        greeting.begin()
-        for item in (A, B):
-            greeting.speech(item, bytes(8))
-        assert greeting.was_heard(QUIET._replace(may_go_on=True), talk)
-        assert proof(greeting, conversation=talk).text == "This call may be recorded."
+        greeting.speech(item, bytes(8))
+    if answered:
+        talk.words("caller", "item_c", "Yes.", final=True)
+    assert greeting.was_heard(QUIET._replace(may_go_on=True), talk) is heard
+    assert greeting.was_heard(QUIET, talk), "without a pause that may be one nothing more is awaited"
+    assert proof(greeting, conversation=talk).text == "This call may be recorded."
+
+
+def test_a_sentence_that_nobody_was_asked_for_was_not_heard() -> None:
+    assert not ProtectedGreeting(wanted=True).was_heard(QUIET, Conversation())
 
 
 @given(

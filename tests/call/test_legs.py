@@ -11,9 +11,9 @@ from callflow.call.legs import BY_MACHINE, NOT_WRITTEN, Legs, asks_agent_to_spea
 from callflow.call.machine import BRIDGED, STREAMING, Step
 from callflow.call.mailbox import Mailbox
 from callflow.contracts import commands, events
-from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import CALLER, FORMER, HUMAN, Event, LegIds, TransferRequested
+from tests.call.offline import FakeCarrier, as_carrier
 from tests.in_loop import in_loop
 
 
@@ -23,11 +23,12 @@ BOX = cast(Mailbox, type("Box", (), {"relabel": lambda self, old, new: None})())
 
 
 class Scene:
-    def __init__(self, *, dials: bool = False) -> None:
+    def __init__(self, *can: str, dials: bool = False) -> None:
+        """`can`: what the carrier can do."""
         self.posted: list[Event] = []
         self.named: list[tuple[LegIds, str]] = []
         self.legs = Legs(
-            cast(Carrier, None), dials=dials, post=self.posted.append,
+            as_carrier(FakeCarrier(*can)), dials=dials, post=self.posted.append,
             named=lambda ids, leg: self.named.append((ids, leg)),
         )  # fmt: skip
 
@@ -152,6 +153,23 @@ async def test_a_person_is_called_from_our_own_number(
     dials: bool, command: commands.Command, numbers: tuple[str, str]
 ) -> None:
     assert Scene(dials=dials).legs.numbers(command, "from", "to") == numbers
+
+
+@pytest.mark.parametrize(
+    ("can", "mode", "queued"),
+    [((), "warm", False), (("queues_dials",), "warm", True), (("queues_dials",), "cold", False)],
+)
+@in_loop
+async def test_a_person_may_wait_in_the_carriers_queue_until_it_says_that_it_dials(
+    can: tuple[str, ...], mode: Any, queued: bool
+) -> None:
+    one = Scene(*can)
+    assert not one.legs.is_queued
+    one.transfer(TransferRequested(mode=mode))
+    one.legs.after(Step(events.CallInitiated(), STREAMING, STREAMING), 1.0, BOX)
+    assert one.legs.is_queued is queued, "the caller's own leg says nothing of the person's"
+    one.legs.after(Step(events.CallInitiated(leg=HUMAN), STREAMING, STREAMING), 1.0, BOX)
+    assert not one.legs.is_queued
 
 
 # What is told

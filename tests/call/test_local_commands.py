@@ -19,11 +19,11 @@ from callflow.contracts.events import TransferRequested
 from callflow.contracts.tools import ToolCall
 from callflow.journal import notes
 from tests.agent.offline import Scene
-from tests.call.offline import config
+from tests.call.offline import FakeCarrier, as_carrier, config
 from tests.in_loop import in_loop, settle
 
 
-SECONDS = {"ring": 30.0, "stream": 10.0, "engine": 8.0, "transfer": 20.0, "call": 600.0, "grace": 1.0}
+SECONDS = {"queue": 40.0, "ring": 30.0, "stream": 10.0, "engine": 8.0, "transfer": 20.0, "call": 600.0, "grace": 1.0}
 
 
 class Clock:
@@ -47,7 +47,9 @@ class Call:
     def __init__(self, *, ready: bool = True, **changes: Any) -> None:
         self.scene, self.clock, self.words = Scene(), Clock(), Words()
         self.owned: list[tuple[str, asyncio.Task[None]]] = []
-        self.legs = Legs(cast(Any, None), dials=False, post=lambda event: None, named=lambda ids, leg: None)
+        self.legs = Legs(
+            as_carrier(FakeCarrier("queues_dials")), dials=False, post=lambda event: None, named=lambda ids, leg: None
+        )
         self.local = LocalCommands(
             self.scene.agent, self.scene.relay, cast(Deadlines, self.clock),
             config=config(deadline_seconds=SECONDS, briefing_text="{summary}", **changes), words=self.words,
@@ -89,8 +91,12 @@ async def test_a_person_has_time_to_hear_who_calls_before_they_must_have_accepte
     call = Call(ready=False)
     call.legs.transfer = call.legs._transfer(TransferRequested(summary="x" * 100))
     call.do(commands.Arm(deadline="transfer"))
-    ((_, seconds, _),) = call.clock.told
-    assert seconds == pytest.approx(20.0 + 9.0)
+    assert call.legs.transfer.is_queued
+    call.legs.transfer.is_queued = False
+    call.do(commands.Arm(deadline="transfer"))
+    (_, queued, _), (_, rings, _) = call.clock.told
+    assert queued == pytest.approx(20.0 + 9.0 + 40.0)
+    assert rings == pytest.approx(20.0 + 9.0)
 
 
 @in_loop
