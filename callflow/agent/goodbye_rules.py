@@ -15,12 +15,16 @@ SECONDS: Final = 1.5
 DOUBT_SECONDS: Final = 4.0
 """Seconds of quiet after a few words that may have been a goodbye in some language, until the agent asks."""
 _FEW_WORDS: Final = 10
+_WITHOUT_SPACES: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
+"""Characters of scripts that put no space between words: two make a word."""
 _QUESTION: Final = re.compile(r"[?\u061f\uff1f]")
+# "Take care of", "пока" (while, so far) and "ha det" (have it) are no goodbyes in the middle of a sentence.
 _GOODBYE: Final = re.compile(
-    r"\b(?:(?:good[ -]?)?bye|farewell|take care|tsch(?:ü|ue)ss|tschau|auf wieder(?:hören|sehen)|servus|adi[oó]s|chao|"
-    r"hasta (?:luego|pronto)|au revoir|à bientôt|arrivederci|ciao|tchau|até (?:logo|breve)|adeus|doei|tot ziens|"
-    r"do widzenia|hej ?då|ha det|farvel|näkemiin|na shledanou|viszontlátásra|la revedere|güle güle|hoşça ?kal|"
-    r"görüşürüz|до свидания|пока|до побачення)\b|さようなら|失礼します|再见|再見|안녕히|مع السلامة|להתראות|अलविदा",
+    r"\b(?:(?:good[ -]?)?bye|farewell|take care(?! of)|tsch(?:ü|ue)(?:ss?|ß)|tschau|auf wieder(?:hören|sehen)|servus|"
+    r"adi[oó]s|chao|hasta (?:luego|pronto)|au revoir|à bientôt|arrivederci|ciao|tchau|até (?:logo|breve)|adeus|doei|"
+    r"tot ziens|do widzenia|hej ?då|ha det(?: bra)?(?=\W*$)|farvel|näkemiin|na shledanou|viszontlátásra|la revedere|"
+    r"güle güle|hoşça ?kal|görüşürüz|до свидания|пока(?=\W*$|[.!])|до побачення)\b|"
+    r"さようなら|失礼します|再见|再見|안녕히|مع السلامة|להתראות|अलविदा",
     re.IGNORECASE,
 )
 
@@ -48,4 +52,4 @@ def after(agent: str, caller: str) -> tuple[Next, float]:
 
 
 def _is_short(text: str) -> bool:
-    return len(text.split()) <= _FEW_WORDS
+    return len(text.split()) + len(_WITHOUT_SPACES.findall(text)) // 2 <= _FEW_WORDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 
 SIP: Final = ("sip:", "sips:")
@@ -19,6 +19,7 @@ _ADDRESS: Final = re.compile(
 )
 _OPENAI: Final = re.compile(r"(?:([a-z]{2,8})\.)?api\.openai\.com")
 _OPENAI_SIP: Final = re.compile(r"sip(?:-([a-z]{2,8}))?\.api\.openai\.com")
+_SEPARATORS: Final = dict.fromkeys(map(ord, "+-.()"))
 _EMERGENCY: Final = frozenset({"112", "911", "999", "000"})
 """Others are common extensions of telephone systems."""
 
@@ -29,9 +30,10 @@ def is_sip_address(text: str) -> bool:
 
 
 def reaches_emergency(address: str) -> bool:
-    """Return whether the user of an address is a number that calls for help somewhere."""
+    """Return whether the user of an address is a number that calls for help somewhere, however it is written: RFC 3261
+    (19.1.4) reads escapes like what they stand for, and RFC 3966 (5.1.1) ignores separators."""
     found = _ADDRESS.fullmatch(address)
-    return found is not None and found["user"].lstrip("+") in _EMERGENCY
+    return found is not None and unquote(found["user"]).translate(_SEPARATORS) in _EMERGENCY
 
 
 def of_other_region(sip_host: str, api: str) -> str:

@@ -247,7 +247,7 @@ class MediaStream:
     def _complained(self, code: str) -> None:
         """End a stream whose audio the carrier rejects piece by piece: the caller hears nothing of the agent. Another
         stream may do better; when that one is rejected, too, the caller is told that this line cannot serve them."""
-        sent = self._counts["bytes_out"]
+        sent = self._relay.bytes_out
         self._complaints = self._complaints + 1 if sent - self._complained_at <= _ACCEPTED_BYTES else 1
         self._complained_at = sent
         if self._complaints == _MOST_COMPLAINTS:

@@ -74,7 +74,7 @@ class PicowsSocket(DirectSocket, WSListener):
             self._closing = True
             code = frame.get_close_code()
             self._transport.send_close(code if code is not WSCloseCode.NO_INFO else WSCloseCode.OK)
-        self._transport.disconnect()
+        self._hang_up()
 
     def _send_close(self, code: int, reason: str) -> None:
         self._transport.send_close(WSCloseCode(code), reason.encode())
@@ -87,11 +87,18 @@ class PicowsSocket(DirectSocket, WSListener):
 
     def _fail_with(self, code: int, reason: str) -> None:
         self._send_close(code, reason)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._take_no_more()
         self._transport.disconnect()
 
     def _stuck(self, reason: str) -> None:
-        self.on_ws_frame = _thrown_away  # type: ignore[method-assign] # picows goes on to the end of what was read
+        self._take_no_more()
         super()._stuck(reason)
+
+    def _take_no_more(self) -> None:
+        self.on_ws_frame = _thrown_away  # type: ignore[method-assign] # picows goes on to the end of what was read
 
 
 def _thrown_away(transport: WSTransport, frame: WSFrame) -> None:

@@ -66,7 +66,8 @@ class Features:
     def keep(self, most: int) -> None:
         """Forget all but the newest pieces."""
         self._look()
-        del self._levels[:-most], self._crossings[:-most]
+        older = max(len(self._levels) - most, 0)
+        del self._levels[:older], self._crossings[:older]
 
     def clear(self) -> None:
         """Forget all audio."""

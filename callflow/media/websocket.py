@@ -80,7 +80,8 @@ class AsgiWire:
             task = asyncio.create_task(self._drain(), name="media-drain")
             _draining.add(task)
             task.add_done_callback(_draining.discard)
-            await self._send({"type": "websocket.close", "code": code, "reason": reason[:100]})
+            short = reason.encode()[:100].decode(errors="ignore")  # bytes: RFC 6455, section 5.5
+            await self._send({"type": "websocket.close", "code": code, "reason": short})
 
     async def _drain(self) -> None:
         """Read until the peer is gone: a server whose queue is full of unread frames does not notice the peer's end."""

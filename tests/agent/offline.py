@@ -115,13 +115,14 @@ CAN = frozenset({"truncates", "cancels", "interrupts_itself", "answers_itself", 
 class Scene:
     """An agent, and all that it talks to."""
 
-    def __init__(self, *, can: frozenset[Any] = CAN, **config: Any) -> None:
+    def __init__(self, *, can: frozenset[Any] = CAN, line: type[Relay] = Relay, **config: Any) -> None:
+        """`line`: what stands between the agent and the caller. `config`: as of `AgentConfig`."""
         self.events: list[Event] = []
         self.notes: list[Note] = []
         self.engines: list[FakeEngine] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.now = 100.0
-        self.relay = Relay(
+        self.relay = line(
             call="call_1",
             ids=LegIds,
             config=MediaConfig(

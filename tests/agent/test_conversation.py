@@ -133,3 +133,31 @@ def test_a_turn_is_bounded(final: bool) -> None:
         turn = talk.words("agent", "a", "x" * 15_000, final=final)
     assert turn is not None
     assert len(turn.text) == (15_000 if final else 20_000)
+
+
+def spoken(conversation: Conversation, item: str, text: str, *, complete: bool = True) -> None:
+    conversation.words("agent", item, text, final=True)
+    if complete:
+        conversation.complete(item)
+
+
+def whose(conversation: Conversation) -> str:
+    return "caller" if conversation.is_callers_turn else "agent"
+
+
+def test_whose_turn_it_is() -> None:
+    one = Conversation()
+    assert whose(one) == "caller"
+    one.words("caller", "c", "Hello?", final=True)
+    assert whose(one) == "agent"
+    spoken(one, "a", "Good day.")
+    assert whose(one) == "caller"
+    one.interrupted([Cut(SpeechSegmentId("a"), 200, 1000)])
+    assert whose(one) == "agent", "it was cut off"
+    spoken(one, "b", "As I said.", complete=False)
+    assert whose(one) == "agent", "it broke off"
+    spoken(one, "c2", "So.")
+    one.interrupted([Cut(SpeechSegmentId("c2"), 900, 1000)])
+    assert whose(one) == "caller", "the rest is not worth a word"
+    one.fact("The tool look answered 1.")
+    assert whose(one) == "agent"

@@ -38,13 +38,6 @@ def test_one_side_alone_is_enough(source: Source) -> None:
     assert keypad.take() == "4711"
 
 
-def test_so_many_at_once_and_no_more_until_there_was_time_for_one() -> None:
-    one = RateLimit(per_second=1.0, at_once=3)
-    assert [one.take(10.0) for _ in range(5)] == [True, True, True, False, False]
-    assert [one.take(at) for at in (10.9, 11.0, 11.5, 12.0)] == [False, True, False, True]
-    assert [one.take(99.0) for _ in range(4)] == [True, True, True, False]
-
-
 def test_the_letters_of_a_keypad_are_the_same_in_any_case() -> None:
     keypad = KeyBuffer()
     assert told(keypad, ("a", "stream"), ("A", ""), ("D", ""), ("d", "stream")) == [True, False, True, False]

@@ -1,4 +1,4 @@
-"""Events and commands as records: nothing is lost on the way to the journal and back."""
+"""Events as records: nothing is lost on the way to the journal and back."""
 
 from __future__ import annotations
 
@@ -11,19 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callflow.contracts import commands, events
+from callflow.contracts import events
 from callflow.contracts.events import CALLER, Event, LegIds
-
-
-def _descendants(base: type[Any]) -> set[type[Any]]:
-    """Subclasses that can be made; `slots=True` leaves a dead twin of every class behind, which its name shadows."""
-    module = {id(kind) for kind in vars(events).values()} | {id(kind) for kind in vars(commands).values()}
-    found = set()
-    for kind in base.__subclasses__():
-        found |= _descendants(kind)
-        if id(kind) in module:
-            found.add(kind)
-    return found
+from tests.contracts.kinds import descendants
 
 
 _TIMES = st.floats(allow_nan=False, allow_infinity=False)
@@ -44,14 +34,11 @@ def _any_of(kind: type[Any]) -> st.SearchStrategy[Any]:
 
 
 EVENTS = sorted(events.KINDS.values(), key=lambda kind: kind.name)
-COMMANDS = sorted(
-    _descendants(commands.Command) - {commands.CarrierCommand, commands.LocalCommand}, key=lambda kind: kind.name
-)
 
 
 def test_every_event_is_known_by_a_name_of_its_own() -> None:
-    assert _descendants(Event) <= set(events.KINDS.values())
-    assert len({kind.name for kind in _descendants(Event)}) == len(_descendants(Event)) > 20
+    assert descendants(Event) <= set(events.KINDS.values())
+    assert len({kind.name for kind in descendants(Event)}) == len(descendants(Event)) > 20
     assert all(name == kind.name for name, kind in events.KINDS.items())
 
 
@@ -124,20 +111,3 @@ def test_a_leg_is_known_by_its_own_names_and_not_by_its_session() -> None:
     assert LegIds("c", "l", "s").known() == ("l", "c")
     assert LegIds("c").known() == ("c",)
     assert LegIds(session="s").known() == ()
-
-
-# Commands
-
-
-@pytest.mark.parametrize("kind", COMMANDS, ids=lambda kind: kind.name)
-def test_a_command_has_a_record(kind: type[commands.Command]) -> None:
-    command = kind()
-    record = json.loads(json.dumps(commands.to_json(command)))
-    assert record.pop("command") == kind.name
-    assert kind(**record) == command
-
-
-def test_every_command_goes_to_the_carrier_or_is_done_here() -> None:
-    assert len({kind.name for kind in COMMANDS}) == len(COMMANDS) > 10
-    for kind in COMMANDS:
-        assert issubclass(kind, commands.CarrierCommand) != issubclass(kind, commands.LocalCommand), kind

@@ -9,7 +9,6 @@ import pytest
 
 from callflow.contracts.errors import SessionRefused
 from callflow.engines.openai_realtime.client_secrets import read_request
-from callflow.engines.openai_realtime.rest import socket_origin
 from callflow.sandbox.openai_realtime import config
 from callflow.sandbox.openai_realtime.faults import Quirks
 
@@ -151,10 +150,3 @@ def test_how_long_it_lives() -> None:
     for given, seconds in (({}, 600), ({"seconds": 10}, 10), ({"seconds": 7200.0}, 7200)):
         body = read_request({"session": FULL, "expires_after": given}, **USUAL).body
         assert body["expires_after"] == {"anchor": "created_at", "seconds": seconds}
-
-
-def test_where_a_page_finds_the_vendor() -> None:
-    assert socket_origin("wss://api.openai.com/v1/realtime?model=x") == "wss://api.openai.com"
-    assert socket_origin("ws://u:p@127.0.0.1:6300/v1") == "ws://127.0.0.1:6300"
-    assert socket_origin("ws://[::1]:1/v1") == "ws://[::1]:1"
-    assert socket_origin("wss://a;script-src/v1") == ""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callflow.contracts.engine import ErrorReported, SessionContext, SessionLost, SessionReady
-from callflow.engines.common.refused_fields import FieldPath, RefusedFields
+from callflow.engines.common.refused_fields import FieldPath
 from callflow.engines.openai_realtime import session_config
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
@@ -186,40 +186,6 @@ def test_a_server_takes_the_session_without_what_it_refuses(what: str) -> None:
     assert 1 <= len(paths) < 8
     assert {tool.get("name") or tool["server_label"] for tool in taken["tools"]} == {"hang_up", "shop"}
     assert taken["audio"]["input"]["turn_detection"]["create_response"] is True
-
-
-def test_memory_is_bounded_and_fades() -> None:
-    now = 0.0
-    memory, session = RefusedFields(lambda: now), full()
-    for n in range(1000):
-        now = float(n)
-        memory.keep(str(n), session, [("reasoning",)])
-    assert len(memory._known) == 64
-    now = 1000.0
-    assert memory.recall("999", session) == (("reasoning",),)
-    assert memory.recall("0", session) == ()
-    memory.keep("999", session, [("reasoning",)])
-    now = 999.0 + 3600
-    assert memory.recall("999", session) == (), "and it is not kept longer for being refused again"
-    memory.keep("999", session, [("reasoning",)])
-    now += 1
-    assert memory.recall("999", session) == (("reasoning",),)
-    memory.keep("x", session, ())
-    assert memory.recall("x", session) == ()
-
-
-def test_what_is_remembered_is_what_was_refused_and_nothing_else_of_that_name() -> None:
-    paths: list[FieldPath] = [
-        ("tools", "mcp:shop", "foo"),
-        ("audio", "input", "transcription"),
-        ("audio", "input", "format"),
-    ]
-    memory, session = RefusedFields(), full(HANG_UP, {**SHOP, "foo": 1})
-    memory.keep("a", session, paths)
-    assert list(memory.recall("a", full({**SHOP, "foo": 1}))) == paths, "other tools, other places"
-    assert memory.recall("b", session) == ()
-    mended = full(SHOP, config=realtime_config(transcription_model="whisper-1", engine_audio="pcm24"))
-    assert memory.recall("a", mended) == ()
 
 
 # The adapter

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from callflow.telemetry import exposition
 from callflow.telemetry.metrics import METRICS, NAMED, OTHER, PROCESS, Histogram, Metric, Snapshot
@@ -138,24 +137,7 @@ def test_a_value_without_a_name_of_its_own_is_other() -> None:
         found.set("callflow_of_next_year_total", 1)
 
 
-# What is written
-
-
-def test_what_is_written_is_the_list() -> None:
-    families = {family.name: family for family in text_string_to_metric_families(written())}
-    # The parser leaves the end of a counter's name out.
-    told = {f"{name}_total" if family.type == "counter" else name for name, family in families.items()}
-    assert told | {*PROCESS} == EVERY  # which a system without /proc does not tell of
-    for metric in METRICS:
-        family = families[metric.name.removesuffix("_total")]
-        assert (family.type, family.documentation) == (metric.kind, metric.help)
-        assert {label for sample in family.samples for label in sample.labels} <= {"le", *metric.labels}
-
-
-def test_openmetrics_is_written_for_those_who_ask_for_it() -> None:
-    body, content_type = exposition.write(Snapshot(), "application/openmetrics-text; version=1.0.0")
-    assert content_type.startswith("application/openmetrics-text")
-    assert body.endswith(b"# EOF\n")
+# Histograms
 
 
 def test_a_histogram_counts_each_value_in_its_bucket() -> None:

@@ -17,23 +17,12 @@ import pytest
 from callflow.contracts.errors import ToolsError
 from callflow.contracts.tools import Caller, ToolCall, TransferAction
 from callflow.tools.builtin import CallToolset
-from callflow.tools.loader import ToolLoader, load
+from callflow.tools.loader import load
 from callflow.tools.registry import ToolContext, Tools
+from tests.tools.files import answer, written
 
 
 ROOT = Path(__file__).parents[2]
-
-
-def written(folder: Path, source: str) -> Path:
-    path = folder / "tools.py"
-    path.write_text(textwrap.dedent(source))
-    return path
-
-
-def answer(tools: Tools, name: str, arguments: str = "{}", *, seconds: float = 2.0, call: str = "") -> Any:
-    result = asyncio.run(tools.run(name, arguments, ToolContext(call), seconds=seconds))
-    assert isinstance(json.loads(result.output), object)
-    return json.loads(result.output), result.ok
 
 
 # The forms
@@ -128,41 +117,6 @@ def test_a_schema_says_what_the_types_say(tmp_path: Path) -> None:
     assert parameters["properties"]["kind"]["description"] == "what"
     assert parameters["required"] == ["kind", "size", "toppings"]
     assert answer(tools, "order", '{"kind": "soup", "size": "s", "toppings": []}')[1] is False
-
-
-@pytest.mark.parametrize(
-    ("source", "complaint"),
-    [
-        ("def broken(:\n", "line 1: "),
-        ("import nothing_of_that_name\n", "line 1: ModuleNotFoundError"),
-        ("x = 1\ny = 1 / 0\n", "line 2: ZeroDivisionError"),
-        ("raise SystemExit(3)\n", "line 1: SystemExit"),
-        ("tools = 5\n", "must be a list"),
-        ("tools = [5]\n", "is no tool"),
-        ("tools = [{'type': 'function', 'name': 'lonely'}]\n", "without a function"),
-        ("tools = [{'type': 'mcp', 'server_url': 'https://x'}]\n", "server_label"),
-        ("def f(): ...\ntools = [({'name': 'a b'}, f)]\n", "no name for a tool"),
-        ("def f(): ...\ndef g(): ...\ntools = [({'name': 'a'}, f), ({'name': 'a'}, g)]\n", "two tools have the name"),
-        ("def f(*things): ...\ntools = [f]\n", "things"),
-        ("def f(): ...\ntools = [({'name': 'a', 'parameters': {'type': 'nonsense'}}, f)]\n", "no JSON schema"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_told_in_one_line(source: str, complaint: str, tmp_path: Path) -> None:
-    path = written(tmp_path, source)
-    with pytest.raises(ToolsError) as caught:
-        load(path)
-    assert complaint in str(caught.value)
-    assert str(caught.value).startswith(str(path))
-    assert "\n" not in str(caught.value)
-
-
-def test_no_file_is_no_tools(tmp_path: Path) -> None:
-    assert load(tmp_path / "none.py").definitions == []
-
-
-def test_the_sample_that_comes_along_can_be_used() -> None:
-    tools = load(ROOT / "examples" / "tools.py")
-    assert {"get_weather", "get_weather_from_coords"} <= set(tools.local)
 
 
 # What they answer
@@ -301,63 +255,6 @@ def test_a_tool_that_hangs_keeps_no_process_from_ending(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=10, check=True,
     )  # fmt: skip
     assert "did not answer" in ended.stdout
-
-
-# Reading again
-
-
-def test_a_changed_file_is_read_again_and_what_runs_goes_on_as_it_began(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = written(tmp_path, "def one(): return 1\ntools = [one]\n")
-    shelf = ToolLoader(path)
-    before = shelf.current()
-    written(tmp_path, "def one(): return 11\ndef two(): return 2\ntools = [one, two]\n")
-    assert shelf.current() is before, "nothing is read where a call asks for the tools"
-    shelf.refresh()
-    assert set(shelf.current().local) == {"one", "two"}
-    assert answer(before, "one") == (1, True)
-    assert answer(shelf.current(), "one") == (11, True)
-    written(tmp_path, "def one(:\n")
-    for _ in range(3):
-        shelf.refresh()
-        assert set(shelf.current().local) == {"one", "two"}
-    assert sum("stay as they were" in message for message in caplog.messages) == 1, "said once"
-    path.unlink()
-    shelf.refresh()
-    assert shelf.current().local == {}
-
-
-async def test_a_changed_file_is_imported_off_the_loop_and_calls_have_the_last_version_until_then(
-    tmp_path: Path,
-) -> None:
-    gate = tmp_path / "open"
-    path = written(tmp_path, "def one(): return 1\ntools = [one]\n")
-    shelf = ToolLoader(path)
-    before = shelf.current()
-    source = f"""
-        import pathlib, threading, time
-        began = time.monotonic()
-        while not pathlib.Path({str(gate)!r}).exists() and time.monotonic() - began < 20:
-            time.sleep(0.001)
-        THREAD = threading.current_thread().name
-        def two(): return THREAD
-        tools = [two]
-    """
-    written(tmp_path, textwrap.dedent(source))
-    shelf.watch(0.001)
-    try:
-        for _ in range(50):  # the loop goes on, and the import hangs
-            assert shelf.current() is before
-            await asyncio.sleep(0.001)
-        gate.touch()
-        async with asyncio.timeout(10):
-            while shelf.current() is before:  # noqa: ASYNC110 - another thread has no event for us
-                await asyncio.sleep(0.001)
-    finally:
-        shelf.close()
-    assert set(shelf.current().local) == {"two"}
-    assert shelf.current().local["two"].function() == "tools-file"
 
 
 def test_the_definitions_are_made_once_for_all_calls_of_a_version(

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from callflow.tools.loader import load
-from tests.tools.test_registry import answer
+from tests.tools.files import answer
 
 
 ROOT = Path(__file__).parents[2]

@@ -27,10 +27,13 @@ _LONGEST: Final = 300
 
 def socket_origin(url: str) -> str:
     """Return scheme, host and port of the WebSocket's address, as a page's policy names them; "": none can be named."""
-    parts = urlsplit(url)
+    try:
+        parts, port = urlsplit(url), urlsplit(url).port
+    except ValueError:
+        return ""
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     is_plain = parts.scheme in ("ws", "wss") and host and not set(host) & set(" ;,'\"\\*")
-    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}" if is_plain else ""
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}" if is_plain else ""
 
 
 class VendorApi:
@@ -67,7 +70,7 @@ class VendorApi:
             raise VendorRefused(status if 400 <= status < 600 else 502, self._words(status, told))
         try:
             found = msgspec.json.decode(told)
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise VendorRefused(502, "OpenAI's answer cannot be read: it is no JSON object")
@@ -77,7 +80,7 @@ class VendorApi:
         """Return why it refused, in its own words if these hold no secret."""
         try:
             message = msgspec.json.decode(told)["error"]["message"]
-        except (msgspec.DecodeError, ValueError, TypeError, KeyError):
+        except (msgspec.DecodeError, ValueError, RecursionError, TypeError, KeyError):
             message = ""
         words = line(self._secrets.safe_text(str(message)))[:_LONGEST] if message else "without a reason"
         return f"OpenAI refuses it (HTTP {status}): {words}".removesuffix(".")

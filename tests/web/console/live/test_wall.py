@@ -41,8 +41,8 @@ class World:
         self.told: Callable[[str, str, Any], None] | None = None
         self.fails = 0
         self.wall = Wall(
-            cast(Any, self._board), self.hour, costs=dict, today=lambda: 7, now=lambda: AT,
-            others=cast(OtherNodes, self) if others else None,
+            cast(Any, self._board), self.hour, costs=lambda: lambda _call: (None, None), today=lambda: 7,
+            now=lambda: AT, others=cast(OtherNodes, self) if others else None,
         )  # fmt: skip
 
     def _board(self) -> World:
