@@ -112,11 +112,11 @@ def test_an_undo_goes_back_behind_all_changes_from_here() -> None:
         await applied(service)
         await applied(service, Failover("", "https://third.example"))
         await applied(service, Failover("", "https://third.example"))
-        (undo,) = await service.undos()
+        (undo,) = await service.undos(book.rows)
         assert (dict(undo.values), undo.foreign, undo.is_gone) == ({"url": "https://old.example"}, (), False)
         await service.undo(undo)
         assert (account.resources["n1"], book.rows) == ({"url": "https://old.example"}, [])
-        assert await service.undos() == []
+        assert await service.undos(book.rows) == []
 
     run(main)
 
@@ -125,10 +125,10 @@ def test_what_somebody_else_has_changed_meanwhile_is_named() -> None:
     async def main(account: Account, book: Book, service: Service) -> None:
         await applied(service)
         account.resources["n1"]["url"] = "https://somebody.example"
-        (undo,) = await service.undos()
+        (undo,) = await service.undos(book.rows)
         assert undo.foreign == ("url",)
         await applied(service)
-        (undo,) = await service.undos()
+        (undo,) = await service.undos(book.rows)
         assert dict(undo.values) == {"url": "https://somebody.example"}, "theirs was there before our next change"
 
     run(main)
@@ -138,10 +138,10 @@ def test_what_holds_its_old_value_already_or_is_gone_is_forgotten_without_a_chan
     async def main(account: Account, book: Book, service: Service) -> None:
         await applied(service)
         account.resources["n1"]["url"] = "https://old.example"
-        (undo,) = await service.undos()
+        (undo,) = await service.undos(book.rows)
         assert dict(undo.values) == {}
         del account.resources["n1"]
-        (undo,) = await service.undos()
+        (undo,) = await service.undos(book.rows)
         assert (undo.is_gone, dict(undo.values)) == (True, {})
         account.log.clear()
         await service.undo(undo)
@@ -154,7 +154,7 @@ def test_the_newest_change_is_undone_first_and_that_of_a_carrier_that_is_off_sta
     async def main(account: Account, book: Book, service: Service) -> None:
         await applied(service)
         book.rows.append(Provision("twilio", "number n9", Part("n9", {}, {})))
-        assert [each.kept.part.resource for each in await service.undos()] == ["n2", "n1"]
+        assert [each.kept.part.resource for each in await service.undos(book.rows)] == ["n2", "n1"]
         assert len(book.rows) == 3
 
     run(main, Account(n1={"url": "a"}, n2={"url": "b"}))
@@ -176,9 +176,9 @@ def test_a_change_that_does_not_hold_is_refused_and_can_be_undone() -> None:
 def test_a_carrier_that_refuses_or_does_not_answer_is_named(error: Exception, status: int, word: str) -> None:
     async def main(account: Account, book: Book, service: Service) -> None:
         await applied(service)
-        (undo,) = await service.undos()
+        (undo,) = await service.undos(book.rows)
         account.fails = error
-        for work in (service.plan(WANTED), service.apply(book.rows[0]), service.undos(), service.undo(undo)):
+        for work in (service.plan(WANTED), service.apply(book.rows[0]), service.undos(book.rows), service.undo(undo)):
             with pytest.raises(NumberRefused, match=word) as refused:
                 await work
             assert refused.value.status == status
