@@ -1,4 +1,4 @@
-"""Why a call ended, in words for people. Pure."""
+"""Why a call ended, in words for people. A carrier's cause is read in its `webhooks.py`. Pure."""
 
 from __future__ import annotations
 

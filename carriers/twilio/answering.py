@@ -1,4 +1,5 @@
-"""Commands that Twilio takes for calls in progress alone, while it may still be answering the call.
+"""Sends commands again that Twilio takes for calls in progress alone, while it may still be answering the call. Who has
+answered, a person or a machine, is read in `webhooks.py`.
 
 The document that answers a call is handed over before the call is in progress. What is sent by REST until then is
 refused with the very error that is the answer for a call that is over, so the call's status decides. Vendor:

@@ -1,5 +1,5 @@
-"""Decides who may ask the operators' listener, and for what: by Host, Origin, token or login, and role. Pure, but for
-the clock of the logins."""
+"""Decides who may ask the operators' listener, and for what: by Host, Origin, token or login, and role. Which
+role a route needs is the table of `roles.py`. Pure, but for the clock of the logins."""
 
 from __future__ import annotations
 
