@@ -17,9 +17,9 @@ from callflow.agent.agent_state import AgentState
 from callflow.agent.barge_in import Evidence
 from callflow.agent.continued_speech import ContinuedSpeech
 from callflow.agent.engine_sessions import EngineSessions
+from callflow.agent.event_notes import NOTED
 from callflow.agent.goodbye import Goodbye
 from callflow.agent.no_input import NoInputTimer
-from callflow.agent.noted import NOTED
 from callflow.agent.prompter import Prompter
 from callflow.agent.prompts import Prompt, context_items, prompt
 from callflow.agent.protected_greeting import ProtectedGreeting

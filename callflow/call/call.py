@@ -23,12 +23,12 @@ from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import Answers, answers, are_asked, write_down
 from callflow.call.handover import ProcessHandover, StatusAtCarrier
-from callflow.call.left_requests import is_left
 from callflow.call.legs import Legs
 from callflow.call.listening import FIRST
 from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks
+from callflow.call.requests_after_move import is_left
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamHolder, StreamLease

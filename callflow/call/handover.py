@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from callflow.agent.conversation import Turn
 from callflow.call import machine
-from callflow.call.left_requests import LeftRequests
+from callflow.call.requests_after_move import LeftRequests
 from callflow.call.restore import UNKNOWN_RESULT, RestoredCall
 from callflow.contracts.carrier import Carrier, WebhookReply
 from callflow.contracts.errors import Elsewhere

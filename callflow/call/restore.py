@@ -15,7 +15,7 @@ from callflow.agent.agent_state import AgentState
 from callflow.agent.conversation import Turn
 from callflow.agent.prompts import shown, tool_answered, tool_unknown, typed, typing_lost, whispered
 from callflow.agent.session_ids import last_number
-from callflow.call import left_requests, machine
+from callflow.call import machine, requests_after_move
 from callflow.call.deadlines import COUNTED, GO_ON
 from callflow.call.dtmf import MASK, KeyBuffer, as_source
 from callflow.call.legs import by_machine
@@ -225,7 +225,7 @@ def _without_first(left: list[events.Event], name: str) -> list[events.Event]:
 
 
 def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
-    if call.handed_over and not entry.is_step and (request := left_requests.read(entry.event)) is not None:
+    if call.handed_over and not entry.is_step and (request := requests_after_move.read(entry.event)) is not None:
         call.left.append(request)
     match entry.event:
         case {"event": events.MediaStarted.name, "encoding": str(encoding)}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callflow.config import control_values, paths, validators
+from callflow.config import control_endpoint, paths, validators
 from callflow.config.settings import Settings
 
 
@@ -36,7 +36,7 @@ def check_serve(settings: Settings) -> list[str]:
             "EVENTS_SECRET is not set, but CALLER_LOOKUP is an address, and nothing is asked unsigned: "
             f"{validators.MAKE_SECRET}"
         )
-    problems += control_values.problems(settings)
+    problems += control_endpoint.problems(settings)
     problems += settings.recording_problems()
     problems += settings.cluster_problems(
         settings.media_server, settings.database_url, (settings.port, settings.console_port), settings.data_dir

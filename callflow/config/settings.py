@@ -28,7 +28,15 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from callflow.config import call_settings, control_values, display, legacy_names, sip_settings, suggestions, validators
+from callflow.config import (
+    call_settings,
+    control_endpoint,
+    display,
+    legacy_names,
+    sip_settings,
+    suggestions,
+    validators,
+)
 from callflow.config.cluster_settings import ClusterSettings
 from callflow.config.recording_settings import RecordingSettings
 from callflow.config.setting_names import ALIASES, present
@@ -185,10 +193,10 @@ class Settings(RecordingSettings, ClusterSettings, call_settings.CallSettings):
     realtime_control_admin_secret: Secret = SecretStr("")
     """What `/api/realtime/control/settings`, on the operators' port, wants to be told beside the usual: at least 32
     characters. Empty: nobody changes or sees these settings."""
-    realtime_control_url: Annotated[str, AfterValidator(control_values.url)] = ""
+    realtime_control_url: Annotated[str, AfterValidator(control_endpoint.url)] = ""
     """Who is asked about the session of each call, while it rings: `self`, this server itself, or an address (`https://…`,
     or `http://` on this machine), which gets the secrets above as they are. Empty: nobody."""
-    realtime_control_events: Annotated[str, AfterValidator(control_values.events)] = "session.created"
+    realtime_control_events: Annotated[str, AfterValidator(control_endpoint.events)] = "session.created"
     """At which events of a call the control endpoint is asked: `session.created`, while it rings, and names of what
     happens in a call (`turn`, `interrupted`, …), separated by commas."""
     realtime_control_seconds: Annotated[float, Field(ge=0.05, le=5, allow_inf_nan=False)] = 0.8
@@ -337,8 +345,7 @@ class Settings(RecordingSettings, ClusterSettings, call_settings.CallSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _own_names(cls, values: object) -> object:
-        # `Settings(ring_seconds=20)` of programs that begin the server in their own code
+    def _former_names_of_programs(cls, values: object) -> object:
         return present(values) if isinstance(values, dict) else values
 
     @field_validator("*", mode="before")

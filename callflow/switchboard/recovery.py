@@ -25,7 +25,7 @@ from callflow.contracts.errors import CarrierError
 from callflow.history.history import AGAIN_SECONDS, History
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
-from callflow.switchboard import pictures
+from callflow.switchboard import restored_images
 from callflow.switchboard.call_configs import Began
 from callflow.switchboard.cluster_duties import ClusterDuties
 from callflow.switchboard.keep_running import Part, keep_all_running
@@ -284,7 +284,7 @@ class Recovery:
                 back.append(call)
         if back:
             log.warning("recovering %d of the calls of another process", len(back))
-        await pictures.show_again(self._history.database, back)
+        await restored_images.show_again(self._history.database, back)
         return [self._status_checks.begin(call, given=given) for call in back], unread
 
     async def _try_to_load(self) -> None:

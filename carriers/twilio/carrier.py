@@ -9,7 +9,7 @@ Facts from Twilio's documentation (www.twilio.com/docs/usage/webhooks/voice-webh
 - A call whose document has come to its end is hung up.
 - Webhooks time out after 15 s, and have no id but an idempotency token.
 - Status callbacks come in any order. The end of an inbound call is told only where the number's StatusCallback is set.
-- The error 20404 means that the call is over; 21220 that it is over, or not answered yet: see `answering.py`.
+- The error 20404 means that the call is over; 21220 that it is over, or not answered yet: see `once_answered.py`.
 - Nothing keeps a repeated `POST /Calls` from dialling twice. A dialled call's document is requested when it is
   answered; its requests have the query of the URL that we gave, and so bring our id back.
 """
@@ -56,7 +56,6 @@ from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
 from carriers.twilio import costs, listed, recordings, streams, twiml
 from carriers.twilio.accounts import Accounts
-from carriers.twilio.answering import once_answered
 from carriers.twilio.config import TwilioConfig
 from carriers.twilio.diagnostics import checkup
 from carriers.twilio.dialling import call_of, dial_form, dialled_since, is_marked, leg_query, search_params
@@ -64,6 +63,7 @@ from carriers.twilio.errors import read_error
 from carriers.twilio.failover import TwilioFailover
 from carriers.twilio.media import TwilioMediaProtocol
 from carriers.twilio.numbers import TwilioNumbers
+from carriers.twilio.once_answered import once_answered
 from carriers.twilio.signature import HEADER, Verifier, parameters, spellings
 from carriers.twilio.webhooks import (
     ENDED,

@@ -64,7 +64,7 @@ def told_of(
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("carriers.common.http_client._wait", lambda state: 0.0)
-    monkeypatch.setattr("carriers.twilio.answering._PAUSES", [0.0] * 3)
+    monkeypatch.setattr("carriers.twilio.once_answered._PAUSES", [0.0] * 3)
 
 
 def test_hanging_up() -> None:

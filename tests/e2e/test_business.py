@@ -9,7 +9,7 @@ import httpx
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime import Pace, Realtime, Say, Script, Turn
 from callflow.sandbox.openai_realtime.script import Call as ToolCall
-from callflow.web.console.business_guard import ROUTES
+from callflow.web.console.business_scope import ROUTES
 from tests.e2e.campaigns import NUMBERS, SHORT, make, reaches
 from tests.e2e.outbound import OURS, THEIRS, ask, dial, dialling
 from tests.e2e.product import Product, until

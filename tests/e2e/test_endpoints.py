@@ -22,7 +22,7 @@ from tests.e2e.hook import hook
 from tests.e2e.outbound import DIALS, THEIRS, TOKEN, ask
 from tests.e2e.product import Product, exchange, product, until
 from tests.e2e.talk import FAST, talk
-from tests.web.console.test_pictures import picture
+from tests.web.console.test_image_uploads import picture
 
 
 OURS: dict[str, Any] = {**FAST, **DIALS, "no_input_seconds": 0}

@@ -9,7 +9,7 @@ from callflow.sandbox.openai_realtime import Script, Session
 from tests.e2e.product import until
 from tests.e2e.test_line_survival import ENV, do
 from tests.e2e.test_outbound_survival import dial, dialling_office, leg, over
-from tests.web.console.test_pictures import picture
+from tests.web.console.test_image_uploads import picture
 
 
 def seen(session: Session) -> list[str]:

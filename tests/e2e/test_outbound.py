@@ -17,7 +17,7 @@ from callflow.sandbox.twilio import ApiFault as TwilioApiFault
 from tests.e2e import product as houses
 from tests.e2e.outbound import OURS, THEIRS, ask, callee, dial, dialled, dialling, dials
 from tests.e2e.product import until
-from tests.web.console.test_pictures import picture
+from tests.web.console.test_image_uploads import picture
 
 
 CARRIERS = ("telnyx", "twilio")

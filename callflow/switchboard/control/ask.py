@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from callflow.config import control_changes
-from callflow.config.control_values import SELF
+from callflow.config.control_endpoint import SELF
 from callflow.config.settings import Settings
 from callflow.contracts.control import AT_START, Controlled, ControlQuestion, read_answer
 from callflow.contracts.errors import ControlFailed, SessionRefused

@@ -30,7 +30,7 @@ from callflow.switchboard.health import findings as judged
 from callflow.switchboard.health.life_cycle import CLOSE_AFTER, DOCTOR, NODE, Alert, LifeCycle, scope_of
 from callflow.switchboard.health.numbers import FailoverCheck, Listed, NumberWatch, no_failover
 from callflow.switchboard.health.record import Record, Rise
-from callflow.switchboard.health.taken_time import taken_time
+from callflow.switchboard.health.stolen_time import stolen_time
 from callflow.switchboard.switchboard import Switchboard
 
 
@@ -142,7 +142,7 @@ class HealthService:
         self._numbers.look(is_watched=is_watched)
         known = await asyncio.to_thread(self._checklist)
         free = await asyncio.to_thread(_free, known.data)
-        taken = await asyncio.to_thread(taken_time)
+        taken = await asyncio.to_thread(stolen_time)
         spent = await self._spent()
         board, history, clock = self._switchboard(), self._history, time.monotonic()
         counts, minutes = history.journal.counts, _LATELY_MINUTES

@@ -38,7 +38,7 @@ from callflow.web.console import identity
 from callflow.web.console.alerts import add_alerts
 from callflow.web.console.auth import AccessMiddleware
 from callflow.web.console.budget import Spending, add_budget
-from callflow.web.console.business_guard import add_business_guard
+from callflow.web.console.business_scope import add_business_scope
 from callflow.web.console.call_list import add_call_list
 from callflow.web.console.calls import add_calls
 from callflow.web.console.campaigns import add_campaigns
@@ -150,7 +150,7 @@ def create_console(
     app = Quart("callflow-operators", static_folder=None)
     app.url_map.merge_slashes = False  # it answers `//` with a redirect
     app.config["MAX_CONTENT_LENGTH"] = None  # AccessMiddleware bounds bodies, and hands them over whole
-    add_business_guard(app, switchboard, history, business_of)  # before everything that looks at a request
+    add_business_scope(app, switchboard, history, business_of)  # before everything that looks at a request
     install_error_handlers(app)
 
     @app.after_request

@@ -1,6 +1,6 @@
 """Who asks: the operator whose token or login a request brings, for the time of that request.
 
-A token may be bound to one business. Then only the routes of `business_guard.py` exist for it. What its role may do is
+A token may be bound to one business. Then only the routes of `business_scope.py` exist for it. What its role may do is
 said in `roles.py`.
 """
 

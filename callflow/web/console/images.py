@@ -16,8 +16,8 @@ from callflow.contracts.errors import BadRequest
 from callflow.history import image_rows
 from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.image_uploads import MOST_BYTES, Upload, read_picture, read_upload, too_large
 from callflow.web.console.live_call import live_call, taken
-from callflow.web.console.pictures import MOST_BYTES, Upload, read_picture, read_upload, too_large
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, history_not_open, json_response, query_parameters
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from callflow.config.control_values import SELF
+from callflow.config.control_endpoint import SELF
 from callflow.config.openai_addresses import rest_root
 from callflow.config.settings import Settings
 from callflow.engines.openai_realtime.rest import VendorApi, socket_origin

@@ -11,8 +11,8 @@ import pytest
 
 from callflow.call.step_in import MOST_WHISPER
 from callflow.web.console import images as module
+from callflow.web.console.image_uploads import Picture
 from callflow.web.console.images import add_images
-from callflow.web.console.pictures import Picture
 from tests.web.asgi import Answer
 from tests.web.console.bare import Board, bare_app, request
 

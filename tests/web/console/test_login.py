@@ -275,7 +275,7 @@ def test_a_socket_needs_a_place_in_the_table_a_role_and_our_own_origin(monkeypat
             ("/api/calls/c/talk", ALL, {"cookie": login("eye"), **own}, 403),
             ("/api/calls/c/talk", ALL, {"cookie": login("desk"), **own}, "desk +15550100001"),
             ("/api/calls/c/talk", ALL, bearer, "desk +15550100001"),
-            # At whose call it is the app looks: see `business_guard.py`.
+            # At whose call it is the app looks: see `business_scope.py`.
             ("/api/calls/c/talk", ALL, {"cookie": login("cab"), **own}, "cab +15550100001"),
             ("/api/calls/c/talk", "", {}, "operator +15550100001"), ("/api/calls/c/talk", "", {"host": "evil"}, 421),
             ("/api/calls/c/talk", "", {"origin": "http://evil.example"}, 403),

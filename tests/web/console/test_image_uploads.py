@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from callflow.contracts.errors import BadRequest
-from callflow.web.console import pictures
-from callflow.web.console.pictures import Upload
+from callflow.web.console import image_uploads
+from callflow.web.console.image_uploads import Upload
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (40, 20), mode: str = "RGB", **options: Any) -> bytes:
@@ -24,7 +24,7 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (40, 20), mode: str = "RG
 def read_upload(body: bytes, mimetype: str, options: dict[str, str]) -> Upload:
     into = io.BytesIO()
     into.write(body)
-    return pictures.read_upload(into, mimetype, options)
+    return image_uploads.read_upload(into, mimetype, options)
 
 
 def content(sent: Upload) -> bytes:
@@ -40,7 +40,7 @@ def shown(data: bytes) -> Image.Image:
 def test_what_is_empty_or_too_large_is_given_to_no_decoder() -> None:
     for size, status in ((0, 400), ((15 << 20) + 1, 413)):
         with pytest.raises(BadRequest) as early:
-            pictures.read_picture(io.BytesIO(b"0" * size))
+            image_uploads.read_picture(io.BytesIO(b"0" * size))
         assert early.value.status == status
 
 
@@ -48,18 +48,18 @@ def test_what_is_empty_or_too_large_is_given_to_no_decoder() -> None:
 def test_another_process_does_it(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(picture("WEBP"))
-    found = pictures.read_picture(file.open("rb"))
+    found = image_uploads.read_picture(file.open("rb"))
     assert (found.mime, found.width, found.height, found.size) == ("image/jpeg", 40, 20, file.stat().st_size)
     assert found.url == f"data:image/jpeg;base64,{base64.b64encode(found.shown).decode()}"
     assert shown(found.thumbnail).size == (40, 20)
     with pytest.raises(BadRequest) as refused:
-        pictures.read_picture(io.BytesIO(picture("JPEG", (300, 300))[:-200]))
+        image_uploads.read_picture(io.BytesIO(picture("JPEG", (300, 300))[:-200]))
     assert (refused.value.status, "broken" in refused.value.problems[0]) == (415, True)
 
 
 def test_the_other_process_gets_no_key_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
-    assert "OPENAI_API_KEY" not in pictures._environment()
+    assert "OPENAI_API_KEY" not in image_uploads._environment()
 
 
 def form(*parts: tuple[str, bytes]) -> bytes:

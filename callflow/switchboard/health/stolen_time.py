@@ -27,7 +27,7 @@ class Taken(NamedTuple):
     stolen: float = 0.0
 
 
-def taken_time(root: Path = Path("/")) -> Taken:
+def stolen_time(root: Path = Path("/")) -> Taken:
     """Read the figures, from small files that are no disk's: on a thread all the same. `root`: where they begin."""
     return Taken(_throttled(root), _stolen(root))
 

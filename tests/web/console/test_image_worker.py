@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from callflow.sandbox.openai_realtime import validation
-from callflow.web.console import picture_worker
-from callflow.web.console.picture_worker import Refused, reduced
+from callflow.web.console import image_worker
+from callflow.web.console.image_worker import Refused, reduced
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (40, 20), mode: str = "RGB", **options: Any) -> bytes:
@@ -130,9 +130,9 @@ def test_a_comment_in_a_png_is_left_out() -> None:
 def test_the_program_answers_one_line_and_then_the_pictures(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.BytesIO()
     streams = SimpleNamespace(stdin=SimpleNamespace(buffer=io.BytesIO(data)), stdout=SimpleNamespace(buffer=out))
-    monkeypatch.setattr(picture_worker, "sys", streams)
+    monkeypatch.setattr(image_worker, "sys", streams)
     monkeypatch.setattr("resource.setrlimit", lambda *_: None)
-    assert picture_worker.main() == 0
+    assert image_worker.main() == 0
     line, _, rest = out.getvalue().partition(b"\n")
     told = json.loads(line)
     if data == b"no picture":

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from callflow.agent.noted import NOTED
+from callflow.agent.event_notes import NOTED
 from callflow.contracts.engine import EngineChosen, ErrorReported, HostedTool, McpApproval
 from callflow.journal import notes
 from tests.agent.offline import Scene

@@ -94,7 +94,7 @@ ROUTES: Final = {
 """The routes, each with the part of the path that names something whose business is looked up here."""
 
 
-def add_business_guard(
+def add_business_scope(
     app: Quart, switchboard: Callable[[], Switchboard], history: History, business_of_number: Callable[[str], str]
 ) -> None:
     """Add the guard to the app, before anything else that looks at a request.

@@ -10,7 +10,7 @@ import pytest
 from callflow.call import machine
 from callflow.call.call import Call
 from callflow.call.dtmf import MASK
-from callflow.call.left_requests import LeftRequests, is_left
+from callflow.call.requests_after_move import LeftRequests, is_left
 from callflow.call.restore import restore_call
 from callflow.contracts import events
 from callflow.contracts.carrier import CarrierCan

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from callflow.switchboard.health.taken_time import taken_time
+from callflow.switchboard.health.stolen_time import stolen_time
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def test_the_limit_of_a_group_and_the_host_of_a_machine_are_told(
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
-    assert taken_time(tmp_path) == (2.0, 7.0)
+    assert stolen_time(tmp_path) == (2.0, 7.0)
 
 
 def test_where_nothing_is_told_nothing_was_taken(tmp_path: Path) -> None:
-    assert taken_time(tmp_path) == (0.0, 0.0)
+    assert stolen_time(tmp_path) == (0.0, 0.0)

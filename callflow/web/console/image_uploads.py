@@ -2,7 +2,7 @@
 
 The content decides what it is, whatever its name and its type say. Everything is decoded and encoded anew: what the
 model gets has no more bytes than it can make use of, neither place nor camera stand in it, and nothing that is broken
-or only pretends to be a picture goes on. Another process does that: see `picture_worker.py`. All that is here takes a
+or only pretends to be a picture goes on. Another process does that: see `image_worker.py`. All that is here takes a
 thread, never the event loop.
 
 The API takes PNG and JPEG: https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/create
@@ -37,7 +37,7 @@ _MOST_JSON: Final = 2 << 20
 """Bytes of a request in JSON, which is read in one go while nothing else runs."""
 _SECONDS: Final = 15.0
 """How long a picture may take."""
-_WORKER: Final = Path(__file__).with_name("picture_worker.py")
+_WORKER: Final = Path(__file__).with_name("image_worker.py")
 _KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMPDIR", "PYTHONHOME")
 """Variables of the environment without which a program may not find its libraries."""
 _DATA_URL: Final = re.compile(r"data:[\w/+.-]*;base64,([A-Za-z0-9+/=\s]*)")

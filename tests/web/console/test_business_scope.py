@@ -14,7 +14,7 @@ from callflow.config.settings import Settings
 from callflow.history.recording_rows import newest
 from callflow.history.recording_store import RecordingFolder
 from callflow.journal.notes import Recording
-from callflow.web.console.business_guard import ROUTES
+from callflow.web.console.business_scope import ROUTES
 from callflow.web.console.identity import NOTHING, Operator, named_tokens
 from callflow.web.console.policy import AccessPolicy
 from tests.web.asgi import Answer
