@@ -150,7 +150,7 @@ class Prompter:
         match turn_taking.resume(
             greeting_open=self._protected_greeting.is_open,
             agent_was_heard=any(turn.who == "agent" and turn.heard_ms != 0 for turn in conversation.turns),
-            away=None if since is None else Away(self._clock() - since, self._left_quietly),
+            away=None if since is None else Away(self._heard_since() - since, self._left_quietly),
             callers_turn=conversation.is_callers_turn,
             audio_is_needed=self._turns.taking.audio_is_needed,
             tools_busy=self._tool_calls.is_busy,
@@ -164,6 +164,11 @@ class Prompter:
             case "hear_again":
                 self._turns.expect_speech()
                 self._timers.start(_ASK, _HEAR_AGAIN_SECONDS, self.say, prompt(Prompt.RESUME))
+
+    def _heard_since(self) -> float:
+        """Return since when the caller is heard: from then on all audio is kept for a session that is not there yet."""
+        since = self._turns.stream_since
+        return self._clock() if since is None else since
 
     def carry_on(self, cut: Cut) -> None:
         """Ask the agent to continue where a mere noise cut it off, unless the agent is speaking already."""

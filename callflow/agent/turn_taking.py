@@ -175,12 +175,15 @@ class Away(NamedTuple):
     """A gap in which no process had the call."""
 
     seconds: float
+    """Until the caller was heard again, by a stream of this process."""
     quietly: bool
     """The call was handed over at a moment when nobody spoke."""
 
 
-UNNOTICED_SECONDS: Final = 3.0
-"""The agent does not mention a gap shorter than this."""
+UNNOTICED_SECONDS: Final = 1.0
+"""The agent does not mention a gap shorter than this. In a longer one a whole question may be lost, of which nobody
+knows: calls are moved when nobody has spoken for a while, or right after the agent's last word, and so soon hardly
+anybody has asked something and ended."""
 
 
 def resume(
