@@ -61,6 +61,9 @@ tools = [book]
 '''
 
 
+_CROSSINGS: Final = ("already has an active response", "but buffer only has 0.00ms of audio")
+
+
 @dataclass(frozen=True)
 class Busy(Script):
     """The agent says something first; what the caller says makes it use the tool, each time with another number, and
@@ -252,10 +255,11 @@ class Site:
         nothing_twice(self.carrier)
         twice = [table for table, times in self.runs().items() if times > 1]
         assert twice == [], f"requests for which a tool ran twice: {twice}"
-        # The model may begin to answer the caller while our request for a response is on its way to it.
+        # What crosses on the wire: the model begins to answer the caller while our request for a response is on its way
+        # to it, or ends the caller's turn while ours to end it is.
         violations = [
             each for session in self.realtime.sessions for each in session.violations
-            if "already has an active response" not in each
+            if not (session.audio_in and any(crossing in each for crossing in _CROSSINGS))
         ]  # fmt: skip
         assert violations == [], violations
 
