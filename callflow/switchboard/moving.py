@@ -225,6 +225,10 @@ class Moving:
             given = await self._hand_over(call, target)
             if given is None:
                 return
+            if call.agent.turns.hears_speech:
+                # Since the database was asked, the caller has begun to speak. The model here may not have noticed, and
+                # that of the other node hears only the rest: whoever goes on with the call is to ask again.
+                call.note(notes.CallerSpeaks())
             call.let_go()
             call.mailbox.go_on()
             await self._note_last(call)

@@ -235,3 +235,13 @@ def test_how_the_other_side_of_an_outbound_call_was_ordered_is_known_without_tha
     if call.part_of is not None:
         ordered = call.part_of
         assert (ordered.profile, ordered.session, ordered.variables) == ("pears", {"voice": "ash"}, {"name": "Ada"})
+
+
+@pytest.mark.parametrize("speaks", ["caller_speaks", "agent_speaks"])
+def test_a_call_was_left_quietly_unless_somebody_began_to_speak_behind_the_hand_over(speaks: str) -> None:
+    left = {"event": "handed_over", "quiet": True}
+    quiet, not_quiet = restore_call(recorded(left)), restore_call(recorded(left, {"event": speaks}))
+    assert quiet is not None
+    assert not_quiet is not None
+    assert quiet.agent_state.left_quietly
+    assert not not_quiet.agent_state.left_quietly

@@ -18,6 +18,7 @@ from callflow.contracts.errors import Overloaded
 from callflow.contracts.events import Dtmf
 from callflow.history.hand_overs import HandOver
 from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import CallerSpeaks, Note
 from callflow.switchboard import moving as module
 from callflow.switchboard.moving import Moving, QuietMoments, at_once
 from tests.call.offline import until
@@ -78,6 +79,8 @@ class Node:
         self.given: list[str] = []
         self.dropped: list[str] = []
         self.kept: list[str] = []
+        self.noted: list[Note] = []
+        """What the call has noted, after its hand-over."""
         self.database = asyncio.Event()
         """Set while it answers."""
         self.database.set()
@@ -110,7 +113,8 @@ class Node:
         made = SimpleNamespace(
             id=name, is_handed_over=False, is_quiet=is_quiet, awaits_return=awaits_return, is_noted=asyncio.Event(),
             model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming"), mailbox=Mailbox(),
-            entry=lambda note: JournalEntry.of(note, call=name, at=1.0),
+            entry=lambda note: JournalEntry.of(note, call=name, at=1.0), note=self.noted.append,
+            agent=SimpleNamespace(turns=SimpleNamespace(hears_speech=False)),
         )  # fmt: skip
 
         def let_go() -> None:
@@ -163,6 +167,24 @@ class Node:
 
     async def _keep(self, call: str) -> None:
         self.kept.append(call)
+
+
+@pytest.mark.parametrize("speaks", [False, True])
+@in_loop
+async def test_whoever_begins_to_speak_while_the_database_is_asked_is_asked_again_by_the_next_node(
+    speaks: bool,
+) -> None:
+    """The hand-over says that nobody spoke; a note behind it, that somebody does."""
+    the = Node()
+    call = the.board.calls[0]
+    the.database.clear()
+    moving = asyncio.create_task(the.moving.move_all(60.0))
+    await until(lambda: the.asked)
+    call.agent.turns.hears_speech = speaks
+    the.database.set()
+    await asyncio.wait_for(moving, 5)
+    assert the.given == ["c: w1 to w2"]
+    assert the.noted == [CallerSpeaks()] * speaks
 
 
 @in_loop
