@@ -61,7 +61,11 @@ tools = [book]
 '''
 
 
-_CROSSINGS: Final = ("already has an active response", "but buffer only has 0.00ms of audio")
+_CROSSINGS: Final = (
+    "already has an active response", "but buffer only has 0.00ms of audio", "no active response found",
+)  # fmt: skip
+"""Refusals of what crosses on the wire: the model begins to answer the caller while our request for a response is on
+its way to it, ends the caller's turn while ours to end it is, or its response while we cancel that."""
 
 
 @dataclass(frozen=True)
@@ -260,8 +264,6 @@ class Site:
         nothing_twice(self.carrier)
         twice = [table for table, times in self.runs().items() if times > 1]
         assert twice == [], f"requests for which a tool ran twice: {twice}"
-        # What crosses on the wire: the model begins to answer the caller while our request for a response is on its way
-        # to it, or ends the caller's turn while ours to end it is.
         violations = [
             each for session in self.realtime.sessions for each in session.violations
             if not (session.audio_in and any(crossing in each for crossing in _CROSSINGS))
