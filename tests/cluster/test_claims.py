@@ -539,6 +539,8 @@ async def test_the_last_entry_and_the_claim_change_hands_together_or_not_at_all(
         assert (await entries(stage), told) == (["began"], ["began"]), "with what was queued before it"
         await journal.append(step())
         assert await stage.run(lambda connection: node_store.set_state(connection, "b", "up"))
+        assert not await asyncio.wait_for(journal.hand_over(last(), others.key, lambda: False).given, 5)
+        assert await stage.owner() == ("a", True), "its moment has passed before the transaction began"
         giving = journal.hand_over(last(), others.key)
         journal.note(JournalEntry.of(Told(text="said meanwhile"), call=CALL, at=3.0))
         assert await asyncio.wait_for(giving.given, 5)

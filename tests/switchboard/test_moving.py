@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -60,6 +60,20 @@ def test_when_two_people_talk_any_moment_will_do() -> None:
 def test_when_the_time_is_up_any_moment_will_do() -> None:
     assert looks(QuietMoments(0.0, 0.5), "xxxxxxx") == [0.5, 0.6]
     assert looks(QuietMoments(0.0, 0.0), "x") == [0.0]
+
+
+def test_a_moment_lasts_as_long_as_nobody_is_likely_to_speak() -> None:
+    moments = QuietMoments(0.0, 10.0)
+    for at, quiet in ((2.9, False), (3.0, True), (3.02, True)):
+        ready = moments.ready({"c": quiet, "b": "bridged"}, at)
+    assert ready == ["c", "b"]
+    assert moments.lasts("c", True, 3.2)
+    assert not moments.lasts("c", True, 3.3), "the caller may be about to answer"
+    assert not moments.lasts("c", False, 3.1)
+    assert moments.lasts("c", True, 5.1), "nobody has spoken for a while"
+    assert not moments.lasts("c", False, 5.1)
+    assert moments.lasts("b", "bridged", 3.3)
+    assert moments.lasts("c", False, 10.0), "the time is up"
 
 
 def test_few_calls_are_between_the_nodes_at_the_same_moment_while_there_is_time() -> None:
@@ -127,8 +141,8 @@ class Node:
         made.next = asyncio.ensure_future(made.mailbox.next()) if rests else None
         return made
 
-    def _hand_over(self, last: JournalEntry, to: tuple[str, int]) -> HandOver:
-        one = HandOver(last, to, asyncio.get_running_loop().create_future())
+    def _hand_over(self, last: JournalEntry, to: tuple[str, int], is_timely: Callable[[], bool]) -> HandOver:
+        one = HandOver(last, to, asyncio.get_running_loop().create_future(), is_timely)
         self.asked.append(one)
         self.answering = asyncio.create_task(self._answer(one))
         return one
@@ -136,7 +150,7 @@ class Node:
     async def _answer(self, one: HandOver) -> None:
         await self.database.wait()
         if not one.given.done():
-            one.given.set_result(one.to[0] not in self.full)
+            one.given.set_result(one.is_timely() and one.to[0] not in self.full)
             if one.given.result():
                 self.given.append(f"{one.entry.call}: w1 to {one.to[0]}")
 
@@ -167,6 +181,22 @@ class Node:
 
     async def _keep(self, call: str) -> None:
         self.kept.append(call)
+
+
+@in_loop
+async def test_a_call_is_not_given_away_any_more_when_its_moment_has_passed_before_the_database_began() -> None:
+    the = Node()
+    call = the.board.calls[0]
+    the.database.clear()
+    moving = asyncio.create_task(the.moving.move_all(60.0))
+    await until(lambda: the.asked)
+    call.model.state, call.is_quiet = "streaming", False
+    the.database.set()
+    await until(lambda: not call.mailbox.is_held)
+    assert (the.given, call.is_handed_over, moving.done()) == ([], False, False), "it goes on here"
+    call.model.state = BRIDGED
+    await asyncio.wait_for(moving, 5)
+    assert the.given == ["c: w1 to w2"], "it is given away at the next good moment"
 
 
 @pytest.mark.parametrize("speaks", [False, True])
