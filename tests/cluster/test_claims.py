@@ -109,7 +109,7 @@ async def cut_off(stage: Stage, journal: DurableJournal, claims: Claims, *, comm
         await write(cut)
         raise OSError("the link is cut")
 
-    database.write = without_answer  # type: ignore[method-assign, assignment]
+    database.write = without_answer  # type: ignore[method-assign]
     journal.note(began())
     await until(lambda: journal.trouble, "the trouble")
     journal.note(step())
