@@ -133,12 +133,14 @@ class Moving:
         self._leaving: asyncio.Task[None] | None = None
         self._ends_its_calls = False
         """This node was told to end, and to move no call."""
+        self._leaves = False
+        """This node ends, and `leave` moves its calls: beside it `run` would move as many again at the same time."""
 
     async def run(self) -> None:
         """Move the calls away whenever this node has been told to drain, until cancelled."""
         while True:
             await self._membership.draining.wait()
-            if self._switchboard.calls:
+            if self._switchboard.calls and not self._leaves:
                 await self.move_all(_PATIENCE_SECONDS)
             await asyncio.sleep(_WATCH_SECONDS)
 
@@ -146,6 +148,7 @@ class Moving:
         """Take no more calls, and move all that are here to other nodes within `seconds`, if any other node takes them.
         0: none is moved, unless this node had been told to drain before."""
         self._ends_its_calls = not seconds and not self._membership.draining.is_set()
+        self._leaves = bool(seconds)
         try:
             await self._membership.begin_to_leave()
         except Exception as error:

@@ -251,6 +251,32 @@ async def test_a_node_that_ends_its_calls_with_a_goodbye_moves_them_only_if_it_w
 
 
 @in_loop
+async def test_a_node_that_ends_looks_for_quiet_moments_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It drains, too: looked after twice, its calls had the shorter patience, and twice as many were on their way."""
+    the, made = Node(is_quiet=False), list[QuietMoments]()
+
+    class Counted(QuietMoments):
+        def __init__(self, began: float, seconds: float) -> None:
+            super().__init__(began, seconds)
+            made.append(self)
+
+    async def drain() -> None:
+        the.membership.draining.set()
+
+    monkeypatch.setattr(module, "QuietMoments", Counted)
+    the.membership.begin_to_leave = drain
+    running, leaving = asyncio.create_task(the.moving.run()), asyncio.create_task(the.moving.leave(60.0))
+    await until(lambda: made)
+    await asyncio.sleep(0)
+    assert the.membership.draining.is_set()
+    assert len(made) == 1
+    the.board.calls[0].model.state = BRIDGED
+    await asyncio.wait_for(leaving, 5)
+    assert (the.given, len(made)) == (["c: w1 to w2"], 1)
+    running.cancel()
+
+
+@in_loop
 async def test_nothing_is_moved_while_the_database_does_not_answer() -> None:
     """The other node could not take it, and here it would be given up already."""
     the = Node()
