@@ -61,7 +61,7 @@ class Prompter:
         self._timers = Timers()
         self._away_since: float | None = None
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
-        self._left_quietly = False
+        self._left_quietly = self._was_moved = False
         self._keys_failed = 0
         self.remote: Beside | None = None
         """Decides how a conversation goes on in a call whose audio never comes here."""
@@ -69,6 +69,10 @@ class Prompter:
     def restored(self, ago_seconds: float, *, left_quietly: bool) -> None:
         """Note that no process had the call for `ago_seconds`. `left_quietly`: nobody spoke at the handover."""
         self._away_since, self._left_quietly = self._clock() - ago_seconds, left_quietly
+
+    def moved(self) -> None:
+        """Note that a process which goes on has given the call to this one."""
+        self._was_moved = True
 
     def greet(self) -> None:
         """Let the engine speak first, if there is a greeting or a disclosure."""
@@ -150,7 +154,7 @@ class Prompter:
         match turn_taking.resume(
             greeting_open=self._protected_greeting.is_open,
             agent_was_heard=any(turn.who == "agent" and turn.heard_ms != 0 for turn in conversation.turns),
-            away=None if since is None else Away(self._clock() - since, self._left_quietly),
+            away=None if since is None else Away(self._heard_since() - since, self._left_quietly, self._was_moved),
             callers_turn=conversation.is_callers_turn,
             audio_is_needed=self._turns.taking.audio_is_needed,
             tools_busy=self._tool_calls.is_busy,
@@ -164,6 +168,11 @@ class Prompter:
             case "hear_again":
                 self._turns.expect_speech()
                 self._timers.start(_ASK, _HEAR_AGAIN_SECONDS, self.say, prompt(Prompt.RESUME))
+
+    def _heard_since(self) -> float:
+        """Return since when the caller is heard: from then on all audio is kept for a session that is not there yet."""
+        since = self._turns.stream_since
+        return self._clock() if since is None else since
 
     def carry_on(self, cut: Cut) -> None:
         """Ask the agent to continue where a mere noise cut it off, unless the agent is speaking already."""

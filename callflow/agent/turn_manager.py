@@ -47,16 +47,15 @@ class TurnManager:
     ) -> None:
         self._relay, self._config, self._agent, self._note = relay, config, agent, note
         self._clock = asyncio.get_running_loop().time
-        self._timers = Timers()
-        self.taking = TurnTaking()
-        self.interruption = Interruption()
-        self.conversation = Conversation()
-        self.latency = ResponseLatency()
-        self.continued = continued
+        self._timers, self.taking = Timers(), TurnTaking()
+        self.interruption, self.conversation = Interruption(), Conversation()
+        self.latency, self.continued = ResponseLatency(), continued
         self.dead_air = DeadAir(weakref.proxy(self), self.continued, config)
         self.whispers = Whispers(note)
         self._discarded: set[SpeechSegmentId] = set()
         """Stretches that began after their response was interrupted; they are not played."""
+        self.stream_since: float | None = None
+        """Since when the caller is heard by the newest stream; None: there was none yet."""
         self.first_word_ms: int | None = None
         """Ms from the answer of the call to the agent's first audio that is sent, here or in a process before."""
         self.reply_ms: list[int] = []
@@ -320,6 +319,7 @@ class TurnManager:
 
     def stream_started(self, now: float) -> None:
         """Resume counting silence, because the caller can hear us."""
+        self.stream_since = now
         self.dead_air.sounds_until(now)
         self.dead_air.look_later()
         self._agent.changed()

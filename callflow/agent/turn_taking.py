@@ -175,12 +175,19 @@ class Away(NamedTuple):
     """A gap in which no process had the call."""
 
     seconds: float
+    """Until the caller was heard again, by a stream of this process."""
     quietly: bool
     """The call was handed over at a moment when nobody spoke."""
+    moved: bool = False
+    """A process that goes on has given it to this one; the other did not end."""
 
 
 UNNOTICED_SECONDS: Final = 3.0
-"""The agent does not mention a gap shorter than this."""
+"""The agent does not mention a gap shorter than this: a process that is started again needs one or two."""
+MOVED_UNNOTICED_SECONDS: Final = 1.0
+"""The same for a call that was moved. In a longer gap a whole question may be lost, of which nobody knows: calls are
+moved when nobody has spoken for a while, or right after the agent's last word, and so soon hardly anybody has asked
+something and ended."""
 
 
 def resume(
@@ -196,8 +203,12 @@ def resume(
     last words were not cut off. `away` None: the process is the same."""
     if greeting_open or not agent_was_heard:
         return "greet"
-    if away is not None and not (away.quietly and away.seconds < UNNOTICED_SECONDS):
+    if away is not None and not (away.quietly and away.seconds < _unnoticed(away)):
         return "apologise"  # words of the caller in the gap are lost
     if callers_turn and not audio_is_needed and not tools_busy:
         return "listen"
     return "hear_again" if audio_is_needed else "apologise"
+
+
+def _unnoticed(away: Away) -> float:
+    return MOVED_UNNOTICED_SECONDS if away.moved else UNNOTICED_SECONDS

@@ -19,6 +19,7 @@ from callflow.call.call_notes import began_note, describe, ended_note, without_v
 from callflow.call.call_parts import make_parts
 from callflow.call.caller_lookup import refusal
 from callflow.call.carrier_commands import CarrierCommands
+from callflow.call.command_ids import CommandPlace
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import Answers, answers, are_asked, write_down
@@ -108,7 +109,7 @@ class Call:
         self._carrier_commands = CarrierCommands(
             self.id, self.carrier, self._streams, post=self.post, own=self._tasks.start, legs=self.legs,
             run_after_call=self._services.run_after_call, words=self.requests.line.words,
-            offer=self.agent.remote.describe,
+            offer=self.agent.remote.describe, may_act=self._services.may_act,
         )  # fmt: skip
 
     def _restore(self, old: RestoredCall) -> None:
@@ -235,11 +236,11 @@ class Call:
                 self._carrier_commands.send(requests[id(command)])
         self._handover.left.carry_out(self.model, self.requests.line.words.keep, self.post)
 
-    def _request(self, command: Command, ordinal: int, *, step: int | None = None) -> CarrierRequest:
-        """Make the request for a command of the newest step, or of an earlier `step`."""
+    def _request(self, command: Command, ordinal: int, of: CommandPlace | None = None) -> CarrierRequest:
+        """Make the request for a command of the newest step, or for the one `of` another place."""
         return self._carrier_commands.request(
-            command, self._log.steps if step is None else step, ordinal, ids=self.ids, at=self.began,
-            from_number=self.from_number, to_number=self.to_number, config=self.config,
+            command, of or CommandPlace(self._log.steps, ordinal, self._carrier_commands.mark), ids=self.ids,
+            from_number=self.from_number, to_number=self.to_number, at=self.began, config=self.config,
         )  # fmt: skip
 
     # Outbound calls
@@ -292,7 +293,7 @@ class Call:
         """Search for a leg of a restored call of which it is not known whether it was dialled."""
         number = self.legs.transfer.requested.number if leg == events.HUMAN and self.legs.transfer is not None else ""
         if (dialled := self.legs.dialled(leg)) is not None:
-            await dialled.look_for(self._request(commands.Dial(leg=leg, stream=False, number=number), 0, step=0))
+            await dialled.look_for(self._request(commands.Dial(leg=leg, stream=False, number=number), 0))
 
     # Media
 
@@ -360,9 +361,9 @@ class Call:
         if self.model.human != machine.NO_LEG and self.legs.awaits_ids(events.HUMAN):
             self._services.run_after_call(self.find_leg(events.HUMAN))  # a hang-up waits for it
         if first.hangup is not None:
-            step, ordinal = first.hangup
-            self._carrier_commands.send(self._request(commands.Hangup(), ordinal, step=step))
+            self._carrier_commands.send(self._request(commands.Hangup(), 0, of=first.hangup))
         if first.recovered is not None:
+            self._carrier_commands.mark = first.recovered.mark
             self.mailbox.put(first.recovered, first=True)
             self.take_over.recovered()
             self._dtmf.recovered()

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 from callflow.call.call_config import CallConfig
+from callflow.call.command_ids import FIRST_ANSWER, CommandPlace, command_id
 from callflow.call.legs import Legs
 from callflow.call.line_requests import Words
 from callflow.call.machine import FALLBACK
 from callflow.call.outbound_leg import OutboundLeg
+from callflow.call.services import alone
 from callflow.call.stream_lease import StreamLease
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
@@ -26,13 +27,11 @@ from callflow.contracts.commands import Command
 from callflow.contracts.engine import SessionOffer
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import Event, LegIds
+from callflow.contracts.fence import fenced
 from callflow.contracts.log_format import CALL
 
 
 log = logging.getLogger(__name__)
-
-FIRST_ANSWER = (1, 0)
-"""Step and ordinal of the answer command, unless the journal has others."""
 
 
 class CarrierCommands:
@@ -51,22 +50,24 @@ class CarrierCommands:
         legs: Legs,
         words: Words,
         offer: Callable[[], SessionOffer | None] = lambda: None,
+        may_act: Callable[[str], Awaitable[bool]] = alone,
     ) -> None:
         """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that
         must finish even when the call is over. `legs`: those of the call. `offer`: returns the engine's session with
-        which the carrier answers the call, if it does."""
+        which the carrier answers the call, if it does. `may_act`: see `CallServices`; asked of what is late."""
         self._legs, self._words, self._offer = legs, words, offer
         self._call, self._carrier, self._streams = call, carrier, streams
-        self._post, self._own, self._run_after_call = post, own, run_after_call
+        self._post, self._own, self._run_after_call, self._may_act = post, own, run_after_call, may_act
         self._recording = asyncio.Lock()
         self.answered_by = FIRST_ANSWER
-        """Step and ordinal of the answer command: a repeated answer command has the same id."""
+        """The place of the answer command: a repeated answer command has the same id."""
+        self.mark = ""
+        """Of this process."""
 
     def request(
         self,
         command: Command,
-        step: int,
-        ordinal: int,
+        place: CommandPlace,
         *,
         ids: LegIds,
         from_number: str = "",
@@ -74,7 +75,7 @@ class CarrierCommands:
         at: float = 0.0,
         config: CallConfig,
     ) -> CarrierRequest:
-        """Make the request for the `ordinal`-th command of a step, from 0.
+        """Make the request for the command of this place.
 
         A command that requests a media stream opens another stream; but a repeated answer command requests the newest
         stream again.
@@ -93,7 +94,6 @@ class CarrierCommands:
             text = self._words.take(command.id)
         from_number, to_number = self._legs.numbers(command, from_number, to_number)
         url = secret = name = ""
-        place = (step, ordinal)
         if _has_stream(command):
             if isinstance(command, commands.Answer) and command.again:
                 place = self.answered_by
@@ -133,7 +133,11 @@ class CarrierCommands:
 
     def send(self, request: CarrierRequest) -> None:
         """Send the request over the carrier's API, in a task. Dial, hang-up and reject are carried through even when
-        the call is over."""
+        the call is over, but nothing once another process has it."""
+        with fenced(self._may_act, self._call):
+            self._begin(request)
+
+    def _begin(self, request: CarrierRequest) -> None:
         dialled = self._legs.dialled(request.command.leg)
         if isinstance(request.command, commands.Dial) and dialled is not None:
             self._run_after_call(dialled.dial(request))
@@ -201,8 +205,3 @@ def _has_stream(command: Command) -> bool:
 
 def _nobody(event: Event) -> None:
     """Take an event that no call is left for."""
-
-
-def command_id(call: str, step: int, ordinal: int) -> str:
-    """Return the id of a command. The id is the same on every retry, so the carrier executes the command once."""
-    return str(uuid.uuid5(uuid.UUID(call), f"{step}:{ordinal}"))

@@ -7,11 +7,13 @@ Then `recover` returns the first steps of this process. The next process recover
 from __future__ import annotations
 
 import asyncio
+import uuid
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from callflow.agent.conversation import Turn
 from callflow.call import machine
+from callflow.call.command_ids import CommandPlace
 from callflow.call.requests_after_move import LeftRequests
 from callflow.call.restore import UNKNOWN_RESULT, RestoredCall
 from callflow.contracts.carrier import Carrier, WebhookReply
@@ -31,6 +33,8 @@ from callflow.journal.notes import Cut
 StatusAtCarrier = Literal["ringing", "answered", "asking", "gone", "over"]
 """The carrier's status of a call that is recovered. asking: a webhook that asks what to do with the caller follows.
 over: a webhook about the end follows."""
+_MARK: Final = 12
+"""Characters of a mark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +43,8 @@ class FirstSteps:
 
     recovered: CallRecovered | None = None
     """The first event for the machine; None: the call is over."""
-    hangup: tuple[int, int] | None = None
-    """Step and ordinal of a hang-up that may not have reached the carrier; it is sent again under the same id."""
+    hangup: CommandPlace | None = None
+    """The place of a hang-up that may not have reached the carrier; it is sent again under the same id."""
     cut_off: tuple[Cut, ...] = ()
     """Speech of the agent that the break cut off."""
     tools: tuple[ToolFinished, ...] = ()
@@ -104,7 +108,9 @@ class ProcessHandover:
         if self._was_over:
             return FirstSteps(hangup=old.hangup if found != "gone" else None)
         return FirstSteps(
-            recovered=CallRecovered(found=found, handed_over=old.handed_over, human=human),
+            recovered=CallRecovered(
+                found=found, handed_over=old.handed_over, human=human, mark=uuid.uuid4().hex[:_MARK]
+            ),
             cut_off=tuple(_cut(turn) for turn in old.cuts),
             tools=tuple(
                 ToolFinished(id=name, tool=str(asked.get("tool", "")), ok=False, output=UNKNOWN_RESULT)

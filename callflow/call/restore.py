@@ -16,6 +16,7 @@ from callflow.agent.conversation import Turn
 from callflow.agent.prompts import shown, tool_answered, tool_unknown, typed, typing_lost, whispered
 from callflow.agent.session_ids import last_number
 from callflow.call import machine, requests_after_move
+from callflow.call.command_ids import CommandPlace
 from callflow.call.deadlines import COUNTED, GO_ON
 from callflow.call.dtmf import MASK, KeyBuffer, as_source
 from callflow.call.legs import by_machine
@@ -44,6 +45,7 @@ UNKNOWN_RESULT: Final = '{"error":"the line broke while this was running: whethe
 """What the model is told of a tool that was running then."""
 _IDS: Final = ("item", "id")
 """Where events and notes have ids of the model: of turns, tool calls, and tools that it runs itself."""
+_NOT_ON_RECORD: Final = CommandPlace(0, 0)
 
 
 @dataclass(slots=True)
@@ -63,10 +65,12 @@ class RestoredCall:
     """When the last entry of the call was written, in Unix time (seconds)."""
     streams: int = 0
     """How many media streams were requested."""
-    answer_command: tuple[int, int] = (0, 0)
-    """Step and ordinal of the command that answered the call."""
-    hangup: tuple[int, int] | None = None
-    """Step and ordinal of the command that ended the call; None: there is none, or the carrier has confirmed it."""
+    mark: str = ""
+    """Of the process that took the last step: see `CallRecovered.mark`."""
+    answer_command: CommandPlace = _NOT_ON_RECORD
+    """The place of the command that answered the call."""
+    hangup: CommandPlace | None = None
+    """That of the command that ended the call; None: there is none, or the carrier has confirmed it."""
     armed: dict[str, float] = field(default_factory=dict)
     """When each deadline was armed that is running (Unix time, in seconds)."""
     counted: dict[str, float] = field(default_factory=dict)
@@ -203,6 +207,8 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
         event = entry.event
         call.handed_over = call.quiet = False
         call.left = _without_first(call.left, entry.name)
+        if entry.name == events.CallRecovered.name:
+            call.mark = str(event.get("mark", ""))
         if entry.before == machine.RINGING and entry.after not in (machine.RINGING, machine.HANGUP):
             call.answered_at = call.answered_at or entry.at
         if entry.after == machine.BRIDGED != entry.before:
@@ -306,7 +312,7 @@ def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Map
         case {"command": commands.Answer.name} if not command.get("again"):
             call.carrier_records = bool(command.get("record"))
             call.streams += 1
-            call.answer_command = (entry.step, ordinal)
+            call.answer_command = CommandPlace(entry.step, ordinal, call.mark)
         case {"command": commands.Dial.name, "leg": events.CALLER} if entry.step == 1:
             call.carrier_records = bool(command.get("record"))
             call.streams += bool(command.get("stream"))
@@ -318,7 +324,7 @@ def _command(call: RestoredCall, entry: JournalEntry, ordinal: int, command: Map
         case {"command": commands.Transfer.name, "fallback": True, "number": str(number), "ring_seconds": int(seconds)}:
             call.transfer, call.human = by_machine(number, seconds), LegIds()
         case {"command": commands.Hangup.name | commands.Reject.name}:
-            call.hangup = (entry.step, ordinal)
+            call.hangup = CommandPlace(entry.step, ordinal, call.mark)
         case {"command": commands.Arm.name, "deadline": str(name)}:
             call.count(name, entry.at)
             call.armed[name] = entry.at

@@ -40,6 +40,10 @@ class Claims:
         self._sent: dict[str, tuple[str, int] | None] = {}
         """Those of them whose first commit was begun, each with the key of its claim: until its end is known, others
         may have read it."""
+        self._doubtful: set[str] = set()
+        """Those of them that this node has let go of since. If that commit did not come through, nobody has them."""
+        self._found: set[str] = set()
+        """Those of them that are claimed by the last transaction of the journal."""
         self._coming: set[str] = set()
         """Calls that were taken over, and are not read from their journals yet."""
         self._gone: FIFOCache[str, None] = FIFOCache(_MOST_GONE)
@@ -127,37 +131,46 @@ class Claims:
             self._sent.pop(call, None)
             self._coming.discard(call)
             self._closing.discard(call)
+            self._doubtful.discard(call)
 
     def drop_all(self) -> None:
         """Let go of all calls that this node has claimed, or may have, also those that it is just taking over: other
         nodes have them now."""
-        self.drop([*self._held, *self._sent])
+        doubtful = set(self._sent)
+        self.drop([*self._held, *doubtful])
+        self._doubtful |= doubtful
 
     def admit(self, connection: Connection, entries: Sequence[JournalEntry]) -> set[str]:
         """Claim the calls that are new, within the transaction that writes these entries.
 
         Returns the calls of which nothing may be written, because another node has them. Raises JournalError, so that
         it is tried again, if calls are new and this node is no member of the cluster yet, or again.
+
+        One that was let go before it was known whether it is in the database, and is not, is claimed, too: this node
+        finds it at its next look, as one that it was given, and goes on with it.
         """
-        key = self.key
+        key, self._found = self.key, set()
         calls = {entry.call for entry in entries}
-        held, fresh = calls & self._held.keys(), calls & self._fresh
+        held, fresh, doubtful = calls & self._held.keys(), calls & self._fresh, calls & self._doubtful
         former = {call for call in held if self._held.get(call, key) != key}
         closing = calls & self._closing
         # last: the loop may have dropped a call since the first line
-        gone = former | (calls & self._gone.keys()) - closing
+        gone = former | (calls & self._gone.keys()) - closing - doubtful
         held = held - gone | closing
-        if not (held or fresh):
+        if not (held or fresh or doubtful):
             return gone
         if key is None:
             raise JournalError("this node has not joined the cluster yet")
         node_store.begin(connection)
         if not node_store.is_alive(connection, key):
-            if fresh:
+            if fresh or doubtful:
                 raise JournalError("this node was declared dead, and has to join the cluster anew")
             return gone | held
         self._admitted_as = key
+        known = node_store.on_record(connection, doubtful) if doubtful else set()
+        gone, fresh = gone | known, fresh | doubtful - known
         gone |= lost(fresh, node_store.claim(connection, sorted(fresh), key), key) if fresh else set()
+        self._found = doubtful - gone
         ended = {entry.call for entry in entries if entry.name == _ENDED} - gone
         if ended:
             node_store.release(connection, ended, key)
@@ -172,6 +185,9 @@ class Claims:
     def written(self, entries: Sequence[JournalEntry]) -> None:
         """Note that the transaction of these entries is committed."""
         for entry in entries:
+            if entry.call in self._found:
+                self._doubtful.discard(entry.call)
+                self._gone.pop(entry.call, None)
             if entry.call in self._fresh:
                 self._fresh.discard(entry.call)
                 self._held[entry.call] = self._sent.pop(entry.call, self._admitted_as)

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from callflow.cluster.nodes import LEASE_SECONDS, Node, View, next_epoch, share
 from callflow.contracts.errors import Overloaded
 from callflow.history.node_tables import claims, nodes
-from callflow.history.tables import conversations
+from callflow.history.tables import conversations, steps
 
 
 _node, _claim = nodes.c, claims.c
@@ -190,6 +190,11 @@ def claim(connection: Connection, calls: Sequence[str], key: tuple[str, int]) ->
     connection.execute(insert_new(claims).on_conflict_do_nothing(), rows)
     found = connection.execute(select(claims).where(_claim.call.in_(calls)))
     return {row.call: (row.node, int(row.epoch)) for row in found}
+
+
+def on_record(connection: Connection, calls: Collection[str]) -> set[str]:
+    """Return those of the calls of which something is in the journal."""
+    return set(connection.execute(select(steps.c.call).where(steps.c.call.in_(calls)).distinct()).scalars())
 
 
 def release(connection: Connection, calls: Collection[str], key: tuple[str, int]) -> None:

@@ -8,7 +8,7 @@ other one. Whether it was committed may not be known for a while; then the call 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -27,6 +27,8 @@ class HandOver:
     """The other process."""
     given: asyncio.Future[bool]
     """Whether the call is the other one's now; False: it is not, and will not be."""
+    is_timely: Callable[[], bool] = lambda: True
+    """Returns whether it is still to be begun with; asked right before."""
     is_wanted: bool = True
 
     def withdraw(self) -> None:
@@ -47,6 +49,8 @@ class HandOvers:
     def may_be_written(self, key: int) -> bool:
         """Return whether an entry may be written now; only the last entry of a hand-over may ever not."""
         one = self._open.get(key)
+        if one is not None and one.is_wanted and not one.is_timely():
+            one.withdraw()
         return one is None or one.is_wanted
 
     def refused(

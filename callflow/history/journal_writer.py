@@ -140,10 +140,12 @@ class DurableJournal(MemoryJournal):
         if entry.name == Began.kind and isinstance(began := entry.note, Began):
             self.on_began(entry.call, began)
 
-    def hand_over(self, last: JournalEntry, to: tuple[str, int]) -> HandOver:
+    def hand_over(
+        self, last: JournalEntry, to: tuple[str, int], is_timely: Callable[[], bool] = lambda: True
+    ) -> HandOver:
         """Write the last entry of a call and give its claim to another process, in one transaction, at once or never.
         Whoever cancels `given` leaves it to `on_elsewhere` to be told of a late success."""
-        one = HandOver(last, to, asyncio.get_running_loop().create_future())
+        one = HandOver(last, to, asyncio.get_running_loop().create_future(), is_timely)
         if self.trouble or self._database is None or len(self._waiting) >= self._most_waiting:
             one.given.set_result(False)
             return one

@@ -333,7 +333,7 @@ class FalseStart(Note):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerSpeaks(Note):
-    """The engine hears the caller begin to speak."""
+    """The engine, or as a call is left our own detector, hears the caller begin to speak."""
 
     kind: ClassVar[str] = "caller_speaks"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from callflow.call.carrier_commands import command_id
+from callflow.call.command_ids import command_id
 from callflow.contracts.carrier import ActiveCall, Carrier, CarrierRequest
 from callflow.contracts.commands import Hangup
 from callflow.contracts.errors import CarrierError

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final, Literal
 
 from callflow.call.call import Call
@@ -55,6 +56,8 @@ _RESTS_SECONDS: Final = 2.0
 """When nobody has spoken for so long, hardly anybody begins to in this very moment."""
 _FRESH_SECONDS: Final = 0.06
 """So soon after the agent's last word nobody answers."""
+_ANSWER_SECONDS: Final = 0.25
+"""So long after the agent's last word hardly anybody has begun to answer."""
 _CHOOSY_SHARE: Final = 0.2
 """For this share of the time, calls wait for a rest."""
 _AT_ONCE: Final = 2
@@ -105,6 +108,12 @@ class QuietMoments:
                 ready.append(call)
         return ready
 
+    def lasts(self, call: str, quiet: Quiet, now: float) -> bool:
+        """Return whether the moment at which a call was ready is not over yet: the database may have let it wait."""
+        quiet_for = now - self._since.get(call, now)
+        may_answer = _ANSWER_SECONDS < quiet_for < _RESTS_SECONDS
+        return now >= self._until or quiet == "bridged" or (bool(quiet) and not may_answer)
+
 
 class Moving:
     """Empties this node."""
@@ -127,12 +136,14 @@ class Moving:
         self._leaving: asyncio.Task[None] | None = None
         self._ends_its_calls = False
         """This node was told to end, and to move no call."""
+        self._leaves = False
+        """This node ends, and `leave` moves its calls: beside it `run` would move as many again at the same time."""
 
     async def run(self) -> None:
         """Move the calls away whenever this node has been told to drain, until cancelled."""
         while True:
             await self._membership.draining.wait()
-            if self._switchboard.calls:
+            if self._switchboard.calls and not self._leaves:
                 await self.move_all(_PATIENCE_SECONDS)
             await asyncio.sleep(_WATCH_SECONDS)
 
@@ -140,6 +151,7 @@ class Moving:
         """Take no more calls, and move all that are here to other nodes within `seconds`, if any other node takes them.
         0: none is moved, unless this node had been told to drain before."""
         self._ends_its_calls = not seconds and not self._membership.draining.is_set()
+        self._leaves = bool(seconds)
         try:
             await self._membership.begin_to_leave()
         except Exception as error:
@@ -213,7 +225,9 @@ class Moving:
                 # A call that is given while the database hangs is nobody's.
                 most = at_once(len(calls), until - loop.time()) if self._membership.reaches_database else 0
                 for name in ready[: max(most - len(moves), 0)]:
-                    move = asyncio.create_task(self._move(calls[name]), name=f"move {name}")
+                    call = calls[name]
+                    lasts = partial(lambda call: moments.lasts(call.id, _is_quiet(call), loop.time()), call)
+                    move = asyncio.create_task(self._move(call, lasts), name=f"move {name}")
                     moves.add(move)
                     move.add_done_callback(moves.discard)
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -222,27 +236,32 @@ class Moving:
         if loop.time() >= end and self._switchboard.calls:
             log.warning("%d calls could not be moved to another node in time", len(self._switchboard.calls))
 
-    async def _move(self, call: Call) -> None:
+    async def _move(self, call: Call, lasts: Callable[[], bool]) -> None:
+        """Move one call. `lasts`: returns whether this is still a good moment."""
         target = self._target_of(call) if self._is_movable(call) else None
         if target is None:
             return
         self._membership.count_placed(target.name)
         self._under_way.add(call.id)
         try:
-            await self._give(call, target)
+            await self._give(call, target, lasts)
         finally:
             self._under_way.discard(call.id)
 
-    async def _give(self, call: Call, target: Peer) -> None:
+    async def _give(self, call: Call, target: Peer, lasts: Callable[[], bool]) -> None:
         claims = self._membership.claims
         try:
             if not await call.mailbox.hold(_REST_SECONDS):
                 return  # it has ended, or does not come to rest
-            given = await self._hand_over(call, target)
+            given = await self._hand_over(call, target, lasts)
             if given is None:
                 return
             if (both := _both(call)) in self._went_to:
                 self._went_to[both] = given[0].name
+            if call.agent.turns.hears_speech:
+                # Since the database was asked, the caller has begun to speak. The model here may not have noticed, and
+                # that of the other node hears only the rest: whoever goes on with the call is to ask again.
+                call.note(notes.CallerSpeaks())
             call.let_go()
             call.mailbox.go_on()
             await self._note_last(call)
@@ -257,16 +276,18 @@ class Moving:
             call.mailbox.go_on()
             claims.confirm_taken(call.id)
 
-    async def _hand_over(self, call: Call, target: Peer) -> tuple[Peer, tuple[str, int]] | None:
+    async def _hand_over(
+        self, call: Call, target: Peer, lasts: Callable[[], bool]
+    ) -> tuple[Peer, tuple[str, int]] | None:
         """Give a call that is held to that node, or to the next one if it takes no calls. Returns the node that has it
-        now, and its key; None: the call goes on here."""
+        now, and its key; None: the call goes on here, until the next good moment."""
         loop = asyncio.get_running_loop()
         until = loop.time() + _GIVEN_SECONDS
         for _ in range(_MOST_TARGETS):
             node = self._membership.view.named(target.name)
             if node is None:
                 return None
-            one = self._journal.hand_over(call.entry(notes.HandedOver(quiet=call.is_quiet)), node.key)
+            one = self._journal.hand_over(call.entry(notes.HandedOver(quiet=call.is_quiet)), node.key, lasts)
             try:
                 await asyncio.wait([one.given], timeout=max(until - loop.time(), 0.0))
                 if not one.given.done():
@@ -280,6 +301,8 @@ class Moving:
                 one.given.cancel()
             if one.given.result():
                 return target, node.key
+            if not lasts():
+                return None
             log.warning("call %s: node %s does not get it", call.id, target.name)
             await self._membership.look_again()
             another = self._target()

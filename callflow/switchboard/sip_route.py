@@ -16,7 +16,7 @@ from typing import Any, Final
 from cachetools import TTLCache
 
 from callflow.call.call import Call
-from callflow.call.carrier_commands import command_id
+from callflow.call.command_ids import command_id
 from callflow.call.machine.model import BRIDGED
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.services import CallServices

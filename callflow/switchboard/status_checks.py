@@ -54,6 +54,8 @@ class StatusChecks:
     async def ask(self, call: Call, *, given: bool = False) -> None:
         """Take a call back, with the status that its carrier tells. `given`: a living node had it a moment ago. Never
         raises."""
+        if given:
+            call.agent.prompter.moved()
         found: CarrierCallStatus = "ringing" if call.model.state == RINGING else "answered"
         is_fresh = call.id in self._fresh
         self._fresh.discard(call.id)

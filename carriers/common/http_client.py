@@ -20,6 +20,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from callflow import runtime
 from callflow.contracts import secret_text
 from callflow.contracts.errors import CarrierError, Refuses
+from callflow.contracts.fence import may_send
 from callflow.contracts.secret_text import Secrets
 
 
@@ -86,9 +87,9 @@ class Api:
     ) -> Any:
         """Send `content` as httpx takes it (`json`, `data` for a form, `params`) and return the decoded answer.
 
-        An answer that is no JSON is `{}`. `repeatable`: the carrier may get the request twice without harm; "answered":
-        only if it has answered the first. Raises CarrierError when the last try failed; `unknown`: the request may have
-        had an effect all the same.
+        An answer that is no JSON is `{}`. Nothing is sent for a call that another node has: see `contracts/fence.py`.
+        `repeatable`: the carrier may get the request twice without harm; "answered": only if it has answered the first.
+        Raises CarrierError when the last try failed; `unknown`: the request may have had an effect all the same.
         """
         tries = 1 + (self._retries if retries is None else retries)
         retrying = AsyncRetrying(
@@ -113,6 +114,8 @@ class Api:
     async def _once(
         self, method: str, path: str, repeatable: bool | Literal["answered"], content: Mapping[str, Any]
     ) -> Any:
+        if not await may_send():
+            raise CarrierError("another node has this call meanwhile", unknown=True)  # an earlier try may have come
         try:
             # each of httpx's own timeouts bounds one step only, so a very slow answer would pass them all
             async with self._turns, asyncio.timeout(self._seconds):

@@ -90,7 +90,30 @@ async def test_a_short_gap_in_a_quiet_moment_is_not_mentioned() -> None:
     scene = Scene()
     scene.agent.conversation.sounds("item_0")
     scene.agent.conversation.complete("item_0")
-    scene.agent.prompter.restored(1.0, left_quietly=True)
+    scene.agent.prompter.restored(0.5, left_quietly=True)
     scene.ready()
     scene.agent.prompter.prompt("resume", 1)
     assert asked(scene) == []
+
+
+@pytest.mark.parametrize(
+    ("deaf", "moved", "asks"),
+    [(0.4, True, []), (1.3, True, [prompt(Prompt.RESUME)]), (1.3, False, []), (3.0, False, [prompt(Prompt.RESUME)])],
+)
+@in_loop
+async def test_a_caller_who_could_have_asked_something_unheard_is_asked_again_however_soon_the_model_is_there(
+    deaf: float, moved: bool, asks: list[str]
+) -> None:
+    """Nobody knows of words that were said while no process heard the caller."""
+    scene = Scene()
+    scene.agent.conversation.sounds("item_0")
+    scene.agent.conversation.complete("item_0")
+    scene.agent.prompter.restored(0.1, left_quietly=True)
+    if moved:
+        scene.agent.prompter.moved()
+    scene.now += deaf
+    scene.turns.stream_started(scene.now)
+    scene.now += 2.0  # until there is a session; what is said meanwhile is kept for it
+    scene.ready()
+    scene.agent.prompter.prompt("resume", 1)
+    assert asked(scene) == asks

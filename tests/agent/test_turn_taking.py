@@ -53,6 +53,8 @@ RESUME: list[tuple[str, dict[str, Any], Resume]] = [
     ("a tool is still running", {"tools_busy": True}, "apologise"),
     ("the process was away", {"away": Away(0.5, quietly=False)}, "apologise"),
     ("it was handed over in silence, and quickly", {"away": Away(0.5, quietly=True)}, "listen"),
+    ("it was moved in silence, and quickly", {"away": Away(0.9, quietly=True, moved=True)}, "listen"),
+    ("it was moved in silence, and slowly", {"away": Away(1.0, quietly=True, moved=True)}, "apologise"),
     ("it was handed over in silence, and slowly", {"away": Away(UNNOTICED_SECONDS, quietly=True)}, "apologise"),
 ]  # fmt: skip
 

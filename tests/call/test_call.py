@@ -15,6 +15,7 @@ import pytest
 from callflow.agent.prompts import typing_lost
 from callflow.call import machine, mailbox
 from callflow.call.call import Call
+from callflow.call.command_ids import CommandPlace, command_id
 from callflow.call.dtmf import MASK
 from callflow.call.restore import RestoredCall, restore_call
 from callflow.call.services import CallServices
@@ -222,12 +223,31 @@ def test_a_restored_call_waits_and_then_goes_on_where_the_other_process_was() ->
 
 def test_a_restored_call_that_is_over_has_its_hang_up_sent_again_and_ended_when_it_was_last_written_to() -> None:
     async def main() -> None:
-        async with stage(restored=restored(machine.HANGUP, hangup=(5, 1))) as the:
+        async with stage(restored=restored(machine.HANGUP, hangup=CommandPlace(5, 1))) as the:
             the.call.recover("answered")
             await asyncio.wait_for(the.running, 5)
             await until(the.carrier.names)
             assert the.carrier.names() == ["hangup"]
             assert the.services.journal.read(NAME)[-1].event["until"] == 150.0
+
+    play(main)
+
+
+def test_two_processes_that_both_go_on_from_the_same_entry_send_commands_of_their_own() -> None:
+    """The second of three processes ends before its first step is written: the third counts from the same number. A
+    carrier that knows the id of the second's request for a stream would ignore the third's, and the caller would hear
+    nobody."""
+
+    async def main() -> None:
+        sent = []
+        for _ in range(2):
+            async with stage(restored=restored()) as the:
+                the.call.recover("answered")
+                await until(the.carrier.names)
+                assert the.carrier.names() == ["stream"]
+                assert the.carrier.executed[0].id not in (command_id(NAME, 8, place) for place in range(5))
+                sent.append(the.carrier.executed[0].id)
+        assert len({*sent}) == 2, sent
 
     play(main)
 
@@ -406,7 +426,7 @@ def test_a_call_that_is_being_recovered_is_left_as_it_is_when_the_process_hands_
     """It was hung up as the process ended, if its carrier answered just then that the call is there."""
 
     async def main() -> None:
-        async with stage(restored=restored(state, hangup=(5, 1))) as the:
+        async with stage(restored=restored(state, hangup=CommandPlace(5, 1))) as the:
             await asyncio.sleep(0)
             await the.call.hand_over()
             the.call.post(events.HangupRequested(reason="shutdown", by="drain"))

@@ -9,13 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from callflow.call.carrier_commands import CarrierCommands, command_id
+from callflow.call.carrier_commands import CarrierCommands
+from callflow.call.command_ids import CommandPlace, command_id
 from callflow.call.legs import Legs
 from callflow.call.line_requests import Words
 from callflow.call.stream_lease import StreamLease
 from callflow.call.stream_tokens import StreamTokens
 from callflow.config.settings import Settings
-from callflow.contracts import commands, events
+from callflow.contracts import commands, events, fence
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
@@ -75,8 +76,9 @@ class Scene:
         self.tasks.append(asyncio.ensure_future(work))
 
     def request(self, command: Command, step: int = 3, ordinal: int = 0) -> CarrierRequest:
+        place = CommandPlace(step, ordinal)
         return self.commands.request(
-            command, step, ordinal, ids=IDS, from_number="+15550100001", to_number="+15550100002", config=CONFIG
+            command, place, ids=IDS, from_number="+15550100001", to_number="+15550100002", config=CONFIG
         )
 
     async def sent(self, command: Command) -> list[Event]:
@@ -113,7 +115,7 @@ def test_a_command_that_asks_for_a_stream_opens_another_one(command: Command) ->
 def test_an_answer_that_is_repeated_is_the_same_command_for_the_same_stream() -> None:
     scene = Scene()
     first = scene.request(commands.Answer(), 2, 1)
-    scene.commands.answered_by = (2, 1)
+    scene.commands.answered_by = CommandPlace(2, 1)
     again = scene.request(commands.Answer(again=True), 9, 0)
     assert (again.id, again.stream_url) == (first.id, first.stream_url)
 
@@ -177,6 +179,32 @@ def test_the_end_of_a_call_is_sent_although_the_call_is_over(command: Command) -
     play(main)
 
 
+def test_what_is_sent_late_is_asked_about_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was stopped after it had decided to send something, and goes on when another one has the call."""
+    now, may = [100.0], []
+    monkeypatch.setattr(fence, "monotonic", lambda: now[0])
+
+    class Careful(FakeCarrier):
+        async def execute(self, order: CarrierRequest) -> None:
+            may.append(await fence.may_send())
+            now[0] += 10.0
+            may.append(await fence.may_send())
+
+    async def elsewhere(call: str) -> bool:
+        assert call == CALL
+        return False
+
+    async def main(scene: Scene) -> None:
+        scene.commands._carrier = cast(Carrier, Careful())
+        scene.commands._may_act = elsewhere
+        for command in (commands.StartStream(), commands.Hangup()):
+            await scene.sent(command)
+        assert may == [True, False] * 2
+        assert await fence.may_send(), "it is asked about those tasks alone"
+
+    play(main)
+
+
 def test_a_command_id_never_changes() -> None:
     """Golden values: after an update, a repeat must still be the same command to the carrier."""
     call = "7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a111"
@@ -184,8 +212,12 @@ def test_a_command_id_never_changes() -> None:
     assert command_id(call, 12, 3) == "f92e37ef-05b0-566d-8bab-fac0a4e55b3c"
 
 
-def test_command_ids_differ_by_call_step_and_place() -> None:
+def test_command_ids_differ_by_call_step_place_and_process() -> None:
     calls = [str(uuid.UUID(int=number)) for number in (1, 2, 3)]
-    ids = {command_id(call, step, place) for call in calls for step in range(25) for place in range(12)}
-    assert len(ids) == 3 * 25 * 12
+    marks = ("", "one", "two")
+    ids = {
+        command_id(call, step, place, mark) for call in calls for step in range(25) for place in range(12)
+        for mark in marks
+    }  # fmt: skip
+    assert len(ids) == 3 * 25 * 12 * 3
     assert all(str(uuid.UUID(one)) == one for one in ids)

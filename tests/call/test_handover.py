@@ -9,6 +9,7 @@ import pytest
 
 from callflow.agent.conversation import Turn
 from callflow.call import machine
+from callflow.call.command_ids import CommandPlace
 from callflow.call.handover import FirstSteps, ProcessHandover, StatusAtCarrier
 from callflow.call.restore import RestoredCall
 from callflow.contracts.events import CallRecovered, LegIds
@@ -33,7 +34,11 @@ async def test_a_restored_call_waits_until_it_is_recovered_and_is_so_once() -> N
     waiting = asyncio.create_task(handover.wait())
     await asyncio.sleep(0)
     assert (handover.awaits_return, waiting.done()) == (True, False)
-    assert handover.recover("answered") == FirstSteps(recovered=CallRecovered(found="answered", handed_over=True))
+    first = handover.recover("answered")
+    assert first is not None
+    assert first.recovered is not None
+    assert first.recovered.mark
+    assert first == FirstSteps(recovered=CallRecovered(found="answered", handed_over=True, mark=first.recovered.mark))
     await asyncio.wait_for(waiting, 1)
     assert (handover.awaits_return, handover.recover("gone")) == (False, None)
 
@@ -50,11 +55,14 @@ def test_where_the_news_of_the_end_follows_there_is_nothing_to_do() -> None:
     assert ProcessHandover(restored(unanswered={"t1": {"tool": "look_up"}})).recover("over") == FirstSteps()
 
 
+LAST = CommandPlace(4, 1)
+
+
 @pytest.mark.parametrize(
-    ("hangup", "found", "again"), [((4, 1), "answered", (4, 1)), ((4, 1), "gone", None), (None, "answered", None)]
+    ("hangup", "found", "again"), [(LAST, "answered", LAST), (LAST, "gone", None), (None, "answered", None)]
 )
 def test_a_hang_up_that_perhaps_nobody_received_is_sent_again(
-    hangup: tuple[int, int] | None, found: StatusAtCarrier, again: tuple[int, int] | None
+    hangup: CommandPlace | None, found: StatusAtCarrier, again: CommandPlace | None
 ) -> None:
     assert ProcessHandover(restored(machine.HANGUP, hangup=hangup)).recover(found) == FirstSteps(hangup=again)
 

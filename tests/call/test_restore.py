@@ -12,6 +12,7 @@ import pytest
 from callflow.agent.prompts import typing_lost
 from callflow.agent.usage import UsageTotal
 from callflow.call import machine
+from callflow.call.command_ids import CommandPlace
 from callflow.call.dtmf import MASK
 from callflow.call.restore import restore_call
 from callflow.contracts import commands, events
@@ -142,6 +143,26 @@ def test_the_time_limit_of_a_call_is_counted_over_transfers_and_processes() -> N
     assert elapsed(85.0) == {"warning": math.inf, "call": 5.0}
 
 
+def test_a_command_is_known_by_the_process_that_sent_it() -> None:
+    def hung_up(*before: dict[str, str]) -> CommandPlace | None:
+        told: list[dict[str, str]] = [*before, {"event": "hangup_requested"}]
+        hangup = [commands.to_json(commands.Hangup())]
+        steps = [
+            JournalEntry(
+                "call", number, 2.0, event, "streaming", "streaming", True, hangup if number == len(told) else []
+            )
+            for number, event in enumerate(told, 1)
+        ]
+        call = restore_call([*recorded(), *steps])
+        assert call is not None
+        return call.hangup
+
+    taken = {"event": "call_recovered", "found": "answered"}
+    assert hung_up() == CommandPlace(1, 0)
+    assert hung_up(taken) == CommandPlace(2, 0), "by a process of an earlier version"
+    assert hung_up(taken | {"mark": "one"}, taken | {"mark": "two"}) == CommandPlace(3, 0, "two")
+
+
 def test_what_was_whispered_is_known_again() -> None:
     call = restore_call(recorded({"event": "whispered", "id": "1", "text": "Offer ten percent.", "by": "console"}))
     assert call is not None
@@ -232,3 +253,13 @@ def test_no_session_of_the_next_process_gets_a_number_that_ids_of_the_call_have(
     )
     assert call is not None
     assert call.agent_state.last_session == 3
+
+
+@pytest.mark.parametrize("speaks", ["caller_speaks", "agent_speaks"])
+def test_a_call_was_left_quietly_unless_somebody_began_to_speak_behind_the_hand_over(speaks: str) -> None:
+    left = {"event": "handed_over", "quiet": True}
+    quiet, not_quiet = restore_call(recorded(left)), restore_call(recorded(left, {"event": speaks}))
+    assert quiet is not None
+    assert not_quiet is not None
+    assert quiet.agent_state.left_quietly
+    assert not not_quiet.agent_state.left_quietly

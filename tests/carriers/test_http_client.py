@@ -14,6 +14,8 @@ import respx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callflow.call.services import alone
+from callflow.contracts import fence
 from callflow.contracts.errors import CarrierError
 from carriers.common import http_client
 from carriers.common.http_client import Api, asked_to_wait
@@ -162,6 +164,54 @@ def test_trouble_that_stays_is_told_after_the_last_try(trouble: str, waits: list
     assert route.call_count == 3
     assert caught.value.retry
     assert caught.value.status == (int(trouble) if trouble.isdigit() else 0)
+
+
+def test_nothing_is_sent_or_sent_again_for_a_call_that_another_process_has_meanwhile(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was stopped wakes up before a request, or between two tries of one."""
+    now, has = [100.0], [True]
+    monkeypatch.setattr(fence, "monotonic", lambda: now[0])
+
+    async def still(call: str) -> bool:
+        assert call == "c1"
+        return has[0]
+
+    def stopped(_: httpx.Request) -> httpx.Response:
+        now[0], has[0] = now[0] + 10.0, False
+        return httpx.Response(503)
+
+    async def twice(api: Api) -> None:
+        with fence.fenced(still, "c1"):
+            sending = asyncio.create_task(api.post("/calls/1/actions/answer", BODY))
+        with pytest.raises(CarrierError, match="another node") as refused:
+            await sending
+        assert refused.value.unknown, "the first try may have come"
+        with fence.fenced(still, "c1"):
+            sending = asyncio.create_task(api.post("/calls/1/actions/answer", BODY))
+        now[0] += 10.0
+        with pytest.raises(CarrierError, match="another node"):
+            await sending
+
+    with respx.mock() as carrier:
+        route = carrier.post(URL).mock(side_effect=stopped)
+        run(twice)
+    assert route.call_count == 1
+
+
+def test_a_late_request_of_a_call_that_is_still_here_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(fence, "monotonic", lambda: now[0])
+
+    async def late(api: Api) -> Any:
+        with fence.fenced(alone, "c1"):
+            sending = asyncio.create_task(api.post("/calls/1/actions/answer", BODY))
+        now[0] += 10.0
+        return await sending
+
+    with respx.mock() as carrier:
+        carrier.post(URL).mock(return_value=httpx.Response(200, json={"data": "ok"}))
+        assert run(late) == {"data": "ok"}
 
 
 @pytest.mark.parametrize("status", [301, 302, 400, 401, 403, 404, 405, 409, 410, 422, 451])

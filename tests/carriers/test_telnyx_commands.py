@@ -12,7 +12,7 @@ import httpx
 import pytest
 import respx
 
-from callflow.contracts import commands
+from callflow.contracts import commands, fence
 from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
@@ -211,6 +211,26 @@ def test_a_stream_that_telnyx_still_counts_is_stopped_and_asked_for_anew() -> No
     assert (first, again, stopped) == (first_repeated, again_repeated, stopped_repeated), "a repeat is known as one"
     assert len({first, again, stopped}) == 3
     assert told[0] | {"command_id": again} == told[1]
+
+
+@respx.mock
+def test_the_stream_of_the_process_that_has_the_call_meanwhile_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is stopped before it reads the refusal, and goes on when another one has a stream of its own."""
+    now = [100.0]
+    monkeypatch.setattr(fence, "monotonic", lambda: now[0])
+
+    async def elsewhere(call: str) -> bool:
+        return False
+
+    def refused_late(_: httpx.Request) -> httpx.Response:
+        now[0] += 10.0
+        return httpx.Response(422, json=refusal("90045"))
+
+    respx.post(url("streaming_start")).mock(side_effect=refused_late)
+    stop = respx.post(url("streaming_stop")).respond(json={})
+    with fence.fenced(elsewhere, "c1"), pytest.raises(CarrierError, match="another node"):
+        execute(order(commands.StartStream()))
+    assert stop.call_count == 0
 
 
 @respx.mock

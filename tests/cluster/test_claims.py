@@ -37,6 +37,7 @@ class Stage:
     def __init__(self, url: str) -> None:
         self.database = Database(url_of(url, ""))
         self.journals: list[DurableJournal] = []
+        self.keys: dict[str, tuple[str, int]] = {}
 
     async def open(self) -> Stage:
         await self.database.migrate()
@@ -45,7 +46,8 @@ class Stage:
     async def node(self, name: str) -> tuple[DurableJournal, Claims]:
         journal, claims = DurableJournal(), Claims()
         epoch = await self.run(lambda connection: node_store.join(connection, Node(name=name, epoch=0)))
-        claims.key, journal.guard = (name, epoch), claims
+        claims.key = self.keys[name] = (name, epoch)
+        journal.guard = claims
         journal.open(self.database)
         self.journals.append(journal)
         return journal, claims
@@ -92,6 +94,61 @@ async def test_of_two_nodes_with_the_same_call_one_loses(database_url: str) -> N
             await second.append(step())
         assert await stage.owner() == ("a", True)
         assert told == [CALL]
+
+
+async def cut_off(stage: Stage, journal: DurableJournal, claims: Claims, *, committed: bool) -> None:
+    """Node a is cut off in its first transaction about a call, declared dead, and joins anew."""
+    write, database = stage.database.write, stage.database
+
+    async def without_answer(work: Callable[[Connection], Any]) -> Any:
+        def cut(connection: Connection) -> None:
+            work(connection)
+            if not committed:
+                raise OSError("the link is cut")
+
+        await write(cut)
+        raise OSError("the link is cut")
+
+    database.write = without_answer  # type: ignore[method-assign]
+    journal.note(began())
+    await until(lambda: journal.trouble, "the trouble")
+    journal.note(step())
+    assert claims.key is not None
+    dead = Node(name=claims.key[0], epoch=claims.key[1])
+    await write(lambda connection: node_store.fence(connection, [dead], expired=False))
+    claims.drop_all()
+    if committed:
+        taken = await write(lambda connection: node_store.take_orphans(connection, stage.keys["b"], 1))
+        assert taken == [CALL]
+    database.write = write  # type: ignore[method-assign]
+    await until(lambda: journal.counts["failures"] >= 2, "a try as the node that is dead")
+    epoch = await stage.run(lambda connection: node_store.join(connection, Node(name="a", epoch=0)))
+    claims.key = ("a", epoch)
+    await asyncio.wait_for(journal.flushed(), 5)
+
+
+@in_loop
+async def test_a_call_that_was_let_go_and_never_came_to_the_database_is_found_by_its_node_again(
+    database_url: str,
+) -> None:
+    """Nobody else knows of it: its caller would wait for ever."""
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        await stage.node("b")
+        await cut_off(stage, journal, claims, committed=False)
+        assert await stage.owner() == ("a", True)
+        assert await Store(stage.database).journal(CALL) != []
+        assert (claims.has(CALL), claims.has_let_go(CALL)) == (False, False), "the next look takes it, as a given one"
+
+
+@in_loop
+async def test_a_call_that_was_let_go_and_did_come_to_the_database_is_anothers(database_url: str) -> None:
+    async with staged(database_url) as stage:
+        journal, claims = await stage.node("a")
+        await stage.node("b")
+        await cut_off(stage, journal, claims, committed=True)
+        assert await stage.owner() == ("b", True)
+        assert (claims.has(CALL), claims.has_let_go(CALL)) == (False, True)
 
 
 @in_loop
@@ -484,6 +541,8 @@ async def test_the_last_entry_and_the_claim_change_hands_together_or_not_at_all(
         assert (await entries(stage), told) == (["began"], ["began"]), "with what was queued before it"
         await journal.append(step())
         assert await stage.run(lambda connection: node_store.set_state(connection, "b", "up"))
+        assert not await asyncio.wait_for(journal.hand_over(last(), others.key, lambda: False).given, 5)
+        assert await stage.owner() == ("a", True), "its moment has passed before the transaction began"
         giving = journal.hand_over(last(), others.key)
         journal.note(JournalEntry.of(Fact(text="said meanwhile"), call=CALL, at=3.0))
         assert await asyncio.wait_for(giving.given, 5)

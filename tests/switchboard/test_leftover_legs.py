@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from callflow.call.carrier_commands import command_id
+from callflow.call.command_ids import command_id
 from callflow.contracts.carrier import ActiveCall, Carrier, CarrierRequest
 from callflow.contracts.commands import Hangup
 from callflow.contracts.errors import CarrierError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from callflow.contracts.event import PART_OF
 from callflow.contracts.events import Dtmf, LegIds
 from callflow.history.hand_overs import HandOver
 from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import CallerSpeaks, Note
 from callflow.switchboard import moving as module
 from callflow.switchboard.moving import Moving, QuietMoments, at_once
 from tests.call.offline import until
@@ -62,6 +63,20 @@ def test_when_the_time_is_up_any_moment_will_do() -> None:
     assert looks(QuietMoments(0.0, 0.0), "x") == [0.0]
 
 
+def test_a_moment_lasts_as_long_as_nobody_is_likely_to_speak() -> None:
+    moments = QuietMoments(0.0, 10.0)
+    for at, quiet in ((2.9, False), (3.0, True), (3.02, True)):
+        ready = moments.ready({"c": quiet, "b": "bridged"}, at)
+    assert ready == ["c", "b"]
+    assert moments.lasts("c", True, 3.2)
+    assert not moments.lasts("c", True, 3.3), "the caller may be about to answer"
+    assert not moments.lasts("c", False, 3.1)
+    assert moments.lasts("c", True, 5.1), "nobody has spoken for a while"
+    assert not moments.lasts("c", False, 5.1)
+    assert moments.lasts("b", "bridged", 3.3)
+    assert moments.lasts("c", False, 10.0), "the time is up"
+
+
 def test_few_calls_are_between_the_nodes_at_the_same_moment_while_there_is_time() -> None:
     assert [at_once(40, seconds) for seconds in (30.0, 10.0, 5.0, 1.0, 0.0, -1.0)] == [2, 2, 4, 20, 40, 40]
     assert at_once(300, 20.0) == 8
@@ -79,6 +94,8 @@ class Node:
         self.given: list[str] = []
         self.dropped: list[str] = []
         self.kept: list[str] = []
+        self.noted: list[Note] = []
+        """What the call has noted, after its hand-over."""
         self.database = asyncio.Event()
         """Set while it answers."""
         self.database.set()
@@ -112,7 +129,8 @@ class Node:
             ids=LegIds(session=f"{PART_OF}{part}" if part else ""),
             id=name, is_handed_over=False, is_quiet=is_quiet, awaits_return=awaits_return, is_noted=asyncio.Event(),
             model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming"), mailbox=Mailbox(),
-            entry=lambda note: JournalEntry.of(note, call=name, at=1.0),
+            entry=lambda note: JournalEntry.of(note, call=name, at=1.0), note=self.noted.append,
+            agent=SimpleNamespace(turns=SimpleNamespace(hears_speech=False)),
         )  # fmt: skip
 
         def let_go() -> None:
@@ -125,8 +143,8 @@ class Node:
         made.next = asyncio.ensure_future(made.mailbox.next()) if rests else None
         return made
 
-    def _hand_over(self, last: JournalEntry, to: tuple[str, int]) -> HandOver:
-        one = HandOver(last, to, asyncio.get_running_loop().create_future())
+    def _hand_over(self, last: JournalEntry, to: tuple[str, int], is_timely: Callable[[], bool]) -> HandOver:
+        one = HandOver(last, to, asyncio.get_running_loop().create_future(), is_timely)
         self.asked.append(one)
         self.answering = asyncio.create_task(self._answer(one))
         return one
@@ -134,7 +152,7 @@ class Node:
     async def _answer(self, one: HandOver) -> None:
         await self.database.wait()
         if not one.given.done():
-            one.given.set_result(one.to[0] not in self.full)
+            one.given.set_result(one.is_timely() and one.to[0] not in self.full)
             if one.given.result():
                 self.given.append(f"{one.entry.call}: w1 to {one.to[0]}")
 
@@ -168,6 +186,40 @@ class Node:
 
 
 @in_loop
+async def test_a_call_is_not_given_away_any_more_when_its_moment_has_passed_before_the_database_began() -> None:
+    the = Node()
+    call = the.board.calls[0]
+    the.database.clear()
+    moving = asyncio.create_task(the.moving.move_all(60.0))
+    await until(lambda: the.asked)
+    call.model.state, call.is_quiet = "streaming", False
+    the.database.set()
+    await until(lambda: not call.mailbox.is_held)
+    assert (the.given, call.is_handed_over, moving.done()) == ([], False, False), "it goes on here"
+    call.model.state = BRIDGED
+    await asyncio.wait_for(moving, 5)
+    assert the.given == ["c: w1 to w2"], "it is given away at the next good moment"
+
+
+@pytest.mark.parametrize("speaks", [False, True])
+@in_loop
+async def test_whoever_begins_to_speak_while_the_database_is_asked_is_asked_again_by_the_next_node(
+    speaks: bool,
+) -> None:
+    """The hand-over says that nobody spoke; a note behind it, that somebody does."""
+    the = Node()
+    call = the.board.calls[0]
+    the.database.clear()
+    moving = asyncio.create_task(the.moving.move_all(60.0))
+    await until(lambda: the.asked)
+    call.agent.turns.hears_speech = speaks
+    the.database.set()
+    await asyncio.wait_for(moving, 5)
+    assert the.given == ["c: w1 to w2"]
+    assert the.noted == [CallerSpeaks()] * speaks
+
+
+@in_loop
 async def test_a_node_that_is_to_take_calls_again_moves_none_any_more() -> None:
     the = Node(is_quiet=False)
     the.membership.is_leaving = False
@@ -198,6 +250,32 @@ async def test_a_node_that_ends_its_calls_with_a_goodbye_moves_them_only_if_it_w
     await asyncio.wait_for(the.moving.leave(0), 5)
     await asyncio.wait_for(the.moving.move_all(0.0), 5)
     assert (the.given, len(the.board.calls)) == ((["c: w1 to w2"], 0) if drained else ([], 1))
+
+
+@in_loop
+async def test_a_node_that_ends_looks_for_quiet_moments_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It drains, too: looked after twice, its calls had the shorter patience, and twice as many were on their way."""
+    the, made = Node(is_quiet=False), list[QuietMoments]()
+
+    class Counted(QuietMoments):
+        def __init__(self, began: float, seconds: float) -> None:
+            super().__init__(began, seconds)
+            made.append(self)
+
+    async def drain() -> None:
+        the.membership.draining.set()
+
+    monkeypatch.setattr(module, "QuietMoments", Counted)
+    the.membership.begin_to_leave = drain
+    running, leaving = asyncio.create_task(the.moving.run()), asyncio.create_task(the.moving.leave(60.0))
+    await until(lambda: made)
+    await asyncio.sleep(0)
+    assert the.membership.draining.is_set()
+    assert len(made) == 1
+    the.board.calls[0].model.state = BRIDGED
+    await asyncio.wait_for(leaving, 5)
+    assert (the.given, len(made)) == (["c: w1 to w2"], 1)
+    running.cancel()
 
 
 @in_loop

@@ -26,10 +26,12 @@ class Scene:
         self.carrier = FakeCarrier()
         self.taken: list[str] = []
         self.doubted: list[str] = []
+        self.moved: list[str] = []
         self.call = SimpleNamespace(
             id="c1", ids=IDS, carrier=self.carrier, began=began, model=SimpleNamespace(state=state, human=""),
             legs=SimpleNamespace(human=LegIds()), awaits_leg=False,
             recover=lambda found, human="": self.taken.append(found),
+            agent=SimpleNamespace(prompter=SimpleNamespace(moved=lambda: self.moved.append("c1"))),
         )  # fmt: skip
         self.questions = StatusChecks(lambda: NOW, self.doubt, asyncio.Semaphore(2))
 
@@ -111,5 +113,15 @@ def test_who_talked_a_moment_ago_does_not_wait_for_the_carriers_word(
         assert the.taken == (["answered"] if believed else ["gone"])
         await asyncio.gather(*the.questions._tasks)
         assert the.doubted == (["c1"] if believed else [])
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_the_agent_knows_whether_a_node_that_goes_on_has_given_the_call(given: bool) -> None:
+    async def main() -> None:
+        the = Scene()
+        await the.ask(given=given)
+        assert (the.taken, the.moved) == (["answered"], ["c1"] * given)
 
     asyncio.run(main())

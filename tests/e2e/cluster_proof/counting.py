@@ -149,6 +149,7 @@ _OPENS: Final = "opens a stream"
 def effects(carrier: Exchange) -> Counter[tuple[str, str]]:
     """How often each act took effect: the call that it is about, and what was asked for."""
     count: Counter[tuple[str, str]] = Counter()
+    streams: Counter[str] = Counter()
     commands: list[Any] = list(carrier.commands)
     for one in commands:
         if one.action in _NOT_AN_ACT or not 200 <= (one.status or 0) < 300:
@@ -156,7 +157,11 @@ def effects(carrier: Exchange) -> Counter[tuple[str, str]]:
         if not isinstance(carrier, Telnyx):
             count[one.call_sid, _twilio_act(one)] += 1
         elif not one.duplicate:
-            count[one.call_control_id or "", _telnyx_act(one)] += 1
+            call, act = one.call_control_id or "", _telnyx_act(one)
+            if act == _OPENS:
+                streams[call] += 1
+            # Whoever takes a call over may have to stop the stream that it finds: each of them once.
+            count[call, f"{act} of stream {streams[call]}" if one.action == "streaming_stop" else act] += 1
     return count
 
 

@@ -61,12 +61,20 @@ tools = [book]
 '''
 
 
+_CROSSINGS: Final = (
+    "already has an active response", "but buffer only has 0.00ms of audio", "no active response found",
+)  # fmt: skip
+"""Refusals of what crosses on the wire: the model begins to answer the caller while our request for a response is on
+its way to it, ends the caller's turn while ours to end it is, or its response while we cancel that."""
+
+
 @dataclass(frozen=True)
 class Busy(Script):
     """The agent says something first; what the caller says makes it use the tool, each time with another number, and
     then answer."""
 
     tables: Iterator[int] = field(default_factory=lambda: count(1))
+    questions: Iterator[int] = field(default_factory=lambda: count(1))
 
     @classmethod
     def saying(cls, first: bytes) -> Busy:
@@ -76,6 +84,10 @@ class Busy(Script):
         if number == 0:
             return self.turns[0]
         return Turn.call("book", table=next(self.tables)) if number % 2 else Turn.say("Yes, I am here.", ANSWER)
+
+    def transcript(self, number: int) -> str:
+        """Never the same: who says the same for two minutes is taken for a recording, and their call ends."""
+        return f"I would like to have table {next(self.questions)}."
 
 
 @dataclass
@@ -245,17 +257,16 @@ class Site:
 
     def nobody_lost(self) -> None:
         lost = [call.story() for call, _ in self.talks if call.ended_at is not None]
-        assert lost == [], (f"{len(lost)} of {len(self.talks)} calls were lost", self.said())
+        assert lost == [], (f"{len(lost)} of {len(self.talks)} calls were lost", lost, self.said())
         assert self.carrier.failures == [], self.carrier.failures
 
     def nothing_twice(self) -> None:
         nothing_twice(self.carrier)
         twice = [table for table, times in self.runs().items() if times > 1]
         assert twice == [], f"requests for which a tool ran twice: {twice}"
-        # The model may begin to answer the caller while our request for a response is on its way to it.
         violations = [
             each for session in self.realtime.sessions for each in session.violations
-            if "already has an active response" not in each
+            if not (session.audio_in and any(crossing in each for crossing in _CROSSINGS))
         ]  # fmt: skip
         assert violations == [], violations
 

@@ -51,6 +51,7 @@ async def test_three_machines_lose_no_call(postgresql: str, tmp_path: Path, requ
         talks = [asyncio.create_task(talking(call, voice, over)) for call, voice in who_talk]
         await until(lambda: len(the.runs()) >= busy, "the tool to run", 15)
         await the.dial_list(*((200, 1.0) if is_long(request) else (12, 1.0)))
+        await until(the.dialled, "the first number to be dialled", 15)
         try:
             for number, each in enumerate(breaks):
                 seen = len(the.dialled())
