@@ -151,7 +151,8 @@ class Call:
             self.mailbox.put(event, reply)
             return
         leaves = self._handover.is_leaving
-        if not leaves or (reply is None and is_left(event)):  # whoever goes on with the call reads it
+        is_new = reply is None and is_left(event) and not self._handover.left.has_posted(event)
+        if not leaves or is_new:  # whoever goes on with the call reads it
             self._log.late(event, "" if leaves else self.model.state)
         self._handover.answer(self, event, reply)
 

@@ -44,6 +44,9 @@ UNKNOWN_RESULT: Final = '{"error":"the line broke while this was running: whethe
 """What the model is told of a tool that was running then."""
 _IDS: Final = ("item", "id")
 """Where events and notes have ids of the model: of turns, tool calls, and tools that it runs itself."""
+_LEFT_SECONDS: Final = 60.0
+"""A request that the next process has not carried out after so long was written down when that process had read the
+journal already: the conversation has gone on without it."""
 
 
 @dataclass(slots=True)
@@ -81,6 +84,8 @@ class RestoredCall:
     """Tool calls without a known result: their `tool_called` events, by id."""
     left: list[events.Event] = field(default_factory=list)
     """Requests that came while the previous process handed the call over, oldest first: they are still to be done."""
+    left_since: float = math.inf
+    """From when on another process has had the call, and could do them. Unix time, in seconds."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that operators had changed when the call began."""
     profile: tuple[str, int] = ("", 0)
@@ -189,6 +194,7 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
             count, problem = call.problems or (0, f"{type(error).__name__} in {entry.event.get('event')!r:.60}")
             call.problems = count + 1, problem
     call.armed = {name: at for name, at in call.armed.items() if name in call.model.armed}
+    call.left = call.left if call.at - call.left_since <= _LEFT_SECONDS else []
     call.taken_by = call.taken_by or call.muted_for
     call.turns, call.cuts = talk.turns()
     call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]
@@ -202,7 +208,8 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     if entry.is_step:
         event = entry.event
         call.handed_over = call.quiet = False
-        call.left = _without_first(call.left, entry.name)
+        call.left = _without_first(call.left, left_requests.carried_out(entry.event))
+        call.left_since = min(call.left_since, entry.at)
         if entry.before == machine.RINGING and entry.after not in (machine.RINGING, machine.HANGUP):
             call.answered_at = call.answered_at or entry.at
         if entry.after == machine.BRIDGED != entry.before:
@@ -227,6 +234,7 @@ def _without_first(left: list[events.Event], name: str) -> list[events.Event]:
 def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     if call.handed_over and not entry.is_step and (request := left_requests.read(entry.event)) is not None:
         call.left.append(request)
+        call.left_since = math.inf
     match entry.event:
         case {"event": events.MediaStarted.name, "encoding": str(encoding)}:
             talk.is_remote = encoding == REMOTE
