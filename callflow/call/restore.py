@@ -203,8 +203,7 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
 
 def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     call.at = entry.at
-    names = (str(entry.event.get(key, "")) for key in _IDS)
-    call.last_session = max(call.last_session, last_number(names))
+    call.last_session = max(call.last_session, last_number(_ids_in(entry.event)))
     if entry.is_step:
         event = entry.event
         call.handed_over = call.quiet = False
@@ -223,6 +222,14 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
         _event(call, talk, entry)
     else:
         _note(call, talk, entry.at, note)
+
+
+def _ids_in(told: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the model in an event or a note, and in its cuts: of speech that was cut off at once, nothing
+    else may be written down."""
+    cuts = told.get("cuts", ())
+    parts = [told, *(cut for cut in cuts if isinstance(cut, Mapping))] if isinstance(cuts, list) else [told]
+    return [str(part.get(key, "")) for part in parts for key in _IDS]
 
 
 def _without_first(left: list[events.Event], name: str) -> list[events.Event]:

@@ -232,3 +232,10 @@ def test_no_session_of_the_next_process_gets_a_number_that_ids_of_the_call_have(
     )
     assert call is not None
     assert call.agent_state.last_session == 3
+
+
+def test_speech_that_was_cut_off_before_its_words_were_written_counts_for_the_number_of_the_session() -> None:
+    cut = {"item": "item_1~2", "heard_ms": 0, "received_ms": 200, "heard_text": "", "unheard_text": ""}
+    call = restore_call(recorded({"event": "interrupted", "cuts": [cut]}))
+    assert call is not None
+    assert call.agent_state.last_session == 2
