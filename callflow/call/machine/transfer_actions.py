@@ -28,7 +28,7 @@ def dial_human(model: Model, step: Step) -> None:
 
 
 def start_ringing_human(model: Model, step: Step) -> None:
-    """The carrier begins to ring the person, perhaps after it has kept the dial in a queue: their time counts anew."""
+    """Count the person's time anew: the carrier begins to ring them, perhaps after it has kept the dial in a queue."""
     arm(model, step, "transfer")
 
 
