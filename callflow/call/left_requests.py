@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from callflow.call.line_requests import are_digits
-from callflow.call.machine import STREAMING, Model
+from callflow.call.machine import BRIDGED, STREAMING, Model
 from callflow.contracts import commands
 from callflow.contracts.events import (
     CommandFailed,
@@ -84,6 +84,8 @@ class LeftRequests:
         has_media = model.media == "open"
         has_agent = has_media and (model.state, model.engine) == (STREAMING, "ready")
         kinds = (*_AT_ONCE, *(_WITH_MEDIA if has_media else ()), *(_WITH_AGENT if has_agent else ()))
+        if model.state == BRIDGED:  # it ends without a word of ours
+            kinds = (*kinds, GoodbyeRequested)
         due = [event for event in self._left if isinstance(event, kinds)]
         self._left = [event for event in self._left if not isinstance(event, kinds)]
         due = [_kept(event, keep) if isinstance(event, DtmfRequested) else event for event in due]

@@ -116,6 +116,15 @@ def test_each_is_carried_out_once_as_soon_as_the_machine_can_take_it() -> None:
     assert keeps.carried_out(requests, media=True, agent=True) == []
 
 
+def test_an_operators_end_of_a_call_in_which_two_people_talk_waits_for_no_media() -> None:
+    goodbye = events.GoodbyeRequested(reason="operator", by="console")
+    model, posted = machine.Model(), list[Event]()
+    model.state, model.media = machine.BRIDGED, "lost"
+    LeftRequests([END, goodbye]).carry_out(model, Keeps().keep, posted.append)
+    assert posted == [goodbye]
+    assert machine.take(model, goodbye).after == machine.HANGUP
+
+
 def test_keys_that_nobody_may_read_have_failed() -> None:
     secret = dataclasses.replace(KEYS, digits=MASK * 2)
     (told,) = Keeps().carried_out(LeftRequests([secret]), media=True, agent=True)
