@@ -94,10 +94,14 @@ async def test_what_somebody_else_has_changed_stays(tmp_path: Path) -> None:
         assert not the.telnyx.account.webhook_event_failover_url
 
 
-async def test_an_undo_that_nobody_agrees_to_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_hand", [False, True], ids=["something to put back", "put back by hand already"])
+async def test_an_undo_that_nobody_agrees_to_leaves_the_database_as_it_was(tmp_path: Path, by_hand: bool) -> None:
     """It brought the schema up to date before it asked, upon which no server of the version before starts."""
     async with stage(tmp_path) as the:
         await the.run("--yes", FAILOVER_URL=BACKUP)
+        if by_hand:
+            the.telnyx.account.webhook_event_failover_url = ""
+            the.twilio.number().voice_fallback_url = "https://older.test/fallback"
         file = url_of("", str(tmp_path)).database or ""
         with contextlib.closing(sqlite3.connect(file)) as database:
             (now,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
