@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from callflow.config.kept_profiles import KeptProfile, label_of
@@ -158,6 +159,14 @@ async def test_a_database_server_that_nobody_has_used_yet_keeps_nothing(tmp_path
         await database.close()
         await the.run("--yes", "--carrier", "telnyx", FALLBACK_NUMBER=PERSON, DATABASE_URL=url)
         assert the.telnyx.number().forwards_to == PERSON
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute("UPDATE alembic_version SET version_num = '0024'")
+            told = await the.run("--undo", "--carrier", "telnyx", DATABASE_URL=url, ends=1)
+            assert "say --yes" in told.said(), "an undo is possible before a server of this version was started"
+            assert await connection.fetchval("SELECT version_num FROM alembic_version") == "0024"
+        finally:
+            await connection.close()
 
 
 async def test_numbers_are_forwarded_by_the_settings_and_profiles_that_the_database_keeps(tmp_path: Path) -> None:
