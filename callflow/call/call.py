@@ -29,7 +29,6 @@ from callflow.call.listening import FIRST
 from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks
-from callflow.call.requests_after_move import is_left
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamHolder, StreamLease
@@ -152,7 +151,7 @@ class Call:
             self.mailbox.put(event, reply)
             return
         leaves = self._handover.is_leaving
-        if not leaves or (reply is None and is_left(event)):  # whoever goes on with the call reads it
+        if not leaves or (reply is None and self._handover.left.is_new(event)):  # whoever goes on with it reads it
             self._log.late(event, "" if leaves else self.model.state)
         self._handover.answer(self, event, reply)
 

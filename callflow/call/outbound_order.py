@@ -6,11 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from callflow.call.call_config import CallConfig
+from callflow.config import setting_names
 from callflow.contracts.carrier import CarrierCan
 from callflow.contracts.events import DialRequested
+
+
+_FORMER: Final = {name: former for former, name in setting_names.FORMER.items()}
+"""By which names a digest has the settings of a session: those of earlier versions, so that it is theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +65,9 @@ class OutboundOrder:
         """Return a short digest of what was asked for: the same for the same wishes."""
         if self.digest:
             return self.digest
+        session = {_FORMER.get(name, name): value for name, value in self.session.items()}
         wishes: list[Any] = [
-            self.to_number, self.from_number, self.carrier, self.profile, dict(self.session), self.record,
+            self.to_number, self.from_number, self.carrier, self.profile, session, self.record,
         ]  # fmt: skip
         if self.variables:  # without, the digest is that of earlier versions
             wishes.append(dict(self.variables))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from callflow.call.line_requests import are_digits
-from callflow.call.machine import STREAMING, Model
+from callflow.call.machine import BRIDGED, STREAMING, Model
 from callflow.contracts import commands
 from callflow.contracts.events import (
     CommandFailed,
@@ -40,6 +40,8 @@ _KINDS: Final = {kind.name: kind for kind in (*_AT_ONCE, *_WITH_MEDIA, *_WITH_AG
 _OF_THE_PROCESS: Final = ("", "drain")
 """Who asks for an end that only the process of before may have wanted. The rules ask again here."""
 
+_NOT_WRITTEN: Final = "the keys were not written down"
+
 
 def is_left(event: Event) -> bool:
     """Return whether the next process reads an event that came while the call passed on: what was typed, what a tool
@@ -55,12 +57,25 @@ def read(written: Mapping[str, Any]) -> Event | None:
     return from_json(dict(written)) if written.get("event") in _KINDS else None
 
 
+def carried_out(written: Mapping[str, Any]) -> str:
+    """Return the name of the request that a step of the journal has carried out, or has found that it cannot be; of
+    another step, its own name."""
+    are_lost = written.get("command") == commands.SendDtmf.name and written.get("reason") == _NOT_WRITTEN
+    return DtmfRequested.name if are_lost else str(written.get("event", ""))
+
+
 class LeftRequests:
     """What is left to be done for one call."""
 
     def __init__(self, left: Sequence[Event]) -> None:
         """`left`: what the journal tells, oldest first."""
         self._left = list(left)
+        self._posted: list[Event] = []
+
+    def is_new(self, event: Event) -> bool:
+        """Return whether the next process is to read this event, and cannot yet: what was posted here stands in the
+        journal already."""
+        return is_left(event) and not any(event is one for one in self._posted)
 
     def carry_out(self, model: Model, keep: Callable[[str, str], str], post: Callable[[Event], object]) -> None:
         """Post what the machine can take now, each once. `keep`: keeps keys until they are pressed, see
@@ -70,14 +85,18 @@ class LeftRequests:
         has_media = model.media == "open"
         has_agent = has_media and (model.state, model.engine) == (STREAMING, "ready")
         kinds = (*_AT_ONCE, *(_WITH_MEDIA if has_media else ()), *(_WITH_AGENT if has_agent else ()))
+        if model.state == BRIDGED:  # it ends without a word of ours
+            kinds = (*kinds, GoodbyeRequested)
         due = [event for event in self._left if isinstance(event, kinds)]
         self._left = [event for event in self._left if not isinstance(event, kinds)]
+        due = [_kept(event, keep) if isinstance(event, DtmfRequested) else event for event in due]
+        self._posted += due
         for event in due:
-            post(_kept(event, keep) if isinstance(event, DtmfRequested) else event)
+            post(event)
 
 
 def _kept(event: DtmfRequested, keep: Callable[[str, str], str]) -> Event:
     """Return the request with keys that are known here; that it has failed, if nobody may read them."""
     if not are_digits(event.digits):
-        return CommandFailed(command=commands.SendDtmf.name, by=event.by, reason="the keys were not written down")
+        return CommandFailed(command=commands.SendDtmf.name, by=event.by, reason=_NOT_WRITTEN)
     return replace(event, id=keep(event.digits, event.by))

@@ -46,6 +46,9 @@ UNKNOWN_RESULT: Final = '{"error":"the line broke while this was running: whethe
 _IDS: Final = ("item", "id")
 """Where events and notes have ids of the model: of turns, tool calls, and tools that it runs itself."""
 _NOT_ON_RECORD: Final = CommandPlace(0, 0)
+_LEFT_SECONDS: Final = 60.0
+"""A request that the next process has not carried out after so long was written down when that process had read the
+journal already: the conversation has gone on without it."""
 
 
 @dataclass(slots=True)
@@ -85,6 +88,8 @@ class RestoredCall:
     """Tool calls without a known result: their `tool_called` events, by id."""
     left: list[events.Event] = field(default_factory=list)
     """Requests that came while the previous process handed the call over, oldest first: they are still to be done."""
+    left_since: float = math.inf
+    """From when on another process has had the call, and could do them. Unix time, in seconds."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that operators had changed when the call began."""
     profile: tuple[str, int] = ("", 0)
@@ -193,6 +198,7 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
             count, problem = call.problems or (0, f"{type(error).__name__} in {entry.event.get('event')!r:.60}")
             call.problems = count + 1, problem
     call.armed = {name: at for name, at in call.armed.items() if name in call.model.armed}
+    call.left = call.left if call.at - call.left_since <= _LEFT_SECONDS else []
     call.taken_by = call.taken_by or call.muted_for
     call.turns, call.cuts = talk.turns()
     call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]
@@ -201,12 +207,12 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
 
 def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     call.at = entry.at
-    names = (str(entry.event.get(key, "")) for key in _IDS)
-    call.last_session = max(call.last_session, last_number(names))
+    call.last_session = max(call.last_session, last_number(_ids_in(entry.event)))
     if entry.is_step:
         event = entry.event
         call.handed_over = call.quiet = False
-        call.left = _without_first(call.left, entry.name)
+        call.left = _without_first(call.left, requests_after_move.carried_out(entry.event))
+        call.left_since = min(call.left_since, entry.at)
         if entry.name == events.CallRecovered.name:
             call.mark = str(event.get("mark", ""))
         if entry.before == machine.RINGING and entry.after not in (machine.RINGING, machine.HANGUP):
@@ -224,6 +230,14 @@ def _read(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
         _note(call, talk, entry.at, note)
 
 
+def _ids_in(told: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the model in an event or a note, and in its cuts: of speech that was cut off at once, nothing
+    else may be written down."""
+    cuts = told.get("cuts", ())
+    parts = [told, *(cut for cut in cuts if isinstance(cut, Mapping))] if isinstance(cuts, list) else [told]
+    return [str(part.get(key, "")) for part in parts for key in _IDS]
+
+
 def _without_first(left: list[events.Event], name: str) -> list[events.Event]:
     """Return the requests that are left after a step has taken one of this name."""
     done = next((event for event in left if event.name == name), None)
@@ -233,6 +247,7 @@ def _without_first(left: list[events.Event], name: str) -> list[events.Event]:
 def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     if call.handed_over and not entry.is_step and (request := requests_after_move.read(entry.event)) is not None:
         call.left.append(request)
+        call.left_since = math.inf
     match entry.event:
         case {"event": events.MediaStarted.name, "encoding": str(encoding)}:
             talk.is_remote = encoding == REMOTE

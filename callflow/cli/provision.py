@@ -170,7 +170,7 @@ async def _undo(service: FailoverService, database: Database, arguments: argpars
     ]
     if rows:
         print_table(("carrier", "what", "field", "set from here", "before"), rows)
-    if rows and not agreed(arguments, "Put this back?"):
+    if not agreed(arguments, "Put this back?" if rows else "All is as it was before. Remember it no more?"):
         return 1
     await database.migrate()
     left = 0

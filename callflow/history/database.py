@@ -327,20 +327,23 @@ class Database:
             threads.shutdown(wait=False)
 
 
-def look_at(url: URL, read: Callable[[Database], Awaitable[_Found]], nothing: _Found) -> _Found:
+def look_at(
+    url: URL, read: Callable[[Database], Awaitable[_Found]], nothing: _Found, *, earlier: bool = False
+) -> _Found:
     """Return what `read` finds there, for somebody beside the server; `nothing`: where there is no database. Nothing is
-    changed or made. Raises DatabaseError."""
+    changed or made. `earlier`: also on a server whose schema is of an earlier version. Raises DatabaseError."""
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return nothing
-    return asyncio.run(_look_at(url, read, nothing))
+    return asyncio.run(_look_at(url, read, nothing, earlier))
 
 
-async def _look_at(url: URL, read: Callable[[Database], Awaitable[_Found]], nothing: _Found) -> _Found:
+async def _look_at(url: URL, read: Callable[[Database], Awaitable[_Found]], nothing: _Found, earlier: bool) -> _Found:
     database = Database(url, read_only=True)
     try:
         if not database.is_sqlite and await database.read(_is_unused):
             return nothing
-        await database.check()
+        if not earlier or database.is_sqlite:
+            await database.check()
         return await read(database)
     except DatabaseError:
         raise

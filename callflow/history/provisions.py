@@ -20,7 +20,7 @@ _table = provisions.c
 def look(url: URL) -> list[Provision]:
     """Return all that are kept there, oldest first, for somebody beside the server: nothing is changed and nothing is
     made; no database is nothing kept. Raises DatabaseError."""
-    return look_at(url, lambda database: Provisions(database).all(), [])
+    return look_at(url, lambda database: Provisions(database).all(), [], earlier=True)
 
 
 class Provisions:

@@ -256,8 +256,7 @@ class Moving:
             given = await self._hand_over(call, target, lasts)
             if given is None:
                 return
-            if (both := _both(call)) in self._went_to:
-                self._went_to[both] = given[0].name
+            self._has_gone(call, given[0].name)
             if call.agent.turns.hears_speech:
                 # Since the database was asked, the caller has begun to speak. The model here may not have noticed, and
                 # that of the other node hears only the rest: whoever goes on with the call is to ask again.
@@ -266,7 +265,7 @@ class Moving:
             call.mailbox.go_on()
             await self._note_last(call)
             claims.noted(call.id)
-            await self._tell_any(call.id, *given)
+            self._has_gone(call, await self._tell_any(call.id, *given))
         except Exception as error:
             # Whose the claim is, is not known. If it is still this node's, this one finds the call at its next look,
             # like one that it was given, or whoever lives does when this process ends.
@@ -321,22 +320,27 @@ class Moving:
                 async with asyncio.timeout(_WRITTEN_SECONDS):
                     await self._journal.flushed()
 
-    async def _tell_any(self, call: str, target: Peer, key: tuple[str, int]) -> None:
+    def _has_gone(self, call: Call, node: str) -> None:
+        """Note to which node a call went, if its other side is still to follow. `node`: its name; "": to none."""
+        if node and (both := _both(call)) in self._went_to:
+            self._went_to[both] = node
+
+    async def _tell_any(self, call: str, target: Peer, key: tuple[str, int]) -> str:
         """Tell that node that it has a call which was left here, or give it to the next one if it takes no calls any
-        more. If none does, the call goes on here. Raises what the driver raises, TimeoutError, and Overloaded if this
-        node is dead."""
+        more. If none does, the call goes on here. Returns the name of the node that has it now; "": none but this one.
+        Raises what the driver raises, TimeoutError, and Overloaded if this node is dead."""
         at: tuple[str, int] | None = key
         for tries in range(_MOST_TARGETS):
             with contextlib.suppress(Overloaded):
                 at = await self._hand_claim(call, target.name, at) if tries else at
                 if at is None:
-                    return  # it has ended, or was taken over
+                    return ""  # it has ended, or was taken over
                 taken = await self._membership.tell(target, [call])
                 if taken is None:
                     log.warning("call %s: node %s was not told of it, and finds it by itself", call, target.name)
                 if taken is None or call in taken:
                     self.moved += 1
-                    return
+                    return target.name
             log.warning("call %s: node %s takes no calls any more", call, target.name)
             await self._membership.look_again()
             another = self._target()
@@ -345,6 +349,7 @@ class Moving:
             target = another
         if await self._hand_claim(call, self._membership.me, at) is not None:
             await self._stay(call)
+        return ""
 
     async def _hand_claim(self, call: str, to: str, of: tuple[str, int] | None) -> tuple[str, int] | None:
         async with asyncio.timeout(_WRITTEN_SECONDS):

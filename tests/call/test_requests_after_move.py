@@ -52,9 +52,25 @@ def test_what_another_process_has_taken_already_is_done() -> None:
     assert left(HANDED_OVER, entry(HELD[0]), entry(HELD[1]), taken) == [TRANSFER]
 
 
+def test_the_agent_is_told_once_that_keys_were_lost() -> None:
+    secret = dataclasses.replace(KEYS, digits=MASK * 2)
+    (told,) = Keeps().carried_out(LeftRequests([secret]), media=True, agent=True)
+    taken = entry(events.to_json(told), state=machine.STREAMING, step=1)
+    assert left(HANDED_OVER, entry(events.to_json(secret))) == [secret]
+    assert left(HANDED_OVER, entry(events.to_json(secret)), taken) == []
+
+
 def test_what_a_node_writes_that_has_the_call_no_more_is_nobodys() -> None:
     recovered = entry(events.to_json(events.CallRecovered()), state=machine.STREAMING, step=1)
     assert left(HANDED_OVER, recovered, entry(HELD[0])) == []
+
+
+def test_what_nobody_has_done_while_the_call_went_on_for_a_minute_is_not_done_any_more() -> None:
+    """It came too late for the process that took the call over, and a third one reads it."""
+    recovered = entry(events.to_json(events.CallRecovered()), state=machine.STREAMING, step=1)
+    later = dataclasses.replace(recovered, step=2, at=62.0)
+    assert left(HANDED_OVER, entry(HELD[0]), recovered) == [END]
+    assert left(HANDED_OVER, entry(HELD[0]), recovered, later) == []
 
 
 @pytest.mark.parametrize(
@@ -98,6 +114,15 @@ def test_each_is_carried_out_once_as_soon_as_the_machine_can_take_it() -> None:
     assert keeps.carried_out(requests, media=True, agent=True) == [TRANSFER, dataclasses.replace(KEYS, id="new 1")]
     assert keeps.kept == ["42"]
     assert keeps.carried_out(requests, media=True, agent=True) == []
+
+
+def test_an_operators_end_of_a_call_in_which_two_people_talk_waits_for_no_media() -> None:
+    goodbye = events.GoodbyeRequested(reason="operator", by="console")
+    model, posted = machine.Model(), list[Event]()
+    model.state, model.media = machine.BRIDGED, "lost"
+    LeftRequests([END, goodbye]).carry_out(model, Keeps().keep, posted.append)
+    assert posted == [goodbye]
+    assert machine.take(model, goodbye).after == machine.HANGUP
 
 
 def test_keys_that_nobody_may_read_have_failed() -> None:
@@ -151,5 +176,37 @@ def test_a_tool_that_acts_in_the_moment_of_the_move_has_its_act_done_once(forced
             new.post(events.CallHangup())
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_what_is_left_once_more_before_it_was_done_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = events.RecordRequested(on=True, by="agent")
+
+    async def main() -> None:
+        shared = services()
+        for each in (BEGAN, HANDED_OVER, entry(events.to_json(PAUSE)), entry(events.to_json(record))):
+            shared.journal.note(each)
+        restored = restore_call(shared.journal.read(NAME))
+        assert restored is not None
+        call = Call(NAME, as_carrier(FakeCarrier()), IDS, shared, restored=restored)
+        append, is_written, may_go_on = shared.journal.append, asyncio.Event(), asyncio.Event()
+
+        async def append_slowly(written: JournalEntry) -> None:
+            await append(written)
+            if written.name == PAUSE.name:
+                is_written.set()
+                await may_go_on.wait()
+
+        monkeypatch.setattr(shared.journal, "append", append_slowly)
+        running = asyncio.create_task(call.run())
+        call.recover("answered")
+        await asyncio.wait_for(is_written.wait(), 5)  # and the other one waits in the mailbox
+        await call.hand_over()
+        may_go_on.set()
+        await asyncio.wait_for(running, 5)
+        again = restore_call(shared.journal.read(NAME))
+        assert again is not None
+        assert again.left == [record]
 
     asyncio.run(main())

@@ -263,3 +263,10 @@ def test_a_call_was_left_quietly_unless_somebody_began_to_speak_behind_the_hand_
     assert not_quiet is not None
     assert quiet.agent_state.left_quietly
     assert not not_quiet.agent_state.left_quietly
+
+
+def test_speech_that_was_cut_off_before_its_words_were_written_counts_for_the_number_of_the_session() -> None:
+    cut = {"item": "item_1~2", "heard_ms": 0, "received_ms": 200, "heard_text": "", "unheard_text": ""}
+    call = restore_call(recorded({"event": "interrupted", "cuts": [cut]}))
+    assert call is not None
+    assert call.agent_state.last_session == 2

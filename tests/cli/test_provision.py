@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from callflow.config.kept_profiles import KeptProfile, label_of
@@ -94,10 +95,14 @@ async def test_what_somebody_else_has_changed_stays(tmp_path: Path) -> None:
         assert not the.telnyx.account.webhook_event_failover_url
 
 
-async def test_an_undo_that_nobody_agrees_to_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_hand", [False, True], ids=["something to put back", "put back by hand already"])
+async def test_an_undo_that_nobody_agrees_to_leaves_the_database_as_it_was(tmp_path: Path, by_hand: bool) -> None:
     """It brought the schema up to date before it asked, upon which no server of the version before starts."""
     async with stage(tmp_path) as the:
         await the.run("--yes", FAILOVER_URL=BACKUP)
+        if by_hand:
+            the.telnyx.account.webhook_event_failover_url = ""
+            the.twilio.number().voice_fallback_url = "https://older.test/fallback"
         file = url_of("", str(tmp_path)).database or ""
         with contextlib.closing(sqlite3.connect(file)) as database:
             (now,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -154,6 +159,14 @@ async def test_a_database_server_that_nobody_has_used_yet_keeps_nothing(tmp_path
         await database.close()
         await the.run("--yes", "--carrier", "telnyx", FALLBACK_NUMBER=PERSON, DATABASE_URL=url)
         assert the.telnyx.number().forwards_to == PERSON
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute("UPDATE alembic_version SET version_num = '0024'")
+            told = await the.run("--undo", "--carrier", "telnyx", DATABASE_URL=url, ends=1)
+            assert "say --yes" in told.said(), "an undo is possible before a server of this version was started"
+            assert await connection.fetchval("SELECT version_num FROM alembic_version") == "0024"
+        finally:
+            await connection.close()
 
 
 async def test_numbers_are_forwarded_by_the_settings_and_profiles_that_the_database_keeps(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from callflow.call.outbound_order import OutboundOrder
 from callflow.config import control_changes, session_names, session_overrides
 from callflow.config.kept_profiles import decode
 from callflow.config.loader import load
@@ -99,3 +101,10 @@ def test_each_other_name_stands_for_a_setting_and_is_none() -> None:
     assert not ALIASES.keys() & Settings.model_fields.keys()
     assert present({"ring_seconds": 1, "voice": "ash"}) == {"answer_seconds": 1, "voice": "ash"}
     assert others(["answer_seconds", "voice"]) == ["ring_seconds"]
+
+
+def test_an_order_has_one_digest_whatever_the_name_of_its_setting() -> None:
+    """A dial that is repeated after an update, with the same Idempotency-Key, is the same call."""
+    order = OutboundOrder(to_number="+15550100001", from_number="+15550100002", carrier="telnyx")
+    digests = {replace(order, session={name: 7.0}).fingerprint() for name in ("ring_seconds", "answer_seconds")}
+    assert digests == {"3aea524e27e111f9328e0d262d5d75cc"}  # as version 0.1 has made it

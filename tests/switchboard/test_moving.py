@@ -439,6 +439,20 @@ async def test_both_sides_of_a_call_go_to_the_same_node(takes_more: bool) -> Non
 
 
 @in_loop
+async def test_the_other_side_of_a_call_follows_to_the_node_that_has_taken_the_first_in_the_end() -> None:
+    the = Node()
+    the.targets, the.silent = ["w3", "w4"], ["w3"]
+    side, dialled = the.call("side", part="dialled"), the.call("dialled")
+    the.board.calls[:] = [side, dialled]
+    await asyncio.wait_for(the.moving._move(cast(Any, side), lambda: True), 5)
+    assert the.given == ["side: w1 to w3", "side: w3 to w4"]
+    the.targets = ["w2"]
+    target = the.moving._target_of(cast(Any, dialled))
+    assert target is not None
+    assert target.name == "w4"
+
+
+@in_loop
 async def test_a_call_whose_caller_is_being_looked_up_is_moved_once_and_keeps_no_other_one_waiting() -> None:
     """A move of it began at every look, until no other call had room."""
     the, begun = Node(), 0
