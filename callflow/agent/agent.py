@@ -383,8 +383,7 @@ class Agent:
     # Operators, and the caller's keys
 
     def respond_to(self, text: str, *, shown: str, by: str = "") -> None:
-        """Give the model a fact to respond to. While the caller would not hear it, because they are on hold, it is muted
-        or a person speaks in its place, the model only learns the fact. `shown`, `by`: see `Prompter.learn`."""
+        """Give the model a fact to respond to, or to know while the caller cannot hear it: see `Prompter.learn`."""
         if not self.sessions.is_there or self.voicemail.is_on:
             return
         self.no_input.heard_words(True)

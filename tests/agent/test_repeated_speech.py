@@ -54,7 +54,7 @@ def test_a_recording_is_recognised_in_scripts_without_blanks_too(text: str) -> N
     "text",
     [
         "", "   ", "...", "Yes.", "Yes, please, thanks.", "Are you there?",
-        "喂，你好", "もしもし", "はい、そうです。", "สวัสดีครับ", "नमस्ते जी", "여보세요",
+        "喂 你好", "もしもし", "はい、そうです。", "สวัสดีครับ", "नमस्ते जी", "여보세요",
     ],
 )  # fmt: skip
 def test_what_people_repeat_is_never_a_recording(text: str) -> None:

@@ -200,7 +200,8 @@ def test_a_call_that_is_handed_over_ends_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "stepped"), [(events.CarrierNotice(), False), (events.Dtmf(digit="1"), False), (events.CallHangup(), True)]
+    ("event", "stepped"),
+    [(events.CarrierNotice(), False), (events.Dtmf(digit="1"), False), (events.CallHangup(), True)],
 )
 def test_what_is_queued_when_a_call_is_handed_over_is_no_step_after_that_but_its_end(
     event: events.Event, stepped: bool

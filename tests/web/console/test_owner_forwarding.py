@@ -198,8 +198,8 @@ class Closing:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         await self.is_closed.wait()
-        return
-        yield b""
+        for piece in list[bytes]():
+            yield piece
 
     async def send(self, piece: Any) -> None:
         self.is_closed.set()
