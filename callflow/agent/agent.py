@@ -383,11 +383,11 @@ class Agent:
     # Operators, and the caller's keys
 
     def respond_to(self, text: str, *, shown: str, by: str = "") -> None:
-        """Give the model a fact to respond to. `shown`, `by`: see `Prompter.learn`."""
+        """Give the model a fact to respond to, or to know while the caller cannot hear it: see `Prompter.learn`."""
         if not self.sessions.is_there or self.voicemail.is_on:
             return
         self.no_input.heard_words(True)
-        self.prompter.learn(text, speak=True, shown=shown, by=by)
+        self.prompter.learn(text, speak=not self._relay.gates.agent_is_shut, shown=shown, by=by)
         self.changed()
 
     def silence(self) -> None:

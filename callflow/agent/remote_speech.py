@@ -55,6 +55,8 @@ class RemoteSpeech:
         """What the model is told of tools that another process ran, by the id of the call."""
         self._is_referred = False
         self._was_playing = False
+        self._before_last: list[str] = []
+        """Responses that were under way when the sentence that ends the call was asked for: none of them has it."""
         if self._line is not None:
             self._line.stop, self._line.say_last = to_owner(self._stop), to_owner(self._say_last)
 
@@ -140,7 +142,7 @@ class RemoteSpeech:
         turns.taking.spoke(heard.response)
         if turns.latency.waits_for_audio:
             turns.latency.generated(_now())
-        self._line.began(heard.response)
+        self._line.began(heard.response, is_earlier=heard.response in self._before_last)
 
     def ended(self, heard: PlayoutEnded) -> None:
         """Note that the caller hears nothing more of a response."""
@@ -186,8 +188,9 @@ class RemoteSpeech:
             self._agent.sessions.cancel(response)
 
     def _say_last(self, text: str) -> bool:
-        sessions = self._agent.sessions
-        self._agent.turns.taking.protected = True
+        sessions, taking = self._agent.sessions, self._agent.turns.taking
+        self._before_last = taking.responses
+        taking.protected = True
         sessions.set_turn_detection(False)
         return sessions.is_ready and sessions.request_response(prompt(Prompt.SAY, text=text), lasting=True)
 

@@ -82,14 +82,16 @@ class Mailbox:
 
     async def next(self) -> Waiting | None:
         """Remove and return the next event; wait until there is one, and the mailbox is not held. None: the mailbox is
-        closed, and empty or held."""
+        closed, and held, or nothing that ends the call is next: that alone is taken by whoever lets go of a call."""
         while not self._closed and (self.is_held or not self._waiting):
             self._is_idle = True
             self._try_to_hold()
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
             self._is_idle = False
-        return self._waiting.pop(0) if self._waiting and not self.is_held else None
+        if self.is_held or not self._waiting or (self._closed and not isinstance(self._waiting[0].event, _ENDINGS)):
+            return None
+        return self._waiting.pop(0)
 
     # While the call is given to another node
 
@@ -143,7 +145,7 @@ class Mailbox:
             await self._wake
 
     def close(self) -> None:
-        """Make `next` return None instead of waiting when the mailbox is empty."""
+        """Make `next` return None instead of waiting; what is queued stays, but for an event that ends the call."""
         self._closed = True
         self._try_to_hold()
         self._open.set()

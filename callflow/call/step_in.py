@@ -51,20 +51,24 @@ class StepIn:
         model, agent = self._model(), self._agent()
         if model.state not in (machine.STREAMING, machine.RECOVERING) or model.farewell or agent.voicemail.is_on:
             return NO_CALLER
-        if now and self._line.is_on_hold:
-            return ON_HOLD
-        if now and self._line.taken_by:
-            return TAKEN % shown(self._line.taken_by)
-        if now and "agent" in self._line.muted:
-            return MUTED
-        if now and model.engine != "ready":
-            return NO_MODEL
+        if now and (why := self._why_unheard()):
+            return why
         self._whispers += 1
         name = str(self._whispers)
         self._note(Whispered(id=name, text=text, now=now, by=by))
         self._recordings.mark("whisper", by, text)
         agent.prompter.whisper(name, text, now=now)
         return ""
+
+    def _why_unheard(self) -> str:
+        """Return a sentence that says why the caller would not hear the agent now; "": they would."""
+        if self._line.is_on_hold:
+            return ON_HOLD
+        if self._line.taken_by:
+            return TAKEN % shown(self._line.taken_by)
+        if "agent" in self._line.muted:
+            return MUTED
+        return "" if self._model().engine == "ready" else NO_MODEL
 
     def why_blind(self) -> str:
         """Return a sentence that says why the model cannot be shown a picture now; "": it can."""
@@ -78,10 +82,11 @@ class StepIn:
 
     def show(self, image: ContextImage, by: str, *, number: int, fields: Mapping[str, Any], now: bool) -> str:
         """Show the model a picture, or keep it until there is a session. `number`, `fields`: see `notes.ImageShown`.
-        `now`: it speaks about it at once. Returns a sentence that says why not; "": it is shown."""
+        `now`: it speaks about it at once, if the caller would hear that. Returns a sentence that says why not; "": it
+        is shown."""
         if why := self.why_blind():
             return why
-        now = now and not self._line.is_on_hold and self._model().engine == "ready"
+        now = now and not self._why_unheard()
         self._note(ImageShown(number=number, text=image.text, now=now, by=by, **fields))
         self._recordings.mark("picture", by, image.text)
         self._agent().prompter.show(image, now=now)

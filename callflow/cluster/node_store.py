@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from callflow.cluster.nodes import LEASE_SECONDS, Node, View, next_epoch, share
 from callflow.contracts.errors import Overloaded
+from callflow.contracts.event import PART_OF
 from callflow.history.node_tables import claims, nodes
 from callflow.history.tables import conversations, steps
 
@@ -247,7 +248,8 @@ def orphans(connection: Connection) -> int:
 
 
 def take_orphans(connection: Connection, key: tuple[str, int], survivors: int, most: int = _MANY) -> list[str]:
-    """Claim a share of the calls whose node is dead, at most so many. Returns their ids; none: there are no more.
+    """Claim a share of the calls whose node is dead, at most so many, each with its other side. Returns their ids;
+    none: there are no more.
 
     PostgreSQL passes over the claims that another survivor is taking at this moment.
     """
@@ -262,13 +264,30 @@ def take_orphans(connection: Connection, key: tuple[str, int], survivors: int, m
     if not dead or not is_alive(connection, key):
         return []
     most = min(most, share(sum(row.calls for row in dead), survivors))
-    of_the_dead = tuple_(_claim.node, _claim.epoch).in_([(row.node, row.epoch) for row in dead])
-    wanted = select(_claim.call).where(of_the_dead).order_by(_claim.call).limit(most)
-    found = [row.call for row in connection.execute(wanted.with_for_update(skip_locked=True))]
+    keys = [(row.node, row.epoch) for row in dead]
+    of_the_dead, sides = tuple_(_claim.node, _claim.epoch).in_(keys), _sides(connection, keys)
+    orphaned = select(_claim.call).where(of_the_dead).order_by(_claim.call).with_for_update(skip_locked=True)
+    found = list(connection.execute(orphaned.where(_claim.call.not_in(sides)).limit(most)).scalars())
+    if beside := [side for side, call in sides.items() if call in found]:
+        found += connection.execute(orphaned.where(_claim.call.in_(beside))).scalars()
     if found:
         mine = {"node": key[0], "epoch": key[1]}
         connection.execute(update(claims).where(_claim.call.in_(found)).values(**mine))
     return found
+
+
+def _sides(connection: Connection, keys: Sequence[tuple[str, int]]) -> dict[str, str]:
+    """Return the calls of these nodes that are the other side of one which is theirs, too, each with that one. Nobody
+    takes such a call by itself: what one side knows of the conversation, the other decides by."""
+    session, whole = conversations.c.carrier_session_id, claims.alias("whole")
+    theirs = [tuple_(of.node, of.epoch).in_(keys) for of in (_claim, whole.c)]
+    beside = (
+        select(_claim.call, whole.c.call.label("whole"))
+        .join(conversations, conversations.c.call_id == _claim.call)
+        .join(whole, whole.c.call == func.substr(session, len(PART_OF) + 1))
+        .where(*theirs, session.startswith(PART_OF))
+    )
+    return {row.call: row.whole for row in connection.execute(beside)}
 
 
 def adopt(connection: Connection, key: tuple[str, int]) -> list[str]:

@@ -127,6 +127,8 @@ class Ended(Note):
     reordered_frames: int = field(default=0, metadata=OPTIONAL)
     """Late: dropped, because they came twice or too late for their place. Reordered: held for others before them."""
     carrier_complaints: int = field(default=0, metadata=OPTIONAL)
+    rejected_streams: int = field(default=0, metadata=OPTIONAL)
+    """Streams that ended because the carrier complained about all that it was sent."""
     operator_frames_lost: int = field(default=0, metadata=OPTIONAL)
     """Of a person who spoke in place of the agent: they came while too much waited, or there was no stream."""
     keys_dropped: int = field(default=0, metadata=OPTIONAL)

@@ -104,7 +104,7 @@ class MediaStream:
 
     async def run(self) -> str:
         """Serve the socket until the stream ends. Returns the reason."""
-        self._socket.start(self._message, self._end, write_seconds=self._config.write_seconds)
+        self._socket.start(self._message, self._ended_there, write_seconds=self._config.write_seconds)
         try:
             return await self._over
         finally:
@@ -227,7 +227,7 @@ class MediaStream:
             case StreamStarted():
                 self._start(frame)
             case StreamStopped(reason=reason):
-                self._end(reason)
+                self._ended_there(reason)
             case DtmfFrame(digit=digit):
                 self._relay.digit(digit)
             case StreamConnected(secret=secret):
@@ -252,7 +252,8 @@ class MediaStream:
         self._complained_at = sent
         if self._complaints == _MOST_COMPLAINTS:
             reason = f"the carrier rejects what we send, {_MOST_COMPLAINTS} times in a row ({code})"
-            if self._counts["carrier_complaints"] >= 2 * _MOST_COMPLAINTS:
+            self._counts["rejected_streams"] += 1
+            if self._counts["rejected_streams"] > 1:
                 self._relay.refused(reason)
             self._refuse(reason)
 
@@ -278,6 +279,15 @@ class MediaStream:
         if not self._over.done():
             log.warning("call %s: its media socket is closed here: %s", self._relay.call, reason)
         self._end(reason)
+
+    def _ended_there(self, reason: str) -> None:
+        """End the stream as the carrier has: no missing frame comes any more, and those that wait for one are the
+        caller's last words."""
+        try:
+            if not self._is_over:
+                self._stop_holding()
+        finally:
+            self._end(reason)
 
     def _end(self, reason: str) -> None:
         self._is_over = True

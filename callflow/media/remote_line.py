@@ -147,12 +147,13 @@ class RemoteLine(Relay):
             self._unplayed = True
             self._timers_here.start("expected", _BEGIN_SECONDS + 0.01, self.check_played_out)
 
-    def began(self, response: str) -> None:
-        """Note that the caller begins to hear a response."""
+    def began(self, response: str, *, is_earlier: bool = False) -> None:
+        """Note that the caller begins to hear a response. `is_earlier`: it was made before the sentence that ends the
+        call was asked for."""
         self._timers_here.stop("expected")
         self.playout.began(response)
         self._unplayed = True
-        if self._last and not self._last_response:
+        if self._last and not self._last_response and not is_earlier:
             self._last_response = response
         if self.listener is not None:
             now = self._clock()

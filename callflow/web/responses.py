@@ -92,18 +92,20 @@ def error_body(sentence: str, problems: Sequence[str] = ()) -> bytes:
 
 
 def error_response(status: int, sentence: str, problems: Sequence[str] = (), **headers: str) -> Response:
-    """Make the answer to a request that failed. `headers`: by their names, with `_` in place of `-`."""
+    """Make the answer to a request that failed. `headers`: by their names, with `_` in place of `-`; "": none.
+    Whoever gets 503 may ask again in a second, unless `Retry_After` says otherwise."""
     response = Response(error_body(sentence, problems), status, content_type="application/json")
+    if status == 503:
+        headers = {"Retry_After": "1", **headers}
     for name, value in headers.items():
-        response.headers[name.replace("_", "-")] = value
+        if value:
+            response.headers[name.replace("_", "-")] = value
     return response
 
 
 def history_not_open() -> Response:
     """Make the answer for requests after the start that come before the history can be read."""
-    return error_response(
-        503, "The history is not open yet: try again in a second; the server's log says why.", Retry_After="1"
-    )
+    return error_response(503, "The history is not open yet: try again in a second; the server's log says why.")
 
 
 # Requests

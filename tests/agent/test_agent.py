@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from callflow.agent.prompts import Prompt, prompt
 from callflow.contracts import events
 from callflow.contracts.engine import (
@@ -99,6 +101,21 @@ async def test_a_fact_of_an_operator_is_answered_and_noted_as_it_may_be_shown() 
     assert [each[0] for each in scene.engine.take()] == ["context", "response"]
     assert scene.notes == [notes.Fact(text="A card number was given.")]
     assert scene.agent.conversation.turns[-1].text == "A card number was given."
+
+
+@pytest.mark.parametrize("shut", ["hold", "mute"])
+@in_loop
+async def test_a_fact_is_only_learned_while_the_caller_would_not_hear_the_answer(shut: str) -> None:
+    """The agent is muted while an operator speaks in its place, and was asked to answer all the same."""
+    scene = Scene()
+    scene.ready()
+    if shut == "hold":
+        scene.relay.gates.hold(True)
+    else:
+        scene.relay.gates.mute("agent", True)
+    scene.agent.respond_to("They typed 4 7.", shown="They typed 4 7.")
+    assert [each[0] for each in scene.engine.take()] == ["context"]
+    assert scene.notes == [notes.Fact(text="They typed 4 7.")]
 
 
 @in_loop

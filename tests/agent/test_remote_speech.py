@@ -296,6 +296,19 @@ async def test_the_last_sentence_is_the_agents_and_the_caller_cannot_interrupt_i
 
 
 @in_loop
+async def test_an_answer_that_was_under_way_and_is_heard_late_is_not_the_last_sentence() -> None:
+    """The call ended with it, before its last sentence was said."""
+    scene = remote()
+    scene.tell(ResponseStarted("resp_1"), Transcript("agent", "a", "one two", final=False))
+    scene.relay.play_clip("sorry")
+    scene.tell(PlayoutBegan("resp_1"), PlayoutEnded("resp_1", 300, ("a",), {"a": 300}))
+    assert events.ClipPlayed(clip="sorry") not in scene.events
+    said(scene, "b", response="resp_2")
+    scene.tell(PlayoutEnded("resp_2", 900, ("b",)))
+    assert scene.events.count(events.ClipPlayed(clip="sorry")) == 1
+
+
+@in_loop
 async def test_without_a_session_the_last_sentence_counts_as_said() -> None:
     scene = remote()
     scene.tell(SessionLost("dropped"))

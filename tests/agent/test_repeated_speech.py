@@ -34,7 +34,29 @@ def test_other_texts_in_between_do_not_hide_it() -> None:
     assert heard == [False, False, True]
 
 
-@pytest.mark.parametrize("text", ["", "   ", "...", "Yes.", "Yes, please, thanks.", "Are you there?"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("您的电话对我们很重要请稍候", id="Chinese"),
+        pytest.param("ただいま電話が大変混み合っております", id="Japanese"),
+        pytest.param("กรุณาถือสายรอสักครู่", id="Thai"),
+        pytest.param("कृपया लाइन पर बने रहें", id="Hindi"),
+        pytest.param("잠시만 기다려 주시기 바랍니다", id="Korean"),
+    ],
+)
+def test_a_recording_is_recognised_in_scripts_without_blanks_too(text: str) -> None:
+    """Its whole sentence counted as one word, and people repeat single words."""
+    speech = RepeatedSpeech()
+    assert [speech.hears(text) for _ in range(3)] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "   ", "...", "Yes.", "Yes, please, thanks.", "Are you there?",
+        "喂 你好", "もしもし", "はい、そうです。", "สวัสดีครับ", "नमस्ते जी", "여보세요",
+    ],
+)  # fmt: skip
 def test_what_people_repeat_is_never_a_recording(text: str) -> None:
     speech = RepeatedSpeech()
     assert not any(speech.hears(text) for _ in range(20))

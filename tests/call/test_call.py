@@ -200,6 +200,30 @@ def test_a_call_that_is_handed_over_ends_nowhere() -> None:
     play(main)
 
 
+@pytest.mark.parametrize(
+    ("event", "stepped"),
+    [(events.CarrierNotice(), False), (events.Dtmf(digit="1"), False), (events.CallHangup(), True)],
+)
+def test_what_is_queued_when_a_call_is_handed_over_is_no_step_after_that_but_its_end(
+    event: events.Event, stepped: bool
+) -> None:
+    """The next process took the call for one whose process had died, and the agent apologised."""
+
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            await until(lambda: "command_done" in the.happened())
+            answer = the.call.request_reply(event)
+            await the.call.hand_over()
+            await asyncio.wait_for(the.running, 5)
+            assert (await asyncio.wait_for(answer, 5)).body
+            found = restore_call(the.services.journal.read(NAME))
+            assert found is not None
+            assert (found.handed_over, machine.is_over(found.model)) == (not stepped, stepped)
+
+    play(main)
+
+
 def restored(state: str = machine.ANSWERED, **more: Any) -> RestoredCall:
     model = machine.Model()
     model.state = state

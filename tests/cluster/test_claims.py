@@ -15,6 +15,7 @@ from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.nodes import Node
 from callflow.contracts.errors import Elsewhere, JournalError, Overloaded
+from callflow.contracts.event import PART_OF
 from callflow.history import database
 from callflow.history.database import Database, url_of
 from callflow.history.journal_writer import DurableJournal
@@ -236,6 +237,38 @@ async def test_survivors_share_the_calls_of_a_dead_node_and_nobody_gets_one_twic
         await asyncio.gather(take(0), take(1))
         assert sorted(taken[0] + taken[1]) == calls
         assert min(map(len, taken)) >= 1  # how many each takes, `allotment` decides
+
+
+@in_loop
+async def test_the_two_sides_of_a_call_go_to_the_same_survivor(database_url: str) -> None:
+    """Each took whichever side was in its share, and what one knew of the conversation, the other decided by."""
+    async with staged(database_url) as stage:
+        journal, dead = await stage.node("dead")
+        wholes = [f"{number:08d}-1111-4111-8111-111111111111" for number in range(8)]
+        sides = {f"{99 - number:08d}-1111-4111-8111-111111111111": whole for number, whole in enumerate(wholes)}
+        lone = "88888888-1111-4111-8111-111111111111"  # the other side of a call that is over
+        for call in wholes:
+            journal.note(began(call))
+        for call, whole in [*sides.items(), (lone, OTHER)]:
+            about = Began(carrier="openai", direction="inbound", session=f"{PART_OF}{whole}")
+            journal.note(JournalEntry.of(about, call=call, at=1.0))
+        await journal.flushed()
+        survivors = [await stage.node("a"), await stage.node("b")]
+        assert dead.key is not None
+        victim = Node(name="dead", epoch=dead.key[1])
+        await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False))
+
+        async def take(index: int) -> None:
+            key = survivors[index][1].key
+            assert key is not None
+            while found := await stage.run(lambda connection: node_store.take_orphans(connection, key, 2, 1)):
+                assert len(found) <= 2, "one, and its other side"
+
+        await asyncio.gather(take(0), take(1))
+        owners = {call: await stage.owner(call) for call in [*wholes, *sides, lone]}
+        assert [call for call, (_, lives) in owners.items() if not lives] == []
+        assert [side for side, whole in sides.items() if owners[side] != owners[whole]] == []
+        assert len({owners[whole] for whole in wholes}) == 2, "both have taken some"
 
 
 @in_loop

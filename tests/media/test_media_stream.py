@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import random
 from typing import Any
 
@@ -62,6 +63,31 @@ async def test_a_carrier_that_rejects_all_that_is_sent_has_lost_the_stream_and_t
         await one.serve_socket()
         await one.receive(*complaint * 10)
         assert any(isinstance(each, events.MediaRefused) for each in one.events)
+
+
+@in_loop
+async def test_complaints_that_are_far_apart_do_not_cost_the_caller_another_stream() -> None:
+    """They counted for the whole call: its first real row of them ended the call in place of its stream."""
+    async with line() as one:
+        for _ in range(15):
+            one.relay.send_at_once(FRAME * 101, one.now)
+            await one.receive({"error": "100005"})
+        await one.receive(*[{"error": "100004"}] * 9)
+        assert isinstance(one.events[-1], events.MediaLost)
+        assert not any(isinstance(each, events.MediaRefused) for each in one.events)
+
+
+@pytest.mark.parametrize("end", [{"stop": "hung up"}, None], ids=["stop", "the socket ends"])
+@in_loop
+async def test_what_waits_for_a_missing_frame_is_heard_when_the_carrier_ends_the_stream(end: Any) -> None:
+    async with line(reorder_frames=3) as one:
+        one.listener.take()
+        await one.receive({"media": PAYLOAD, "chunk": 1}, {"media": PAYLOAD, "chunk": 3})
+        assert payloads(one) == [FRAME]
+        one.socket.incoming.put_nowait(json.dumps(end) if end else None)
+        await settle()
+        assert isinstance(one.events[-1], events.MediaLost)
+        assert payloads(one) == [FRAME], "the caller's last words"
 
 
 @in_loop

@@ -57,6 +57,21 @@ def test_answers_hold_nothing_that_a_terminal_would_obey_and_no_cache_keeps_them
     assert answer.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "wait"),
+    [(503, {}, "1"), (503, {"Retry_After": "5"}, "5"), (503, {"Retry_After": ""}, None), (409, {}, None)],
+)
+def test_whoever_may_ask_again_is_told_when(status: int, headers: dict[str, str], wait: str | None) -> None:
+    """Some that could not be answered for a moment were told so without a time."""
+    answer = responses.error_response(status, "Not now.", **headers)
+    assert answer.headers.get("Retry-After") == wait
+
+
+def test_a_refusal_for_a_moment_says_when_to_ask_again() -> None:
+    answer = asked("POST", "/change", b"{}", BadRequest(503, "The history is not open yet."))
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+
+
 def test_half_of_a_surrogate_pair_can_be_answered() -> None:
     assert to_json({"text": "\ud83d"}) == b'{"text":"\\ud83d"}'
 

@@ -55,7 +55,7 @@ def add_alerts(app: Quart, history: History, service: HealthService, *, has_toke
 
     async def _one(alert: str) -> Response:
         row = await history.alerts.find(alert)
-        return await _not_so(alert) if row is None else json_response(_told({**row, "state": _state_of(row)}))
+        return await _not_so(alert) if row is None else json_response(_alert({**row, "state": _state_of(row)}))
 
     async def _not_so(alert: str) -> Response:
         row = await history.alerts.find(alert)
@@ -79,10 +79,10 @@ def _state_of(row: Mapping[str, Any]) -> str:
 
 
 def _answer(rows: list[dict[str, Any]], counts: Mapping[str, int]) -> Response:
-    return json_response({"counts": counts, "alerts": [_told(row) for row in rows]})
+    return json_response({"counts": counts, "alerts": [_alert(row) for row in rows]})
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+def _alert(row: Mapping[str, Any]) -> dict[str, Any]:
     moments = ("opened_at", "seen_at", "closed_at", "over_at")
     return {
         name: iso(value) if name in moments and value is not None else value

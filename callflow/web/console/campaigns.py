@@ -74,8 +74,8 @@ def add_campaigns(
         try:
             told, is_new = await campaigns().make(asked)
         except DialRefused as refused:
-            wait = {"Retry_After": str(refused.wait)} if refused.wait else {}
-            return error_response(refused.status, refused.reasons[0], refused.reasons, **wait)
+            wait = str(refused.wait or "")
+            return error_response(refused.status, refused.reasons[0], refused.reasons, Retry_After=wait)
         except BadList as error:
             raise BadRequest(400, str(error)) from None
         if warnings := [*warnings, *told.pop("warnings", ())]:

@@ -57,7 +57,7 @@ def add_control_settings(app: Quart, service: ControlService, history: History, 
     async def control_settings() -> Response:
         """Answer the runtime settings as they were given (null: the defaults hold), and the session that follows."""
         check()
-        return json_response(_told(service))
+        return json_response(_settings(service))
 
     @app.post(SETTINGS_PATH)
     async def change_control_settings() -> Response:
@@ -74,8 +74,8 @@ def add_control_settings(app: Quart, service: ControlService, history: History, 
             warnings = await to_its_end(service.change(given, requester(has_token=has_token)))
         except SessionRefused as refusal:
             raise BadRequest(400, *refusal.problems) from None
-        return json_response({"ok": True, **_told(service), "warnings": warnings})
+        return json_response({"ok": True, **_settings(service), "warnings": warnings})
 
 
-def _told(service: ControlService) -> dict[str, Any]:
+def _settings(service: ControlService) -> dict[str, Any]:
     return {"settings": service.given, "update": service.update(), "warnings": service.warnings}

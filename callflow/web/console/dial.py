@@ -50,8 +50,8 @@ def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_
         try:
             dialled = await dialer().dial(asked)
         except DialRefused as refused:
-            wait = {"Retry_After": str(refused.wait)} if refused.wait else {}
-            return error_response(refused.status, refused.reasons[0], refused.reasons, **wait)
+            wait = str(refused.wait or "")
+            return error_response(refused.status, refused.reasons[0], refused.reasons, Retry_After=wait)
         except CarrierError as error:
             passed = 400 <= error.status < 500 and error.status not in _OUR_KEYS
             return error_response(error.status if passed else 502, f"The call was not dialled: {error}.")
@@ -76,7 +76,8 @@ def add_dial(app: Quart, dialer: Callable[[], Dialer], checked: Checked, *, has_
         try:
             found = await dialer().preview(asked)
         except DialRefused as refused:
-            return error_response(refused.status, refused.reasons[0], refused.reasons)
+            wait = str(refused.wait or "")
+            return error_response(refused.status, refused.reasons[0], refused.reasons, Retry_After=wait)
         warnings += [f"{{{{{name}}}}} is left out: there is no such variable" for name in found.config.left_out]
         told = {
             "may": not found.why, "why": found.why, "carrier": found.carrier, "from": found.from_number,

@@ -112,7 +112,7 @@ def add_index(app: Quart, *, connects: str = "") -> None:
         if _is_browser():
             answer = static_files.page(connects)
         else:
-            answer = json_response({"name": "Callflow", "version": number, "routes": _told(links())})
+            answer = json_response({"name": "Callflow", "version": number, "routes": _routes(links())})
             answer.headers.update(_HEADERS)
         answer.headers["Vary"] = "Accept, Accept-Encoding, Cookie"
         return answer
@@ -132,7 +132,7 @@ def _is_browser() -> bool:
     return is_named and types["text/html"] >= types["application/json"]
 
 
-def _told(links: list[tuple[str, str]]) -> list[dict[str, Any]]:
+def _routes(links: list[tuple[str, str]]) -> list[dict[str, Any]]:
     named = [*((f"GET {path}", what) for path, what in links), *_OTHERS]
     return [{"route": route, "what": what} for route, what in named]
 

@@ -39,7 +39,7 @@ def add_login(
     @query_parameters()
     async def whoami() -> Response:
         """Answer who asks, and what that role is."""
-        return json_response(_told(ASKING.get()))
+        return json_response(_operator(ASKING.get()))
 
     @app.get("/login")
     @query_parameters("next", login_page.AGAIN)
@@ -58,7 +58,7 @@ def add_login(
         is_form = request.mimetype == _FORM
         token = await _token_of_form() if is_form else await _token_of_json()
         if not sessions.is_needed:
-            return _to(_next()) if is_form else json_response(_told(Operator()))
+            return _to(_next()) if is_form else json_response(_operator(Operator()))
         address, now = request.remote_addr or "", clock()
         if wait := limit.wait(address, now):
             said = f"Too many wrong tokens: try again in {wait} s."
@@ -67,7 +67,7 @@ def add_login(
         if holder is None:
             limit.failed(address, now)
             return _refused(401, _WRONG)
-        answer = _to(_next()) if is_form else json_response(_told(holder))
+        answer = _to(_next()) if is_form else json_response(_operator(holder))
         _set_cookie(answer, sessions.begin(holder), SECONDS)
         return answer
 
@@ -85,7 +85,7 @@ def add_login(
         return answer
 
 
-def _told(operator: Operator) -> dict[str, str]:
+def _operator(operator: Operator) -> dict[str, str]:
     return {"name": operator.shown, "role": operator.role, "business": operator.business}
 
 

@@ -45,7 +45,7 @@ def add_nodes(app: Quart, cluster: Membership | None) -> None:
         warnings = (
             ["No other node takes calls, so its calls stay where they are."] if state != "up" and not others else []
         )
-        return json_response({"node": _told(known, cluster) | {"state": state}, "warnings": warnings})
+        return json_response({"node": _node(known, cluster) | {"state": state}, "warnings": warnings})
 
 
 def describe(cluster: Membership | None) -> dict[str, Any]:
@@ -57,11 +57,11 @@ def describe(cluster: Membership | None) -> dict[str, Any]:
         "me": cluster.me,
         "leader": leader(cluster.view),
         "trouble": cluster.trouble,
-        "nodes": [_told(node, cluster) for node in rows],
+        "nodes": [_node(node, cluster) for node in rows],
     }
 
 
-def _told(node: Node, cluster: Membership) -> dict[str, Any]:
+def _node(node: Node, cluster: Membership) -> dict[str, Any]:
     return {
         "name": node.name,
         "state": node.state,

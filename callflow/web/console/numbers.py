@@ -50,7 +50,9 @@ def add_numbers(
         found = await service().listed(known)
         business = own_business()
         numbers = [
-            _told(one, kept, whose) for one, kept in found.numbers if business in ("", whose := business_of(one.number))
+            _number(one, kept, whose)
+            for one, kept in found.numbers
+            if business in ("", whose := business_of(one.number))
         ]
         return json_response({"address": known, "numbers": numbers, "problems": list(found.problems)})
 
@@ -112,7 +114,7 @@ def _named(plan: Plan) -> dict[str, Any]:
     return {"number": plan.number.number, "carrier": plan.number.carrier, "address": plan.address}
 
 
-def _told(one: OwnNumber, kept: Pointed | None, business: str) -> dict[str, Any]:
+def _number(one: OwnNumber, kept: Pointed | None, business: str) -> dict[str, Any]:
     undo = None
     if kept is not None:
         undo = {"at": iso(kept.at), "temporary": kept.temporary, "previous": previous(kept)}

@@ -192,8 +192,8 @@ class OwnerForwarder:
             inwards.cancel()
             await asyncio.gather(inwards, return_exceptions=True)
             await other.close()
-        if not inwards.cancelled():
-            return
+        if not inwards.cancelled() and inwards.exception() is None:
+            return  # the operator has gone; if it failed, the other side had closed when something was passed to it
         code = other.close_code or 1000
         await send({"type": "websocket.close", "code": code if code not in (1005, 1006) else 1011})
 

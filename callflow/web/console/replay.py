@@ -37,7 +37,7 @@ def add_replay(app: Quart, history: History) -> None:
             return error_response(409, "There is no step in the journal of this call yet, so nothing can be replayed.")
         async with one_at_a_time:
             try:
-                told = await asyncio.to_thread(_told, call, entries)
+                told = await asyncio.to_thread(_verdict_of, call, entries)
             except Exception as error:  # whatever a journal of another version holds
                 return error_response(409, f"The journal of this call makes no sense here ({type(error).__name__}).")
         return await large_json_response(lambda: told)
@@ -55,7 +55,7 @@ async def _entries(history: History, name: str) -> Sequence[JournalEntry]:
     return entries
 
 
-def _told(call: str, entries: Sequence[JournalEntry]) -> dict[str, Any]:
+def _verdict_of(call: str, entries: Sequence[JournalEntry]) -> dict[str, Any]:
     done = replay(entries, lenient=True)
     first = entries[0].at
     at = {entry.step: round(entry.at - first, 3) for entry in reversed(entries) if entry.is_step}

@@ -61,7 +61,7 @@ def add_share(
             return error_response(409, "There are too many links to this call: revoke one first.")
         key, link = made
         log.info("call %s: the link %s shows it for %d days, for %s", call, link["id"], days, by)
-        return json_response({"url": f"/share/{key}", **_told(link)}, 201)
+        return json_response({"url": f"/share/{key}", **_link(link)}, 201)
 
     @app.get("/api/calls/<call>/shares")
     @query_parameters()
@@ -72,7 +72,7 @@ def add_share(
         row = await history.store.conversation(call)
         if row is None:
             return _no_call(call)
-        return json_response([_told(link) for link in await history.shares.of_conversation(row["id"], history.now())])
+        return json_response([_link(link) for link in await history.shares.of_conversation(row["id"], history.now())])
 
     @app.delete("/api/shares/<share>")
     async def revoke(share: str) -> Response:
@@ -112,7 +112,7 @@ def _days(body: Mapping[str, Any]) -> int:
     return days
 
 
-def _told(link: Mapping[str, Any]) -> dict[str, Any]:
+def _link(link: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": link["id"], "created": iso(link["created_at"]), "by": link["created_by"],
         "expires": iso(link["expires_at"]),

@@ -42,7 +42,7 @@ def add_statistics(app: Quart, history: History) -> None:
             return history_not_open()
         wanted = _within(read_query(1))
         counted = await history.statistics.of(wanted)
-        told = await asyncio.to_thread(_told, wanted, counted)
+        told = await asyncio.to_thread(_figures, wanted, counted)
         return await large_json_response(lambda: told)
 
 
@@ -61,7 +61,7 @@ def _within(query: Query) -> Query:
     return dataclasses.replace(query, since=since, until=until)
 
 
-def _told(query: Query, counted: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(query: Query, counted: Mapping[str, Any]) -> dict[str, Any]:
     sums = counted["calls"]
     return {
         "from": query.since,

@@ -19,6 +19,7 @@ from callflow.cluster import node_store
 from callflow.cluster.nodes import Node, View, allotment
 from callflow.contracts.errors import Overloaded
 from callflow.history.node_tables import claims, nodes
+from callflow.history.tables import conversations
 
 
 SMALL = Load(nodes=6, of_machine=2, calls=60, seconds=40.0)
@@ -98,8 +99,8 @@ def test_its_database_does_what_the_statements_do(seed: int, monkeypatch: pytest
     monkeypatch.setattr(node_store, "clock", lambda connection: now[0])
     monkeypatch.setattr(node_store, "begin", lambda connection: None)
     with create_engine("sqlite://").connect() as connection:
-        nodes.create(connection)
-        claims.create(connection)
+        for table in (nodes, claims, conversations):
+            table.create(connection)
         keys: dict[str, tuple[str, int]] = {}
         for _ in range(150):
             now[0] += dice.uniform(0.0, 1.5)

@@ -182,6 +182,7 @@ def test_small_copies_can_be_looked_at_and_run_nothing(run: Any) -> None:
         for path in ("/api/calls/d/images", "/api/calls/d/images/2"):
             assert (await asked("GET", path, b"")).status == 404
         world.is_readable = False
-        assert (await asked("GET", f"{PATH}/2", b"")).status == 503
+        closed = await asked("GET", f"{PATH}/2", b"")
+        assert (closed.status, closed.headers["retry-after"]) == (503, "1")
 
     run(main)

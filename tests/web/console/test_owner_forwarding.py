@@ -13,6 +13,8 @@ from typing import Any, cast
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
+from websockets.exceptions import ConnectionClosedOK
+from websockets.frames import Close
 
 from callflow.cluster.forwarding import CONSOLE, Stream
 from callflow.cluster.node_paths import FORWARDED
@@ -20,7 +22,7 @@ from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.web.console import owner_forwarding as module
 from callflow.web.console.owner_forwarding import OwnerForwarder
-from tests.web.asgi import Answer, ask
+from tests.web.asgi import Answer, ask, scope
 
 
 CALL = "11111111-1111-4111-8111-111111111111"
@@ -184,6 +186,57 @@ def test_a_node_that_is_away_is_told_as_that_and_one_that_breaks_off_leaves_a_sh
     cut.length = "100"
     assert cut.asked().headers["content-length"] == "100"
     assert cut.messages[-1]["more_body"] is True, "whoever reads sees that some is missing"
+
+
+class Closing:
+    """The other node's end of a WebSocket, which closes at the moment at which something is passed to it."""
+
+    subprotocol, close_code = None, 1001
+
+    def __init__(self) -> None:
+        self.is_closed = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await self.is_closed.wait()
+        for piece in list[bytes]():
+            yield piece
+
+    async def send(self, piece: Any) -> None:
+        self.is_closed.set()
+        raise ConnectionClosedOK(Close(1001, ""), None)
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("told", "closed"),
+    [({"type": "websocket.receive", "text": "x"}, [1001]), ({"type": "websocket.disconnect"}, [])],
+    ids=["the other node closes", "the operator goes"],
+)
+def test_an_operators_socket_is_closed_as_the_other_node_closes_its_own(told: Any, closed: list[int]) -> None:
+    async def main() -> list[Any]:
+        world, messages, other = World(), [{"type": "websocket.connect"}, told], Closing()
+
+        async def connect(*about: Any) -> Closing:
+            return other
+
+        async def close() -> None:
+            other.is_closed.set()
+
+        async def receive() -> Any:
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            world.messages.append(message)
+
+        world.connect, other.close = connect, close  # type: ignore[attr-defined, method-assign]
+        one = OwnerForwarder(world.inner, cast(Any, world), cast(Any, world), lambda: world)
+        asking = scope("GET", f"/api/live/{CALL}/events", kind="websocket")
+        await asyncio.wait_for(one(asking, receive, send), 1)
+        return [message["code"] for message in world.messages if message["type"] == "websocket.close"]
+
+    assert asyncio.run(main()) == closed
 
 
 @pytest.mark.parametrize(
