@@ -20,7 +20,8 @@ from callflow.contracts.events import Event
 _MOST: Final = 1000
 """The most queued events. Further webhooks are refused, so that the carrier sends them again."""
 _ENDINGS: Final = (events.CallHangup, events.HangupRequested)
-"""Events that go to the front of the queue, because they end the call whatever else is queued."""
+"""Events that go to the front of the queue, because they end the call whatever else is queued: all but the answer of
+the same leg, without which it would count as never answered."""
 
 
 class Waiting(NamedTuple):
@@ -32,7 +33,7 @@ class Waiting(NamedTuple):
 
 
 class Mailbox:
-    """Events in the order of arrival, except that events that end the call come first."""
+    """Events in the order of arrival, except that events that end the call come first, behind its answer."""
 
     def __init__(self) -> None:
         self._waiting: list[Waiting] = []
@@ -56,10 +57,21 @@ class Mailbox:
     def put(self, event: Event, reply: asyncio.Future[WebhookReply] | None = None, *, first: bool = False) -> None:
         """Add an event. Never waits. `first`: put it before all others."""
         if first or isinstance(event, _ENDINGS):
-            self._waiting.insert(0, Waiting(event, reply))
+            self._waiting[:0] = [*self._take_answers(event), Waiting(event, reply)]
         else:
             self._waiting.append(Waiting(event, reply))
         self._wake_up()
+
+    def _take_answers(self, ending: Event) -> list[Waiting]:
+        """Remove and return the queued answers of a leg that ends; of none that does not end."""
+        if not isinstance(ending, _ENDINGS):
+            return []
+        found, others = list[Waiting](), list[Waiting]()
+        for one in self._waiting:
+            is_answer = isinstance(one.event, events.CallAnswered) and one.event.leg == ending.leg
+            (found if is_answer else others).append(one)
+        self._waiting = others
+        return found
 
     @property
     def first(self) -> Waiting | None:

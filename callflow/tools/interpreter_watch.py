@@ -8,6 +8,7 @@ interpreter of their own.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 _LEAST_LAG: Final = 0.004
 """Seconds. Shorter delays harm nobody: a tool in Python gives way after 0.5 ms (`runtime.py`)."""
 _LEAST_SHARE: Final = 0.3
-"""A tool that has used less of the processor than this share of its time has waited for something."""
+"""A tool that has used less of the processor than this share of its time has waited for something; its turn of a
+processor that others have is nothing that it waits for."""
 _HELD_SECONDS: Final = 0.05
 """How long, all together within `_WINDOW_SECONDS`, before a tool is named."""
 _WINDOW_SECONDS: Final = 10.0
@@ -44,6 +46,8 @@ class Work(NamedTuple):
     processor_seconds: float
     until: float
     """When it ended, or now, on the monotonic clock."""
+    delayed_seconds: float = 0.0
+    """How long it was ready to run while others had the processor."""
 
 
 class WorkingThreads:
@@ -51,26 +55,29 @@ class WorkingThreads:
     thread, and take no lock: each operation on a dict or deque is atomic."""
 
     def __init__(self) -> None:
-        self._now: dict[Slot, tuple[int, float]] = {}
+        self._now: dict[Slot, tuple[int, float, float]] = {}
+        """The thread, when its run began, and how long it had been delayed until then."""
         self._ended: deque[Work] = deque(maxlen=_ENDED_KEPT)
 
     def began(self, slot: Slot) -> None:
         """Note that a run begins in this thread, which is new."""
-        self._now[slot] = threading.get_native_id(), time.monotonic()
+        thread = threading.get_native_id()
+        self._now[slot] = thread, time.monotonic(), _delayed_seconds(thread)
 
     def ended(self, slot: Slot) -> None:
         """Note that the run in this thread has ended."""
-        _, began = self._now.pop(slot, (0, 0.0))
+        thread, began, before = self._now.pop(slot, (0, 0.0, 0.0))
         if began and (used := time.thread_time()) >= _LEAST_LAG:  # less cannot have held up the loop for longer
             now = time.monotonic()
-            self._ended.append(Work(slot.tool, slot.call, now - began, used, now))
+            delayed = _delayed_seconds(thread) - before
+            self._ended.append(Work(slot.tool, slot.call, now - began, used, now, delayed))
 
     def since(self, at: float) -> list[Work]:
         """Return the runs that were at work at this time or later, on the monotonic clock."""
         now = time.monotonic()
         running = [
-            Work(slot.tool, slot.call, now - began, used, now)
-            for slot, (thread, began) in list(self._now.items())
+            Work(slot.tool, slot.call, now - began, used, now, _delayed_seconds(thread) - before)
+            for slot, (thread, began, before) in list(self._now.items())
             if (used := _processor_seconds(thread)) is not None
         ]
         return running + [work for work in list(self._ended) if work.until >= at]
@@ -89,6 +96,24 @@ def _processor_seconds(thread: int) -> float | None:
         return time.clock_gettime(~thread << 3 | 4 | 2)
     except OSError:
         return None
+
+
+def _delayed_seconds(thread: int) -> float:
+    """Return how long the thread with this native id was ready to run while others had the processor; 0: it is gone, or
+    the system does not tell.
+
+    Source: Linux, Documentation/scheduler/sched-stats.rst: the second figure of `schedstat`, in nanoseconds.
+    """
+    try:
+        file = os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0.0
+    try:
+        return int(os.read(file, 64).split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    finally:
+        os.close(file)
 
 
 class InterpreterWatch:
@@ -136,4 +161,4 @@ class InterpreterWatch:
 
 
 def _is_busy(work: Work) -> bool:
-    return work.processor_seconds >= _LEAST_SHARE * work.seconds
+    return work.processor_seconds >= _LEAST_SHARE * (work.seconds - work.delayed_seconds)

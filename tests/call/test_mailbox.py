@@ -36,6 +36,16 @@ def test_the_end_of_the_call_goes_before_all_that_waits(end: Event) -> None:
     assert order(box) == [end, events.Dtmf(digit="1"), events.Dtmf(digit="2")]
 
 
+@pytest.mark.parametrize("end", ENDS)
+def test_an_answer_that_waits_goes_before_the_end_of_its_leg(end: Event) -> None:
+    """Else who answers and soon hangs up counts as never reached while the database is slow, and is called again."""
+    box, others = Mailbox(), [events.Dtmf(digit="1"), events.CallAnswered(leg=events.HUMAN)]
+    for event in (*others, events.CallAnswered()):
+        box.put(event)
+    box.put(end)
+    assert order(box) == [events.CallAnswered(), end, *others]
+
+
 def test_what_is_put_first_is_taken_first() -> None:
     box = Mailbox()
     box.put(events.Dtmf(digit="1"))

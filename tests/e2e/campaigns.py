@@ -17,8 +17,8 @@ ALWAYS: Final[dict[str, Any]] = {
     "pauses": {"busy": 0.1, "no_answer": 0.1, "failed": 0.1},
 }  # fmt: skip
 NUMBERS: Final = [f"+155501000{number:02}" for number in range(10, 40)]
-SHORT: Final = Callee("answers", hangs_up_after_s=0.3)
-"""A person who answers and hangs up soon."""
+SHORT: Final = Callee("answers", hangs_up_after_s=1.0)
+"""A person who answers and hangs up soon, but not before a busy machine has learned of the answer."""
 
 
 def rows(*numbers: str) -> list[dict[str, Any]]:

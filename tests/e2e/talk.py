@@ -20,7 +20,7 @@ FAST: dict[str, Any] = {
     "vad_silence_ms": 120,
     "stream_seconds": 3.0,
     "stream_grace_seconds": 0.3,
-    "start_frame_seconds": 2.0,
+    "start_frame_seconds": 9.0,
     "farewell_seconds": 0.5,
     "apology_text": "Sorry.",
     # How a call goes on in spite of what breaks is told in test_recovery.py.

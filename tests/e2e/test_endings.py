@@ -19,6 +19,7 @@ from callflow.sandbox.telnyx import ApiFault, Call, Faults, Telnyx
 from tests.e2e.product import Product
 from tests.e2e.scenes import (
     SHORT,
+    SOON,
     cause,
     conversing,
     exchange,
@@ -260,7 +261,10 @@ async def test_a_failure_ends_in_a_sentence_and_a_hangup(name: str) -> None:
     telnyx = exchange(
         Faults(**case.telnyx), api=[ApiFault(action, **fault) for action, fault in case.api], **case.timing
     )
-    async with one_call(telnyx=telnyx, realtime=talking(3.0, **case.engine), **case.settings) as (the, call):
+    async with one_call(telnyx=telnyx, realtime=talking(3.0, **case.engine), **SOON | case.settings) as (
+        the,
+        call,
+    ):
         began = monotonic()
         await over(the, call, case.seconds + 2)
         took = monotonic() - began

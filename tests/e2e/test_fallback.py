@@ -19,7 +19,7 @@ PERSON = "+15550100010"
 ONE_MOMENT = clips.load("en")["one-moment"].audio[:1600]
 SETTINGS: dict[str, Any] = {
     **FAST, **DIALS, "fallback_number": PERSON, "transfer_ring_seconds": 5, "farewell_seconds": 3,
-    "one_moment_text": "A moment.", "engine_seconds": 1.0,
+    "one_moment_text": "A moment.",
 }  # fmt: skip
 
 

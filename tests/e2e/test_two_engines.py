@@ -89,9 +89,7 @@ async def test_a_call_goes_on_with_the_second_engine_when_the_first_is_lost_for_
     """The first engine breaks in the middle of the greeting's answer, and then takes nobody."""
     script = Script.of(Turn.voice("agent/greeting"), otherwise=Turn.voice("agent/resume"))
     realtime = Realtime(script=script, pace=Pace.instant())
-    async with product(
-        realtime=realtime, engine="openai_realtime", fallback_engine="openai_live", engine_seconds=1.0
-    ) as the:
+    async with product(realtime=realtime, engine="openai_realtime", fallback_engine="openai_live") as the:
         phone = Phone()
         call = await the.carrier.ring(phone=phone)
         await call.wait_streaming()

@@ -18,8 +18,8 @@ from callflow.tools.registry import ToolContext, Tools, from_function
 from callflow.tools.runner import Runner, default_runner
 
 
-def work(tool: str = "sums", seconds: float = 1.0, used: float = 0.9) -> Work:
-    return Work(tool, "a call", seconds, used, 0.0)
+def work(tool: str = "sums", seconds: float = 1.0, used: float = 0.9, delayed: float = 0.0) -> Work:
+    return Work(tool, "a call", seconds, used, 0.0, delayed)
 
 
 def watched(at_work: list[Work], samples: list[tuple[float, float]], every: float = 0.1) -> None:
@@ -46,6 +46,12 @@ def test_many_short_ones_do_too_and_only_once_a_minute(caplog: pytest.LogCapture
     assert len(caplog.messages) == 2
 
 
+def test_a_tool_that_waits_for_its_turn_of_the_processor_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """On a busy machine it holds the interpreter for as long as it waits, too."""
+    watched([work(used=0.2, delayed=0.7)], [(0.3, 0.0)])
+    assert "THE TOOL sums HOLDS" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("at_work", "samples"),
     [
@@ -53,6 +59,7 @@ def test_many_short_ones_do_too_and_only_once_a_minute(caplog: pytest.LogCapture
         ([work()], [(0.003, 0.0)] * 99),  # and this is nothing
         ([], [(0.3, 0.0)] * 5),
         ([work(seconds=5.0, used=0.1)], [(0.3, 0.0)] * 5),  # it waits for something
+        ([work(seconds=5.0, used=0.1, delayed=0.5)], [(0.3, 0.0)] * 5),
     ],
 )
 def test_others_are_not_named(
