@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from callflow import runtime
@@ -33,12 +34,17 @@ def _main(words: Sequence[str]) -> int:
 
     chosen = parse(words)
     if chosen.command in (None, "serve"):
-        from callflow.cli.serve import serve
-
         asked = {
             "host": chosen.host, "port": chosen.port, "public": chosen.public or None, "workers": chosen.workers,
         }  # fmt: skip
-        return serve(asked, check=chosen.check, point=chosen.point or "", yes=chosen.yes)
+        # What a start makes stays: without collections it takes a fifth less. `GarbageCollection.begin` enables them.
+        gc.disable()
+        try:
+            from callflow.cli.serve import serve
+
+            return serve(asked, check=chosen.check, point=chosen.point or "", yes=chosen.yes)
+        finally:
+            gc.enable()
     if chosen.command == "sandbox":
         from callflow.cli import sandbox
 

@@ -1,8 +1,10 @@
 """What operators are shown beside the values of settings: what each means, where it holds, what limits calls, and what
-a minute costs. Reads files once, when it is made."""
+a minute costs."""
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -40,7 +42,10 @@ class SettingService:
     def __init__(self, configs: CallConfigs, carriers: Mapping[str, Carrier], *, max_calls: int) -> None:
         """`carriers`: by name. `max_calls`: at the same time."""
         self._configs, self._carriers, self._max_calls = configs, carriers, max_calls
-        self._fields = [
+
+    @functools.cached_property
+    def _fields(self) -> list[dict[str, Any]]:
+        return [
             {
                 "name": each.name, "heading": each.heading, "text": each.text,
                 "inCall": session_config.may_change(each.name),
@@ -49,9 +54,14 @@ class SettingService:
             for each in documented(CallSettings)
         ]  # fmt: skip
 
+    async def read(self) -> None:
+        """Let a thread read what is written about the settings, the first time: 20 ms."""
+        await asyncio.to_thread(lambda: self._fields)
+
     def fields(self, profile: str = "", business: str = "") -> dict[str, Any]:
         """Return each setting of calls: what it means, what it may be, whether a live call takes it. `notTaken`: why
         some do nothing under a profile ("": for all numbers). `business`: only its own profiles are there; "": all.
+        `read` comes first.
 
         Raises ProfileRefused.
         """

@@ -28,6 +28,7 @@ from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.switchboard.dialling_elsewhere import PATH as DIAL
 from callflow.web.console.live.service import LiveService
 from callflow.web.console.live.sse import event_stream
+from callflow.web.web_app import WebApp
 
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ def create_cluster_app(
     has given to this one, and returns those that are here; None: it is not known yet. `live`: what is watched live.
     `kept`: what lies here of calls. `dial`: makes a call that another node asks for. `is_live`: whether this node has a
     call."""
-    app = Quart("cluster")
+    app = WebApp("cluster")
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
 
     @app.get("/state")

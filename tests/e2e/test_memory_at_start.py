@@ -14,11 +14,10 @@ from tests.e2e.process import SERVER, python
 pytestmark = pytest.mark.process
 _OTHERS: Final = (
     "aiosqlite", "alembic", "asyncpg", "callflow.cli.doctor", "callflow.cli.terminal", "callflow.sandbox",
-    "callflow.history.stored_recordings", "callflow.telemetry.traces", "callflow.tools.json_schema",
-    "carriers.twilio", "greenlet", "httpx._main",
-    "jsonschema", "mako", "mcp", "numpy", "obstore", "opentelemetry", "prometheus_client", "pygments", "pyngrok",
-    "referencing", "rich", "soundfile", "soxr",
-    "sqlalchemy.dialects.postgresql", "sqlalchemy.ext.asyncio", "sqlalchemy.orm", "xml.etree",
+    "callflow.history.posted_items", "callflow.history.stored_recordings", "callflow.telemetry.traces",
+    "callflow.tools.json_schema", "carriers.twilio", "greenlet", "httpx._main", "jsonschema", "mako", "mcp",
+    "numpy", "obstore", "opentelemetry", "prometheus_client", "pygments", "pyngrok", "referencing", "rich",
+    "soundfile", "soxr", "sqlalchemy.dialects.postgresql", "sqlalchemy.ext.asyncio", "sqlalchemy.orm", "xml.etree",
 )  # fmt: skip
 _PROGRAM: Final = f"""
 import os, runpy, signal, sys

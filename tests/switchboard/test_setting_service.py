@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 import functools
+import threading
 from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
 
 from callflow.config.call_settings import CallSettings
+from callflow.config.documentation import Documented
 from callflow.config.settings import Settings
 from callflow.contracts.errors import ProfileRefused
 from callflow.engines.common.account import Account
+from callflow.switchboard import setting_service
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.setting_service import SettingService
 
@@ -32,8 +35,28 @@ def settings() -> Settings:
 
 @functools.cache
 def service() -> SettingService:
-    """One for all: making it reads the documentation."""
+    """One for all: it reads the documentation."""
     return SettingService(CallConfigs(settings(), Account()), {}, max_calls=7)
+
+
+async def test_what_is_written_about_the_settings_is_read_by_a_thread_once_somebody_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Source and syntax tree of the class take 20 ms: neither the start nor anybody's audio waits for that."""
+    readers: list[threading.Thread] = []
+
+    def documented(kind: type[CallSettings]) -> list[Documented]:
+        readers.append(threading.current_thread())
+        return [Documented("voice", "Model", "Who speaks.")]
+
+    monkeypatch.setattr(setting_service, "documented", documented)
+    one = SettingService(CallConfigs(settings(), Account()), {}, max_calls=7)
+    assert readers == [], "it is not read by the start"
+    await one.read()
+    await one.read()
+    assert [each["text"] for each in one.fields()["fields"]] == ["Who speaks."]
+    assert len(readers) == 1
+    assert readers[0] is not threading.main_thread()
 
 
 @pytest.mark.parametrize(("engine", "ringing"), [("openai_live", 20), ("openai_realtime", 0)])

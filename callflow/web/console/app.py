@@ -88,6 +88,7 @@ from callflow.web.console.take_over import add_take_over
 from callflow.web.console.transfer import add_transfer
 from callflow.web.console.try_tool import TryTool, add_try_tool
 from callflow.web.responses import install_error_handlers, json_response
+from callflow.web.web_app import WebApp
 
 
 def create_console(
@@ -147,7 +148,7 @@ def create_console(
     `apis`: client secrets and the control endpoint; None: there are none. `cluster`, `forwarding`: the other
     nodes, and the way to them; None: this process serves alone.
     """
-    app = Quart("callflow-operators", static_folder=None)
+    app = WebApp("callflow-operators", static_folder=None)
     app.url_map.merge_slashes = False  # it answers `//` with a redirect
     app.config["MAX_CONTENT_LENGTH"] = None  # AccessMiddleware bounds bodies, and hands them over whole
     add_business_scope(app, switchboard, history, business_of)  # before everything that looks at a request

@@ -19,6 +19,7 @@ def add_settings(app: Quart, service: SettingService, switchboard: Callable[[], 
     @query_parameters("profile")
     async def settings() -> Response:
         """Tell of each setting of calls what it means, what it may be, and where it holds."""
+        await service.read()
         told = service.fields(request.args.get("profile", ""), own_business())
         return await large_json_response(lambda: told)
 

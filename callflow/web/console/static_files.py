@@ -1,4 +1,5 @@
-"""The operators' page and all that it loads: read, hashed and compressed once, and served from memory.
+"""The operators' page and all that it loads: read and hashed once, and served from memory. A file is compressed, by a
+thread, when it is first asked for: until somebody looks at the page that would only make the start longer.
 
 Under `/static/<digest>/…` every file may be kept for ever, because the digest is that of all files together: with any
 change there is another one, and the page names the present one. Under `/static/…` the same files are asked for anew
@@ -7,6 +8,7 @@ each time, with an ETag. No file is touched while calls are carried.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import gzip
 import hashlib
@@ -44,21 +46,27 @@ _FOR_EVER: Final = "private, max-age=31536000, immutable"
 _NOT_THERE: Final = "There is no such file."
 
 
-@dataclass(frozen=True, slots=True)
 class StaticFile:
     """One file of the page, plain and compressed, with its type and its ETag."""
 
-    content_type: str
-    plain: bytes
-    gzipped: bytes
-    etag: str
-    """With its quotes."""
+    def __init__(self, content_type: str, plain: bytes) -> None:
+        """Hash a file."""
+        self.content_type, self.plain = content_type, plain
+        self.etag = f'"{hashlib.sha256(plain).hexdigest()[:32]}"'
+        """With its quotes."""
+        self._gzipped = b""
 
-    @classmethod
-    def of(cls, content_type: str, plain: bytes) -> StaticFile:
-        """Hash and compress a file."""
-        digest = hashlib.sha256(plain).hexdigest()[:32]
-        return cls(content_type, plain, gzip.compress(plain, 9, mtime=0), f'"{digest}"')
+    @property
+    def gzipped(self) -> bytes:
+        """Compress it, the first time: as long as 5 ms."""
+        if not self._gzipped:
+            self._gzipped = gzip.compress(self.plain, 9, mtime=0)
+        return self._gzipped
+
+    async def compress(self) -> None:
+        """Let a thread compress it, so that nobody's audio waits for that."""
+        if not self._gzipped:
+            await asyncio.to_thread(lambda: self.gzipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +84,15 @@ class StaticFiles:
 
     def filled(self, nonce: str, connects: str = "") -> tuple[StaticFile, Mapping[str, str]]:
         """Return the page with this nonce, and its headers."""
-        page = StaticFile.of(_TYPES[".html"], self.page.replace(_NONCE, nonce.encode()))
+        page = StaticFile(_TYPES[".html"], self.page.replace(_NONCE, nonce.encode()))
         return page, page_headers(scripts=self.maps, style_nonce=nonce, connects=connects)
 
 
 @functools.cache
 def load(folder: Path = _FOLDER) -> StaticFiles:
-    """Read all files of the folder. It takes some 20 ms, once for the process."""
+    """Read all files of the folder, once for the process."""
     found = {
-        path.relative_to(folder).as_posix(): StaticFile.of(_TYPES[path.suffix], path.read_bytes())
+        path.relative_to(folder).as_posix(): StaticFile(_TYPES[path.suffix], path.read_bytes())
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix in _TYPES
     }
@@ -110,6 +118,7 @@ def add_static_files(app: Quart) -> None:
         file = known.files.get(rest if is_named else name)
         if file is None:
             return error_response(404, _NOT_THERE)
+        await file.compress()
         response = answer(file)
         response.headers["Cache-Control"] = _FOR_EVER if is_named else "no-cache"
         response.headers["X-Content-Type-Options"] = "nosniff"

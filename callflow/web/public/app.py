@@ -24,6 +24,7 @@ from callflow.web.public.request import BODY_SECONDS, MOST_BODY, MOST_PATH, Webh
 from callflow.web.public.routing import WebhookRouting
 from callflow.web.public.webhooks import WebhookEndpoint
 from callflow.web.responses import without_content_type
+from callflow.web.web_app import WebApp
 
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def create_public(
     `control`: answers servers that carry calls; None: nobody does. `closed`: paths whose webhooks are refused because
     nothing could verify them, with what to do about it. `routing`: of webhooks among the nodes of a cluster.
     """
-    app = Quart("callflow")
+    app = WebApp("callflow")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     app.url_map.merge_slashes = False  # it answers `//` with a redirect, and carriers do not follow those

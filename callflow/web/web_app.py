@@ -1,0 +1,30 @@
+"""The web apps of all listeners: Quart's, which starts sooner and takes less memory with many routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from quart import Quart
+from quart.routing import QuartRule
+
+
+class MatchedRule(QuartRule):
+    """A rule that is matched. What makes addresses of it, as `url_for` wants them, is compiled when it is first asked.
+
+    Werkzeug compiles two functions for each rule, by way of syntax trees: 0.6 ms, and nothing here ever calls them.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        compiled = super()._compile_builder
+
+        def build(rule: MatchedRule, /, **values: Any) -> tuple[str, str]:
+            return compiled(append_unknown)(rule, **values)
+
+        return build
+
+
+class WebApp(Quart):
+    """See `MatchedRule`."""
+
+    url_rule_class = MatchedRule

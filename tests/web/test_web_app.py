@@ -1,0 +1,47 @@
+"""Rules of the web apps: what makes addresses of them is compiled when it is first asked, and not for each route."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from quart import url_for
+from quart.routing import QuartRule
+
+from callflow.web.web_app import WebApp
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The rules for which werkzeug has compiled something."""
+    found: list[str] = []
+    whole: Any = QuartRule._compile_builder
+
+    def compile_builder(rule: QuartRule, append_unknown: bool = True) -> Any:
+        found.append(rule.rule)
+        return whole(rule, append_unknown)
+
+    monkeypatch.setattr(QuartRule, "_compile_builder", compile_builder)
+    return found
+
+
+def make() -> WebApp:
+    app = WebApp("callflow", static_folder=None)
+
+    @app.get("/calls/<call>/<int:part>")
+    async def part_of(call: str, part: int) -> dict[str, Any]:
+        return {"call": call, "part": part}
+
+    return app
+
+
+async def test_routes_are_added_and_matched_without_compiling_what_makes_addresses(compiled: list[str]) -> None:
+    answer = await make().test_client().get("/calls/a%20b/7")
+    assert await answer.get_json() == {"call": "a b", "part": 7}
+    assert compiled == []
+
+
+async def test_addresses_are_made_as_ever() -> None:
+    async with make().test_request_context("/"):
+        assert url_for("part_of", call="a b", part=7) == "/calls/a%20b/7"
+        assert url_for("part_of", call="a", part=7, page="2 3", _external=False) == "/calls/a/7?page=2+3"
