@@ -20,7 +20,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from callflow.web import listener
-from tests import order, routes
+from tests import order
 from tests.history import postgres
 from tests.loop import Loop
 from tests.sample import Sample, is_whole
@@ -57,7 +57,6 @@ _SERVER: Final = "postgresql"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    routes.compile_when_used()
     if config.getoption("--fast") and not config.getoption("--hypothesis-profile"):
         settings.load_profile("fast")
 

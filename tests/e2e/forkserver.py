@@ -128,7 +128,6 @@ def _be(request: dict[str, Any], out: int, err: int) -> None:
 def main() -> None:
     for name in _LOADED:
         importlib.import_module(name)
-    routes.compile_when_used()
     gc.collect()
     gc.freeze()  # so that the memory stays shared
     with socket.socket(fileno=int(sys.argv[1])) as asked:
