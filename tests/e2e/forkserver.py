@@ -24,7 +24,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests import routes
 
 
 ROOT: Final = Path(__file__).parents[2]
