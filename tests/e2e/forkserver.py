@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, Final
 
 
-
 ROOT: Final = Path(__file__).parents[2]
 _LOADED: Final = (
     "anyio",
