@@ -119,6 +119,7 @@ class Budget:
         """Take the figures of a call that is over."""
         self._told.discard(call.id)
         self._lately[call.id] = _Ended(call.began, call.config.profile, self._of(call))
+        self._summed_at = -inf
         while len(self._lately) > _MOST_LATELY:
             del self._lately[next(iter(self._lately))]
 
@@ -291,18 +292,24 @@ class Budget:
         return self._ceilings.any or limits.ceilings.any
 
     def _over_now(self, limits: _Limits) -> str:
-        """Return which ceiling a new call is past, as `_over` does. Far from any, what was found within the last second
-        tells that."""
+        """Return which ceiling a new call is past, as `_over` does. Where it is far from any, what was found within the
+        last second tells that, with as much as all calls can have taken since."""
         if not self._are_set(limits):
             return ""
-        if self._loop.time() - self._summed_at < _LOOK_SECONDS and self._share(limits, self._summed) < WARN_SHARE:
+        since = self._loop.time() - self._summed_at
+        if since < _LOOK_SECONDS and self._most_share(limits, since) < WARN_SHARE:
             return ""
         return self._over(limits, self._spent())
 
-    def _share(self, limits: _Limits, spent: Mapping[str, Spent]) -> float:
-        """Return how much of the ceiling that is nearest has been used; 1.0: all of it."""
-        own = spent.get(limits.profile, Spent())
-        return max(self._ceilings.share(_sum(spent), self._dearest), limits.ceilings.share(own, self._dearest))
+    def _most_share(self, limits: _Limits, since: float) -> float:
+        """Return how much of the ceiling that is nearest can have been used at most; 1.0: all of it. `since`: seconds
+        since all was summed up."""
+        minutes = len(self._calls()) * since / 60
+        total, own = (
+            spent + Spent(0, minutes, 0.0, 0.0, minutes)
+            for spent in (_sum(self._summed), self._summed.get(limits.profile, Spent()))
+        )
+        return max(self._ceilings.share(total, self._dearest), limits.ceilings.share(own, self._dearest))
 
     def _over(self, limits: _Limits, spent: Mapping[str, Spent]) -> str:
         """Return which ceiling a call with these limits is past, as a clause; "": none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -100,21 +101,24 @@ async def test_far_from_every_ceiling_live_calls_are_not_looked_through_for_each
     ceiling: float, most: int
 ) -> None:
     history = FakeHistory()
-    calls, looked = [live(history.now(), str(number), 1.0) for number in range(20)], 0
+    looked = 0
 
-    def read() -> list[Any]:
-        nonlocal looked
-        looked += 1
-        return calls
+    class Calls(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            nonlocal looked
+            looked += 1
+            return super().__iter__()
 
+    calls = Calls([live(history.now(), str(number), 1.0) for number in range(20)])
     zone = ZoneInfo("UTC")
-    budget = Budget(cast(History, history), read, ceilings=Ceilings(ceiling), zone=zone, dearest_minute=0.1)
+    budget = Budget(cast(History, history), lambda: calls, ceilings=Ceilings(ceiling), zone=zone, dearest_minute=0.1)
     for _ in range(50):
         assert budget.refusal(CONFIG) == ("", "")
     assert looked == most
-    looked = 0
     told = budget.live_costs()
-    assert [told(call) for call in calls] == [(0.5, None)] * 20
+    every = list(calls)
+    looked = 0
+    assert [told(call) for call in every] == [(0.5, None)] * 20
     assert not looked, "no ceiling in dollars, and all calls are looked through"
 
 
@@ -126,6 +130,23 @@ async def test_near_a_ceiling_every_new_call_counts_what_was_taken_until_then() 
     assert budget.refusal(CONFIG) == ("", "")
     calls.append(live(history.now(), "2", 1.0))
     assert "10.00 of 10 minutes" in budget.refusal(CONFIG)[1], "what has come within the last second is forgotten"
+
+
+async def test_a_call_that_has_ended_counts_at_once_and_live_ones_by_the_second() -> None:
+    history = FakeHistory()
+    call = live(history.now(), "1", 0.0)
+    calls = [call]
+    zone = ZoneInfo("UTC")
+    budget = Budget(cast(History, history), lambda: calls, ceilings=Ceilings(0.0001), zone=zone, dearest_minute=0.1)
+    assert budget.refusal(CONFIG) == ("", "")
+    call.answered_before -= 60
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "_summed_at", budget._summed_at - 0.5)
+        assert "1.00 of 0.0001 minutes" in budget.refusal(CONFIG)[1], "half a second is more than the ceiling"
+    calls.clear()
+    assert budget.refusal(CONFIG) == ("", "")
+    budget.ended(call)
+    assert budget.refusal(CONFIG) != ("", "")
 
 
 async def test_what_a_call_may_still_cost_is_what_the_ceilings_leave() -> None:
