@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Any, Literal
 
 from callflow.call.call_config import CallConfig
@@ -134,7 +135,7 @@ class CarrierCommands:
     def send(self, request: CarrierRequest) -> None:
         """Send the request over the carrier's API, in a task. Dial, hang-up and reject are carried through even when
         the call is over, but nothing once another process has it."""
-        with fenced(self._may_act, self._call):
+        with fenced(self._may_act, self._call, monotonic):
             self._begin(request)
 
     def _begin(self, request: CarrierRequest) -> None:

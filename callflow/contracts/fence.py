@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
-from time import monotonic
 from typing import Final
 
 
@@ -25,13 +24,13 @@ async def may_send() -> bool:
 
 
 @contextlib.contextmanager
-def fenced(may_act: Callable[[str], Awaitable[bool]], call: str) -> Iterator[None]:
+def fenced(may_act: Callable[[str], Awaitable[bool]], call: str, now: Callable[[], float]) -> Iterator[None]:
     """Let tasks that are begun within send nothing once another process has the call. `may_act`: see
-    `CallServices`."""
-    decided = monotonic()
+    `CallServices`. `now`: returns monotonic seconds."""
+    decided = now()
 
     async def ask() -> bool:
-        return monotonic() - decided < _AT_ONCE_SECONDS or await may_act(call)
+        return now() - decided < _AT_ONCE_SECONDS or await may_act(call)
 
     token = _MAY_SEND.set(ask)
     try:

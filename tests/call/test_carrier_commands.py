@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from callflow.call import carrier_commands
 from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.command_ids import CommandPlace, command_id
 from callflow.call.legs import Legs
@@ -182,7 +183,7 @@ def test_the_end_of_a_call_is_sent_although_the_call_is_over(command: Command) -
 def test_what_is_sent_late_is_asked_about_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was stopped after it had decided to send something, and goes on when another one has the call."""
     now, may = [100.0], []
-    monkeypatch.setattr(fence, "monotonic", lambda: now[0])
+    monkeypatch.setattr(carrier_commands, "monotonic", lambda: now[0])
 
     class Careful(FakeCarrier):
         async def execute(self, order: CarrierRequest) -> None:

@@ -166,12 +166,9 @@ def test_trouble_that_stays_is_told_after_the_last_try(trouble: str, waits: list
     assert caught.value.status == (int(trouble) if trouble.isdigit() else 0)
 
 
-def test_nothing_is_sent_or_sent_again_for_a_call_that_another_process_has_meanwhile(
-    waits: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_sent_or_sent_again_for_a_call_that_another_process_has_meanwhile(waits: list[float]) -> None:
     """A process that was stopped wakes up before a request, or between two tries of one."""
     now, has = [100.0], [True]
-    monkeypatch.setattr(fence, "monotonic", lambda: now[0])
 
     async def still(call: str) -> bool:
         assert call == "c1"
@@ -182,12 +179,12 @@ def test_nothing_is_sent_or_sent_again_for_a_call_that_another_process_has_meanw
         return httpx.Response(503)
 
     async def twice(api: Api) -> None:
-        with fence.fenced(still, "c1"):
+        with fence.fenced(still, "c1", lambda: now[0]):
             sending = asyncio.create_task(api.post("/calls/1/actions/answer", BODY))
         with pytest.raises(CarrierError, match="another node") as refused:
             await sending
         assert refused.value.unknown, "the first try may have come"
-        with fence.fenced(still, "c1"):
+        with fence.fenced(still, "c1", lambda: now[0]):
             sending = asyncio.create_task(api.post("/calls/1/actions/answer", BODY))
         now[0] += 10.0
         with pytest.raises(CarrierError, match="another node"):
@@ -199,12 +196,11 @@ def test_nothing_is_sent_or_sent_again_for_a_call_that_another_process_has_meanw
     assert route.call_count == 1
 
 
-def test_a_late_request_of_a_call_that_is_still_here_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_request_of_a_call_that_is_still_here_is_sent() -> None:
     now = [100.0]
-    monkeypatch.setattr(fence, "monotonic", lambda: now[0])
 
     async def late(api: Api) -> Any:
-        with fence.fenced(alone, "c1"):
+        with fence.fenced(alone, "c1", lambda: now[0]):
             sending = asyncio.create_task(api.post("/calls/1/actions/answer", BODY))
         now[0] += 10.0
         return await sending

@@ -214,10 +214,9 @@ def test_a_stream_that_telnyx_still_counts_is_stopped_and_asked_for_anew() -> No
 
 
 @respx.mock
-def test_the_stream_of_the_process_that_has_the_call_meanwhile_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stream_of_the_process_that_has_the_call_meanwhile_is_not_stopped() -> None:
     """This process is stopped before it reads the refusal, and goes on when another one has a stream of its own."""
     now = [100.0]
-    monkeypatch.setattr(fence, "monotonic", lambda: now[0])
 
     async def elsewhere(call: str) -> bool:
         return False
@@ -228,7 +227,7 @@ def test_the_stream_of_the_process_that_has_the_call_meanwhile_is_not_stopped(mo
 
     respx.post(url("streaming_start")).mock(side_effect=refused_late)
     stop = respx.post(url("streaming_stop")).respond(json={})
-    with fence.fenced(elsewhere, "c1"), pytest.raises(CarrierError, match="another node"):
+    with fence.fenced(elsewhere, "c1", lambda: now[0]), pytest.raises(CarrierError, match="another node"):
         execute(order(commands.StartStream()))
     assert stop.call_count == 0
 
