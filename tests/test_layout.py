@@ -84,6 +84,21 @@ def test_every_module_says_what_it_is() -> None:
     assert silent == []
 
 
+@pytest.mark.exhaustive
+def test_what_is_pure_imports_no_clock_no_socket_and_no_chance() -> None:
+    """Time is an argument there, so that tables and every case can be tested."""
+    rooms = ("contracts/**/*.py", "call/machine/*.py", "agent/turn_taking.py", "agent/barge_in.py", "media/playout.py")
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for room in rooms
+        for path in (ROOT / "callflow").glob(room)
+        for node in facts(path).imports
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
+        if name.partition(".")[0] in {"asyncio", "random", "secrets", "socket", "threading", "time"}
+    }
+    assert found == set()
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
