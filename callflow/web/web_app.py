@@ -25,6 +25,22 @@ class MatchedRule(QuartRule):
 
 
 class WebApp(Quart):
-    """See `MatchedRule`."""
+    """See `MatchedRule`. Nothing is sent to a client that has gone: Hypercorn tells that as a fault."""
 
     url_rule_class = MatchedRule
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request, socket or life of the server, as ASGI has it."""
+        has_gone = False
+
+        async def receiving() -> Any:
+            nonlocal has_gone
+            message = await receive()
+            has_gone = has_gone or message["type"] == "http.disconnect"
+            return message
+
+        async def sending(message: Any) -> None:
+            if not has_gone:
+                await send(message)
+
+        await super().__call__(scope, receiving, sending)

@@ -45,3 +45,26 @@ async def test_addresses_are_made_as_ever() -> None:
     async with make().test_request_context("/"):
         assert url_for("part_of", call="a b", part=7) == "/calls/a%20b/7"
         assert url_for("part_of", call="a", part=7, page="2 3", _external=False) == "/calls/a/7?page=2+3"
+
+
+async def test_to_a_client_that_has_gone_nothing_is_sent() -> None:
+    """Hypercorn raises for that, and the log would show a fault where somebody has only given up."""
+    app = WebApp("callflow", static_folder=None)
+    sent: list[str] = []
+    given = [{"type": "http.request", "more_body": False}, {"type": "http.disconnect"}]
+
+    async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+        for number in range(2):
+            await send({"type": f"before it has gone: {number}"})
+            await receive()
+        await send({"type": "http.response.start"})
+
+    async def receive() -> Any:
+        return given.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    app.asgi_app = asgi_app  # type: ignore[method-assign]
+    await app({"type": "http"}, receive, send)
+    assert sent == ["before it has gone: 0", "before it has gone: 1"]

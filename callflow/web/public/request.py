@@ -68,14 +68,11 @@ def error_response(status: int, message: str) -> Response:
 
 def read_to_the_end(receive: Any, send: Any) -> tuple[Any, Any]:
     """Wrap ASGI's `receive` and `send` so that a response waits until the request has been read: closing a connection
-    with unread data would destroy the response. Nothing is sent to a sender that has gone: Hypercorn would raise."""
+    with unread data would destroy the response."""
     read = asyncio.Event()
-    has_gone = False
 
     async def receiving() -> Any:
-        nonlocal has_gone
         message = await receive()
-        has_gone = has_gone or message["type"] == "http.disconnect"
         if not message.get("more_body"):
             read.set()
         return message
@@ -87,7 +84,6 @@ def read_to_the_end(receive: Any, send: Any) -> tuple[Any, Any]:
                     await read.wait()
             except TimeoutError:
                 pass  # a sender that never ends loses the response
-        if not has_gone:
-            await send(message)
+        await send(message)
 
     return receiving, sending

@@ -63,22 +63,3 @@ async def test_an_answer_waits_until_the_request_is_read_but_not_for_ever(monkey
     _, sending = read_to_the_end(receive, send)
     await asyncio.wait_for(sending({"type": "http.response.start"}), 2)
     assert len(sent) == 2, "a sender that never ends loses the answer"
-
-
-async def test_to_a_sender_that_has_gone_nothing_is_sent() -> None:
-    """Hypercorn raises for that, and the log would show a fault where a carrier has only given up."""
-    sent: list[str] = []
-    parts = [{"type": "http.request", "more_body": False}, {"type": "http.disconnect"}]
-
-    async def receive() -> Any:
-        return parts.pop(0)
-
-    async def send(message: Any) -> None:
-        sent.append(message["type"])
-
-    receiving, sending = read_to_the_end(receive, send)
-    await receiving()
-    await receiving()
-    await sending({"type": "http.response.start"})
-    await sending({"type": "http.response.body"})
-    assert sent == []
