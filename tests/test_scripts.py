@@ -240,14 +240,15 @@ def test_no_package_registry_is_named(file: str) -> None:
     assert not re.search(r"index-url|pypi|find-links|https?://", text, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("failing", ["", "--fast", "--slow", "--alone"])
+@pytest.mark.parametrize("failing", ["", "fast", "slow", "exhaustive", "alone"])
 def test_what_fails_in_any_part_is_the_result_of_all(tmp_path: Path, failing: str) -> None:
     """`scripts/test` runs its parts one after the other; a later one that passes must not hide an earlier one."""
     root = tmp_path / "a project"
     (root / "scripts").mkdir(parents=True)
     (root / ".venv" / "bin").mkdir(parents=True)
     shutil.copy(ROOT / "scripts" / "test", root / "scripts")
-    pytest_of_it = f'#!/bin/sh\ncase " $* " in *" {failing or "nothing"} "*) echo broken; exit 1 ;; esac\nexit 0\n'
+    broken = failing or "nothing"
+    pytest_of_it = f'#!/bin/sh\ncase " $* " in *" {broken} "* | *" --{broken} "*) echo broken; exit 1 ;; esac\nexit 0\n'
     for name, text in (("scripts/setup", "#!/bin/sh\n"), (".venv/bin/python", pytest_of_it)):
         (root / name).write_text(text)
         (root / name).chmod(0o755)

@@ -218,7 +218,7 @@ async def test_the_model_sees_a_picture_before_and_during_a_call_and_the_history
                 "[...document.querySelectorAll('img.shown')].every((each) => each.complete && each.naturalWidth > 0)"
             )
             await it.page.locator("img.shown").last.scroll_into_view_if_needed()
-            await it.page.wait_for_function(loaded)
+            await it.comes_true(loaded)
             await it.page.click("summary:has-text('a picture')")
             file = {"name": "menu.png", "mimeType": "image/png", "buffer": picture("PNG")}
             await it.page.set_input_files("input[name=picture]", file)  # type: ignore[arg-type]

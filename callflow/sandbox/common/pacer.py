@@ -90,7 +90,9 @@ class Pacer:
             self._timer = None
         if self._clients:
             wait = min(client.next_tick for client in self._clients) - monotonic()
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, wait), self._run)
+            # uvloop counts in whole milliseconds, to the nearest: a timer that is early would be set again and again.
+            wait = math.ceil(max(0.0, wait) * 1000) / 1000
+            self._timer = asyncio.get_running_loop().call_later(wait, self._run)
 
     def _run(self) -> None:
         self._timer = None
