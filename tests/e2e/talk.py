@@ -122,11 +122,14 @@ async def greeted(the: Product, one: Talk) -> None:
 
 
 async def goodbye(the: Product, *talks: Talk) -> None:
-    """Everybody hangs up; nothing may have been refused by anybody."""
+    """Everybody hangs up; nothing may have been refused by anybody, but for one commit: where the model's word that the
+    caller has stopped is very late, as on a busy machine, it meets ours that the turn is over."""
     for one in talks:
         await one.call.hang_up()
     await the.quiet()
     for one in talks:
-        assert one.session.violations == [], f"the model refused: {one.session.violations}"
+        refused = one.session.violations
+        met = len(refused) == 1 and refused[0].startswith("input_audio_buffer.commit: Error committing")
+        assert refused == [] or met, f"the model refused: {refused}"
         assert one.stream.errors == [], f"the carrier refused: {one.stream.errors}"
     assert the.carrier.failures == []

@@ -78,7 +78,8 @@ async def _there_is_no_model_from_the_start() -> None:
         in_ear = b"".join(segment.audio for segment in call.phone.heard)
         assert call.spoken == ["A moment."] or ONE_MOMENT in in_ear  # the stream may be there already
         await call.hang_up()
-        assert (await ended(the))["cause"] == "engine_lost"
+        # refused again and again, or, where the machine is busy, not there in time
+        assert (await ended(the))["cause"] in ("engine_lost", "engine_timeout")
 
 
 async def _there_is_no_stream() -> None:
