@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from callflow.cli.stopped_workers import StoppedWorkers
+from callflow.cli.frozen_workers import FrozenWorkers
 from callflow.cli.worker_order import Order
 from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.socket_passing import TAKE_LISTENERS, send, socket_path
@@ -75,7 +75,7 @@ class Workers:
         self._due: list[tuple[float, int, int]] = []
         """When to start which worker again, and how often it has failed."""
         self._signals = 0
-        self._stopped = StoppedWorkers(_file_of(settings))
+        self._frozen = FrozenWorkers(_file_of(settings))
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
 
@@ -91,7 +91,7 @@ class Workers:
             code = 0
             while self._workers or (self._due and not self._signals):
                 self._wait()
-                self._end_stopped()
+                self._end_frozen()
                 code = self._reap() or code
                 if code and not self._signals:
                     self._signal_all(signal.SIGTERM)
@@ -112,14 +112,14 @@ class Workers:
 
     def _wait(self) -> None:
         starts = [at for at, _, _ in self._due] if not self._signals else []
-        due = min([*starts, *([self._stopped.due] if self._stopped.due is not None else [])], default=None)
+        due = min([*starts, *([self._frozen.due] if self._frozen.due is not None else [])], default=None)
         seconds = max(due - time.monotonic(), 0.0) if due is not None else 60.0
         if select.select([self._woken], [], [], seconds)[0]:
             os.read(self._woken, 4096)
 
-    def _end_stopped(self) -> None:
+    def _end_frozen(self) -> None:
         """End a worker that keeps all others from writing: they take its calls over, and another is started."""
-        for pid in self._stopped.holding(self._workers):
+        for pid in self._frozen.holding(self._workers):
             name = self._workers[pid].name
             print(f"worker {name} was stopped while it wrote to the database: it is ended", file=sys.stderr, flush=True)
             with contextlib.suppress(ProcessLookupError):

@@ -12,8 +12,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, exists, func, select, update
 
 from callflow.history.database import Database
+from callflow.history.deleted_conversations import deleted_calls
 from callflow.history.events_out import DEAD, DELIVERED, WAITING
-from callflow.history.hidden import calls_hidden
 from callflow.history.tables import events_out, iso
 
 
@@ -102,7 +102,7 @@ class EventStore:
 
     async def dead_letters(self, limit: int, before: int) -> list[dict[str, Any]]:
         """Return dead letters, the newest first. `before`: only those with a smaller `seq`; 0: all."""
-        wanted = select(events_out).where(_table.state == DEAD, _table.call.not_in(calls_hidden()))
+        wanted = select(events_out).where(_table.state == DEAD, _table.call.not_in(deleted_calls()))
         wanted = wanted.order_by(_table.seq.desc()).limit(limit)
         if before:
             wanted = wanted.where(_table.seq < before)

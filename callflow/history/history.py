@@ -18,10 +18,10 @@ from sqlalchemy import URL, Connection
 from callflow.history.alert_store import AlertStore
 from callflow.history.campaign_store import CampaignStore
 from callflow.history.database import Database
+from callflow.history.deleted_conversations import UNDO_SECONDS, DeletedConversations, Deletions
 from callflow.history.do_not_call import DoNotCall
 from callflow.history.event_store import EventStore
 from callflow.history.events_out import EventMaker
-from callflow.history.hidden import UNDO_SECONDS, Deletions, HiddenStore
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.recording_store import RecordingFolder, RecordingStore
 from callflow.history.retention import Retention
@@ -73,7 +73,7 @@ class History:
         self.events = EventStore(self.database)
         self.alerts = AlertStore(self.database, make_events=make_events)
         self.shares = ShareStore(self.database)
-        self.hidden = HiddenStore(self.database)
+        self.deleted = DeletedConversations(self.database)
         self.spending = SpendingStore(self.database)
         self.statistics = Statistics(self.database, country=country)
         self._side_file = SideFile(recordings.parent / NAME)
@@ -185,7 +185,7 @@ class History:
 
     async def hide(self, row: Mapping[str, Any]) -> bool:
         """Delete a conversation that is over, so that it can be undone for a while. False: it is live."""
-        if not await self.hidden.hide(row["id"], self.now() + UNDO_SECONDS):
+        if not await self.deleted.hide(row["id"], self.now() + UNDO_SECONDS):
             return False
         self.journal.let_go(row["call_id"] or "")
         self.deletions.wake()
@@ -193,7 +193,7 @@ class History:
 
     async def restore(self, row: Mapping[str, Any]) -> bool:
         """Undo what `hide` did. False: it is too late."""
-        return await self.hidden.restore(row["id"], self.now())
+        return await self.deleted.restore(row["id"], self.now())
 
     async def delete(self, ids: Sequence[int]) -> None:
         """Delete these conversations, with all that is kept of them anywhere. Raises OSError or StoreAway if a

@@ -11,7 +11,7 @@ from sqlalchemy import table as sql_table
 
 from callflow.contracts.errors import BadQuery
 from callflow.contracts.printable import whole
-from callflow.history.hidden import VISIBLE
+from callflow.history.deleted_conversations import VISIBLE
 from callflow.history.tables import (
     SEARCH,
     conversations,

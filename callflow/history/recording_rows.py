@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
 
 from callflow.history.database import Database
-from callflow.history.hidden import VISIBLE
+from callflow.history.deleted_conversations import VISIBLE
 from callflow.history.recording_store import RecordingStore, Stored
 from callflow.history.tables import conversations, iso, recordings
 

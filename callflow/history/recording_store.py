@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Final, Protocol
 from zlib import adler32
 
 from callflow.history.store import remove_files
-from callflow.media.peaks import Peaks
+from callflow.media.waveform_peaks import Peaks
 
 
 _PIECE: Final = 64 << 10
@@ -103,7 +103,7 @@ class FileSound:
             await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(file.close)))
 
     async def peaks(self) -> Peaks | None:
-        """Return None: of files they are read with `media/peaks.py`, and made where they are missing."""
+        """Return None: of files they are read with `media/waveform_peaks.py`, and made where they are missing."""
         return None
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select
 
 from callflow.history.database import Database
-from callflow.history.hidden import VISIBLE
+from callflow.history.deleted_conversations import VISIBLE
 from callflow.history.tables import conversations, share_links
 
 

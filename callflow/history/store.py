@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from callflow.contracts.errors import BadQuery
 from callflow.history import spent_calls
 from callflow.history.database import Database
-from callflow.history.hidden import VISIBLE, calls_hidden
+from callflow.history.deleted_conversations import VISIBLE, deleted_calls
 from callflow.history.older_schemas import fill_search
 from callflow.history.query import TOO_MUCH, Query, can_be_stored, select_conversations, with_before
 from callflow.history.tables import (
@@ -38,7 +38,7 @@ from callflow.history.tables import (
 )
 from callflow.journal.aliases import event_name, names_of
 from callflow.journal.journal import JournalEntry
-from callflow.media import peaks
+from callflow.media import waveform_peaks
 
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 _MANY: Final = 200
 """Conversations that are deleted in one transaction, so that the journal never waits long for its turn."""
 _MOST_ID: Final = 2**63 - 1
-_SHOWN: Final = steps.c.call.not_in(calls_hidden())
+_SHOWN: Final = steps.c.call.not_in(deleted_calls())
 """Holds for steps of calls that nobody has deleted."""
 
 
@@ -353,6 +353,6 @@ def remove_files(names: Sequence[str], folder: Path) -> None:
             if path.parent == folder.resolve():
                 try:
                     path.unlink(missing_ok=True)
-                    peaks.remove(path)
+                    waveform_peaks.remove(path)
                 except OSError as error:  # the others are to go, and so is the row
                     log.error("THE RECORDING %s OF A DELETED CALL CANNOT BE DELETED (%s)", part, type(error).__name__)

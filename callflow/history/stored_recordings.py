@@ -27,8 +27,8 @@ from callflow.history.bucket import Bucket
 from callflow.history.database import Database
 from callflow.history.recording_store import FileSound, Sound, Stored, about
 from callflow.history.store import remove_files
-from callflow.media import peaks
-from callflow.media.peaks import Peaks
+from callflow.media import waveform_peaks
+from callflow.media.waveform_peaks import Peaks
 
 
 log = logging.getLogger(__name__)
@@ -190,10 +190,10 @@ class StoredRecordings:
             size = await asyncio.to_thread(_ready, path) if is_ours else None
             if size is None:
                 return
-            beside = await asyncio.to_thread(about, peaks.file_of(path))
+            beside = await asyncio.to_thread(about, waveform_peaks.file_of(path))
             if beside is not None:  # first, so that no recording is there without them
                 kind = "application/octet-stream"
-                await self._bucket.put(_peaks_of(name), peaks.file_of(path), beside.size, kind)
+                await self._bucket.put(_peaks_of(name), waveform_peaks.file_of(path), beside.size, kind)
             await self._bucket.put(name, path, size, "audio/wav")
             kept = await self._bucket.head(name)
             if kept is None or kept.size != size:
@@ -225,7 +225,7 @@ class _StoredSound:
             return None
         async with self.open(0, min(_WAV_HEAD, self.about.size)) as pieces:
             head = b"".join([piece async for piece in pieces])
-        return peaks.of_kept(head, self.about.size, kept)
+        return waveform_peaks.of_kept(head, self.about.size, kept)
 
 
 @asynccontextmanager
@@ -256,15 +256,15 @@ def _hold(path: Path) -> int | None:
 def _ready(path: Path) -> int | None:
     """Make the peaks that are missing. Returns the size of the recording, in bytes; None: it is gone. Blocking."""
     with contextlib.suppress(OSError, BrokenRecording):
-        peaks.read(path, grows=False)
+        waveform_peaks.read(path, grows=False)
     found = about(path)
     return found.size if found is not None else None
 
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
-    peaks.remove(path)
+    waveform_peaks.remove(path)
 
 
 def _peaks_of(name: str) -> str:
-    return peaks.file_of(Path(name)).name
+    return waveform_peaks.file_of(Path(name)).name

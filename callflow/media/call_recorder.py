@@ -5,8 +5,8 @@ What operators did is marked: a WAV cue with a label for each, behind the audio.
 closed, before the header says so; a recording of a process that died has none, and is valid.
 
 `Tape` is pure: it gets audio and times, and returns finished audio. `CallRecorder` writes the finished audio to disk
-once a second, in another thread, and beside it how loud it is (`media/peaks.py`); both files are valid after every
-second, even if the process dies. A failure ends the recording only.
+once a second, in another thread, and beside it how loud it is (`media/waveform_peaks.py`); both files are valid after
+every second, even if the process dies. A failure ends the recording only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from callflow.config import private_files
 from callflow.media.g711 import BYTES_PER_MS, ULAW_SILENCE, ulaw_to_pcm16
-from callflow.media.peaks import PeakFile
+from callflow.media.waveform_peaks import PeakFile
 
 
 log = logging.getLogger(__name__)

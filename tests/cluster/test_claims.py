@@ -187,7 +187,7 @@ async def test_a_node_that_stands_still_within_a_transaction_holds_the_others_up
     monkeypatch.setattr(database, "_STILL_SECONDS", 0.3)
     async with staged(database_url) as stage:
         if stage.database.server is None:
-            pytest.skip("a process that holds a file is ended: see tests/cli/test_stopped_workers.py")
+            pytest.skip("a process that holds a file is ended: see tests/cli/test_frozen_workers.py")
         _, claims = await stage.node("a")
         key = claims.key
         assert key is not None

@@ -91,7 +91,7 @@ async def test_filters_a_saved_search_figures_and_the_undo_after_a_reload() -> N
         await it.sees(".deleted li", "Deleted:")
         await it.page.click("cf-deleted >> text=Undo")
         await it.page.locator("cf-deleted li").wait_for(state="detached")
-        assert (await the.app.history.hidden.listed(the.app.history.now())) == []
+        assert (await the.app.history.deleted.listed(the.app.history.now())) == []
         await it.page.set_viewport_size({"width": 360, "height": 800})
         assert await it.is_as_wide_as_its_window()
         if folder:

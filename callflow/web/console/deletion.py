@@ -10,7 +10,7 @@ from quart import Quart, Response
 
 from callflow.contracts.errors import StoreAway
 from callflow.contracts.printable import quoted
-from callflow.history.hidden import UNDO_SECONDS
+from callflow.history.deleted_conversations import UNDO_SECONDS
 from callflow.history.history import History
 from callflow.web.console.history import NOT_FOUND
 from callflow.web.console.requested_by import requester
@@ -59,7 +59,7 @@ def add_deletion(app: Quart, history: History, *, is_live: Callable[[str], bool]
         try:
             await history.delete([row["id"]])
         except StoreAway as error:
-            await history.hidden.hide(row["id"], history.now())  # nobody finds it, and it is tried again
+            await history.deleted.hide(row["id"], history.now())  # nobody finds it, and it is tried again
             log.warning("call %s is deleted as soon as the store of its recordings answers: %s", _id(row), error)
         return json_response({"success": True})
 
@@ -69,7 +69,7 @@ def add_deletion(app: Quart, history: History, *, is_live: Callable[[str], bool]
         if not history.is_readable:
             return history_not_open()
         now = history.now()
-        found = await history.hidden.listed(now)
+        found = await history.deleted.listed(now)
         return json_response([{"undo_seconds": round(each.pop("until") - now, 1), **each} for each in found])
 
     @app.post("/api/calls/<call>/restore")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from callflow.contracts.errors import Overloaded
-from callflow.media import peaks
-from callflow.media.peaks import CHANNELS, PER_SECOND, Peaks
+from callflow.media import waveform_peaks
+from callflow.media.waveform_peaks import CHANNELS, PER_SECOND, Peaks
 
 
 _FEW: Final = 30 * PER_SECOND
@@ -27,12 +27,12 @@ class PeakService:
         self._at_work: dict[Path, asyncio.Task[Peaks]] = {}
 
     async def read(self, recording: Path, *, grows: bool) -> Peaks:
-        """Return the peaks of a recording. `grows`: see `peaks.read`. Raises Overloaded, OSError, TimeoutError
+        """Return the peaks of a recording. `grows`: see `waveform_peaks.read`. Raises Overloaded, OSError, TimeoutError
         or BrokenRecording."""
         work = self._at_work.get(recording)
         if work is None:
-            if await asyncio.to_thread(peaks.missing, recording) <= _FEW:
-                return await asyncio.to_thread(peaks.read, recording, grows=grows)
+            if await asyncio.to_thread(waveform_peaks.missing, recording) <= _FEW:
+                return await asyncio.to_thread(waveform_peaks.read, recording, grows=grows)
             work = self._at_work.get(recording) or self._begin(recording, grows=grows)
         async with asyncio.timeout(_SECONDS):
             return await asyncio.shield(work)
@@ -40,7 +40,7 @@ class PeakService:
     def _begin(self, recording: Path, *, grows: bool) -> asyncio.Task[Peaks]:
         if len(self._at_work) >= _MOST:
             raise Overloaded("other long recordings are being looked through")
-        work = asyncio.create_task(asyncio.to_thread(peaks.read, recording, grows=grows), name="peaks")
+        work = asyncio.create_task(asyncio.to_thread(waveform_peaks.read, recording, grows=grows), name="peaks")
         self._at_work[recording] = work
         work.add_done_callback(lambda _: self._at_work.pop(recording))
         work.add_done_callback(lambda done: done.cancelled() or done.exception())  # those who asked may be gone

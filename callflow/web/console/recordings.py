@@ -15,7 +15,7 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from callflow.contracts.errors import BrokenRecording, Overloaded, StoreAway
 from callflow.history.history import History
 from callflow.history.recording_store import Sound
-from callflow.media.peaks import Peaks
+from callflow.media.waveform_peaks import Peaks
 from callflow.web.console.history_query import whole_number
 from callflow.web.console.recording_peaks import PeakService, peaks_json
 from callflow.web.responses import error_response, history_not_open, large_json_response, query_parameters

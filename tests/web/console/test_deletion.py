@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from callflow.contracts.errors import StoreAway
-from callflow.history.hidden import UNDO_SECONDS
+from callflow.history.deleted_conversations import UNDO_SECONDS
 from callflow.history.history import History
 from callflow.web.console.deletion import add_deletion
 from tests.web.asgi import Answer
@@ -20,7 +20,7 @@ class Book:
     def __init__(self) -> None:
         self.is_readable = True
         self.rows: dict[str, dict[str, Any]] = {}
-        self.store = self.hidden = self
+        self.store = self.deleted = self
         self.done: list[str] = []
         self.is_lost = self.is_away = self.is_late = False
         self.live: set[str] = set()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from callflow.contracts.errors import BrokenRecording, Overloaded
-from callflow.media import peaks
-from callflow.media.peaks import PER_SECOND, Peaks
+from callflow.media import waveform_peaks
+from callflow.media.waveform_peaks import PER_SECOND, Peaks
 from callflow.web.console.recording_peaks import PeakService, peaks_json
 
 
@@ -27,8 +27,8 @@ def test_a_long_recording_is_looked_through_once_for_all_who_ask(
             go.wait(10)
             return Peaks(1.0, b"ab")
 
-        monkeypatch.setattr(peaks, "missing", lambda path: 10**6)
-        monkeypatch.setattr(peaks, "read", slow)
+        monkeypatch.setattr(waveform_peaks, "missing", lambda path: 10**6)
+        monkeypatch.setattr(waveform_peaks, "read", slow)
         desk = PeakService()
         one, two = Path("one.wav"), Path("two.wav")
         waiting = [asyncio.create_task(desk.read(path, grows=False)) for path in (one, one, two)]
@@ -52,12 +52,12 @@ def test_what_cannot_be_read_fails_for_those_who_ask_and_is_read_anew_by_the_nex
         raise BrokenRecording("it breaks off")
 
     async def main() -> None:
-        monkeypatch.setattr(peaks, "missing", lambda path: 10**6)
-        monkeypatch.setattr(peaks, "read", broken)
+        monkeypatch.setattr(waveform_peaks, "missing", lambda path: 10**6)
+        monkeypatch.setattr(waveform_peaks, "read", broken)
         desk, one = PeakService(), Path("one.wav")
         for found in await asyncio.gather(*(desk.read(one, grows=False) for _ in range(3)), return_exceptions=True):
             assert isinstance(found, BrokenRecording)
-        monkeypatch.setattr(peaks, "read", lambda path, *, grows: Peaks(2.0, b"xy"))
+        monkeypatch.setattr(waveform_peaks, "read", lambda path, *, grows: Peaks(2.0, b"xy"))
         assert await desk.read(one, grows=False) == Peaks(2.0, b"xy")
 
     asyncio.run(main())
@@ -68,8 +68,8 @@ def test_what_is_nearly_complete_waits_for_no_other(
     missing: int, at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
-        monkeypatch.setattr(peaks, "missing", lambda path: missing)
-        monkeypatch.setattr(peaks, "read", lambda path, *, grows: Peaks(1.0, b"ab"))
+        monkeypatch.setattr(waveform_peaks, "missing", lambda path: missing)
+        monkeypatch.setattr(waveform_peaks, "read", lambda path, *, grows: Peaks(1.0, b"ab"))
         desk = PeakService()
         busy: asyncio.Future[Peaks] = asyncio.get_running_loop().create_future()
         for number in range(2):

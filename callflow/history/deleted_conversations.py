@@ -1,6 +1,7 @@
-"""Calls that somebody has deleted: nobody finds them any more, and until they are deleted it can be undone.
+"""Conversations that an operator has deleted: hidden at once, removed from the database half a minute later.
 
-When that is stands in the database, so that it holds over a restart and for all processes that share it.
+Until then the deletion can be undone. The time of the removal stands in the database, so that it holds over a restart
+and for all processes that share the history.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 _warnings: Final = RepeatedWarnings(log, seconds=300.0)
 
 UNDO_SECONDS: Final = 30.0
-"""For so long a deletion can be undone."""
+"""How long a deletion can be undone."""
 _LOOK_SECONDS: Final = 10.0
 """How often to look for what other processes have hidden."""
 _MANY: Final = 200
@@ -32,15 +33,15 @@ VISIBLE: Final[ColumnElement[bool]] = conversations.c.id.not_in(select(_table.co
 """Holds for conversations that nobody has deleted."""
 
 
-def calls_hidden() -> Any:
-    """Return the query of the calls that are hidden, by our ids of them."""
+def deleted_calls() -> Any:
+    """Return the query for our ids of the calls that are hidden."""
     calls = select(conversations.c.call_id).join(hidden_conversations)
     return calls.where(conversations.c.call_id.is_not(None))
 
 
-class HiddenStore:
-    """The table of hidden calls: those that are deleted soon, unless that is undone. All times are Unix time, in
-    seconds."""
+class DeletedConversations:
+    """The table of hidden conversations: those that are removed soon, unless the deletion is undone. All times are
+    Unix time, in seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -90,19 +91,19 @@ class HiddenStore:
 
 
 class Deletes(Protocol):
-    """What has a clock and the table of hidden calls, and can delete conversations."""
+    """What has a clock and the table of hidden conversations, and can remove conversations."""
 
     @property
     def now(self) -> Callable[[], float]: ...
 
     @property
-    def hidden(self) -> HiddenStore: ...
+    def deleted(self) -> DeletedConversations: ...
 
     async def delete(self, ids: Sequence[int]) -> None: ...
 
 
 class Deletions:
-    """Deletes what is hidden, when its time has come."""
+    """Removes hidden conversations when their time has come."""
 
     def __init__(self, history: Deletes) -> None:
         self._history = history
@@ -133,7 +134,7 @@ class Deletions:
         self._wake.clear()
         while True:
             now = self._history.now()
-            ids, following = await self._history.hidden.due(now)
+            ids, following = await self._history.deleted.due(now)
             if not ids:
                 return _LOOK_SECONDS if following is None else max(following - now, 0.0)
             await self._history.delete(ids)

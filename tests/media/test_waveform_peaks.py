@@ -14,10 +14,10 @@ import pytest
 
 from callflow.contracts.errors import BrokenRecording
 from callflow.history.store import remove_files
-from callflow.media import peaks
+from callflow.media import waveform_peaks
 from callflow.media.call_recorder import CallRecorder, header, interleaved
 from callflow.media.g711 import ulaw_to_pcm16
-from callflow.media.peaks import SLOT, PeakFile, PeakMaker
+from callflow.media.waveform_peaks import SLOT, PeakFile, PeakMaker
 
 
 def noise(samples: int, seed: int) -> bytes:
@@ -65,14 +65,14 @@ def test_a_recorder_leaves_the_peaks_of_its_file(tmp_path: Path) -> None:
             one.caller(left[number * 160 : number * 160 + 160])
             if number == 40:
                 await one._write(now - 0.75)
-                here = peaks.read(path, grows=True)
+                here = waveform_peaks.read(path, grows=True)
                 assert len(here.data) == 2 * (round(here.seconds * 8000) // SLOT), "whole ones only"
         await one.close()
 
     asyncio.run(main())
-    kept = peaks.file_of(path)
+    kept = waveform_peaks.file_of(path)
     assert kept.read_bytes()[8:] == expected(left, b"\xff" * len(left))
-    assert peaks.missing(path) == 0
+    assert waveform_peaks.missing(path) == 0
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
@@ -81,12 +81,12 @@ def test_what_is_missing_is_made_of_the_file_and_kept(tmp_path: Path, left_out: 
     left, right = noise(9000, 4), noise(9000, 5)
     path = wav(tmp_path / "x.wav", left, right)
     if left_out is not None:
-        peaks.file_of(path).write_bytes(left_out)
-    assert peaks.read(path, grows=True).data == expected(left[:8800], right[:8800])
-    assert peaks.file_of(path).exists() == (left_out is not None), "nothing is kept of what grows"
-    found = peaks.read(path, grows=False)
+        waveform_peaks.file_of(path).write_bytes(left_out)
+    assert waveform_peaks.read(path, grows=True).data == expected(left[:8800], right[:8800])
+    assert waveform_peaks.file_of(path).exists() == (left_out is not None), "nothing is kept of what grows"
+    found = waveform_peaks.read(path, grows=False)
     assert (found.seconds, found.data) == (1.125, expected(left, right))
-    assert peaks.missing(path) == 0
+    assert waveform_peaks.missing(path) == 0
     assert [each.name for each in sorted(tmp_path.iterdir())] == ["x.peaks", "x.wav"]
 
 
@@ -94,19 +94,19 @@ def test_what_the_header_does_not_tell_of_does_not_count(tmp_path: Path) -> None
     left, right = noise(1000, 6), noise(1000, 7)
     path = tmp_path / "x.wav"
     path.write_bytes(header(600) + interleaved(left, right))
-    assert peaks.read(path, grows=False).data == expected(left[:600], right[:600])
+    assert waveform_peaks.read(path, grows=False).data == expected(left[:600], right[:600])
     for other in (b"second", header(600)[:20] + b"\x01\x00\x01\x00" + header(600)[24:]):
         path.write_bytes(other)
         with pytest.raises(BrokenRecording):
-            peaks.read(path, grows=False)
+            waveform_peaks.read(path, grows=False)
 
 
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.media.test_peaks import noise, wav
+from tests.media.test_waveform_peaks import noise, wav
 from callflow.media.call_recorder import header, interleaved
-from callflow.media.peaks import PeakFile
+from callflow.media.waveform_peaks import PeakFile
 path = Path(sys.argv[1])
 left, right = noise(20_000, 8), noise(20_000, 9)
 file = PeakFile(path)
@@ -123,8 +123,8 @@ def test_peaks_of_a_process_that_was_killed_are_made_whole(tmp_path: Path) -> No
     path = tmp_path / "x.wav"
     done = subprocess.run([sys.executable, "-c", _KILLED, str(path)], cwd=Path(__file__).parents[2], check=False)
     assert done.returncode == -9
-    assert peaks.missing(path) == 50 - 39
-    assert peaks.read(path, grows=False).data == expected(noise(20_000, 8), noise(20_000, 9))
+    assert waveform_peaks.missing(path) == 50 - 39
+    assert waveform_peaks.read(path, grows=False).data == expected(noise(20_000, 8), noise(20_000, 9))
 
 
 def test_peaks_are_deleted_with_their_recording(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ _BUSY_SECONDS: Final = 0.5
 """How long the file must be locked without a pause: workers that run write for some ms."""
 
 
-class StoppedWorkers:
+class FrozenWorkers:
     """Those of one main process, which is told by SIGCHLD when one of them is stopped or goes on."""
 
     def __init__(self, database: Path | None, clock: Callable[[], float] = time.monotonic) -> None:

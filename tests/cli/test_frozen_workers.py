@@ -14,8 +14,8 @@ from typing import Final
 
 import pytest
 
-from callflow.cli import stopped_workers as module
-from callflow.cli.stopped_workers import PATIENCE_SECONDS, StoppedWorkers
+from callflow.cli import frozen_workers as module
+from callflow.cli.frozen_workers import PATIENCE_SECONDS, FrozenWorkers
 
 
 pytestmark = [
@@ -73,7 +73,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_that_was_stopped_while_it_wrote_is_found_after_a_second(tmp_path: Path, writes: bool) -> None:
     clock = Clock()
     with worker(tmp_path / "callflow.db", writes=writes) as pid:
-        stopped = StoppedWorkers(tmp_path / "callflow.db", clock)
+        stopped = FrozenWorkers(tmp_path / "callflow.db", clock)
         assert (stopped.holding([pid]), stopped.due) == ([], None), "it runs"
         stop(pid, signal.SIGSTOP)
         assert (stopped.holding([pid]), stopped.due) == ([], PATIENCE_SECONDS)
@@ -85,7 +85,7 @@ def test_one_that_was_stopped_while_it_wrote_is_found_after_a_second(tmp_path: P
 def test_one_that_goes_on_is_left_alone(tmp_path: Path) -> None:
     clock = Clock()
     with worker(tmp_path / "callflow.db", writes=True) as pid:
-        stopped = StoppedWorkers(tmp_path / "callflow.db", clock)
+        stopped = FrozenWorkers(tmp_path / "callflow.db", clock)
         stop(pid, signal.SIGSTOP)
         stopped.holding([pid])
         stop(pid, signal.SIGCONT)
@@ -95,14 +95,14 @@ def test_one_that_goes_on_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_database_that_is_no_file_is_none_of_its_business(tmp_path: Path) -> None:
     with worker(tmp_path / "callflow.db", writes=True) as pid:
-        stopped = StoppedWorkers(None)
+        stopped = FrozenWorkers(None)
         stop(pid, signal.SIGSTOP)
         assert (stopped.holding([pid]), stopped.due) == ([], None)
 
 
 def test_one_that_has_ended_is_forgotten(tmp_path: Path) -> None:
     with worker(tmp_path / "callflow.db", writes=True) as pid:
-        stopped = StoppedWorkers(tmp_path / "callflow.db", Clock())
+        stopped = FrozenWorkers(tmp_path / "callflow.db", Clock())
         stop(pid, signal.SIGSTOP)
         stopped.holding([pid])
         os.kill(pid, signal.SIGKILL)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from callflow.history import recording_rows
-from callflow.history.hidden import UNDO_SECONDS
+from callflow.history.deleted_conversations import UNDO_SECONDS
 from callflow.history.history import History
 from callflow.history.query import Query
 from callflow.journal.notes import Began, EndCall, Ended, Recording
