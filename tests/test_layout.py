@@ -99,6 +99,19 @@ def test_what_is_pure_imports_no_clock_no_socket_and_no_chance() -> None:
     assert found == set()
 
 
+@pytest.mark.exhaustive
+def test_timers_are_set_in_one_module() -> None:
+    """Who sets a timer by itself has to remember to stop it: `callflow/timers.py` does, for all of an owner's."""
+    apart = ROOT / "callflow" / "sandbox"  # imports nothing of the product
+    elsewhere = [path for path in sources() if path != ROOT / "callflow" / "timers.py" and apart not in path.parents]
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in elsewhere
+        for name in facts(path).attributes & {"call_later", "call_at"}
+    }
+    assert found == set(), "use Timers or Timer of callflow/timers.py"
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

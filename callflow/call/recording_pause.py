@@ -5,7 +5,6 @@ The journal has when it began and ended, and who asked for it. A deadline ends i
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from math import inf
@@ -14,6 +13,7 @@ from typing import Any, Final
 from callflow.contracts import events
 from callflow.journal import notes
 from callflow.journal.redaction import Redactor
+from callflow.timers import Timers
 
 
 NOT_WRITTEN: Final = "(not written: the recording was paused)"
@@ -45,7 +45,7 @@ class RecordingPause:
         self._spans: deque[tuple[float, float]] = deque(maxlen=_MOST)
         self._items: dict[str, None] = {}
         """The engine's ids of turns and tool calls that had a part in a pause."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._timers = Timers()
         if since is not None:
             self._begin(since)
 
@@ -67,7 +67,7 @@ class RecordingPause:
     def _begin(self, since: float) -> None:
         self._spans.append((since, inf))
         left = max(since + self._seconds - self._now(), 0.0)
-        self._timer = asyncio.get_running_loop().call_later(left, self._over)
+        self._timers.start("pause", left, self._over)
 
     def hides(self, told: Mapping[str, Any], at: float) -> bool:
         """Return whether an event or a note has words that were said, at least in part, during a pause. `at`: when it
@@ -88,9 +88,7 @@ class RecordingPause:
 
     def close(self) -> None:
         """Stop the deadline."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timers.stop("pause")
 
 
 class Blank(Redactor):

@@ -23,6 +23,7 @@ from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.nodes import RENEW_SECONDS, Node, Patience, View, leader
 from callflow.contracts.errors import Overloaded
 from callflow.history.database import Database
+from callflow.timers import Timers
 
 
 _Found = TypeVar("_Found")
@@ -224,24 +225,21 @@ class Heartbeat:
         loop, wake = self._loop, self._wake
         if self._is_closing or loop is None or wake is None:
             return
-        due = loop.call_later(RENEW_SECONDS, wake.set)
-        look: asyncio.TimerHandle | None = None
+        timers = Timers(loop)
+        timers.start("renew", RENEW_SECONDS, wake.set)
         unwatched = self._watch(loop, wake)
 
         def look_for_the_dead() -> None:
-            nonlocal look
             if any(map(self._has_ended, unwatched)):
                 wake.set()
             else:
-                look = loop.call_later(_LOOK_SECONDS, look_for_the_dead)
+                timers.start("look", _LOOK_SECONDS, look_for_the_dead)
 
         if unwatched:
-            look = loop.call_later(_LOOK_SECONDS, look_for_the_dead)
+            timers.start("look", _LOOK_SECONDS, look_for_the_dead)
         await wake.wait()
         wake.clear()
-        due.cancel()
-        if look is not None:
-            look.cancel()
+        timers.close()
 
     def _watch(self, loop: asyncio.AbstractEventLoop, wake: asyncio.Event) -> list[Node]:
         """Wait for the ends of the others' processes. Returns the nodes of this machine whose ends have to be looked

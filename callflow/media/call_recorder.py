@@ -23,6 +23,7 @@ from typing import Any, Final
 from callflow.config import private_files
 from callflow.media.g711 import BYTES_PER_MS, ULAW_SILENCE, ulaw_to_pcm16
 from callflow.media.waveform_peaks import PeakFile
+from callflow.timers import Timer
 
 
 log = logging.getLogger(__name__)
@@ -167,7 +168,8 @@ class CallRecorder:
         self._marks: list[tuple[int, str]] = []
         self._is_paused = False
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(_EVERY_SECONDS, self._tick)
+        self._timer = Timer(self._loop)
+        self._timer.start(_EVERY_SECONDS, self._tick)
         self._writing: asyncio.Task[None] | None = None
 
     def caller(self, audio: bytes) -> None:
@@ -199,7 +201,7 @@ class CallRecorder:
 
     async def close(self) -> None:
         """Write the rest, and end the recording."""
-        self._timer.cancel()
+        self._timer.stop()
         if self._writing is not None:
             await asyncio.gather(self._writing, return_exceptions=True)
         if self._tape is not None:
@@ -211,7 +213,7 @@ class CallRecorder:
             return
         if self._writing is None or self._writing.done():  # otherwise the disk is slow, and the audio waits in memory
             self._writing = self._loop.create_task(self._write(self._clock() - _BEHIND_SECONDS), name="recording")
-        self._timer = self._loop.call_later(_EVERY_SECONDS, self._tick)
+        self._timer.start(_EVERY_SECONDS, self._tick)
 
     async def _write(self, until: float, *, is_last: bool = False) -> None:
         if self._tape is None:

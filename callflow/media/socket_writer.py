@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from callflow.timers import Timers
+
 
 _LOOKS: Final = 4
 """Checks of a write within its deadline; so a write is ended at most a quarter of the deadline late."""
@@ -36,6 +38,7 @@ class SocketWriter:
         self._seconds, self._limit, self._messages = seconds, limit, messages
         self._queue: deque[tuple[str, int]] = deque()
         self._wake: asyncio.Future[None] | None = None
+        self._timers = Timers()
         self._broken = False
         self._writing = self._late = False
         self._writes = self._seen = self._same = 0
@@ -59,7 +62,8 @@ class SocketWriter:
         queue, send = self._queue, self._send
         task = asyncio.current_task()
         assert task is not None
-        self._watch = loop.call_later(self._seconds / _LOOKS, self._look, task)
+        timers = self._timers
+        timers.start("look", self._seconds / _LOOKS, self._look, task)
         del task  # a cancelled task holds the traceback, and that this frame: else nothing of it is freed
         try:
             while not self._broken:
@@ -80,7 +84,7 @@ class SocketWriter:
         except Exception as error:  # sockets of any kind raise exceptions of their own
             self._break(f"the socket broke: {error!r}")
         finally:
-            self._watch.cancel()
+            timers.stop("look")
 
     def _look(self, writing: asyncio.Task[Any]) -> None:
         """Check whether the same write is still running. A timer for each write would cost too much."""
@@ -93,7 +97,7 @@ class SocketWriter:
         else:
             self._same = 0
         self._seen = self._writes
-        self._watch = asyncio.get_running_loop().call_later(self._seconds / _LOOKS, self._look, writing)
+        self._timers.start("look", self._seconds / _LOOKS, self._look, writing)
 
     def _break(self, reason: str) -> None:
         if not self._broken:

@@ -15,6 +15,7 @@ from callflow.cluster.ownership import Ownership
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.switchboard.keep_running import keep_running
 from callflow.switchboard.switchboard import Switchboard
+from callflow.timers import Timers
 
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class ClusterDuties:
         self._has_ownership = False
         self._has_adopted = False
         self._tasks: asyncio.TaskGroup | None = None
+        self._timers = Timers()
         membership.on_fenced = self._let_go_of_all
 
     async def run(self) -> None:
@@ -122,7 +124,7 @@ class ClusterDuties:
         try:
             left = await self._membership.allotment()
             if left:
-                asyncio.get_running_loop().call_later(RENEW_SECONDS, self._membership.changed.set)
+                self._timers.start("look again", RENEW_SECONDS, self._membership.changed.set)
             while left > 0 and (calls := await self._membership.take_orphans(left)):
                 left -= len(calls)
                 taking.append(tasks.create_task(self._try_to_bring_back(calls), name="taking over"))

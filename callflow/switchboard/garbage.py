@@ -7,12 +7,13 @@ their parts do not hold each other (`contracts/owners.py`). docs/performance.md 
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import time
 from collections.abc import Callable
 from typing import Final
+
+from callflow.timers import Timers
 
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class GarbageCollection:
         self._gone = 0
         """Calls that have ended since the last full collection."""
         self._before: tuple[int, int, int] | None = None
-        self._waiting: asyncio.TimerHandle | None = None
+        self._timers = Timers()
 
     def begin(self) -> None:
         """Keep what the start has made out of every collection: it stays for good, also the little of it that is
@@ -51,8 +52,7 @@ class GarbageCollection:
 
     def end(self) -> None:
         """Leave the collections to Python again."""
-        if self._waiting is not None:
-            self._waiting.cancel()
+        self._timers.stop("quiet")
         if self._before is not None:
             gc.set_threshold(*self._before)
             gc.unfreeze()
@@ -63,15 +63,14 @@ class GarbageCollection:
         if self._before is None:
             return
         self._gone += 1
-        if self._waiting is None and self._is_due:
-            self._waiting = asyncio.get_running_loop().call_later(_QUIET_SECONDS, self._look)
+        if not self._timers.is_running("quiet") and self._is_due:
+            self._timers.start("quiet", _QUIET_SECONDS, self._look)
 
     @property
     def _is_due(self) -> bool:
         return self._live() * self._patience <= self._gone
 
     def _look(self) -> None:
-        self._waiting = None
         if not self._is_due:
             return  # somebody has rung meanwhile: when the next call ends
         live, begun, gone, self._gone = self._live(), time.thread_time(), self._gone, 0

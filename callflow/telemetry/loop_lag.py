@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from time import perf_counter, thread_time
 from typing import Final, NamedTuple
 
 from callflow.telemetry.metrics import NAMED, Histogram
+from callflow.timers import Timers
 
 
 EVERY_SECONDS: Final = 0.1
@@ -85,8 +85,7 @@ class LoopLag:
         self._began = self._before = Clocks(0.0, 0.0, 0.0)
         self._share = 0.0
         self._delay: RunDelay | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._look_timer: asyncio.TimerHandle | None = None
+        self._timers = Timers()
         self._due = 0.0
         self._late = deque[float](maxlen=_NEWEST)
         self.seconds = Histogram(NAMED["callflow_loop_lag_seconds"].buckets)
@@ -104,10 +103,7 @@ class LoopLag:
 
     def close(self) -> None:
         """Stop measuring."""
-        for timer in (self._timer, self._look_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._look_timer = None
+        self._timers.stop("sample", "look")
         if self._delay is not None:
             self._delay.close()
             self._delay = None
@@ -119,9 +115,8 @@ class LoopLag:
     def _set(self, now: Clocks) -> None:
         self._began = self._before = now
         self._due = now.now + EVERY_SECONDS
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(EVERY_SECONDS, self._sample)
-        self._look_timer = loop.call_later(_LOOK_SECONDS, self._look)
+        self._timers.start("sample", EVERY_SECONDS, self._sample)
+        self._timers.start("look", _LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         now = self._clocks()
@@ -133,8 +128,7 @@ class LoopLag:
         if before.now > began.now:
             waited = before.delayed - began.delayed
             self._share = min((before.used - began.used) / max(before.now - began.now - waited, 1e-6), 1.0)
-        if self._look_timer is not None:
-            self._look_timer.cancel()
+        self._timers.stop("look")
         self.seconds.observe(now.now - self._due)
         self._late.append(now.now - self._due)
         self._each_time(*lag_and_work(self._due, before, now, self._share), now.now)

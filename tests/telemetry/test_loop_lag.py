@@ -43,8 +43,8 @@ class Thread:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
 
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> Any:
-        self.at(self.now + seconds, callback)
+    def call_later(self, seconds: float, callback: Callable[..., None], *args: Any, **_: Any) -> Any:
+        self.at(self.now + seconds, lambda: callback(*args))
         return SimpleNamespace(cancel=lambda: None)
 
     def at(self, when: float, callback: Callable[[], None]) -> None:

@@ -27,6 +27,7 @@ from callflow.contracts.events import BudgetReached, GoodbyeRequested
 from callflow.history.history import History
 from callflow.history.spending import Running, Sums
 from callflow.switchboard.budget.spent import WARN_SHARE, Ceilings, Day, Spent, day_of
+from callflow.timers import Timers
 
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class Budget:
         self._history, self._calls, self._node = history, calls, node
         self._ceilings, self._zone, self._dearest = ceilings, zone, dearest_minute
         self._loop = asyncio.get_running_loop()
+        self._timers = Timers()
         self._day = day_of(history.now(), zone)
         self._written: dict[str, Spent] = {}
         """What the ended calls of today took, by profile, as the database says."""
@@ -192,7 +194,7 @@ class Budget:
         self._told.add(call.id)
         seconds = call.config.deadline_seconds["call"]
         call.post(BudgetReached(why=why))
-        self._loop.call_later(seconds, self._say_goodbye, call, why)
+        self._timers.start(call.id, seconds, self._say_goodbye, call, why)
 
     def _say_goodbye(self, call: Call, why: str) -> None:
         if _has_agent(call):

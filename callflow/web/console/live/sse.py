@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from quart import Response
 
+from callflow.timers import Timers
 from callflow.web.responses import error_response, to_json
 
 
@@ -73,7 +74,7 @@ def event_stream(pieces: AsyncGenerator[bytes, None], seats: Seats) -> Response:
 
 
 async def _sent(pieces: AsyncGenerator[bytes, None], seats: Seats) -> AsyncIterator[bytes]:
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    task, timers = asyncio.current_task(), Timers()
     assert task is not None
     with seats.seat() as is_let_in:
         if not is_let_in:
@@ -82,11 +83,11 @@ async def _sent(pieces: AsyncGenerator[bytes, None], seats: Seats) -> AsyncItera
         try:
             yield _AGAIN
             async for piece in pieces:
-                deadline = loop.call_later(_SEND_SECONDS, task.cancel)  # it is the task that sends the piece
+                timers.start("send", _SEND_SECONDS, task.cancel)  # it is the task that sends the piece
                 try:
                     yield piece
                 finally:
-                    deadline.cancel()
+                    timers.stop("send")
         finally:
             await pieces.aclose()
 
