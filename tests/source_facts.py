@@ -21,11 +21,21 @@ class ClassFacts:
 
 
 @dataclass(frozen=True)
+class FunctionFacts:
+    """One function or method of a file. Its name begins as that of a class does."""
+
+    name: str
+    decorators: tuple[str, ...]
+    docstring: str
+
+
+@dataclass(frozen=True)
 class Source:
     """The facts of one file."""
 
     docstrings: list[str] = field(default_factory=list)
     classes: list[ClassFacts] = field(default_factory=list)
+    functions: list[FunctionFacts] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
     """Every name that the file uses, and every text that may be nothing but a name."""
     attributes: set[str] = field(default_factory=set)
@@ -50,6 +60,8 @@ def _visit(node: ast.AST, found: Source, around: tuple[ClassFacts, ...], within:
             found.classes.append(one)
             around, within = (*around, one), f"{within}{node.name}."
         elif not isinstance(node, ast.Module):
+            decorators = tuple(ast.unparse(each) for each in node.decorator_list)
+            found.functions.append(FunctionFacts(within + node.name, decorators, text))
             within += "<locals>."
     elif isinstance(node, ast.Import | ast.ImportFrom):
         found.imports.append(node)

@@ -73,7 +73,33 @@ def test_every_public_class_says_what_it_is() -> None:
         f"{path.relative_to(ROOT)}: {each.name}"
         for path in sources()
         for each in facts(path).classes
-        if not any(part.startswith(("_", "<")) for part in each.name.split(".")) and not each.docstring.strip()
+        if is_public(each.name) and not each.docstring.strip()
+    ]
+    assert silent == []
+
+
+def is_public(name: str) -> bool:
+    return not any(part.startswith(("_", "<")) for part in name.split("."))
+
+
+@pytest.mark.exhaustive
+def test_every_public_function_says_what_it_does() -> None:
+    """A method may leave that to the interface of which it is a part, or to the class that its own extends."""
+    files = {path: facts(path) for path in sources() if "versions" not in path.parts}
+    bases = {(path, each.name): each.bases for path, found in files.items() for each in found.classes}
+    functions = [
+        (path, *each.name.rpartition(".")[::2], each) for path, found in files.items() for each in found.functions
+    ]
+    interfaces = {name for (_, name), extended in bases.items() if "Protocol" in extended}
+    told = {(within, name) for _, within, name, each in functions if each.docstring.strip()}
+    silent = [
+        f"{path.relative_to(ROOT)}: {each.name}"
+        for path, within, name, each in functions
+        if is_public(each.name) and not each.docstring.strip()
+        if "Protocol" not in bases.get((path, within), ())
+        if not any((base, name) in told for base in (interfaces if within else ()))
+        if not any((base, name) in told for base in bases.get((path, within), ()))
+        if not any(one.endswith((".setter", "overload")) for one in each.decorators)
     ]
     assert silent == []
 

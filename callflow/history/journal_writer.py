@@ -66,9 +66,7 @@ class DurableJournal(MemoryJournal):
         """`side_file`: where to keep the entries that cannot be written; None: nowhere. `make_events`: makes what
         writes the events for EVENTS_URL, for a dialect of SQL; None: there are none."""
         super().__init__(calls=100, steps=1000)
-        self._most_waiting = most_waiting
-        self._side_file = side_file
-        self._make_events = make_events
+        self._most_waiting, self._side_file, self._make_events = most_waiting, side_file, make_events
         self._events: EventMaker | None = None
         self._of_call: Counter[str] = Counter()
         """How many entries of each call wait."""
@@ -187,6 +185,7 @@ class DurableJournal(MemoryJournal):
 
     @property
     def waiting(self) -> int:
+        """How many entries wait to be written."""
         return len(self._waiting)
 
     def unwritten(self) -> list[str]:
@@ -241,6 +240,7 @@ class DurableJournal(MemoryJournal):
             await self._settling.wait()
 
     async def close(self) -> None:
+        """Write what waits, for 3 s at most. What is left is counted as lost."""
         try:
             async with asyncio.timeout(_FLUSH_SECONDS if self._database is not None else 0):
                 await self._idle.wait()

@@ -87,6 +87,7 @@ class ReadOnlyFile:
         return Path(self._folder.name) / self._path.name
 
     def close(self) -> None:
+        """Delete the copy of the database, if there is one."""
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None

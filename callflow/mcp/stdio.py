@@ -50,6 +50,7 @@ class Reader:
         return self._store
 
     async def close(self) -> None:
+        """Close the database."""
         await self._store.database.close()
 
 

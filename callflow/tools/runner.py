@@ -72,6 +72,7 @@ class ThreadSlots:
 
     @property
     def bounds(self) -> Bounds:
+        """How many runs may go on at a time."""
         return self._slots.bounds
 
     async def enter(self, call: str, tool: str) -> Slot:

@@ -220,9 +220,11 @@ class Printable(JSONProvider):
     """Encodes the dicts that handlers return."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
+        """Return a value as JSON."""
         return to_json(obj).decode()
 
     def loads(self, s: str | bytes, **_: Any) -> Any:
+        """Read a JSON value. Raises ValueError."""
         return json.loads(s)
 
 

@@ -117,11 +117,13 @@ def adopt_call(model: Model, step: Step) -> None:
 
 
 def ask_for_stream(model: Model, step: Step) -> None:
+    """Request a media stream from the carrier."""
     record = isinstance(step.event, CallResumed) and step.event.record
     step.commands.append(do.StartStream(record=record))
 
 
 def await_stream(model: Model, step: Step) -> None:
+    """Wait for the media stream of a call that is answered, and start the call's time limit."""
     _stop_ringing(model, step)
     arm(model, step, "stream")
     start_clock(model, step)
@@ -141,10 +143,12 @@ def start_clock(model: Model, step: Step) -> None:
 
 
 def start_last_minute(model: Model, step: Step) -> None:
+    """Start the last part of the time limit: the caller has been warned."""
     arm(model, step, "call")
 
 
 def set_stream_up(model: Model, step: Step) -> None:
+    """Note that the media stream is there. A call that has no time limit yet gets one."""
     model.media = "open"
     _stop_ringing(model, step)
     disarm(model, step, "stream")
@@ -171,17 +175,20 @@ def no_stream(model: Model, step: Step) -> None:
 
 
 def close_media(model: Model, step: Step) -> None:
+    """Close our end of the media stream."""
     model.media = "lost"
     step.commands.append(do.CloseMedia())
 
 
 def set_engine_ready(model: Model, step: Step) -> None:
+    """Note that the model's session is ready."""
     model.engine = "ready"
     disarm(model, step, "engine")
     disarm(model, step, "backoff")
 
 
 def set_engine_lost(model: Model, step: Step) -> None:
+    """Note that the model's session is lost."""
     model.engine = "lost"
     disarm(model, step, "engine")
     disarm(model, step, "backoff")
@@ -202,10 +209,12 @@ def reconnect(model: Model, step: Step) -> None:
 
 
 def connect_again(model: Model, step: Step) -> None:
+    """Open a session once more, after the pause."""
     step.commands.append(do.ConnectEngine())
 
 
 def rotate_engine(model: Model, step: Step) -> None:
+    """Replace the session, which will end soon, by the next one."""
     step.commands.append(do.RotateEngine())
 
 
@@ -216,6 +225,7 @@ def wait_for_stream(model: Model, step: Step) -> None:
 
 
 def reset_tries(model: Model, step: Step) -> None:
+    """Count sessions and streams anew: the caller has heard a whole answer."""
     model.tries = model.stream_restarts = 0
 
 
@@ -233,6 +243,8 @@ def resume_conversation(model: Model, step: Step) -> None:
 
 
 def prompt(about: Literal["no_input", "no_input_goodbye", "time_warning"]) -> Action:
+    """Make the action that lets the agent say something which neither side has asked for."""
+
     def say(model: Model, step: Step) -> None:
         time = step.event.time if isinstance(step.event, NoInput) else 1
         step.commands.append(do.Prompt(about=about, time=time))
@@ -262,16 +274,19 @@ def call_off_end(model: Model, step: Step) -> None:
 
 
 def run_tool(model: Model, step: Step) -> None:
+    """Run the tool that the model has called."""
     if isinstance(step.event, ToolCalled):
         step.commands.append(do.RunTool(id=step.event.id))
 
 
 def answer_tool(model: Model, step: Step) -> None:
+    """Give the result of a tool to the model."""
     if isinstance(step.event, ToolFinished):
         step.commands.append(do.AnswerTool(id=step.event.id))
 
 
 def greet_once(model: Model, step: Step) -> None:
+    """Let the agent greet the caller, unless it has done so, cannot speak yet, or the call ends."""
     if model.engine == "ready" and not model.greeted and not model.farewell:
         model.greeted = True
         step.commands.append(do.Greet())
@@ -285,13 +300,11 @@ def farewell_with(sentence: str, cause: str = "") -> Action:
         start_farewell(model, step)
 
     say.__name__ = f"part_{sentence}"
-    say.__doc__ = f"farewell: “{sentence}”"
     return say
 
 
 def fall_back(cause: str = "") -> Action:
-    """Make the action for a caller whom this line cannot serve, for whatever reason: they hear a sentence, and are then
-    connected with the fallback number, if there is one."""
+    """Make the action for a caller whom this line cannot serve: a sentence, then the fallback number, if any."""
 
     def say(model: Model, step: Step) -> None:
         chosen = model.fallback
@@ -300,11 +313,11 @@ def fall_back(cause: str = "") -> Action:
         start_farewell(model, step)
 
     say.__name__ = f"fall_back_{cause}" if cause else "fall_back"
-    say.__doc__ = "fall back: a sentence, and the fallback number"
     return say
 
 
 def start_farewell(model: Model, step: Step) -> None:
+    """Begin the last sentence: as a clip while the stream lives, else by the carrier's voice."""
     abandon_transfer(model, step)
     end_hold(model, step)
     if model.media == "open" and model.sentence == FALLBACK:  # there is no clip of it
@@ -359,6 +372,7 @@ def repeat_answer(model: Model, step: Step) -> None:
 
 
 def await_stream_again(model: Model, step: Step) -> None:
+    """Start the deadline for the media stream anew."""
     arm(model, step, "stream")
 
 
@@ -368,10 +382,13 @@ def await_carriers_question(model: Model, step: Step) -> None:
 
 
 def await_farewell(model: Model, step: Step) -> None:
+    """Start the deadline of the last sentence."""
     arm(model, step, "farewell")
 
 
 def with_cause(cause: str) -> Action:
+    """Make the action that notes why the call ends, unless a cause is noted already."""
+
     def note(model: Model, step: Step) -> None:
         model.cause = model.cause or cause
 
@@ -386,36 +403,43 @@ def with_requested_cause(model: Model, step: Step) -> None:
 
 
 def note_hangup_cause(model: Model, step: Step) -> None:
+    """Note the carrier's cause, unless we have noted one of ours."""
     if isinstance(step.event, CallHangup) and not model.cause:
         model.cause = step.event.cause or "unspecified"
 
 
 def note_failure(model: Model, step: Step) -> None:
+    """Note which command failed as the cause of the end, unless another cause is noted already."""
     if isinstance(step.event, CommandFailed) and not model.cause:
         model.cause = "already_ended" if step.event.gone else f"{step.event.command}_failed"
 
 
 def record(model: Model, step: Step) -> None:
+    """Start or end the carrier's recording."""
     if isinstance(step.event, RecordRequested):
         step.commands.append(do.Record(on=step.event.on))
 
 
 def pause_record(model: Model, step: Step) -> None:
+    """Tell the carrier to pause its recording, or to go on, if it is the carrier that records."""
     if isinstance(step.event, PauseRequested) and step.event.carrier:
         step.commands.append(do.PauseRecord(on=step.event.on))
 
 
 def reject(model: Model, step: Step) -> None:
+    """Refuse the call unanswered, as busy or as rejected."""
     reason = str(getattr(step.event, "reason", "busy"))
     model.cause = model.cause or reason
     step.commands.append(do.Reject(cause="rejected" if reason == REFUSED else "busy"))
 
 
 def send_hangup(model: Model, step: Step) -> None:
+    """Tell the carrier to hang up."""
     step.commands.append(do.Hangup(quiet=model.cause in ("machine", "fax")))
 
 
 def release(model: Model, step: Step) -> None:
+    """Let go of all that the call owns: nothing decides anything any more."""
     abandon_transfer(model, step)
     # Nothing of this decides anything any more.
     model.armed = frozenset()

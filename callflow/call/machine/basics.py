@@ -13,17 +13,20 @@ Action = Callable[[Model, Step], None]
 
 
 def arm(model: Model, step: Step, deadline: str) -> None:
+    """Start a deadline."""
     model.armed |= {deadline}
     step.commands.append(do.Arm(deadline=deadline))
 
 
 def disarm(model: Model, step: Step, deadline: str) -> None:
+    """Stop a deadline, if it runs."""
     if deadline in model.armed:
         model.armed -= {deadline}
         step.commands.append(do.Disarm(deadline=deadline))
 
 
 def connect_engine(model: Model, step: Step) -> None:
+    """Open a session with the model, and limit the time until it is ready."""
     model.engine = "connecting"
     step.commands.append(do.ConnectEngine(message=model.farewell in TO_MACHINE))
     arm(model, step, "engine")
@@ -37,6 +40,7 @@ def restream(model: Model, step: Step) -> None:
 
 
 def hang_up_human(model: Model, step: Step) -> None:
+    """Hang up the leg of the person to whom the call is transferred."""
     step.commands.append(do.Hangup(leg=HUMAN))
 
 

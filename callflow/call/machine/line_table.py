@@ -46,6 +46,7 @@ from callflow.contracts.events import DtmfRequested, MuteRequested, SayRequested
 
 
 def hold(model: Model, step: Step) -> None:
+    """Put the caller on hold, for a limited time."""
     step.commands.append(do.Hold())
     arm(model, step, "hold")
 
@@ -61,6 +62,7 @@ def unhold(model: Model, step: Step) -> None:
 
 
 def mute(model: Model, step: Step) -> None:
+    """Mute or unmute one party."""
     if isinstance(step.event, MuteRequested):
         step.commands.append(do.Mute(party=step.event.party, on=step.event.on))
 
@@ -87,16 +89,19 @@ def ask_for_engine(model: Model, step: Step) -> None:
 
 
 def say(model: Model, step: Step) -> None:
+    """Say a text to the caller, word for word, on the media stream."""
     if isinstance(step.event, SayRequested):
         step.commands.append(do.Say(id=step.event.id))
 
 
 def announce(model: Model, step: Step) -> None:
+    """Say a text to the caller with the carrier's voice."""
     if isinstance(step.event, SayRequested):
         step.commands.append(do.Announce(id=step.event.id))
 
 
 def send_dtmf(model: Model, step: Step) -> None:
+    """Let the carrier send the tones of keys to the other end."""
     if isinstance(step.event, DtmfRequested):
         step.commands.append(do.SendDtmf(id=step.event.id))
 
@@ -107,6 +112,7 @@ def tell_keys_failed(model: Model, step: Step) -> None:
 
 
 def play_dtmf(model: Model, step: Step) -> None:
+    """Play the tones of keys on the media stream."""
     if isinstance(step.event, DtmfRequested):
         step.commands.append(do.PlayDtmf(id=step.event.id))
 

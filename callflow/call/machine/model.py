@@ -136,9 +136,11 @@ class Model:
         """Why the call ends or ended, in one word."""
 
     def key(self) -> tuple[Any, ...]:
+        """Return all values, for comparisons."""
         return _values(self)
 
     def copy(self) -> Model:
+        """Return a model with the same values."""
         copied = Model.__new__(Model)
         for name, value in zip(self.__slots__, _values(self), strict=True):
             setattr(copied, name, value)
@@ -163,4 +165,5 @@ class Step:
 
 
 def is_over(model: Model) -> bool:
+    """Return whether the call has ended."""
     return model.state == HANGUP

@@ -26,6 +26,7 @@ class Row:
 
     @property
     def sources(self) -> tuple[str, ...]:
+        """The states in which the row holds."""
         return (self.source,) if isinstance(self.source, str) else self.source
 
 

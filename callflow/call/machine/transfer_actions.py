@@ -74,6 +74,7 @@ def _begin_transfer(model: Model, event: TransferRequested) -> None:
 
 
 def brief_human(model: Model, step: Step) -> None:
+    """Tell the person about the caller, and ask whether they take the call."""
     step.commands.append(do.Brief(leg=HUMAN))
 
 
@@ -100,10 +101,12 @@ def leave_agent(model: Model, step: Step) -> None:
 
 
 def join_human(model: Model, step: Step) -> None:
+    """Connect the caller with the person."""
     step.commands.append(do.Join(leg=HUMAN))
 
 
 def join_legs(model: Model, step: Step) -> None:
+    """Connect both legs with each other, and limit the time that this takes."""
     step.commands += (do.Join(leg=HUMAN), do.Join())
     arm(model, step, "join")
 

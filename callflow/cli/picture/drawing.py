@@ -31,6 +31,7 @@ class Wait:
 
     @property
     def total(self) -> int:
+        """All of it, in ms."""
         return self.noticed + self.model + self.own + self.carrier
 
 

@@ -76,6 +76,7 @@ class Channel:
         self._timers.start(name, seconds, callback)
 
     def stop_timer(self, name: str) -> None:
+        """Stop a timer, if it runs."""
         self._timers.stop(name)
 
     def is_timed(self, name: str) -> bool:
@@ -88,6 +89,7 @@ class Channel:
         self._timers.close()
 
     def close(self) -> None:
+        """Stop all timers, and give up what was asked for."""
         self.is_closed = True
         self.give_up("closed")
         self._timers.close()

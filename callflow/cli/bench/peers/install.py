@@ -40,6 +40,7 @@ class Peer:
 
     @property
     def version(self) -> str:
+        """The version of the first package."""
         return self.packages[0].partition("==")[2]
 
 

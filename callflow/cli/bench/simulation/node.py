@@ -158,5 +158,6 @@ class SimulatedNode(Member):
         end.fire()
 
     def receive(self, call: Call, key: Key) -> None:
+        """Go on with a call that another node has given to this one."""
         if self.host.state != "ended" and self.key == key:
             self.host.start(self._bring_back([call], key))
