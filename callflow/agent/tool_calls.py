@@ -145,7 +145,7 @@ class PendingToolCalls:
         except BaseException as error:
             if task is None or task is not asyncio.current_task() or task.cancelling():
                 raise
-            log.error("tool %s: a fault of our own", call.name, exc_info=error)
+            log.error("tool %s: an internal error", call.name, exc_info=error)
             return _FAILED
 
     async def _by_operator(self, job: _Job, seconds: float) -> ToolAnswer:

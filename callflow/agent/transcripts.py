@@ -79,10 +79,10 @@ class Transcripts:
             self._write(turn, whole=False)  # a part of the text has come
         self._opened.pop(heard.item, None)
         if heard.reason == TOO_LATE:
-            log.info("call %s: what the caller said last is not written down: %s", self._call, heard.reason)
+            log.info("call %s: the caller's last words have no transcript: %s", self._call, heard.reason)
         elif not self._has_warned:
             self._has_warned = True
-            log.warning("call %s: what the caller says is not written down: %s", self._call, heard.reason)
+            log.warning("call %s: the caller's words have no transcript: %s", self._call, heard.reason)
 
     def age_ms(self, item: str) -> int:
         """Return how long ago a turn was opened whose text is not complete; 0 for any other."""

@@ -188,7 +188,7 @@ class Call:
                 finally:
                     self._handover.answer(self, event, reply, failed=True)
         except Exception:
-            log.exception("call %s: a fault of our own ends it", self.id)
+            log.exception("call %s: an internal error ends it", self.id)
             self.model.cause = "our_fault"
             self._carrier_commands.send(self._request(commands.Hangup(), 1000))  # no step has so many commands
         finally:
@@ -302,9 +302,9 @@ class Call:
         if ordinal > FIRST:
             return self._listening.claim(ordinal)
         if machine.is_over(self.model) or self._handover.awaits_return or self._handover.is_leaving:
-            raise Refused("this token is used up")
+            raise Refused("this stream token was used already")
         if self.model.farewell == machine.SPEAKING or self.model.state in (machine.TRANSFERRING, machine.BRIDGED):
-            raise Refused("this stream's time is over")
+            raise Refused("this stream token has expired")
         self._streams.claim(ordinal, has_socket=self.relay.has_socket)
         return self
 

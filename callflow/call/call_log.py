@@ -138,7 +138,7 @@ class CallLog:
             async with asyncio.timeout(self._services.journal_seconds if seconds is None else seconds):
                 await self._services.journal.append(entry)
         except Elsewhere:
-            log.warning("call %s: another node has it; this one lets go of it", self._call)
+            log.warning("call %s: another node has this call, so this node drops it", self._call)
             return False
         except Exception as error:
             # repr: the error itself would hold on to the call for as long as somebody keeps the log
@@ -151,7 +151,7 @@ class CallLog:
         """Write an event that came after the end of the call, or, without a `state`, when another node had it."""
         told = self._seen(events.to_json(event))
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("call %s: %s, when it is over here", self._call, in_words(told))
+            log.debug("call %s: %s, after its end", self._call, in_words(told))
         self._services.journal.note(JournalEntry(self._call, self.steps, self._services.now(), told, state, state))
 
     def publish(self, entry: JournalEntry, model: machine.Model, **more: Any) -> None:

@@ -189,7 +189,7 @@ class CarrierCommands:
             )
             post(failed)
         except Exception as error:
-            log.exception("call %s: %s failed through a fault of our own", self._call, name)
+            log.exception("call %s: %s failed because of an internal error", self._call, name)
             post(events.CommandFailed(leg=leg(), command=name, reason=type(error).__name__))
         else:
             post(events.CommandDone(leg=leg(), command=name))

@@ -131,7 +131,7 @@ class Listening:
             self._wanted = True
             await self._carrier.execute(self._request(commands.Listen()))
         except CarrierError as error:
-            log.warning("call %s: nobody listens while it is transferred: %s", self.call, error)
+            log.warning("call %s: listening stops while it is transferred: %s", self.call, error)
             self._wanted = False
             self._note(notes.Listening(state="failed", reason=str(error)))
 
@@ -173,7 +173,7 @@ class Listening:
     def claim(self, ordinal: int) -> Listening:
         """Reserve the stream for one socket, and return what serves it. Raises Refused."""
         if not self._wanted:
-            raise Refused("nobody listens to this call now")
+            raise Refused("this call is not listened to now")
         self._lease.claim(ordinal, has_socket=self._stream is not None)
         return self
 

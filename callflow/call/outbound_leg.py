@@ -98,8 +98,8 @@ class OutboundLeg:
             if error.unknown:
                 await self.look_for(request)
         except Exception as error:
-            log.exception("call %s: dial failed through a fault of our own", request.call)
-            self.failed(CarrierError("a fault of our own, which the log of the server tells"))
+            log.exception("call %s: dial failed because of an internal error", request.call)
+            self.failed(CarrierError("an internal error, which the log of the server tells"))
             self._post(events.CommandFailed(leg=self._leg, command=Dial.name, reason=type(error).__name__))
         else:
             self._found(ids)

@@ -69,7 +69,7 @@ class StreamLease:
         if self._reserved or (has_socket and self._joined == ordinal):
             raise Refused("this stream has a socket already")
         if self._uses >= _USES:
-            raise Refused("this token is used up")
+            raise Refused("this stream token was used already")
         self._uses += 1
         self._reserved = True
 

@@ -126,7 +126,7 @@ class Heartbeat:
         try:
             asyncio.run(self._run())
         except Exception:
-            log.exception("THE LEASE OF THIS NODE IS NOT RENEWED ANY MORE, through a fault of our own")
+            log.exception("THE LEASE OF THIS NODE IS NOT RENEWED ANY MORE because of an internal error")
 
     async def _run(self) -> None:
         self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()

@@ -314,7 +314,7 @@ class Membership:
                         return name
                     await asyncio.sleep(_AGAIN_SECONDS)
         except Exception as error:
-            log.warning("call %s: whose it is, is not known: %s", call, type(error).__name__)
+            log.warning("call %s: the node that has this call is not known: %s", call, type(error).__name__)
             return None
 
     def has_let_go(self, call: str) -> bool:

@@ -32,7 +32,7 @@ class Promise:
     def check(self, body: bytes) -> None:
         """Verify that this is the body. Raises Forged."""
         if len(body) != self.length or not hmac.compare_digest(self.digest, hashlib.sha256(body).hexdigest()):
-            raise Forged("another body than a node has signed")
+            raise Forged("its body is not the one that a node has signed")
 
 
 def sign(secret: bytes, now: float, method: str, target: str, body: bytes) -> str:

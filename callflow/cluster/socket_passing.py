@@ -71,7 +71,7 @@ class SocketPassing:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                log.warning("no connection comes from other workers: %s", error)
+                log.warning("no connections can be taken from other workers: %s", error)
                 return
             connections = [socket.socket(fileno=fd) for fd in fds]
             take = self._listeners.get(word)

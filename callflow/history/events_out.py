@@ -87,7 +87,7 @@ class EventMaker:
         except SQLAlchemyError:
             raise
         except Exception:
-            log.exception("call %s: an event cannot be made through a fault of our own, and is not sent", entry.call)
+            log.exception("call %s: an event cannot be made because of an internal error, and is not sent", entry.call)
 
     def _apply(self, connection: Connection, entry: JournalEntry) -> None:
         if entry.is_step:

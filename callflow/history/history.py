@@ -107,7 +107,7 @@ class History:
             except Exception as error:
                 what = f"{self.database.name}: {self.database.trouble(error)}"
                 self.journal.trouble = what
-                log.error("THE HISTORY CANNOT BE OPENED (%s): calls go on without it, and it is tried again", what)
+                log.error("THE HISTORY CANNOT BE OPENED (%s): calls go on without it, and it is opened later", what)
                 await asyncio.sleep(AGAIN_SECONDS[min(failures, len(AGAIN_SECONDS) - 1)])
                 failures += 1
         self.journal.trouble = ""

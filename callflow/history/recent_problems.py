@@ -40,7 +40,7 @@ async def lately(store: Store) -> list[str]:
         async with asyncio.timeout(_SECONDS):
             return [f"{one.about}: {one.what}; {one.remedy}." for one in await learnt(store)]
     except Exception as error:
-        log.info("what the last calls have met cannot be told: %s", type(error).__name__)
+        log.info("problems of the last calls cannot be read: %s", type(error).__name__)
         return []
 
 

@@ -250,4 +250,4 @@ class CallRecorder:
             self._peaks.add(left, right, is_last=is_last)
         except OSError as error:
             self._peaks = None
-            log.warning("how loud the recording %s is cannot be written: %s", self.path, error)
+            log.warning("the waveform of the recording %s cannot be written: %s", self.path, error)

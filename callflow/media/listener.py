@@ -136,7 +136,7 @@ class SplitListener:
         self._unfinished[task] = connection
         if len(self._unfinished) <= _MOST_UNFINISHED:
             return
-        _warnings.say("unfinished", "%d connections have not sent a whole request: the oldest goes", _MOST_UNFINISHED)
+        _warnings.say("unfinished", "%d connections without a whole request: the oldest is closed", _MOST_UNFINISHED)
         oldest = next(iter(self._unfinished))
         served = self._unfinished.pop(oldest)
         if served is None:
@@ -176,7 +176,7 @@ class SplitListener:
                 self._unfinished.pop(task, None)
                 await self._media(connection, handshake)
         except Exception:
-            log.exception("a connection failed through a fault of ours")
+            log.exception("a connection failed because of an internal error")
 
     async def _passed_on(self, connection: socket.socket) -> bool:
         """Pass the connection on if its first request names another worker. Returns whether it is gone."""

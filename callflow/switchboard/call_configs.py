@@ -290,7 +290,7 @@ class CallConfigs:
         try:
             rules = self.rules_under(usable, [kept] if kept is not None else [])
         except SettingsError as error:
-            log.error("what was kept when a call began cannot be used any more: %s", error)
+            log.error("settings that were kept in the database when a call began cannot be used any more: %s", error)
             rules = self.rules
         self._earlier[key] = rules
 

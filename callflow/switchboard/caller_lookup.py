@@ -61,8 +61,8 @@ class TimedLookup:
         except LookupFailed as error:
             return LookedUp(outcome="failed", why=str(error))
         except Exception as error:
-            log.exception("call %s: the caller lookup failed through a fault of our own", question.call)
-            return LookedUp(outcome="failed", why=f"a fault of ours ({type(error).__name__})")
+            log.exception("call %s: the caller lookup failed because of an internal error", question.call)
+            return LookedUp(outcome="failed", why=f"an internal error ({type(error).__name__})")
 
     async def close(self) -> None:
         """Close all connections."""

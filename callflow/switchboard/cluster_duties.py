@@ -101,7 +101,7 @@ class ClusterDuties:
         try:
             return await self._membership.take_given(calls)
         except Exception as error:
-            _warnings.say("given", "whether nodes have given calls to this one is not known: %s", type(error).__name__)
+            _warnings.say("given", "it is not known which calls were given to this node: %s", type(error).__name__)
             return None
 
     async def _bring_given(self, calls: Sequence[str]) -> None:
@@ -145,7 +145,7 @@ class ClusterDuties:
             try:
                 calls = await self._bring_back(calls, given)
             except Exception:
-                log.exception("calls of another node are not recovered through a fault of our own; it is tried again")
+                log.exception("calls of another node are not recovered because of an internal error; it is tried again")
             if not calls:
                 return
             await asyncio.sleep(pause)
@@ -157,10 +157,10 @@ class ClusterDuties:
             while True:
                 leads = self._membership.leads
                 if leads and work is None:
-                    log.info("this node does the work that one does for all")
+                    log.info("this node leads now: it does the work that one node does for all")
                     work = asyncio.create_task(keep_running("work for all", self._lead), name="work for all")
                 elif not leads and work is not None:
-                    log.info("another node does the work for all now")
+                    log.info("another node leads now")
                     await _end(work)
                     work = None
                 if leads or self._has_ownership:  # whoever has it is the only one that can

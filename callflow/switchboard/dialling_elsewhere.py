@@ -49,7 +49,7 @@ class DiallingElsewhere:
             answer = await self._forwarding.send(peer, CLUSTER, "POST", PATH, body=wanted, seconds=_SECONDS)
             told = msgspec.json.decode(answer.body, type=_Told)
         except (PeerAway, msgspec.DecodeError) as error:
-            log.warning("a call is dialled here: %s", error)
+            log.warning("a call is dialled at this node after all: %s", error)
             return await self._dialer.dial_here(request)
         if told.refused is not None:
             status, reasons, wait = told.refused

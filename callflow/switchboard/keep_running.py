@@ -41,11 +41,11 @@ async def keep_running(name: str, part: Part, *, pauses: Sequence[float] = _PAUS
             if _is_cancelled():
                 if isinstance(error, asyncio.CancelledError):
                     raise
-                log.exception("%s FAILED through a fault of our own as it was to end", name.upper())
+                log.exception("%s FAILED because of an internal error as it was to end", name.upper())
                 raise asyncio.CancelledError from error  # nobody cancels this task a second time
             failures = 0 if loop.time() - began >= _WELL_SECONDS else failures
             pause = pauses[min(failures, len(pauses) - 1)]
-            log.exception("%s FAILED through a fault of our own, and begins again in %g s", name.upper(), pause)
+            log.exception("%s FAILED because of an internal error, and begins again in %g s", name.upper(), pause)
             failures += 1
         await asyncio.sleep(pause)
 

@@ -155,7 +155,7 @@ class Moving:
         try:
             await self._membership.begin_to_leave()
         except Exception as error:
-            log.warning("the other nodes were not told that this one leaves: %s", type(error).__name__)
+            log.warning("the other nodes were not told that this node shuts down: %s", type(error).__name__)
         if seconds and self.is_possible:
             await self.move_all(seconds)
         while self._under_way:  # noqa: ASYNC110 - `run` may have begun with them; each has a deadline
@@ -302,7 +302,7 @@ class Moving:
                 return target, node.key
             if not lasts():
                 return None
-            log.warning("call %s: node %s does not get it", call.id, target.name)
+            log.warning("call %s: it is not moved to node %s", call.id, target.name)
             await self._membership.look_again()
             another = self._target()
             if another is None or not self.is_possible or loop.time() > until:
@@ -337,7 +337,9 @@ class Moving:
                     return ""  # it has ended, or was taken over
                 taken = await self._membership.tell(target, [call])
                 if taken is None:
-                    log.warning("call %s: node %s was not told of it, and finds it by itself", call, target.name)
+                    log.warning(
+                        "call %s: node %s was not told of the move, and finds the call by itself", call, target.name
+                    )
                 if taken is None or call in taken:
                     self.moved += 1
                     return target.name

@@ -96,7 +96,7 @@ class NumberIds:
         except (CarrierError, TimeoutError) as error:
             log.info("%s does not say which id %s has: %s", name, number, str(error) or "no answer in time")
         except Exception:
-            log.exception("asking %s for the id of %s failed through a fault of our own", name, number)
+            log.exception("asking %s for the id of %s failed because of an internal error", name, number)
         finally:
             calls = self._waiting.pop(key, [])
         self._known[key] = _Known(found, seconds)

@@ -71,7 +71,7 @@ class ProfileService:
                 if await self._store.newest() != self._seen:
                     await load()
             except Exception as error:  # the history tells loudly that the database is away
-                log.debug("whether profiles have changed is not known: %s", type(error).__name__)
+                log.debug("it cannot be found out whether profiles have changed: %s", type(error).__name__)
 
     async def _adopt(self, stored: StoredProfiles) -> None:
         if stored != self._stored or not self.is_known:

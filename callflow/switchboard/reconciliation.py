@@ -58,9 +58,9 @@ class Reconciliation:
                 for active in await carrier.active_calls():
                     await self.account_for(carrier, active)
             except CarrierError as error:
-                log.warning("%s does not say which calls it has: %s", carrier.name, error)
+                log.warning("%s does not list its live calls: %s", carrier.name, error)
             except Exception:
-                log.exception("comparing our calls with those of %s failed through a fault of our own", carrier.name)
+                log.exception("comparing our calls with those of %s failed because of an internal error", carrier.name)
 
     async def doubt(self, call: Call) -> None:
         """Ask the carrier about one live call, and end the call if its carrier has it no more. Never raises."""
@@ -73,9 +73,9 @@ class Reconciliation:
         except CarrierError:
             return  # status unknown: the call goes on
         except Exception:
-            log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
+            log.exception("call %s: asking the carrier failed because of an internal error", call.id)
             return
-        log.warning("call %s: its carrier has it no more, and has not said so", call.id)
+        log.warning("call %s: the carrier does not list it any more, and sent no hang-up webhook", call.id)
         self._switchboard.counts["lost_hangups"] += 1
         call.post(events.CallHangup(cause="not_at_carrier", source="reconciliation"))
 
@@ -93,9 +93,9 @@ class Reconciliation:
         if row["ended_at"] is None:
             call = await self._bring_back(name)
             if call is not None:
-                log.warning("call %s is unfinished in the history and nobody's: it is recovered", name)
+                log.warning("call %s is unfinished in the history and no process has it: it is recovered", name)
                 await self._ask_about(call)
             return
-        log.warning("call %s is over, and its carrier still has it: it is hung up once more", name)
+        log.warning("call %s is over, and its carrier still lists it: it is hung up once more", name)
         self._switchboard.counts["orphans"] += 1
         await hang_up_leg(carrier, ActiveCall(ids, name))

@@ -142,7 +142,7 @@ class Recovery:
         except CarrierError as error:
             log.warning("call %s: its leg cannot be ended: %s", leg.call, error)
         except Exception:
-            log.exception("call %s: its leg cannot be looked into through a fault of our own", leg.call)
+            log.exception("call %s: its leg cannot be checked because of an internal error", leg.call)
 
     async def is_open(self, seconds: float) -> bool:
         """Wait for `opened`, at most `seconds`. Returns whether `opened` is set."""
@@ -295,7 +295,7 @@ class Recovery:
             await self._load()
         except Exception as error:
             what = self._history.database.trouble(error)
-            log.error("WHAT IS KEPT OF THE SETTINGS CANNOT BE READ (%s): calls go on without it", what)
+            log.error("SETTINGS KEPT IN THE DATABASE CANNOT BE READ (%s): calls go on without them", what)
             self._tasks.append(asyncio.create_task(self._load_again(self._load), name="kept settings"))
 
     async def _load_again(self, load: Callable[[], Awaitable[None]]) -> None:
@@ -303,14 +303,14 @@ class Recovery:
             await asyncio.sleep(pause)
             with contextlib.suppress(Exception):
                 await load()
-                log.warning("what is kept of the settings is read now, and holds for coming calls")
+                log.warning("the settings kept in the database could be read now, and hold for coming calls")
                 return
 
     async def _take_charge(self) -> None:
         """Return when this process owns the calls of this history."""
         while not await self._is_in_charge():
             if not self.opened.is_set():
-                log.warning("another Callflow serves with this history: its calls are left alone until it ends")
+                log.warning("another Callflow uses this history: its calls are left alone until it ends")
                 self.opened.set()
             await asyncio.sleep(_LOCK_SECONDS)
 
@@ -319,7 +319,7 @@ class Recovery:
             return await self._ownership.take()
         except Exception as error:
             what = self._history.database.trouble(error)
-            log.error("whether another Callflow serves with this history is not known: %s", what)
+            log.error("it cannot be found out whether another Callflow uses this history: %s", what)
             await asyncio.sleep(AGAIN_SECONDS[-1])
             return False
 
@@ -346,7 +346,7 @@ class Recovery:
         except (SQLAlchemyError, OSError):
             raise
         except Exception:
-            log.exception("call %s cannot be recovered through a fault of our own", name)
+            log.exception("call %s cannot be recovered because of an internal error", name)
             if self._membership is not None:
                 self._membership.claims.arrived(name)
             return None
@@ -401,7 +401,7 @@ class Recovery:
         if old.address:
             self._learn(old.address)
         if self._membership is not None and not self._membership.claims.has(name):
-            log.warning("call %s: another node has it meanwhile", name)
+            log.warning("call %s: another node has taken this call over meanwhile", name)
             return None
         if self._membership is not None:
             self._status_checks.broke(name, old.at)

@@ -79,9 +79,9 @@ class StatusChecks:
                     await asyncio.sleep(_AGAIN_SECONDS)  # carriers' lists lag behind their calls
                     found = await call.carrier.call_status(call.ids)
         except CarrierError as error:
-            log.warning("call %s: the carrier does not say how it is, so it is recovered anyway: %s", call.id, error)
+            log.warning("call %s: the carrier does not tell its status, so it is recovered anyway: %s", call.id, error)
         except Exception:
-            log.exception("call %s: asking the carrier failed through a fault of our own", call.id)
+            log.exception("call %s: asking the carrier failed because of an internal error", call.id)
         call.recover(found, await self._person_status(call))
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -105,5 +105,5 @@ class StatusChecks:
         except CarrierError as error:
             log.warning("call %s: the carrier does not say whether the person is still there: %s", call.id, error)
         except Exception:
-            log.exception("call %s: asking about the person's leg failed through a fault of our own", call.id)
+            log.exception("call %s: asking about the person's leg failed because of an internal error", call.id)
         return ""

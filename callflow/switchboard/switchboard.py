@@ -249,7 +249,7 @@ class Switchboard:
         if ended_here is None:
             self.on_lost_leg(carrier, ActiveCall(ids, call))
         elif not ended_here.turned_up(ids):
-            log.warning("call %s: it is over, and a leg of it has turned up, which is hung up", call)
+            log.warning("call %s: a leg of it appeared after its end, and is hung up", call)
             self.counts["orphans"] += 1
             self._drain.run_after_call(hang_up_leg(carrier, ActiveCall(ids, call)))
 
@@ -419,7 +419,7 @@ class Switchboard:
             self.counts["odd_media_signatures"] += 1
             call.note(notes.MediaSignature(odd=problem))
             self._signature_warnings.say(
-                call.carrier.name, "call %s: its media socket is let in by its token alone: %s", call.id, problem
+                call.carrier.name, "call %s: its media socket is accepted by its token alone: %s", call.id, problem
             )
         return holder
 

@@ -124,7 +124,7 @@ class ToolService:
                 if await self._kept.newest() != self._stored.seq:
                     await self.load()
             except Exception as error:  # the history tells loudly that the database is away
-                log.debug("whether tools have changed is not known: %s", type(error).__name__)
+                log.debug("it cannot be found out whether tools have changed: %s", type(error).__name__)
 
     @property
     def _kept(self) -> OwnToolStore:

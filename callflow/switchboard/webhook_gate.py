@@ -100,7 +100,7 @@ class WebhookGate:
         try:
             counts = await self._membership.ask(counting, _COUNT_SECONDS)
         except Exception as error:
-            log.warning("how many calls a caller has at other nodes is not known: %s", type(error).__name__)
+            log.warning("the number of a caller's calls at other nodes is not known: %s", type(error).__name__)
         else:
             callers.learn(number, *counts)
 
@@ -133,7 +133,7 @@ class WebhookGate:
             return
         carrier = self._carriers.get(webhook_event.carrier)
         if carrier is not None and "answers_in_reply" not in carrier.can:
-            raise Overloaded("this call is on its way between two nodes")
+            raise Overloaded("this call is being moved between two nodes")
 
     async def _look_for_the_end(self, webhook_event: events.WebhookEvent) -> None:
         """Tell the switchboard if the history knows that this leg's call is over. A leg that was dialled for a call is
@@ -148,7 +148,7 @@ class WebhookGate:
             soon = member.ask(reading) if member is not None else self._history.database.soon(reading, _HOLD_SECONDS)
             row = await soon
         except Exception as error:
-            log.warning("call %s: the history does not say whether it is over: %s", name, type(error).__name__)
+            log.warning("call %s: the history cannot be asked whether it is over: %s", name, type(error).__name__)
             return
         if row is not None and row["ended_at"] is not None:
             self._switchboard.learn_end(webhook_event, name)

@@ -104,4 +104,4 @@ class Telemetry:
     def _failed(self, error: Exception) -> None:
         if not self._has_failed:
             self._has_failed = True
-            log.error("THE METRICS ARE INCOMPLETE through a fault of our own; it is not logged again", exc_info=error)
+            log.error("THE METRICS ARE INCOMPLETE because of an internal error; it is not logged again", exc_info=error)

@@ -202,7 +202,7 @@ class Traces:
     def _failed(self, error: Exception) -> None:
         if not self._has_failed:
             self._has_failed = True
-            log.error("a trace is lost through a fault of our own; it is not logged again", exc_info=error)
+            log.error("a trace is lost because of an internal error; it is not logged again", exc_info=error)
 
 
 def _ns(seconds: float) -> int:

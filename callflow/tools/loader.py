@@ -192,7 +192,7 @@ class ToolLoader:
         while not closing.wait(seconds):
             try:
                 self.refresh()
-            except Exception:  # a fault of our own: the next change is still to be seen
+            except Exception:  # an internal error: the next change is still to be seen
                 log.exception("the tools cannot be read again")
 
     def _load(self) -> Tools:

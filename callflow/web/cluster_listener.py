@@ -242,7 +242,7 @@ async def _body(receive: Any, most: int) -> bytes:
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        raise Forged("its body does not come") from None
+        raise Forged("its body did not arrive in time") from None
 
 
 def _once(body: bytes, receive: Any) -> Any:

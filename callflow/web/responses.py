@@ -284,5 +284,5 @@ def install_error_handlers(app: Quart) -> None:
 
     @app.errorhandler(Exception)
     async def our_fault(error: Exception) -> Response:
-        log.error("%s %s failed through a fault of our own", request.method, _named(request.path), exc_info=error)
-        return error_response(500, "A fault of ours; the server's log says which.")
+        log.error("%s %s failed because of an internal error", request.method, _named(request.path), exc_info=error)
+        return error_response(500, "An internal error; the server's log says which.")

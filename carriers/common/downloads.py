@@ -87,7 +87,7 @@ class Downloads:
             async with asyncio.timeout(self._seconds):
                 return await self._client.send(request, stream=True, auth=self._auth if is_own else None)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise CarrierError(f"no answer from where the carrier keeps it ({type(error).__name__})") from None
+            raise CarrierError(f"no answer from the host of the recording ({type(error).__name__})") from None
 
     def _is_allowed(self, target: SplitResult) -> bool:
         host = (target.hostname or "").lower()

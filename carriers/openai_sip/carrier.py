@@ -188,7 +188,7 @@ class OpenAISip:
                 was_accepted = again and 400 < error.status < 500 and error.status not in (401, 403, 404, 429)
                 if not (error.unknown and not error.status) and not was_accepted:
                     raise
-                log.warning("whether a call was accepted is not known, and will show: %s", error)
+                log.warning("it is not known yet whether OpenAI accepted a call: %s", error)
                 return
 
     async def _refer(self, path: str, address: str) -> None:

@@ -354,7 +354,7 @@ class Twilio:
                     await self._update(sid, {"Twiml": self._goodbye().text()})
                     return
                 except CarrierError as error:
-                    log.info("Twilio did not take the last words, so the call ends without: %s", error)
+                    log.info("Twilio refused the last sentence, so the call ends without it: %s", error)
             await self._update(sid, {"Status": "completed"}, retries=_PERSISTENT_RETRIES)
         except CarrierError as error:
             if not error.gone:

@@ -141,7 +141,7 @@ def test_a_fault_of_ours_ends_this_call_and_hangs_it_up(caplog: pytest.LogCaptur
             assert the.happened()[-1] == "ended"
 
     play(main)
-    assert "a fault of our own ends it" in caplog.text
+    assert "an internal error ends it" in caplog.text
 
 
 def test_a_command_that_fails_is_an_event() -> None:
@@ -179,7 +179,7 @@ def test_only_a_live_call_of_this_process_takes_media_sockets() -> None:
             with pytest.raises(Refused, match="replaced by another"):
                 the.call.claim_stream(2)
             await the.ask(events.CallHangup())
-            with pytest.raises(Refused, match="used up"):
+            with pytest.raises(Refused, match="used already"):
                 the.call.claim_stream(1)
 
     play(main)

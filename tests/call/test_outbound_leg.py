@@ -120,7 +120,7 @@ async def test_a_fault_of_our_own_makes_no_leg_and_is_told(caplog: pytest.LogCap
     assert one.failed() == [("", "KeyError")]
     assert one.leg.is_settled
     assert await one.leg.wait(0) is None
-    assert "a fault of our own" in caplog.text
+    assert "an internal error" in caplog.text
 
 
 @pytest.mark.parametrize(

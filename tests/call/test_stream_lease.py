@@ -61,7 +61,7 @@ def test_a_stream_has_one_socket_at_a_time_and_two_in_all() -> None:
         stream.claim(1, has_socket=True)
     stream.claim(1, has_socket=False)
     stream.join()
-    with pytest.raises(Refused, match="used up"):
+    with pytest.raises(Refused, match="used already"):
         stream.claim(1, has_socket=False)
 
 

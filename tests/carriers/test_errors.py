@@ -1,4 +1,4 @@
-"""What carriers say when they refuse a command: read as far as it is theirs, and never a fault of ours."""
+"""What carriers say when they refuse a command: read as far as it is theirs, and never an internal error."""
 
 from __future__ import annotations
 

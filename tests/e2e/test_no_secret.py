@@ -247,8 +247,8 @@ async def test_carriers_that_repeat_all_they_are_told_make_no_key_known() -> Non
                 await carrier.ring()
             calls = await on_record(process, 2)
             await process.says("answer failed: HTTP 422 (not shown")
-            await process.says("telnyx does not say which calls it has: HTTP 422 (not shown")
-            await process.says("twilio does not say which calls it has: HTTP 422 (not shown")
+            await process.says("telnyx does not list its live calls: HTTP 422 (not shown")
+            await process.says("twilio does not list its live calls: HTTP 422 (not shown")
             await everything(evidence, process, calls)
             await told(evidence, "doctor", "doctor", **env, code=1)
         assert evidence.holds("command_failed"), "what the carrier said is not on record"

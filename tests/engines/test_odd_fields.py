@@ -1,4 +1,4 @@
-"""An event of the server's with any field of any other type ends no session through a fault of ours."""
+"""An event of the server's with any field of any other type ends no session because of an internal error."""
 
 from __future__ import annotations
 

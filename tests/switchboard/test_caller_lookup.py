@@ -45,7 +45,7 @@ class Asked:
         ("no JSON", "failed", "its answer is no JSON"),
         (LookupFailed("HTTP 500"), "failed", "HTTP 500"),
         (TimeoutError(), "late", "no answer within 5 s"),
-        (KeyError("a secret"), "failed", "a fault of ours (KeyError)"),
+        (KeyError("a secret"), "failed", "an internal error (KeyError)"),
     ],
 )
 async def test_whatever_comes_is_a_result(answer: str | Exception, outcome: str, why: str) -> None:

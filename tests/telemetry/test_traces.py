@@ -144,4 +144,4 @@ def test_a_fault_of_ours_reaches_no_call(made: Traces, caplog: pytest.LogCapture
 
     made.start(broken)
     take(made, *call("one"), *call("two"))
-    assert len([line for line in caplog.messages if "through a fault of our own" in line]) == 1
+    assert len([line for line in caplog.messages if "because of an internal error" in line]) == 1

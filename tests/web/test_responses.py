@@ -131,7 +131,7 @@ def test_a_body_is_read_also_if_it_is_large() -> None:
         (BadQuery("limit is odd"), 400, "limit is odd."),
         (OperationalError("SELECT", {}, Exception("secret")), 503, "The history cannot be used at the moment"),
         (OSError("disk"), 503, "The history cannot be used at the moment"),
-        (ZeroDivisionError("secret"), 500, "A fault of ours"),
+        (ZeroDivisionError("secret"), 500, "An internal error"),
     ],
 )
 def test_every_error_is_one_sentence_that_tells_nothing_of_the_inside(

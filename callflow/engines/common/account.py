@@ -254,8 +254,8 @@ class Account:
             return _late()
         except HandshakeError as error:
             return error
-        except Exception as error:  # a fault of our own must not end this task: the breaker would stay open
-            log.exception("a probe of the engine failed through a fault of our own")
+        except Exception as error:  # an internal error must not end this task: the breaker would stay open
+            log.exception("a probe of the engine failed because of an internal error")
             why = f"a probe failed: {type(error).__name__}"
             return HandshakeError(why, why, counts="one", retry=True)
 

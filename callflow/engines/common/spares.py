@@ -205,8 +205,8 @@ class Spares:
             self._failed(str(error), error.wait)
         except TimeoutError:
             self._failed("no answer came in time")
-        except Exception as error:  # a fault of our own must not end this task
-            log.exception("a connection to the engine cannot be opened ahead through a fault of our own")
+        except Exception as error:  # an internal error must not end this task
+            log.exception("a connection to the engine cannot be opened ahead because of an internal error")
             self._failed(type(error).__name__)
         else:
             watch = asyncio.create_task(socket.wait_closed(), name="engine-spare")

@@ -280,7 +280,7 @@ class OpenAILive:
         except Malformed:
             counts["malformed"] += 1
         except Exception as error:
-            log.exception("call %s: engine %d: an event failed through a fault of ours", channel.call, channel.session)
+            log.exception("call %s: engine %d: an internal error in an event", channel.call, channel.session)
             channel.give_up(f"the engine broke off: {error!r}")
 
     def _handle(self, event: LiveEvent) -> None:

@@ -241,7 +241,7 @@ class OpenAIRealtime:
             if channel.is_debugging:
                 log.debug("call %s: engine %d: cannot be read: %s", channel.call, channel.session, error)
         except Exception as error:
-            log.exception("call %s: engine %d: an event failed through a fault of ours", channel.call, channel.session)
+            log.exception("call %s: engine %d: an internal error in an event", channel.call, channel.session)
             channel.give_up(f"the engine broke off: {error!r}")
 
     def _handle(self, event: ServerEvent) -> None:

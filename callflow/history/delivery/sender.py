@@ -186,8 +186,8 @@ class Sender:
             try:
                 answer = await self._receiver.post(event.id, event.body, self._now())
             except Exception as error:
-                log.exception("event %s cannot be sent through a fault of our own", event.id)
-                answer = Answer("again", f"a fault of ours ({type(error).__name__})")
+                log.exception("event %s cannot be sent because of an internal error", event.id)
+                answer = Answer("again", f"an internal error ({type(error).__name__})")
             await self._settle(event, answer)
         finally:
             self._sending.pop(event.call, None)

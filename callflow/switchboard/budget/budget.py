@@ -164,7 +164,7 @@ class Budget:
                     read_at = self._loop.time() + (pause if await self._read() else _LOOK_SECONDS)
                 self.look()
             except Exception:
-                log.exception("what calls have cost cannot be counted for a moment")
+                log.exception("the costs of calls cannot be counted for a moment")
             if self._history.is_readable:
                 await asyncio.sleep(_LOOK_SECONDS)
                 continue
@@ -211,7 +211,7 @@ class Budget:
             if name not in self._warned and ceilings.share(used, self._dearest) >= WARN_SHARE:
                 self._warned.add(name)
                 whose = f"the calls of profile {name}" if name else "all calls"
-                log.warning("%s have used %s of today", whose, ceilings.said(used, self._dearest))
+                log.warning("%s have used %s of today's budget", whose, ceilings.said(used, self._dearest))
 
     async def _read(self) -> bool:
         """Ask the database what ended calls took. Returns False while it cannot be asked."""
@@ -222,7 +222,7 @@ class Budget:
             lately, spending = list(self._lately), self._history.spending
             sums, there, others = await spending.of_profiles(day.begins, day.ends, lately, self._node)
         except (SQLAlchemyError, DatabaseError, OSError) as error:
-            log.warning("what calls have cost today cannot be read: %s", type(error).__name__)
+            log.warning("the costs of today's calls cannot be read: %s", type(error).__name__)
             return False
         if day != self._day:
             return False

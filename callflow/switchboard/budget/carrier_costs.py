@@ -73,7 +73,7 @@ class CostLookups:
             try:
                 await self._round()
             except (SQLAlchemyError, DatabaseError, OSError) as error:
-                log.info("which calls have no price yet cannot be read: %s", type(error).__name__)
+                log.info("calls without a price cannot be looked up: %s", type(error).__name__)
 
     async def _round(self) -> None:
         since = self._history.now() - _SINCE_SECONDS
@@ -96,7 +96,7 @@ class CostLookups:
             try:
                 costs, is_whole = await self._carriers[leg.carrier].call_costs(LegIds(control=leg.control))
             except CarrierError as error:
-                log.info("call %s: what it has cost cannot be asked for: %s", call, error)
+                log.info("call %s: the carrier cannot be asked for its cost: %s", call, error)
                 costs, is_whole = (), error.gone
             whole.append(is_whole)
             for cost in costs:

@@ -66,7 +66,7 @@ class ControlAsker:
         found = await self._asked(question, self._post)
         if found.why:
             self._warnings.say(
-                found.outcome, "call %s: the control endpoint %s (%s): the call goes on as it was", question.call,
+                found.outcome, "call %s: the control endpoint %s (%s): the call goes on unchanged", question.call,
                 "is late" if found.outcome == "late" else "has failed", found.why,
             )  # fmt: skip
         return replace(found, ms=round((self._loop.time() - began) * 1000))
@@ -82,8 +82,8 @@ class ControlAsker:
         except ControlFailed as error:
             return Controlled(outcome="failed", why=str(error))
         except Exception as error:
-            log.exception("call %s: the control endpoint failed through a fault of our own", question.call)
-            return Controlled(outcome="failed", why=f"a fault of ours ({type(error).__name__})")
+            log.exception("call %s: the control endpoint failed because of an internal error", question.call)
+            return Controlled(outcome="failed", why=f"an internal error ({type(error).__name__})")
 
     def _read(self, answer: bytes) -> Controlled:
         """Read an answer. Raises ControlFailed: one value that cannot be used leaves the call as it was."""

@@ -31,7 +31,7 @@ MOST_SECONDS: Final = 90.0
 _COMMAND: Final = ("-m", "callflow.cli.doctor_process")
 _MOST_FINDINGS: Final = 300
 _LATE: Final = "it did not come to its end in time, and was stopped"
-_BROKE: Final = "it broke off through a fault of our own; the server's log says more"
+_BROKE: Final = "it broke off because of an internal error; the server's log says more"
 
 
 class Doctor:

@@ -71,7 +71,7 @@ class NumberWatch:
                 self._of_failover = await self._failover()
                 self.findings = [*found, *self._of_failover]
         except Exception as error:
-            log.warning("where our numbers lead cannot be looked up: %r", error)
+            log.warning("the carriers' settings of our numbers cannot be looked up: %r", error)
         finally:
             self._task = None
 

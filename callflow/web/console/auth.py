@@ -112,14 +112,14 @@ class AccessMiddleware:
         except AccessRefused as refused:
             await send_refusal(send, refused)
         except CarrierError as error:
-            log.warning("an answer breaks off, because what it passes on does: %s", error)
+            log.warning("a forwarded answer breaks off, because the other node's did: %s", error)
         except Exception as error:
             if isinstance(error, TimeoutError) and login.expired():
                 log.info("operators' port: the login of %s has ended, and so does its stream", operator.shown)
                 return
-            log.exception("a request failed through a fault of our own")
+            log.exception("a request failed because of an internal error")
             if not began:
-                await send_refusal(send, AccessRefused(500, "A fault of ours; the server's log says which."))
+                await send_refusal(send, AccessRefused(500, "An internal error; the server's log says which."))
         finally:
             ASKING.reset(asking)
 

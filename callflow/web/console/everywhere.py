@@ -49,7 +49,7 @@ class Everywhere:
                     peer, CONSOLE, request.method, target_of(request.scope), headers, seconds=_SECONDS
                 )
             except PeerAway as error:
-                _warnings.say(peer.name, "what all nodes know is shown without one of them: %s", error)
+                _warnings.say(peer.name, "the data of all nodes is shown without that of one node: %s", error)
                 return None
 
         peers = self._cluster.living()

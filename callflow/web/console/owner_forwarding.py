@@ -163,7 +163,7 @@ class OwnerForwarder:
                 finally:
                     gone.cancel()
         except PeerAway as error:
-            log.warning("an operator's request could not be led on: %s", error)
+            log.warning("an operator's request could not be forwarded: %s", error)
             if not began:
                 await _refuse(send, _AWAY)
             if not began or answer.length:
@@ -177,7 +177,7 @@ class OwnerForwarder:
                 peer, CONSOLE, target_of(scope), _headers(scope), scope.get("subprotocols") or []
             )
         except (PeerAway, InvalidStatus, WebSocketException, OSError, TimeoutError) as error:
-            log.warning("an operator's WebSocket could not be led on: %s", type(error).__name__)
+            log.warning("an operator's WebSocket could not be forwarded: %s", type(error).__name__)
             await send({"type": "websocket.close", "code": 1011})
             return
         await send({"type": "websocket.accept", "subprotocol": other.subprotocol})

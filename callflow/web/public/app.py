@@ -94,7 +94,7 @@ def _answer_errors(app: Quart) -> None:
     @app.errorhandler(Exception)
     async def our_fault(error: Exception) -> Response:
         log.error("a web handler failed", exc_info=error)
-        return error_response(503, "a fault of ours; try again")
+        return error_response(503, "an internal error; try again")
 
     @app.after_request
     async def plain(response: Response) -> Response:

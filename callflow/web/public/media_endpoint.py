@@ -146,4 +146,4 @@ def _token(path: str) -> str:
     for start in MEDIA_PATHS:
         if path.startswith(start):
             return path.removeprefix(start)
-    raise Refused("no media socket has this path")
+    raise Refused("no media socket is expected at this path")

@@ -146,7 +146,7 @@ class WebhookEndpoint:
         except Exception as error:
             if "answers_in_reply" not in self._carrier.can or isinstance(error, Elsewhere):
                 raise
-            log.exception("%s webhook failed through a fault of our own", self._carrier.name)
+            log.exception("%s webhook failed because of an internal error", self._carrier.name)
             apology = CarrierRequest(Speak(sentence="sorry"), webhook_event.id, "", webhook_event.ids)
             return self._carrier.reply(webhook_event.event, [apology])
 

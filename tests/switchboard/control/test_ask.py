@@ -93,7 +93,8 @@ def test_the_changes_of_all_sessions_are_taken_and_the_last_word_counts() -> Non
         (b" " * (MOST_BYTES + 1), "more than 256 kB"),
         (answer({"instructions": 5}), "cannot be used"), (answer({"speed": 99}), "cannot be used"),
         (answer({"instructions": "Be kind."}, {"speed": "fast"}), "cannot be used"),
-        (ControlFailed("HTTP 500"), "HTTP 500"), (ZeroDivisionError("private"), "a fault of ours (ZeroDivisionError)"),
+        (ControlFailed("HTTP 500"), "HTTP 500"),
+        (ZeroDivisionError("private"), "an internal error (ZeroDivisionError)"),
     ],
 )  # fmt: skip
 def test_one_thing_that_is_wrong_leaves_the_call_as_it_was(said: Any, why: str) -> None:

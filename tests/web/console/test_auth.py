@@ -54,4 +54,4 @@ def test_what_is_refused_reaches_nothing_behind_it() -> None:
 def test_what_is_raised_behind_it_is_answered(error: Exception, status: int) -> None:
     answer = asked(Inner(error))
     assert (answer.status, list(answer.json())) == (status, ["error"])
-    assert "ours" not in answer.json()["error"].replace("A fault of ours", "")
+    assert "ours" not in answer.json()["error"].replace("An internal error", "")

@@ -129,7 +129,7 @@ def test_a_carrier_is_told_to_come_again_and_the_rest_waits_for_that(error: Exce
     the = Scene(error=error)
     answer = the.asked(b"d1 d2")
     assert (answer.status, answer.headers["retry-after"], the.board.dispatched) == (503, "1", ["d1"])
-    assert "ours" not in answer.json()["error"].replace("a fault of ours", "")
+    assert "ours" not in answer.json()["error"].replace("an internal error", "")
 
 
 @pytest.mark.parametrize("error", [Overloaded("too much"), ZeroDivisionError("ours")])

@@ -240,7 +240,7 @@ class LogFeed:
                     for event, data in events_in(piece):
                         self._take(followed, event, data)
         except Exception as error:  # the history cannot be read
-            log.info("the messages of a call cannot be told: %s", type(error).__name__)
+            log.info("the log lines of a call cannot be shown: %s", type(error).__name__)
             self._forget(followed)
         finally:
             await pieces.aclose()

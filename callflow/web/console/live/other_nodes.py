@@ -79,7 +79,7 @@ class OtherNodes:
         except PeerAway as error:
             log.info("%s", error)
         except Exception:
-            log.exception("what node %s tells of its calls cannot be read", peer.name)
+            log.exception("the live calls that node %s sends cannot be read", peer.name)
         finally:
             told(peer.name, LOST, None)
 
