@@ -13,7 +13,7 @@ from callflow.agent.prompts import Prompt, not_heard, prompt, shown, whispered
 from callflow.agent.protected_greeting import ProtectedGreeting
 from callflow.agent.tool_calls import PendingToolCalls
 from callflow.agent.turn_manager import TurnManager
-from callflow.agent.turn_taking import Away, Floor
+from callflow.agent.turn_taking import Floor, ProcessGap
 from callflow.contracts.engine import ContextImage, ContextItem
 from callflow.contracts.media import Cut
 from callflow.journal.notes import Fact, InterruptionEmpty, Note
@@ -33,7 +33,7 @@ _TALKING_SECONDS: Final = 0.3
 """Pause before looking again whether somebody has stopped whom only our own detector hears."""
 
 
-class Beside(Protocol):
+class RemoteSpeaker(Protocol):
     """See `callflow.agent.remote_speech`."""
 
     def resumes(self) -> str:
@@ -63,7 +63,7 @@ class Prompter:
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
         self._left_quietly = self._was_moved = False
         self._keys_failed = 0
-        self.remote: Beside | None = None
+        self.remote: RemoteSpeaker | None = None
         """Decides how a conversation goes on in a call whose audio never comes here."""
 
     def restored(self, ago_seconds: float, *, left_quietly: bool) -> None:
@@ -154,7 +154,9 @@ class Prompter:
         match turn_taking.resume(
             greeting_open=self._protected_greeting.is_open,
             agent_was_heard=any(turn.who == "agent" and turn.heard_ms != 0 for turn in conversation.turns),
-            away=None if since is None else Away(self._heard_since() - since, self._left_quietly, self._was_moved),
+            away=None
+            if since is None
+            else ProcessGap(self._heard_since() - since, self._left_quietly, self._was_moved),
             callers_turn=conversation.is_callers_turn,
             audio_is_needed=self._turns.taking.audio_is_needed,
             tools_busy=self._tool_calls.is_busy,

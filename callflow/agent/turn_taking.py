@@ -171,7 +171,7 @@ Resume = Literal["greet", "apologise", "listen", "hear_again"]
 session is hearing the caller's last turn, and is asked to speak only if it does not answer."""
 
 
-class Away(NamedTuple):
+class ProcessGap(NamedTuple):
     """A gap in which no process had the call."""
 
     seconds: float
@@ -194,7 +194,7 @@ def resume(
     *,
     greeting_open: bool,
     agent_was_heard: bool,
-    away: Away | None,
+    away: ProcessGap | None,
     callers_turn: bool,
     audio_is_needed: bool,
     tools_busy: bool,
@@ -210,5 +210,5 @@ def resume(
     return "hear_again" if audio_is_needed else "apologise"
 
 
-def _unnoticed(away: Away) -> float:
+def _unnoticed(away: ProcessGap) -> float:
     return MOVED_UNNOTICED_SECONDS if away.moved else UNNOTICED_SECONDS

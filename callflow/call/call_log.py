@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from callflow.call import machine
 from callflow.call.dtmf import MASK
-from callflow.call.recording_pause import Blank
+from callflow.call.recording_pause import PauseRedactor
 from callflow.call.services import CallServices
 from callflow.contracts import commands, events
-from callflow.contracts.errors import Elsewhere
+from callflow.contracts.errors import CallElsewhere
 from callflow.contracts.events import Event
 from callflow.contracts.rate_limit import RateLimit
 from callflow.journal import notes
@@ -51,7 +51,7 @@ _TOLD: Final = (
 )  # fmt: skip
 """Events and notes that end, replace or refuse something: logged at level info even without a change of state."""
 _MOST_VALUE: Final = 300
-_BLANK: Final = Blank()
+_BLANK: Final = PauseRedactor()
 
 
 class CallLog:
@@ -137,7 +137,7 @@ class CallLog:
         try:
             async with asyncio.timeout(self._services.journal_seconds if seconds is None else seconds):
                 await self._services.journal.append(entry)
-        except Elsewhere:
+        except CallElsewhere:
             log.warning("call %s: another node has this call, so this node drops it", self._call)
             return False
         except Exception as error:

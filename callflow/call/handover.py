@@ -17,7 +17,7 @@ from callflow.call.command_ids import CommandPlace
 from callflow.call.requests_after_move import LeftRequests
 from callflow.call.restore import UNKNOWN_RESULT, RestoredCall
 from callflow.contracts.carrier import Carrier, WebhookReply
-from callflow.contracts.errors import Elsewhere
+from callflow.contracts.errors import CallElsewhere
 from callflow.contracts.events import (
     CALLER,
     CallAnswered,
@@ -51,7 +51,7 @@ class FirstSteps:
     """Results for tools that were running at the break: whether they did their work is unknown."""
 
 
-class OfCarrier(Protocol):
+class CarrierCall(Protocol):
     """A call, as far as its webhooks are answered here."""
 
     id: str
@@ -61,7 +61,7 @@ class OfCarrier(Protocol):
     def is_outbound(self) -> bool: ...
 
 
-def status_from(event: Event, call: OfCarrier) -> StatusAtCarrier | None:
+def status_from(event: Event, call: CarrierCall) -> StatusAtCarrier | None:
     """Return what a webhook tells of a call that waits to be recovered; None: nothing."""
     if event.leg != CALLER:
         return None
@@ -125,13 +125,13 @@ class ProcessHandover:
         self._is_ours.set()  # nobody waits for `recover` any more
 
     def answer(
-        self, call: OfCarrier, event: Event, reply: asyncio.Future[WebhookReply] | None, *, failed: bool = False
+        self, call: CarrierCall, event: Event, reply: asyncio.Future[WebhookReply] | None, *, failed: bool = False
     ) -> None:
         """Answer a webhook whose event no step has taken: the call is over or elsewhere, or the step `failed`."""
         if reply is None or reply.done():  # the sender may have given up
             return
         if self.is_elsewhere:
-            reply.set_exception(Elsewhere(call.id))
+            reply.set_exception(CallElsewhere(call.id))
         else:
             reply.set_result(call.carrier.reply(event, (), over=failed or not self.is_leaving))
 

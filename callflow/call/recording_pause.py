@@ -91,7 +91,7 @@ class RecordingPause:
         self._timers.stop("pause")
 
 
-class Blank(Redactor):
+class PauseRedactor(Redactor):
     """Takes out every word."""
 
     def text(self, text: str) -> str:

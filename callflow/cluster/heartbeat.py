@@ -40,7 +40,7 @@ _SILENT_SECONDS: Final = RENEW_SECONDS * 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Renewal:
     """What one renewal found."""
 
     epoch: int
@@ -61,7 +61,7 @@ class Heartbeat:
         lock: NodeLock,
         *,
         measure: Callable[[], tuple[int, float]],
-        on_beat: Callable[[Beat], None],
+        on_beat: Callable[[Renewal], None],
         on_trouble: Callable[[str], None],
     ) -> None:
         """`node`: name, address and capacity. `measure`: returns how many calls this node has, and how late its event
@@ -175,7 +175,7 @@ class Heartbeat:
         async with asyncio.timeout(_TRY_SECONDS):
             return await database.write(work)
 
-    def _renew(self, connection: Connection, began: float) -> Beat | None:
+    def _renew(self, connection: Connection, began: float) -> Renewal | None:
         """Renew or join, fence the dead, and read all nodes: one transaction. Returns None if this node may not
         join yet. Raises Overloaded if its name is taken."""
         calls, lag_ms = self._measure()
@@ -197,7 +197,7 @@ class Heartbeat:
         for each in fenced:
             why = "its process has ended" if each in gone else "it has not been heard of for 3 s"
             log.warning("node %s is declared dead: %s", each.name, why)
-        return Beat(node.epoch, node_store.view(connection) if fenced else view, began, was_fenced)
+        return Renewal(node.epoch, node_store.view(connection) if fenced else view, began, was_fenced)
 
     def _may_have_rival(self, view: View, now: float) -> bool:
         """Return whether it takes another look to know that no other machine has a living node of this name. Raises

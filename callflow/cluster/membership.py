@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
-from callflow.cluster.heartbeat import Beat, Heartbeat
+from callflow.cluster.heartbeat import Heartbeat, Renewal
 from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.nodes import (
     LEASE_SECONDS,
@@ -27,7 +27,7 @@ from callflow.cluster.nodes import (
     MISSED_SECONDS,
     Node,
     Patience,
-    Placed,
+    RecentPlacements,
     View,
     allotment,
     leader,
@@ -91,7 +91,7 @@ class Membership:
         self._renewed = -math.inf
         """When the last renewal began that has succeeded."""
         self._patience = Patience()
-        self._placed = Placed()
+        self._placed = RecentPlacements()
         self.changed = asyncio.Event()
         """Set at each renewal that shows other nodes than the one before; whoever waits for it clears it."""
         self.draining = asyncio.Event()
@@ -164,7 +164,7 @@ class Membership:
             self._announcing.cancel()
         await self._heartbeat.close()
 
-    def _on_beat(self, beat: Beat) -> None:
+    def _on_beat(self, beat: Renewal) -> None:
         before, self.view, self.epoch = self.view, beat.view, beat.epoch
         if beat.was_fenced:
             log.error("this node was declared dead meanwhile: its calls are with the others, and it begins anew")

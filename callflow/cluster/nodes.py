@@ -192,7 +192,7 @@ def allotment(view: View, me: str, orphans: int) -> int:
     return -(-max(orphans, sum(node.calls for node in died)) // len(able))
 
 
-class Placed:
+class RecentPlacements:
     """Calls that this node has placed lately, of which their nodes have not said yet that they have them."""
 
     def __init__(self) -> None:

@@ -14,9 +14,9 @@ here, so that whoever catches one finds all that there is beside it.
     ├── of who set it up, or typed the command: SettingsError, CommandLineError (JournalFileError, CallNotFound,
     │                                           OutputError, UnreadableRecording, DrillFailed, BenchError,
     │                                           ConsoleError (ServerAway, AnswerLost))
-    └── our own limits, the database, other nodes: Overloaded, LookupFailed, ControlFailed, Elsewhere, PeerAway,
-                                                   DatabaseError, JournalError, BrokenRecording, CannotWrite,
-                                                   McpToolError
+    └── our own limits, the database, other nodes: Overloaded, LookupFailed, ControlFailed, CallElsewhere, PeerAway,
+                                                   DatabaseError, JournalError, BrokenRecording, StoreAway,
+                                                   CannotWrite, McpToolError
 """
 
 from __future__ import annotations
@@ -366,7 +366,7 @@ class ControlFailed(CallflowError):
     """The control endpoint gave nothing that can be used, as of `LookupFailed`."""
 
 
-class Elsewhere(CallflowError):
+class CallElsewhere(CallflowError):
     """A call that another node of the cluster has: whatever comes about it is for that node. The message is the call's
     id."""
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select
 
-from callflow.contracts.errors import CannotWrite, Elsewhere, JournalError
+from callflow.contracts.errors import CallElsewhere, CannotWrite, JournalError
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.database import Database
 from callflow.history.events_out import EventMaker
@@ -283,7 +283,7 @@ class DurableJournal(MemoryJournal):
                 if done is None or done.done():
                     continue
                 if entry.call in self._elsewhere:
-                    done.set_exception(Elsewhere(entry.call))
+                    done.set_exception(CallElsewhere(entry.call))
                     done.exception()  # its step may have gone on already
                 else:
                     done.set_result(None)

@@ -94,7 +94,7 @@ def _listener(make: MakeEngine) -> MakeEngine:
         make.config, turn_detection="server_vad", vad_create_response=False, vad_interrupt_response=False,
         vad_idle_timeout_ms=0, min_interruption_ms=0, instructions="", prompt_id="", tracing="off",
     )  # fmt: skip
-    return MakeEngine(silent, make.account)
+    return MakeEngine(silent, make.account, "openai_realtime")
 
 
 def with_key(config: CallConfig, api_key: str) -> CallConfig:

@@ -215,7 +215,7 @@ class MakeEngine:
 
     config: RealtimeConfig
     account: Account
-    engine: EngineName = "openai_realtime"
+    engine: EngineName
     second: EngineName | None = None
     live: LiveConfig | None = None
     _fared: FIFOCache[str, _Fared] = field(default_factory=lambda: FIFOCache(_MOST_CALLS), repr=False, compare=False)

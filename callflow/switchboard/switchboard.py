@@ -27,7 +27,7 @@ from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamHolder
 from callflow.contracts import events, secret_text
 from callflow.contracts.carrier import ActiveCall, Carrier, Request, WebhookReply
-from callflow.contracts.errors import Elsewhere, Overloaded, Refused
+from callflow.contracts.errors import CallElsewhere, Overloaded, Refused
 from callflow.contracts.event import part_of
 from callflow.contracts.events import (
     CallAnswered,
@@ -141,7 +141,7 @@ class Switchboard:
                 return await asyncio.shield(reply)
         except TimeoutError:
             reply.cancel()  # nobody reads a late reply: the commands it would have carried are sent over the API
-        except Elsewhere:
+        except CallElsewhere:
             self._deliveries.forget(webhook_event)  # the call may come back
             raise
         except asyncio.CancelledError:

@@ -16,8 +16,8 @@ from callflow.contracts.errors import ToolsError
 from callflow.tools.registry import (
     HOOK,
     MARK,
-    Elsewhere,
     Tool,
+    ToolHost,
     Tools,
     answered_by_operator,
     check_encodable,
@@ -147,7 +147,7 @@ class ToolLoader:
     the file. Calls get the last good version until then.
     """
 
-    def __init__(self, path: Path, elsewhere: Elsewhere | None = None, hook: str = "") -> None:
+    def __init__(self, path: Path, elsewhere: ToolHost | None = None, hook: str = "") -> None:
         """Load the file. `elsewhere`: what runs its tools; None: they run in this process. `hook`: see `load`. Raises
         ToolsError."""
         self._path, self._elsewhere, self._hook = path, elsewhere, hook

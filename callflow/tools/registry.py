@@ -79,7 +79,7 @@ class Prepared(NamedTuple):
     takes_context: bool
 
 
-class Elsewhere(Protocol):
+class ToolHost(Protocol):
     """Where tools run that do not run in this process."""
 
     async def run(self, name: str, arguments: str, context: ToolContext, *, seconds: float, version: str) -> ToolResult:
@@ -101,7 +101,7 @@ class Tool:
     """It runs on the server's event loop and never waits: only for built-in tools."""
     ready: Prepared | None = field(default=None, repr=False, compare=False)
     """Set by `checked`; None: prepared for each run."""
-    elsewhere: Elsewhere | None = field(default=None, repr=False, compare=False)
+    elsewhere: ToolHost | None = field(default=None, repr=False, compare=False)
     """What runs it; None: it runs in this process."""
     version: str = field(default="", repr=False, compare=False)
     """Of the file that defines it, for `elsewhere`."""

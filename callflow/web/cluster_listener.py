@@ -52,7 +52,7 @@ class _Deleted(msgspec.Struct):
     """A node of before names none."""
 
 
-class Kept(Protocol):
+class LocalFiles(Protocol):
     """What lies at this node of calls, beside the database: see `History`."""
 
     recordings: Path
@@ -97,7 +97,7 @@ def create_cluster_app(
     apps: Mapping[str, Asgi],
     take_given: Callable[[list[str]], Awaitable[Sequence[str] | None]],
     live: LiveService,
-    kept: Kept,
+    kept: LocalFiles,
     dial: Callable[[bytes], Awaitable[tuple[dict[str, Any], int]]],
     is_live: Callable[[str], bool],
     now: Callable[[], float] = time.time,

@@ -36,7 +36,7 @@ _MOST_KEPT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class HandshakeServer:
     """Serves handshakes of certain paths beside the app: see `SplitListener`."""
 
     paths: Sequence[str]
@@ -52,7 +52,7 @@ class Listener:
         app: Quart,
         *,
         media_ping_seconds: float,
-        beside: Beside | None = None,
+        beside: HandshakeServer | None = None,
         passing: Passing | None = None,
     ) -> None:
         """`bound`: a bound socket, which `close` closes. `media_ping_seconds`: interval of the pings on a media socket

@@ -13,7 +13,7 @@ from callflow import runtime
 from callflow.cluster import node_paths
 from callflow.config.settings import Settings
 from callflow.media.listener import Passing
-from callflow.web.listener import Beside, Listener
+from callflow.web.listener import HandshakeServer, Listener
 from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint, MediaServer
 
 
@@ -66,11 +66,11 @@ class Listeners:
             endpoint = cast(MediaEndpoint, app.asgi_app)
             server = MediaServer(endpoint, self._media_server, ping_seconds=self._ping_seconds)
             paths = [*MEDIA_PATHS, *(self._route + path for path in MEDIA_PATHS if self._route)]
-            beside = Beside(paths, server)
+            beside = HandshakeServer(paths, server)
         return await self.open(self.public, app, beside, passing)
 
     async def open(
-        self, bound: socket.socket, app: Quart, beside: Beside | None = None, passing: Passing | None = None
+        self, bound: socket.socket, app: Quart, beside: HandshakeServer | None = None, passing: Passing | None = None
     ) -> Listener:
         """Serve an app on a bound socket."""
         listener = Listener(bound, app, media_ping_seconds=self._ping_seconds, beside=beside, passing=passing)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.agent import turn_taking
-from callflow.agent.turn_taking import UNNOTICED_SECONDS, AnswerStatus, Away, Floor, Resume, TurnTaking
+from callflow.agent.turn_taking import UNNOTICED_SECONDS, AnswerStatus, Floor, ProcessGap, Resume, TurnTaking
 from callflow.contracts.engine import ResponseDone
 
 
@@ -44,18 +44,18 @@ def test_what_each_decision_waits_for() -> None:
 RESUME: list[tuple[str, dict[str, Any], Resume]] = [
     ("a disclosure was not heard in full", {"greeting_open": True}, "greet"),
     ("nothing was heard yet", {"agent_was_heard": False}, "greet"),
-    ("and the process was away", {"agent_was_heard": False, "away": Away(60, quietly=False)}, "greet"),
+    ("and the process was away", {"agent_was_heard": False, "away": ProcessGap(60, quietly=False)}, "greet"),
     ("it is the caller's turn", {}, "listen"),
     ("their words are known as audio only", {"audio_is_needed": True}, "hear_again"),
     ("the agent was cut off", {"callers_turn": False}, "apologise"),
     ("the agent was cut off, and a turn is not heard yet", {"callers_turn": False, "audio_is_needed": True},
      "hear_again"),
     ("a tool is still running", {"tools_busy": True}, "apologise"),
-    ("the process was away", {"away": Away(0.5, quietly=False)}, "apologise"),
-    ("it was handed over in silence, and quickly", {"away": Away(0.5, quietly=True)}, "listen"),
-    ("it was moved in silence, and quickly", {"away": Away(0.9, quietly=True, moved=True)}, "listen"),
-    ("it was moved in silence, and slowly", {"away": Away(1.0, quietly=True, moved=True)}, "apologise"),
-    ("it was handed over in silence, and slowly", {"away": Away(UNNOTICED_SECONDS, quietly=True)}, "apologise"),
+    ("the process was away", {"away": ProcessGap(0.5, quietly=False)}, "apologise"),
+    ("it was handed over in silence, and quickly", {"away": ProcessGap(0.5, quietly=True)}, "listen"),
+    ("it was moved in silence, and quickly", {"away": ProcessGap(0.9, quietly=True, moved=True)}, "listen"),
+    ("it was moved in silence, and slowly", {"away": ProcessGap(1.0, quietly=True, moved=True)}, "apologise"),
+    ("it was handed over in silence, and slowly", {"away": ProcessGap(UNNOTICED_SECONDS, quietly=True)}, "apologise"),
 ]  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_how_a_conversation_goes_on(what: str, how: dict[str, Any], goes_on: Res
 
 def test_after_any_interruption_somebody_has_the_turn() -> None:
     for greeting, heard, callers, audio, tools in product((True, False), repeat=5):
-        for away in (None, Away(0.1, quietly=True), Away(9, quietly=True), Away(0.1, quietly=False)):
+        for away in (None, ProcessGap(0.1, quietly=True), ProcessGap(9, quietly=True), ProcessGap(0.1, quietly=False)):
             found = turn_taking.resume(
                 greeting_open=greeting, agent_was_heard=heard, away=away, callers_turn=callers, audio_is_needed=audio,
                 tools_busy=tools,

@@ -15,7 +15,7 @@ from callflow.call.dtmf import MASK
 from callflow.call.machine import Model, Step
 from callflow.call.recording_pause import NOT_WRITTEN
 from callflow.contracts import commands, events
-from callflow.contracts.errors import Elsewhere
+from callflow.contracts.errors import CallElsewhere
 from callflow.contracts.events import Event
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
@@ -172,7 +172,7 @@ async def test_each_step_has_a_number_and_what_it_commands(monkeypatch: pytest.M
     assert first.commands == [commands.to_json(commands.Arm(deadline="stream"))]
 
 
-@pytest.mark.parametrize("error", [None, OSError("disk full"), Elsewhere("call_1"), KeyError("x")])
+@pytest.mark.parametrize("error", [None, OSError("disk full"), CallElsewhere("call_1"), KeyError("x")])
 @in_loop
 async def test_whatever_becomes_of_a_commit_it_raises_nothing(error: Exception | None) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callflow.call.recording_pause import NOT_WRITTEN, Blank, RecordingPause
+from callflow.call.recording_pause import NOT_WRITTEN, PauseRedactor, RecordingPause
 from callflow.contracts import events
 from callflow.journal import notes
 
@@ -38,7 +38,7 @@ async def test_words_of_a_pause_are_hidden_whenever_they_come() -> None:
     ):  # fmt: skip
         told = events.to_json(event)
         assert pause.hides(told, 1002), event.name
-        assert "4111" not in str(Blank().fields(told))
+        assert "4111" not in str(PauseRedactor().fields(told))
     clock.now = 1010
     pause.set(on=False)
     assert pause.hides(turn("within", 8000), 1015), "its transcript came late"
@@ -81,7 +81,7 @@ async def test_a_pause_that_was_left_on_goes_on_for_the_rest_of_its_time() -> No
     ],
 )
 def test_no_word_is_left(event: dict[str, Any], left: dict[str, Any]) -> None:
-    told = Blank().fields(event)
+    told = PauseRedactor().fields(event)
     for name, value in left.items():
         if isinstance(value, list):
             assert all(value[0][key] == told[name][0][key] for key in value[0])

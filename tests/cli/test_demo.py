@@ -427,7 +427,7 @@ def test_nobody_who_reads_on_ends_it_without_a_word(tmp_path: Path) -> None:
 
 
 def test_what_the_server_warns_of_is_kept_for_the_end_of_the_story(capsys: pytest.CaptureFixture[str]) -> None:
-    tell = demo.Teller(Screen(highlight=False, soft_wrap=True, width=40))
+    tell = demo.DemoReporter(Screen(highlight=False, soft_wrap=True, width=40))
     logger = logging.getLogger("callflow.test")
     logging.getLogger().addHandler(tell)
     try:

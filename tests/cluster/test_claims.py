@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.nodes import Node
-from callflow.contracts.errors import Elsewhere, JournalError, Overloaded
+from callflow.contracts.errors import CallElsewhere, JournalError, Overloaded
 from callflow.contracts.event import PART_OF
 from callflow.history import database
 from callflow.history.database import Database, url_of
@@ -91,7 +91,7 @@ async def test_of_two_nodes_with_the_same_call_one_loses(database_url: str) -> N
         first.note(began())
         await first.append(step())
         second.note(began())
-        with pytest.raises(Elsewhere):
+        with pytest.raises(CallElsewhere):
             await second.append(step())
         assert await stage.owner() == ("a", True)
         assert told == [CALL]
@@ -172,7 +172,7 @@ async def test_a_node_that_was_declared_dead_writes_nothing_more_about_its_calls
         assert claims.key is not None
         victim = Node(name="a", epoch=claims.key[1])
         assert await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False)) == [victim]
-        with pytest.raises(Elsewhere):
+        with pytest.raises(CallElsewhere):
             await journal.append(step())
         journal.note(JournalEntry("3" * 36, 0, 1.0, {"event": "call_hangup"}))  # of no call of its own: it is kept
         await journal.flushed()
@@ -403,7 +403,7 @@ async def test_what_a_node_was_just_taking_over_when_it_joined_anew_is_not_its_o
         assert claims.has(CALL)
         claims.key = ("a", await stage.run(lambda connection: node_store.join(connection, Node(name="a", epoch=0))))
         assert not claims.has(CALL)
-        with pytest.raises(Elsewhere):
+        with pytest.raises(CallElsewhere):
             await journal.append(step())
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, insert
 
 from callflow.cluster import membership as module
 from callflow.cluster import node_store
-from callflow.cluster.heartbeat import Beat
+from callflow.cluster.heartbeat import Renewal
 from callflow.cluster.membership import Membership
 from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.nodes import LEASE_SECONDS, View
@@ -486,7 +486,7 @@ async def test_who_is_back_after_an_outage_does_not_say_that_it_takes_over(
         node = await the.node("w1")
         await until(lambda: node.takes_over, "a renewal")
         await node._heartbeat.close()
-        beat = Beat(node.epoch, node.view, time.monotonic())
+        beat = Renewal(node.epoch, node.view, time.monotonic())
         node._on_beat(replace(beat, began=beat.began - 10))
         assert not node.takes_over, "it cannot renew its lease"
         node._on_beat(beat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 
 import pytest
 
@@ -32,6 +33,7 @@ ALL = [
 def test_each_says_whose_fault_it_is(kind: type[CallflowError]) -> None:
     assert kind.whose
     assert kind.__doc__
+    assert re.search(rf"\b{kind.__name__}\b", errors.__doc__ or "") or kind is CallflowError, "the tree is not whole"
 
 
 def test_the_first_of_several_reasons_is_the_message_and_none_is_lost() -> None:

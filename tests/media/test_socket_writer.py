@@ -221,4 +221,4 @@ async def test_no_timer_outlives_the_writer() -> None:
     writing.cancel()
     await asyncio.wait([writing])
     assert len(asyncio.all_tasks()) == before
-    assert writer._watch.cancelled()
+    assert not writer._timers.is_running("look")

@@ -13,7 +13,7 @@ from callflow.call.restore import restore_call
 from callflow.call.services import CallServices
 from callflow.contracts import events
 from callflow.contracts.carrier import Request
-from callflow.contracts.errors import Elsewhere, Overloaded, Refused
+from callflow.contracts.errors import CallElsewhere, Overloaded, Refused
 from callflow.contracts.events import Event, LegIds, WebhookEvent
 from callflow.switchboard import switchboard as module
 from callflow.switchboard.call_ids import call_id
@@ -291,9 +291,9 @@ def test_what_comes_while_a_call_goes_to_another_node_is_answered_there_and_open
             await asyncio.wait([asked], timeout=0.05)
             call.let_go()
             call.mailbox.go_on()
-            with pytest.raises(Elsewhere):
+            with pytest.raises(CallElsewhere):
                 await asyncio.wait_for(asked, 1)
-            with pytest.raises(Elsewhere):
+            with pytest.raises(CallElsewhere):
                 await the.tell(event, delivery="d")
             await until(lambda: not the.board.calls)
             assert not [one for one in the.written() if one["event"] == event.name]

@@ -147,7 +147,7 @@ async def test_it_goes_on_until_it_is_closed() -> None:
             await asyncio.sleep(0.01)
     lag.close()
     lag.close()
-    assert lag._timer is None
+    assert not lag._timers.is_running("sample")
     assert lag.seconds.count == len(times)
 
 

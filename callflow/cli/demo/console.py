@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from callflow.cli.demo.call_progress import line_of
-from callflow.cli.demo.demo import Teller
+from callflow.cli.demo.demo import DemoReporter
 from callflow.cli.terminal import Screen
 from callflow.config.call_settings import CallSettings
 from callflow.config.loader import load
@@ -98,7 +98,7 @@ async def run(arguments: argparse.Namespace, open_line: Open) -> int:
         screen.print("Nothing is kept: the history goes with Ctrl-C.\n")
         if has_screen():
             await asyncio.to_thread(webbrowser.open, url)
-        await _tell(line.live, Teller(screen))
+        await _tell(line.live, DemoReporter(screen))
     return 0
 
 
@@ -143,7 +143,7 @@ def has_screen() -> bool:
     return is_desktop and "SSH_CONNECTION" not in os.environ
 
 
-async def _tell(live: LiveFeed, tell: Teller) -> None:
+async def _tell(live: LiveFeed, tell: DemoReporter) -> None:
     """Print what happens in the calls, for ever."""
     with live.watch() as watcher:
         async for one in watcher:

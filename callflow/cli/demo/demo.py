@@ -26,7 +26,7 @@ from rich.table import Table
 from callflow.cli import output_file
 from callflow.cli.demo import wav
 from callflow.cli.demo.call_progress import line_of
-from callflow.cli.demo.picture import Artist
+from callflow.cli.demo.picture import CallDrawer
 from callflow.cli.demo.scenarios import SCENARIOS, Scenario, tools_file
 from callflow.cli.demo.story import Caller, Outcome, Stage, Story, whole_call
 from callflow.cli.terminal import Screen
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, open_line: Open) -> Any:
     return _demo(arguments, open_line)
 
 
-class Teller(logging.Handler):
+class DemoReporter(logging.Handler):
     """Prints a line for each thing that happens, and collects the server's warnings for the end."""
 
     def __init__(self, console: Screen) -> None:
@@ -114,14 +114,14 @@ async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
     except errors.UnreadableRecording as error:
         print(error, file=sys.stderr)
         return 2
-    artist = Artist(arguments, out)
-    if (problem := _cannot_write(out) or artist.problem()) is not None:
+    drawer = CallDrawer(arguments, out)
+    if (problem := _cannot_write(out) or drawer.problem()) is not None:
         print(problem, file=sys.stderr)
         return 2
-    tell = Teller(console)
+    tell = DemoReporter(console)
     logging.getLogger().addHandler(tell)
     try:
-        return await _calls(console, tell, arguments, open_line, caller, out, artist)
+        return await _calls(console, tell, arguments, open_line, caller, out, drawer)
     except asyncio.CancelledError:
         print("Stopped before the call had ended: it is not recorded." if tell.calling else "Stopped.", file=sys.stderr)
         raise
@@ -131,12 +131,12 @@ async def _demo(arguments: argparse.Namespace, open_line: Open) -> int:
 
 async def _calls(
     console: Screen,
-    tell: Teller,
+    tell: DemoReporter,
     arguments: argparse.Namespace,
     open_line: Open,
     caller: Caller,
     out: Path,
-    artist: Artist,
+    drawer: CallDrawer,
 ) -> int:
     stage = Stage()
     scenario = SCENARIOS.get(getattr(arguments, "scenario", None) or "")
@@ -150,7 +150,7 @@ async def _calls(
         )
 
         async def one_call() -> int:
-            return await _one_call(console, tell, carrier, realtime, stage, line, caller, scenario, out, artist)
+            return await _one_call(console, tell, carrier, realtime, stage, line, caller, scenario, out, drawer)
 
         code = await one_call()
         while arguments.keep:
@@ -223,7 +223,7 @@ async def _sandbox(
 
 async def _one_call(
     console: Screen,
-    tell: Teller,
+    tell: DemoReporter,
     carrier: Telnyx | Twilio,
     realtime: Realtime,
     stage: Stage,
@@ -231,7 +231,7 @@ async def _one_call(
     caller: Caller,
     scenario: Scenario | None,
     out: Path,
-    artist: Artist,
+    drawer: CallDrawer,
 ) -> int:
     news: list[LiveEvent] = []
 
@@ -264,7 +264,7 @@ async def _one_call(
             await asyncio.gather(playing, watching, return_exceptions=True)
     kept = _record(story, out)
     tell.calling = False
-    _report(console, tell.warnings(), outcome, _waits(news), kept, artist.keep(story, news), tell.who)
+    _report(console, tell.warnings(), outcome, _waits(news), kept, drawer.keep(story, news), tell.who)
     return 1 if outcome.missing else 0
 
 
@@ -288,7 +288,7 @@ def _ended(news: list[LiveEvent]) -> bool:
     return any(one.kind == notes.Ended.kind for one in news)
 
 
-async def _watch(watcher: Any, news: list[LiveEvent], tell: Teller) -> None:
+async def _watch(watcher: Any, news: list[LiveEvent], tell: DemoReporter) -> None:
     async for one in watcher:
         news.append(one)
         line = line_of(one)

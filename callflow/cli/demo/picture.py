@@ -24,7 +24,7 @@ _CARRIER: Final = "telnyx"
 _NAME: Final = Path("demo.svg")
 
 
-class Artist:
+class CallDrawer:
     """Draws the call of a demo, if the command line asks for it."""
 
     def __init__(self, arguments: argparse.Namespace, recording: Path) -> None:

@@ -58,7 +58,7 @@ class Events(Protocol):
     async def expire(self, state: str, before: float) -> int: ...
 
 
-class Posts(Protocol):
+class EventPoster(Protocol):
     """What the sender needs of a receiver; see `Receiver`."""
 
     async def post(self, name: str, body: str, now: float) -> Answer: ...
@@ -71,7 +71,7 @@ class Sender:
     def __init__(
         self,
         events: Events,
-        receiver: Posts,
+        receiver: EventPoster,
         *,
         now: Callable[[], float],
         first_pause: float = _FIRST_PAUSE,

@@ -66,7 +66,7 @@ class Record:
         return "".join(known.get(minute, UNKNOWN) for minute in range(now - MINUTES + 1, now + 1))
 
 
-class Rise:
+class RecentIncrease:
     """How much figures that only rise have risen lately."""
 
     def __init__(self, seconds: float) -> None:

@@ -29,7 +29,7 @@ from callflow.history.history import History
 from callflow.switchboard.health import findings as judged
 from callflow.switchboard.health.life_cycle import CLOSE_AFTER, DOCTOR, NODE, Alert, LifeCycle, scope_of
 from callflow.switchboard.health.numbers import FailoverCheck, Listed, NumberWatch, no_failover
-from callflow.switchboard.health.record import Record, Rise
+from callflow.switchboard.health.record import RecentIncrease, Record
 from callflow.switchboard.health.stolen_time import stolen_time
 from callflow.switchboard.switchboard import Switchboard
 
@@ -119,7 +119,7 @@ class HealthService:
         self._gone_at: dict[str, float] = {}
         """By scope of a node that is not there: since when."""
         self.record = Record()
-        self._rise = Rise(_LATELY_MINUTES * 60.0)
+        self._rise = RecentIncrease(_LATELY_MINUTES * 60.0)
         self._took_ms: float | None = None
         self._question: asyncio.Task[float] | None = None
         self._is_in_charge = False

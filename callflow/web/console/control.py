@@ -12,7 +12,7 @@ from callflow.history.history import History
 from callflow.switchboard.control.service import ControlService
 from callflow.web.console.live_call import only
 from callflow.web.console.requested_by import requester
-from callflow.web.console.session import ToItsEnd
+from callflow.web.console.session import ShieldedChange
 from callflow.web.responses import history_not_open, json_object, json_response
 
 
@@ -30,7 +30,7 @@ _WRONG: Final = f"This needs the admin secret, as bearer, or in the header {ADMI
 def add_control_settings(app: Quart, service: ControlService, history: History, *, asks: str, has_token: bool) -> None:
     """Add the routes to the app. `asks`: who our own calls ask: "self", "url" or "". `has_token`: operators need
     CONSOLE_TOKEN."""
-    to_its_end = ToItsEnd()
+    shielded = ShieldedChange()
 
     def check() -> None:
         """Raise BadRequest unless the request has the admin secret."""
@@ -71,7 +71,7 @@ def add_control_settings(app: Quart, service: ControlService, history: History, 
         if not history.is_readable:
             return history_not_open()
         try:
-            warnings = await to_its_end(service.change(given, requester(has_token=has_token)))
+            warnings = await shielded(service.change(given, requester(has_token=has_token)))
         except SessionRefused as refusal:
             raise BadRequest(400, *refusal.problems) from None
         return json_response({"ok": True, **_settings(service), "warnings": warnings})

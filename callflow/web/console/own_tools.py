@@ -15,7 +15,7 @@ from callflow.history.history import History
 from callflow.switchboard.tool_service import ToolService
 from callflow.tools import own
 from callflow.web.console.requested_by import requester
-from callflow.web.console.session import ToItsEnd, seen_version
+from callflow.web.console.session import ShieldedChange, seen_version
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -33,7 +33,7 @@ _SEEN: Final = '{"version": 3}'
 
 def add_own_tools(app: Quart, history: History, service: ToolService, *, has_token: bool) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
-    to_its_end = ToItsEnd()
+    shielded = ShieldedChange()
 
     @app.get("/api/tools/own")
     async def own_tools() -> Response:
@@ -71,7 +71,7 @@ def add_own_tools(app: Quart, history: History, service: ToolService, *, has_tok
         body = await json_object(_EXAMPLE)
         if not history.is_readable:
             return history_not_open()
-        told = await to_its_end(service.put(body, by=requester(has_token=has_token)))
+        told = await shielded(service.put(body, by=requester(has_token=has_token)))
         return json_response(told, 201)
 
     @app.put("/api/tools/own/<name>")
@@ -83,7 +83,7 @@ def add_own_tools(app: Quart, history: History, service: ToolService, *, has_tok
             return history_not_open()
         definition = {key: value for key, value in body.items() if key != VERSION}
         by = requester(has_token=has_token)
-        return json_response(await to_its_end(service.put(definition, by=by, name=name, seen=seen)))
+        return json_response(await shielded(service.put(definition, by=by, name=name, seen=seen)))
 
     @app.delete("/api/tools/own/<name>")
     async def delete_tool(name: str) -> Response:
@@ -92,7 +92,7 @@ def add_own_tools(app: Quart, history: History, service: ToolService, *, has_tok
         seen = seen_version(body)
         if not history.is_readable:
             return history_not_open()
-        await to_its_end(service.delete(name, by=requester(has_token=has_token), seen=seen))
+        await shielded(service.delete(name, by=requester(has_token=has_token), seen=seen))
         return json_response({"success": True})
 
     @app.get("/api/tools/own/<name>/versions")

@@ -11,7 +11,7 @@ from callflow.history.history import History
 from callflow.switchboard.profile_service import ProfileService
 from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
-from callflow.web.console.session import ToItsEnd, seen_version
+from callflow.web.console.session import ShieldedChange, seen_version
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -28,7 +28,7 @@ _MOST_VERSION: Final = (1 << 31) - 1
 
 def add_profiles(app: Quart, history: History, service: ProfileService, *, has_token: bool) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
-    to_its_end = ToItsEnd()
+    shielded = ShieldedChange()
 
     @app.get("/api/profiles")
     async def list_profiles() -> Response:
@@ -56,7 +56,7 @@ def add_profiles(app: Quart, history: History, service: ProfileService, *, has_t
         if not history.is_readable:
             return history_not_open()
         by, own = requester(has_token=has_token), own_business()
-        return json_response(await to_its_end(service.put(name, body, by=by, whole=whole, business=own)))
+        return json_response(await shielded(service.put(name, body, by=by, whole=whole, business=own)))
 
     @app.delete("/api/profiles/<name>")
     async def delete_profile(name: str) -> Response:
@@ -64,7 +64,7 @@ def add_profiles(app: Quart, history: History, service: ProfileService, *, has_t
         seen = seen_version(await json_object(_SEEN, may_be_empty=True))
         if not history.is_readable:
             return history_not_open()
-        await to_its_end(service.delete(name, by=requester(has_token=has_token), seen=seen))
+        await shielded(service.delete(name, by=requester(has_token=has_token), seen=seen))
         return json_response({"success": True})
 
     @app.get("/api/profiles/<name>/versions")
@@ -88,7 +88,7 @@ def add_profiles(app: Quart, history: History, service: ProfileService, *, has_t
         if not history.is_readable:
             return history_not_open()
         by, own, number = requester(has_token=has_token), own_business(), min(version, _MOST_VERSION)
-        return json_response(await to_its_end(service.restore(name, number, by=by, seen=seen, business=own)))
+        return json_response(await shielded(service.restore(name, number, by=by, seen=seen, business=own)))
 
     @app.errorhandler(ProfileRefused)
     async def refused(error: ProfileRefused) -> Response:

@@ -20,7 +20,7 @@ _EXAMPLE: Final = '{"voice": "cedar"}'
 _SEEN: Final = '{"version": 3}'
 
 
-class ToItsEnd:
+class ShieldedChange:
     """Finishes a change even if its client closes the connection, so that database and server agree."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class ToItsEnd:
 
 def add_session(app: Quart, history: History, overrides: SessionOverrides, *, has_token: bool) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
-    to_its_end = ToItsEnd()
+    shielded = ShieldedChange()
 
     @app.get("/api/session")
     async def session() -> Response:
@@ -52,7 +52,7 @@ def add_session(app: Quart, history: History, overrides: SessionOverrides, *, ha
             return history_not_open()
         try:
             work = overrides.change(body, by=requester(has_token=has_token), seen=seen)
-            return json_response(await to_its_end(work))
+            return json_response(await shielded(work))
         except SessionRefused as refusal:
             raise BadRequest(400, *refusal.problems) from None
 
@@ -62,7 +62,7 @@ def add_session(app: Quart, history: History, overrides: SessionOverrides, *, ha
         seen = seen_version(await json_object(_SEEN, may_be_empty=True))
         if not history.is_readable:
             return history_not_open()
-        return json_response(await to_its_end(overrides.forget(by=requester(has_token=has_token), seen=seen)))
+        return json_response(await shielded(overrides.forget(by=requester(has_token=has_token), seen=seen)))
 
     @app.get("/api/session/versions")
     async def session_versions() -> Response:
@@ -86,7 +86,7 @@ def add_session(app: Quart, history: History, overrides: SessionOverrides, *, ha
             return history_not_open()
         by = requester(has_token=has_token)
         try:
-            return json_response(await to_its_end(overrides.restore(version, by=by, seen=seen)))
+            return json_response(await shielded(overrides.restore(version, by=by, seen=seen)))
         except SessionRefused as refusal:
             raise BadRequest(400, *refusal.problems) from None
 

@@ -93,7 +93,7 @@ class MediaEndpoint:
 
 
 class MediaServer:
-    """Serves media sockets beside the public app: see `callflow.web.listener.Beside`."""
+    """Serves media sockets beside the public app: see `callflow.web.listener.HandshakeServer`."""
 
     def __init__(self, endpoint: MediaEndpoint, library: str, *, ping_seconds: float) -> None:
         """`endpoint`: decides which call a socket belongs to. `library`: reads and writes the frames: `picows` or

@@ -17,7 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply, WebhookRoute
 from callflow.contracts.commands import Speak
-from callflow.contracts.errors import Elsewhere, Forged, Malformed, Overloaded
+from callflow.contracts.errors import CallElsewhere, Forged, Malformed, Overloaded
 from callflow.contracts.events import WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
@@ -82,7 +82,7 @@ class WebhookEndpoint:
             except Overloaded as error:
                 refusals.say("overloaded", "%s webhook refused for now: %s", self._carrier.name, error)
                 return error_response(503, str(error))
-            except Elsewhere as error:
+            except CallElsewhere as error:
                 found = await self._let_go_of(str(error), routing, webhook_event, body)
                 if isinstance(found, Response):
                     return found
@@ -122,7 +122,7 @@ class WebhookEndpoint:
         if routing is not None:
             to = await routing.owner(call)
             if to in ("", routing.me):
-                with contextlib.suppress(Elsewhere, Overloaded):
+                with contextlib.suppress(CallElsewhere, Overloaded):
                     await self._webhook_hold().hold(webhook_event)
                     return await self._dispatch(webhook_event)
             elif to and request.scope.get(FORWARDED):
@@ -144,7 +144,7 @@ class WebhookEndpoint:
         try:
             return await switchboard.dispatch(self._carrier, webhook_event)
         except Exception as error:
-            if "answers_in_reply" not in self._carrier.can or isinstance(error, Elsewhere):
+            if "answers_in_reply" not in self._carrier.can or isinstance(error, CallElsewhere):
                 raise
             log.exception("%s webhook failed because of an internal error", self._carrier.name)
             apology = CarrierRequest(Speak(sentence="sorry"), webhook_event.id, "", webhook_event.ids)

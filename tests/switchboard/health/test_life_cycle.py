@@ -9,7 +9,7 @@ import pytest
 
 from callflow.contracts.diagnostics import Finding
 from callflow.switchboard.health.life_cycle import CLOSE_AFTER, DOCTOR, Alert, LifeCycle
-from callflow.switchboard.health.record import Record, Rise
+from callflow.switchboard.health.record import RecentIncrease, Record
 
 
 EACH = 10
@@ -105,6 +105,6 @@ def test_a_finding_has_a_past() -> None:
 
 
 def test_figures_that_only_rise_are_told_by_how_much_lately() -> None:
-    rise = Rise(900.0)
+    rise = RecentIncrease(900.0)
     assert [rise.take("lost", value, at) for value, at in ((5, 0), (5, 100), (8, 200), (8, 1000))] == [0, 0, 3, 3]
     assert rise.take("lost", 8, 1200) == 0

@@ -13,7 +13,7 @@ from callflow.cluster.forwarding import Answer, Forwarding
 from callflow.cluster.node_paths import FORWARDED
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.carrier import Carrier
-from callflow.contracts.errors import Elsewhere, PeerAway
+from callflow.contracts.errors import CallElsewhere, PeerAway
 from callflow.contracts.events import CallAnswered, CallHangup, CallInitiated, Event, LegIds, WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public import routing as module
@@ -43,7 +43,7 @@ class Board(FakeSwitchboard):
     async def dispatch(self, carrier: Any, webhook_event: WebhookEvent) -> Any:
         if self.lets_go:
             self.lets_go -= 1
-            raise Elsewhere("call")
+            raise CallElsewhere("call")
         return await super().dispatch(carrier, webhook_event)
 
     def is_live(self, call: str) -> bool:

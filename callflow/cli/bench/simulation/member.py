@@ -25,7 +25,7 @@ from callflow.cluster.nodes import (
     RENEW_SECONDS,
     Node,
     Patience,
-    Placed,
+    RecentPlacements,
     View,
 )
 
@@ -99,7 +99,7 @@ class Member(abc.ABC):
         self._held: dict[int, Key] = {}
         self._fresh: set[int] = set()
         self._gone: set[int] = set()
-        self._placed = Placed()
+        self._placed = RecentPlacements()
         self._suspects: set[Key] = set()
         self._steps: list[Step] = []
         self._under_way: list[Step] = []
