@@ -86,6 +86,26 @@ async def send() -> None:
     assert list(without_verb("line.py", code)) == ["line.py:8 cut: The first part."]
 
 
+# Vendors' pages
+
+PAGE: Final = re.compile(r"Vendor|developers\.(telnyx|openai)|twilio\.com/docs|platform\.openai|RFC \d")
+NO_PROTOCOL: Final = """
+__init__ accounts config connection control_api decisions emulator event_summary exchange faults lenient_json phone
+plain_http script server sound state turns
+"""
+"""Modules beside a vendor's protocol, in which no fact of it stands."""
+
+
+def test_modules_that_speak_a_vendors_protocol_name_its_page() -> None:
+    spoken = re.compile(r"(carriers|callflow/sandbox|callflow/engines)/(telnyx|twilio|openai_\w+)/")
+    files = {file: code for file, code in sources().items() if spoken.match(file)}
+    assert len(files) > 80
+    found = [
+        file for file, code in files.items() if PAGE.search(code) is None and Path(file).stem not in NO_PROTOCOL.split()
+    ]
+    assert found == [], "say `Vendor:` and the page in the module's docstring"
+
+
 # What is raised
 
 

@@ -3,6 +3,8 @@
 Whoever calls writes these headers, so nothing is believed of them that could do harm: they are bounded, and what cannot
 be read is left out. OpenAI keeps their order and repetitions. Through a trunk of Twilio's the number that was called
 is in `Diversion`, and `To` holds our project.
+
+Vendor: developers.openai.com/api/docs/guides/realtime-sip (`sip_headers`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Telnyx's ids of a leg, and ours, which the `client_state` of commands brings back with each webhook."""
+"""Telnyx's ids of a leg, and ours, which the `client_state` of commands brings back with each webhook.
+
+Vendor: developers.telnyx.com, Voice API webhooks (`client_state`).
+"""
 
 from __future__ import annotations
 

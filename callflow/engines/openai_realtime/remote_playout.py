@@ -2,6 +2,8 @@
 
 The server plays its speech itself. It says when it begins to play a response, and when that has ended or was cut off;
 of a message that was cut it says how far it was heard. Nothing else is known, and nothing is computed here.
+
+Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/output_audio_buffer
 """
 
 from __future__ import annotations

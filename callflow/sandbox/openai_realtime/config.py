@@ -1,4 +1,7 @@
-"""The `session` object: its defaults, and the rules of `session.update`."""
+"""The `session` object: its defaults, and the rules of `session.update`.
+
+Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The caller's side of a session: the input audio buffer, turn detection, commits, transcripts, the idle timeout."""
+"""The caller's side of a session: the input audio buffer, turn detection, commits, transcripts, the idle timeout.
+
+Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/input_audio_buffer/append
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One response of the emulated model: its events in OpenAI's order, at the model's pace, until done or stopped."""
+"""One response of the emulated model: its events in OpenAI's order, at the model's pace, until done or stopped.
+
+Vendor: https://platform.openai.com/docs/api-reference/realtime-server-events/response/created
+"""
 
 from __future__ import annotations
 

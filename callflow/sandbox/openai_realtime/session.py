@@ -1,4 +1,7 @@
-"""One session of the emulated OpenAI Realtime server: its life, and what each client event does to it."""
+"""One session of the emulated OpenAI Realtime server: its life, and what each client event does to it.
+
+Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events
+"""
 
 from __future__ import annotations
 

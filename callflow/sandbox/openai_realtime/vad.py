@@ -1,4 +1,7 @@
-"""Turn detection of the emulated model, by the energy of 20 ms frames."""
+"""Turn detection of the emulated model, by the energy of 20 ms frames.
+
+Vendor: https://platform.openai.com/docs/guides/realtime-vad
+"""
 
 from __future__ import annotations
 

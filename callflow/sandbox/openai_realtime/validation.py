@@ -2,6 +2,8 @@
 
 A rule is a function of a value and its path, which raises Refusal. Rules are built from smaller ones: `object_of` of
 `text`, `number`, `array_of`, … OpenAI refuses unknown keys, and so do they. Only the first mistake is reported.
+
+Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The HTTP API under /v2: authentication, routes, and what each command does to its call."""
+"""The HTTP API under /v2: authentication, routes, and what each command does to its call.
+
+Vendor: developers.telnyx.com/api/call-control.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One call leg at the emulated Telnyx: its states, webhooks, media streams and recordings."""
+"""One call leg at the emulated Telnyx: its states, webhooks, media streams and recordings.
+
+Vendor: developers.telnyx.com, Voice API webhooks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What keeps the account from dialling: its application, its money, and how often and how much it dials."""
+"""What keeps the account from dialling: its application, its money, and how often and how much it dials.
+
+Vendor: developers.telnyx.com, concurrent limits.
+"""
 
 from __future__ import annotations
 

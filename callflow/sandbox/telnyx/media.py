@@ -1,4 +1,7 @@
-"""The media stream of the emulated Telnyx: the frames that it sends, and what it does with the product's."""
+"""The media stream of the emulated Telnyx: the frames that it sends, and what it does with the product's.
+
+Vendor: developers.telnyx.com/docs/voice/programmable-voice/media-streaming.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Outgoing legs: dial and transfer, and how the person or machine at the other end reacts."""
+"""Outgoing legs: dial and transfer, and how the person or machine at the other end reacts.
+
+Vendor: developers.telnyx.com, Dial, and Transfer call.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The request fields of Telnyx's call commands, as data: names, types, enumerations and limits of the API v2."""
+"""The request fields of Telnyx's call commands, as data: names, types, enumerations and limits of the API v2.
+
+Vendor: developers.telnyx.com/api/call-control.
+"""
 
 from __future__ import annotations
 

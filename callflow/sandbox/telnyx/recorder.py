@@ -1,4 +1,7 @@
-"""Records one leg, sends call.recording.saved, and makes the links under which a recording can be loaded."""
+"""Records one leg, sends call.recording.saved, and makes the links under which a recording can be loaded.
+
+Vendor: developers.telnyx.com, Recording start, and Voice API webhooks.
+"""
 
 from __future__ import annotations
 

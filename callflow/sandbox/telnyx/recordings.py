@@ -1,4 +1,7 @@
-"""The API's recordings: list, one, delete; and their files, behind links that expire."""
+"""The API's recordings: list, one, delete; and their files, behind links that expire.
+
+Vendor: developers.telnyx.com, List all call recordings.
+"""
 
 from __future__ import annotations
 

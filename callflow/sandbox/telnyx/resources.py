@@ -1,4 +1,7 @@
-"""Calls as the API shows them; the account's numbers and applications are in `numbers.py`."""
+"""Calls as the API shows them; the account's numbers and applications are in `numbers.py`.
+
+Vendor: developers.telnyx.com, Retrieve a call status.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Text to speech and audio files on a leg (`speak`, `playback_start`), played one after the other."""
+"""Text to speech and audio files on a leg (`speak`, `playback_start`), played one after the other.
+
+Vendor: developers.telnyx.com, Speak text, and Play audio URL.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 The real API ignores unknown keys. Here they are refused: a misspelt streaming parameter that is silently ignored means
 a call with audio in one direction only.
+
+Vendor: developers.telnyx.com/development/api-fundamentals/api-errors.
 """
 
 from __future__ import annotations

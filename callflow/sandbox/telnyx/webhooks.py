@@ -1,4 +1,7 @@
-"""Signed webhooks to the application, with Telnyx's retries."""
+"""Signed webhooks to the application, with Telnyx's retries.
+
+Vendor: developers.telnyx.com, webhook fundamentals.
+"""
 
 from __future__ import annotations
 

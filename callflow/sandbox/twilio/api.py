@@ -1,4 +1,7 @@
-"""The REST API: calls and numbers of one account. Forms in, JSON out."""
+"""The REST API: calls and numbers of one account. Forms in, JSON out.
+
+Vendor: www.twilio.com/docs/voice/api.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One call leg at the emulated Twilio: its states, documents, callbacks and media streams."""
+"""One call leg at the emulated Twilio: its states, documents, callbacks and media streams.
+
+Vendor: www.twilio.com/docs/voice/api/call-resource#call-status-values
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Finds the calls that the filters of `GET /Calls.json` ask for."""
+"""Finds the calls that the filters of `GET /Calls.json` ask for.
+
+Vendor: www.twilio.com/docs/voice/api/call-resource.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The media stream of the emulated Twilio: the frames that it sends, and what it does with the product's."""
+"""The media stream of the emulated Twilio: the frames that it sends, and what it does with the product's.
+
+Vendor: www.twilio.com/docs/voice/media-streams/websocket-messages.
+"""
 
 from __future__ import annotations
 

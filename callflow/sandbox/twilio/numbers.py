@@ -1,4 +1,7 @@
-"""The account's phone numbers: listed in pages, changed, given back; and what overrides a number's own URLs."""
+"""The account's phone numbers: listed in pages, changed, given back; and what overrides a number's own URLs.
+
+Vendor: www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Outgoing calls, and how the person or machine at the other end reacts."""
+"""Outgoing calls, and how the person or machine at the other end reacts.
+
+Vendor: www.twilio.com/docs/voice/api/call-resource.
+"""
 
 from __future__ import annotations
 

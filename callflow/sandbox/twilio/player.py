@@ -1,4 +1,7 @@
-"""Plays TwiML documents on a call, one at a time, verb after verb; after the last verb it hangs up."""
+"""Plays TwiML documents on a call, one at a time, verb after verb; after the last verb it hangs up.
+
+Vendor: www.twilio.com/docs/voice/twiml.
+"""
 
 from __future__ import annotations
 

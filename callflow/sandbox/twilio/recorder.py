@@ -1,4 +1,7 @@
-"""Records one call, and sends its RecordingStatusCallback."""
+"""Records one call, and sends its RecordingStatusCallback.
+
+Vendor: www.twilio.com/docs/voice/api/recording.
+"""
 
 from __future__ import annotations
 

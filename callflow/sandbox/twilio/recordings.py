@@ -1,4 +1,7 @@
-"""The API's recordings: begin and end one, list, one, delete; and their files, which need the account's password."""
+"""The API's recordings: begin and end one, list, one, delete; and their files, which need the account's password.
+
+Vendor: www.twilio.com/docs/voice/api/recording.
+"""
 
 from __future__ import annotations
 

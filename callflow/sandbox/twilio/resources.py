@@ -1,4 +1,7 @@
-"""The REST API's resources as JSON: calls, phone numbers, and lists of them."""
+"""The REST API's resources as JSON: calls, phone numbers, and lists of them.
+
+Vendor: www.twilio.com/docs/voice/api/call-resource.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How a dialled phone rings, and what becomes of it before somebody answers."""
+"""How a dialled phone rings, and what becomes of it before somebody answers.
+
+Vendor: www.twilio.com/docs/voice/api/call-resource#call-status-values
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Runs `<Dial>`: rings other phones for a call and connects the two humans, or puts the call into a conference."""
+"""Runs `<Dial>`: rings other phones for a call and connects the two humans, or puts the call into a conference.
+
+Vendor: www.twilio.com/docs/voice/twiml/dial.
+"""
 
 from __future__ import annotations
 

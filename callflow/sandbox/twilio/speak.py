@@ -1,4 +1,7 @@
-"""Text to speech and audio files on a leg: `<Say>` and `<Play>`."""
+"""Text to speech and audio files on a leg: `<Say>` and `<Play>`.
+
+Vendor: www.twilio.com/docs/voice/twiml/say, www.twilio.com/docs/voice/twiml/play.
+"""
 
 from __future__ import annotations
 

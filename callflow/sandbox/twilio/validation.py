@@ -1,6 +1,8 @@
 """Checks the forms of the REST API against the parameter tables.
 
 The real API ignores unknown parameters. Here they are refused, because a misspelt one is a mistake of the application.
+
+Vendor: www.twilio.com/docs/errors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""One live session of the emulated server: it hears and speaks at the same time, in real time."""
+"""One live session of the emulated server: it hears and speaks at the same time, in real time.
+
+Vendor: https://platform.openai.com/docs/guides/voice-websockets
+"""
 
 from __future__ import annotations
 

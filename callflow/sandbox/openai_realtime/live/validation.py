@@ -1,4 +1,7 @@
-"""What the emulated live server takes: which events, with which fields, of which kind."""
+"""What the emulated live server takes: which events, with which fields, of which kind.
+
+Vendor: https://platform.openai.com/docs/guides/voice-websockets
+"""
 
 from __future__ import annotations
 
