@@ -64,7 +64,7 @@ def test_it_ends_with_its_time_with_the_server_and_with_a_fault() -> None:
         for one in (slow, left, broken):
             await one.until("failed", 0)
         assert "in time" in slow.doctor.describe()["why"]
-        assert "fault of our own" in broken.doctor.describe()["why"]
+        assert "internal error" in broken.doctor.describe()["why"]
         assert slow.told == left.told == broken.told == []
         assert not left.doctor.start("ada"), "the server has ended"
 
