@@ -110,6 +110,7 @@ def make_parts(
     local_commands = LocalCommands(
         agent, relay, deadlines, config=config, legs=call.legs, now=services.now,
         preamble_seconds=call.carrier.preamble_seconds, own=tasks.start, note=call.note, words=requests.line.words,
+        is_taken=lambda: bool(requests.line.taken_by),
     )  # fmt: skip
     dtmf = DtmfCollector(
         call.id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,

@@ -34,13 +34,14 @@ class LocalCommands:
         note: Callable[[Note], None],
         legs: Legs,
         now: Callable[[], float],
+        is_taken: Callable[[], bool] = lambda: False,
     ) -> None:
         """`words`: texts and digits that commands name. `preamble_seconds`: see `Carrier.preamble_seconds`. `own`:
-        takes tasks that end with the call. `now`: returns Unix time, in seconds."""
+        takes tasks that end with the call. `now`: returns Unix time, in seconds. `is_taken`: see `LineControl`."""
         self._legs, self._now = legs, now
         self._agent, self._relay, self._deadlines = agent, relay, deadlines
         self._config, self._words, self._preamble_seconds = config, words, preamble_seconds
-        self.line = LineControl(agent, relay, hold_music=config.hold_music)
+        self.line = LineControl(agent, relay, hold_music=config.hold_music, is_taken=is_taken)
         self._own, self._note = own, note
 
     def do(self, command: Command) -> None:
