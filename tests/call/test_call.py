@@ -201,16 +201,21 @@ def test_a_call_that_is_handed_over_ends_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "stepped"),
-    [(events.CarrierNotice(), False), (events.Dtmf(digit="1"), False), (events.CallHangup(), True)],
+    ("can", "event", "stepped", "keys"),
+    [
+        (("answers_in_reply",), events.CarrierNotice(), False, ""),
+        ((), events.Dtmf(digit="1"), False, "1"),
+        (("answers_in_reply",), events.Dtmf(digit="1"), False, "1"),
+        ((), events.CallHangup(), True, ""),
+    ],
 )
 def test_what_is_queued_when_a_call_is_handed_over_is_no_step_after_that_but_its_end(
-    event: events.Event, stepped: bool
+    can: tuple[str, ...], event: events.Event, stepped: bool, keys: str
 ) -> None:
     """The next process took the call for one whose process had died, and the agent apologised."""
 
     async def main() -> None:
-        async with stage() as the:
+        async with stage(*can) as the:
             await the.ask(RINGS)
             await until(lambda: "command_done" in the.happened())
             answer = the.call.request_reply(event)
@@ -220,6 +225,41 @@ def test_what_is_queued_when_a_call_is_handed_over_is_no_step_after_that_but_its
             found = restore_call(the.services.journal.read(NAME))
             assert found is not None
             assert (found.handed_over, machine.is_over(found.model)) == (not stepped, stepped)
+            assert found.keys.take() == keys, "it was answered, and the next process does not know of it"
+
+    play(main)
+
+
+@pytest.mark.parametrize("is_released", [False, True])
+def test_a_key_that_comes_while_a_call_is_handed_over_is_read_by_the_next_process(is_released: bool) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            await the.ask(events.Dtmf(digit="4"))
+            handing = asyncio.create_task(the.call.hand_over())
+            await (handing if is_released else asyncio.sleep(0))
+            if is_released:
+                await asyncio.wait_for(the.running, 5)
+            assert await the.ask(events.Dtmf(digit="2")) == "dtmf"
+            await handing
+            found = restore_call(the.services.journal.read(NAME))
+            assert found is not None
+            assert found.keys.take() == "42"
+
+    play(main)
+
+
+def test_what_the_next_process_cannot_read_is_not_answered_so_that_it_gets_it_itself() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            await until(lambda: "command_done" in the.happened())
+            queued = the.call.request_reply(events.CarrierNotice())
+            await the.call.hand_over()
+            await asyncio.wait_for(the.running, 5)
+            for answer in (queued, the.call.request_reply(events.CallAnswered())):
+                with pytest.raises(Overloaded):
+                    await asyncio.wait_for(answer, 5)
 
     play(main)
 
