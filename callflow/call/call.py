@@ -225,6 +225,7 @@ class Call:
         self.recordings.after(step)
         self._listening.after(step)
         self.take_over.after(self.model)
+        self.requests.after(step)
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._local_commands.do(command)
