@@ -228,7 +228,7 @@ class Call:
         self.requests.after(step)
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
-                self._local_commands.do(command)
+                self._local_commands.do(command, is_written=is_written)
             elif isinstance(command, commands.Dial) and not is_written:
                 self.legs.not_written(command.leg)
             elif id(command) in requests:
