@@ -19,6 +19,7 @@ from callflow import runtime
 from callflow.call.services import CallServices, alone
 from callflow.cluster.membership import Membership
 from callflow.cluster.peers import NodeConfig
+from callflow.cluster.tool_runs import may_run
 from callflow.config import client_keys, control_changes, display, paths, session_limits, session_overrides
 from callflow.config.dial_rules import DialRules
 from callflow.config.settings import Settings
@@ -189,6 +190,7 @@ class Application:
             caller_lookup=self._lookup,
             control=self._control.asker,
             may_act=self.cluster.may_act if self.cluster is not None else alone,
+            may_run=partial(may_run, self.cluster, self.journal) if self.cluster is not None else alone,
         )
 
     def public(self) -> Quart:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Coroutine
     from pathlib import Path
-    from typing import Any
+    from typing import Any, TypeAlias
 
+    Ports: TypeAlias = tuple[socket.socket, socket.socket | None, tuple[str, ...]]
 
 OLDEST = (3, 11)
 PACKAGES = (
@@ -220,6 +221,18 @@ def bind(host: str, port: int) -> socket.socket:
         raise OSError(f"port {port} on {host} cannot be used ({error.strerror or error})") from error
     bound.setblocking(False)
     return bound
+
+
+def bind_both(public: tuple[str, int], console: tuple[str, int]) -> Ports:
+    """Bind the ports (host, port) for carriers and for operators. Returns both sockets, and warnings, a line each.
+
+    None: the port for operators cannot be used; calls are still answered. Raises OSError if carriers cannot be served.
+    """
+    bound = bind(*public)
+    try:
+        return bound, bind(*console), ()
+    except OSError as error:
+        return bound, None, (f"The console is off: {error}. Set CONSOLE_PORT to a free port.",)
 
 
 def name_of(bound: socket.socket) -> tuple[str, int]:

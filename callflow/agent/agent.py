@@ -111,7 +111,7 @@ class Agent:
         )  # fmt: skip
         self.remote = self.prompter.remote = RemoteSpeech(relay, this, post) if relay.is_remote else NOT_REMOTE
         self.goodbye = Goodbye(self.conversation, post)
-        self.tool_turns = ToolTurns(tool_calls, self.sessions, self.turns, post, this)
+        self.tool_turns = ToolTurns(tool_calls, self.sessions, self.turns, self.prompter, post, this)
         self.voicemail = VoicemailMessage(config.voicemail_message, this, post)
         self.usage = UsageTotal()
         self._heard_since_recovery = True
@@ -161,9 +161,8 @@ class Agent:
         """Whether nobody speaks and no answer is due: the caller would not notice a change of sessions now."""
         floor, taking = self._floor, self.turns.taking
         busy = turn_taking.is_busy(floor) or taking.audio_is_needed or floor.greeting_open or self.turns.hears_speech
-        return not (
-            busy or self.turns.may_be_answered or self.goodbye.is_awaited or floor.unplayed or self._relay.awaits_marks
-        )
+        busy = busy or self.turns.may_be_answered or self.goodbye.is_awaited or self.prompter.owes_speech
+        return not (busy or floor.unplayed or self._relay.awaits_marks)
 
     def ready(self) -> None:
         """Report that the present session is configured."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from callflow.agent.agent import Agent
@@ -20,8 +20,12 @@ _SPOKEN = ("still-here", "one-moment")
 class LineControl:
     """The line of one call."""
 
-    def __init__(self, agent: Agent, relay: Relay, *, hold_music: HoldMusic) -> None:
-        self._agent, self._relay, self._hold_music = agent, relay, hold_music
+    def __init__(
+        self, agent: Agent, relay: Relay, *, hold_music: HoldMusic, is_taken: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`is_taken`: returns whether a person has taken the caller over: whoever gives them back tells the agent so,
+        and to speak."""
+        self._agent, self._relay, self._hold_music, self._is_taken = agent, relay, hold_music, is_taken
         self._clock = asyncio.get_running_loop().time
 
     def restore(self, muted: Iterable[Literal["caller", "agent"]]) -> None:
@@ -53,6 +57,9 @@ class LineControl:
             self._silence()
         self._relay.gates.mute(party, on)
         self._changed()
+        if not on and not self._is_taken():
+            self._agent.prompter.heard_again()
+            self._agent.changed()
 
     def say(self, text: str) -> None:
         """Let the agent say this, word for word."""

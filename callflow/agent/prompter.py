@@ -63,6 +63,8 @@ class Prompter:
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
         self._left_quietly = self._was_moved = False
         self._keys_failed = 0
+        self._owed: str | None = None
+        """The instructions of the speech that waits until the caller hears the agent again; None: none does."""
         self.remote: RemoteSpeaker | None = None
         """Decides how a conversation goes on in a call whose audio never comes here."""
 
@@ -112,9 +114,23 @@ class Prompter:
                     self._sessions.request_response(prompt(Prompt.TIME_WARNING, seconds=seconds), lasting=True)
 
     def say(self, instructions: str) -> None:
-        """Ask the engine to speak, if there is a session; this begins the agent's turn."""
-        if self._sessions.request_response(instructions):
+        """Ask the engine to speak, if there is a session; this begins the agent's turn. It waits until the caller hears
+        the agent: what was asked for before would be cut off, and nobody would ask again."""
+        if self._turns.is_agent_shut:
+            self._owed = instructions or self._owed or ""
+        elif self._sessions.request_response(instructions):
+            self._owed = None
             self._turns.expect_speech()
+
+    @property
+    def owes_speech(self) -> bool:
+        """Whether the agent has something to say as soon as the caller hears it again."""
+        return self._owed is not None
+
+    def heard_again(self) -> None:
+        """Ask for what waited while the caller could not hear the agent, if they can now."""
+        if self._owed is not None:
+            self.say(self._owed)
 
     def caller_stopped(self, *, answer_due: bool) -> None:
         """Ask for an answer to the caller's turn, where the engine gives none by itself. Not `answer_due`: it decides
@@ -201,8 +217,8 @@ class Prompter:
         self._turns.conversation.fact(shown or text)
         self._note(Fact(text=shown or text, by=by))
         self._sessions.add_context([ContextItem("system", text)])
-        if speak and self._sessions.request_response():
-            self._turns.expect_speech()
+        if speak:
+            self.say("")
 
     def whisper(self, name: str, text: str, *, now: bool) -> None:
         """Give the model an operator's words, which the caller does not hear, also for later sessions. `now`: it speaks
@@ -211,15 +227,15 @@ class Prompter:
         self._turns.conversation.fact(fact)
         self._turns.whispers.given(name)
         self._sessions.add_context([ContextItem("system", fact)])
-        if now and self._sessions.request_response():
-            self._turns.expect_speech()
+        if now:
+            self.say("")
 
     def show(self, image: ContextImage, *, now: bool) -> None:
         """Show the model a picture, also in later sessions. `now`: it speaks about it at once."""
         self._turns.conversation.fact(shown(image.text))
         self._sessions.show(image)
-        if now and self._sessions.request_response():
-            self._turns.expect_speech()
+        if now:
+            self.say("")
 
     def goodbye_called_off(self) -> None:
         """Add to the model's context that the caller interrupted the goodbye, so the next goodbye ends the call."""

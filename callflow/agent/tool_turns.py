@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from callflow.agent.engine_sessions import EngineSessions
+from callflow.agent.prompter import Prompter
 from callflow.agent.prompts import tool_answered
 from callflow.agent.tool_calls import PendingToolCalls
 from callflow.agent.turn_manager import TurnManager
@@ -23,18 +24,19 @@ class Owner(Protocol):
 class ToolTurns:
     """Passes the tool calls of one call to its machine, and their results to the engine."""
 
-    __slots__ = ("_agent", "_post", "_sessions", "_tool_calls", "_turns")
+    __slots__ = ("_agent", "_post", "_prompter", "_sessions", "_tool_calls", "_turns")
 
     def __init__(
         self,
         tool_calls: PendingToolCalls,
         sessions: EngineSessions,
         turns: TurnManager,
+        prompter: Prompter,
         post: Callable[[Event], None],
         agent: Owner,
     ) -> None:
         self._tool_calls, self._sessions, self._turns = tool_calls, sessions, turns
-        self._post, self._agent = post, agent
+        self._prompter, self._post, self._agent = prompter, post, agent
 
     def called(self, heard: ToolCalls) -> None:
         """Handle the engine's tool calls."""
@@ -50,9 +52,13 @@ class ToolTurns:
             return
         asked, output, speak = answer
         self._turns.conversation.fact(tool_answered(asked.name, asked.arguments, output))
-        if speak:
+        waits = speak and self._turns.is_agent_shut
+        if speak and not waits:
             self._turns.expect_speech()
         elif not self._tool_calls.is_busy:
             self._turns.no_answer_due()
-        self._sessions.answer_tool(call, output, speak=speak)
+        # One that cannot be stopped was told that nobody hears it, and without this would never learn the result.
+        self._sessions.answer_tool(call, output, speak=speak and not (waits and self._sessions.can("cancels")))
+        if waits:
+            self._prompter.say("")
         self._agent.check_goodbye()

@@ -150,16 +150,15 @@ class Call:
         if not (self._released or self._handover.is_elsewhere):
             self.mailbox.put(event, reply)
             return
-        leaves = self._handover.is_leaving
-        if not leaves or (reply is None and self._handover.left.is_new(event)):  # whoever goes on with it reads it
-            self._log.late(event, "" if leaves else self.model.state)
-        self._handover.answer(self, event, reply)
+        if is_kept := self._handover.keeps(event, is_webhook=reply is not None):
+            self._log.late(event, "" if self._handover.is_leaving else self.model.state)
+        self._handover.answer(self, event, reply, is_kept=is_kept)
 
     def _prepared(self, event: Event) -> Event | None:
         """Return the event without tokens and secret digits, with what only the call knows; None: it is dropped."""
         match event:
             case events.Dtmf(digit=digit, leg=events.CALLER) if digit != MASK:
-                return self._dtmf.receive(event, over=self._released)
+                return self._dtmf.receive(event, over=self._released and not self._handover.is_leaving)
             case events.StreamFailed():
                 return self._streams.failed(event)
             case events.CallInitiated(direction="incoming", leg=events.CALLER) | events.CallResumed(unanswered=True):
@@ -226,9 +225,10 @@ class Call:
         self.recordings.after(step)
         self._listening.after(step)
         self.take_over.after(self.model)
+        self.requests.after(step)
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
-                self._local_commands.do(command)
+                self._local_commands.do(command, is_written=is_written)
             elif isinstance(command, commands.Dial) and not is_written:
                 self.legs.not_written(command.leg)
             elif id(command) in requests:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from callflow.agent.agent import Agent
@@ -110,6 +111,7 @@ def make_parts(
     local_commands = LocalCommands(
         agent, relay, deadlines, config=config, legs=call.legs, now=services.now,
         preamble_seconds=call.carrier.preamble_seconds, own=tasks.start, note=call.note, words=requests.line.words,
+        is_taken=lambda: bool(requests.line.taken_by), may_run=partial(services.may_run, call.id),
     )  # fmt: skip
     dtmf = DtmfCollector(
         call.id, end=config.dtmf_end, pause_seconds=config.dtmf_pause_seconds, sensitive=config.dtmf_sensitive,

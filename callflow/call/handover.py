@@ -17,7 +17,7 @@ from callflow.call.command_ids import CommandPlace
 from callflow.call.requests_after_move import LeftRequests
 from callflow.call.restore import UNKNOWN_RESULT, RestoredCall
 from callflow.contracts.carrier import Carrier, WebhookReply
-from callflow.contracts.errors import CallElsewhere
+from callflow.contracts.errors import CallElsewhere, Overloaded
 from callflow.contracts.events import (
     CALLER,
     CallAnswered,
@@ -33,6 +33,7 @@ from callflow.journal.notes import Cut
 StatusAtCarrier = Literal["ringing", "answered", "asking", "gone", "over"]
 """The carrier's status of a call that is recovered. asking: a webhook that asks what to do with the caller follows.
 over: a webhook about the end follows."""
+HANDS_OVER: Final = "this process is handing its calls over to the next one"
 _MARK: Final = 12
 """Characters of a mark."""
 
@@ -124,14 +125,31 @@ class ProcessHandover:
         self.is_elsewhere = self.is_elsewhere or elsewhere
         self._is_ours.set()  # nobody waits for `recover` any more
 
+    def keeps(self, event: Event, *, is_webhook: bool) -> bool:
+        """Return whether an event that no step takes any more is written down here: the call is over; or whoever goes
+        on with it reads it, and does not get the webhook itself."""
+        if not self.is_leaving:
+            return True
+        return not (is_webhook and self.is_elsewhere) and self.left.is_new(event)
+
     def answer(
-        self, call: CarrierCall, event: Event, reply: asyncio.Future[WebhookReply] | None, *, failed: bool = False
+        self,
+        call: CarrierCall,
+        event: Event,
+        reply: asyncio.Future[WebhookReply] | None,
+        *,
+        failed: bool = False,
+        is_kept: bool = True,
     ) -> None:
-        """Answer a webhook whose event no step has taken: the call is over or elsewhere, or the step `failed`."""
+        """Answer a webhook whose event no step has taken: the call is over or elsewhere, or the step `failed`. Not
+        `is_kept`: the event is written nowhere, so the carrier is to send it to the next process. One that takes its
+        commands from the reply does not: it asks again by what it is told."""
         if reply is None or reply.done():  # the sender may have given up
             return
         if self.is_elsewhere:
             reply.set_exception(CallElsewhere(call.id))
+        elif not is_kept and "answers_in_reply" not in call.carrier.can:
+            reply.set_exception(Overloaded(HANDS_OVER))
         else:
             reply.set_result(call.carrier.reply(event, (), over=failed or not self.is_leaving))
 

@@ -140,7 +140,7 @@ class LineRequests:
             return REMOTE
         if model.state != machine.STREAMING or (model.engine, model.media) != ("ready", "open") or model.farewell:
             return NO_CALLER
-        if self.is_being_transferred:
+        if self.is_being_transferred or self._awaits(events.TransferRequested):
             return TRANSFERRED
         if self._opening():
             return OPENING

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from callflow.agent.agent import Agent
@@ -34,17 +34,20 @@ class LocalCommands:
         note: Callable[[Note], None],
         legs: Legs,
         now: Callable[[], float],
+        is_taken: Callable[[], bool] = lambda: False,
+        may_run: Callable[[], Awaitable[bool]],
     ) -> None:
         """`words`: texts and digits that commands name. `preamble_seconds`: see `Carrier.preamble_seconds`. `own`:
-        takes tasks that end with the call. `now`: returns Unix time, in seconds."""
+        takes tasks that end with the call. `now`: returns Unix time, in seconds. `is_taken`: see `LineControl`.
+        `may_run`: see `CallServices`."""
         self._legs, self._now = legs, now
         self._agent, self._relay, self._deadlines = agent, relay, deadlines
         self._config, self._words, self._preamble_seconds = config, words, preamble_seconds
-        self.line = LineControl(agent, relay, hold_music=config.hold_music)
-        self._own, self._note = own, note
+        self.line = LineControl(agent, relay, hold_music=config.hold_music, is_taken=is_taken)
+        self._own, self._note, self._may_run = own, note, may_run
 
-    def do(self, command: Command) -> None:
-        """Carry out one command, at once."""
+    def do(self, command: Command, *, is_written: bool = True) -> None:
+        """Carry out one command, at once; but a tool whose step is not written, once it may run."""
         match command:
             case commands.Arm(deadline=name):
                 more = self._preamble_seconds if name in ("ring", "stream") else 0.0
@@ -69,7 +72,7 @@ class LocalCommands:
             case commands.Prompt(about=about, time=time):
                 self._agent.prompter.prompt(about, time)
             case commands.RunTool(id=call_id):
-                self._own(self._agent.tool_calls.run(call_id), f"tool {call_id}")
+                self._own(self._run_tool(call_id, is_written=is_written), f"tool {call_id}")
             case commands.AnswerTool(id=call_id):
                 self._agent.tool_turns.answer(call_id)
             case commands.AwaitGoodbye():
@@ -96,3 +99,7 @@ class LocalCommands:
                 self._relay.play_clip(clip)
             case commands.CloseMedia():
                 self._own(self._relay.close(), "close-media")
+
+    async def _run_tool(self, call: str, *, is_written: bool) -> None:
+        if is_written or await self._may_run():
+            await self._agent.tool_calls.run(call)

@@ -13,7 +13,7 @@ from callflow.agent.agent import Agent
 from callflow.agent.tool_calls import ENDS_CALL
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
-from callflow.call.line_requests import SENDS_KEYS, LineRequests
+from callflow.call.line_requests import NO_CALLER, SENDS_KEYS, TRANSFERRED, LineRequests
 from callflow.call.mailbox import Mailbox
 from callflow.call.recordings import Recordings
 from callflow.call.step_in import StepIn
@@ -38,6 +38,10 @@ RESUMES: Final = "resume_recording"
 MOST_SUMMARY: Final = 1000
 """Characters that a person is told of a call."""
 _MOST_REASON: Final = 200
+ENDING: Final = "The call is ending."
+HELD: Final = "The caller is on hold: try again when they are back."
+_UNKNOWN: Final = "Nobody of this name can be called."
+_NOT_CALLED: Final = "{target} is not being called after all. {why} Tell the caller so, and go on helping them."
 
 
 def referred(number: str, can: frozenset[CarrierCan]) -> str:
@@ -66,7 +70,7 @@ class Requests:
         """`model`: returns the machine's memory of the call. `redact`: removes private data from a text. `can`: the
         carrier's capabilities. The rest: see `LineRequests`."""
         self._config, self._model, self._mailbox, self._recordings = config, model, mailbox, recordings
-        self._post, self._note, self._redact, self._can = post, note, redact, can
+        self._post, self._note, self._redact, self._can, self._agent = post, note, redact, can, agent
         self.line = LineRequests(
             config, model, can=can, gates=gates, post=post, awaits=mailbox.has,
             opening=lambda: agent().protected_greeting.is_open,
@@ -95,14 +99,11 @@ class Requests:
 
     def transfer(
         self, target: str, number: str, *, by: str, summary: str = "", mode: Literal["warm", "cold", "refer"] = "warm"
-    ) -> bool:
-        """Connect the caller with a person. Returns False if that is not possible now: the agent does not have the
-        caller, or has lost its model while a person spoke, they are on hold, or a transfer is under way. `target`: the
+    ) -> str:
+        """Connect the caller with a person. Returns a sentence that says why not; "": it is asked for. `target`: the
         person's name. `number`: in E.164, or with `refer` a SIP address."""
-        model = self._model()
-        busy = model.farewell or model.transfer or self.line.is_on_hold or self._mailbox.has(events.TransferRequested)
-        if model.state != machine.STREAMING or model.engine == "lost" or busy:
-            return False
+        if why := self._why_not_transferred():
+            return why
         self.line.hand_on()
         self._post(
             events.TransferRequested(
@@ -111,7 +112,28 @@ class Requests:
                 notice=self._config.listen_notice if mode == "warm" and "listens" in self._can else "",
             )
         )  # fmt: skip
-        return True
+        return ""
+
+    def _why_not_transferred(self) -> str:
+        """Return a sentence that says why the caller cannot be connected with anybody now; "": they can. What the
+        mailbox has is done by the time that a request would be."""
+        model, awaits = self._model(), self._mailbox.has
+        if model.farewell or machine.is_over(model):
+            return ENDING
+        if model.transfer or awaits(events.TransferRequested):
+            return TRANSFERRED
+        if self.line.is_on_hold or awaits(events.HoldRequested):
+            return HELD
+        return NO_CALLER if model.state != machine.STREAMING or model.engine == "lost" else ""
+
+    def after(self, step: machine.Step) -> None:
+        """Tell the agent of a transfer that the machine did not begin: the agent's tool has said that it would."""
+        asked = step.event
+        if isinstance(asked, events.TransferRequested) and asked.by == "agent" and not step.taken:
+            why = self._why_not_transferred() or NO_CALLER
+            if why != ENDING:
+                text = _NOT_CALLED.format(target=asked.target or "the person", why=why)
+                self._agent().prompter.learn(f"{text[:1].upper()}{text[1:]}", speak=True)
 
     def record(self, *, on: bool, by: str) -> bool:
         """Let the carrier record from now on, or no longer. Returns False if that is not possible now: the call is not
@@ -140,12 +162,12 @@ class Requests:
     def _resume_by_agent(self) -> bool:
         return self.pause(on=False, by="agent")
 
-    def _transfer_by_agent(self, target: str, summary: str) -> str:
-        """Returns how; "": that is not possible."""
+    def _transfer_by_agent(self, target: str, summary: str) -> tuple[str, str]:
+        """See `TransferAction`."""
         number = referred(self._config.transfer_targets.get(" ".join(target.split()).casefold(), ""), self._can)
         mode: Literal["warm", "refer"] = "refer" if number.startswith((*SIP, TEL)) else "warm"
-        possible = bool(number) and self.transfer(target, number, by="agent", summary=summary, mode=mode)
-        return mode if possible else ""
+        why = self.transfer(target, number, by="agent", summary=summary, mode=mode) if number else _UNKNOWN
+        return mode, why
 
     def _end_by_agent(self, reason: str = "") -> None:
         self._note(notes.EndCall(reason=self._redact(reason)[:_MOST_REASON]))

@@ -60,3 +60,6 @@ class CallServices:
     may_act: Callable[[str], Awaitable[bool]] = alone
     """Returns whether this process may go on with a call although a step was not written: False in a cluster, when
     others have them now."""
+    may_run: Callable[[str], Awaitable[bool]] = alone
+    """Returns whether a tool of a call may run although its step was not written: in a cluster it waits for that, as
+    long as another node may come to have the call, and let the model call the tool again."""

@@ -18,15 +18,18 @@ from callflow.config.loader import load
 from callflow.config.preflight import check_serve
 from callflow.config.settings import Settings
 from callflow.contracts.errors import NumberRefused, SettingsError, TunnelError
-from callflow.runtime import allow_files, bind, load_httpx, log_to_stderr, run
+from callflow.runtime import allow_files, bind_both, load_httpx, log_to_stderr, run
 
 
 if TYPE_CHECKING:
     from callflow.app import Application
     from callflow.config.kept_profiles import KeptProfile
+    from callflow.runtime import Ports
 
 log = logging.getLogger("callflow")
 
+_WAITING: Final = 1024
+"""Connections that may wait until this process takes them."""
 _NOT_KNOWN: Final = "What is kept in the database (PATCH /api/session, PUT /api/profiles/NAME) is not known"
 
 
@@ -136,20 +139,22 @@ def _run(settings: Settings, overrides: Mapping[str, object], point: str, yes: b
         from callflow.cli.workers import serve_with_workers
 
         return serve_with_workers(settings, overrides)
-    try:
-        # Tried first: importing the rest takes a second.
-        bind(settings.host, settings.port).close()
-        settings = _asked(settings)
-    except (OSError, TunnelError) as error:
-        return _cannot_start(settings, error)
-    gc.disable()  # as the command line does, see `callflow.__main__`
-    try:
-        return _load_and_run(settings, point, yes)
-    finally:
-        gc.enable()
+    with contextlib.ExitStack() as opened:
+        try:
+            ports = bind_both((settings.host, settings.port), (settings.console_host, settings.console_port))
+            bound = [opened.enter_context(each) for each in ports[:2] if each is not None]
+            settings = _asked(settings)
+        except (OSError, TunnelError) as error:
+            return _cannot_start(settings, error)
+        # Importing the rest takes half a second. Whoever asks meanwhile waits for it, and is not refused.
+        for each in bound:
+            each.listen(_WAITING)
+        gc.disable()  # as the command line does, see `callflow.__main__`
+        opened.callback(gc.enable)
+        return _load_and_run(settings, ports, point, yes)
 
 
-def _load_and_run(settings: Settings, point: str, yes: bool) -> int:
+def _load_and_run(settings: Settings, ports: Ports, point: str, yes: bool) -> int:
     load_httpx()
     from callflow.app import CANNOT_START
     from callflow.contracts.log_format import FORM, Formatter
@@ -158,10 +163,12 @@ def _load_and_run(settings: Settings, point: str, yes: bool) -> int:
     log_to_stderr(settings.log_level, Formatter(FORM, redactors.for_the_log(settings)))
     from callflow.app import Application
     from callflow.cli.tunnel import choose
+    from callflow.web.listeners import Inherited
 
     tunnel = choose(settings.ngrok_auth_token.get_secret_value(), settings.ngrok_download) if settings.public else None
+    inherited = Inherited(*ports)
     try:
-        return run(serve_until_signal(lambda: Application(settings, tunnel), point, yes))
+        return run(serve_until_signal(lambda: Application(settings, tunnel, inherited=inherited), point, yes))
     except (OSError, NumberRefused, *CANNOT_START) as error:
         return _cannot_start(settings, error)
 

@@ -25,7 +25,10 @@ _CANCELED: Final = frozenset({
 })  # fmt: skip
 _ANSWERED: Final = frozenset({"machine", "fax"})
 """The carrier may tell who has answered before it tells of the answer."""
-_HUNG_UP: Final = frozenset({"normal_clearing", "completed", "already_ended"})
+COMPLETED: Final = "completed"
+"""Twilio's word for the end of a call that was answered: an end before that has words of its own (/docs/voice/api/
+call-resource#call-status-values). So of a call that we dialled it proves an answer that we were not told of."""
+_HUNG_UP: Final = frozenset({"normal_clearing", COMPLETED, "already_ended"})
 """Hung up in the ordinary way: before an answer, by whoever the direction says."""
 
 
@@ -42,7 +45,7 @@ def call_status(
         if was_answered or state != "ringing":
             return "in-progress"
         return "ringing" if is_at_carrier or direction == "inbound" else "queued"
-    if was_answered or cause in _ANSWERED:
+    if was_answered or cause in _ANSWERED or (cause == COMPLETED and direction == "outbound"):
         return "completed"
     if cause in _HUNG_UP:  # whoever rang gave up; or whoever was rung, and that is no answer
         return "canceled" if direction == "inbound" else "no-answer"

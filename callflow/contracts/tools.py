@@ -57,14 +57,15 @@ class Toolbox(Protocol):
 class TransferAction:
     """What the agent's tool `transfer_call` does to its call."""
 
-    def __init__(self, targets: Sequence[str], act: Callable[[str, str], object]) -> None:
+    def __init__(self, targets: Sequence[str], act: Callable[[str, str], tuple[str, str] | None]) -> None:
         """`targets`: the names of those to whom the call may go. `act(target, summary)`: requests it; returns how
-        (`warm`, or `refer`: nobody is rung by us), "": it is not possible now."""
+        (`warm`, or `refer`: nobody is rung by us), and a sentence that says why it is not possible now; "": it is.
+        None: the call is gone."""
         self.targets = tuple(targets)
         self._act = act
 
-    def __call__(self, target: str, summary: str) -> str:
-        return str(self._act(target, summary) or "")
+    def __call__(self, target: str, summary: str) -> tuple[str, str]:
+        return self._act(target, summary) or ("", "The call is over.")
 
 
 MakeToolbox = Callable[[Caller, Mapping[str, Callable[..., Any]]], Toolbox]

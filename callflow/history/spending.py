@@ -1,7 +1,12 @@
-"""What calls have taken, by day: minutes of those that were answered, and what engine and carrier have cost."""
+"""What calls have taken, by day: minutes of those that were answered, and what engine and carrier have cost.
+
+It is asked every few seconds. On a day of many calls, the sums of the older ones, which are over, are kept for some
+minutes, so that each look reads only the calls of the last while.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -22,6 +27,14 @@ _of, _gone = conversations.c, spent_calls.c
 _OF_LEGS: Final = (notes.Ids.kind, CallInitiated.name)
 """The entries of a journal that name further legs."""
 _SUMMED: Final = tuple(column.name for column in TAKEN)
+_SOME: Final = 500
+"""Names in one statement."""
+_MANY: Final = 2_000
+"""Calls of a day from which on sums are kept: fewer are read in some milliseconds."""
+_KEPT_SECONDS: Final = 300.0
+"""How long sums are kept, and with that how late a cost may count that a carrier tells of an older call."""
+_WRITTEN_SECONDS: Final = 600.0
+"""A call that has begun so long ago is in the database, but after a longer outage: then it counts a little later."""
 
 
 class Sums(NamedTuple):
@@ -60,11 +73,24 @@ class Leg(NamedTuple):
     """As of `LegIds`."""
 
 
+class _Kept(NamedTuple):
+    """The sums of a day's older calls, all of which are over."""
+
+    day: str
+    """When the day begins, as in the database."""
+    until: str
+    """They have begun before that."""
+    read_at: float
+    """In seconds of the monotonic clock."""
+    sums: Sequence[Sums]
+
+
 class SpendingStore:
     """The sums in the history. All times are Unix time, in seconds. Every method raises what the driver raises."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._kept: _Kept | None = None
 
     async def of_profiles(
         self, begins: float, ends: float, lately: Sequence[str], me: str = ""
@@ -76,36 +102,37 @@ class SpendingStore:
         `me`: the name of this node in a cluster; "": it serves alone, and there are none.
         """
         ended = _within(begins, ends)
-        # One statement, so that a call that is deleted meanwhile counts once.
         gone = (_gone.started_at >= iso(begins), _gone.started_at < iso(ends))
-        kept = select(_gone.profile, *(_gone[name] for name in _SUMMED)).where(*gone)
-        every = union_all(select(PROFILE.label("profile"), *TAKEN).where(*ended), kept).subquery()
-        sums = select(every.c.profile, *_sums(every.c)).group_by(every.c.profile)
-
-        caller = func.coalesce(_of.caller_number, "")
-        running = (
-            select(
-                _of.call_id, _of.started_at, PROFILE, caller, _of.answered_at, _of.cost_usd, _of.carrier_usd, IS_PART,
-            )
-            .join(claims, claims.c.call == _of.call_id)
-            .where(claims.c.node != me, _of.ended_at.is_(None), *_begun(begins, ends))
-        )  # fmt: skip
-        parts = select(_of.carrier_session_id).where(IS_PART, *_begun(begins, ends))
 
         def work(connection: Connection) -> tuple[list[Sums], set[str], list[Running]]:
             # The other nodes' calls first: one that ends in between counts twice for a moment, and not less than once.
-            found = connection.execute(running).all() if me else []
-            led = {part.removeprefix(PART_OF) for part in connection.execute(parts).scalars()} if found else set()
-            others = [_running(*row, is_led=row[0] in led) for row in found]
+            others = _elsewhere(connection, me, iso(begins), iso(ends)) if me else []
             # First which, then how much, for the same reason.
             there: set[str] = set()
-            for begin in range(0, len(lately), 500):
-                some = lately[begin : begin + 500]
+            for begin in range(0, len(lately), _SOME):
+                some = lately[begin : begin + _SOME]
                 there |= set(connection.execute(select(_of.call_id).where(*ended, _of.call_id.in_(some))).scalars())
                 there |= set(connection.execute(select(_gone.call).where(*gone, _gone.call.in_(some))).scalars())
-            return [Sums(*row) for row in connection.execute(sums)], there, others
+            return self._of_profiles(connection, begins, ends), there, others
 
         return await self._database.read(work)
+
+    def _of_profiles(self, connection: Connection, begins: float, ends: float) -> list[Sums]:
+        day, end, now = iso(begins), iso(ends), time.monotonic()
+        kept = self._kept
+        if kept is None or kept.day != day or now - kept.read_at > _KEPT_SECONDS:
+            kept = self._kept = None
+        newer = _read(connection, day if kept is None else kept.until, end)
+        if kept is not None:
+            return _together([*kept.sums, *newer])
+        if sum(each.calls for each in newer) >= _MANY:
+            live = select(func.min(_of.started_at)).where(
+                _of.started_at >= day, _of.started_at < end, _of.ended_at.is_(None)
+            )
+            until = min(connection.execute(live).scalar() or end, iso(time.time() - _WRITTEN_SECONDS), end)
+            if until > day:
+                self._kept = _Kept(day, until, now, _read(connection, day, until))
+        return newer
 
     async def of_callers(self, begins: float, ends: float, most: int) -> list[Sums]:
         """Return what the ended calls took by the number of the other side, the dearest first; those that are deleted
@@ -158,6 +185,54 @@ def _sums(of: Any) -> list[ColumnElement[Any]]:
     return [func.sum(of[name], type_=Integer if name == "calls" else Float).label(name) for name in _SUMMED]
 
 
+def _read(connection: Connection, begins: str, ends: str) -> list[Sums]:
+    """Return what the ended calls took, by profile, that began in this time."""
+    # One statement, so that a call that is deleted meanwhile counts once.
+    ended = (_of.started_at >= begins, _of.started_at < ends, _of.ended_at.is_not(None))
+    gone = (_gone.started_at >= begins, _gone.started_at < ends)
+    kept = select(_gone.profile, *(_gone[name] for name in _SUMMED)).where(*gone)
+    every = union_all(select(PROFILE.label("profile"), *TAKEN).where(*ended), kept).subquery()
+    sums = select(every.c.profile, *_sums(every.c)).group_by(every.c.profile)
+    return [Sums(*row) for row in connection.execute(sums)]
+
+
+def _together(sums: Sequence[Sums]) -> list[Sums]:
+    """Return one sum for each name."""
+    found: dict[str, list[Sums]] = {}
+    for each in sums:
+        found.setdefault(each.name, []).append(each)
+    return [Sums(name, *map(sum, zip(*(one[1:] for one in each), strict=True))) for name, each in found.items()]
+
+
+def _elsewhere(connection: Connection, me: str, begins: str, ends: str) -> list[Running]:
+    """Return the live calls of the other nodes that began in this time."""
+    # By name: a join is read through all calls of the day.
+    names = list(connection.execute(select(claims.c.call).where(claims.c.node != me)).scalars())
+    caller = func.coalesce(_of.caller_number, "")
+    wanted = select(
+        _of.call_id, _of.started_at, PROFILE, caller, _of.answered_at, _of.cost_usd, _of.carrier_usd, IS_PART
+    ).where(_of.ended_at.is_(None))
+    found = list[Running]()
+    for begin in range(0, len(names), _SOME):
+        rows = connection.execute(wanted.where(_of.call_id.in_(names[begin : begin + _SOME])))
+        found += [_running(*row) for row in rows if begins <= row.started_at < ends]
+    led = _led(connection, [one for one in found if one.engine_usd is None and not one.is_part])
+    return [one._replace(is_led=one.call in led) for one in found]
+
+
+def _led(connection: Connection, calls: Sequence[Running]) -> set[str]:
+    """Return which of these calls have another side, a call of its own, which began after they did."""
+    led = set[str]()
+    for begin in range(0, len(calls), _SOME):
+        some = calls[begin : begin + _SOME]
+        parts = select(_of.carrier_session_id).where(
+            _of.started_at >= iso(min(one.began for one in some)),
+            _of.carrier_session_id.in_([f"{PART_OF}{one.call}" for one in some]),
+        )
+        led |= {part.removeprefix(PART_OF) for part in connection.execute(parts).scalars()}
+    return led
+
+
 def _begun(begins: float, ends: float) -> tuple[ColumnElement[bool], ...]:
     return _of.started_at >= iso(begins), _of.started_at < iso(ends)
 
@@ -168,10 +243,10 @@ def _within(begins: float, ends: float) -> tuple[ColumnElement[bool], ...]:
 
 def _running(
     call: str, began: str, profile: str, caller: str, answered: str | None, usd: float | None, carrier: float | None,
-    is_part: bool, *, is_led: bool,
+    is_part: bool,
 ) -> Running:  # fmt: skip
     answered_at = _unix(answered) if answered and not is_part else None
-    return Running(call, _unix(began), profile, caller, answered_at, usd, carrier or 0.0, bool(is_part), is_led)
+    return Running(call, _unix(began), profile, caller, answered_at, usd, carrier or 0.0, bool(is_part), is_led=False)
 
 
 def _unix(text: str) -> float:

@@ -19,7 +19,7 @@ from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import longest_seconds
-from callflow.call.handover import status_from
+from callflow.call.handover import HANDS_OVER, status_from
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.restore import RestoredCall
@@ -141,8 +141,8 @@ class Switchboard:
                 return await asyncio.shield(reply)
         except TimeoutError:
             reply.cancel()  # nobody reads a late reply: the commands it would have carried are sent over the API
-        except CallElsewhere:
-            self._deliveries.forget(webhook_event)  # the call may come back
+        except (CallElsewhere, Overloaded):
+            self._deliveries.forget(webhook_event)  # it may come again, and the call come back
             raise
         except asyncio.CancelledError:
             if not reply.cancelled():
@@ -180,8 +180,8 @@ class Switchboard:
     def _defer_to_next_process(self, carrier: Carrier, webhook_event: WebhookEvent) -> WebhookReply:
         """Reply so that the carrier asks again in a moment, when the next process runs. Raises Overloaded for a carrier
         that asks again only after an error."""
-        if "answers_in_reply" not in carrier.can and isinstance(webhook_event.event, CallInitiated):
-            raise Overloaded("this process is handing its calls over to the next one")
+        if "answers_in_reply" not in carrier.can:
+            raise Overloaded(HANDS_OVER)
         return carrier.reply(webhook_event.event, ())
 
     def _find(self, webhook_event: WebhookEvent) -> tuple[Call, str] | None:

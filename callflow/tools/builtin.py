@@ -80,8 +80,7 @@ def end_call(act: Callable[[str], Any]) -> Callable[..., Any]:
 
 
 def transfer_call(act: Callable[..., Any]) -> Callable[..., Any]:
-    """Make the tool that transfers the call. `act(destination, summary)` requests that, and returns how: `warm` or
-    `refer`; "": it is not possible now."""
+    """Make the tool that transfers the call. `act(destination, summary)` requests that: see `TransferAction`."""
 
     def transfer_call(destination: str, summary: str) -> dict[str, Any]:
         """Connect the caller with a person, who is rung and told your summary before they take the call. Only when the
@@ -91,9 +90,9 @@ def transfer_call(act: Callable[..., Any]) -> Callable[..., Any]:
             destination: whom to connect the caller with
             summary: who calls and why, in two sentences, for the person who takes the call
         """
-        how = act(destination, summary)
-        if not how:
-            return {"error": "That is not possible now: a transfer is under way already, or the call is ending."}
+        how, why = act(destination, summary)
+        if why:
+            return {"error": f"That is not possible now. {why}"}
         if how == "refer":
             return {"ok": True, "note": "The caller is being connected, without you. If that fails, you will be told."}
         return {"ok": True, "note": "They are being rung. Tell the caller that it takes a moment, and stay with them."}

@@ -19,10 +19,12 @@ from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint, Media
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """Listening sockets that another process has bound."""
+    """Listening sockets that were bound before, by another process or by this one as its first act."""
 
     public: socket.socket
     console: socket.socket | None
+    warnings: tuple[str, ...] = ()
+    """A line each."""
 
 
 class Listeners:
@@ -45,14 +47,10 @@ class Listeners:
         """Bind the ports. Returns warnings, a line each. Raises OSError if carriers cannot be served."""
         if self._inherited is not None:
             self.public, self.console = self._inherited.public, self._inherited.console
-            return []
-        self.public = runtime.bind(settings.host, settings.port)
-        try:
-            self.console = runtime.bind(settings.console_host, settings.console_port)
-        except OSError as error:
-            # Without the console calls are still answered, so the server starts.
-            return [f"The console is off: {error}. Set CONSOLE_PORT to a free port."]
-        return []
+            return list(self._inherited.warnings)
+        console = settings.console_host, settings.console_port
+        self.public, self.console, warnings = runtime.bind_both((settings.host, settings.port), console)
+        return list(warnings)
 
     @property
     def bound(self) -> list[socket.socket]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from callflow.agent.prompts import tool_answered
+import pytest
+
+from callflow.agent.line_control import LineControl
+from callflow.agent.prompts import Prompt, prompt, tool_answered
 from callflow.agent.tool_calls import ENDS_CALL
 from callflow.contracts import events
 from callflow.contracts.engine import SessionLost, SpeechStarted, ToolCalls
 from callflow.contracts.tools import ToolCall
-from tests.agent.offline import Scene
+from tests.agent.offline import CAN, Scene
 from tests.in_loop import in_loop
 
 
@@ -150,3 +153,92 @@ async def test_a_caller_who_speaks_while_a_tool_runs_has_the_turn() -> None:
     scene.tell(ToolCalls("resp_1", (LOOK,)))
     assert len(posted(scene)) == 1
     assert not scene.turns.is_answer_due
+
+
+# While the caller does not hear the agent
+
+
+def told(scene: Scene) -> list[tuple[object, ...]]:
+    return [asked[:1] if asked[0] == "context" else asked for asked in scene.engine.take()]
+
+
+@in_loop
+async def test_a_result_that_comes_while_the_agent_is_muted_is_spoken_about_when_it_is_heard_again() -> None:
+    """The model is told at once, and speaks when somebody hears it: what it said before would be cut off, and nobody
+    would ask it again."""
+    scene = Scene()
+    scene.ready()
+    line = LineControl(scene.agent, scene.relay, hold_music="silence")
+    scene.tell(ToolCalls("resp_1", (LOOK,)))
+    line.mute("agent", True)
+    await answered(scene, LOOK.id)
+    assert told(scene) == [("tool", LOOK.id, '"look_up was run"', False)], "it was asked to speak to nobody"
+    assert (scene.turns.is_answer_due, scene.agent.is_quiet) == (False, False), "whoever has the call next must speak"
+    line.mute("agent", False)
+    assert told(scene) == [("response", "")], "it was not asked when it was heard again"
+    assert scene.turns.is_answer_due
+    line.mute("agent", True)
+    line.mute("agent", False)
+    assert told(scene) == [], "it was asked twice"
+
+
+@in_loop
+async def test_on_hold_and_muted_it_speaks_when_neither_is_left() -> None:
+    scene = Scene()
+    scene.ready()
+    line = LineControl(scene.agent, scene.relay, hold_music="silence")
+    scene.tell(ToolCalls("resp_1", (LOOK,)))
+    line.mute("agent", True)
+    line.hold()
+    await answered(scene, LOOK.id)
+    line.mute("agent", False)
+    assert told(scene) == [("tool", LOOK.id, '"look_up was run"', False)]
+    line.unhold()
+    assert told(scene) == [], "the machine asks then"
+    scene.agent.prompter.prompt("held", 1)
+    assert told(scene) == [("response", prompt(Prompt.HELD))]
+    line.mute("caller", True)
+    line.mute("caller", False)
+    assert told(scene) == [], "it was asked twice"
+
+
+@in_loop
+async def test_whoever_gives_the_caller_back_asks_for_the_one_sentence_that_follows() -> None:
+    scene = Scene()
+    scene.ready()
+    line = LineControl(scene.agent, scene.relay, hold_music="silence", is_taken=lambda: True)
+    scene.tell(ToolCalls("resp_1", (LOOK,)))
+    line.mute("agent", True)
+    await answered(scene, LOOK.id)
+    line.mute("agent", False)
+    assert told(scene) == [("tool", LOOK.id, '"look_up was run"', False)]
+    scene.agent.prompter.learn("You have the caller back.", speak=True)
+    assert told(scene) == [("context",), ("response", "")]
+
+
+@pytest.mark.parametrize("about", ["back", "held", "keys_failed"])
+@in_loop
+async def test_whatever_else_is_to_be_said_while_the_agent_is_muted_waits_too(about: str) -> None:
+    scene = Scene()
+    scene.ready()
+    line = LineControl(scene.agent, scene.relay, hold_music="silence")
+    line.mute("agent", True)
+    scene.agent.prompter.prompt(about, 1)
+    assert "response" not in [asked[0] for asked in told(scene)]
+    line.mute("agent", False)
+    assert [asked[0] for asked in told(scene)] == ["response"]
+
+
+@in_loop
+async def test_a_model_that_cannot_be_stopped_is_given_the_result_so_that_it_learns_it() -> None:
+    """The part of it that runs tools passes the result on only when it goes on."""
+    scene = Scene(can=CAN - {"cancels"})
+    scene.ready()
+    line = LineControl(scene.agent, scene.relay, hold_music="silence")
+    scene.tell(ToolCalls("resp_1", (LOOK,)))
+    line.mute("agent", True)
+    told(scene)
+    await answered(scene, LOOK.id)
+    assert told(scene) == [("tool", LOOK.id, '"look_up was run"', True)]
+    line.mute("agent", False)
+    assert told(scene)[-1] == ("response", "")

@@ -17,6 +17,8 @@ from callflow.call import machine, mailbox
 from callflow.call.call import Call
 from callflow.call.command_ids import CommandPlace, command_id
 from callflow.call.dtmf import MASK
+from callflow.call.line_requests import NO_CALLER, TRANSFERRED
+from callflow.call.requests import HELD
 from callflow.call.restore import RestoredCall, restore_call
 from callflow.call.services import CallServices
 from callflow.contracts import events
@@ -24,6 +26,7 @@ from callflow.contracts.errors import CarrierError, Overloaded, Refused
 from callflow.contracts.events import LegIds
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
+from callflow.tools.builtin import transfer_call
 from tests.call.offline import FakeCarrier, as_carrier, events_of, services, until
 
 
@@ -201,16 +204,21 @@ def test_a_call_that_is_handed_over_ends_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "stepped"),
-    [(events.CarrierNotice(), False), (events.Dtmf(digit="1"), False), (events.CallHangup(), True)],
+    ("can", "event", "stepped", "keys"),
+    [
+        (("answers_in_reply",), events.CarrierNotice(), False, ""),
+        ((), events.Dtmf(digit="1"), False, "1"),
+        (("answers_in_reply",), events.Dtmf(digit="1"), False, "1"),
+        ((), events.CallHangup(), True, ""),
+    ],
 )
 def test_what_is_queued_when_a_call_is_handed_over_is_no_step_after_that_but_its_end(
-    event: events.Event, stepped: bool
+    can: tuple[str, ...], event: events.Event, stepped: bool, keys: str
 ) -> None:
     """The next process took the call for one whose process had died, and the agent apologised."""
 
     async def main() -> None:
-        async with stage() as the:
+        async with stage(*can) as the:
             await the.ask(RINGS)
             await until(lambda: "command_done" in the.happened())
             answer = the.call.request_reply(event)
@@ -220,6 +228,41 @@ def test_what_is_queued_when_a_call_is_handed_over_is_no_step_after_that_but_its
             found = restore_call(the.services.journal.read(NAME))
             assert found is not None
             assert (found.handed_over, machine.is_over(found.model)) == (not stepped, stepped)
+            assert found.keys.take() == keys, "it was answered, and the next process does not know of it"
+
+    play(main)
+
+
+@pytest.mark.parametrize("is_released", [False, True])
+def test_a_key_that_comes_while_a_call_is_handed_over_is_read_by_the_next_process(is_released: bool) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            await the.ask(events.Dtmf(digit="4"))
+            handing = asyncio.create_task(the.call.hand_over())
+            await (handing if is_released else asyncio.sleep(0))
+            if is_released:
+                await asyncio.wait_for(the.running, 5)
+            assert await the.ask(events.Dtmf(digit="2")) == "dtmf"
+            await handing
+            found = restore_call(the.services.journal.read(NAME))
+            assert found is not None
+            assert found.keys.take() == "42"
+
+    play(main)
+
+
+def test_what_the_next_process_cannot_read_is_not_answered_so_that_it_gets_it_itself() -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            await until(lambda: "command_done" in the.happened())
+            queued = the.call.request_reply(events.CarrierNotice())
+            await the.call.hand_over()
+            await asyncio.wait_for(the.running, 5)
+            for answer in (queued, the.call.request_reply(events.CallAnswered())):
+                with pytest.raises(Overloaded):
+                    await asyncio.wait_for(answer, 5)
 
     play(main)
 
@@ -509,12 +552,78 @@ def test_the_time_of_a_person_counts_from_the_moment_in_which_the_carrier_rings_
                 the.call.recover("answered")
                 await until(lambda: "call_recovered" in the.happened())
                 the.call.model.state, the.call.model.engine, the.call.model.media = machine.STREAMING, "ready", "open"
-                assert the.call.requests.transfer("desk", "+15550100003", by="agent")
+                assert the.call.requests.transfer("desk", "+15550100003", by="agent") == ""
                 await until(lambda: "transfer" in dict(armed))
                 the.call.post(events.CallInitiated(leg=events.HUMAN, direction="outgoing"))
                 await until(lambda: [name for name, _ in armed].count("transfer") == 2)
             asked, rings = (seconds for name, seconds in armed if name == "transfer")
             queue = the.call.config.deadline_seconds["queue"]
             assert asked - rings == pytest.approx(queue if "queues_dials" in can else 0.0)
+
+    play(main)
+
+
+@contextlib.asynccontextmanager
+async def talking() -> AsyncIterator[Stage]:
+    """A call in which the caller talks with the agent."""
+    async with stage("transfers", transfer_targets={"desk": "+15550100003"}) as the:
+        await the.ask(RINGS)
+        await until(lambda: "command_done" in the.happened())
+        the.call.model.state, the.call.model.engine, the.call.model.media = machine.STREAMING, "ready", "open"
+        yield the
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_transfer_that_is_asked_for_on_hold_is_refused_with_its_reason(queued: bool) -> None:
+    """Also when the request for the hold is still waiting: the step would refuse the transfer without a word."""
+
+    async def main() -> None:
+        async with talking() as the:
+            assert the.call.requests.line.hold("console") == ""
+            if not queued:
+                await until(lambda: the.call.requests.line.is_on_hold)
+            acts = the.call.requests.of_tools(outbound=False)
+            told = acts["transfer_call"]("desk", "a summary")
+            assert told == ("warm", HELD)
+            assert transfer_call(acts["transfer_call"])("desk", "")["error"].endswith(HELD), "the model is told why"
+            assert the.call.requests.transfer("desk", "+15550100003", by="console") == HELD
+            await until(lambda: the.call.requests.line.is_on_hold)
+            assert "transfer_requested" not in the.happened()
+
+    play(main)
+
+
+def test_a_hold_that_is_asked_for_after_a_transfer_is_refused_with_its_reason() -> None:
+    async def main() -> None:
+        async with talking() as the:
+            assert the.call.requests.transfer("desk", "+15550100003", by="agent") == ""
+            assert the.call.requests.line.hold("console") == TRANSFERRED
+            assert the.call.requests.transfer("desk", "+15550100003", by="agent") == TRANSFERRED
+
+    play(main)
+
+
+@pytest.mark.parametrize(
+    ("by", "armed", "farewell", "told"),
+    [
+        ("agent", "hold", "", HELD), ("agent", "bridged", "", NO_CALLER), ("agent", "", machine.SPEAKING, ""),
+        ("console", "hold", "", ""),
+    ],
+)  # fmt: skip
+def test_the_agent_learns_that_a_transfer_has_not_begun_after_all(
+    by: str, armed: str, farewell: Any, told: str
+) -> None:
+    """Its tool has said that the person is being rung, and the caller is waiting for them."""
+
+    async def main() -> None:
+        async with talking() as the:
+            assert the.call.requests.transfer("desk", "+15550100003", by=by) == ""
+            the.call.model.armed |= {armed} - {""}  # as by an event that came in between
+            the.call.model.farewell = farewell
+            await until(lambda: "transfer_requested" in the.happened())
+            await asyncio.sleep(0)
+            facts = [turn.text for turn in the.call.agent.conversation.turns if turn.who == "system"]
+            assert all("Desk is not being called after all." in fact and told in fact for fact in facts)
+            assert bool(facts) is bool(told)
 
     play(main)

@@ -47,6 +47,7 @@ class Call:
     def __init__(self, *, ready: bool = True, **changes: Any) -> None:
         self.scene, self.clock, self.words = Scene(), Clock(), Words()
         self.owned: list[tuple[str, asyncio.Task[None]]] = []
+        self.may_run: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.legs = Legs(
             as_carrier(FakeCarrier("queues_dials")), dials=False, post=lambda event: None, named=lambda ids, leg: None
         )
@@ -54,6 +55,7 @@ class Call:
             self.scene.agent, self.scene.relay, cast(Deadlines, self.clock),
             config=config(deadline_seconds=SECONDS, briefing_text="{summary}", **changes), words=self.words,
             preamble_seconds=5.0, own=self._own, note=self.scene.notes.append, legs=self.legs, now=lambda: 100.0,
+            may_run=self._may_run,
         )  # fmt: skip
         if ready:
             self.scene.ready()
@@ -61,6 +63,9 @@ class Call:
 
     def _own(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self.owned.append((name, asyncio.ensure_future(work)))
+
+    async def _may_run(self) -> bool:
+        return await self.may_run
 
     def do(self, *told: commands.Command) -> None:
         for command in told:
@@ -151,6 +156,19 @@ async def test_a_tool_runs_in_a_task_of_the_call_and_is_answered_when_it_is_told
     assert call.take() == []
     call.do(commands.AnswerTool(id="call_a"), commands.AnswerTool(id="call_a"))
     assert [each[0] for each in call.take()] == ["tool"]
+
+
+@pytest.mark.parametrize("may_run", [True, False])
+@in_loop
+async def test_a_tool_whose_step_is_not_written_runs_once_it_may(may_run: bool) -> None:
+    call = Call()
+    call.scene.tell(ToolCalls("r", (ToolCall("call_a", "look", "{}"),)))
+    call.local.do(commands.RunTool(id="call_a"), is_written=False)
+    await settle()
+    assert call.scene.agent.tool_calls.runs == 0, "another node may let the model call it again"
+    call.may_run.set_result(may_run)
+    await asyncio.wait_for(call.owned[0][1], 5)
+    assert call.scene.agent.tool_calls.runs == may_run
 
 
 @pytest.mark.parametrize(

@@ -148,14 +148,14 @@ def test_a_tool_that_acts_in_the_moment_of_the_move_has_its_act_done_once(forced
             assert await old.mailbox.hold(5)
         acts = old.requests.of_tools(outbound=False)
         if forced:
-            assert acts["transfer_call"]("desk", "a summary") == "warm"
+            assert acts["transfer_call"]("desk", "a summary") == ("warm", "")
             shared.journal.note(old.entry(notes.HandedOver()))
             old.let_go()
             old.mailbox.go_on()
         else:
             leaving = asyncio.create_task(old.hand_over())
             await asyncio.sleep(0)
-            assert acts["transfer_call"]("desk", "a summary") == "warm"
+            assert acts["transfer_call"]("desk", "a summary") == ("warm", "")
             await leaving
         await asyncio.wait_for(running, 5)
 

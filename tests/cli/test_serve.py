@@ -25,7 +25,7 @@ def test_a_machine_of_several_is_a_node_also_with_one_process(
         raise _OneProcessError
 
     monkeypatch.setattr(workers, "serve_with_workers", lambda *_: 7)
-    monkeypatch.setattr(serve, "bind", alone)
+    monkeypatch.setattr(serve, "bind_both", alone)
     settings = Settings(**several)  # type: ignore[arg-type]
     if told == "alone":
         with pytest.raises(_OneProcessError):

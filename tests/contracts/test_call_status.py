@@ -42,7 +42,7 @@ def test_a_live_call(state: str, direction: Direction, is_at_carrier: bool, stat
         ("no_answer", "no-answer", "no-answer"), ("timeout", "no-answer", "no-answer"),
         ("originator_cancel", "canceled", "canceled"), ("canceled", "canceled", "canceled"),
         ("operator", "canceled", "canceled"), ("shutdown", "canceled", "canceled"), ("agent", "canceled", "canceled"),
-        ("normal_clearing", "canceled", "no-answer"), ("completed", "canceled", "no-answer"),
+        ("normal_clearing", "canceled", "no-answer"), ("completed", "canceled", "completed"),
         ("already_ended", "canceled", "no-answer"),
         ("machine", "completed", "completed"), ("fax", "completed", "completed"),
         ("not_found", "failed", "failed"), ("failed", "failed", "failed"), ("dial_failed", "failed", "failed"),

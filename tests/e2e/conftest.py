@@ -2,7 +2,7 @@
 
 A test of such a module that is about one of them says `@pytest.mark.carrier("telnyx")`. In a module that is about the
 model or the process rather than about carriers (`SAMPLED = True`) each test runs over one of them, another test over
-another one, and all of them over all in CI and with --long. So it is with the media servers that a module names in
+another one, and all of them over all with --long. So it is with the media servers that a module names in
 `MEDIA_SERVERS`.
 """
 

@@ -130,7 +130,7 @@ async def _ends_and_refusals() -> None:
 
         await until(lambda: made.call.model.state == "streaming", "the call to stream")
         assert "cannot be held" in made.call.requests.line.hold("test")
-        assert made.call.requests.transfer("sales", "tel:+15550100010", by="test", mode="refer")
+        assert made.call.requests.transfer("sales", "tel:+15550100010", by="test", mode="refer") == ""
         await refused.wait_ended()
         assert refused.referred_to == "tel:+15550100010"
         await made.quiet()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import resource
 import socket
@@ -37,6 +38,39 @@ python = partial(any_python, anew=True)
 def busy_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
+
+
+# The start
+
+
+async def test_whoever_asks_during_the_start_waits_and_is_not_refused() -> None:
+    """The ports are open before the rest is loaded: a restart turns nobody away for longer than it must."""
+    ports = free_port(), free_port()
+    async with python(SERVER, env=KEYS | {"PORT": str(ports[0]), "CONSOLE_PORT": str(ports[1])}) as process:
+        used = psutil.Process(process.process.pid).cpu_times
+
+        def seconds() -> float:
+            return float(used().user + used().system)
+
+        async def connected(port: int) -> asyncio.StreamWriter:
+            async with asyncio.timeout(10):
+                while True:
+                    try:
+                        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                    except OSError:
+                        await asyncio.sleep(0.002)
+                    else:
+                        readers[port] = reader
+                        return writer
+
+        readers: dict[int, asyncio.StreamReader] = {}
+        writers = {port: await connected(port) for port in ports}
+        open_after = seconds()
+        for port, writer in writers.items():
+            writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert (await readers[port].readline()).startswith(b"HTTP/1.1 "), process.said()
+            writer.close()
+        assert open_after < 0.6 * seconds(), "the ports were opened when all was loaded"
 
 
 # Refusals

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, insert, update
 
 from callflow.contracts import events
+from callflow.history import spending as module
 from callflow.history.node_tables import claims
 from callflow.history.spending import SpendingStore, Sums
 from callflow.history.store import Store
-from callflow.history.tables import conversations
+from callflow.history.tables import conversations, iso
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from tests.history.test_events_out import AT, House, house
@@ -214,3 +216,135 @@ async def test_deleting_the_days_calls_gave_its_budget_back(database_url: str, t
         # Two days later it counts nowhere, and goes with what is deleted then.
         await store.delete([row["id"] for row in [await store.conversation("kept")] if row], AT + 3 * 86400)
         assert await spending.of_profiles(*DAY, ["a"]) == ([], set(), [])
+
+
+@dataclass
+class Clock:
+    now: float
+    """Unix time, in seconds."""
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def told(sums: list[Sums]) -> dict[str, list[float]]:
+    return {one.name: rounded(one) for one in sums}
+
+
+async def test_of_a_day_of_many_calls_each_look_reads_those_of_the_last_while_alone(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, read = Clock(AT + 1800), list[str]()
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(module, "_MANY", 4)
+    reads = module._read
+
+    def counted(connection: Connection, begins: str, ends: str) -> list[Sums]:
+        read.append(begins)
+        return reads(connection, begins, ends)
+
+    monkeypatch.setattr(module, "_read", counted)
+    async with house(database_url, tmp_path) as the:
+        for number in range(6):
+            call(the, f"early {number}", profile="sales" if number % 2 else "", at=AT + number)
+        the.note(notes.Began(carrier="twilio", control="CA-long", profile="sales"), call="long", at=AT + 600)
+        call(the, "later", at=AT + 900)
+        await the.journal.flushed()
+        store, spending = Store(the.database), SpendingStore(the.database)
+
+        async def look() -> dict[str, list[float]]:
+            """What is told, which is what a reader finds who keeps nothing."""
+            sums = told((await spending.of_profiles(*DAY, []))[0])
+            seen = len(read)
+            assert sums == told((await SpendingStore(the.database).of_profiles(*DAY, []))[0])
+            del read[seen:]
+            return sums
+
+        assert (await look())["sales"][0] == 3
+        read.clear()
+        await look()
+        (since,) = read
+        assert since == iso(AT + 600), "all of the day was read again, or not the call that goes on"
+
+        call(the, "now", profile="sales", at=AT + 1700)
+        the.journal.note(JournalEntry("long", 1, AT + 605, {"event": "call_answered"}, "ringing", "answered", True, []))
+        the.note(notes.Ended(cause="completed", until=AT + 1750), call="long", step=1, at=AT + 1750)
+        await the.journal.flushed()
+        assert (await look())["sales"][0] == 5
+
+        ids = [row["id"] for name in ("early 1", "now") if (row := await store.conversation(name))]
+        await store.delete(ids, AT + 1800)
+        assert (await look())["sales"][0] == 5, "a deleted call counts once"
+
+        cost(the, "early 0")
+        await the.journal.flushed()
+        clock.now += module._KEPT_SECONDS + 1
+        assert (await look())[""][3] == 0.02, "a cost that comes later counts soon"
+
+        read.clear()
+        await spending.of_profiles(AT + 3600, AT + 7200, [])
+        assert read == [iso(AT + 3600)], "another day is another sum"
+
+
+@pytest.mark.parametrize("since", [AT + 300, AT + 3600])
+async def test_right_after_midnight_nothing_is_kept(
+    since: float, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "time", Clock(since))
+    monkeypatch.setattr(module, "_MANY", 1)
+    async with house(database_url, tmp_path) as the:
+        call(the, "yesterday", at=AT - 60)
+        call(the, "today", at=AT + 60)
+        await the.journal.flushed()
+        spending = SpendingStore(the.database)
+        for _ in range(2):
+            (sums,) = (await spending.of_profiles(AT, AT + 86400, []))[0]
+            assert sums.calls == 1
+
+
+async def test_the_live_calls_of_other_nodes_are_found_without_reading_those_of_the_day(tmp_path: Path) -> None:
+    """Every few seconds the parts of all calls that were led to a SIP address were read."""
+    async with house(f"sqlite:///{tmp_path}/h.db", tmp_path) as the:
+        live = [("dialled", ""), ("side", "call:dialled")]
+        for name, session in live:
+            call(the, name, usd=None, session=session, at=AT + 1000)
+        await the.journal.flushed()
+
+        def begin(connection: Connection) -> None:
+            connection.execute(update(conversations).values(ended_at=None))
+            connection.execute(insert(claims), [{"call": name, "node": "b", "epoch": 1} for name, _ in live])
+
+        def more(connection: Connection) -> None:
+            rows = [
+                {
+                    "stream_sid": f"s{number}", "call_id": f"c{number}", "phone_number": "+15550100002",
+                    "carrier_session_id": f"call:x{number}", "started_at": iso(AT), "ended_at": iso(AT),
+                }
+                for number in range(3000)
+            ]  # fmt: skip
+            connection.execute(insert(conversations), rows)
+
+        def work(connection: Connection) -> int:
+            """Return how many steps SQLite takes."""
+            steps = 0
+
+            def count() -> int:
+                nonlocal steps
+                steps += 1
+                return 0
+
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            driver.set_progress_handler(count, 1)
+            found = module._elsewhere(connection, "a", iso(DAY[0]), iso(DAY[1]))
+            driver.set_progress_handler(None, 0)
+            assert {one.call: one.is_led for one in found} == {"dialled": True, "side": False}
+            return steps
+
+        await the.database.write(begin)
+        before = await the.database.read(work)
+        await the.database.write(more)
+        assert await the.database.read(work) <= before * 2

@@ -238,6 +238,43 @@ def test_a_new_call_during_a_hand_over_is_for_the_next_process(can: str) -> None
     play(main)
 
 
+@pytest.mark.parametrize("event", [events.Dtmf(digit="1"), events.CallHangup()])
+def test_what_comes_about_a_call_that_was_left_in_a_hand_over_is_sent_again(event: events.Event) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(RINGS)
+            await the.tell(events.CallAnswered())
+            await the.board.hand_over(0.01)
+            assert the.board.calls == []
+            for _ in range(2):
+                with pytest.raises(Overloaded):
+                    await the.tell(event, delivery="d")
+            assert the.board.counts["repeats"] == 0, "as it was not answered, the second is no repeat"
+
+    play(main)
+
+
+@pytest.mark.parametrize("event", [events.CallBridged(), events.CallAnswered()])
+def test_what_waits_in_a_call_that_is_left_is_sent_again_and_then_no_repeat(event: events.Event) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.tell(RINGS)
+            await the.tell(events.CallAnswered())
+            (call,) = the.board.calls
+            the.board._drain.is_handing_over = True
+            leaving = asyncio.create_task(call.hand_over())
+            await asyncio.sleep(0)
+            assert call.is_handed_over
+            assert the.board.calls == [call], "it is still found"
+            for _ in range(2):
+                with pytest.raises(Overloaded):
+                    await the.tell(event, delivery="d")
+            await leaving
+            assert the.board.counts["repeats"] == 0
+
+    play(main)
+
+
 def test_a_call_that_is_taken_over_during_a_hand_over_is_left_to_the_next_process() -> None:
     """It was opened here after all others had been left, and hung up when the process ended."""
 

@@ -298,14 +298,15 @@ def test_what_the_line_cannot_do_is_not_offered() -> None:
 def test_the_built_in_tools_do_what_they_say() -> None:
     done: list[Any] = []
 
-    def transfer(destination: str, summary: str) -> bool:
+    def transfer(destination: str, summary: str) -> tuple[str, str]:
         done.append((destination, summary))
-        return destination == "sales"
+        return "warm", "" if destination == "sales" else "The caller is on hold."
 
     tools = of_a_call(end_call=done.append, transfer_call=transfer, send_dtmf=done.append)
     assert run_of(tools, "end_call", reason="all said")["ok"]
     assert run_of(tools, "transfer_call", destination="sales", summary="Wants a boat.")["ok"]
-    assert "not possible now" in run_of(tools, "transfer_call", destination="nobody", summary="")["error"]
+    refused = run_of(tools, "transfer_call", destination="nobody", summary="")
+    assert refused == {"error": "That is not possible now. The caller is on hold."}
     assert run_of(tools, "send_dtmf", digits="12#")["ok"]
     assert done == ["all said", ("sales", "Wants a boat."), ("nobody", ""), "12#"]
     assert run_of(tools, "get_current_time", timezone="Asia/Tokyo")["time"].endswith("+09:00")
@@ -314,7 +315,7 @@ def test_the_built_in_tools_do_what_they_say() -> None:
 
 
 def test_the_model_is_told_to_whom_a_call_may_go() -> None:
-    tools = of_a_call(transfer_call=TransferAction(["sales", "front desk"], lambda target, summary: True))
+    tools = of_a_call(transfer_call=TransferAction(["sales", "front desk"], lambda target, summary: ("warm", "")))
     (definition,) = [each for each in tools.definitions if each["name"] == "transfer_call"]
     assert definition["parameters"]["properties"]["destination"]["enum"] == ["sales", "front desk"]
     assert run_of(tools, "transfer_call", destination="sales", summary="")["ok"]

@@ -83,8 +83,9 @@ class Session(SessionState):
 
     @property
     def active(self) -> Response | None:
-        """The response under way in the default conversation."""
-        return next((one for one in reversed(self.responses) if one.active and one.in_conversation), None)
+        """The response under way in the default conversation, where one runs at a time."""
+        latest = next((one for one in reversed(self.responses) if one.in_conversation), None)
+        return latest if latest is not None and latest.active else None
 
     # -- life
 

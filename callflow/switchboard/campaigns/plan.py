@@ -37,7 +37,7 @@ _HOURS: Final = re.compile(r"([01]?[0-9]|2[0-4])(?::([0-5][0-9]))?-([01]?[0-9]|2
 _SEPARATOR: Final = re.compile(r"[,\s]+")
 _UNKNOWN_CAUSES: Final = frozenset({
     "interrupted", "dial_lost", "not_at_carrier", "not_answered",
-    "normal_clearing", "completed", "already_ended",  # somebody hung up who must have picked up while we were away
+    "normal_clearing", "already_ended",  # somebody hung up who must have picked up while we were away
 })  # fmt: skip
 """Causes of calls that were not answered as far as we know, after which another call may bother somebody who was."""
 MACHINE: Final = "machine"

@@ -17,8 +17,6 @@ from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, json_object, json_response, unknown_names
 
 
-_NOT_NOW: Final = "The agent does not have the caller now, or a transfer is under way already."
-_ON_HOLD: Final = "The caller is on hold: take them off hold first."
 _EXAMPLE: Final = '{"to": "sales"}'
 _NAMES: Final = ("to", "mode", "summary")
 _MODES: Final[tuple[Literal["warm", "cold", "refer"], ...]] = ("warm", "cold", "refer")
@@ -62,8 +60,9 @@ def add_transfer(
         if not plain.startswith(SIP) and (why := await may_dial(plain, live.config.business)):
             return error_response(403, why)
         target = name if plain != to else "the person"
-        if not live.requests.transfer(target, number, by=requester(has_token=has_token), summary=summary, mode=mode):
-            return error_response(409, _ON_HOLD if live.requests.line.is_on_hold else _NOT_NOW)
+        by = requester(has_token=has_token)
+        if why := live.requests.transfer(target, number, by=by, summary=summary, mode=mode):
+            return error_response(409, why)
         return json_response({"call": call, "to": target, "mode": mode}, 202)
 
 

@@ -8,8 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from callflow.contracts.call_status import call_status
+from callflow.contracts.events import CallHangup
 from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.plan import ANSWERED, CANCELED, PAUSES, UNKNOWN, Plan, outcome_of, read_plan
+from carriers.twilio.webhooks import STATUS, read_event
 
 
 def at(text: str) -> float:
@@ -118,12 +121,27 @@ def test_a_number_is_called_again_after_the_pause_of_its_outcome(outcome: str, t
         ("completed", "normal_clearing", ANSWERED), ("completed", "interrupted", ANSWERED),
         ("busy", "user_busy", "busy"), ("no-answer", "timeout", "no_answer"), ("canceled", "operator", CANCELED),
         ("canceled", "shutdown", "failed"), ("failed", "dial_failed", "failed"), ("failed", "dial_lost", UNKNOWN),
-        ("failed", "interrupted", UNKNOWN), ("no-answer", "completed", UNKNOWN), ("completed", "machine", "machine"),
-        ("completed", "fax", "fax"),
+        ("failed", "interrupted", UNKNOWN), ("no-answer", "normal_clearing", UNKNOWN),
+        ("completed", "machine", "machine"), ("completed", "fax", "fax"),
     ],
 )  # fmt: skip
 def test_outcomes(status: str, cause: str, outcome: str) -> None:
     assert outcome_of(status, cause) == outcome
+
+
+@pytest.mark.parametrize(
+    ("word", "outcome"), [("completed", ANSWERED), ("no-answer", "no_answer"), ("busy", "busy"), ("canceled", CANCELED)]
+)
+def test_whoever_has_answered_is_not_called_again_although_the_webhook_of_the_answer_was_lost(
+    word: str, outcome: str
+) -> None:
+    """Twilio's word for the end says it all the same: of a call that nobody answered it would be another one."""
+    told, _ = read_event(STATUS, {"CallSid": "CA1", "CallStatus": word, "CallDuration": "12"})
+    assert isinstance(told, CallHangup)
+    status = call_status(state="hangup", cause=told.cause, direction="outbound", was_answered=False)
+    assert outcome_of(status, told.cause) == outcome
+    pauses = {"busy": 60.0, "no_answer": 60.0, UNKNOWN: 60.0}
+    assert (Plan(pauses=pauses).after(outcome, 1, 1000.0) is None) is (outcome in (ANSWERED, CANCELED))
 
 
 @pytest.mark.parametrize(
