@@ -17,27 +17,26 @@ TARGETS = {"sales": "+15550100005", "desk": "sip:desk@pbx.example"}
 
 
 class Requests:
-    """The requests of a live call, which takes a transfer or does not."""
+    """The requests of a live call, which says `why_not`; "": it takes the transfer."""
 
-    def __init__(self, *, takes: bool, on_hold: bool) -> None:
-        self.takes, self.line = takes, SimpleNamespace(is_on_hold=on_hold)
+    def __init__(self, why_not: str) -> None:
+        self.why_not = why_not
         self.asked: list[tuple[str, str, dict[str, str]]] = []
 
-    def transfer(self, target: str, number: str, **more: str) -> bool:
+    def transfer(self, target: str, number: str, **more: str) -> str:
         self.asked.append((target, number, more))
-        return self.takes
+        return self.why_not
 
 
 async def transfer(
     body: Any,
     *,
-    takes: bool = True,
-    on_hold: bool = False,
+    why_not: str = "",
     can: tuple[str, ...] = ("transfers", "refers"),
     why: str = "",
 ) -> tuple[Answer, list[tuple[str, str, dict[str, str]]]]:
     """Ask for a transfer of a live call. `why`: why the number is not dialled. Returns what the call was asked, too."""
-    requests = Requests(takes=takes, on_hold=on_hold)
+    requests = Requests(why_not)
     call = SimpleNamespace(
         requests=requests,
         config=SimpleNamespace(transfer_targets=TARGETS, business="taxis"),
@@ -82,15 +81,14 @@ async def test_the_caller_is_connected_with_whom_it_says(body: Any, told: tuple[
         ({"to": "sales"}, {"can": ()}, 409, "cannot be transferred"),
         ({"to": "desk"}, {"can": ("transfers",)}, 409, "cannot be transferred"),
         ({"to": "sales"}, {"why": "not dialled:"}, 403, "not dialled: +15550100005 taxis"),
-        ({"to": "sales"}, {"takes": False}, 409, "does not have the caller now"),
-        ({"to": "sales"}, {"takes": False, "on_hold": True}, 409, "on hold"),
+        ({"to": "sales"}, {"why_not": "The caller is on hold."}, 409, "The caller is on hold."),
     ],
 )
 async def test_what_cannot_be_is_refused_in_a_sentence(body: Any, changes: Any, status: int, said: str) -> None:
     answer, asked = await transfer(body, **changes)
     assert answer.status == status
     assert said in answer.json()["error"]
-    assert bool(asked) is ("takes" in changes), "the call was asked although it could not be"
+    assert bool(asked) is ("why_not" in changes), "the call was asked although it could not be"
 
 
 async def test_a_call_that_is_over_is_not_found() -> None:
