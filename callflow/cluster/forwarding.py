@@ -36,6 +36,8 @@ FROM: Final = "x-callflow-from"
 _UNIX: Final = "unix:"
 _CONNECT_SECONDS: Final = 0.5
 _TELL_SECONDS: Final = 1.0
+_LAST_WORDS_SECONDS: Final = 0.5
+"""A caller waits."""
 _HOP: Final = frozenset({
     "connection", "content-length", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "te",
     "trailer", "transfer-encoding", "upgrade", signing.HEADER, FROM,
@@ -178,6 +180,19 @@ class Forwarding:
         except (KeyError, TypeError):
             log.warning("node %s does not say which calls it has taken", peer.name)
         return None
+
+    async def last_words(self, node: str, call: str) -> bytes:
+        """Ask a node for what the caller of a call said last that it has given to this one: µ-law. It then ends its
+        stream. Never raises."""
+        peer = self._peers.peer(node)
+        if peer is None:
+            return b""
+        try:
+            answer = await self.send(peer, CLUSTER, "POST", f"/calls/{call}/last-words", seconds=_LAST_WORDS_SECONDS)
+        except PeerAway as error:
+            log.warning("call %s: what the caller said last is not known: %s", call, error)
+            return b""
+        return answer.body if answer.status == 200 else b""
 
     async def announce(self) -> None:
         """Tell all other nodes that this one has joined, and wait until they know it. Never raises."""
