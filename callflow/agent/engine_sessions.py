@@ -215,6 +215,11 @@ class EngineSessions:
         """Return the id of the stretch of which the present session has sent this."""
         return SpeechSegmentId(heard.item, heard.content, self.number)
 
+    @property
+    def recent_audio(self) -> bytes:
+        """What the caller said last, and is not known as text: µ-law, 6 s at most, or all that no session has heard."""
+        return bytes(self._recent_audio[-self._most_recent :])
+
     def forget_audio(self) -> None:
         """Drop the recent audio: its words are known as text, so the next session does not need it."""
         if self._recent_audio:
@@ -362,7 +367,7 @@ class EngineSessions:
             told = [item for item in told if isinstance(item, ToolCall)]
         if told:
             engine.add_context(self._ids.of_items(told))
-        audio = bytes(self._recent_audio[-self._most_recent :])
+        audio = self.recent_audio
         for start in range(0, len(audio), FRAME_BYTES):
             engine.append(binascii.b2a_base64(audio[start : start + FRAME_BYTES], newline=False).decode("ascii"))
 

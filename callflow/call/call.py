@@ -24,6 +24,7 @@ from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK
 from callflow.call.first_questions import Answers, answers, are_asked, write_down
 from callflow.call.handover import ProcessHandover, StatusAtCarrier
+from callflow.call.last_words import LastWords, keep_listening
 from callflow.call.legs import Legs
 from callflow.call.listening import FIRST
 from callflow.call.mailbox import Mailbox
@@ -89,6 +90,7 @@ class Call:
         self.legs.known(ids, events.CALLER)
         self._released = False
         self.is_noted = asyncio.Event()  # set when what was said last is noted
+        self.last_words: LastWords | None = None  # those of a call that was let go of, for the other process
         self._asking: asyncio.Future[WebhookReply] | None = None  # the reply that waits for the caller lookup
         self._use(self.config)
         if restored is not None:
@@ -99,9 +101,8 @@ class Call:
         self.config = config = config.for_carrier(self.carrier.can)
         called = None if self.is_outbound else self.to_number
         self.model = machine.Model(**config.machine_config(self.carrier.can, called=called))
-        parts = make_parts(
-            self, self._services, self.mailbox, self._deadlines, self._tasks, self._handover.restored
-        )  # fmt: skip
+        of = (self, self._services, self.mailbox, self._deadlines, self._tasks)
+        parts = make_parts(*of, self._handover.restored)
         self.relay, self.recordings, self.requests, self.agent = parts[:4]
         self._local_commands, self._dtmf, self._listening, self.take_over = parts[4:]
         self._log.hides = self.recordings.pause.hides
@@ -109,6 +110,7 @@ class Call:
             self.id, self.carrier, self._streams, post=self.post, own=self._tasks.start, legs=self.legs,
             run_after_call=self._services.run_after_call, words=self.requests.line.words,
             offer=self.agent.remote.describe, may_act=self._services.may_act,
+            replaces=self._handover.is_heard_elsewhere,
         )  # fmt: skip
 
     def _restore(self, old: RestoredCall) -> None:
@@ -316,6 +318,7 @@ class Call:
         """Serve the media socket for which the stream was reserved, until it closes or the call ends."""
         secret = self._streams.join()
         CALL.set(self.id)
+        await self._handover.hear_last_words(self.agent.caller_payload)
         try:
             await self.relay.serve_socket(socket, self.carrier.media_protocol(), secret)
         except BaseException as error:
@@ -326,8 +329,7 @@ class Call:
     # Requests of operators
 
     def hang_up(self, when: Literal["goodbye", "now"], by: str) -> bool:
-        """End the call, after a goodbye or at once. Returns False if the call is over already. `by`: the requester, for
-        the journal: see `callflow.web.console.requested_by`."""
+        """End the call, after a goodbye or at once. Returns False if the call is over already. `by`: who asks."""
         if machine.is_over(self.model) or self._released:
             return False
         self.requests.hang_up(when, by)
@@ -342,8 +344,7 @@ class Call:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nobody speaks or types, no operator has the caller, and no answer, tool or transcript is
-        outstanding."""
+        """Whether nobody speaks or types, no operator has the caller, and no answer, tool or transcript is due."""
         talks = self.model.state == machine.STREAMING and not self.model.farewell
         return talks and self.agent.is_quiet and not self._dtmf.is_typing and not self.take_over.by
 
@@ -353,8 +354,7 @@ class Call:
         return self._handover.is_leaving
 
     def recover(self, found: StatusAtCarrier, human: Literal["", "answered", "gone"] = "") -> None:
-        """Continue a call of the previous process, once. `found`: the carrier's status of the call; `human`: that of a
-        person's leg."""
+        """Continue a call of the previous process, once. `found`, `human`: how the call is, and a person's leg."""
         if (first := self._handover.recover(found, human)) is None:
             return
         if self.model.human != machine.NO_LEG and self.legs.awaits_ids(events.HUMAN):
@@ -382,8 +382,10 @@ class Call:
             self.mailbox.close()
             await self._log.commit(self.entry(notes.HandedOver(quiet=self.is_quiet)))
 
-    def let_go(self) -> None:
-        """Give up this call at once, without a word to anybody: another process has it."""
+    def let_go(self, *, listens: bool = False) -> None:
+        """Give up this call at once, without a word to anybody: another process has it. `listens`: that one will ask
+        for the caller's last words; until then the stream stays."""
+        self.last_words = keep_listening(self.relay, self.agent) if listens else None
         self._handover.leave(elsewhere=True)
         self.mailbox.close()
         for event, reply in self.mailbox.take_rest():
@@ -415,6 +417,9 @@ class Call:
         self._words_by = self._loop.time() + self.config.agent.transcript_seconds
         self.awaits_words = self.agent.ended(for_good=not self._handover.is_leaving)
         self.is_noted.set()
+        if self.last_words is not None:
+            self._tasks.start(self.agent.close(), "close")
+            await self.last_words.over()
         closes = [self.relay.close(), self._listening.close()]
         if not self.awaits_words:
             closes.append(self.agent.close())
@@ -427,10 +432,6 @@ class Call:
             self._ended_at = self._services.now()
         else:
             self._note_end()
-
-    def give_up_words(self) -> None:
-        """Stop waiting for transcripts of the caller's words."""
-        self.agent.wind_up.give_up()
 
     async def write_down(self) -> None:
         """Wait until the transcripts of a call that is over have come or are given up, then write the `ended` note."""

@@ -52,13 +52,16 @@ class CarrierCommands:
         words: Words,
         offer: Callable[[], SessionOffer | None] = lambda: None,
         may_act: Callable[[str], Awaitable[bool]] = alone,
+        replaces: Callable[[], bool] = lambda: False,
     ) -> None:
         """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that
         must finish even when the call is over. `legs`: those of the call. `offer`: returns the engine's session with
-        which the carrier answers the call, if it does. `may_act`: see `CallServices`; asked of what is late."""
+        which the carrier answers the call, if it does. `may_act`: see `CallServices`; asked of what is late.
+        `replaces`: returns whether another process has the call's stream still."""
         self._legs, self._words, self._offer = legs, words, offer
         self._call, self._carrier, self._streams = call, carrier, streams
         self._post, self._own, self._run_after_call, self._may_act = post, own, run_after_call, may_act
+        self._replaces = replaces
         self._recording = asyncio.Lock()
         self.answered_by = FIRST_ANSWER
         """The place of the answer command: a repeated answer command has the same id."""
@@ -115,6 +118,7 @@ class CarrierCommands:
             from_number=from_number,
             to_number=to_number,
             at=at,
+            replaces_stream=isinstance(command, commands.StartStream) and self._replaces(),
             offer=self._offer() if isinstance(command, commands.Answer) else None,
         )
 

@@ -7,7 +7,9 @@ Then `recover` returns the first steps of this process. The next process recover
 from __future__ import annotations
 
 import asyncio
+import binascii
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -28,6 +30,7 @@ from callflow.contracts.events import (
     ToolFinished,
 )
 from callflow.journal.notes import Cut
+from callflow.media.g711 import FRAME_BYTES
 
 
 StatusAtCarrier = Literal["ringing", "answered", "asking", "gone", "over"]
@@ -118,6 +121,22 @@ class ProcessHandover:
                 for name, asked in old.unanswered.items()
             ),
         )
+
+    def is_heard_elsewhere(self) -> bool:
+        """Return whether the process that has given this call away has its stream, as far as is known."""
+        return self.restored is not None and self.restored.last_words is not None
+
+    async def hear_last_words(self, hear: Callable[[str, bytes], object]) -> None:
+        """Hear what the caller said to the process that has given this call away, until the end of its stream. `hear`:
+        takes frames of the caller, base64 of µ-law and the same decoded. Never raises."""
+        old = self.restored
+        if old is None or old.last_words is None:
+            return
+        ask, old.last_words = old.last_words, None
+        audio = await ask()
+        for start in range(0, len(audio), FRAME_BYTES):
+            frame = audio[start : start + FRAME_BYTES]
+            hear(binascii.b2a_base64(frame, newline=False).decode("ascii"), frame)
 
     def leave(self, *, elsewhere: bool = False) -> None:
         """Leave the call without ending it. `elsewhere`: another process has it already."""

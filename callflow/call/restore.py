@@ -7,7 +7,7 @@ heard, which tools were called, and whether they have answered.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -139,6 +139,9 @@ class RestoredCall:
     """For whom the agent was muted still."""
     cuts: list[Turn] = field(default_factory=list)
     """Turns of the agent that were being played when the line broke."""
+    last_words: Callable[[], Awaitable[bytes]] | None = None
+    """Asks the process that has given the call away for what the caller said to it last, and for the end of its stream.
+    Never raises; takes some tenths of a second at most. None: there is none to be asked."""
     problems: tuple[int, str] | None = None
     """How many entries cannot be read, and the problem of the first; None: all can be read."""
 

@@ -67,6 +67,8 @@ class CarrierRequest:
     """The secret for carriers that authenticate a stream by a header as well as by its path."""
     stream_name: str = ""
     """The name of the stream in webhooks of carriers that name streams; unique within the call."""
+    replaces_stream: bool = False
+    """Another process of ours has the call's stream still: it is ended for this one."""
     from_number: str = ""
     to_number: str = ""
     at: float = 0.0

@@ -118,6 +118,10 @@ class MediaSocket(Protocol):
     async def close(self, code: int, reason: str) -> None:
         """Close the socket, once, with a WebSocket close code (RFC 6455, section 7.4). May be called before `start`."""
 
+    async def finish(self, code: int, reason: str) -> None:
+        """Send the close frame that `close` sends, and go on to read: what the peer had sent before it knew comes
+        still, then `ended` is called. `close` must follow."""
+
 
 class SpeechSegmentId(NamedTuple):
     """The id of one stretch of speech, which is a content part of a message item of the engine."""

@@ -103,6 +103,10 @@ class DirectSocket(ABC):
         """See `MediaSocket.close`. Later messages are thrown away."""
         self._message = None
         self._backlog.clear()
+        await self.finish(code, reason)
+
+    async def finish(self, code: int, reason: str) -> None:
+        """See `MediaSocket.finish`."""
         if self._tcp is None or self._closing or self._is_lost:
             return
         self._closing = True
@@ -190,7 +194,7 @@ class DirectSocket(ABC):
     def _in_turn(self, message: str | bytes) -> None:
         """Hand on a message that came with others: a few at once, the rest when other connections had their turn."""
         self._count()
-        if self._closing or self._reason:
+        if self._reason or (self._closing and self._message is None):
             return
         if self._message is not None and not self._backlog and not self._has_turn:
             self._message(message)

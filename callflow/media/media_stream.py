@@ -40,6 +40,8 @@ from callflow.timers import Timers
 log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS: Final = 0.3
+_HEAR_OUT_SECONDS: Final = 0.25
+"""How long a carrier may take to close its side. The caller is not heard meanwhile."""
 _BURST: Final = 4
 """How many times as many frames may be held as come within the wait for a missing one: a burst comes at once."""
 _READABLE: Final = ("PCMU", "PCMA")
@@ -128,6 +130,17 @@ class MediaStream:
         """Close the socket with a WebSocket close code (RFC 6455, section 7.4), and end the stream."""
         await self._close_socket(code, reason)
         self._end(reason)
+
+    async def hear_out(self) -> None:
+        """Close the socket, and take what the carrier had sent before it knew. Returns when the carrier has closed it,
+        too: before, it opens no other stream of this call."""
+        try:
+            async with asyncio.timeout(_HEAR_OUT_SECONDS):
+                await self._socket.finish(1000, "the call goes on elsewhere")
+                await asyncio.wait([self._over])
+        except (TimeoutError, OSError, RuntimeError) as error:
+            log.info("call %s: the carrier is slow to close its media socket: %r", self._relay.call, error)
+        await self.close(1000, "the call goes on elsewhere")
 
     async def end(self, reason: str) -> None:
         """End the stream, and wait until the relay has released it."""

@@ -161,8 +161,8 @@ class Relay:
             if self._stream is not None:
                 self._stream.await_start()
 
-    async def close(self) -> None:
-        """Close the media socket and the recording; no audio is played any more."""
+    async def close(self, *, hears_out: bool = False) -> None:
+        """Close the media socket and the recording; no audio is played any more. `hears_out`: see `MediaStream`."""
         self._silence()
         self.silence_filler.stop()
         self.sounds.close()
@@ -172,7 +172,7 @@ class Relay:
         self._stop_pacer()
         self._heard_out.stop()
         if self._stream is not None:
-            await self._stream.close(1000, "the call is over")
+            await (self._stream.hear_out() if hears_out else self._stream.close(1000, "the call is over"))
         if self.recorder is not None:
             await self.recorder.close()
 

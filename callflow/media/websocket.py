@@ -31,7 +31,7 @@ class AsgiWire:
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
-        self._open = False
+        self._open = self._is_finishing = False
         self._writer: SocketWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -59,7 +59,7 @@ class AsgiWire:
 
     def put(self, text: str, weight: int = 0) -> None:
         """See `MediaSocket.put`."""
-        if self._writer is not None:
+        if self._writer is not None and not self._is_finishing:
             self._writer.put(text, weight)
 
     async def _write(self, text: str) -> None:
@@ -80,6 +80,16 @@ class AsgiWire:
             task = asyncio.create_task(self._drain(), name="media-drain")
             _draining.add(task)
             task.add_done_callback(_draining.discard)
+            await self._send_close(code, reason)
+
+    async def finish(self, code: int, reason: str) -> None:
+        """See `MediaSocket.finish`."""
+        if self._open:
+            await self._send_close(code, reason)
+
+    async def _send_close(self, code: int, reason: str) -> None:
+        if not self._is_finishing:
+            self._is_finishing = True
             short = reason.encode()[:100].decode(errors="ignore")  # bytes: RFC 6455, section 5.5
             await self._send({"type": "websocket.close", "code": code, "reason": short})
 

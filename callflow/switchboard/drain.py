@@ -63,7 +63,7 @@ class Drain:
         meanwhile; if too many calls wait, the transcripts are given up."""
         task = asyncio.current_task()
         if self._hurries or task is None or len(self._unwritten) >= self._most_unwritten:
-            call.give_up_words()
+            call.agent.wind_up.give_up()
         else:
             self._unwritten[call] = task
         try:
@@ -123,7 +123,7 @@ class Drain:
     def _hurry(self) -> None:
         self._hurries = True
         for call in self._unwritten:
-            call.give_up_words()
+            call.agent.wind_up.give_up()
 
     async def _until_empty(self, seconds: float) -> None:
         """Wait until no call is live, at most this many seconds."""

@@ -257,15 +257,19 @@ class Moving:
             if given is None:
                 return
             self._has_gone(call, given[0].name)
-            if call.agent.turns.hears_speech:
+            hears_speech = call.agent.turns.hears_speech
+            call.let_go(listens=True)
+            if hears_speech and call.last_words is None:
                 # Since the database was asked, the caller has begun to speak. The model here may not have noticed, and
                 # that of the other node hears only the rest: whoever goes on with the call is to ask again.
                 call.note(notes.CallerSpeaks())
-            call.let_go()
             call.mailbox.go_on()
             await self._note_last(call)
             claims.noted(call.id)
-            self._has_gone(call, await self._tell_any(call.id, *given))
+            self._has_gone(call, await self._tell_any(call, *given))
+            claims.confirm_taken(call.id)
+            if call.last_words is not None:
+                await call.last_words.over()
         except Exception as error:
             # Whose the claim is, is not known. If it is still this node's, this one finds the call at its next look,
             # like one that it was given, or whoever lives does when this process ends.
@@ -273,6 +277,8 @@ class Moving:
             log.error("call %s: it could not be given to node %s: %r", call.id, target.name, error)
         finally:
             call.mailbox.go_on()
+            if call.last_words is not None:
+                call.last_words.give_up()
             claims.confirm_taken(call.id)
 
     async def _hand_over(
@@ -325,31 +331,31 @@ class Moving:
         if node and (both := _both(call)) in self._went_to:
             self._went_to[both] = node
 
-    async def _tell_any(self, call: str, target: Peer, key: tuple[str, int]) -> str:
+    async def _tell_any(self, call: Call, target: Peer, key: tuple[str, int]) -> str:
         """Tell that node that it has a call which was left here, or give it to the next one if it takes no calls any
         more. If none does, the call goes on here. Returns the name of the node that has it now; "": none but this one.
         Raises what the driver raises, TimeoutError, and Overloaded if this node is dead."""
         at: tuple[str, int] | None = key
         for tries in range(_MOST_TARGETS):
             with contextlib.suppress(Overloaded):
-                at = await self._hand_claim(call, target.name, at) if tries else at
+                at = await self._hand_claim(call.id, target.name, at) if tries else at
                 if at is None:
                     return ""  # it has ended, or was taken over
-                taken = await self._membership.tell(target, [call])
+                taken = await self._membership.tell(target, [call.id])
                 if taken is None:
                     log.warning(
-                        "call %s: node %s was not told of the move, and finds the call by itself", call, target.name
+                        "call %s: node %s was not told of the move, and finds the call by itself", call.id, target.name
                     )
-                if taken is None or call in taken:
+                if taken is None or call.id in taken:
                     self.moved += 1
                     return target.name
-            log.warning("call %s: node %s takes no calls any more", call, target.name)
+            log.warning("call %s: node %s takes no calls any more", call.id, target.name)
             await self._membership.look_again()
             another = self._target()
             if another is None:
                 break
             target = another
-        if await self._hand_claim(call, self._membership.me, at) is not None:
+        if await self._hand_claim(call.id, self._membership.me, at) is not None:
             await self._stay(call)
         return ""
 
@@ -357,10 +363,12 @@ class Moving:
         async with asyncio.timeout(_WRITTEN_SECONDS):
             return await self._membership.give(call, to, of)
 
-    async def _stay(self, call: str) -> None:
+    async def _stay(self, call: Call) -> None:
+        if call.last_words is not None:
+            call.last_words.give_up()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STAY_SECONDS):
-                await self._keep(call)
+                await self._keep(call.id)
 
     def _is_movable(self, call: Call) -> bool:
         """Whether this process has the call: not yet one that is being recovered, and no more one that is given

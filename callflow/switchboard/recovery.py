@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -77,6 +78,8 @@ class Recovery:
         self._questions = asyncio.Semaphore(_QUESTIONS)
         self._status_checks = StatusChecks(history.now, lambda call: self.reconciliation.doubt(call), self._questions)
         self._number_ids = NumberIds(self._note_number_id)
+        self._givers: dict[str, str] = {}
+        """Who has given calls to this node that it is just taking, by call."""
         self._has_all = False
         """This process serves alone, and has all calls that there are."""
         history.journal.on_began = self._number_ids.began
@@ -225,13 +228,18 @@ class Recovery:
         if self._duties is not None:
             await self._duties.keep(call)
 
-    async def take_given(self, calls: Sequence[str]) -> Sequence[str] | None:
-        """Take calls that another node has given to this one, and return those that this node has now; None: that is
-        not known yet. Returns when their callers are heard here, or soon: who gives many waits for that with the next.
-        Never raises."""
+    async def take_given(self, calls: Sequence[str], giver: str) -> Sequence[str] | None:
+        """Take calls that the node `giver` has given to this one, and return those that this node has now; None: that
+        is not known yet. Returns when their callers are heard here, or soon: who gives many waits for that with the
+        next. Never raises."""
         if self._duties is None:
             return None
-        taken = await self._duties.take_given(calls)
+        self._givers.update(dict.fromkeys(calls, giver))
+        try:
+            taken = await self._duties.take_given(calls)
+        finally:
+            for call in calls:
+                self._givers.pop(call, None)
         until = asyncio.get_running_loop().time() + _HEARD_SECONDS
         while asyncio.get_running_loop().time() < until and any(map(self._is_between, calls)):  # noqa: ASYNC110 - a few
             await asyncio.sleep(_LOOK_SECONDS)
@@ -405,4 +413,6 @@ class Recovery:
             return None
         if self._membership is not None:
             self._status_checks.broke(name, old.at)
+            if giver := self._givers.get(name):
+                old.last_words = partial(self._membership.last_words, giver, name)
         return self._switchboard.restore(carrier, old)

@@ -95,17 +95,18 @@ def create_cluster_app(
     node: Node,
     secret: bytes,
     apps: Mapping[str, Asgi],
-    take_given: Callable[[list[str]], Awaitable[Sequence[str] | None]],
+    take_given: Callable[[list[str], str], Awaitable[Sequence[str] | None]],
     live: LiveService,
     kept: LocalFiles,
     dial: Callable[[bytes], Awaitable[tuple[dict[str, Any], int]]],
     is_live: Callable[[str], bool],
+    last_words: Callable[[str], Awaitable[bytes]],
     now: Callable[[], float] = time.time,
 ) -> Quart:
-    """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that another node
-    has given to this one, and returns those that are here; None: it is not known yet. `live`: what is watched live.
-    `kept`: what lies here of calls. `dial`: makes a call that another node asks for. `is_live`: whether this node has a
-    call."""
+    """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that the node of
+    this name has given to this one, and returns those that are here; None: it is not known yet. `live`: what is watched
+    live. `kept`: what lies here of calls. `dial`: makes a call that another node asks for. `is_live`: whether this node
+    has a call. `last_words`: ends the stream of a call that was given away, and returns what its caller said since."""
     app = WebApp("cluster")
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
 
@@ -124,7 +125,7 @@ def create_cluster_app(
             told = msgspec.json.decode(cast(bytes, await request.get_data()), type=_Given)
         except msgspec.DecodeError as error:
             return {"error": str(error)}, 400
-        taken = await take_given(told.calls)
+        taken = await take_given(told.calls, str(request.scope.get(FORWARDED, "")))
         if taken is None:
             return {"error": "which calls are taken is not known yet"}, 503
         return {"taken": list(taken)}, 200
@@ -132,6 +133,10 @@ def create_cluster_app(
     @app.get("/calls/<call>")
     async def call_here(call: str) -> dict[str, Any]:
         return {"live": is_live(call)}
+
+    @app.post("/calls/<call>/last-words")
+    async def words(call: str) -> Response:
+        return Response(await last_words(call), content_type="application/octet-stream")
 
     @app.post(DIAL)
     async def dial_here() -> tuple[dict[str, Any], int]:

@@ -34,6 +34,7 @@ class ClusterWeb:
         self._switchboard = switchboard
         self.forwarding = Forwarding(config.name, config.secret, membership)
         membership.tell = self.forwarding.tell_given
+        membership.last_words = self.forwarding.last_words
         membership.announce = self.forwarding.announce
         membership.others_take_over = self.forwarding.others_take_over
         history.on_deleted = self.forwarding.tell_deleted
@@ -65,7 +66,7 @@ class ClusterWeb:
         public: Quart,
         console: Quart | None,
         adopt: Callable[[socket.socket], None],
-        take_given: Callable[[Sequence[str]], Awaitable[Sequence[str] | None]],
+        take_given: Callable[[Sequence[str], str], Awaitable[Sequence[str] | None]],
         live: LiveService,
         dialer: Dialer,
     ) -> None:
@@ -78,10 +79,14 @@ class ClusterWeb:
         dialling = DiallingElsewhere(dialer, self._membership, self.forwarding)
         app = create_cluster_app(
             self._membership, self._config.secret, apps, take_given, live, self._history, dialling.take,
-            lambda call: self._switchboard().is_live(call),
+            lambda call: self._switchboard().is_live(call), self._last_words,
         )  # fmt: skip
         self._listener = Listener(bind(self._config.address), app, media_ping_seconds=0)
         await self._listener.open()
+
+    async def _last_words(self, call: str) -> bytes:
+        live = self._switchboard().live(call)
+        return await live.last_words.take() if live is not None and live.last_words is not None else b""
 
     async def close(self) -> None:
         """Stop listening, and close all connections to other nodes. Never raises."""

@@ -214,6 +214,8 @@ class Telnyx:
         action, body, last_word = self._say(request)
         body = {"command_id": request.id, "client_state": state(request), **body}
         path = joining.actions_of(request.ids.control)
+        if request.replaces_stream:
+            await joining.end_stream_before(self.api, path, body)
         try:
             await self.api.post(f"{path}/{action}", body, retries=_PERSISTENT_RETRIES if last_word else None)
         except CarrierError as error:

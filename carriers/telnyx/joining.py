@@ -77,6 +77,16 @@ async def without_stream(api: Api, path: str, action: str, body: dict[str, Any])
     await api.post(f"{path}/{action}", {**body, "command_id": _id_after(ids["command_id"])})
 
 
+async def end_stream_before(api: Api, path: str, body: dict[str, Any]) -> None:
+    """Stop the stream that another process of ours still has, before this command asks for a new one. If that fails,
+    the command shows it."""
+    ids = {"command_id": _id_after(f"before {body['command_id']}"), "client_state": body["client_state"]}
+    try:
+        await api.post(f"{path}/streaming_stop", ids, retries=0)
+    except CarrierError as error:
+        log.info("a stream is not stopped before the next: %s", error)
+
+
 async def _stop_stream(api: Api, path: str, body: dict[str, Any]) -> None:
     try:
         await api.post(f"{path}/streaming_stop", body)

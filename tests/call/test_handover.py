@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import binascii
 from typing import Any
 
 import pytest
@@ -41,6 +42,30 @@ async def test_a_restored_call_waits_until_it_is_recovered_and_is_so_once() -> N
     assert first == FirstSteps(recovered=CallRecovered(found="answered", handed_over=True, mark=first.recovered.mark))
     await asyncio.wait_for(waiting, 1)
     assert (handover.awaits_return, handover.recover("gone")) == (False, None)
+
+
+async def test_what_the_caller_said_last_to_the_process_before_is_heard_once_and_in_order() -> None:
+    async def ask() -> bytes:
+        return bytes(160) + b"\x01" * 160 + b"\x02" * 80
+
+    heard: list[bytes] = []
+
+    def hear(payload: str, audio: bytes) -> None:
+        assert binascii.a2b_base64(payload) == audio
+        heard.append(audio)
+
+    handover = ProcessHandover(restored(last_words=ask))
+    assert handover.is_heard_elsewhere()
+    for _ in range(2):
+        await handover.hear_last_words(hear)
+        assert not handover.is_heard_elsewhere()
+    assert heard == [bytes(160), b"\x01" * 160, b"\x02" * 80]
+
+
+async def test_of_a_process_that_has_ended_nothing_is_heard() -> None:
+    for handover in (ProcessHandover(None), ProcessHandover(restored())):
+        assert not handover.is_heard_elsewhere()
+        await handover.hear_last_words(lambda payload, audio: pytest.fail("something is heard"))
 
 
 @pytest.mark.parametrize("found", ["ringing", "answered", "asking", "gone"])

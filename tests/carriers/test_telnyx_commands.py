@@ -197,6 +197,19 @@ def test_a_command_that_telnyx_does_not_know() -> None:
         execute(CarrierRequest(commands.Greet(), COMMAND, CALL, LegIds(CONTROL)))
 
 
+@pytest.mark.parametrize("stopped", [200, 422, 500])
+@respx.mock
+def test_the_stream_of_another_node_is_stopped_before_ours_is_asked_for(stopped: int) -> None:
+    """Telnyx has one stream a call. What fails here, the command shows."""
+    stop = respx.post(url("streaming_stop")).respond(stopped, json=refusal("90048") if stopped != 200 else {})
+    start = respx.post(url("streaming_start")).respond(json={})
+    execute(replace(order(commands.StartStream()), replaces_stream=True))
+    assert [call.request.url.path.rsplit("/", 1)[1] for call in respx.calls] == ["streaming_stop", "streaming_start"]
+    told = [json.loads(route.calls[0].request.content) for route in (stop, start)]
+    assert told[1]["command_id"] == COMMAND
+    assert told[0]["command_id"] != COMMAND
+
+
 @respx.mock
 def test_a_stream_that_telnyx_still_counts_is_stopped_and_asked_for_anew() -> None:
     """As another command each time: the id of the refused one would be answered with its refusal again."""

@@ -218,6 +218,7 @@ def test_an_odd_answer_of_one_node_is_no_answer_and_no_fault(odd: str) -> None:
     assert run(forwarding.tell_given(cluster.peer("a"), ["c"])) is None
     assert run(forwarding.who_has("c")) == ""
     run(forwarding.announce())
+    assert run(forwarding.last_words("nobody", "c")) == b""
     run(forwarding.tell_deleted(["f.wav"], ["c"]))
     assert run(forwarding.others_take_over()) in (True, False)
 
@@ -232,6 +233,12 @@ def test_a_node_says_which_of_the_calls_it_has_taken() -> None:
     cluster = Cluster(a=node)
     assert run(cluster.forwarding.tell_given(cluster.peer("a"), ("c", "d"))) == ["c"]
     assert asked == [("POST", "/cluster/calls", {"calls": ["c", "d"]})]
+
+
+def test_of_a_node_that_is_gone_there_are_no_last_words(caplog: pytest.LogCaptureFixture) -> None:
+    assert run(Cluster(a=refused()).forwarding.last_words("a", "c")) == b""
+    assert run(Cluster(a=answers(404, {})).forwarding.last_words("a", "c")) == b""
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
 
 
 def test_who_has_a_call_is_known_as_soon_as_one_says_so() -> None:

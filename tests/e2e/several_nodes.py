@@ -35,6 +35,7 @@ class Cluster:
     """Of the first node."""
     stack: contextlib.AsyncExitStack
     nodes: list[Application]
+    realtime: Realtime
 
     async def begin(self, database: str = "") -> Application:
         """Open a node that reaches the database there; "": the file of all."""
@@ -108,4 +109,4 @@ async def cluster(**more: Any) -> AsyncIterator[Cluster]:
             "public_base_url": f"http://127.0.0.1:{port}", "data_dir": data, "admission_lag_ms": 0,
             "no_input_seconds": 0, **exchange.settings(), **more,
         }  # fmt: skip
-        yield Cluster(exchange, settings, port, stack, [])
+        yield Cluster(exchange, settings, port, stack, [], realtime)

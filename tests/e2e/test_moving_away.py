@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection
@@ -12,8 +14,10 @@ from callflow.app import Application
 from callflow.call.call import Call
 from callflow.cluster import node_store
 from callflow.switchboard import moving as module
+from tests.e2e.cluster_proof.counting import Arrivals, Voice
 from tests.e2e.product import run, until
 from tests.e2e.several_nodes import cluster, member
+from tests.e2e.test_workers import eventually
 
 
 CARRIERS = ("telnyx", "twilio")
@@ -133,3 +137,65 @@ def test_a_caller_is_heard_until_the_database_agrees_and_what_they_do_meanwhile_
 ) -> None:
     """The call was left first: a key was lost, and a caller whose carrier asked what to do met a second call."""
     run(_moves_slowly(monkeypatch))
+
+
+async def _moves_while_the_caller_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with cluster() as the:
+        await the.begin_two()
+        one, two = the.nodes
+        voice = Voice(1)
+        call = await the.carrier.ring(phone=voice.phone)
+        await call.phone.hears(1.4, timeout=15)
+        board, here, moving = one.switchboard, member(one), one.moving
+        assert moving is not None
+        (left,) = board.calls
+        await until(lambda: left.is_quiet, "the agent to have ended", 5)
+        reads, may = asyncio.Event(), asyncio.Event()
+        keyed_journal = two.history.store.keyed_journal
+
+        async def slow(name: str) -> Any:
+            reads.set()
+            await may.wait()
+            return await keyed_journal(name)
+
+        monkeypatch.setattr(two.history.store, "keyed_journal", slow)
+        here.is_leaving = True
+        moving_all = asyncio.create_task(moving.move_all(0.0))
+        await asyncio.wait_for(reads.wait(), 5)
+        assert left.is_handed_over
+        voice.say(300)
+        await until(lambda: not voice.is_speaking, "all to be said", 5)
+        assert left.relay.is_flowing, "the caller is heard until the other node asks"
+        may.set()
+        await asyncio.wait_for(moving_all, 10)
+
+        def is_heard() -> bool:
+            now = two.switchboard.live(left.id)
+            return now is not None and now.relay.is_flowing
+
+        await until(is_heard, "the call to go on", 5)
+        await until(lambda: not board.calls, "the end of it here", 5)
+        newest = SimpleNamespace(sessions=the.realtime.sessions[-1:])
+        assert len(the.realtime.sessions) == 2
+        said = sorted(voice.speech)
+        came: list[int] = []
+
+        async def have_come() -> bool:
+            came[:] = [
+                which for which in (await Arrivals(cast(Any, newest)).read()).get(1, []) if which in voice.speech
+            ]
+            return len(came) >= len(said)
+
+        await eventually(have_come, "the words at the model of the other node", 5)
+        assert came == said, "each of them once, in order"
+        await the.hang_up()
+        assert await the.on_record() == 1
+        names = [entry.name for entry in await two.history.store.journal(left.id)]
+        assert (names.count("began"), names.count("handed_over"), names.count("ended")) == (1, 1, 1)
+
+
+def test_what_a_caller_says_while_the_other_node_reads_comes_to_its_model(
+    carrier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream was ended first: whoever spoke before the other node had its own was not heard."""
+    run(_moves_while_the_caller_speaks(monkeypatch))

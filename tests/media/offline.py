@@ -65,6 +65,9 @@ class Socket:
         self.reading.cancel()
         self.closed.append((code, reason))
 
+    async def finish(self, code: int, reason: str) -> None:
+        self.closed.append((code, reason))
+
 
 class Protocol:
     """Messages are JSON: `{"KIND": value}`."""

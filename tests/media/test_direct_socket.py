@@ -101,6 +101,24 @@ async def test_messages_come_in_order_and_none_before_it_has_begun() -> None:
     assert stream.ended == [CLOSED]
 
 
+async def test_what_was_on_its_way_at_the_end_comes_where_it_is_waited_for() -> None:
+    async with connected() as (stream, peer):
+        assert stream.socket is not None
+        await peer.send("0")
+        await stream.has("0")
+        for number in range(1, 5):
+            await peer.send(str(number))
+        await stream.socket.finish(1000, "elsewhere")
+        stream.socket.put("no more")
+        await stream.has("0", "1", "2", "3", "4")
+        with pytest.raises(ConnectionClosed):
+            await peer.recv()
+        async with asyncio.timeout(5):
+            await stream.over.wait()
+        await stream.socket.close(1000, "again")
+    assert (peer.close_code, peer.close_reason, stream.ended) == (1000, "elsewhere", [CLOSED])
+
+
 @pytest.mark.e2e
 async def test_however_many_come_before_it_has_begun_few_are_held_and_none_is_lost() -> None:
     async with connected(starts=False) as (stream, peer):

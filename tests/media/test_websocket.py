@@ -97,6 +97,21 @@ async def test_it_is_closed_once_and_takes_nothing_any_more() -> None:
 
 
 @in_loop
+async def test_one_that_is_finished_takes_what_was_on_its_way_and_says_goodbye_once() -> None:
+    one = Server()
+    await one.wire.finish(1000, "never opened")
+    await one.open()
+    one.take()
+    await one.wire.finish(1000, "elsewhere")
+    one.wire.put("too late")
+    await one.receive({"type": "websocket.receive", "text": "on its way"})
+    await one.gone()
+    await one.wire.close(1000, "again")
+    assert one.take() == [{"type": "websocket.close", "code": 1000, "reason": "elsewhere"}]
+    assert (one.messages, one.ended) == (["on its way"], [CLOSED])
+
+
+@in_loop
 async def test_frames_that_come_after_our_close_are_read_until_the_peer_is_gone() -> None:
     """A server whose queue is full of unread frames does not notice the peer's end."""
     one = Server()

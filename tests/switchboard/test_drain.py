@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -31,6 +32,7 @@ class FakeCall:
         self.is_quiet = True
         self.handed_over = self.gave_up = False
         self.words = asyncio.Event()
+        self.agent = SimpleNamespace(wind_up=SimpleNamespace(give_up=self.give_up))
         scene.calls[name] = cast(Call, self)
 
     def post(self, event: Event) -> None:
@@ -46,7 +48,7 @@ class FakeCall:
         self.handed_over = True
         self.end()
 
-    def give_up_words(self) -> None:
+    def give_up(self) -> None:
         self.gave_up = True
         self.words.set()
 

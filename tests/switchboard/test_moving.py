@@ -130,11 +130,11 @@ class Node:
             id=name, is_handed_over=False, is_quiet=is_quiet, awaits_return=awaits_return, is_noted=asyncio.Event(),
             model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming"), mailbox=Mailbox(),
             entry=lambda note: JournalEntry.of(note, call=name, at=1.0), note=self.noted.append,
-            agent=SimpleNamespace(turns=SimpleNamespace(hears_speech=False)),
+            agent=SimpleNamespace(turns=SimpleNamespace(hears_speech=False)), last_words=None, keeps=None,
         )  # fmt: skip
 
-        def let_go() -> None:
-            made.is_handed_over = True
+        def let_go(*, listens: bool) -> None:
+            made.is_handed_over, made.last_words = listens, made.keeps
             made.mailbox.close()
             made.is_noted.set()
             self.board.calls.remove(made)
@@ -217,6 +217,23 @@ async def test_whoever_begins_to_speak_while_the_database_is_asked_is_asked_agai
     await asyncio.wait_for(moving, 5)
     assert the.given == ["c: w1 to w2"]
     assert the.noted == [CallerSpeaks()] * speaks
+
+
+@in_loop
+async def test_of_a_caller_whose_last_words_are_handed_over_nothing_is_lost_and_nobody_asks_again() -> None:
+    the = Node()
+    call = the.board.calls[0]
+    call.agent.turns.hears_speech = True
+    taken, given_up = asyncio.Event(), []
+    call.keeps = SimpleNamespace(over=taken.wait, give_up=lambda: given_up.append(1))
+    moving = asyncio.create_task(the.moving.move_all(60.0))
+    await until(lambda: the.moving.moved)
+    done, _ = await asyncio.wait([moving], timeout=0.05)
+    assert not done, "this process must not end before they are asked for"
+    assert given_up == []
+    taken.set()
+    await asyncio.wait_for(moving, 5)
+    assert the.noted == []
 
 
 @in_loop

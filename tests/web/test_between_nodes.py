@@ -116,12 +116,19 @@ async def other_node(
 
     live = SimpleNamespace(seats=Seats(), own_wall=SimpleNamespace(watch=wall))
 
-    async def take(calls: list[str]) -> list[str] | None:
+    async def take(calls: list[str], giver: str) -> list[str] | None:
+        assert giver == "w1"
         (given if given is not None else []).extend(calls)
         return [call for call in calls if call == CALL] or None
 
     apps = {PUBLIC: echo, CONSOLE: console}
-    app = create_cluster_app(known, SECRET, apps, take, cast(LiveService, live), history, cast(Any, None), known.has)
+
+    async def last_words(call: str) -> bytes:
+        return b"\x00\xff words" if call == CALL else b""
+
+    app = create_cluster_app(
+        known, SECRET, apps, take, cast(LiveService, live), history, cast(Any, None), known.has, last_words
+    )
     listener = Listener(bind(address), app, media_ping_seconds=0)
     await listener.open()
     forwarding = Forwarding("w1", SECRET, known)
@@ -156,8 +163,11 @@ async def test_nodes_tell_each_other_what_they_know_and_give(tmp_path: Path) -> 
         assert given == [CALL, "another"]
         assert await forwarding.tell_given(peer, ["another"]) is None, "it does not know"
         assert (await forwarding.who_has(CALL), await forwarding.who_has("another")) == ("w2", "")
+        assert await forwarding.last_words("w2", CALL) == b"\x00\xff words"
+        assert await forwarding.last_words("w2", "another") == b""
         await forwarding.close()
         assert await forwarding.who_has(CALL) == "", "this node is ending"
+        assert await forwarding.last_words("w2", CALL) == b""
         with pytest.raises(PeerAway):
             await forwarding.ask(peer, "POST", "/calls", {"calls": 1})
         with pytest.raises(PeerAway):
@@ -186,7 +196,7 @@ async def test_what_is_not_signed_is_refused(tmp_path: Path) -> None:
 async def test_no_body_of_a_stranger_is_read(tmp_path: Path) -> None:
     nobody = cast(Any, None)
     app = create_cluster_app(
-        Known({}), SECRET, {PUBLIC: echo}, nobody, cast(LiveService, None), cast(Any, None), nobody, nobody
+        Known({}), SECRET, {PUBLIC: echo}, nobody, cast(LiveService, None), cast(Any, None), nobody, nobody, nobody
     )
     gate: Any = app.asgi_app
     sent: list[dict[str, Any]] = []
