@@ -108,6 +108,37 @@ def test_what_is_no_json_is_no_audio(carrier: Any, text: str, at: int, instead: 
 
 
 @CARRIERS
+@pytest.mark.parametrize(
+    "odd", [r'"\ud800"', r'"x\udfff"', "NaN", "-Infinity", "1e999", "9" * 400, '"a\nb"', r'{"\ud83d": 1}', "[NaN]"]
+)
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_the_strict_decoder_refuses_in_another_field_costs_no_frame(carrier: Any, odd: str, inside: bool) -> None:
+    """A name cut in the middle of a character cost the `start` frame, and with it the call."""
+
+    def read(event: str, **content: str) -> Any:
+        body = {name: f'"{value}"' for name, value in content.items()}
+        fields = {"event": f'"{event}"', "start": odd} if event != "start" and not inside else {"event": f'"{event}"'}
+        body["from"] = odd if inside or event == "start" else "1"
+        fields[event] = "{" + ",".join(f'"{name}":{value}' for name, value in body.items()) + "}"
+        return carrier().decode("{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}")
+
+    assert read("media", payload="AAAA", chunk="7") == CallerAudio(7, "AAAA")
+    assert read("mark", name="a") == MarkReceived("a")
+    assert read("dtmf", digit="5") == DtmfFrame("5")
+    assert isinstance(read("stop"), StreamStopped)
+    start = read("start", call_control_id="c1", callSid="c1")
+    assert isinstance(start, StreamStarted)
+    assert (start.call, start.encoding) == ("c1", "PCMU")
+
+
+@CARRIERS
+def test_a_long_frame_is_not_read_leniently(carrier: Any) -> None:
+    """That is slow, and whoever sends many such frames would hold up all others."""
+    with pytest.raises(Malformed):
+        carrier().decode(f'{{"event":"media","x":NaN,"media":{{"payload":"{"AAAA" * 2500}"}}}}')
+
+
+@CARRIERS
 @given(payload=PAYLOAD, name=st.text(max_size=40))
 def test_what_is_sent_is_the_json_that_is_meant(carrier: Any, payload: str, name: str) -> None:
     protocol = carrier()

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeGuard
 
 import msgspec
 
+from callflow.contracts import lenient_json
 from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
@@ -31,7 +32,6 @@ from callflow.contracts.engine import (
 )
 from callflow.contracts.errors import Malformed
 from callflow.contracts.tools import MOST_ARGUMENTS, ToolCall
-from callflow.engines.openai_realtime import lenient_json
 
 
 AUDIO_DELTA: Final = "response.output_audio.delta"
