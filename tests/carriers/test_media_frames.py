@@ -169,6 +169,17 @@ def test_audio_of_the_model_is_what_the_json_says(text: str) -> None:
     assert audio == (said["response_id"], said["item_id"], said["content_index"], base64.b64decode(said["delta"]))
 
 
+@given(audio=st.binary(min_size=1, max_size=320), written=st.sampled_from(["unpadded", "url-safe", "broken"]))
+def test_audio_of_the_model_is_read_however_its_base64_is_written(audio: bytes, written: str) -> None:
+    """Without its padding, none of it was heard."""
+    text = base64.b64encode(audio).decode()
+    odd = {"unpadded": text.rstrip("="), "url-safe": text.replace("+", "-").replace("/", "_"), "broken": f"{text}\n"}
+    message = json.dumps({"type": server_events.AUDIO_DELTA, "item_id": "i", "delta": odd[written]})
+    heard = server_events.audio_delta(server_events.decode(message.encode()))
+    assert heard is not None
+    assert heard.audio == audio
+
+
 @given(delta(), st.integers(0, 2000), st.binary(max_size=2))
 def test_what_is_no_json_is_no_audio_of_the_model(text: str, at: int, instead: bytes) -> None:
     message = text.encode()
