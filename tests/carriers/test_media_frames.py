@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.contracts.errors import Malformed
+from callflow.contracts.loose_base64 import loosely_decoded
 from callflow.contracts.media import (
     CallerAudio,
     DtmfFrame,
@@ -23,6 +24,7 @@ from callflow.contracts.media import (
     StreamStarted,
     StreamStopped,
 )
+from callflow.contracts.printable import whole
 from callflow.engines.openai_realtime import server_events
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.twilio.media import TwilioMediaProtocol
@@ -104,7 +106,7 @@ def test_what_is_no_json_is_no_audio(carrier: Any, text: str, at: int, instead: 
         return
     if isinstance(frame, CallerAudio):
         said = json.loads(broken, strict=False)["media"]  # raises where it is no JSON
-        assert frame.payload == said["payload"]
+        assert frame.payload == whole(said["payload"])  # half a character is repaired
 
 
 @CARRIERS
@@ -191,4 +193,5 @@ def test_what_is_no_json_is_no_audio_of_the_model(text: str, at: int, instead: b
     except Malformed:
         return
     if audio is not None:
-        assert audio.audio == base64.b64decode(json.loads(broken.decode(errors="replace"), strict=False)["delta"])
+        said = json.loads(broken.decode(errors="replace"), strict=False)["delta"]  # raises where it is no JSON
+        assert audio.audio == loosely_decoded(said)
