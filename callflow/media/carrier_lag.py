@@ -179,7 +179,8 @@ class CarrierLag:
             self._ran_empty()
         else:
             self._delays = [delay - seconds for delay in self._delays]
-            self._suspect = None
+            if self._suspect is not None:  # an engine that is slow to speak leaves a gap before each piece
+                self._suspect = self._suspect._replace(late=self._suspect.late - seconds)
             self.behind = self._judge(self._delays)
 
     def cleared(self) -> None:

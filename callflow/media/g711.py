@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from array import array
-from functools import cache
 from typing import Final
 
 
@@ -37,49 +36,30 @@ def _decode_alaw(code: int) -> int:
     return magnitude if code & 0x80 else -magnitude
 
 
-def _encode_ulaw(sample: int) -> int:
-    """Encode one sample, through the 14 bits that µ-law codes (the two lowest of 16 are dropped)."""
-    sample >>= 2
-    mask = 0xFF
-    if sample < 0:
-        sample = -sample
-        mask = 0x7F
-    sample = min(sample, 8159) + 33
-    segment = sample.bit_length() - 6
-    if segment >= 8:
-        return 0x7F ^ mask
-    return ((segment << 4) | ((sample >> (segment + 1)) & 0x0F)) ^ mask
+def _xor(mask: int) -> bytes:
+    return bytes(code ^ mask for code in range(256))
 
 
-def _encode_alaw(sample: int) -> int:
-    """Encode one sample, through the 13 bits that A-law codes."""
-    sample >>= 3
-    mask = 0xD5
-    if sample < 0:
-        sample = -sample - 1
-        mask = 0x55
-    segment = max(0, sample.bit_length() - 5)
-    if segment >= 8:
-        return 0x7F ^ mask
-    shift = max(1, segment)
-    return ((segment << 4) | ((sample >> shift) & 0x0F)) ^ mask
+def _ulaw_codes() -> bytes:
+    """Return the µ-law code of each 14-bit sample (the two lowest of 16 are dropped), indexed by the sample without its
+    sign extension."""
+    biased = b"".join(bytes([code]) * (2 << (code >> 4)) for code in range(128))  # of 32 and more; the bias is 33
+    magnitudes = biased[1:] + b"\x7f" * 34  # up to 8192
+    return magnitudes[:-1].translate(_xor(0xFF)) + magnitudes[:0:-1].translate(_xor(0x7F))
 
 
+def _alaw_codes() -> bytes:
+    """Return the same for A-law, of each 13-bit sample."""
+    magnitudes = b"".join(bytes([code]) * max(2, 1 << (code >> 4)) for code in range(128))
+    return magnitudes.translate(_xor(0xD5)) + magnitudes[::-1].translate(_xor(0x55))
+
+
+_ULAW_CODES: Final = _ulaw_codes()
+_ALAW_CODES: Final = _alaw_codes()
 ULAW_TO_LINEAR: Final = array("h", (_decode_ulaw(code) for code in range(256)))
 ALAW_TO_LINEAR: Final = array("h", (_decode_alaw(code) for code in range(256)))
-_ULAW_TO_ALAW: Final = bytes(_encode_alaw(sample) for sample in ULAW_TO_LINEAR)
-_ALAW_TO_ULAW: Final = bytes(_encode_ulaw(sample) for sample in ALAW_TO_LINEAR)
-
-
-@cache
-def _ulaw_codes() -> bytes:
-    """The µ-law code of each 14-bit sample, indexed by the sample without its sign extension."""
-    return bytes(_encode_ulaw(((i ^ 0x2000) - 0x2000) << 2) for i in range(0x4000))
-
-
-@cache
-def _alaw_codes() -> bytes:
-    return bytes(_encode_alaw(((i ^ 0x1000) - 0x1000) << 3) for i in range(0x2000))
+_ULAW_TO_ALAW: Final = bytes(_ALAW_CODES[(sample >> 3) & 0x1FFF] for sample in ULAW_TO_LINEAR)
+_ALAW_TO_ULAW: Final = bytes(_ULAW_CODES[(sample >> 2) & 0x3FFF] for sample in ALAW_TO_LINEAR)
 
 
 def ulaw_to_alaw(audio: bytes) -> bytes:
@@ -104,14 +84,12 @@ def alaw_to_pcm16(audio: bytes) -> bytes:
 
 def pcm16_to_ulaw(pcm: bytes) -> bytes:
     """Encode as µ-law. Raises ValueError when `pcm` holds half a sample."""
-    codes = _ulaw_codes()
-    return bytes(codes[(sample >> 2) & 0x3FFF] for sample in _samples(pcm))
+    return bytes(_ULAW_CODES[(sample >> 2) & 0x3FFF] for sample in _samples(pcm))
 
 
 def pcm16_to_alaw(pcm: bytes) -> bytes:
     """Encode as A-law. Raises ValueError when `pcm` holds half a sample."""
-    codes = _alaw_codes()
-    return bytes(codes[(sample >> 3) & 0x1FFF] for sample in _samples(pcm))
+    return bytes(_ALAW_CODES[(sample >> 3) & 0x1FFF] for sample in _samples(pcm))
 
 
 def _samples(pcm: bytes) -> array[int]:

@@ -41,7 +41,10 @@ _NODE: Final = re.compile(rb"[A-Z]{3,7} /nodes/([a-z0-9-]{1,32})/")
 _NODE_START: Final = re.compile(rb"[A-Z]{1,7}( (/(n(o(d(e(s(/[a-z0-9-]{0,32})?)?)?)?)?)?)?)?")
 _REQUEST: Final = re.compile(rb"GET (/[\x21-\x7e]*) HTTP/1[.]1")
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NOT_IN_VALUE: Final = re.compile(rb"[\r\n\0]")
+_NOT_IN_VALUE: Final = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
+_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
+"""Base64 of 16 bytes."""
+_ONCE: Final = (b"host", b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version")
 
 
 Waits = Callable[[bool], None]
@@ -239,8 +242,9 @@ def _wake(readable: asyncio.Future[None]) -> None:
 def parse(head: bytes) -> Handshake | None:
     """Return the handshake in the head of a request, without its last empty line; None: it is not a plain one.
 
-    Plain (RFC 6455, section 4.1): GET in HTTP/1.1 with one Host, `Upgrade: websocket`, version 13 and a key, no body,
-    and every line a header.
+    Plain (RFC 6455, section 4.1): GET in HTTP/1.1 with one Host, `Connection: Upgrade` without other words, `Upgrade:
+    websocket`, version 13 and a key, no body, and every line a header. Each of the media servers takes all of that, and
+    none may take more: the call is claimed before it is asked.
     """
     request, *lines = head.split(b"\r\n")
     asked = _REQUEST.fullmatch(request)
@@ -255,12 +259,12 @@ def parse(head: bytes) -> Handshake | None:
         headers.append((name.lower(), value.strip(b" \t")))
     names = [name for name, _ in headers]
     values = dict(headers)
-    if any(names.count(name) != 1 for name in (b"host", b"upgrade", b"sec-websocket-key", b"sec-websocket-version")):
+    if any(names.count(name) != 1 for name in _ONCE):
         return None
     if {b"content-length", b"transfer-encoding", b"expect"} & values.keys():
         return None
-    if values[b"upgrade"].lower() != b"websocket" or values[b"sec-websocket-version"] != b"13":
+    if values[b"upgrade"].lower() != b"websocket" or values[b"connection"].lower() != b"upgrade":
         return None
-    if not any(word.strip().lower() == b"upgrade" for word in values.get(b"connection", b"").split(b",")):
+    if values[b"sec-websocket-version"] != b"13" or _KEY.fullmatch(values[b"sec-websocket-key"]) is None:
         return None
     return Handshake(asked[1], headers)

@@ -6,9 +6,9 @@ from __future__ import annotations
 import binascii
 from collections.abc import Callable
 
+from callflow.contracts.loose_base64 import loosely_decoded
 from callflow.contracts.media import Frame, MediaProtocol, MediaSocket, OtherAudio
 from callflow.media import g711
-from callflow.media.malformed_frames import loosely_decoded
 from callflow.media.media_config import MediaConfig
 from callflow.media.media_stream import MediaStream, StreamOwner
 

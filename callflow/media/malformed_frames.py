@@ -1,26 +1,15 @@
-"""Media frames that break the rules: decoded as far as possible, and described for the log by their shape. Pure."""
+"""Describes media frames that break the rules, for the log, by their shape. Pure."""
 
 from __future__ import annotations
 
-import binascii
 from typing import Any, Final
 
 import msgspec
 
 
-_BLANKS: Final = str.maketrans(dict.fromkeys(" \t\r\n") | {"-": "+", "_": "/"})
 _MOST_SHAPE: Final = 200
 _MOST_READ: Final = 4096
 _MOST_DEPTH: Final = 3
-
-
-def loosely_decoded(payload: str) -> bytes | None:
-    """Decode base64 without padding, with line breaks, or in the URL-safe alphabet. Returns None for anything else."""
-    plain = payload.translate(_BLANKS).rstrip("=")
-    try:
-        return binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
-    except ValueError:
-        return None
 
 
 def shape_of(message: str | bytes) -> str:

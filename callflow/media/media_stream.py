@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from callflow.contracts.errors import Malformed
 from callflow.contracts.event_tap import EventTap, unchanged
+from callflow.contracts.loose_base64 import loosely_decoded
 from callflow.contracts.media import (
     CallerAudio,
     DtmfFrame,
@@ -31,7 +32,7 @@ from callflow.contracts.media import (
     StreamStopped,
 )
 from callflow.media import g711
-from callflow.media.malformed_frames import loosely_decoded, shape_of
+from callflow.media.malformed_frames import shape_of
 from callflow.media.media_config import MediaConfig
 from callflow.media.reorder_buffer import ReorderBuffer
 from callflow.timers import Timers

@@ -25,6 +25,9 @@ MARK_SECONDS: Final = 1.0
 """How late the last mark may be before the audio counts as played without a mark."""
 _CLOSE_MARKS: Final = 2 * FRAME_BYTES
 """Bytes between two marks while the carrier falls behind again and again."""
+_PAUSE_SECONDS: Final = 0.01
+"""How long the engine sends nothing, after all audio has been played, before a mark tells so. One that speaks as fast
+as we play is late by a moment again and again, and would cost a mark for each frame."""
 _REMEMBERED: Final = 256
 """How many interrupted responses and items are remembered, to recognise their late audio."""
 
@@ -111,10 +114,11 @@ class Playout:
         ):
             return None
         ends = self._clock.send_without_mark(size, now, lead=self._lead, interval=self._interval)
-        if ends is not None:
-            entry.received += size
-            entry.sent += size
-        return ends
+        if ends is None:
+            return None
+        entry.received += size
+        entry.sent += size
+        return ends + _PAUSE_SECONDS
 
     def finish(self, key: SpeechSegmentId) -> list[Heard]:
         """Note that this stretch is complete, so its last frame may be padded. Returns the stretches now known to be
@@ -169,7 +173,7 @@ class Playout:
                 yield self._new_mark(entry, now)
             if not entry.finished:
                 break  # stretches are never mixed: the next waits until this has ended
-        if clock.sent > clock.marked and clock.runs_until <= now and self._entries:
+        if clock.sent > clock.marked and clock.runs_until + _PAUSE_SECONDS <= now and self._entries:
             yield self._new_mark(self._entries[-1], now)  # the engine pauses: this mark shows how far the caller is
 
     def wake_at(self, now: float) -> float | None:
@@ -180,7 +184,7 @@ class Playout:
             want = min(ready, self._batch)
             return now + max(0.0, held + want - self._lead) / _BYTES_PER_SECOND
         if self._clock.sent > self._clock.marked:
-            return max(now, self._clock.runs_until)
+            return max(now, self._clock.runs_until + _PAUSE_SECONDS)
         return None
 
     # Marks back from the carrier

@@ -57,7 +57,7 @@ class Listener:
     ) -> None:
         """`bound`: a bound socket, which `close` closes. `media_ping_seconds`: interval of the pings on a media socket
         that the app serves; 0: no pings. `beside`: who serves media sockets; None: the app does. `passing`: to other
-        workers; None: there are none."""
+        workers; None: there are none. With them each connection is for one request."""
         http1.install()
         self._app = app
         self._wrapped = ASGIWrapper(app)
@@ -78,6 +78,8 @@ class Listener:
         self._config.media_ping_seconds = media_ping_seconds
         self._config.keep_alive_timeout = _FIRST_REQUEST_SECONDS  # until a request has come
         self._config.kept_seconds = self._kept_seconds
+        if passing is not None:  # the next request may name another worker, and only the first can be passed on unread
+            self._config.keep_alive_max_requests = 0
         self._config.graceful_timeout = _CLOSE_SECONDS
         self._config.include_server_header = False
         self._config.accesslog = None

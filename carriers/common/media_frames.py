@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from callflow.contracts import lenient_json
 from callflow.contracts.errors import Malformed
 from callflow.contracts.media import CallerAudio, OtherAudio
 
@@ -15,6 +16,8 @@ from callflow.contracts.media import CallerAudio, OtherAudio
 Parsed = TypeVar("Parsed")
 MOST_PAYLOAD: Final = 30_000 * 8 * 4 // 3 + 4
 """Base64 characters of 30 s of µ-law audio at 8 kHz: the most that one frame may hold."""
+_MOST_ODD: Final = 4096
+"""Characters of a frame that is read leniently, which is slow; a `start` frame has some 1,000."""
 _MOST_CHARACTERS: Final = 200
 """Characters of a text that is kept; names, ids and causes are far shorter."""
 
@@ -31,17 +34,28 @@ class Media(Protocol):
 
 
 def read(text: str | bytes, decode: Callable[[str], Parsed], otherwise: Callable[[str], Parsed]) -> Parsed:
-    """Decode one frame. `otherwise`: decodes it if its `media` is none; of a media frame that is Malformed, but others
-    do not need it. Raises Malformed for bytes, and for text that is no frame."""
+    """Decode one frame; one that the strict decoder refuses as far as it can be read: half a character in a name must
+    not cost a `start` frame, and with it the call. `otherwise`: decodes it if its `media` is none; of a media frame
+    that is Malformed, but others do not need it. Raises Malformed for bytes, and for text that is no frame."""
     if not isinstance(text, str):
         raise Malformed("a binary frame; carriers send text")
     try:
-        try:
-            return decode(text)
-        except msgspec.ValidationError:
-            return otherwise(text)
+        return _read(text, decode, otherwise)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        raise Malformed(f"not a media stream's frame: {error}") from None
+        refusal = str(error)
+    try:
+        if len(text) <= _MOST_ODD:
+            return _read(msgspec.json.encode(lenient_json.read(text)).decode(), decode, otherwise)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        pass
+    raise Malformed(f"not a media stream's frame: {refusal}")
+
+
+def _read(text: str, decode: Callable[[str], Parsed], otherwise: Callable[[str], Parsed]) -> Parsed:
+    try:
+        return decode(text)
+    except msgspec.ValidationError:
+        return otherwise(text)
 
 
 def caller_audio(media: Media) -> CallerAudio | OtherAudio:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.contracts.errors import Malformed
+from callflow.contracts.loose_base64 import loosely_decoded
 from callflow.contracts.media import (
     CallerAudio,
     DtmfFrame,
@@ -23,6 +24,7 @@ from callflow.contracts.media import (
     StreamStarted,
     StreamStopped,
 )
+from callflow.contracts.printable import whole
 from callflow.engines.openai_realtime import server_events
 from carriers.telnyx.media import TelnyxMediaProtocol
 from carriers.twilio.media import TwilioMediaProtocol
@@ -104,7 +106,38 @@ def test_what_is_no_json_is_no_audio(carrier: Any, text: str, at: int, instead: 
         return
     if isinstance(frame, CallerAudio):
         said = json.loads(broken, strict=False)["media"]  # raises where it is no JSON
-        assert frame.payload == said["payload"]
+        assert frame.payload == whole(said["payload"])  # half a character is repaired
+
+
+@CARRIERS
+@pytest.mark.parametrize(
+    "odd", [r'"\ud800"', r'"x\udfff"', "NaN", "-Infinity", "1e999", "9" * 400, '"a\nb"', r'{"\ud83d": 1}', "[NaN]"]
+)
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_the_strict_decoder_refuses_in_another_field_costs_no_frame(carrier: Any, odd: str, inside: bool) -> None:
+    """A name cut in the middle of a character cost the `start` frame, and with it the call."""
+
+    def read(event: str, **content: str) -> Any:
+        body = {name: f'"{value}"' for name, value in content.items()}
+        fields = {"event": f'"{event}"', "start": odd} if event != "start" and not inside else {"event": f'"{event}"'}
+        body["from"] = odd if inside or event == "start" else "1"
+        fields[event] = "{" + ",".join(f'"{name}":{value}' for name, value in body.items()) + "}"
+        return carrier().decode("{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}")
+
+    assert read("media", payload="AAAA", chunk="7") == CallerAudio(7, "AAAA")
+    assert read("mark", name="a") == MarkReceived("a")
+    assert read("dtmf", digit="5") == DtmfFrame("5")
+    assert isinstance(read("stop"), StreamStopped)
+    start = read("start", call_control_id="c1", callSid="c1")
+    assert isinstance(start, StreamStarted)
+    assert (start.call, start.encoding) == ("c1", "PCMU")
+
+
+@CARRIERS
+def test_a_long_frame_is_not_read_leniently(carrier: Any) -> None:
+    """That is slow, and whoever sends many such frames would hold up all others."""
+    with pytest.raises(Malformed):
+        carrier().decode(f'{{"event":"media","x":NaN,"media":{{"payload":"{"AAAA" * 2500}"}}}}')
 
 
 @CARRIERS
@@ -138,6 +171,17 @@ def test_audio_of_the_model_is_what_the_json_says(text: str) -> None:
     assert audio == (said["response_id"], said["item_id"], said["content_index"], base64.b64decode(said["delta"]))
 
 
+@given(audio=st.binary(min_size=1, max_size=320), written=st.sampled_from(["unpadded", "url-safe", "broken"]))
+def test_audio_of_the_model_is_read_however_its_base64_is_written(audio: bytes, written: str) -> None:
+    """Without its padding, none of it was heard."""
+    text = base64.b64encode(audio).decode()
+    odd = {"unpadded": text.rstrip("="), "url-safe": text.replace("+", "-").replace("/", "_"), "broken": f"{text}\n"}
+    message = json.dumps({"type": server_events.AUDIO_DELTA, "item_id": "i", "delta": odd[written]})
+    heard = server_events.audio_delta(server_events.decode(message.encode()))
+    assert heard is not None
+    assert heard.audio == audio
+
+
 @given(delta(), st.integers(0, 2000), st.binary(max_size=2))
 def test_what_is_no_json_is_no_audio_of_the_model(text: str, at: int, instead: bytes) -> None:
     message = text.encode()
@@ -149,4 +193,5 @@ def test_what_is_no_json_is_no_audio_of_the_model(text: str, at: int, instead: b
     except Malformed:
         return
     if audio is not None:
-        assert audio.audio == base64.b64decode(json.loads(broken.decode(errors="replace"), strict=False)["delta"])
+        said = json.loads(broken.decode(errors="replace"), strict=False)["delta"]  # raises where it is no JSON
+        assert audio.audio == loosely_decoded(said)

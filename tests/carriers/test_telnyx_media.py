@@ -114,7 +114,7 @@ MALFORMED: dict[str, str | bytes] = {
     "too deep where nobody looks": '{"event":"x","extra":' + "[" * 100_000,
     "cut off": '{"event":"media","media":{"payl',
     "two documents": '{"event":"stop"}{"event":"stop"}',
-    "half a surrogate": '{"event":"mark","mark":{"name":"\\ud800"}}',
+    "half a surrogate in half a frame": '{"event":"mark","mark":{"name":"\\ud800"}',
     "half a surrogate outside JSON": "\ud800",
     "media without a body": '{"event":"media"}',
     "media null": '{"event":"media","media":null}',

@@ -192,7 +192,7 @@ MALFORMED: dict[str, str | bytes] = {
     "delta a number": '{"type":"response.output_audio.delta","item_id":"i","delta":5}',
     "audio that is not base64": '{"type":"response.output_audio.delta","item_id":"i","delta":"!!!!"}',
     "audio with garbage inside": '{"type":"response.output_audio.delta","item_id":"i","delta":"AA?AA"}',
-    "audio cut short": '{"type":"response.output_audio.delta","item_id":"i","delta":"AAA"}',
+    "audio cut short": '{"type":"response.output_audio.delta","item_id":"i","delta":"AAAAA"}',
     "audio outside ASCII": '{"type":"response.output_audio.delta","item_id":"i","delta":"äöüß"}',
 }
 

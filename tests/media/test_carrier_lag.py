@@ -13,6 +13,9 @@ from tests.media.simulated_carrier import Condition, simulate
 
 
 pytestmark = pytest.mark.exhaustive
+AS_FAST: dict[str, Any] = {"speed": 1.0, "delta_ms": (20,)}
+SLOWER: dict[str, Any] = {"speed": 0.98, "delta_ms": (20,)}
+"""So that there is a gap before each piece. It had a mark, 30 a second, and nothing was learned from late ones."""
 
 
 @pytest.fixture
@@ -39,6 +42,10 @@ def test_on_a_plain_link_the_error_is_small(link_ms: float, speed: float, interr
         pytest.param({"pause_ms": 120}, 60, id="pauses"),
         pytest.param({"pause_ms": 120, "link_ms": 0}, 60, id="pauses on a short link"),
         pytest.param({"pause_ms": 120, "speed": 5}, 60, id="pauses, quick engine"),
+        pytest.param({"jitter_ms": 250, **AS_FAST}, 60, id="jitter, an engine as fast as we play"),
+        pytest.param({"jitter_ms": 250, **SLOWER}, 60, id="jitter, an engine slower than we play"),
+        pytest.param({"pause_ms": 120, **AS_FAST}, 60, id="pauses, an engine as fast as we play"),
+        pytest.param({"pause_ms": 120, **SLOWER}, 60, id="pauses, an engine slower than we play"),
     ],
 )
 def test_jitter_and_a_carrier_that_falls_behind(how: dict[str, Any], p95: float, interruptions: int) -> None:
@@ -66,6 +73,12 @@ def test_marks_are_closer_together_only_for_a_carrier_that_falls_behind() -> Non
     plainly = plain.marks / plain.seconds
     assert jitter.marks / jitter.seconds < 1.1 * plainly
     assert pauses.marks / pauses.seconds > 2 * plainly
+
+
+@pytest.mark.parametrize("speed", [0.9, 0.98, 1.0])
+def test_an_engine_that_is_late_by_a_moment_gets_no_mark_for_each_frame(speed: float) -> None:
+    outcome = simulate(Condition(link_ms=50, speed=speed, delta_ms=(20,)), interruptions=30)
+    assert outcome.marks / outcome.seconds < 5
 
 
 @given(

@@ -13,6 +13,9 @@ import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from picows.picows import _parse_http_request, _validate_upgrade_request  # type: ignore[attr-defined]
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from callflow import runtime
 from callflow.media import listener as module
@@ -150,6 +153,10 @@ async def test_of_too_many_that_have_not_asked_the_oldest_goes_and_a_new_one_is_
         (b"Upgrade: websocket", b"Upgrade: h2c"),
         (b"Upgrade: websocket\r\n", b""),
         (b"Connection: Upgrade", b"Connection: close"),
+        (b"Connection: Upgrade", b"Connection: keep-alive, Upgrade"),
+        (b"Connection: Upgrade", b"Connection: keep-alive\r\nConnection: Upgrade"),
+        (b"ZQ==", b"ZQ="),
+        (b"ZQ==", b"ZR=="),
         (b"Host: example.org\r\n", b""),
         (b"Host: example.org\r\n", b"Host: example.org\r\nHost: example.com\r\n"),
         (b"Version: 13", b"Version: 8"),
@@ -160,6 +167,7 @@ async def test_of_too_many_that_have_not_asked_the_oldest_goes_and_a_new_one_is_
         (b"Host:", b"no header\r\nHost:"),
         (b"Host:", b"a b: c\r\nHost:"),
         (b"Host:", b"x: \0\r\nHost:"),
+        (b"Host:", b"x: \x7f\r\nHost:"),
         (b"Host:", b"x: y\r\n" * 101 + b"Host:"),
         (b"Host:", b"x: " + b"y" * 9000 + b"\r\nHost:"),
     ],
@@ -184,7 +192,24 @@ def test_a_head_is_looked_at_in_a_time_that_grows_with_its_length_alone() -> Non
 
 
 PIECES = st.sampled_from(
-    [b"", b" ", b"\t", b"\n", b"\r\n", b":", b"\0", b"x: y\r\n", b"\xff", b"GET", b"host: b\r\n", b"%00"]
+    [
+        b"",
+        b" ",
+        b"\t",
+        b"\n",
+        b"\r\n",
+        b":",
+        b"\0",
+        b"x: y\r\n",
+        b"\xff",
+        b"GET",
+        b"host: b\r\n",
+        b"%00",
+        b"\x7f",
+        b"=",
+        b",",
+        b"Connection: keep-alive\r\n",
+    ]
 )
 
 
@@ -203,3 +228,10 @@ def test_what_is_taken_as_a_handshake_is_one_for_a_full_parser_too(changes: list
     assert isinstance(request, h11.Request)
     assert (request.method, request.target) == (b"GET", found.target)
     assert list(request.headers) == found.headers
+    # The libraries of media sockets take it, too: the call is claimed before they are asked.
+    _validate_upgrade_request(_parse_http_request(head))
+    core = ServerProtocol()
+    core.receive_data(head + b"\r\n\r\n")
+    (theirs,) = core.events_received()
+    assert isinstance(theirs, Request)
+    assert core.accept(theirs).status_code == 101

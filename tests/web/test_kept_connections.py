@@ -11,6 +11,7 @@ from quart import Quart, request
 
 from callflow import runtime
 from callflow.media import listener as first_look
+from callflow.media.listener import Passing
 from callflow.web import listener as module
 from callflow.web.listener import Listener
 from tests.e2e.product import until
@@ -42,8 +43,10 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def listening(held: list[Listener] | None = None) -> AsyncIterator[tuple[str, int]]:
-    """`held`: gets the listener."""
+async def listening(
+    held: list[Listener] | None = None, passing: Passing | None = None
+) -> AsyncIterator[tuple[str, int]]:
+    """`held`: gets the listener. `passing`: to other workers."""
     app = Quart("test")
 
     @app.get("/")
@@ -55,7 +58,7 @@ async def listening(held: list[Listener] | None = None) -> AsyncIterator[tuple[s
         return str(len(await request.get_data()))
 
     bound = runtime.bind("127.0.0.1", 0)
-    at, listener = runtime.name_of(bound), Listener(bound, app, media_ping_seconds=0.0)
+    at, listener = runtime.name_of(bound), Listener(bound, app, media_ping_seconds=0.0, passing=passing)
     await listener.open()
     if held is not None:
         held.append(listener)
@@ -139,6 +142,14 @@ async def test_one_that_the_peer_has_ended_is_gone_at_once(asks: bool) -> None:
             if asks:
                 await one.ask()
         await until(lambda: held[0]._connections.count == 0, "it is gone", 2)
+
+
+async def test_beside_other_workers_none_is_kept() -> None:
+    """A proxy that reuses connections sent a media socket on one that another worker had kept of a webhook. That one
+    could neither pass it on, because the server had read it, nor serve it: the call had no audio."""
+    async with listening(passing=lambda connection, name: False) as at, connected(at) as one:
+        assert b"connection: close" in await one.ask()
+        await one.is_closed()
 
 
 async def test_the_end_waits_for_none_of_them() -> None:

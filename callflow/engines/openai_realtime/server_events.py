@@ -15,6 +15,7 @@ from typing import Any, Final, TypeGuard
 
 import msgspec
 
+from callflow.contracts import lenient_json
 from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
@@ -30,8 +31,8 @@ from callflow.contracts.engine import (
     TranscriptFailed,
 )
 from callflow.contracts.errors import Malformed
+from callflow.contracts.loose_base64 import loosely_decoded
 from callflow.contracts.tools import MOST_ARGUMENTS, ToolCall
-from callflow.engines.openai_realtime import lenient_json
 
 
 AUDIO_DELTA: Final = "response.output_audio.delta"
@@ -211,7 +212,10 @@ def audio_delta(event: ServerEvent) -> AudioDelta | None:
     try:
         audio = binascii.a2b_base64(event.delta, strict_mode=True)
     except ValueError:
-        raise Malformed("an audio delta that is not base64") from None
+        loose = loosely_decoded(event.delta)
+        if loose is None:
+            raise Malformed("an audio delta that is not base64") from None
+        audio = loose
     return _new_audio((event.response_id or "", event.item_id, event.content_index or 0, audio))
 
 

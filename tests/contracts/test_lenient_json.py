@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.contracts.errors import OutOfBounds
-from callflow.engines.openai_realtime.lenient_json import integer, number, read, text
+from callflow.contracts.lenient_json import integer, number, read, text
 
 
 @pytest.mark.parametrize(
