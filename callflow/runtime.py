@@ -207,8 +207,13 @@ def allow_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
+_WAITING = 1024
+"""Connections to a port that may wait until this process takes them."""
+
+
 def bind(host: str, port: int) -> socket.socket:
-    """Bind a listening port before anything else begins. Raises OSError with the port and the reason."""
+    """Listen on a port before anything else begins: whoever connects meanwhile waits. Raises OSError with the port and
+    the reason."""
     import socket
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -216,9 +221,10 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-    except OSError as error:
+        bound.listen(_WAITING)
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
         bound.close()
-        raise OSError(f"port {port} on {host} cannot be used ({error.strerror or error})") from error
+        raise OSError(f"port {port} on {host} cannot be used ({getattr(error, 'strerror', '') or error})") from error
     bound.setblocking(False)
     return bound
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("callflow")
 
-_WAITING: Final = 1024
-"""Connections that may wait until this process takes them."""
 _NOT_KNOWN: Final = "What is kept in the database (PATCH /api/session, PUT /api/profiles/NAME) is not known"
 
 
@@ -141,14 +139,13 @@ def _run(settings: Settings, overrides: Mapping[str, object], point: str, yes: b
         return serve_with_workers(settings, overrides)
     with contextlib.ExitStack() as opened:
         try:
+            # First of all, because the rest takes half a second: whoever connects meanwhile waits, and is not refused.
             ports = bind_both((settings.host, settings.port), (settings.console_host, settings.console_port))
-            bound = [opened.enter_context(each) for each in ports[:2] if each is not None]
+            for each in filter(None, ports[:2]):
+                opened.enter_context(each)
             settings = _asked(settings)
         except (OSError, TunnelError) as error:
             return _cannot_start(settings, error)
-        # Importing the rest takes half a second. Whoever asks meanwhile waits for it, and is not refused.
-        for each in bound:
-            each.listen(_WAITING)
         gc.disable()  # as the command line does, see `callflow.__main__`
         opened.callback(gc.enable)
         return _load_and_run(settings, ports, point, yes)

@@ -240,8 +240,6 @@ def serve_with_workers(settings: Settings, overrides: Mapping[str, object]) -> i
             print(f"The console is off: {error}. Set CONSOLE_PORT to a free port.", file=sys.stderr)
     if orphans:
         print("The workers of an earlier main process hand their calls over.", file=sys.stderr)
-    for each in listeners:
-        each.listen(1024)
     try:
         workers = Workers(settings, overrides, listeners[0], listeners[1] if len(listeners) > 1 else None)
     except SettingsError as error:

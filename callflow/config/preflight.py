@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from callflow.config import control_endpoint, paths, validators
 from callflow.config.settings import Settings
+
+
+_EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::", ""})
 
 
 def check_serve(settings: Settings) -> list[str]:
@@ -41,7 +46,8 @@ def check_serve(settings: Settings) -> list[str]:
     problems += settings.cluster_problems(
         settings.media_server, settings.database_url, (settings.port, settings.console_port), settings.data_dir
     )
-    if settings.port and (settings.host, settings.port) == (settings.console_host, settings.console_port):
+    hosts = {settings.host, settings.console_host}
+    if settings.port and settings.port == settings.console_port and (len(hosts) == 1 or hosts & _EVERY_ADDRESS):
         problems.append(f"CONSOLE_PORT={settings.console_port} is also PORT: give the console a port of its own")
     return [*problems, *paths.problems(settings)]
 

@@ -61,6 +61,7 @@ def test_serve_may_start(changes: dict[str, object]) -> None:
         ({"console_host": "my.example"}, ["CONSOLE_TOKEN"]),
         ({"console_token": "fifteen-letters"}, ["CONSOLE_TOKEN has 15 characters", "16"]),
         ({"console_port": 6000}, ["CONSOLE_PORT=6000 is also PORT"]),
+        ({"console_port": 6000, "host": "0.0.0.0", "console_host": "127.0.0.1"}, ["CONSOLE_PORT=6000 is also PORT"]),
     ],
 )
 def test_serve_may_not_start(changes: dict[str, object], names: list[str]) -> None:
