@@ -299,8 +299,8 @@ class Call:
     # Media
 
     def claim_stream(self, ordinal: int) -> StreamHolder:
-        """Reserve the call's newest media stream for one socket. `ordinal`: the stream that the socket's token names.
-        Returns what serves the socket. Raises Refused."""
+        """Reserve the newest media stream for one socket, whose token names `ordinal`. Returns what serves it. Raises
+        Refused."""
         if ordinal > FIRST:
             return self._listening.claim(ordinal)
         if machine.is_over(self.model) or self._handover.awaits_return or self._handover.is_leaving:
@@ -316,10 +316,12 @@ class Call:
 
     async def serve_socket(self, socket: MediaSocket) -> None:
         """Serve the media socket for which the stream was reserved, until it closes or the call ends."""
-        secret = self._streams.join()
+        secret, ordinal = self._streams.join(), self._streams.ordinal
         CALL.set(self.id)
-        await self._handover.hear_last_words(self.agent.caller_payload)
         try:
+            await self._handover.hear_last_words(self.agent.caller_payload)
+            if machine.is_over(self.model) or self._handover.is_leaving or self._streams.ordinal != ordinal:
+                return await socket.close(1000, "the call needs this stream no more")
             await self.relay.serve_socket(socket, self.carrier.media_protocol(), secret)
         except BaseException as error:
             # The relay does not report this end: the web server dropped the connection, or our code failed.
@@ -420,9 +422,7 @@ class Call:
         if self.last_words is not None:
             self._tasks.start(self.agent.close(), "close")
             await self.last_words.over()
-        closes = [self.relay.close(), self._listening.close()]
-        if not self.awaits_words:
-            closes.append(self.agent.close())
+        closes = [self.relay.close(), self._listening.close(), *([] if self.awaits_words else [self.agent.close()])]
         await self._tasks.end(*closes, sessions=not self.awaits_words)
         self._released = True
         self._carrier_commands.close()

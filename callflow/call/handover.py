@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import logging
+import math
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -37,6 +40,10 @@ StatusAtCarrier = Literal["ringing", "answered", "asking", "gone", "over"]
 """The carrier's status of a call that is recovered. asking: a webhook that asks what to do with the caller follows.
 over: a webhook about the end follows."""
 HANDS_OVER: Final = "this process is handing its calls over to the next one"
+log = logging.getLogger(__name__)
+
+_KEPT_SECONDS: Final = 5.0
+"""So long after the call is here the other process may have its stream still: it is asked for soon, or not at all."""
 _MARK: Final = 12
 """Characters of a mark."""
 
@@ -82,6 +89,7 @@ class ProcessHandover:
         """`restored`: a call of the previous process; None: the call began in this process."""
         self.restored = restored
         self.left = LeftRequests(restored.left if restored is not None else ())
+        self._kept_until = -math.inf
         self._was_over = restored is not None and machine.is_over(restored.model)
         self._is_ours = asyncio.Event()
         if restored is None:
@@ -107,6 +115,7 @@ class ProcessHandover:
         if old is None or self._is_ours.is_set():
             return None
         self._is_ours.set()
+        self._kept_until = time.monotonic() + _KEPT_SECONDS
         if found == "over":
             return FirstSteps()
         if self._was_over:
@@ -124,19 +133,26 @@ class ProcessHandover:
 
     def is_heard_elsewhere(self) -> bool:
         """Return whether the process that has given this call away has its stream, as far as is known."""
-        return self.restored is not None and self.restored.last_words is not None
+        return self._last_words() is not None
+
+    def _last_words(self) -> Callable[[], Awaitable[bytes]] | None:
+        """Return what asks that process; None: there is none, or it keeps nothing any more."""
+        old = self.restored
+        return old.last_words if old is not None and time.monotonic() < self._kept_until else None
 
     async def hear_last_words(self, hear: Callable[[str, bytes], object]) -> None:
         """Hear what the caller said to the process that has given this call away, until the end of its stream. `hear`:
         takes frames of the caller, base64 of µ-law and the same decoded. Never raises."""
-        old = self.restored
-        if old is None or old.last_words is None:
+        ask, self._kept_until = self._last_words(), -math.inf
+        if ask is None:
             return
-        ask, old.last_words = old.last_words, None
-        audio = await ask()
-        for start in range(0, len(audio), FRAME_BYTES):
-            frame = audio[start : start + FRAME_BYTES]
-            hear(binascii.b2a_base64(frame, newline=False).decode("ascii"), frame)
+        try:
+            audio = await ask()
+            for start in range(0, len(audio), FRAME_BYTES):
+                frame = audio[start : start + FRAME_BYTES]
+                hear(binascii.b2a_base64(frame, newline=False).decode("ascii"), frame)
+        except Exception:  # the stream is there, and the caller is to be heard on it
+            log.exception("what the caller said before the move cannot be heard")
 
     def leave(self, *, elsewhere: bool = False) -> None:
         """Leave the call without ending it. `elsewhere`: another process has it already."""

@@ -16,8 +16,8 @@ from callflow.media.g711 import BYTES_PER_MS
 from callflow.media.relay import Relay
 
 
-_SECONDS: Final = 2.0
-"""How long they are kept. The other node was told within a second, or finds the call by itself much later."""
+_SECONDS: Final = 8.0
+"""How long they are kept at most, which is longer than the other node is tried to be told."""
 _BEFORE_MS: Final = 300
 """Audio of before that is handed over as well: a caller may begin to speak before anybody notices."""
 _MOST_BYTES: Final = 10_000 * BYTES_PER_MS
@@ -28,14 +28,15 @@ class LastWords:
 
     def __init__(self, relay: Relay, before: bytes) -> None:
         """`before`: what the caller said until now, and nobody has answered."""
-        self._relay, self._audio = relay, bytearray(before)
+        self._relay, self._audio, self._most = relay, bytearray(before), len(before) + _MOST_BYTES
         self._over = asyncio.Event()
+        relay.is_silenced = True
         relay.silence_filler.stop()
         relay.listener = None  # the agent has gone
         relay.taps.add(self)
 
     def caller(self, audio: bytes) -> None:
-        if len(self._audio) < _MOST_BYTES:
+        if len(self._audio) < self._most:
             self._audio += audio
 
     def agent(self, audio: bytes) -> None:
@@ -46,9 +47,11 @@ class LastWords:
 
     async def take(self) -> bytes:
         """End the stream, and return what the caller has said: µ-law. Nothing when it is called again."""
-        await self._relay.close(hears_out=True)
-        audio, self._audio = bytes(self._audio), bytearray()
-        self._over.set()
+        try:
+            await self._relay.hear_out()
+        finally:
+            audio, self._audio = bytes(self._audio), bytearray()
+            self._over.set()
         return audio
 
     def give_up(self) -> None:
@@ -60,6 +63,7 @@ class LastWords:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SECONDS):
                 await self._over.wait()
+        self.give_up()  # whoever else waits
         self._relay.taps.discard(self)
 
 
@@ -68,6 +72,8 @@ def keep_listening(relay: Relay, agent: Agent) -> LastWords | None:
     it, who would go on to be heard."""
     if relay.is_remote or not relay.is_flowing or agent.turns.is_unplayed or relay.awaits_marks:
         return None
+    if relay.frame_batcher is not None:
+        relay.frame_batcher.flush()
     speaks = agent.turns.hears_speech or agent.turns.taking.caller_speaking
     recent = agent.sessions.recent_audio
     return LastWords(relay, recent if speaks else recent[-_BEFORE_MS * BYTES_PER_MS :])

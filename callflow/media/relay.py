@@ -161,8 +161,13 @@ class Relay:
             if self._stream is not None:
                 self._stream.await_start()
 
-    async def close(self, *, hears_out: bool = False) -> None:
-        """Close the media socket and the recording; no audio is played any more. `hears_out`: see `MediaStream`."""
+    async def hear_out(self) -> None:
+        """End the media stream, and take what the carrier had sent before it knew: see `MediaStream`."""
+        if self._stream is not None:
+            await self._stream.hear_out()
+
+    async def close(self) -> None:
+        """Close the media socket and the recording; no audio is played any more."""
         self._silence()
         self.silence_filler.stop()
         self.sounds.close()
@@ -172,7 +177,7 @@ class Relay:
         self._stop_pacer()
         self._heard_out.stop()
         if self._stream is not None:
-            await (self._stream.hear_out() if hears_out else self._stream.close(1000, "the call is over"))
+            await self._stream.close(1000, "the call is over")
         if self.recorder is not None:
             await self.recorder.close()
 
@@ -211,8 +216,7 @@ class Relay:
             self.listener.stream_started(now)
 
     def is_ours(self, start: StreamStarted) -> bool:
-        """Return whether a starting stream belongs to this call, by the ids in its `start` frame. A stream may begin
-        before the carrier has told the ids of a leg that we dial; then the token in its path has decided."""
+        """Return whether a starting stream is this call's, by its ids; for a leg without any, the token has decided."""
         ids = self._ids()
         no_name_yet = not (ids.control or start.is_foreign)
         return no_name_yet or start.call in ("", ids.control) or bool(ids.session and start.session == ids.session)
@@ -293,8 +297,7 @@ class Relay:
         self.pump()
 
     def interrupt(self, now: float) -> list[Cut]:
-        """Empty the queue and send a `clear`, so that the carrier discards its audio. Returns the cut stretches of the
-        engine's speech, in order."""
+        """Empty the queue, also the carrier's (`clear`). Returns the cut stretches of the engine's speech, in order."""
         self._find_stall(now)
         cuts = self.playout.interrupt(now)
         self._unplayed = False
@@ -318,8 +321,7 @@ class Relay:
         return self.listener is not None and self.listener.is_caller_speaking and self.is_flowing
 
     def play_clip(self, name: str) -> None:
-        """Silence the agent and play the clip that ends the call. `ClipPlayed` is posted when the caller has heard the
-        clip."""
+        """Silence the agent and play the clip that ends the call. `ClipPlayed` is posted when it was heard."""
         clip = self.clips.clip(name)
         self._silence()
         if self.playout.is_unplayed(self._clock()):
@@ -335,8 +337,7 @@ class Relay:
             self._timers.start("clip", seconds, self._clip_played, name)
 
     def interject(self, name: str, *otherwise: str) -> bool:
-        """Play the first of these clips that exists behind the queued audio. Returns False if the caller cannot hear
-        it, or is to hear nothing of the agent."""
+        """Play the first of these clips that exists, behind the queued audio. False: the caller cannot hear it."""
         clip = self.clips.clip(name, *otherwise)
         if clip is None or self.gates.agent_is_shut or not self.put_sound(clip.name, clip.audio):
             return False
@@ -362,8 +363,7 @@ class Relay:
             self.listener.agent_silenced()
 
     def _clip_played(self, name: str) -> None:
-        """Report that the clip was heard. Called for the mark behind its last byte, or by a timer if the carrier
-        returns no marks."""
+        """Report that the clip was heard: for its last mark, or by a timer if the carrier returns no marks."""
         self._timers.stop("clip")
         self._post(events.ClipPlayed(clip=name))
 

@@ -132,7 +132,7 @@ class RemoteLine(Relay):
         if self.listener is not None:
             self.listener.stream_paused()
 
-    async def close(self, *, hears_out: bool = False) -> None:
+    async def close(self) -> None:
         """Stop for good."""
         self._timers_here.close()
         self._when_answered.clear()

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Final, Literal
 
 from callflow.call.call import Call
-from callflow.call.machine import BRIDGED
+from callflow.call.machine import BRIDGED, STREAMING
 from callflow.cluster.membership import Membership
 from callflow.cluster.nodes import successors
 from callflow.cluster.peers import Peer
@@ -50,6 +50,8 @@ _WRITTEN_SECONDS: Final = 2.0
 _NOTED_SECONDS: Final = 1.0
 _MOST_TARGETS: Final = 3
 """Nodes that are tried for a call which is between the nodes."""
+_ASKED_SECONDS: Final = 2.0
+"""How long the other node, which was told of a call, may take to ask for what its caller says meanwhile."""
 _STAY_SECONDS: Final = 3.0
 """How long the end of this node waits for a call that nobody has taken."""
 _RESTS_SECONDS: Final = 2.0
@@ -257,19 +259,20 @@ class Moving:
             if given is None:
                 return
             self._has_gone(call, given[0].name)
-            hears_speech = call.agent.turns.hears_speech
-            call.let_go(listens=True)
-            if hears_speech and call.last_words is None:
+            if call.agent.turns.hears_speech:
                 # Since the database was asked, the caller has begun to speak. The model here may not have noticed, and
-                # that of the other node hears only the rest: whoever goes on with the call is to ask again.
+                # if their last words do not come to the other node, its model hears only the rest: it is to ask again.
                 call.note(notes.CallerSpeaks())
+            call.let_go(listens=call.model.state == STREAMING)
             call.mailbox.go_on()
             await self._note_last(call)
             claims.noted(call.id)
             self._has_gone(call, await self._tell_any(call, *given))
             claims.confirm_taken(call.id)
             if call.last_words is not None:
-                await call.last_words.over()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_ASKED_SECONDS):
+                        await call.last_words.over()
         except Exception as error:
             # Whose the claim is, is not known. If it is still this node's, this one finds the call at its next look,
             # like one that it was given, or whoever lives does when this process ends.

@@ -3,6 +3,7 @@ commands."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from typing import Any, Final
@@ -27,6 +28,8 @@ IN_PLACE_OF_A_STREAM: Final = (
 )  # fmt: skip
 """Commands with which the agent has no part in the call any more, or a new one: the stream may be stopped for them. For
 any other one it stays, because the caller is talking with the agent."""
+_STOP_SECONDS: Final = 1.0
+"""How long a command waits for the stream before it to be stopped: the caller hears nothing meanwhile."""
 _AGAIN: Final = uuid.UUID("0a3c9f7e-2c53-5d0e-9a41-6b1f4f5f5b11")
 
 
@@ -82,9 +85,10 @@ async def end_stream_before(api: Api, path: str, body: dict[str, Any]) -> None:
     the command shows it."""
     ids = {"command_id": _id_after(f"before {body['command_id']}"), "client_state": body["client_state"]}
     try:
-        await api.post(f"{path}/streaming_stop", ids, retries=0)
-    except CarrierError as error:
-        log.info("a stream is not stopped before the next: %s", error)
+        async with asyncio.timeout(_STOP_SECONDS):
+            await api.post(f"{path}/streaming_stop", ids, retries=0)
+    except (CarrierError, TimeoutError) as error:
+        log.info("a stream is not stopped before the next: %r", error)
 
 
 async def _stop_stream(api: Api, path: str, body: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import pytest
@@ -17,6 +17,7 @@ from callflow.call import machine, mailbox
 from callflow.call.call import Call
 from callflow.call.command_ids import CommandPlace, command_id
 from callflow.call.dtmf import MASK
+from callflow.call.handover import ProcessHandover
 from callflow.call.line_requests import NO_CALLER, TRANSFERRED
 from callflow.call.requests import HELD
 from callflow.call.restore import RestoredCall, restore_call
@@ -184,6 +185,42 @@ def test_only_a_live_call_of_this_process_takes_media_sockets() -> None:
             await the.ask(events.CallHangup())
             with pytest.raises(Refused, match="used already"):
                 the.call.claim_stream(1)
+
+    play(main)
+
+
+class Closing:
+    """A media socket that only notes that it is closed."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+
+    async def close(self, code: int, reason: str) -> None:
+        self.codes.append(code)
+
+
+@pytest.mark.parametrize("what", ["it ends", "it is elsewhere", "a newer stream was asked for"])
+def test_a_socket_that_the_call_does_not_need_any_more_is_closed(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            await until(the.carrier.names)
+            the.call.claim_stream(1)
+
+            async def fetch(_: ProcessHandover, hear: object) -> None:
+                if what == "it ends":
+                    await the.ask(events.CallHangup())
+                    await asyncio.wait_for(the.running, 5)
+                elif what == "it is elsewhere":
+                    the.call.let_go()
+                else:
+                    the.call._streams.ordinal += 1
+
+            monkeypatch.setattr(ProcessHandover, "hear_last_words", fetch)
+            socket = Closing()
+            await asyncio.wait_for(the.call.serve_socket(cast(Any, socket)), 5)
+            assert socket.codes == [1000]
+            assert not the.call.relay.has_socket
 
     play(main)
 

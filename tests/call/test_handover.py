@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from callflow.agent.conversation import Turn
+from callflow.call import handover as handover_module
 from callflow.call import machine
 from callflow.call.command_ids import CommandPlace
 from callflow.call.handover import FirstSteps, ProcessHandover, StatusAtCarrier
@@ -55,6 +56,7 @@ async def test_what_the_caller_said_last_to_the_process_before_is_heard_once_and
         heard.append(audio)
 
     handover = ProcessHandover(restored(last_words=ask))
+    handover.recover("answered")
     assert handover.is_heard_elsewhere()
     for _ in range(2):
         await handover.hear_last_words(hear)
@@ -64,8 +66,28 @@ async def test_what_the_caller_said_last_to_the_process_before_is_heard_once_and
 
 async def test_of_a_process_that_has_ended_nothing_is_heard() -> None:
     for handover in (ProcessHandover(None), ProcessHandover(restored())):
+        handover.recover("answered")
         assert not handover.is_heard_elsewhere()
         await handover.hear_last_words(lambda payload, audio: pytest.fail("something is heard"))
+
+
+async def test_a_process_that_cannot_be_asked_keeps_nobody_from_being_heard(caplog: pytest.LogCaptureFixture) -> None:
+    async def ask() -> bytes:
+        raise RuntimeError("its client is closed")
+
+    handover = ProcessHandover(restored(last_words=ask))
+    handover.recover("answered")
+    await handover.hear_last_words(lambda payload, audio: pytest.fail("something is heard"))
+    assert "what the caller said before the move" in caplog.text
+
+
+async def test_who_asks_for_a_stream_minutes_later_asks_no_process_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    handover = ProcessHandover(restored(last_words=lambda: pytest.fail("it is asked")))
+    handover.recover("answered")
+    later = handover_module.time.monotonic() + 6
+    monkeypatch.setattr(handover_module.time, "monotonic", lambda: later)
+    assert not handover.is_heard_elsewhere()
+    await handover.hear_last_words(lambda payload, audio: pytest.fail("something is heard"))
 
 
 @pytest.mark.parametrize("found", ["ringing", "answered", "asking", "gone"])

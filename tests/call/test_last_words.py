@@ -24,11 +24,11 @@ class Line:
         self.__dict__.update(more)
         self.listener: Any = "the agent"
         self.taps: set[Any] = set()
+        self.is_silenced, self.frame_batcher = False, None
         self.silence_filler = SimpleNamespace(stop=lambda: None)
         self.on_its_way = FRAME
 
-    async def close(self, *, hears_out: bool) -> None:
-        assert hears_out
+    async def hear_out(self) -> None:
         for tap in self.taps:
             tap.caller(self.on_its_way)
         self.on_its_way = b""
