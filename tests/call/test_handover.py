@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import time
 from typing import Any
 
 import pytest
 
 from callflow.agent.conversation import Turn
-from callflow.call import handover as handover_module
 from callflow.call import machine
 from callflow.call.command_ids import CommandPlace
 from callflow.call.handover import FirstSteps, ProcessHandover, StatusAtCarrier
@@ -84,8 +84,7 @@ async def test_a_process_that_cannot_be_asked_keeps_nobody_from_being_heard(capl
 async def test_who_asks_for_a_stream_minutes_later_asks_no_process_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
     handover = ProcessHandover(restored(last_words=lambda: pytest.fail("it is asked")))
     handover.recover("answered")
-    later = handover_module.time.monotonic() + 6
-    monkeypatch.setattr(handover_module.time, "monotonic", lambda: later)
+    monkeypatch.setattr(handover, "_kept_until", time.monotonic() - 1)
     assert not handover.is_heard_elsewhere()
     await handover.hear_last_words(lambda payload, audio: pytest.fail("something is heard"))
 

@@ -133,8 +133,8 @@ class Node:
             agent=SimpleNamespace(turns=SimpleNamespace(hears_speech=False)), last_words=None, keeps=None,
         )  # fmt: skip
 
-        def let_go(*, listens: bool) -> None:
-            made.is_handed_over, made.last_words = listens, made.keeps
+        def let_go(*, listens: bool) -> None:  # noqa: ARG001 - as of a call
+            made.is_handed_over, made.last_words = True, made.keeps
             made.mailbox.close()
             made.is_noted.set()
             self.board.calls.remove(made)
@@ -220,10 +220,9 @@ async def test_whoever_begins_to_speak_while_the_database_is_asked_is_asked_agai
 
 
 @in_loop
-async def test_of_a_caller_whose_last_words_are_handed_over_nothing_is_lost_and_nobody_asks_again() -> None:
+async def test_a_process_does_not_end_before_the_last_words_of_its_callers_are_asked_for() -> None:
     the = Node()
     call = the.board.calls[0]
-    call.agent.turns.hears_speech = True
     taken, given_up = asyncio.Event(), []
     call.keeps = SimpleNamespace(over=taken.wait, give_up=lambda: given_up.append(1))
     moving = asyncio.create_task(the.moving.move_all(60.0))
@@ -233,7 +232,16 @@ async def test_of_a_caller_whose_last_words_are_handed_over_nothing_is_lost_and_
     assert given_up == []
     taken.set()
     await asyncio.wait_for(moving, 5)
-    assert the.noted == []
+
+
+@in_loop
+async def test_nobody_waits_long_for_a_node_that_does_not_ask_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ASKED_SECONDS", 0.02)
+    the = Node()
+    given_up: list[int] = []
+    the.board.calls[0].keeps = SimpleNamespace(over=asyncio.Event().wait, give_up=lambda: given_up.append(1))
+    await asyncio.wait_for(the.moving.move_all(60.0), 5)
+    assert given_up, "who is told that nobody will ask ends the stream"
 
 
 @in_loop
