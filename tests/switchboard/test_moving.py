@@ -133,7 +133,7 @@ class Node:
             agent=SimpleNamespace(turns=SimpleNamespace(hears_speech=False)), last_words=None, keeps=None,
         )  # fmt: skip
 
-        def let_go(*, listens: bool) -> None:  # noqa: ARG001 - as of a call
+        def let_go(*, listens: bool) -> None:
             made.is_handed_over, made.last_words = True, made.keeps
             made.mailbox.close()
             made.is_noted.set()
