@@ -213,7 +213,7 @@ class Agent:
         key = self.sessions.key(heard)
         if not self.turns.speech(heard, key):
             return
-        self.prompter.somebody_speaks()
+        self.prompter.agent_speaks()
         self.turns.taking.spoke(heard.response)
         if not self.turns.taking.audio_is_needed:
             self.sessions.forget_audio()
@@ -226,7 +226,7 @@ class Agent:
         self.transcripts.transcript(heard)
 
     def _on_playout_began(self, heard: PlayoutBegan) -> None:
-        self.prompter.somebody_speaks()
+        self.prompter.agent_speaks()
         self.remote.began(heard)
 
     def _on_speech_started(self, _: SpeechStarted) -> None:
@@ -345,7 +345,7 @@ class Agent:
     def await_goodbye(self) -> None:
         """Post `GoodbyeHeard` as soon as the caller has heard the agent's goodbye in full."""
         self.goodbye.begin()
-        self.goodbye.check(self._floor)
+        self.check_goodbye()
 
     def check_sentences(self) -> None:
         """Note the end of a sentence that matters: greeting, goodbye or the message on a machine."""
@@ -355,7 +355,7 @@ class Agent:
 
     def check_goodbye(self) -> None:
         """Note the end of the goodbye, if the caller has heard it."""
-        self.goodbye.check(self._floor)
+        self.goodbye.check(self._floor, owes_speech=self.prompter.owes_speech)
 
     def _check_greeting(self) -> None:
         """Allow interruptions from now on, if the caller has heard the protected sentence."""
@@ -392,6 +392,7 @@ class Agent:
     def silence(self) -> None:
         """Stop speaking and hearing, because the caller talks with a person now."""
         self.turns.silence(fills=False)
+        self.prompter.forget_owed()
         if not self.remote.silence():
             self.sessions.leave()
         self.no_input.stop()

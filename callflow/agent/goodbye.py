@@ -30,9 +30,9 @@ class Goodbye:
         """Post `GoodbyeHeard`, from `check`, as soon as the caller has heard the agent's goodbye in full."""
         self.is_awaited = True
 
-    def check(self, floor: Floor) -> None:
-        """Note who speaks now, because that may have changed."""
-        if self.is_awaited and has_said_goodbye(floor):
+    def check(self, floor: Floor, *, owes_speech: bool = False) -> None:
+        """Note who speaks now, because that may have changed. `owes_speech`: more is said once the caller hears it."""
+        if self.is_awaited and not owes_speech and has_said_goodbye(floor):
             self.is_awaited = False
             self._post(GoodbyeHeard())
 

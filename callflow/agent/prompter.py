@@ -29,6 +29,8 @@ _HEAR_AGAIN_SECONDS: Final = 1.2
 _PATIENCES: Final = 2.0
 """After so many times `reply_filler_seconds` an engine that decides for itself is asked for the answer that it has not
 given: nothing else tells one that has gone mute from one that is silent on purpose."""
+_MOST_OWED: Final = 4
+"""The most things that wait until the caller hears the agent again; then the oldest is left out."""
 _TALKING_SECONDS: Final = 0.3
 """Pause before looking again whether somebody has stopped whom only our own detector hears."""
 
@@ -63,8 +65,9 @@ class Prompter:
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
         self._left_quietly = self._was_moved = False
         self._keys_failed = 0
-        self._owed: str | None = None
-        """The instructions of the speech that waits until the caller hears the agent again; None: none does."""
+        self._owed: dict[str, bool] = {}
+        """The instructions of the speech that waits until the caller hears the agent again, oldest first, each with
+        whether it lasts. Of those that do not last there is one at most."""
         self.remote: RemoteSpeaker | None = None
         """Decides how a conversation goes on in a call whose audio never comes here."""
 
@@ -87,8 +90,7 @@ class Prompter:
             self._turns.taking.protected = True
         if config.disclosure or config.greeting:
             greeting = prompt(Prompt.GREET, disclosure=config.disclosure, greeting=config.greeting)
-            self._sessions.request_response(greeting, lasting=protected, whole=protected)
-            self._turns.expect_speech()
+            self.say(greeting, lasting=protected, whole=protected)
         else:
             self._listen()
 
@@ -111,26 +113,49 @@ class Prompter:
             case "time_warning":
                 seconds = round(self._config.max_call_warning_seconds)
                 if seconds:
-                    self._sessions.request_response(prompt(Prompt.TIME_WARNING, seconds=seconds), lasting=True)
+                    self.say(prompt(Prompt.TIME_WARNING, seconds=seconds), lasting=True)
 
-    def say(self, instructions: str) -> None:
+    def say(self, instructions: str, *, lasting: bool = False, whole: bool = False) -> None:
         """Ask the engine to speak, if there is a session; this begins the agent's turn. It waits until the caller hears
-        the agent: what was asked for before would be cut off, and nobody would ask again."""
-        if self._turns.is_agent_shut:
-            self._owed = instructions or self._owed or ""
-        elif self._sessions.request_response(instructions):
-            self._owed = None
+        the agent: what was asked for before would be cut off, and nobody would ask again, or without end. Not so what
+        is `whole`: the protected sentence has its own proof. `lasting`, `whole`: see `Engine.request_response`."""
+        if self._turns.is_agent_shut and not whole:
+            self._owe(instructions, lasting=lasting)
+        elif self._sessions.request_response(instructions, lasting=lasting, whole=whole):
             self._turns.expect_speech()
+            if not self._turns.is_agent_shut:
+                owed, self._owed = self._owed, {}
+                for text, lasts in owed.items():
+                    if (lasts or lasting) and text != instructions:
+                        self._sessions.request_response(text, lasting=lasts)
+
+    def _owe(self, instructions: str, *, lasting: bool) -> None:
+        """Keep this for later. What does not last takes the place of the earlier; a mere wish to speak of none."""
+        owed = self._owed
+        if lasting or instructions:
+            owed = {text: lasts for text, lasts in owed.items() if text != instructions and (lasts or lasting)}
+        elif not all(owed.values()):
+            return
+        self._owed = dict([*owed.items(), (instructions, lasting)][-_MOST_OWED:])
 
     @property
     def owes_speech(self) -> bool:
         """Whether the agent has something to say as soon as the caller hears it again."""
-        return self._owed is not None
+        return bool(self._owed)
 
-    def heard_again(self) -> None:
-        """Ask for what waited while the caller could not hear the agent, if they can now."""
-        if self._owed is not None:
-            self.say(self._owed)
+    def heard_again(self) -> bool:
+        """Ask for what waited while the caller could not hear the agent, if they can now. Returns whether it was asked
+        for: without a session that is ready it waits for the end of the break."""
+        if not self._owed or self._turns.is_agent_shut or not self._sessions.is_ready:
+            return False
+        owed, self._owed = self._owed, {}
+        for text, lasts in owed.items():
+            self.say(text, lasting=lasts)
+        return True
+
+    def forget_owed(self) -> None:
+        """Drop what waits until the caller hears the agent again: others speak now, or nobody any more."""
+        self._owed = {}
 
     def caller_stopped(self, *, answer_due: bool) -> None:
         """Ask for an answer to the caller's turn, where the engine gives none by itself. Not `answer_due`: it decides
@@ -151,8 +176,7 @@ class Prompter:
 
     def say_exactly(self, text: str) -> None:
         """Let the agent say a text of an operator, word for word, also if the caller speaks before it begins."""
-        if self._sessions.request_response(prompt(Prompt.SAY, text=text), lasting=True):
-            self._turns.expect_speech()
+        self.say(prompt(Prompt.SAY, text=text), lasting=True)
 
     def _resume(self) -> None:
         """Continue the conversation, now that engine or stream are back."""
@@ -161,7 +185,7 @@ class Prompter:
         since, self._away_since = self._away_since, None
         match self.remote.resumes() if self.remote is not None else "":
             case "listen":
-                self._listen()
+                self._let_caller_speak()
                 return
             case "answer":
                 self.say("")
@@ -182,10 +206,15 @@ class Prompter:
             case "apologise":
                 self.say(prompt(Prompt.RESUME))
             case "listen":
-                self._listen()
+                self._let_caller_speak()
             case "hear_again":
                 self._turns.expect_speech()
                 self._timers.start(_ASK, _HEAR_AGAIN_SECONDS, self.say, prompt(Prompt.RESUME))
+
+    def _let_caller_speak(self) -> None:
+        """Leave the turn to the caller, unless something is to be said that they have not heard."""
+        if not self.heard_again():
+            self._listen()
 
     def _heard_since(self) -> float:
         """Return since when the caller is heard: from then on all audio is kept for a session that is not there yet."""
@@ -253,6 +282,14 @@ class Prompter:
         """Cancel the prompt that waits for a session to notice or to answer the caller: it has, or they go on."""
         self._timers.stop(_ASK)
 
+    def agent_speaks(self) -> None:
+        """Do the same when the caller hears the agent: what was to be said and does not last is outdated."""
+        self._timers.stop(_ASK)
+        if self._owed and not self._turns.is_agent_shut:
+            self._owed = {text: True for text, lasts in self._owed.items() if lasts}
+            self.heard_again()
+
     def close(self) -> None:
         """Stop the timer."""
         self._timers.close()
+        self.forget_owed()

@@ -24,7 +24,7 @@ class Owner(Protocol):
 class ToolTurns:
     """Passes the tool calls of one call to its machine, and their results to the engine."""
 
-    __slots__ = ("_agent", "_post", "_prompter", "_sessions", "_tool_calls", "_turns")
+    __slots__ = ("_agent", "_is_unsaid", "_post", "_prompter", "_sessions", "_tool_calls", "_turns")
 
     def __init__(
         self,
@@ -37,9 +37,12 @@ class ToolTurns:
     ) -> None:
         self._tool_calls, self._sessions, self._turns = tool_calls, sessions, turns
         self._prompter, self._post, self._agent = prompter, post, agent
+        self._is_unsaid = False
+        """A result came while the caller did not hear the agent; it speaks when the last tool of now is answered."""
 
     def called(self, heard: ToolCalls) -> None:
         """Handle the engine's tool calls."""
+        self._is_unsaid = self._is_unsaid and self._tool_calls.is_busy
         for call in heard.calls:
             if self._tool_calls.called(call, spoken=self._turns.taking.has_spoken(heard.response)):
                 self._turns.expect_speech(reply=False)
@@ -53,12 +56,14 @@ class ToolTurns:
         asked, output, speak = answer
         self._turns.conversation.fact(tool_answered(asked.name, asked.arguments, output))
         waits = speak and self._turns.is_agent_shut
+        self._is_unsaid = waits or (self._is_unsaid and not speak)
         if speak and not waits:
             self._turns.expect_speech()
         elif not self._tool_calls.is_busy:
             self._turns.no_answer_due()
         # One that cannot be stopped was told that nobody hears it, and without this would never learn the result.
         self._sessions.answer_tool(call, output, speak=speak and not (waits and self._sessions.can("cancels")))
-        if waits:
+        if self._is_unsaid and not self._tool_calls.is_busy:
+            self._is_unsaid = False
             self._prompter.say("")
         self._agent.check_goodbye()

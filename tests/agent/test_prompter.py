@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from callflow.agent.line_control import LineControl
 from callflow.agent.prompts import Prompt, prompt
-from callflow.contracts.engine import AudioDelta, SessionLost
+from callflow.contracts import events
+from callflow.contracts.engine import AudioDelta, SessionLost, SessionReady, ToolCalls
+from callflow.contracts.tools import ToolCall
 from tests.agent.offline import Scene
 from tests.in_loop import in_loop
 
@@ -117,3 +122,156 @@ async def test_a_caller_who_could_have_asked_something_unheard_is_asked_again_ho
     scene.ready()
     scene.agent.prompter.prompt("resume", 1)
     assert asked(scene) == asks
+
+
+# What is owed: speech that waits until the caller hears the agent
+
+
+WARNING = prompt(Prompt.TIME_WARNING, seconds=30)
+SAID = prompt(Prompt.SAY, text="We close at six.")
+
+
+def talking(**config: Any) -> tuple[Scene, LineControl]:
+    """A call in which the caller has heard the agent, and it is their turn."""
+    scene = Scene(**config)
+    scene.ready()
+    scene.answer()
+    scene.hear(1.0)
+    scene.agent.conversation.agent_is_heard()
+    scene.engine.take()
+    return scene, LineControl(scene.agent, scene.relay, hold_music="silence")
+
+
+@in_loop
+async def test_what_is_owed_after_a_hold_is_said_by_the_session_that_follows() -> None:
+    """The hold ended while there was no session, so the machine did not ask; the new one has the caller's turn."""
+    scene, line = talking()
+    line.hold()
+    scene.agent.prompter.say("Say what you have found.")
+    scene.tell(SessionLost("gone"))
+    scene.agent.connect()
+    line.unhold()
+    assert asked(scene) == [], "a session that is not ready was asked"
+    scene.tell(SessionReady())
+    scene.agent.prompter.prompt("resume", 1)
+    assert asked(scene) == ["Say what you have found."]
+    scene.answer(2)
+    scene.hear(1.0)
+    assert not scene.agent.prompter.owes_speech, "the agent is never quiet again"
+
+
+@in_loop
+async def test_an_agent_heard_again_without_a_ready_session_speaks_when_one_is() -> None:
+    scene, line = talking()
+    line.mute("agent", True)
+    scene.agent.prompter.say("Say what you have found.")
+    scene.tell(SessionLost("gone"))
+    scene.agent.connect()
+    line.mute("agent", False)
+    assert asked(scene) == [], "the session may be lost before it is ready"
+    assert scene.agent.prompter.owes_speech
+    scene.tell(SessionReady())
+    scene.agent.prompter.prompt("resume", 1)
+    assert asked(scene) == ["Say what you have found."]
+
+
+@pytest.mark.parametrize(("lasting", "then"), [(False, []), (True, ["Say it."])])
+@in_loop
+async def test_an_agent_that_speaks_by_itself_owes_only_what_lasts(lasting: bool, then: list[str]) -> None:
+    scene, line = talking()
+    line.hold()
+    scene.agent.prompter.say("Say it.", lasting=lasting)
+    line.unhold()
+    scene.answer(2)
+    assert asked(scene) == then
+    assert not scene.agent.prompter.owes_speech
+
+
+@in_loop
+async def test_an_agent_that_falls_silent_for_a_person_owes_nothing() -> None:
+    scene, line = talking()
+    line.mute("agent", True)
+    scene.agent.prompter.say("Say it.")
+    scene.agent.silence()
+    assert not scene.agent.prompter.owes_speech
+
+
+@pytest.mark.parametrize("kind", ["time_warning", "words", "greeting"])
+@in_loop
+async def test_nothing_is_asked_of_an_agent_that_nobody_hears(kind: str) -> None:
+    """It would be cancelled, asked for again as it lasts, and cancelled, as long as the agent is muted."""
+    scene, line = talking()
+    line.mute("agent", True)
+    prompter = scene.agent.prompter
+    ask = {
+        "time_warning": lambda: prompter.prompt("time_warning", 1),
+        "words": lambda: prompter.say_exactly("We close at six."),
+        "greeting": prompter.greet,
+    }
+    ask[kind]()
+    assert asked(scene) == []
+    line.mute("agent", False)
+    assert asked(scene) == [{"time_warning": WARNING, "words": SAID, "greeting": "Say hello."}[kind]]
+
+
+@pytest.mark.parametrize(
+    ("owed", "then"),
+    [
+        (["One.", "Two."], ["Two."]),
+        (["One.", ""], ["One."]),
+        (["", "One."], ["One."]),
+        (["", ""], [""]),
+        (["lasting 1", "One.", "Two."], ["lasting 1", "Two."]),
+        (["One.", "lasting 1", "lasting 2"], ["One.", "lasting 1", "lasting 2"]),
+        (["lasting 1", ""], ["lasting 1", ""]),
+        (["lasting 1", "lasting 1"], ["lasting 1"]),
+        ([f"lasting {number}" for number in range(9)], [f"lasting {number}" for number in range(5, 9)]),
+    ],
+)
+@in_loop
+async def test_what_lasts_is_owed_beside_the_newest_of_the_rest(owed: list[str], then: list[str]) -> None:
+    scene, line = talking()
+    line.mute("agent", True)
+    for text in owed:
+        scene.agent.prompter.say(text, lasting=text.startswith("lasting"))
+    line.mute("agent", False)
+    assert asked(scene) == then
+    assert not scene.agent.prompter.owes_speech
+
+
+@in_loop
+async def test_the_sentence_after_a_hold_is_followed_by_what_lasts() -> None:
+    scene, line = talking()
+    line.hold()
+    scene.agent.prompter.say("Say what you have found.")
+    scene.agent.prompter.prompt("time_warning", 1)
+    line.unhold()
+    scene.agent.prompter.prompt("held", 1)
+    assert asked(scene) == [prompt(Prompt.HELD), WARNING]
+
+
+@in_loop
+async def test_the_protected_greeting_is_asked_for_at_once_and_loses_nothing_that_is_owed() -> None:
+    scene = Scene(greeting_protected=True)
+    scene.ready()
+    line = LineControl(scene.agent, scene.relay, hold_music="silence")
+    line.mute("agent", True)
+    scene.agent.prompter.say("Say it.", lasting=True)
+    scene.agent.prompter.greet()
+    assert asked(scene) == ["Say hello."]
+    assert scene.agent.prompter.owes_speech
+
+
+@in_loop
+async def test_a_goodbye_waits_for_what_is_owed() -> None:
+    scene, line = talking()
+    line.mute("agent", True)
+    scene.tell(ToolCalls("resp_2", (ToolCall("call_e", "end_call", "{}"),)))
+    scene.agent.await_goodbye()
+    await scene.agent.tool_calls.run("call_e")
+    scene.agent.tool_turns.answer("call_e")
+    assert events.GoodbyeHeard() not in scene.events, "the call ended before the goodbye"
+    line.mute("agent", False)
+    scene.answer(3)
+    scene.hear(1.0)
+    assert scene.events[-1] == events.GoodbyeHeard()

@@ -182,6 +182,35 @@ async def test_a_result_that_comes_while_the_agent_is_muted_is_spoken_about_when
     assert told(scene) == [], "it was asked twice"
 
 
+@pytest.mark.parametrize(
+    ("last", "muted_again", "then"),
+    [
+        ("look_up", False, [("tool", "call_b", '"look_up was run"', True)]),
+        ("look_up", True, [("tool", "call_b", '"look_up was run"', False), ("response", "")]),
+        (ENDS_CALL, False, [("tool", "call_b", '"end_call was run"', False), ("response", "")]),
+    ],
+)
+@in_loop
+async def test_of_two_tools_the_last_result_asks(last: str, muted_again: bool, then: list[tuple[object, ...]]) -> None:
+    """`last`: the tool that still runs when the agent is heard again; `end_call` was called in the goodbye's breath."""
+    scene = Scene()
+    scene.ready()
+    scene.answer()
+    scene.hear(1.0)
+    line = LineControl(scene.agent, scene.relay, hold_music="silence")
+    response = "resp_1" if last == ENDS_CALL else "resp_2"
+    scene.tell(ToolCalls("resp_2", (LOOK,)), ToolCalls(response, (ToolCall("call_b", last, "{}"),)))
+    line.mute("agent", True)
+    await answered(scene, LOOK.id)
+    told(scene)
+    line.mute("agent", False)
+    assert told(scene) == [], "it was asked while a tool still runs"
+    line.mute("agent", muted_again)
+    await answered(scene, "call_b")
+    line.mute("agent", False)
+    assert told(scene) == then
+
+
 @in_loop
 async def test_on_hold_and_muted_it_speaks_when_neither_is_left() -> None:
     scene = Scene()
