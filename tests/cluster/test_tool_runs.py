@@ -61,6 +61,7 @@ async def _true() -> bool:
     return True
 
 
+@pytest.mark.e2e
 @in_loop
 async def test_a_node_that_is_cut_off_alone_runs_no_tool_that_the_others_know_nothing_of(tmp_path: Path) -> None:
     async with machine(tmp_path) as the:
@@ -70,6 +71,7 @@ async def test_a_node_that_is_cut_off_alone_runs_no_tool_that_the_others_know_no
         one.mend()
 
 
+@pytest.mark.e2e
 @in_loop
 async def test_where_the_database_is_away_for_all_tools_run(tmp_path: Path) -> None:
     async with machine(tmp_path) as the:
