@@ -52,7 +52,7 @@ async def test_a_turn_that_is_not_transcribed_is_on_record_with_the_reason(caplo
         reasons = {event["reason"] for event in the.happened("not_transcribed")}
         assert reasons, "there is a reason"
         assert all(reasons), "and it is not empty"
-        loud = [record for record in caplog.records if "is not written down" in record.getMessage()]
+        loud = [record for record in caplog.records if "the caller's words have no transcript" in record.getMessage()]
         assert len(loud) == 1, "one loud line for each call"
         await the.app.journal.flushed()
         (call,) = the.app.journal.calls()
