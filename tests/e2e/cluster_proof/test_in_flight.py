@@ -86,6 +86,7 @@ async def tools_run(the: Office, booked: Path, count: int) -> None:
         return booked.read_text().count("4\n") if booked.exists() else 0
 
     await until(lambda: ran() == count, "the tools to run", 15)
+    await until(lambda: all(call.streams for call in calls), "all media streams")  # the model may be quicker
     the.realtime.script = TALK
     node = owner(calls[0])
     theirs = [call for call in calls if owner(call) == node]
