@@ -234,11 +234,15 @@ def bind_both(public: tuple[str, int], console: tuple[str, int]) -> Ports:
 
     None: the port for operators cannot be used; calls are still answered. Raises OSError if carriers cannot be served.
     """
-    bound = bind(*public)
+    return bind(*public), *bind_console(*console)
+
+
+def bind_console(host: str, port: int) -> tuple[socket.socket | None, tuple[str, ...]]:
+    """Bind the port for operators. Returns its socket, and warnings, a line each; None: it cannot be used."""
     try:
-        return bound, bind(*console), ()
+        return bind(host, port), ()
     except OSError as error:
-        return bound, None, (f"The console is off: {error}. Set CONSOLE_PORT to a free port.",)
+        return None, (f"The console is off: {error}. Set CONSOLE_PORT to a free port.",)
 
 
 def name_of(bound: socket.socket) -> tuple[str, int]:

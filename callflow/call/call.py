@@ -411,7 +411,7 @@ class Call:
     describe = describe
 
     async def _release(self) -> None:
-        """Release all resources within a second; the engine's session may stay longer for pending transcripts."""
+        """Release all resources: a stream that is kept for another node last, the session after pending transcripts."""
         self._deadlines.close()
         self.recordings.pause.close()
         self._dtmf.close()

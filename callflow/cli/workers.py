@@ -28,7 +28,7 @@ from callflow.config.display import secrets_of
 from callflow.config.settings import Settings
 from callflow.contracts.errors import DatabaseError, SettingsError
 from callflow.history.database import url_of
-from callflow.runtime import bind
+from callflow.runtime import bind, bind_console
 from callflow.switchboard.data_folder import stream_tokens
 
 
@@ -234,10 +234,9 @@ def serve_with_workers(settings: Settings, overrides: Mapping[str, object]) -> i
         return 2
     listeners, orphans = public
     if len(listeners) < 2:
-        try:
-            listeners.append(bind(settings.console_host, settings.console_port))
-        except OSError as error:
-            print(f"The console is off: {error}. Set CONSOLE_PORT to a free port.", file=sys.stderr)
+        console, warnings = bind_console(settings.console_host, settings.console_port)
+        listeners += [console] if console is not None else []
+        print(*warnings, sep="\n", end="\n" if warnings else "", file=sys.stderr)
     if orphans:
         print("The workers of an earlier main process hand their calls over.", file=sys.stderr)
     try:

@@ -14,6 +14,7 @@ from callflow.app import Application
 from callflow.call.call import Call
 from callflow.cluster import node_store
 from callflow.switchboard import moving as module
+from callflow.switchboard.switchboard import Switchboard
 from tests.e2e.cluster_proof.counting import Arrivals, Voice
 from tests.e2e.product import run, until
 from tests.e2e.several_nodes import cluster, member
@@ -22,6 +23,17 @@ from tests.e2e.test_workers import eventually
 
 CARRIERS = ("telnyx", "twilio")
 pytestmark = pytest.mark.one_node("it has nodes of its own")
+
+
+async def has_moved(call: Call, here: Switchboard, there: Switchboard) -> None:
+    """Wait until the caller is heard there, and the call is no more here."""
+
+    def is_heard() -> bool:
+        now = there.live(call.id)
+        return now is not None and now.relay.is_flowing
+
+    await until(is_heard, "the call to go on", 5)
+    await until(lambda: not here.calls, "the end of it here", 5)
 
 
 async def _told(node: Application, state: str) -> None:
@@ -114,13 +126,7 @@ async def _moves_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
         may.set()
         await asyncio.wait_for(moving_all, 10)
         await asyncio.wait_for(pressing, 10)
-
-        def is_heard() -> bool:
-            now = two.switchboard.live(left.id)
-            return now is not None and now.relay.is_flowing
-
-        await until(is_heard, "the call to go on", 5)
-        await until(lambda: not board.calls, "the end of it here", 5)
+        await has_moved(left, board, two.switchboard)
         assert await here.owner(left.id) == "w2"
         await the.hang_up()
         assert await the.on_record() == 1
@@ -168,13 +174,7 @@ async def _moves_while_the_caller_speaks(monkeypatch: pytest.MonkeyPatch) -> Non
         assert left.relay.is_flowing, "the caller is heard until the other node asks"
         may.set()
         await asyncio.wait_for(moving_all, 10)
-
-        def is_heard() -> bool:
-            now = two.switchboard.live(left.id)
-            return now is not None and now.relay.is_flowing
-
-        await until(is_heard, "the call to go on", 5)
-        await until(lambda: not board.calls, "the end of it here", 5)
+        await has_moved(left, board, two.switchboard)
         newest = SimpleNamespace(sessions=the.realtime.sessions[-1:])
         assert len(the.realtime.sessions) == 2
         said = sorted(voice.speech)
