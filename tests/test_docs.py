@@ -265,6 +265,7 @@ _NO_SETTINGS = {
     "send_dtmf",
     "carrier_lag_ms",
     "network_ms",
+    "ping_ms",
     "next_probe_in",
     "late_ms",
     "refuses_calls",

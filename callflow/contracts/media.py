@@ -115,6 +115,10 @@ class MediaSocket(Protocol):
         """Send a text message, without waiting. `weight`: bytes of audio in the message. After `ended` was called,
         messages are thrown away."""
 
+    def ping(self, answered: Callable[[], None]) -> bool:
+        """Send a ping (RFC 6455, section 5.5.2), if the peer is known to answer pings and has answered the last one.
+        `answered` is called with its pong. Returns False if none was sent."""
+
     async def close(self, code: int, reason: str) -> None:
         """Close the socket, once, with a WebSocket close code (RFC 6455, section 7.4). May be called before `start`."""
 

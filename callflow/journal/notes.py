@@ -146,6 +146,8 @@ class Ended(Note):
     late_bytes: int | None = field(default=None, metadata=OPTIONAL)
     """Bytes of audio that arrived for what was cut off already."""
     network_ms: int | None = field(default=None, metadata=OPTIONAL)
+    ping_ms: int | None = field(default=None, metadata=OPTIONAL)
+    """The usual time from a ping beside a mark to its pong; None: the carrier answers none, or too few were sent."""
     carrier_lag_ms: int | None = field(default=None, metadata=OPTIONAL)
     """As in `Interrupted`; the lag is the largest of the call."""
 

@@ -14,6 +14,9 @@ as the carrier is not known to fall behind, that mark may be lost, and the one b
 The usual delay of a mark is the network's, there and back. If the marks that a `clear` returns come back faster than
 any mark of played audio did, the carrier waits for some audio before it begins to play.
 
+Where the carrier answers pings, they tell the network's part: see `ping_evidence.py`. It is subtracted, like a stall of
+our own process. Pings are sent at the first marks, which show the usual round trip, and again once a mark was late.
+
 A carrier that pauses again and again gets marks at short distances, but no mark tells of a pause that began within the
 last round trip. So some of its usual pause is believed in advance, the more the longer the last pause is ago, but less
 than half of it: whether the carrier pauses or not, the error stays small.
@@ -22,6 +25,8 @@ than half of it: whether the carrier pauses or not, the error stays small.
 from __future__ import annotations
 
 from typing import Final, NamedTuple
+
+from callflow.media.ping_evidence import PingEvidence
 
 
 _UNKNOWN: Final = float("inf")
@@ -41,6 +46,9 @@ _MOST_OVERDUE: Final = 0.5
 """A mark that is overdue for longer is probably lost, and counts no further."""
 _KEPT: Final = 0.9
 """How much of their weight the earlier late marks keep at each new one."""
+_BESIDE: Final = 0.05
+"""How long before the audio before a mark has been played its ping is sent; the pong then comes before the mark, or is
+held up with it."""
 _AFTER_STALL: Final = 0.02
 """What is read within this time after a stall of our process may have come during the stall."""
 _IN_ADVANCE: Final = 0.45
@@ -65,9 +73,9 @@ class CarrierLag:
     """How far the carrier is behind the send clock, and how long the network takes."""
 
     __slots__ = (
-        "_delays", "_expected", "_expected_second", "_fallen", "_falls", "_fell_at", "_growth", "_idle", "_marks",
-        "_minima", "_network_spikes", "_prebuffer", "_round_trips", "_stall", "_suspect", "_trust", "_usual_delay",
-        "_usual_fall", "behind", "is_unsteady", "most",
+        "_delays", "_expected", "_expected_second", "_fallen", "_falls", "_fell_at", "_growth", "_has_been_late",
+        "_idle", "_marks", "_minima", "_network_spikes", "_prebuffer", "_round_trips", "_stall", "_suspect", "_trust",
+        "_usual_delay", "_usual_fall", "behind", "is_unsteady", "most", "pings",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -75,6 +83,9 @@ class CarrierLag:
         """The largest lag that marks have shown so far."""
         self.is_unsteady = False
         """Whether the carrier falls behind again and again."""
+        self.pings = PingEvidence()
+        self._has_been_late = False
+        """A mark was late once, so the reason of the next ones matters."""
         self._marks = 0
         """Marks judged so far."""
         self._usual_delay = _UNKNOWN
@@ -115,8 +126,10 @@ class CarrierLag:
         pause = now - (self._expected if self._trust > 0.5 else self._expected_second) - behind
         if pause <= 0.0 and not self.is_unsteady:
             return self._prebuffer + behind
-        if pause > 0.0 and now - self._stall[1] <= _AFTER_STALL:
-            pause -= self._stall[0]  # the mark may have come meanwhile
+        if pause > 0.0:
+            pause -= self.pings.held_up(now)
+            if now - self._stall[1] <= _AFTER_STALL:
+                pause -= self._stall[0]  # the mark may have come meanwhile
         if pause <= 0.0:
             return self._prebuffer + behind + (self._in_advance(now) if self.is_unsteady else 0.0)
         pause = min(pause, max(0.0, _MOST_OVERDUE - behind))
@@ -135,6 +148,13 @@ class CarrierLag:
         """Whether marks at short distances are needed to follow the carrier."""
         return self.is_unsteady or (self._suspect is not None and self._trust >= 0.5)
 
+    def wants_ping(self, now: float) -> bool:
+        """Return whether a ping is to be sent now, beside the next mark."""
+        expected = self._expected if self._usual_delay < _UNKNOWN else now
+        if now < expected - self._usual_delay - _BESIDE:
+            return False
+        return (self._has_been_late or self.pings.is_learning) and self.pings.wants_another(now)
+
     # What happens
 
     def await_marks(self, due: float, second: float) -> None:
@@ -149,7 +169,7 @@ class CarrierLag:
     def mark(self, delay: float, gaps: float, now: float) -> None:
         """Judge a mark that came back `delay` after the end of its audio by the send clock. `gaps`: the gaps in the
         audio since; the carrier has caught up by their length."""
-        delay = self._without_stall(delay - gaps, now)
+        delay = self._without_network(self._without_stall(delay - gaps, now), now)
         self._marks += 1
         if delay + gaps < self._minima[-1]:
             self._minima[-1] = delay + gaps
@@ -221,6 +241,12 @@ class CarrierLag:
         usual = (self._usual_delay if self._usual_delay < _UNKNOWN else 0.0) + self.behind
         return max(delay - seconds, min(delay, usual))
 
+    def _without_network(self, delay: float, now: float) -> float:
+        """Subtract what the network holds up by now, but no more than what makes the delay unusual."""
+        held_up = self.pings.held_up(now)
+        usual = self._usual_delay + self.behind
+        return delay if not held_up or delay <= usual else max(delay - held_up, usual)
+
     def _in_advance(self, now: float) -> float:
         """Return what the carrier has probably fallen behind since the last mark that showed it."""
         played = max(now - self._idle - self._fell_at, 0.0)  # after a pause it may have fallen behind just now
@@ -243,6 +269,7 @@ class CarrierLag:
                 self._suspect = suspect._replace(late=least, marks=suspect.marks + 1)
                 return
         if late > self.behind + _NOTICEABLE:
+            self._has_been_late = True
             self._suspect = _Suspect(self.behind, late, 1)
             self._fell_at = played
 

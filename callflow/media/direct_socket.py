@@ -78,6 +78,8 @@ class DirectSocket(ABC):
         self._ping_seconds = ping_seconds
         self._answers = self._unanswered = False
         """The peer has answered a ping; the last ping has no answer yet."""
+        self._answered: Callable[[], None] | None = None
+        """Is called with the next pong."""
 
     # MediaSocket
 
@@ -98,6 +100,14 @@ class DirectSocket(ABC):
         self._send_text(text.encode())
         if self._is_paused and self._tcp.get_write_buffer_size() > _MOST_WAITING:
             self._stuck("the peer does not read")
+
+    def ping(self, answered: Callable[[], None]) -> bool:
+        """See `MediaSocket.ping`."""
+        if not self._answers or self._unanswered or self._reason or self._closing or self._is_paused:
+            return False
+        self._answered, self._unanswered = answered, True
+        self._send_ping()
+        return True
 
     async def close(self, code: int, reason: str) -> None:
         """See `MediaSocket.close`. Later messages are thrown away."""
@@ -181,6 +191,9 @@ class DirectSocket(ABC):
             return
         if kind == _PONG:
             self._answers, self._unanswered = True, False
+            answered, self._answered = self._answered, None
+            if answered is not None:
+                answered()
         elif kind == _PING:
             if self._has_turn:
                 self._pong = payload
@@ -279,6 +292,7 @@ class DirectSocket(ABC):
 
     def _end(self, reason: str) -> None:
         self._reason = self._reason or reason
+        self._answered = None
         if self._ended is not None:
             ended, self._ended = self._ended, None  # the stream refers to this socket: else neither is ever freed
             ended(self._reason)

@@ -12,6 +12,7 @@ import hmac
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Protocol
 
 from callflow.contracts.errors import Malformed
@@ -34,6 +35,7 @@ from callflow.contracts.media import (
 from callflow.media import g711
 from callflow.media.malformed_frames import shape_of
 from callflow.media.media_config import MediaConfig
+from callflow.media.playout import Playout
 from callflow.media.reorder_buffer import ReorderBuffer
 from callflow.timers import Timers
 
@@ -161,6 +163,15 @@ class MediaStream:
         if (watcher := self._relay.tap.watcher) is not None:
             watcher.event("to_media", "mark", {"name": name}, unchanged)
         self._put(self._protocol.mark(name))
+
+    def ping(self, playout: Playout, now: float) -> None:
+        """Send a ping beside a mark, if it is wanted and the carrier answers pings: see `ping_evidence.py`."""
+        if playout.wants_ping(now) and self._socket.ping(partial(self._ponged, playout)):
+            playout.pinged(now)
+
+    def _ponged(self, playout: Playout) -> None:
+        if not self._is_over:
+            playout.ponged(self._loop.time())
 
     def clear(self) -> None:
         """Queue a `clear`; the carrier then discards the audio it holds."""

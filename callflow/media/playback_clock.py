@@ -144,6 +144,10 @@ class PlaybackClock:
         self._await_marks()
         return True
 
+    def wants_ping(self, now: float) -> bool:
+        """Return whether a ping is to be sent now: a mark is expected soon, or overdue, and its reason matters."""
+        return bool(self._marks) and self._marks[0].is_evidence and self.lag.wants_ping(now)
+
     def position(self, now: float) -> int:
         """Return how many bytes will have been heard when a `clear` sent now reaches the carrier."""
         return self.sent - self.held(now)

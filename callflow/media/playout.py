@@ -197,6 +197,18 @@ class Playout:
         self._interval = min(self._mark_every, _CLOSE_MARKS) if self._clock.lag.wants_marks else self._mark_every
         return self._settle()
 
+    def wants_ping(self, now: float) -> bool:
+        """Return whether a ping is to be sent now, beside a mark: call `pinged` if the carrier answers pings."""
+        return self._clock.wants_ping(now)
+
+    def pinged(self, now: float) -> None:
+        """Note that a ping was sent to the carrier."""
+        self._clock.lag.pings.sent(now)
+
+    def ponged(self, now: float) -> None:
+        """Note that the carrier has answered it."""
+        self._clock.lag.pings.answered(now)
+
     def began(self, name: str) -> tuple[SpeechSegmentId, float] | None:
         """Return, for the first mark of a stretch, the stretch and the seconds of its audio before the mark; None for
         other marks. Call this once for each returned mark, before `mark`."""
@@ -296,6 +308,11 @@ class Playout:
     def network_ms(self) -> int | None:
         """The delay of the network, there and back, in ms; None: no mark has come back yet."""
         return None if (seconds := self._clock.lag.network) is None else round(seconds * 1000)
+
+    @property
+    def ping_ms(self) -> int | None:
+        """The usual time from a ping to its pong, in ms; None: too few were sent or answered."""
+        return None if (seconds := self._clock.lag.pings.usual) is None else round(seconds * 1000)
 
     @property
     def most_lag_ms(self) -> int:

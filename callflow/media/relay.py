@@ -245,10 +245,9 @@ class Relay:
         if now - self._progress_at < _PROGRESS_SECONDS:
             return
         cut = self.playout.hearing(now)
-        if cut is None or is_clip(cut.key.item) or self.listener is None:
-            return
-        self._progress_at = now
-        self.listener.hearing(cut)
+        if cut is not None and not is_clip(cut.key.item) and self.listener is not None:
+            self._progress_at = now
+            self.listener.hearing(cut)
 
     def _tell_heard(self, heard: Sequence[Heard]) -> None:
         for key, ms in heard:
@@ -388,6 +387,7 @@ class Relay:
                     self._show(out.audio, now)
             else:
                 stream.send_mark(out.name)
+        stream.ping(self.playout, now)
         if sent and self.listener is not None:
             self.listener.audio_sent(now, self.playout.ends_at(now), is_clip=is_clip(self.playout.sending.item))
         wake = self.playout.wake_at(now)

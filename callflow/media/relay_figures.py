@@ -18,5 +18,6 @@ def summary(relay: Relay) -> dict[str, Any]:
         "stale_marks": relay.playout.stale_marks,
         "late_bytes": relay.playout.late_bytes,
         "network_ms": relay.playout.network_ms,
+        "ping_ms": relay.playout.ping_ms,
         "carrier_lag_ms": relay.playout.most_lag_ms,
     }

@@ -62,6 +62,10 @@ class AsgiWire:
         if self._writer is not None and not self._is_finishing:
             self._writer.put(text, weight)
 
+    def ping(self, answered: Callable[[], None]) -> bool:
+        """Return False: an ASGI application cannot send pings."""
+        return False
+
     async def _write(self, text: str) -> None:
         await self._send({"type": "websocket.send", "text": text})
 

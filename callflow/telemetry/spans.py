@@ -50,7 +50,7 @@ EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
 _INTERRUPTIONS: Final = ("interrupted", "cut_off")
 _OF_CALL: Final = (
     "frames_in", "bytes_out", "late_frames", "reordered_frames", "malformed_frames", "first_word_ms", "interruptions",
-    "made_up_silence_ms", "network_ms", "carrier_lag_ms",
+    "made_up_silence_ms", "network_ms", "ping_ms", "carrier_lag_ms",
 )  # fmt: skip
 """Fields of the `ended` note that become attributes of the call's span."""
 _LATENCY: Final = ("detection_ms", "engine_ms", "own_ms", "carrier_ms", "total_ms", "filler_ms")

@@ -11,6 +11,7 @@ from typing import Any
 
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
+from tests.e2e.network_spikes import network_spikes
 from tests.e2e.product import Product, exchange, product, run, together, until
 from tests.e2e.talk import FAST, Talk, clock, goodbye, noise, saying, talk
 
@@ -55,10 +56,11 @@ class Truth:
 
 
 async def interrupted(
-    seed: int, *, most: int, link_ms: float, pace: Pace, latest: float = 0.35, **misbehaves: float
+    seed: int, *, most: int, link_ms: float, pace: Pace, latest: float = 0.35, spike_ms: float = 0, **misbehaves: float
 ) -> list[float]:
     """A call that is interrupted again and again: how far each truncation was from the truth, in ms. `latest`: the last
-    moment of an interruption, in seconds from the first sound. `misbehaves`: faults of the carrier."""
+    moment of an interruption, in seconds from the first sound. `spike_ms`: for how long the network holds everything up
+    at most, now and then. `misbehaves`: faults of the carrier."""
     dice = random.Random(seed)
     said = sentences(dice, most, round(latest * 1000) + 1750)
     script = Script.of(*(saying(*items) for items in said), otherwise=Turn.silence())
@@ -69,7 +71,10 @@ async def interrupted(
             realtime=Realtime(script=script, pace=pace), carrier=exchange(link_ms=link_ms, **misbehaves), **settings
         ) as the,
         clock() as watched,
+        network_spikes(the.app.public_at[1], spike_ms=spike_ms, seed=seed) as port,
     ):
+        if spike_ms:
+            the.carrier.set_server(f"http://127.0.0.1:{port}")
         one = await talk(the)
         truth = Truth(one)
         for number in range(TIMES):
@@ -77,7 +82,7 @@ async def interrupted(
             stall = watched.stall_ms
             started = [each.at for each in one.session.sent if each.type == "input_audio_buffer.speech_started"]
             delay = (one.stream.clear_log[number].at - started[number]) * 1000
-            assert delay < 10 + link_ms + 3 * stall, f"the clear came {delay:.0f} ms after the interruption"
+            assert delay < 10 + link_ms + 3 * stall + spike_ms, f"the clear came {delay:.0f} ms after the interruption"
             errors += [max(error - 2 * stall, 0.0) for error in how_true(one, truth, number, said[number])]
         assert one.session.violations == [], "a truncation was refused"
         assert the.call.relay.playout.stale_marks, "no mark came back with a clear: this proves nothing"
@@ -85,6 +90,8 @@ async def interrupted(
         assert heard == [], "marks that came back with a clear were counted"
         told = [each for each in the.happened("interrupted") if each["by_caller"]]
         assert all(abs(each["network_ms"] - 2 * link_ms) < 30 + 4 * watched.stall_ms for each in told[1:]), told
+        if misbehaves or spike_ms:
+            assert the.call.relay.playout.ping_ms is not None, "no pings beside the marks"
         assert any(each["carrier_lag_ms"] > 50 for each in told) or not misbehaves.get("pause_ms")
         await goodbye(the, one)
     return errors
@@ -161,11 +168,12 @@ def test_what_the_model_is_told_is_true_under_jitter_and_of_a_carrier_that_falls
                 "plain": scene("plain", 5),
                 "jitter": scene("jitter", 6, mark_jitter_ms=250),
                 "pauses": scene("pauses", 7, pause_ms=120),
+                "spikes": scene("spikes", 8, spike_ms=300),
             }
         )
     )
     assert max(found["plain"]) <= 40, found
-    for name in ("jitter", "pauses"):
+    for name in ("jitter", "pauses", "spikes"):
         errors = sorted(found[name])
         # A dozen moments, and some of them lie in the pause itself; tests/media/test_carrier_lag.py has hundreds.
         assert errors[-4] <= 60, f"{name}: {[round(error) for error in errors]}"

@@ -65,6 +65,9 @@ class Socket:
         self.reading.cancel()
         self.closed.append((code, reason))
 
+    def ping(self, answered: Callable[[], None]) -> bool:
+        return False
+
     async def finish(self, code: int, reason: str) -> None:
         self.closed.append((code, reason))
 

@@ -40,6 +40,10 @@ class Condition:
     """Every third mark is late by up to this."""
     ordered: bool = True
     """A late mark delays those behind it, as on TCP; False: they overtake it."""
+    spike_ms: float = 0.0
+    """About once in two seconds, everything from the carrier is held up by up to this, and comes together."""
+    answers_pings: bool = False
+    """It answers at once, in order with the marks."""
     pause_ms: float = 0.0
     """The carrier pauses for this long after each second of audio."""
     prebuffer_ms: float = 0.0
@@ -128,6 +132,7 @@ class Outcome:
     signed: list[float] = field(default_factory=list)
     moments: list[float] = field(default_factory=list)
     marks: int = 0
+    pings: int = 0
     seconds: float = 0.0
 
     def percentile(self, share: float) -> float:
@@ -153,6 +158,10 @@ class Simulation:
         self._wake = 0.0
         self._stalled_until = self._stall = 0.0
         self._next_stall = self.now + 1.0
+        self._is_pinged = False
+        """The last ping has no answer yet."""
+        self._spike = (0.0, 0.0)
+        """From when until when the link from the carrier holds everything up."""
 
     def at(self, when: float, what: Callable[[], None]) -> None:
         """Let this happen at that time."""
@@ -194,16 +203,44 @@ class Simulation:
             else:
                 self.outcome.marks += 1
                 self.at(self.now + self._link, partial(self.carrier.arrive, out.name))
+        if self.condition.answers_pings and not self._is_pinged and self.playout.wants_ping(self.now):
+            self._is_pinged = True
+            self.playout.pinged(self.now)
+            self.outcome.pings += 1
+            self.at(self.now + self._link, self._answer)
         wake = self.playout.wake_at(self.now)
         self._wake = float("inf") if wake is None else max(wake, self.now + 0.001)
 
     def _return(self, name: str, at: float, *, late: bool) -> None:
-        when = at + self._link
+        when = self._arrival(at)
         if late and self.condition.jitter_ms and next(self._marks) % 3 == 0:
             when += self.dice.uniform(0.0, self.condition.jitter_ms) / 1000
         if self.condition.ordered:
             when = self._back_at = max(when, self._back_at)
         self.at(when, lambda: self.ours(lambda: self._marked(name)))
+
+    def _arrival(self, at: float) -> float:
+        """Return when it is here if the carrier sends it then."""
+        if not self.condition.spike_ms:
+            return at + self._link
+        while self._spike[1] < at:
+            begin = self._spike[1] + self.dice.uniform(1.0, 3.0)
+            if not self._spike[1]:
+                begin = at + self.dice.uniform(0.0, 2.0)
+            self._spike = (begin, begin + self.dice.uniform(0.0, self.condition.spike_ms) / 1000)
+        begin, end = self._spike
+        return (end if begin <= at else at) + self._link
+
+    def _answer(self) -> None:
+        """Answer a ping, at once."""
+        when = self._arrival(self.now)
+        if self.condition.ordered:
+            when = self._back_at = max(when, self._back_at)
+        self.at(when, lambda: self.ours(self._ponged))
+
+    def _ponged(self) -> None:
+        self._is_pinged = False
+        self.playout.ponged(self.now)
 
     def _marked(self, name: str) -> None:
         self.playout.mark(name, self.now)
@@ -280,5 +317,6 @@ def simulate(condition: Condition, *, interruptions: int, seed: int = 1) -> Outc
         total.signed += one.signed
         total.moments += one.moments
         total.marks += one.marks
+        total.pings += one.pings
         total.seconds += one.seconds
     return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,6 +65,29 @@ def test_jitter_and_pauses_together_are_no_worse_than_a_pause(interruptions: int
     outcome = simulate(Condition(link_ms=50, jitter_ms=250, pause_ms=120), interruptions=interruptions)
     assert outcome.percentile(0.5) <= 40
     assert outcome.percentile(0.95) <= 130
+
+
+def test_pings_tell_a_network_that_holds_up_the_marks_from_a_carrier_that_pauses() -> None:
+    """Both at once: by the marks alone, either may be taken for the other."""
+    how = Condition(link_ms=50, spike_ms=300, pause_ms=60)
+    blind = simulate(how, interruptions=500)
+    seeing = simulate(replace(how, answers_pings=True), interruptions=500)
+    assert seeing.percentile(0.99) <= 0.75 * blind.percentile(0.99)
+    assert seeing.percentile(0.99) <= 70
+
+
+@pytest.mark.parametrize("how", [{"jitter_ms": 250}, {"jitter_ms": 250, "ordered": False}, {"pause_ms": 120}])
+def test_pings_make_nothing_worse(how: dict[str, Any], interruptions: int) -> None:
+    condition = Condition(link_ms=50, **how)
+    blind = simulate(condition, interruptions=interruptions)
+    seeing = simulate(replace(condition, answers_pings=True), interruptions=interruptions)
+    assert seeing.percentile(0.95) <= blind.percentile(0.95) + 2
+
+
+def test_a_line_whose_marks_are_in_time_costs_no_pings_but_the_first() -> None:
+    outcome = simulate(Condition(link_ms=50, answers_pings=True), interruptions=60)
+    calls = 60 / 12 + 1
+    assert outcome.pings <= 4 * calls * 1.5
 
 
 def test_marks_are_closer_together_only_for_a_carrier_that_falls_behind() -> None:

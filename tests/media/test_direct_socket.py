@@ -363,6 +363,27 @@ async def test_a_peer_that_does_not_read_ends_its_own_socket(patient: bool) -> N
         peer.transport.abort()
 
 
+async def test_a_ping_beside_a_mark_goes_to_a_peer_that_is_known_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct_socket, "FIRST_PING_SECONDS", 0.01)
+    pongs: list[str] = []
+    async with connected(ping_seconds=60) as (stream, peer):
+        our = stream.socket
+        assert our is not None
+        assert not our.ping(lambda: pongs.append("too soon")), "nobody knows yet whether the peer answers"
+        await until(lambda: our._answers, "the answer to the first ping", 2)
+        assert our.ping(lambda: pongs.append("one"))
+        assert not our.ping(lambda: pongs.append("two")), "the last one has no answer yet"
+        await until(lambda: bool(pongs), "the pong", 2)
+        await peer.pong(b"nobody asked")
+        await peer.send("behind it")
+        await stream.has("behind it")
+        assert our.ping(lambda: pongs.append("three"))
+        await until(lambda: len(pongs) > 1, "the next pong", 2)
+        await our.finish(1000, "over")
+        assert not our.ping(lambda: pongs.append("closed"))
+    assert pongs == ["one", "three"]
+
+
 async def test_a_peer_is_pinged_as_long_as_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(direct_socket, "FIRST_PING_SECONDS", 0.01)
     async with connected(ping_seconds=0.02) as (stream, _):

@@ -15,6 +15,7 @@ from tests.media.offline import FRAME, PAYLOAD, A, Line, line
 async def test_a_call_without_any_audio_has_figures_too() -> None:
     figures = summary(Line().relay)
     assert (figures["frames_in"], figures["bytes_out"], figures["made_up_silence_ms"]) == (0, 0, 0)
+    assert figures["ping_ms"] is None, "no ping was sent"
     assert figures["network_ms"] is None, "nothing has shown it"
 
 

@@ -23,7 +23,7 @@ class Media:
     model = SimpleNamespace(state="streaming")
     relay = SimpleNamespace(
         counts=Counter(), frames_in=100, bytes_out=0, silence_filler=SimpleNamespace(seconds=0.0),
-        playout=SimpleNamespace(stale_marks=0, late_bytes=0, network_ms=None, most_lag_ms=None),
+        playout=SimpleNamespace(stale_marks=0, late_bytes=0, network_ms=None, ping_ms=None, most_lag_ms=None),
     )  # fmt: skip
 
 
