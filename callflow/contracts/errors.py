@@ -382,6 +382,10 @@ class PeerAway(CallflowError):
         self.sent, self.refused = sent, refused
 
 
+class WorkerFailed(CallflowError):
+    """A process that makes large answers for the server has ended, or cannot make one; the message says why."""
+
+
 class DatabaseError(CallflowError):
     """The database cannot be used; the message says what to do about it."""
 

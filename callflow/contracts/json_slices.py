@@ -16,6 +16,8 @@ from callflow.contracts.printable import json_of
 
 _PARTS: Final = 20
 """Parts of a list that are encoded in one step."""
+_PIECE: Final = 64 << 10
+"""Bytes of a piece, about."""
 
 
 def json_slices(
@@ -45,3 +47,14 @@ def json_slices(
         yield end + b"]"
     else:
         yield whole(value)
+
+
+def json_pieces(value: Any, encode: Callable[[Any], bytes] = json_of) -> list[bytes]:
+    """Return a value's JSON, made as by `json_slices`, in pieces of about 64 KiB."""
+    found, present = [], bytearray()
+    for some in json_slices(value, encode):
+        present += some
+        if len(present) >= _PIECE:
+            found.append(bytes(present))
+            present = bytearray()
+    return [*found, bytes(present)] if present or not found else found

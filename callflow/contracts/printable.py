@@ -7,6 +7,7 @@ of text or hide it (Unicode UAX #9; tags), and lone surrogates, which no encodin
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final
 
@@ -51,6 +52,14 @@ def json_of(value: Any) -> bytes:
     if encoded.isascii():
         return encoded.replace(b"\x7f", b"\\u007f")
     return in_json(encoded.decode()).encode()
+
+
+def to_json(value: Any) -> bytes:
+    """Encode as `json_of` does. Half a surrogate pair in a text, which a model may write, is encoded as it is."""
+    try:
+        return json_of(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f").encode()
 
 
 def in_json(text: str) -> str:

@@ -1,7 +1,8 @@
 """The MCP server over HTTP, at `/mcp` of the operators' listener, behind its checks of host, origin and token.
 
 It is loaded with the first request, because it is large and rarely used. Each request is complete in itself: there is
-no stream to open (GET) and no session to end (DELETE).
+no stream to open (GET) and no session to end (DELETE). So while calls are live, another process can answer, whose
+interpreter no audio waits for.
 Protocol: https://modelcontextprotocol.io/specification (Streamable HTTP)
 """
 
@@ -10,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 from callflow.contracts.bounded_json import read
-from callflow.contracts.errors import AccessRefused, OutOfBounds
+from callflow.contracts.errors import AccessRefused, OutOfBounds, WorkerFailed
 from callflow.contracts.printable import in_json, json_of, line, quoted
 from callflow.history.store import Store
 
@@ -29,6 +30,10 @@ _LARGE: Final = 64 << 10
 
 Send = Callable[[Any], Awaitable[None]]
 Receive = Callable[[], Awaitable[Any]]
+Headers = Sequence[tuple[bytes, bytes]]
+Answer = tuple[int, Headers, bytes]
+"""Status, headers and body."""
+Apart = Callable[[Headers, bytes], Awaitable[Answer]]
 
 
 class McpEndpoint:
@@ -37,9 +42,10 @@ class McpEndpoint:
     Its caller, the operators' entrance, passes each body as one message, and turns AccessRefused into an answer.
     """
 
-    def __init__(self, inner: Any, store: Callable[[], Awaitable[Store]]) -> None:
-        """`store`: as for `callflow.mcp.server.make_server`."""
-        self._inner, self._store = inner, store
+    def __init__(self, inner: Any, store: Callable[[], Awaitable[Store]], apart: Apart | None = None) -> None:
+        """`store`: as for `callflow.mcp.server.make_server`. `apart`: answers a request in another process, as `answer`
+        does; it raises WorkerFailed if it cannot. None: this process answers all."""
+        self._inner, self._store, self._apart = inner, store, apart
         self._manager: Any = None
         self._opening: asyncio.Lock = asyncio.Lock()
         self._closing = asyncio.Event()
@@ -58,9 +64,22 @@ class McpEndpoint:
             problem = {"code": _PARSE_ERROR, "message": f"The body cannot be read as JSON: {line(str(error))[:200]}."}
             await _send(send, 400, [], json_of({"jsonrpc": "2.0", "id": None, "error": problem}))
             return
+        if self._apart is not None:
+            with suppress(WorkerFailed):
+                await _send(send, *await self._apart(scope["headers"], message["body"]))
+                return
         await _send(send, *await self._ask(scope, message, receive))
 
-    async def _ask(self, scope: Any, message: Any, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    async def answer(self, headers: Headers, body: bytes) -> Answer:
+        """Return status, headers and body of the answer to a request with these. Raises AccessRefused."""
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+            "path": "/mcp", "raw_path": b"/mcp", "root_path": "", "query_string": b"", "headers": headers,
+            "client": ("127.0.0.1", 0), "server": ("127.0.0.1", 0),
+        }  # fmt: skip
+        return await self._ask(scope, {"type": "http.request", "body": body, "more_body": False}, _silence)
+
+    async def _ask(self, scope: Any, message: Any, receive: Receive) -> Answer:
         """Return status, headers and body of the answer. Raises AccessRefused."""
         waiting, body = [message], bytearray()
         start: dict[str, Any] = {"status": 0, "headers": []}
@@ -119,6 +138,11 @@ class McpEndpoint:
                 await self._running
 
 
+async def _silence() -> Any:
+    """Wait for ever: nobody says that the client has gone."""
+    await asyncio.Event().wait()
+
+
 def _check(scope: Any) -> None:
     """Check method, query and content type. Raises AccessRefused."""
     if scope["method"] != "POST":
@@ -145,7 +169,7 @@ def _printable(body: bytes) -> bytes:
     return "".join(in_json(text[begin : begin + _LARGE]) for begin in range(0, len(text), _LARGE)).encode()
 
 
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
     ours = {b"content-type": b"application/json", b"content-length": b"%d" % len(body), b"cache-control": b"no-store"}
     named = [*ours.items(), *(each for each in headers if each[0] not in ours)]
     await send({"type": "http.response.start", "status": status, "headers": named})

@@ -9,7 +9,7 @@ import itertools
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from quart import Quart, Response, current_app, request
@@ -21,8 +21,8 @@ from werkzeug.http import parse_accept_header
 
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import BadQuery, BadRequest, OutOfBounds
-from callflow.contracts.json_slices import json_slices as slices_of
-from callflow.contracts.printable import json_of, line, quoted
+from callflow.contracts.json_slices import json_pieces
+from callflow.contracts.printable import json_of, line, quoted, to_json
 
 
 log = logging.getLogger(__name__)
@@ -37,39 +37,19 @@ _SENTENCES: Final = {
 }
 
 
-def to_json(value: Any) -> bytes:
-    """Encode as JSON. Half a surrogate pair in a text, which a model may write, is encoded as it is."""
-    try:
-        return json_of(value)
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f").encode()
-
-
 def json_response(body: Any, status: int = 200) -> Response:
     """Make an answer with this JSON body."""
     return Response(to_json(body), status, content_type="application/json")
 
 
-def json_slices(value: Any) -> Iterator[bytes]:
-    """Encode as `to_json` does, in slices that belong one behind another: see `contracts/json_slices.py`."""
-    return slices_of(value, to_json)
-
-
-def _pieces(make: Callable[[], Any]) -> list[bytes]:
-    """Return the encoded value in pieces of about `_LARGE` bytes."""
-    found, present = [], bytearray()
-    for some in json_slices(make()):
-        present += some
-        if len(present) >= _LARGE:
-            found.append(bytes(present))
-            present = bytearray()
-    return [*found, bytes(present)] if present or not found else found
-
-
 async def large_json_response(make: Callable[[], Any]) -> Response:
     """Make an answer with the JSON body that `make` returns, in another thread and in slices; it is sent in pieces, as
     fast as the client takes them."""
-    pieces = await asyncio.to_thread(_pieces, make)
+    return pieces_response(await asyncio.to_thread(lambda: json_pieces(make(), to_json)))
+
+
+def pieces_response(pieces: Sequence[bytes]) -> Response:
+    """Make an answer with a JSON body in pieces, which are sent as fast as the client takes them."""
     if len(pieces) == 1:
         return Response(pieces[0], content_type="application/json")
 

@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from callflow.contracts.json_slices import json_slices
-from callflow.contracts.printable import json_of
-from callflow.web.responses import to_json
+from callflow.contracts.printable import json_of, to_json
 
 
 VALUES = pytest.mark.parametrize(

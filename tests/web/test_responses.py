@@ -12,8 +12,9 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import MIMEAccept
 
 from callflow.contracts.errors import BadQuery, BadRequest
+from callflow.contracts.printable import to_json
 from callflow.web import responses
-from callflow.web.responses import accepted, json_object, json_response, query_parameters, suggestion, to_json
+from callflow.web.responses import accepted, json_object, json_response, query_parameters, suggestion
 from tests.web.asgi import Answer, ask
 
 

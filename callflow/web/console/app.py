@@ -17,12 +17,12 @@ from callflow.cluster.membership import Membership
 from callflow.config import control_changes
 from callflow.config.session_changes import Asked
 from callflow.contracts.carrier import Carrier
-from callflow.contracts.errors import BadQuery
+from callflow.contracts.errors import BadQuery, WorkerFailed
 from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
 from callflow.history.store import Store
 from callflow.journal.redaction import Redactor
-from callflow.mcp.http import McpEndpoint
+from callflow.mcp.http import Answer, Headers, McpEndpoint
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.health.doctor import Doctor
@@ -57,6 +57,7 @@ from callflow.web.console.history import add_history
 from callflow.web.console.hold import add_hold
 from callflow.web.console.images import add_images
 from callflow.web.console.index_page import add_index
+from callflow.web.console.large_answers.processes import LargeAnswers
 from callflow.web.console.listen import add_listen
 from callflow.web.console.live.logs import add_logs
 from callflow.web.console.live.other_logs import OtherLogs
@@ -169,7 +170,15 @@ def create_console(
     named, free = identity.named_tokens(named_tokens), () if phone_costs else (PHONE_PATH,)
     admin = {SETTINGS_PATH: apis.control.admin} if apis is not None else {}
     policy = AccessPolicy(host, token, named, secrets_now=login_secrets, free=free, own_tokens=admin)
-    mcp = McpEndpoint(app.asgi_app, store)
+    large = LargeAnswers(history.store)
+    app.after_serving(large.close)
+
+    async def mcp_apart(headers: Headers, body: bytes) -> Answer:
+        if not switchboard().count or not history.is_readable:
+            raise WorkerFailed("this process may answer: no call is live")
+        return await large.mcp(headers, body)
+
+    mcp = McpEndpoint(app.asgi_app, store, mcp_apart)
     everywhere: Everywhere | None = None
     inner: McpEndpoint | OwnerForwarder = mcp
     if cluster is not None and forwarding is not None:
@@ -182,7 +191,7 @@ def create_console(
     add_index(app, connects=apis.secrets.origin if apis is not None else "")
     add_static_files(app)
     add_call_list(app, switchboard, history, everywhere)
-    add_calls(app, switchboard, history, has_token=bool(token), checked=checked)
+    add_calls(app, switchboard, history, large=large, has_token=bool(token), checked=checked)
     for add in (add_hold, add_mute, add_say, add_dtmf, add_step_in):
         add(app, switchboard, has_token=bool(token))
     add_images(app, switchboard, history, has_token=bool(token))
@@ -197,7 +206,7 @@ def create_console(
         add_numbers(app, number_service, history, address, business_of)
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
     add_carrier_recordings(app, history, switchboard, carriers or {}, everywhere, has_token=bool(token))
-    add_history(app, history, redact)
+    add_history(app, history, redact, large)
     add_replay(app, history)
     add_statistics(app, history)
     add_saved_views(app, history, has_token=bool(token))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, cast
 
 from quart import Quart, Response
@@ -13,10 +12,10 @@ from callflow.config.session_changes import Asked
 from callflow.contracts.errors import BadRequest, SessionRefused
 from callflow.contracts.printable import quoted
 from callflow.history.history import History
-from callflow.journal.journal import JournalEntry
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.history import conversation_details
 from callflow.web.console.history_query import whole_number
+from callflow.web.console.large_answers import answers, shapes
+from callflow.web.console.large_answers.processes import LargeAnswers, is_large
 from callflow.web.console.requested_by import WAYS, requester
 from callflow.web.responses import (
     error_response,
@@ -24,6 +23,7 @@ from callflow.web.responses import (
     json_object,
     json_response,
     large_json_response,
+    pieces_response,
     query_parameters,
     suggestion,
 )
@@ -41,11 +41,12 @@ def add_calls(
     switchboard: Callable[[], Switchboard],
     history: History,
     *,
+    large: LargeAnswers,
     has_token: bool,
     checked: Callable[[Mapping[str, Any]], Asked],
 ) -> None:
-    """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN. `checked`: reads the requested changes of a
-    session, as `control_changes.of_session` does."""
+    """Add the routes to the app. `large`: makes large answers. `has_token`: operators need CONSOLE_TOKEN. `checked`:
+    reads the requested changes of a session, as `control_changes.of_session` does."""
     journal = history.journal
 
     @app.get("/api/calls/<call>")
@@ -60,13 +61,15 @@ def add_calls(
         row = await history.store.conversation(call) if is_in_history else None
         if row is not None:  # a conversation of an earlier system has no call of ours, and no journal
             call = row["call_id"] or row["stream_sid"]
+        if row is not None and is_large(row) and not journal.waiting_of(call):
+            return pieces_response(await large.whole("timeline", row, call, after))
         entries = await asyncio.to_thread(journal.read, call)
         if is_in_history and not journal.is_whole(call):
             entries = await history.store.journal(call) or entries
         if not entries and row is None:
             return _no_call(call) if history.is_readable else history_not_open()
-        conversation = await conversation_details(history, row) if row is not None else None
-        return await large_json_response(lambda: _timeline(call, entries[after:], conversation))
+        conversation = await answers.details(history.store, row) if row is not None else None
+        return await large_json_response(lambda: shapes.timeline(call, entries[after:], conversation))
 
     @app.post("/api/calls/<call>/session")
     async def change(call: str) -> Response:
@@ -98,12 +101,6 @@ def add_calls(
 
 def _no_call(call: str) -> Response:
     return error_response(404, f"There is no call {quoted(call)}; GET /api/calls/live lists them.")
-
-
-def _timeline(call: str, entries: Sequence[JournalEntry], conversation: dict[str, Any] | None) -> dict[str, Any]:
-    told = [dataclasses.asdict(entry) for entry in entries]
-    # `records` is the old name of the same list, kept for one more version.
-    return {"call": call, "entries": told, "records": told, "conversation": conversation}
 
 
 def _way_to_end(body: Mapping[str, Any]) -> Literal["goodbye", "now"]:

@@ -17,8 +17,9 @@ from quart import Quart, Response, websocket
 
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import OutOfBounds
+from callflow.contracts.printable import to_json
 from callflow.web.console.phone_mount import PhoneMount
-from callflow.web.responses import json_response, query_parameters, to_json
+from callflow.web.responses import json_response, query_parameters
 
 
 _MOST_CALLS: Final = 8

@@ -136,7 +136,7 @@ class Stage:
     def board(self) -> Any:
         return SimpleNamespace(
             calls=list(self.calls.values()), live=self.calls.get, is_live=self.calls.__contains__, is_accepting=True,
-            counts={"calls": 3}, load=LoadGuard(15, 10),
+            count=len(self.calls), counts={"calls": 3}, load=LoadGuard(15, 10),
         )  # fmt: skip
 
     def live(self, name: str = CALL, **more: Any) -> FakeCall:
@@ -174,9 +174,12 @@ async def stage(folder: Path, *, opened: bool = True, url: str = "", **options: 
     history = History(url_of(url, str(folder)), recordings=folder / "recordings", retention_days=0, country="")
     if opened:
         await history.open()
+    the = Stage(history, **options)
     try:
-        yield Stage(history, **options)
+        yield the
     finally:
+        for close in the.app.after_serving_funcs:
+            await the.app.ensure_async(close)()
         await history.journal.close()
         await history.close()
 

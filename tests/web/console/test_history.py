@@ -11,7 +11,6 @@ import pytest
 
 from callflow.history.tables import EARLIER
 from callflow.journal.notes import Began, Ended, Recording
-from callflow.web.console.history import _cell
 from tests.web.console.stage import CALL, Stage, play
 
 
@@ -158,22 +157,6 @@ def test_an_export_has_all_as_json_or_as_a_table(tmp_path: Path) -> None:
         assert [row["call_id"] for row in rows] == ["c3", "c2", "c1"]
 
     play(tmp_path, main)
-
-
-@pytest.mark.parametrize(
-    ("value", "cell"),
-    [
-        ("=1+1", "'=1+1"),
-        ("  @x", "'  @x"),
-        ("-2", "'-2"),
-        ("\uff1d1", "'\uff1d1"),
-        ("+15550100001", "+15550100001"),
-        (7, 7),
-        ("a", "a"),
-    ],
-)
-def test_a_cell_runs_no_formula(value: object, cell: object) -> None:
-    assert _cell(value) == cell
 
 
 def test_a_history_that_is_not_open_says_to_come_again(tmp_path: Path) -> None:

@@ -17,13 +17,13 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from callflow.call.call import Call
+from callflow.contracts.printable import to_json
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.live.model_events import growing, model_events, single
 from callflow.web.console.live.other_nodes import LOST, OtherNodes
 from callflow.web.console.live.single_events import MOST
 from callflow.web.console.live.sse import HEARTBEAT, Signal, frame, news
 from callflow.web.console.live.story import Stories
-from callflow.web.responses import to_json
 
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from callflow.cluster.node_paths import FORWARDED
 from callflow.config.session_changes import Asked
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import BadRequest, DatabaseError, OutOfBounds, PeerAway, SessionRefused
-from callflow.contracts.printable import quoted
+from callflow.contracts.printable import quoted, to_json
 from callflow.contracts.tools import ToolAnswer
 from callflow.history.history import History
 from callflow.switchboard.session_overrides import SessionOverrides
@@ -29,7 +29,6 @@ from callflow.web.console.live.service import LiveService
 from callflow.web.console.request_body import OF_SESSION
 from callflow.web.console.requested_by import asker
 from callflow.web.console.step_in import MOST_ANSWER
-from callflow.web.responses import to_json
 
 
 _SEND_SECONDS: Final = 30.0

@@ -13,7 +13,7 @@ from websockets.exceptions import WebSocketException
 from callflow.cluster.forwarding import CONSOLE, Forwarding
 from callflow.cluster.membership import Membership
 from callflow.contracts.errors import PeerAway
-from callflow.web.responses import to_json
+from callflow.contracts.printable import to_json
 
 
 _SECONDS: Final = 5.0

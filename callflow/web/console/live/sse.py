@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from quart import Response
 
+from callflow.contracts.printable import to_json
 from callflow.timers import Timers
-from callflow.web.responses import error_response, to_json
+from callflow.web.responses import error_response
 
 
 HEARTBEAT_SECONDS: Final = 15.0

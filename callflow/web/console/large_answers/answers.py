@@ -1,0 +1,105 @@
+"""Makes the bodies of large answers from the history, in pieces. Runs in the server and in a process of its own alike.
+
+Each function yields pieces of JSON that belong one behind another. Raises what the database's driver raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from callflow.contracts.json_slices import json_pieces
+from callflow.contracts.printable import to_json
+from callflow.history.query import Query
+from callflow.history.store import Store
+from callflow.mcp.http import Headers, McpEndpoint
+from callflow.web.console.large_answers import csv_table, shapes
+
+
+_PIECE: Final = 64 << 10
+_endpoints: WeakKeyDictionary[Store, McpEndpoint] = WeakKeyDictionary()
+"""Of this process; loading the package of MCP takes a second."""
+
+
+async def earlier(store: Store, row: Mapping[str, Any]) -> AsyncIterator[bytes]:
+    """Yield a conversation and its items in the shape of the earlier system. `row`: from the store."""
+    items = await store.items(row["id"])
+
+    def told() -> dict[str, Any]:
+        shown = [shapes.earlier_item(item, row["stream_sid"]) for item in items]
+        items.clear()  # here, because freeing thousands of them takes its time, too
+        return {**shapes.conversation(row), "items": shown}
+
+    for piece in await asyncio.to_thread(lambda: json_pieces(told(), to_json)):
+        yield piece
+
+
+async def details(store: Store, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return everything known about a conversation: see `shapes.full`."""
+    items = await store.items(row["id"])
+    more = await store.details(row["id"])
+    return await asyncio.to_thread(shapes.full, row, items, more)
+
+
+async def timeline(store: Store, row: Mapping[str, Any], call: str, after: int) -> AsyncIterator[bytes]:
+    """Yield every step of a call that is over, without the first `after`, and its conversation."""
+    entries = await store.journal(call)
+    conversation = await details(store, row)
+
+    def told() -> dict[str, Any]:
+        return shapes.timeline(call, entries[after:], conversation)
+
+    for piece in await asyncio.to_thread(lambda: json_pieces(told(), to_json)):
+        yield piece
+
+
+async def json(store: Store, query: Query) -> AsyncIterator[bytes]:
+    """Yield all conversations that the query finds, with everything that is known of each."""
+    between = b"["
+    async for page in store.pages(query):
+        for row in page:
+            conversation = await details(store, row)
+            yield between + b"".join(await asyncio.to_thread(json_pieces, conversation, to_json))
+            between = b",\n"
+    yield b"[\n]\n" if between == b"[" else b"\n]\n"
+
+
+async def csv(store: Store, query: Query) -> AsyncIterator[bytes]:
+    """Yield all conversations that the query finds as a table."""
+    yield csv_table.head()
+    async for page in store.pages(query):
+        yield await asyncio.to_thread(csv_table.lines, page)
+
+
+async def mcp(store: Store, headers: Headers, body: bytes) -> AsyncIterator[bytes]:
+    """Yield the status and headers of the answer to a request at `/mcp`, pickled, and then its body."""
+    endpoint = _endpoints.get(store)
+    if endpoint is None:
+
+        async def open_store() -> Store:
+            return store
+
+        endpoint = _endpoints[store] = McpEndpoint(None, open_store)
+    status, named, whole_body = await endpoint.answer(headers, body)
+    yield pickle.dumps((status, list(named)))
+    for begin in range(0, len(whole_body), _PIECE):
+        yield whole_body[begin : begin + _PIECE]
+
+
+ANSWERS: Final[Mapping[str, Callable[..., AsyncIterator[bytes]]]] = {
+    "earlier": earlier, "timeline": timeline, "json": json, "csv": csv, "mcp": mcp,
+}  # fmt: skip
+"""What the process can be asked for, by name."""
+
+
+def here(store: Store, name: str, *arguments: Any) -> AsyncIterator[bytes]:
+    """Yield the pieces of an answer, made by this process. `name`: of `ANSWERS`."""
+    return ANSWERS[name](store, *arguments)
+
+
+async def whole(store: Store, name: str, *arguments: Any) -> list[bytes]:
+    """Return all that `here` yields."""
+    return [piece async for piece in here(store, name, *arguments)]

@@ -1,0 +1,175 @@
+"""Large answers from a process of their own: the same bytes, and whatever becomes of the process, an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callflow.contracts.errors import WorkerFailed
+from callflow.history.query import Query
+from callflow.web.console.large_answers import answers, processes, worker
+from callflow.web.console.large_answers.processes import LargeAnswers
+from tests.e2e.product import until
+from tests.web.console.stage import CALL, Stage, play
+
+
+pytestmark = pytest.mark.process
+ALL = Query(limit=1000)
+
+
+@asynccontextmanager
+async def large(the: Stage) -> AsyncIterator[LargeAnswers]:
+    await the.write_call()
+    answers = LargeAnswers(the.history.store)
+    try:
+        yield answers
+    finally:
+        everyone = list(answers._all)
+        await answers.close()
+        for process in everyone:
+            await until(lambda: not process.is_alive, "the end of the processes", 5)  # noqa: B023
+
+
+def scene(folder: Path, main: Callable[[Stage, LargeAnswers], Coroutine[Any, Any, None]]) -> None:
+    async def played(the: Stage) -> None:
+        async with large(the) as made:
+            await main(the, made)
+
+    play(folder, played)
+
+
+async def row_of(the: Stage) -> dict[str, Any]:
+    row = await the.history.store.conversation(CALL)
+    assert row is not None
+    return row
+
+
+async def collected(pieces: AsyncIterator[bytes]) -> bytes:
+    return b"".join([piece async for piece in pieces])
+
+
+def pid(made: LargeAnswers) -> int:
+    (process,) = made._free
+    assert process._popen is not None
+    return process._popen.pid
+
+
+def test_another_process_makes_the_same_answers(tmp_path: Path) -> None:
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        store, row = the.history.store, await row_of(the)
+        for name, *arguments in (("earlier", row), ("timeline", row, CALL, 0), ("timeline", row, CALL, 2)):
+            assert await made.whole(name, *arguments) == await answers.whole(store, name, *arguments), name
+        first = pid(made)
+        for name in ("json", "csv"):
+            body = await collected(made.stream(name, ALL))
+            assert body == await collected(answers.here(store, name, ALL)), name
+        nothing = await collected(made.stream("json", Query(caller="+15559999999", limit=1000)))
+        assert nothing == await collected(answers.here(store, "json", Query(caller="+15559999999", limit=1000)))
+        assert pid(made) == first, "each answer starts a process"
+
+    scene(tmp_path, main)
+
+
+def test_a_process_that_is_killed_costs_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        row = await row_of(the)
+        here = await answers.whole(the.history.store, "earlier", row)
+        assert await made.whole("earlier", row) == here
+        (process,) = made._free
+        assert process._popen is not None
+        process._popen.kill()
+        assert await made.whole("earlier", row) == here
+        await until(lambda: not process.is_alive, "its end", 5)
+        assert process not in made._all, "it is asked again"
+        assert await made.whole("earlier", row) == here
+
+    scene(tmp_path, main)
+
+
+def test_an_answer_that_broke_off_does_not_look_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        stream = made.stream("csv", ALL)
+        await anext(stream)
+        for process in made._all:
+            process.kill()
+        with pytest.raises(WorkerFailed):
+            await collected(stream)
+        assert (await collected(made.stream("csv", ALL))).count(b"\n") >= 2
+
+    scene(tmp_path, main)
+
+
+def test_what_cannot_be_started_is_made_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        row = await row_of(the)
+        here = await answers.whole(the.history.store, "earlier", row)
+        for command in (("/there/is/no/such/program",), ("true",)):
+            monkeypatch.setattr(processes, "_COMMAND", command)
+            assert await made.whole("earlier", row) == here
+            assert await collected(made.stream("csv", ALL))
+            assert not made._all, "a process that cannot be asked is kept"
+
+    scene(tmp_path, main)
+    assert "the server makes them" in caplog.text
+
+
+def test_there_are_few_processes_at_a_time(tmp_path: Path) -> None:
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        streams = [made.stream("csv", ALL) for _ in range(4)]
+        for each in streams:
+            await anext(each)
+        assert len(made._all) == processes._MOST
+        ends = [await collected(each) for each in streams]
+        assert len(set(ends)) == 1
+
+    scene(tmp_path, main)
+
+
+def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        stream = made.stream("csv", ALL)
+        await anext(stream)
+        (process,) = made._all
+        await stream.aclose()  # type: ignore[attr-defined]
+        assert not made._all
+        await until(lambda: not process.is_alive, "the end of a process whose answer nobody reads", 5)
+
+        waiting = asyncio.create_task(made.whole("earlier", await row_of(the)))
+        await until(lambda: bool(made._all), "another process", 5)
+        (process,) = made._all
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert not made._all
+        await until(lambda: process._popen is None or process._popen.poll() is not None, "its end", 5)
+
+    scene(tmp_path, main)
+
+
+def test_an_idle_process_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_IDLE_SECONDS", 0.05)
+
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        await made.whole("earlier", await row_of(the))
+        (process,) = made._free
+        await until(lambda: not made._all and not process.is_alive, "the end of the idle process", 5)
+
+    scene(tmp_path, main)
+
+
+def test_it_ends_with_the_server() -> None:
+    """A server that is killed closes the pipe."""
+    child = subprocess.Popen(processes._COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(worker.LENGTH.pack(1000) + b"half a")
+    child.stdin.close()
+    assert child.wait(10) is not None
+    child.stdout.close()
