@@ -16,7 +16,7 @@ here, so that whoever catches one finds all that there is beside it.
     │                                           ConsoleError (ServerAway, AnswerLost))
     └── our own limits, the database, other nodes: Overloaded, LookupFailed, ControlFailed, CallElsewhere, PeerAway,
                                                    DatabaseError, JournalError, BrokenRecording, StoreAway,
-                                                   CannotWrite, McpToolError
+                                                   CannotWrite, WorkerFailed, McpToolError
 """
 
 from __future__ import annotations

@@ -33,6 +33,9 @@ _LARGE: Final = 300
 _MOST: Final = 2
 """Processes at the same time; while all are busy, further answers are made by the server itself."""
 _IDLE_SECONDS: Final = 300.0
+_FIRST_SECONDS: Final = 5.0
+"""How long a process may take to begin, its start included."""
+_NEXT_SECONDS: Final = 30.0
 _BURIAL_SECONDS: Final = 2.0
 _COMMAND: Final = (sys.executable, "-m", worker.__name__)
 
@@ -100,10 +103,17 @@ class LargeAnswers:
             raise WorkerFailed("all of them are busy")
         is_whole = False
         try:
-            await asyncio.to_thread(process.ask, (name, arguments))
-            while piece := await asyncio.to_thread(process.piece):
+            async with asyncio.timeout(_FIRST_SECONDS):
+                await asyncio.to_thread(process.ask, (name, arguments))
+                piece = await asyncio.to_thread(process.piece)
+            while piece:
                 yield piece
+                async with asyncio.timeout(_NEXT_SECONDS):
+                    piece = await asyncio.to_thread(process.piece)
             is_whole = True
+        except TimeoutError:
+            self._repeats.say(name, "a process for large answers is too slow, the server makes them")
+            raise WorkerFailed("it takes too long") from None
         except WorkerFailed as failure:
             self._repeats.say(name, "a process for large answers fails, the server makes them: %s", failure)
             raise

@@ -25,7 +25,7 @@ from callflow.web.console.large_answers.answers import ANSWERS
 
 LENGTH: Final = struct.Struct(">I")
 FAILED: Final = 0xFFFFFFFF
-_NICE: Final = 10
+_NICE: Final = 5
 """How much the audio goes before."""
 
 
