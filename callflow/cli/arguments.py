@@ -423,8 +423,11 @@ def _bench(parser: Parser) -> None:
     )
     parser.add_argument(
         "--watched",
-        action="store_true",
-        help="measure the same calls in turn with and without viewers on the operators' page (default: off)",
+        nargs="?",
+        const="pages",
+        choices=("pages", "answers"),
+        help="measure the same calls in turn with and without viewers on the operators' page (default: off); answers:"
+        " with and without questions that have large answers",
     )
     parser.add_argument(
         "--peers",

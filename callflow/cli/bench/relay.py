@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> Any:
     peers = default_folder() if arguments.peers is True else arguments.peers
     return _checked(
         arguments.calls, arguments.seconds or SECONDS, arguments.recorded, arguments.json, arguments.only, peers,
-        is_watched=arguments.watched,
+        watched=arguments.watched,
     )  # fmt: skip
 
 
@@ -132,14 +132,14 @@ async def _checked(
     names: Sequence[str] | None,
     peers: Path | None,
     *,
-    is_watched: bool,
+    watched: str | None,
 ) -> int:
     problem = _too_many(calls) or (output_file.problem(path, "--json") if path is not None else None)
     if problem is not None:
         print(problem, file=sys.stderr)
         return 2
     try:
-        return await _bench(calls, seconds, recorded, path, names or USUAL, peers, is_watched=is_watched)
+        return await _bench(calls, seconds, recorded, path, names or USUAL, peers, watched=watched)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
@@ -171,7 +171,7 @@ async def _bench(
     names: Sequence[str],
     peers: Path | None,
     *,
-    is_watched: bool,
+    watched: str | None,
 ) -> int:
     console = Screen(highlight=False)
     console.print(f"{calls} calls, {seconds:g} s, 50 frames a second each way; each program alone on one core …")
@@ -182,7 +182,7 @@ async def _bench(
             console.print(f"{name}: left out, because the package {subject.lacks} is not installed")
             continue
         console.print(f"{name}: {subject.what} …")
-        found[name] = await measure(subject, calls, seconds, is_watched=is_watched and subject is CALLFLOW)
+        found[name] = await measure(subject, calls, seconds, watched=watched if subject is CALLFLOW else None)
     left_out = await _peers(found, console, peers, calls, seconds) if peers is not None else {}
     if not found:
         raise BenchError("There is nothing to measure.")
@@ -190,9 +190,9 @@ async def _bench(
     for name, why in left_out.items():
         console.print(f"{name}: {why}")
     figures = {**found.pop(CALLFLOW.name, {}), "python": platform.python_version()}
-    if watched := {name: value for name, value in figures.items() if "watched" in name or "ratio_" in name}:
-        console.print(f"\nthe same calls, with and without {viewers.WALLS} on the wall and {viewers.CALLS} on a call:")
-        console.print(_table(watched))
+    if beside := {name: value for name, value in figures.items() if "watched" in name or "ratio_" in name}:
+        console.print(f"\nthe same calls, with and without {viewers.BESIDE[watched or '']}:")
+        console.print(_table(beside))
     figures |= {"others": found, "ratios": _ratios(figures, found)}
     if peers is not None:
         figures |= {"peers": {peer.name: peer.version for peer in PEERS}, "not_measured": left_out}
@@ -227,8 +227,8 @@ async def _peers(
     return left_out
 
 
-async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: bool = False) -> dict[str, Any]:
-    """Return the figures of one subject: see `_COLUMNS`. `is_watched`: see `viewers`. Raises BenchError."""
+async def measure(subject: Subject, calls: int, seconds: float, *, watched: str | None = None) -> dict[str, Any]:
+    """Return the figures of one subject: see `_COLUMNS`. `watched`: see `viewers`. Raises BenchError."""
     coded = [CodedProbe(number + 1) for number in range(calls)] if subject.coded_at else []
     probes: list[Probe] = [*coded] or [Probe(number + 1) for number in range(calls)]
 
@@ -263,10 +263,10 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
         await asyncio.sleep(1.0)
         for leg in legs:
             await leg.hang_up()
-        first, watched = [*probes], dict[str, Any]()
-        if is_watched:
-            watched = await viewers.compare(
-                the.console, seconds, functools.partial(_new_calls, the.telnyx, probes),
+        first, beside = [*probes], dict[str, Any]()
+        if watched is not None:
+            beside = await viewers.compare(
+                the.console, watched, seconds, functools.partial(_new_calls, the.telnyx, probes),
                 functools.partial(_figures, probes, above_least=True), functools.partial(_cpu, process),
             )  # fmt: skip
             probes[:] = first
@@ -284,7 +284,7 @@ async def measure(subject: Subject, calls: int, seconds: float, *, is_watched: b
         "memory_mb_before": round(before / 1e6),
         "start_up_ms": round(the.started_ms),
         **storm,
-        **watched,
+        **beside,
     }
 
 

@@ -2,6 +2,8 @@
 
 A page on the wall reads `/api/live`, and one on a call `/api/live/<call>/events`, with the single events of its model
 and its audio stream. What the pages do with that is their browser's work, and is left out.
+
+`bench --watched answers`: the same for questions, one a second, whose answers have 4,000 items.
 """
 
 from __future__ import annotations
@@ -19,7 +21,14 @@ from callflow.contracts.errors import BenchError
 
 WALLS: Final = 5
 CALLS: Final = 3
+BESIDE: Final = {
+    "pages": f"{WALLS} viewers on the wall and {CALLS} on a call",
+    "answers": "a question a second with a large answer",
+}
 _ROUNDS: Final = 8
+_BATCHES: Final = 4
+_BATCH: Final = 1000
+"""Items of a long conversation are sent in so many pieces of so many."""
 _SETTLE_SECONDS: Final = 1.0
 """Left out of each window: streams begin with all that was told before, and the last frames come back."""
 _WAYS: Final = ("caller_to_model_ms", "model_to_caller_ms")
@@ -27,6 +36,7 @@ _WAYS: Final = ("caller_to_model_ms", "model_to_caller_ms")
 
 async def compare(
     port: int,
+    beside: str,
     seconds: float,
     calls: Callable[[], AbstractAsyncContextManager[None]],
     figures: Callable[[float, float], Mapping[str, Any]],
@@ -34,15 +44,16 @@ async def compare(
 ) -> dict[str, Any]:
     """Return the windows' delays with and without viewers, and the ratios of the 99th percentiles.
 
-    `calls`: has new calls, while it is entered: what the server has to play for a caller grows whenever this machine
-    stands still, and stays. `figures`: of the frames that were sent between two moments. `cpu`: processor time of the
-    server so far, in seconds. Raises BenchError.
+    `beside`: of `BESIDE`. `calls`: has new calls, while it is entered: what the server has to play for a caller grows
+    whenever this machine stands still, and stays. `figures`: of the frames that were sent between two moments. `cpu`:
+    processor time of the server so far, in seconds. Raises BenchError.
     """
     found: dict[bool, list[Mapping[str, Any]]] = {False: [], True: []}
+    others = _askers if beside == "answers" else _viewers
     for number in range(2 * _ROUNDS):
         is_watched = number % 4 in (1, 2)
         async with calls():
-            async with _viewers(port) if is_watched else contextlib.nullcontext():
+            async with others(port) if is_watched else contextlib.nullcontext():
                 await asyncio.sleep(_SETTLE_SECONDS)
                 used, began = cpu(), time.monotonic()
                 await asyncio.sleep(seconds)
@@ -85,8 +96,43 @@ async def _viewers(port: int) -> AsyncIterator[None]:
         await asyncio.gather(*readers, return_exceptions=True)
 
 
-async def _read(port: int, path: str) -> None:
-    reader, writer = await _asked(port, path)
+@contextlib.asynccontextmanager
+async def _askers(port: int) -> AsyncIterator[None]:
+    """Have somebody ask for all of a long conversation, once a second, until this is left."""
+    (newest,) = await get(port, "/api/conversations?limit=1")
+    path = f"/api/calls/{newest['stream_sid']}"
+    for batch in range(_BATCHES):
+        reader, writer = await _asked(
+            port, f"/api/conversations/stream/{newest['stream_sid']}/items", "Connection: close\r\n", body=_items(batch)
+        )
+        await reader.read()
+        writer.close()
+    if len((await get(port, path))["conversation"]["items"]) < _BATCHES * _BATCH:
+        raise BenchError("The server has not taken the items of a long conversation: see its log.")
+
+    async def ask() -> None:
+        while True:
+            await _read(port, path, "Connection: close\r\n")
+            await asyncio.sleep(1.0)
+
+    asking = asyncio.create_task(ask(), name="questions")
+    try:
+        yield
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+def _items(batch: int) -> bytes:
+    said = [{"type": "text", "text": "What is said in a long conversation is kept, and is asked for. " * 5}]
+    ids = [f"bench-{batch}-{number}" for number in range(_BATCH)]
+    return json.dumps(
+        {"items": [{"id": each, "type": "message", "role": "user", "content": said} for each in ids]}
+    ).encode()
+
+
+async def _read(port: int, path: str, more: str = "") -> None:
+    reader, writer = await _asked(port, path, more)
     try:
         while await reader.read(64 << 10):
             pass
@@ -106,10 +152,15 @@ async def get(port: int, path: str) -> Any:
         writer.close()
 
 
-async def _asked(port: int, path: str, more: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _asked(
+    port: int, path: str, more: str = "", *, body: bytes = b""
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError as error:
         raise BenchError(f"The operators' listener cannot be reached: {error}") from None
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{more}\r\n".encode())
+    if body:
+        more += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    method = "POST" if body else "GET"
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{more}\r\n".encode() + body)
     return reader, writer
