@@ -21,7 +21,7 @@ def bare_app() -> Quart:
     return app
 
 
-class Board:
+class LiveCalls:
     """A switchboard with these calls."""
 
     def __init__(self, **calls: Any) -> None:
