@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,13 +136,13 @@ async def test_of_two_nodes_that_are_sent_one_key_at_the_same_moment_one_makes_t
 ) -> None:
     """The one that came too late cancelled the list that the first one was writing."""
     async with nodes(tmp_path, FakeDialer(meets=2), 2) as (a, b):
-        one, two = await asyncio.gather(
+        found: list[Any] = await asyncio.gather(
             a.campaigns.make(asked(*NUMBERS, key="k")), b.campaigns.make(asked(*other, key="k")), return_exceptions=True
         )
         (campaign,) = await a.history.campaigns.page(limit=10)
         assert (campaign["state"], campaign["error"]) == (RUNNING, "")
-        won = [found for found in (one, two) if isinstance(found, tuple) and found[1]]
-        lost = [found for found in (one, two) if found not in won]
+        won = [each for each in found if isinstance(each, tuple) and each[1]]
+        lost = [each for each in found if each not in won]
         assert (len(won), len(lost)) == (1, 1)
         if other is NUMBERS:
             assert isinstance(lost[0], tuple)
@@ -252,7 +253,7 @@ async def test_a_call_of_a_row_is_what_was_asked_for_and_a_key_for_each_attempt(
         told, _ = await node.campaigns.make(asked(NUMBERS[0], call=call))
         (found,) = await node.history.campaigns.page(limit=1)
         (row,) = await node.history.campaigns.rows(told["id"], limit=1)
-        kept = module.json.loads(found["asked"])
+        kept = json.loads(found["asked"])
         first, second = (request_of(kept, {**row, "tries": tries}) for tries in (0, 1))
         assert first.key != second.key
         for name in ("from_number", "carrier", "profile", "session", "record", "by", "business"):
