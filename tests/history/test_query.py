@@ -24,7 +24,8 @@ from callflow.history.query import (
 from callflow.history.store import Store
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Turn
-from tests.history.test_store import AT, began, found, journal, kept, name
+from tests.history.test_journal_writer import began, journal
+from tests.history.test_store import AT, found, kept, name
 
 
 @pytest.mark.parametrize(
