@@ -59,11 +59,12 @@ def test_no_number_is_none(name: str, value: Any) -> None:
 def test_a_choice_is_taken_in_capitals_and_another_word_is_not(name: str) -> None:
     default = FIELDS[name].default
     if isinstance(default, str) and default:
-        assert getattr(Settings(**{name: default.upper()}), name) == default
+        capitals: dict[str, Any] = {name: default.upper()}
+        assert getattr(Settings(**capitals), name) == default
     assert not fits(name, "another word")
 
 
 def test_they_are_a_part_of_all_settings_and_cannot_be_changed() -> None:
     assert set(FIELDS) < set(Settings.model_fields)
     with pytest.raises(ValidationError, match="frozen"):
-        Settings().voice = "cedar"  # type: ignore[misc]
+        Settings().voice = "cedar"
