@@ -105,7 +105,8 @@ async def test_what_a_node_asks_and_tells(
 ) -> None:
     (tmp_path / "here.wav").touch()
     house = House(tmp_path)
-    found = await house.ask(method, f"/{CLUSTER}{path}", body, **{FROM.replace("-", "_"): "w1"})
+    giver: dict[str, Any] = {FROM.replace("-", "_"): "w1"}
+    found = await house.ask(method, f"/{CLUSTER}{path}", body, **giver)
     assert (found.status, found.json()) == (status, answer)
     if "calls" in path and method == "POST":
         assert house.done == [("w1", [CALL, "x"])]
@@ -137,7 +138,7 @@ async def test_what_a_node_does_not_know_yet_is_asked_again(tmp_path: Path) -> N
 @in_loop
 async def test_a_request_for_another_app_is_led_there_without_what_only_nodes_say(tmp_path: Path) -> None:
     house = House(tmp_path)
-    forged = {FROM.replace("-", "_"): "w1", "x_other": "y"}
+    forged: dict[str, Any] = {FROM.replace("-", "_"): "w1", "x_other": "y"}
     answer = await house.ask("POST", f"/{PUBLIC}/web%68ooks?a=1", b"{}", **forged)
     assert (answer.status, answer.body) == (201, b"{}")
     (seen,) = house.seen
