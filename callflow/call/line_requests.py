@@ -134,7 +134,7 @@ class LineRequests:
         """Put the caller on hold; nothing changes if they are already. `by`: see
         `callflow.web.console.requested_by`."""
         model = self._model()
-        if self.is_on_hold:
+        if self.is_on_hold and not self._awaits(events.ResumeRequested):
             return ""
         if self.is_remote:
             return REMOTE

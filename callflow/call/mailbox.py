@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from callflow.contracts import events
 from callflow.contracts.carrier import WebhookReply
@@ -22,6 +22,9 @@ _MOST: Final = 1000
 _ENDINGS: Final = (events.CallHangup, events.HangupRequested)
 """Events that go to the front of the queue, because they end the call whatever else is queued: all but the answer of
 the same leg, without which it would count as never answered."""
+
+
+E = TypeVar("E", bound=Event)
 
 
 class Waiting(NamedTuple):
@@ -90,7 +93,11 @@ class Mailbox:
 
     def has(self, kind: type[Event]) -> bool:
         """Return whether an event of this kind is queued."""
-        return any(isinstance(one.event, kind) for one in self._waiting)
+        return self.last(kind) is not None
+
+    def last(self, kind: type[E]) -> E | None:
+        """Return the last queued event of this kind; None: there is none."""
+        return next((one.event for one in reversed(self._waiting) if isinstance(one.event, kind)), None)
 
     async def next(self) -> Waiting | None:
         """Remove and return the next event; wait until there is one, and the mailbox is not held. None: the mailbox is

@@ -139,22 +139,36 @@ class Requests:
         """Let the carrier record from now on, or no longer. Returns False if that is not possible now: the call is not
         answered yet, is over, or its recording is paused, or waits until the caller was told of it; or its audio does
         not come here."""
-        if self._model().state in (machine.RINGING, machine.HANGUP) or (on and self._recordings.pause.is_on):
+        if self._model().state in (machine.RINGING, machine.HANGUP) or (on and self._will_be_paused):
             return False
         if self.line.is_remote or (on and not self._recordings.may_begin):
             return False
-        if self._recordings.by_carrier != on and not self._mailbox.has(events.RecordRequested):
+        if self._carrier_will_record != on:
             self._post(events.RecordRequested(on=on, by=by))
         return True
 
     def pause(self, *, on: bool, by: str) -> bool:
         """Keep nothing of the call for a while, neither sound nor words, or again. Returns False if that is not
         possible now: nothing records, or the call is not answered yet or over."""
-        if self._model().state in (machine.RINGING, machine.HANGUP) or (on and not self._recordings.is_any):
+        carrier = self._carrier_will_record
+        is_any = carrier or self._recordings.is_any
+        if self._model().state in (machine.RINGING, machine.HANGUP) or (on and not is_any):
             return False
-        if self._recordings.pause.is_on != on and not self._mailbox.has(events.PauseRequested):
-            self._post(events.PauseRequested(on=on, carrier=self._recordings.by_carrier, by=by))
+        if self._will_be_paused != on:
+            self._post(events.PauseRequested(on=on, carrier=carrier, by=by))
         return True
+
+    # What was asked for before, and is still in the mailbox, is done by the time that a further request is.
+
+    @property
+    def _carrier_will_record(self) -> bool:
+        asked = self._mailbox.last(events.RecordRequested)
+        return self._recordings.by_carrier if asked is None else asked.on
+
+    @property
+    def _will_be_paused(self) -> bool:
+        asked = self._mailbox.last(events.PauseRequested)
+        return self._recordings.pause.is_on if asked is None else asked.on
 
     def _pause_by_agent(self) -> bool:
         return self.pause(on=True, by="agent")

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -147,10 +147,10 @@ class Heartbeat:
             await database.close()
 
     async def _beat(self, database: Database) -> None:
-        began = time.monotonic()
+        began, suspects = time.monotonic(), frozenset(self._suspects)  # more may come meanwhile
         try:
             self._lock.take()
-            beat = await self._write(database, lambda connection: self._renew(connection, began))
+            beat = await self._write(database, lambda connection: self._renew(connection, began, suspects))
         except Exception as error:
             self._tell(self._on_trouble, f"{type(error).__name__}: {database.trouble(error)}")
             return
@@ -162,7 +162,7 @@ class Heartbeat:
                 self._lock.remember(beat.epoch)
             except OSError as error:  # the next beat tries again: the lease is worth more than this file
                 log.warning("the file of this node's lock cannot be written: %s", error)
-        self._suspects.clear()
+        self._suspects.difference_update(suspects)
         self._patience.renewed(began)
         if beat.was_fenced:
             self._rejoins = False
@@ -175,7 +175,7 @@ class Heartbeat:
         async with asyncio.timeout(_TRY_SECONDS):
             return await database.write(work)
 
-    def _renew(self, connection: Connection, began: float) -> Renewal | None:
+    def _renew(self, connection: Connection, began: float, suspects: Collection[tuple[str, int]]) -> Renewal | None:
         """Renew or join, fence the dead, and read all nodes: one transaction. Returns None if this node may not
         join yet. Raises Overloaded if its name is taken."""
         calls, lag_ms = self._measure()
@@ -188,7 +188,7 @@ class Heartbeat:
         view = node_store.view(connection)
         self._patience.saw_clock(view.now, time.monotonic())
         others = [each for each in view.alive() if each.name != node.name]
-        gone = [each for each in others if each.key in self._suspects or self._has_ended(each)]
+        gone = [each for each in others if each.key in suspects or self._has_ended(each)]
         expired = view.expired() if self._patience.allows(began) else []
         late = [each for each in expired if each.name != node.name and each not in gone]
         fenced = node_store.fence(connection, gone, expired=False) + node_store.fence(connection, late, expired=True)

@@ -5,6 +5,7 @@ The settings' own names win over these in the same layer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -34,9 +35,12 @@ def _flag(value: str) -> bool:
 
 def _number(value: str) -> float:
     try:
-        return float(value)
+        found = float(value)
     except ValueError:
-        raise ValueError("a number") from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError("a number")
+    return found
 
 
 def _whole(value: str) -> int:

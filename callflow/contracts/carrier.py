@@ -121,7 +121,7 @@ class Download:
 
 
 CarrierCan = Literal[
-    "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "dials_with_stream",
+    "speaks", "streams_on_request", "answers_in_reply", "dials", "dials_with_stream",
     "transfers", "refers", "listens", "sends_digits", "speaks_beside_stream", "suppresses_noise", "tells_price",
     "media_is_remote", "leads_to_sip", "queues_dials",
 ]  # fmt: skip

@@ -332,7 +332,7 @@ class SessionOffer(Protocol):
     def first(self) -> Mapping[str, Any]:
         """Return the session to ask for at first."""
 
-    def less(self, message: str, param: str) -> Mapping[str, Any] | None:
+    def reduced(self, message: str, param: str) -> Mapping[str, Any] | None:
         """Return what to ask for after a refusal; None: there is nothing less. `message`, `param`: what the engine's
         vendor said; "": nothing."""
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Select, Update, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from callflow.history.database import Database
 from callflow.history.events_out import EventMaker
@@ -35,6 +36,7 @@ GIVEN_UP: Final = "given_up"
 SKIPPED: Final = "skipped"
 _ENDS: Final = (DONE, GIVEN_UP, SKIPPED, CANCELLED)
 """States of a row that it does not leave any more."""
+ROW_STATES: Final = (WAITING, DIALLING, *_ENDS)
 
 _MANY: Final = 200
 """Rows that are written in one transaction, so that the journal never waits long for its turn."""
@@ -58,24 +60,28 @@ class CampaignStore:
         """`make_events`: makes what writes the events, given the kind of database; None: there are none."""
         self._database = database
         kind = "sqlite" if database.is_sqlite else "postgresql"
+        self._new = sqlite.insert if database.is_sqlite else postgresql.insert
         self._events = make_events(kind) if make_events is not None else None
         self.on_events: Callable[[], None] = lambda: None
         """Told when events were written."""
 
     # Campaigns
 
-    async def add(self, campaign: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write a campaign as `loading`, and its rows. It does not run before `set_state` lets it."""
+    async def add(self, campaign: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Write a campaign as `loading`, and its rows. It does not run before `set_state` lets it. Returns False, and
+        writes nothing, if there is one with its id: another process may make it at this moment."""
         now = datetime.now(UTC).timestamp()
         entry = {
             "seq": int(now * 1_000_000), "created_at": iso(now), "state": LOADING, "error": "", "finished_at": None,
             **campaign,
         }  # fmt: skip
-        await self._change(insert(campaigns).values(entry))
+        if not await self._change(self._new(campaigns).values(entry).on_conflict_do_nothing(index_elements=["id"])):
+            return False
         for begin in range(0, len(rows), _MANY):
             some = [{"campaign": campaign["id"], **row} for row in rows[begin : begin + _MANY]]
             await self._add_rows(some, now)
             await asyncio.sleep(_PAUSE)
+        return True
 
     async def _add_rows(self, rows: Sequence[Mapping[str, Any]], now: float) -> None:
         def work(connection: Connection) -> None:

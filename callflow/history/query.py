@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
@@ -173,18 +174,23 @@ def _ended_so(ending: Ending) -> ColumnElement[bool]:
 def terms(words: str) -> list[tuple[str, bool]]:
     """Return the terms of a search, each with whether it is the beginning of a word: `a "b c" d*`. Raises BadQuery."""
     found = []
-    for index, part in enumerate(words.split('"')):
+    for index, part in enumerate(unicodedata.normalize("NFC", words).split('"')):
         pieces = [part] if index % 2 else part.split()
         for piece in pieces:
             begins = piece.endswith("*") and not index % 2
-            cleaned = " ".join("".join(each if each.isalnum() else " " for each in piece).split())
-            if cleaned:
+            cleaned = " ".join("".join(each if _is_of_a_word(each) else " " for each in piece).split())
+            if any(map(str.isalnum, cleaned)):
                 found.append((cleaned, begins))
     if not found:
         raise BadQuery("there is no word in what is searched for")
     if any(len(word) > _LONGEST_WORD for term, _ in found for word in term.split()):
         raise BadQuery(f"no word has more than {_LONGEST_WORD} characters")
     return found[:20]
+
+
+def _is_of_a_word(sign: str) -> bool:
+    """Return whether this is a letter, a digit, or a mark of one: the vowels of Hindi and Thai are marks."""
+    return sign.isalnum() or unicodedata.category(sign)[0] == "M"
 
 
 def fts5(words: str) -> str:

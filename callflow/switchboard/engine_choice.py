@@ -38,7 +38,7 @@ from callflow.engines.openai_live.live_config import LiveConfig
 from callflow.engines.openai_realtime import adapter as realtime
 from callflow.engines.openai_realtime import session_config as realtime_sessions
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
-from callflow.engines.openai_realtime.session_ladder import AcceptOffer
+from callflow.engines.openai_realtime.session_fallback import AcceptOffer
 
 
 EngineName = Literal["openai_realtime", "openai_live"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import itertools
 import json
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
 
-from quart import Quart, Response, current_app, request
+from quart import Quart, Response, current_app, has_websocket_context, request, websocket
 from quart.json.provider import JSONProvider
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.datastructures import Accept
@@ -31,6 +32,9 @@ _LONGEST: Final = 300
 """Characters of an error: it may quote the request."""
 _MOST_PROBLEMS: Final = 50
 _SHARE: Final = "/share/"
+_INTERNAL: Final = "An internal error; the server's log says which."
+_SOCKET_FAILED: Final = 1011
+"""The code of a WebSocket that ends because of an internal error. Browsers' pages connect again."""
 _SENTENCES: Final = {
     404: "There is nothing at this path; GET / shows what there is.",
     416: "There is no such range: write Range: bytes=0-999.",
@@ -208,6 +212,15 @@ class Printable(JSONProvider):
         return json.loads(s)
 
 
+async def _socket_failed(error: Exception) -> Response:
+    """End the present WebSocket. The framework would end it as one that has done its work: with 1000."""
+    log.error("the WebSocket %s ended because of an internal error", _named(websocket.path), exc_info=error)
+    with contextlib.suppress(RuntimeError):  # the handler has closed it
+        await websocket.accept()
+        await websocket.close(_SOCKET_FAILED, _INTERNAL)
+    return error_response(500, _INTERNAL)
+
+
 def without_content_type(response: Response) -> Response:
     """Turn the framework's empty HTML answer to OPTIONS into 204 without a content type."""
     if request.method == "OPTIONS" and response.status_code == 200:
@@ -255,6 +268,8 @@ def install_error_handlers(app: Quart) -> None:
         return without_content_type(response)
 
     async def no_history(error: Exception) -> Response:
+        if has_websocket_context():
+            return await _socket_failed(error)
         log.error("the history could not be read or changed", exc_info=error)
         sentence = "The history cannot be used at the moment: try again; the server's log says why."
         return error_response(503, sentence, Retry_After="2")
@@ -264,5 +279,7 @@ def install_error_handlers(app: Quart) -> None:
 
     @app.errorhandler(Exception)
     async def our_fault(error: Exception) -> Response:
+        if has_websocket_context():
+            return await _socket_failed(error)
         log.error("%s %s failed because of an internal error", request.method, _named(request.path), exc_info=error)
-        return error_response(500, "An internal error; the server's log says which.")
+        return error_response(500, _INTERNAL)

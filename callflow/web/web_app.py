@@ -25,7 +25,8 @@ class MatchedRule(QuartRule):
 
 
 class WebApp(Quart):
-    """See `MatchedRule`. Nothing is sent to a client that has gone: Hypercorn tells that as a fault."""
+    """See `MatchedRule`. Nothing is sent to a client that has gone: Hypercorn tells that as a fault. An empty binary
+    message is `b""`: the framework takes it for a text, and makes None of it."""
 
     url_rule_class = MatchedRule
 
@@ -37,6 +38,8 @@ class WebApp(Quart):
             nonlocal has_gone
             message = await receive()
             has_gone = has_gone or message["type"] == "http.disconnect"
+            if message["type"] == "websocket.receive" and message.get("bytes") == b"":
+                return {**message, "text": b""}
             return message
 
         async def sending(message: Any) -> None:

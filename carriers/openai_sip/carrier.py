@@ -162,7 +162,7 @@ class OpenAISip:
                 await self._try_to_accept(path, session, offer, again=again)
                 break
             except CarrierError as error:
-                less = offer.less(error.said, error.param) if offer is not None and error.status == 400 else None
+                less = offer.reduced(error.said, error.param) if offer is not None and error.status == 400 else None
                 if less is None:
                     raise
                 log.warning("call %s: OpenAI refuses the session, and is asked for less: %s", request.call, error)

@@ -107,7 +107,7 @@ class Telnyx:
 
     name = "telnyx"
     can: frozenset[CarrierCan] = frozenset((
-        "speaks", "clears", "marks", "streams_on_request", "dials", "dials_with_stream", "transfers", "refers",
+        "speaks", "streams_on_request", "dials", "dials_with_stream", "transfers", "refers",
         "listens", "sends_digits", "speaks_beside_stream", "suppresses_noise", "leads_to_sip",
     ))  # fmt: skip
     routes = (WebhookRoute("/webhooks", most_body=_MOST_BODY), WebhookRoute("/webhooks/", most_body=_MOST_BODY))

@@ -107,7 +107,7 @@ class Twilio:
 
     name = "twilio"
     can: frozenset[CarrierCan] = frozenset((
-        "speaks", "clears", "marks", "streams_on_request", "answers_in_reply", "dials", "transfers", "refers",
+        "speaks", "streams_on_request", "answers_in_reply", "dials", "transfers", "refers",
         "listens", "tells_price", "leads_to_sip", "queues_dials",
     ))  # fmt: skip
     routes = (

@@ -26,7 +26,7 @@ from callflow.contracts.errors import CarrierError, Forged, Malformed
 from callflow.contracts.events import CallAnswered, CallInitiated, LegIds
 from callflow.engines.common.account import Account
 from callflow.engines.openai_realtime.session_config import minimal_session
-from callflow.engines.openai_realtime.session_ladder import AcceptOffer
+from callflow.engines.openai_realtime.session_fallback import AcceptOffer
 from carriers.openai_sip.carrier import OpenAISip, OpenAISipConfig
 from carriers.openai_sip.headers import read_headers
 from carriers.registry import openai_sip_config
@@ -238,7 +238,7 @@ async def test_what_it_cannot_do_is_said() -> None:
 
 def test_what_is_sent_is_in_the_vendors_schemas() -> None:
     accept = offer(transcription_model="gpt-transcribe")
-    for body in (accept.first(), accept.less("No.", "")):
+    for body in (accept.first(), accept.reduced("No.", "")):
         assert complaints("openai/call-accept-request.schema.json", "", body) == []
     assert complaints("openai/call-reject-request.schema.json", "", BODIES[0][2]) == []
     assert complaints("openai/call-refer-request.schema.json", "", BODIES[3][2]) == []

@@ -18,7 +18,7 @@ from callflow.contracts.events import LegIds
 from callflow.engines.common.account import Account
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
-from callflow.engines.openai_realtime.session_ladder import AcceptOffer
+from callflow.engines.openai_realtime.session_fallback import AcceptOffer
 from callflow.sandbox.openai_realtime import Pace, Quirks, Realtime, Script
 from callflow.sandbox.openai_realtime.sip import SipCall
 from carriers.openai_sip.carrier import OpenAISip, OpenAISipConfig

@@ -3,83 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callflow.cluster import node_store
 from callflow.cluster.claims import Claims
 from callflow.cluster.nodes import Node
-from callflow.contracts.errors import CallElsewhere, JournalError, Overloaded
-from callflow.contracts.event import PART_OF
+from callflow.contracts.errors import CallElsewhere, JournalError
 from callflow.history import database
-from callflow.history.database import Database, url_of
 from callflow.history.journal_writer import DurableJournal
-from callflow.history.node_tables import nodes
 from callflow.history.store import Store
 from callflow.journal.journal import JournalEntry
-from callflow.journal.notes import Began, Ended, Fact, HandedOver
+from callflow.journal.notes import Ended, Fact, HandedOver
+from tests.cluster.stage import CALL, OTHER, Stage, began, staged, step
 from tests.e2e.product import until
 from tests.in_loop import in_loop
 
 
 _Found = TypeVar("_Found")
-CALL = "11111111-1111-4111-8111-111111111111"
-OTHER = "22222222-2222-4222-8222-222222222222"
-
-
-class Stage:
-    """Nodes that share one history."""
-
-    def __init__(self, url: str) -> None:
-        self.database = Database(url_of(url, ""))
-        self.journals: list[DurableJournal] = []
-        self.keys: dict[str, tuple[str, int]] = {}
-
-    async def open(self) -> Stage:
-        await self.database.migrate()
-        return self
-
-    async def node(self, name: str) -> tuple[DurableJournal, Claims]:
-        journal, claims = DurableJournal(), Claims()
-        epoch = await self.run(lambda connection: node_store.join(connection, Node(name=name, epoch=0)))
-        claims.key = self.keys[name] = (name, epoch)
-        journal.guard = claims
-        journal.open(self.database)
-        self.journals.append(journal)
-        return journal, claims
-
-    async def run(self, work: Callable[[Connection], _Found]) -> _Found:
-        return await self.database.write(work)
-
-    async def owner(self, call: str = CALL) -> tuple[str, bool]:
-        return await self.run(lambda connection: node_store.owner(connection, call))
-
-    async def close(self) -> None:
-        for journal in self.journals:
-            await journal.close()
-        await self.database.close()
-
-
-def began(call: str = CALL) -> JournalEntry:
-    return JournalEntry.of(Began(carrier="telnyx", direction="inbound"), call=call, at=1.0)
-
-
-def step(call: str = CALL) -> JournalEntry:
-    return JournalEntry(call, 1, 2.0, {"event": "call_initiated"}, "ringing", "ringing", True)
-
-
-@asynccontextmanager
-async def staged(url: str) -> AsyncIterator[Stage]:
-    stage = await Stage(url).open()
-    try:
-        yield stage
-    finally:
-        await stage.close()
 
 
 @in_loop
@@ -211,133 +156,6 @@ async def test_a_node_that_stands_still_within_a_transaction_holds_the_others_up
             await still.close()
 
         await stage.database.on_server(end)
-
-
-@in_loop
-async def test_survivors_share_the_calls_of_a_dead_node_and_nobody_gets_one_twice(database_url: str) -> None:
-    async with staged(database_url) as stage:
-        journal, dead = await stage.node("dead")
-        calls = [f"{number:08d}-1111-4111-8111-111111111111" for number in range(37)]
-        for call in calls:
-            journal.note(began(call))
-        await journal.flushed()
-        survivors = [await stage.node("a"), await stage.node("b")]
-        assert dead.key is not None
-        victim = Node(name="dead", epoch=dead.key[1])
-        await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False))
-        taken: list[list[str]] = [[], []]
-
-        async def take(index: int) -> None:
-            key = survivors[index][1].key
-            assert key is not None
-            while found := await stage.run(lambda connection: node_store.take_orphans(connection, key, 2)):
-                taken[index] += found
-                await asyncio.sleep(0)
-
-        await asyncio.gather(take(0), take(1))
-        assert sorted(taken[0] + taken[1]) == calls
-        assert min(map(len, taken)) >= 1  # how many each takes, `allotment` decides
-
-
-@in_loop
-async def test_the_two_sides_of_a_call_go_to_the_same_survivor(database_url: str) -> None:
-    """Each took whichever side was in its share, and what one knew of the conversation, the other decided by."""
-    async with staged(database_url) as stage:
-        journal, dead = await stage.node("dead")
-        wholes = [f"{number:08d}-1111-4111-8111-111111111111" for number in range(8)]
-        sides = {f"{99 - number:08d}-1111-4111-8111-111111111111": whole for number, whole in enumerate(wholes)}
-        lone = "88888888-1111-4111-8111-111111111111"  # the other side of a call that is over
-        for call in wholes:
-            journal.note(began(call))
-        for call, whole in [*sides.items(), (lone, OTHER)]:
-            about = Began(carrier="openai", direction="inbound", session=f"{PART_OF}{whole}")
-            journal.note(JournalEntry.of(about, call=call, at=1.0))
-        await journal.flushed()
-        survivors = [await stage.node("a"), await stage.node("b")]
-        assert dead.key is not None
-        victim = Node(name="dead", epoch=dead.key[1])
-        await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False))
-
-        async def take(index: int) -> None:
-            key = survivors[index][1].key
-            assert key is not None
-            while found := await stage.run(lambda connection: node_store.take_orphans(connection, key, 2, 1)):
-                assert len(found) <= 2, "one, and its other side"
-
-        await asyncio.gather(take(0), take(1))
-        owners = {call: await stage.owner(call) for call in [*wholes, *sides, lone]}
-        assert [call for call, (_, lives) in owners.items() if not lives] == []
-        assert [side for side, whole in sides.items() if owners[side] != owners[whole]] == []
-        assert len({owners[whole] for whole in wholes}) == 2, "both have taken some"
-
-
-@in_loop
-async def test_a_node_with_a_lease_is_only_fenced_by_evidence(database_url: str) -> None:
-    async with staged(database_url) as stage:
-        _, claims = await stage.node("a")
-        assert claims.key is not None
-        node = Node(name="a", epoch=claims.key[1], lease_until=1.0)
-        assert await stage.run(lambda connection: node_store.fence(connection, [node], expired=True)) == []
-        await stage.run(lambda connection: connection.execute(update(nodes).values(lease_until=1.0)))
-        assert await stage.run(lambda connection: node_store.fence(connection, [node], expired=True)) == [node]
-        assert not await stage.run(lambda connection: node_store.renew(connection, node))
-
-
-@in_loop
-async def test_a_node_that_is_dead_for_a_day_is_forgotten_when_its_calls_are_taken(database_url: str) -> None:
-    async with staged(database_url) as stage:
-        (journal, _), _, (_, leader) = [await stage.node(name) for name in ("old", "older", "a")]
-        journal.note(began())
-        await journal.flushed()
-        dead = update(nodes).where(nodes.c.name != "a").values(state="dead", lease_until=1.0)
-        await stage.run(lambda connection: connection.execute(dead))
-
-        async def left() -> list[str]:
-            def look(connection: Connection) -> list[str]:
-                node_store.forget(connection, node_store.view(connection).forgettable())
-                return sorted(node.name for node in node_store.view(connection).nodes)
-
-            return await stage.run(look)
-
-        assert await left() == ["a", "old"], "its call is nobody's yet"
-        key = leader.key
-        assert key is not None
-        await stage.run(lambda connection: node_store.take_orphans(connection, key, 1))
-        assert await left() == ["a"]
-        everyone = update(nodes).values(state="dead", lease_until=1.0)
-        await stage.run(lambda connection: connection.execute(everyone))
-        assert await left() == ["a"], "whose epoch nobody else may get"
-
-
-@in_loop
-async def test_a_process_that_begins_again_has_lost_its_calls(database_url: str) -> None:
-    async with staged(database_url) as stage:
-        journal, _ = await stage.node("a")
-        journal.note(began())
-        await journal.flushed()
-        _, again = await stage.node("a")
-        assert await stage.owner() == ("a", False)
-        key = again.key
-        assert key is not None
-        assert await stage.run(lambda connection: node_store.take_orphans(connection, key, 1)) == [CALL]
-        assert await stage.owner() == ("a", True)
-
-
-@in_loop
-async def test_calls_of_a_process_that_served_alone_are_adopted_once(database_url: str) -> None:
-    async with staged(database_url) as stage:
-        alone = DurableJournal()
-        alone.open(stage.database)
-        alone.note(began())
-        alone.note(began(OTHER))
-        alone.note(JournalEntry.of(Ended(cause="caller_hung_up"), call=OTHER, at=3.0))
-        await alone.flushed()
-        _, claims = await stage.node("a")
-        key = claims.key
-        assert key is not None
-        assert await stage.run(lambda connection: node_store.adopt(connection, key)) == [CALL]
-        assert await stage.run(lambda connection: node_store.adopt(connection, key)) == []
-        await alone.close()
 
 
 @in_loop
@@ -486,71 +304,6 @@ async def test_a_commit_that_was_not_answered_is_found_when_the_database_is_back
         journal.note(JournalEntry.of(Ended(cause="caller_hung_up"), call=CALL, at=3.0))
         await journal.flushed()
         assert (claims.has(CALL), await stage.owner()) == (False, ("", False))
-
-
-@in_loop
-async def test_a_claim_is_handed_only_to_a_node_that_takes_calls_and_only_once(database_url: str) -> None:
-    async with staged(database_url) as stage:
-        journal, claims = await stage.node("a")
-        keys = [each.key for each in (claims, (await stage.node("b"))[1], (await stage.node("c"))[1])]
-        a, b, c = [key for key in keys if key is not None]
-        journal.note(began())
-        await journal.flushed()
-
-        async def hands(of: tuple[str, int], to: tuple[str, int]) -> bool:
-            return await stage.run(lambda connection: node_store.hand_over(connection, CALL, of, to, ["up"]))
-
-        assert await stage.run(lambda connection: node_store.set_state(connection, "b", "draining"))
-        for gone in (b, ("c", c[1] + 1), ("d", 1)):
-            with pytest.raises(Overloaded):
-                await hands(a, gone)
-        assert await stage.owner() == ("a", True)
-        assert (await hands(a, c), await hands(a, c), await stage.owner()) == (True, False, ("c", True))
-        await stage.run(lambda connection: node_store.disown(connection, [CALL], c))
-        assert await stage.owner() == ("c", False)
-        assert await stage.run(lambda connection: node_store.take_orphans(connection, a, 1)) == [CALL]
-        victim = Node(name="b", epoch=b[1])
-        assert await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False)) == [victim]
-        await stage.run(lambda connection: node_store.join(connection, Node(name="b", epoch=b[1], capacity=5)))
-        view = await stage.run(node_store.view)
-        assert {node.name: node.state for node in view.nodes} == {"a": "up", "b": "draining", "c": "up"}
-        await stage.run(lambda connection: node_store.join(connection, Node(name="b", epoch=0, capacity=5)))
-        view = await stage.run(node_store.view)
-        assert {node.state for node in view.nodes} == {"up"}, "a process that begins has no order yet"
-
-
-@in_loop
-async def test_a_claim_is_not_handed_to_a_node_that_is_declared_dead_in_that_moment(database_url: str) -> None:
-    """Who took the calls of the dead node over had looked for them already."""
-    async with staged(database_url) as stage:
-        if stage.database.server is None:
-            pytest.skip("a file lets one writer in at a time")
-        journal, claims = await stage.node("a")
-        a, b = claims.key, (await stage.node("b"))[1].key
-        assert a is not None
-        assert b is not None
-        journal.note(began())
-        await journal.flushed()
-
-        async def fence(server: AsyncEngine) -> AsyncConnection:
-            open_one = await server.connect()
-            await open_one.run_sync(node_store.fence, [Node(name="b", epoch=b[1])], expired=False)
-            return open_one
-
-        fencing = await stage.database.on_server(fence)
-
-        async def commit(_: AsyncEngine) -> None:
-            await fencing.commit()
-            await fencing.close()
-
-        handing = asyncio.create_task(
-            stage.run(lambda connection: node_store.hand_over(connection, CALL, a, b, ["up"]))
-        )
-        await asyncio.wait([handing], timeout=0.3)
-        await stage.database.on_server(commit)
-        with pytest.raises(Overloaded):
-            await asyncio.wait_for(handing, 3)
-        assert await stage.owner() == ("a", True)
 
 
 def last(call: str = CALL) -> JournalEntry:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from callflow.contracts.errors import BadQuery
 from callflow.history.database import Database, url_of
-from callflow.history.query import Query, moment, numbers_like, select_conversations, terms
+from callflow.history.query import Query
 from callflow.history.store import Store, remove_files
 from callflow.history.tables import SEARCH
 from callflow.journal.journal import ENDED, JournalEntry
@@ -105,55 +105,6 @@ def test_a_list_of_calls_tells_when_each_was_answered_and_hung_up(database_url: 
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(
-    ("words", "calls"),
-    [
-        ("seven", "10"), ("SEVEN bakery", "0"), ('"seven grain"', "1"), ('"grain seven"', ""), ("bak*", "0"),
-        ("bak", ""), ("bread, and", "1"), ("' OR 1=1 --", ""), ("goodbye", "2"), ("smith", "2"),
-        ("example.co.uk", "2"), ("a.b-smith@example.co.uk", "2"),
-        ("co*", "2"), ("$12.50", "2"), ("50", "2"), ("12,50", "2"), ("555-0100", "2"), ("0100", "2"), ("5550100", ""),
-        ("org", "2"), ("y_w", "2"), ("w", "2"),
-    ],
-)  # fmt: skip
-def test_words_are_found(database_url: str, words: str, calls: str) -> None:
-    async def check(store: Store) -> None:
-        assert await found(store, words=words) == list(calls)
-
-    kept(database_url, check)
-
-
-@pytest.mark.parametrize(
-    ("since", "until", "calls"),
-    [
-        ("2025-12-01T10:00:00Z", "", "210"),  # a call at 23:00 of that day is after 10:00
-        ("", "2025-12-01", "0"),  # a date includes its day
-        ("2025-12-02", "2025-12-02", "1"),
-        ("2025-12-01T23:00:00Z", "2025-12-01T23:00:00Z", "0"),
-        ("2025-12-01T23:00:00.000Z", "2025-12-01T23:00:00.000Z", "0"),
-        ("2025-12-01T23:00:00.001Z", "2025-12-02T22:59:59.999Z", ""),
-        ("2025-12-02T00:00:00+01:00", "2025-12-02 23:59:59", "10"),
-        ("2026-01-01", "", ""),
-    ],
-)
-def test_dates_mean_what_people_mean(database_url: str, since: str, until: str, calls: str) -> None:
-    async def check(store: Store) -> None:
-        assert await found(store, since=since, until=until) == list(calls)
-
-    kept(database_url, check)
-
-
-@pytest.mark.parametrize(
-    "number", ["+15550100001", "+1 (555) 010-0001", "15550100001", "0015550100001", "555-010-0001"]
-)
-def test_a_number_is_found_however_it_is_written(database_url: str, number: str) -> None:
-    async def check(store: Store) -> None:
-        assert await found(store, number=number) == ["2", "1", "0"]
-        assert await found(store, caller=number) == ["2", "1", "0"]
-        assert await found(store, called=number) == []
-
-    kept(database_url, check)
-
-
 @pytest.mark.parametrize("field", ["number", "caller", "called"])
 def test_a_number_that_was_taken_for_one_of_ours_is_told(field: str) -> None:
     store = Store(Database(url_of("sqlite:///never-opened.db", "data")), country="US")
@@ -161,26 +112,6 @@ def test_a_number_that_was_taken_for_one_of_ours_is_told(field: str) -> None:
     assert store.assumed(Query(**asked)).startswith("030 901820 has no country code, and was looked for as a number of")
     asked = {field: "+4930901820"}
     assert store.assumed(Query(**asked)) == ""
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00", "9999-12-31T23:59:59-00:01", "0000-01-01", "10000-01-01",
-        "2026-02-30", "2026-01-31T25:00", "\u0662\u0660\u0662\u0666-01-31", "2026-01-31T12:00:00+24:00", "", "9" * 5000,
-        "2026-01-31\x00",
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("end", [False, True])
-def test_what_is_no_moment_is_said(given: str, end: bool) -> None:
-    with pytest.raises(BadQuery, match="is no date: write 2026-01-31"):
-        moment(given, end=end)
-
-
-@pytest.mark.parametrize("given", ["0001-01-01", "9999-12-31", "0001-01-01T14:00+14:00", "9999-12-31T09:59-14:00"])
-def test_the_ends_of_time_are_moments(given: str) -> None:
-    assert given[:4] == moment(given)[:4] == moment(given, end=True)[:4]
-    assert len(moment(given)) == len("2026-01-31T12:00:00.000Z")
 
 
 @pytest.mark.parametrize("asked", ["a\x00b", "\x00", "\ud800", "a\udfffb", "x" * 1001, "9" * 5000])
@@ -248,40 +179,6 @@ def test_words_that_nobody_heard_are_not_found(database_url: str) -> None:
             await check()
 
     asyncio.run(main())
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        '"', '" OR', "NEAR(a b, 2)", "bakery:b", "^bakery -b", "z* *", "'bakery' & !y | <->", "²", "½ ①", "e\u0304",
-        "東京", "x" * 200, "z " * 400,
-    ],
-)  # fmt: skip
-def test_nothing_that_is_searched_for_is_syntax(database_url: str, words: str) -> None:
-    async def check(store: Store) -> None:
-        try:
-            assert await found(store, words=words) == []
-        except BadQuery as error:
-            assert "no word" in str(error)  # noqa: PT017 - either will do
-
-    kept(database_url, check)
-
-
-def test_what_makes_no_sense_is_said() -> None:
-    for call in (lambda: moment("yesterday"), lambda: terms("  .,- "), lambda: terms("x" * 201)):
-        with pytest.raises(BadQuery):
-            call()
-    assert "+15550100001" in numbers_like("+1 555 010 0001", "US")
-    assert numbers_like("client:joe", "US") == ["client:joe"]
-
-
-def test_however_much_is_asked_for_the_answer_is_bounded() -> None:
-    for asked, rows in ((-1, 1), (0, 1), (1, 1), (500, 500), (501, 500), (10**9, 500)):
-        for words in ("", "bakery"):
-            for is_sqlite in (True, False):
-                chosen = select_conversations(Query(limit=asked, words=words), is_sqlite, "US")
-                assert getattr(chosen._limit_clause, "value", None) == rows
-    assert len(terms(" ".join(f"word{number}" for number in range(1000)))) == 20
 
 
 def test_a_deleted_call_leaves_nothing(database_url: str) -> None:

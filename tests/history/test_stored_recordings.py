@@ -16,7 +16,7 @@ from callflow.cluster.membership import Membership
 from callflow.config.settings import Settings
 from callflow.contracts.errors import StoreAway
 from callflow.history import recording_rows
-from callflow.history.bucket import Bucket, trouble_of
+from callflow.history.bucket import Bucket
 from callflow.history.stored_recordings import StoredRecordings
 from callflow.journal.notes import Began, Ended, Recording
 from callflow.media.call_recorder import header, interleaved
@@ -239,15 +239,6 @@ async def test_every_node_answers_it_and_asks_no_other(tmp_path: Path, address: 
         answer = await ask(forwarder, "GET", PATH, body=b"", range="bytes=100-199")
         assert (answer.status, answer.body) == (206, SOUND[100:200])
         await of(here).delete([NAME])
-
-
-async def test_what_is_wrong_with_a_store_is_told_without_a_key(address: str) -> None:
-    assert await trouble_of(settings(address)) == ""
-    no_bucket = await trouble_of(settings(address, recordings_url="s3://nobodys"))
-    assert no_bucket == "s3://nobodys: there is no such bucket"
-    away = await trouble_of(settings(f"http://127.0.0.1:{free_port()}"))
-    assert away == "s3://calls/of/today: it does not answer"
-    assert KEY not in repr(settings(address))
 
 
 async def test_the_doctor_and_check_find_it(address: str) -> None:

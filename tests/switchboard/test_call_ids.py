@@ -18,7 +18,7 @@ def test_an_id_is_the_same_in_every_process_and_every_version() -> None:
 
 
 def test_the_id_of_a_leg_is_stronger_than_that_which_commands_are_sent_to() -> None:
-    assert call_id("telnyx", LegIds("control-1", "leg")) == call_id("telnyx", LegIds("control-2", "leg"))
+    assert call_id("telnyx", LegIds("control-1", "leg")) == call_id("telnyx", LegIds("control-2", "leg", "s"))
     assert call_id("telnyx", LegIds("control-1", "")) != call_id("telnyx", LegIds("control-2", ""))
 
 

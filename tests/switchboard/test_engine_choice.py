@@ -11,7 +11,7 @@ from callflow.engines.common.account import Account
 from callflow.engines.openai_live.adapter import OpenAILive
 from callflow.engines.openai_live.live_config import session
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
-from callflow.engines.openai_realtime.session_ladder import AcceptOffer
+from callflow.engines.openai_realtime.session_fallback import AcceptOffer
 from callflow.switchboard import call_configs, engine_choice
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.tool_service import ToolService

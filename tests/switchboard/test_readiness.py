@@ -12,7 +12,7 @@ from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.readiness import RETRY_AFTER, unready
 
 
-class State:
+class FakeNode:
     def __init__(self, word: str, beside: bool) -> None:
         self.word, self.beside = word, beside
 
@@ -23,7 +23,7 @@ class State:
         return self.beside
 
 
-class Board:
+class CapacityOfAdmission:
     """The switchboard's part of it, over the real admission."""
 
     def __init__(self, live: int, load: LoadGuard) -> None:
@@ -58,8 +58,8 @@ async def test_new_calls_are_asked_for_only_where_they_would_be_taken_and_be_on_
     load = LoadGuard(15, 0, window_seconds=1)
     for second in range(4):
         load.sample(0.5 if late else 0.0, 1.0, float(second))
-    board = Board(live, load)
+    switchboard = CapacityOfAdmission(live, load)
     if not open_:
-        board.admission.close()
-    assert unready(board, State(lacks, beside)) == word
+        switchboard.admission.close()
+    assert unready(switchboard, FakeNode(lacks, beside)) == word
     assert not word or word in RETRY_AFTER

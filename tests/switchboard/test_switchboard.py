@@ -61,11 +61,6 @@ def play(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(main())
 
 
-def test_our_id_follows_from_the_carriers_also_after_a_restart() -> None:
-    assert call_id("telnyx", LegIds("any", "leg")) == call_id("telnyx", LegIds("", "leg", "s"))
-    assert call_id("telnyx", LegIds("control")) != call_id("twilio", LegIds("control"))
-
-
 def test_a_call_that_rings_is_opened_once_and_known_by_all_its_names() -> None:
     async def main() -> None:
         async with stage() as the:

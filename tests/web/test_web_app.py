@@ -1,13 +1,17 @@
-"""Rules of the web apps: what makes addresses of them is compiled when it is first asked, and not for each route."""
+"""The web apps: their rules compile what makes addresses only when asked, and sockets and clients that have gone."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from quart import url_for
+from quart import url_for, websocket
 from quart.routing import QuartRule
+from websockets.asyncio.client import connect
 
+from callflow import runtime
+from callflow.web.listener import Listener
+from callflow.web.responses import install_error_handlers
 from callflow.web.web_app import WebApp
 
 
@@ -68,3 +72,30 @@ async def test_to_a_client_that_has_gone_nothing_is_sent() -> None:
     app.asgi_app = asgi_app  # type: ignore[method-assign]
     await app({"type": "http"}, receive, send)
     assert sent == ["before it has gone: 0", "before it has gone: 1"]
+
+
+async def test_a_socket_gets_empty_messages_as_what_they_are_and_an_error_is_not_the_end_of_its_work() -> None:
+    """An empty binary message was None, and what failed of it closed the socket with 1000, as if all were done."""
+    app = WebApp("callflow", static_folder=None)
+    install_error_handlers(app)
+
+    @app.websocket("/echo")
+    async def echo() -> None:
+        await websocket.accept()
+        while (message := await websocket.receive()) != "fail":
+            await websocket.send(message)
+        raise OSError("no disk")
+
+    bound = runtime.bind("127.0.0.1", 0)
+    listener = Listener(bound, app, media_ping_seconds=0)
+    await listener.open()
+    try:
+        async with connect(f"ws://127.0.0.1:{bound.getsockname()[1]}/echo", proxy=None) as page:
+            for message in (b"", "", b"a", "b"):
+                await page.send(message)
+                assert await page.recv() == message
+            await page.send("fail")
+            await page.wait_closed()
+            assert (page.close_code, page.close_reason) == (1011, "An internal error; the server's log says which.")
+    finally:
+        await listener.close()

@@ -1,7 +1,7 @@
 """Configures one session: requests to the server, its confirmations and refusals, and the expiry.
 
 A `session.update` is accepted as a whole or refused as a whole. The first update asks for everything. When it is
-refused, the next asks for less, see `session_ladder.py`.
+refused, the next asks for less, see `session_fallback.py`.
 
 Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """
@@ -21,7 +21,7 @@ from callflow.engines.common.channel import Channel
 from callflow.engines.openai_realtime import session_config, session_refusal
 from callflow.engines.openai_realtime.server_events import ServerEvent
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
-from callflow.engines.openai_realtime.session_ladder import Ladder
+from callflow.engines.openai_realtime.session_fallback import SessionFallback
 
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Session:
         self._context, self._account, self._channel = context, account, channel
         self._transcribes = False
         """The server transcribes the caller's words, as far as it has answered."""
-        self._ladder = Ladder(account)
+        self._fallback = SessionFallback(account)
         self._first = config
         """The configuration that the newest of the first updates was made of."""
         self._first_turns = context.turn_detection
@@ -93,8 +93,8 @@ class Session:
 
     def request(self) -> None:
         """Send the first update, without the fields that this account refused before."""
-        full = self._ladder.first(self.config, self._present_context)
-        for path in self._ladder.left_out:
+        full = self._fallback.first(self.config, self._present_context)
+        for path in self._fallback.left_out:
             self._channel.report("left_out", f"{session_refusal.shown(path)} was refused before and is left out")
         self._update(_FIRST, full)
 
@@ -118,7 +118,7 @@ class Session:
         return left_out
 
     def _update(self, event_id: str, session: dict[str, Any], before: RealtimeConfig | None = None) -> None:
-        session = session_refusal.without(session, self._ladder.left_out)
+        session = session_refusal.without(session, self._fallback.left_out)
         input_audio = session.get("audio", {}).get("input", {})
         transcribes = bool(input_audio["transcription"]) if "transcription" in input_audio else None
         update = _Update(event_id, {} if before is None else _values_before(before, self.config), transcribes)
@@ -144,7 +144,7 @@ class Session:
             self._transcribes = update.transcribes  # unless the server says something else
         self.note(event)
         if update is not None and not update.is_later:
-            self._ladder.taken()
+            self._fallback.taken()
 
     def begin(self) -> None:
         """Send what was changed while the server had not answered."""
@@ -171,7 +171,7 @@ class Session:
             self._channel.report(code, message[:300])
             self._revert(update)
             return
-        less = self._ladder.less(self.config, self._present_context, message, param)
+        less = self._fallback.reduced(self.config, self._present_context, message, param)
         if less is not None:
             what = f"{message[:200]} {less.left_out} is left out" if less.left_out else message
             self._channel.report(code, what[:300])

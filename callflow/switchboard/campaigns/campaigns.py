@@ -103,18 +103,24 @@ class Campaigns:
             key = f"{request.call.business}\n{request.key}" if request.call.business else request.key
             campaign = str(uuid.uuid5(_CAMPAIGNS, key) if request.key else uuid.uuid4())
             if request.key and (earlier := await self._history.campaigns.find(campaign)) is not None:
-                if earlier["digest"] != request.digest:
-                    raise DialRefused(422, "This Idempotency-Key belongs to another list: use a new key.")
-                return await self.describe(earlier), False
+                return await self._made_before(earlier, request), False
             carrier, asked, business = await self._dialer.check(request.call)
             rows = await self._judged(request, business)
             told = {**_skipped(rows), "warnings": await asyncio.to_thread(variable_warnings, asked, rows)}
             if request.is_dry:
                 call = await self._one_call(request.call)
                 return {"dry_run": True, **request.plan.to_json(), **told, "call": call}, True
-            await self._to_its_end(self._keep(campaign, request, carrier, business, rows))
-            found = await self._history.campaigns.find(campaign)
-            return {**await self.describe(found or {}), **told}, True
+            is_new = await self._to_its_end(self._keep(campaign, request, carrier, business, rows))
+            found = await self._history.campaigns.find(campaign) or {}
+            if not is_new:  # another node has been sent the same
+                return await self._made_before(found, request), False
+            return {**await self.describe(found), **told}, True
+
+    async def _made_before(self, campaign: Mapping[str, Any], request: CampaignRequest) -> dict[str, Any]:
+        """Return what `describe` tells of the campaign that has the key of a request. Raises DialRefused."""
+        if campaign["digest"] != request.digest:
+            raise DialRefused(422, "This Idempotency-Key belongs to another list: use a new key.")
+        return await self.describe(campaign)
 
     async def _one_call(self, request: DialRequest) -> dict[str, Any]:
         """Return what one call would be: `carrier`, `from`, `profile`, `model`, `minute` (its price; None: unknown) and
@@ -152,7 +158,8 @@ class Campaigns:
 
     async def _keep(
         self, campaign: str, request: CampaignRequest, carrier: str, business: str, rows: list[Row]
-    ) -> None:
+    ) -> bool:
+        """Write a campaign, and let it begin. Returns False if there is one with its key already."""
         call = {
             "from": request.call.from_number, "shown": self._dialer.own_number(request.call), "carrier": carrier,
             "profile": request.call.profile, "session": dict(request.call.session), "record": request.call.record,
@@ -168,7 +175,8 @@ class Campaigns:
         kept = await asyncio.to_thread(lambda: [_kept(number, row, now) for number, row in enumerate(rows, start=1)])
         store = self._history.campaigns
         try:
-            await store.add(entry, kept)
+            if not await store.add(entry, kept):
+                return False
         except Exception:
             with contextlib.suppress(Exception):  # else the next process does that
                 await store.set_state(campaign, CANCELLED, of=[LOADING], now=now, error=_NOT_WRITTEN)
@@ -176,6 +184,7 @@ class Campaigns:
         if not await store.set_state(campaign, PAUSED if request.is_paused else RUNNING, of=[LOADING]):
             await store.cancel_rows(campaign, now)  # this process stood still for so long that it was believed dead
         self._wake()
+        return True
 
     # Handling
 

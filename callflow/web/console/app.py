@@ -52,7 +52,6 @@ from callflow.web.console.do_not_call import add_do_not_call
 from callflow.web.console.doctor import add_doctor
 from callflow.web.console.dtmf import add_dtmf
 from callflow.web.console.events import add_events
-from callflow.web.console.everywhere import Everywhere
 from callflow.web.console.history import add_history
 from callflow.web.console.hold import add_hold
 from callflow.web.console.images import add_images
@@ -66,6 +65,7 @@ from callflow.web.console.live.service import LiveService
 from callflow.web.console.login import add_login
 from callflow.web.console.metrics import add_metrics
 from callflow.web.console.mute import add_mute
+from callflow.web.console.node_fan_out import NodeFanOut
 from callflow.web.console.nodes import add_nodes
 from callflow.web.console.numbers import add_numbers
 from callflow.web.console.own_tools import add_own_tools
@@ -179,18 +179,18 @@ def create_console(
         return await large.mcp(headers, body)
 
     mcp = McpEndpoint(app.asgi_app, store, mcp_apart)
-    everywhere: Everywhere | None = None
+    fan_out: NodeFanOut | None = None
     inner: McpEndpoint | OwnerForwarder = mcp
     if cluster is not None and forwarding is not None:
-        everywhere = Everywhere(cluster, forwarding)
+        fan_out = NodeFanOut(cluster, forwarding)
         inner = OwnerForwarder(mcp, cluster, forwarding, switchboard, history)
     app.asgi_app = PhoneMiddleware(AccessMiddleware(inner, policy), phone)  # type: ignore[method-assign]
     app.after_serving(mcp.close)
 
-    add_login(app, policy.sessions, everywhere)
+    add_login(app, policy.sessions, fan_out)
     add_index(app, connects=apis.secrets.origin if apis is not None else "")
     add_static_files(app)
-    add_call_list(app, switchboard, history, everywhere)
+    add_call_list(app, switchboard, history, fan_out)
     add_calls(app, switchboard, history, large=large, has_token=bool(token), checked=checked)
     for add in (add_hold, add_mute, add_say, add_dtmf, add_step_in):
         add(app, switchboard, has_token=bool(token))
@@ -205,7 +205,7 @@ def create_console(
     if number_service is not None:
         add_numbers(app, number_service, history, address, business_of)
     add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
-    add_carrier_recordings(app, history, switchboard, carriers or {}, everywhere, has_token=bool(token))
+    add_carrier_recordings(app, history, switchboard, carriers or {}, fan_out, has_token=bool(token))
     add_history(app, history, redact, large)
     add_replay(app, history)
     add_statistics(app, history)
@@ -228,7 +228,7 @@ def create_console(
         add_client_secrets(app, apis.secrets)
         add_control_settings(app, apis.control, history, asks=apis.asks, has_token=bool(token))
     if live is not None:
-        add_live(app, live, switchboard, history, everywhere)
+        add_live(app, live, switchboard, history, fan_out)
         other_logs = OtherLogs(cluster, forwarding) if cluster is not None and forwarding is not None else None
         add_logs(app, live, switchboard, history, overrides, checked, other_logs, has_token=bool(token))
     add_events(app, history, sender)
@@ -239,7 +239,7 @@ def create_console(
     if doctor is not None:
         add_doctor(app, doctor, has_token=bool(token))
     add_share(app, history, redact, has_token=bool(token))
-    add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender, everywhere)
+    add_metrics(app, telemetry or Telemetry(), switchboard, history.journal, engine, sender, fan_out)
 
     @app.get("/health")
     async def figures() -> dict[str, Any]:

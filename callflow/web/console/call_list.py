@@ -19,9 +19,9 @@ from callflow.history.call_list import ListedCall, newest, of_entries, of_live, 
 from callflow.history.history import History
 from callflow.history.query import Query
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.everywhere import Everywhere
 from callflow.web.console.history_query import parameter
 from callflow.web.console.identity import own_business
+from callflow.web.console.node_fan_out import NodeFanOut
 from callflow.web.responses import error_response, history_not_open, json_response, query_parameters
 
 
@@ -35,9 +35,9 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:=+/-]{0,255}")
 
 
 def add_call_list(
-    app: Quart, switchboard: Callable[[], Switchboard], history: History, everywhere: Everywhere | None = None
+    app: Quart, switchboard: Callable[[], Switchboard], history: History, fan_out: NodeFanOut | None = None
 ) -> None:
-    """Add the routes to the app. `everywhere`: the other nodes; None: there are none."""
+    """Add the routes to the app. `fan_out`: the other nodes; None: there are none."""
     journal, lists = history.journal, _Lists(switchboard, history)
 
     @app.get("/api/calls")
@@ -74,7 +74,7 @@ def add_call_list(
             written = [row["call_id"] or row["stream_sid"] for row in reversed(rows)]
             names = [*written, *(name for name in names if name not in written)]  # those are written in a moment
         live = {call.id: call.describe() for call in switchboard().calls}
-        for answer in (await everywhere.answers()).values() if everywhere is not None else ():
+        for answer in (await fan_out.answers()).values() if fan_out is not None else ():
             live = {call["id"]: call for call in json.loads(answer.body)["live"]} | live
         return {"live": [call for call in live.values() if business in ("", call["business"])], "recorded": names}
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from quart import Quart, Response, request
 
 from callflow.contracts.errors import BadList, BadRequest, DialRefused, SessionRefused
-from callflow.history.campaign_store import CANCELLED, PAUSED, RUNNING
+from callflow.history.campaign_store import CANCELLED, PAUSED, ROW_STATES, RUNNING
 from callflow.history.history import History
 from callflow.history.query import can_be_stored
 from callflow.switchboard.campaigns.campaigns import CampaignRequest, Campaigns
@@ -24,7 +24,7 @@ from callflow.switchboard.campaigns.plan import read_plan
 from callflow.switchboard.campaigns.rows import Row, from_csv, from_json
 from callflow.switchboard.dialer import DialRequest
 from callflow.web.console.dial import IDEMPOTENCY_KEY, SETTINGS, Checked
-from callflow.web.console.history_query import whole_number
+from callflow.web.console.history_query import one_of, whole_number
 from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import (
@@ -106,11 +106,9 @@ def add_campaigns(
     async def rows_of_campaign(campaign: str) -> Response:
         """List the rows of a campaign, perhaps those in one `state`. `Link: <…>; rel="next"` leads to the next page."""
         limit, after = whole_number("limit", 100, 1, _MOST_PAGE), whole_number("after", 0, 0, (1 << 31) - 1)
-        state = request.args.get("state", "")
+        state = one_of("state", *ROW_STATES)
         if await _find(campaign) is None:
             return error_response(404, _NOT_THERE)
-        if not can_be_stored(state):
-            raise BadRequest(400, "There is no such state of a row.")
         found = await history.campaigns.rows(campaign, limit=limit, after=after, state=state)
         response = await large_json_response(lambda: [campaigns().row_json(row) for row in found])
         if len(found) == limit:

@@ -22,9 +22,9 @@ from callflow.contracts.printable import quoted
 from callflow.history import recording_rows
 from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
-from callflow.web.console.everywhere import Everywhere
 from callflow.web.console.history_query import parameter
 from callflow.web.console.identity import own_business
+from callflow.web.console.node_fan_out import NodeFanOut
 from callflow.web.console.recordings import send_recording
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import (
@@ -59,11 +59,11 @@ def add_carrier_recordings(
     history: History,
     switchboard: Callable[[], Switchboard],
     carriers: Mapping[str, Carrier],
-    everywhere: Everywhere | None = None,
+    fan_out: NodeFanOut | None = None,
     *,
     has_token: bool,
 ) -> None:
-    """Add the routes to the app. `carriers`: by name. `everywhere`: the other nodes, which have files of their own;
+    """Add the routes to the app. `carriers`: by name. `fan_out`: the other nodes, which have files of their own;
     None: there are none. `has_token`: operators need CONSOLE_TOKEN."""
 
     @app.get("/api/recordings")
@@ -77,7 +77,7 @@ def add_carrier_recordings(
             return history_not_open()
         most = _MOST_OF_CALL if call else _MOST
         found = await recording_rows.newest(history.database, history.sounds, most, call, own_business())
-        answers = await everywhere.answers() if everywhere is not None else {}
+        answers = await fan_out.answers() if fan_out is not None else {}
         known = {_key(each): each for answer in answers.values() for each in json.loads(answer.body)}
         known.update((_key(each), each) for each in found)
         newest = sorted(known.values(), key=lambda each: str(each["dateCreated"]), reverse=True) if answers else found

@@ -11,9 +11,9 @@ from quart import Quart, Response, request
 
 from callflow.contracts.errors import BadRequest
 from callflow.web.console import login_page
-from callflow.web.console.everywhere import Everywhere
 from callflow.web.console.identity import ASKING, Operator
 from callflow.web.console.login_limit import LoginLimit
+from callflow.web.console.node_fan_out import NodeFanOut
 from callflow.web.console.policy import cookies
 from callflow.web.console.sessions import COOKIE, SECONDS, Sessions
 from callflow.web.responses import error_response, json_object, json_response, query_parameters, unknown_names
@@ -28,10 +28,10 @@ _LONGEST_TOKEN: Final = 4096
 def add_login(
     app: Quart,
     sessions: Sessions,
-    everywhere: Everywhere | None = None,
+    fan_out: NodeFanOut | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Add the routes to the app. `everywhere`: the other nodes, where a login holds, too; None: there are none.
+    """Add the routes to the app. `fan_out`: the other nodes, where a login holds, too; None: there are none.
     `clock`: seconds of a steady clock, for the limit of wrong tokens."""
     limit = LoginLimit()
 
@@ -78,8 +78,8 @@ def add_login(
         logins = [cookie for cookie in cookies(list(request.scope["headers"])) if sessions.holder(cookie) is not None]
         for cookie in logins:
             sessions.end(cookie)
-        if logins and everywhere is not None:
-            await everywhere.answers()
+        if logins and fan_out is not None:
+            await fan_out.answers()
         answer = _to(login_page.PATH) if request.mimetype == _FORM else json_response({"success": True})
         _set_cookie(answer, "", 0)
         return answer

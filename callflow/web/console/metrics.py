@@ -21,7 +21,7 @@ from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.metrics import BREAKER_STATES, ENTRIES, EVENTS, Snapshot
 from callflow.telemetry.node_metrics import merged
 from callflow.telemetry.telemetry import Telemetry
-from callflow.web.console.everywhere import Everywhere
+from callflow.web.console.node_fan_out import NodeFanOut
 
 
 _PLAIN: Final = "text/plain"
@@ -46,10 +46,10 @@ def add_metrics(
     journal: DurableJournal,
     engine: Callable[[], Mapping[str, Any]],
     sender: Sender | None = None,
-    everywhere: Everywhere | None = None,
+    fan_out: NodeFanOut | None = None,
 ) -> None:
     """Add the route to the app. `engine`: describes the model's account, as `Account.describe` does. `sender`: sends
-    events to EVENTS_URL; None: that is not set. `everywhere`: the other nodes; None: there are none."""
+    events to EVENTS_URL; None: that is not set. `fan_out`: the other nodes; None: there are none."""
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -65,10 +65,10 @@ def add_metrics(
         state = engine().get("state")
         for each in BREAKER_STATES:
             snapshot.set("callflow_breaker_state", float(each == state), "engine", each)
-        accept = request.headers.get("Accept", "") if everywhere is None else _PLAIN
+        accept = request.headers.get("Accept", "") if fan_out is None else _PLAIN
         body, content_type = await asyncio.to_thread(_write, snapshot, accept)
-        if everywhere is not None and (answers := await everywhere.answers(_PLAIN)):
-            texts = {name: answer.body.decode() for name, answer in answers.items()} | {everywhere.me: body.decode()}
+        if fan_out is not None and (answers := await fan_out.answers(_PLAIN)):
+            texts = {name: answer.body.decode() for name, answer in answers.items()} | {fan_out.me: body.decode()}
             body = (await asyncio.to_thread(merged, texts)).encode()
         return Response(body, content_type=content_type)
 

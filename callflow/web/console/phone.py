@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Protocol
@@ -18,9 +19,12 @@ from quart import Quart, Response, websocket
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import OutOfBounds
 from callflow.contracts.printable import to_json
+from callflow.web.console.live.sse import Seats
 from callflow.web.console.phone_mount import PhoneMount
 from callflow.web.responses import json_response, query_parameters
 
+
+log = logging.getLogger(__name__)
 
 _MOST_CALLS: Final = 8
 _MOST_AUDIO: Final = 8000
@@ -69,7 +73,7 @@ class PhoneLine(Protocol):
 def add_phone(app: Quart, line: Callable[[], PhoneLine | None], *, needs_token: bool = False) -> None:
     """Add the telephone to the app. `line`: returns None where there is none. `needs_token`: its calls cost money, and
     no token is set, without which nobody may ring."""
-    live: set[PhoneCall] = set()
+    seats = Seats(_MOST_CALLS)
 
     @app.get("/api/phone")
     @query_parameters()
@@ -91,23 +95,30 @@ def add_phone(app: Quart, line: Callable[[], PhoneLine | None], *, needs_token: 
         if not all(_NUMBER.fullmatch(number) for number in (to_number, from_number) if number):
             await websocket.close(_NOT_HERE, "a telephone number is 3 to 15 digits, with a + in front or without")
             return
-        if len(live) >= _MOST_CALLS:
-            await websocket.close(_TRY_LATER, f"{_MOST_CALLS} telephones are in use already")
-            return
-        call = await found.ring(to_number, from_number)
-        live.add(call)
-        try:
-            await _tell(type="ringing", to=call.to_number, **{"from": call.number})
-            receiving = asyncio.create_task(_receive(call), name="the phone's microphone")
+        with seats.seat() as is_free:
+            if not is_free:
+                await websocket.close(_TRY_LATER, f"{_MOST_CALLS} telephones are in use already")
+                return
             try:
-                await _send(call)
-            finally:
-                receiving.cancel()
-            await _tell(type="over", by=call.ended_by)
-            await websocket.close(1000)
-        finally:
-            live.discard(call)
-            await call.hang_up()
+                call = await found.ring(to_number, from_number)
+            except OSError as error:
+                log.warning("the telephone of the page cannot ring: %s", error)
+                await websocket.close(_TRY_LATER, "the telephone cannot ring now; the server's log says why")
+                return
+            await _serve(call)
+
+
+async def _serve(call: PhoneCall) -> None:
+    try:
+        await _tell(type="ringing", to=call.to_number, **{"from": call.number})
+        async with asyncio.TaskGroup() as tasks:
+            receiving = tasks.create_task(_receive(call), name="the phone's microphone")
+            await _send(call)
+            receiving.cancel()
+        await _tell(type="over", by=call.ended_by)
+        await websocket.close(1000)
+    finally:
+        await call.hang_up()
 
 
 async def _send(call: PhoneCall) -> None:

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.printable import line
 from callflow.switchboard.control.service import ControlService
-from callflow.switchboard.readiness import State, unready
+from callflow.switchboard.readiness import NodeState, unready
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.control import add_control
@@ -30,7 +30,7 @@ from callflow.web.web_app import WebApp
 log = logging.getLogger(__name__)
 
 
-class Startup(WebhookHold, State, Protocol):
+class Startup(WebhookHold, NodeState, Protocol):
     """What the history and the cluster say of this process."""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from callflow.web.console.hold import add_hold
 from callflow.web.console.identity import Operator
-from tests.web.console.bare import Board, Line, bare_app, live_call, request
+from tests.web.console.bare import Line, LiveCalls, bare_app, live_call, request
 
 
 @pytest.mark.parametrize(("act", "on_hold"), [("hold", True), ("resume", False)])
@@ -17,7 +17,7 @@ from tests.web.console.bare import Board, Line, bare_app, live_call, request
 def test_the_call_is_asked_once_and_the_answer_says_how_it_is_now(act: str, on_hold: bool, body: Any) -> None:
     async def main() -> None:
         line, app = Line(), bare_app()
-        add_hold(app, lambda: cast(Any, Board(c=live_call(line))), has_token=True)
+        add_hold(app, lambda: cast(Any, LiveCalls(c=live_call(line))), has_token=True)
         answer = await request(app, "POST", f"/api/calls/c/{act}", body, by=Operator("desk"))
         assert (answer.status, answer.json()) == (202, {"call": "c", "on_hold": on_hold})
         assert line.asked == [(act, "token desk")]
@@ -28,7 +28,7 @@ def test_the_call_is_asked_once_and_the_answer_says_how_it_is_now(act: str, on_h
 def test_without_a_token_it_is_whoever_sits_at_this_machine() -> None:
     async def main() -> None:
         line, app = Line(), bare_app()
-        add_hold(app, lambda: cast(Any, Board(c=live_call(line))), has_token=False)
+        add_hold(app, lambda: cast(Any, LiveCalls(c=live_call(line))), has_token=False)
         await request(app, "POST", "/api/calls/c/hold")
         await request(app, "POST", "/api/calls/c/resume")
         assert line.asked == [("hold", "operator"), ("resume", "operator")]

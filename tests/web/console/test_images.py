@@ -14,7 +14,7 @@ from callflow.web.console import images as module
 from callflow.web.console.image_uploads import Picture
 from callflow.web.console.images import add_images
 from tests.web.asgi import Answer
-from tests.web.console.bare import Board, bare_app, request
+from tests.web.console.bare import LiveCalls, bare_app, request
 
 
 class World:
@@ -79,7 +79,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
             world, app = World(), bare_app()
             monkeypatch.setattr(module, "image_rows", world)
             monkeypatch.setattr(module, "read_picture", world.read_picture)
-            board = Board(c=SimpleNamespace(requests=SimpleNamespace(step_in=world)))
+            board = LiveCalls(c=SimpleNamespace(requests=SimpleNamespace(step_in=world)))
             add_images(app, lambda: cast(Any, board), cast(Any, world), has_token=True)
 
             async def asked(method: str = "POST", path: str = PATH, body: Any = b"png", **more: Any) -> Answer:

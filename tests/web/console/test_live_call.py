@@ -15,11 +15,11 @@ from callflow.web.console.live_call import live_call, only, taken
 from callflow.web.console.mute import add_mute
 from callflow.web.console.say import add_say
 from tests.web.console import bare
-from tests.web.console.bare import Board, Line, bare_app, request
+from tests.web.console.bare import Line, LiveCalls, bare_app, request
 
 
 def test_a_call_that_is_not_live_is_not_there_and_its_name_cannot_forge_a_line() -> None:
-    board = cast(Switchboard, Board(c=7))
+    board = cast(Switchboard, LiveCalls(c=7))
     assert live_call(board, "c") == cast(Any, 7)
     for name in ("", "C", "c ", "x\ny\x1b[2J", "x" * 9999):
         with pytest.raises(BadRequest) as refused:
@@ -63,7 +63,7 @@ ROUTES: dict[str, Any] = {
 def test_each_route_refuses_what_it_does_not_know_before_the_call_is_asked(route: str) -> None:
     async def main() -> None:
         line, app, good = Line(), bare_app(), ROUTES[route]
-        board = cast(Any, Board(c=bare.live_call(line)))
+        board = cast(Any, LiveCalls(c=bare.live_call(line)))
         for add in (add_hold, add_mute, add_say):
             add(app, lambda: board, has_token=True)
         path = f"/api/calls/c/{route}"

@@ -9,12 +9,12 @@ import pytest
 
 from callflow.web.console.mute import add_mute
 from tests.web.asgi import Answer
-from tests.web.console.bare import Board, Line, bare_app, live_call, request
+from tests.web.console.bare import Line, LiveCalls, bare_app, live_call, request
 
 
 def muted(body: Any, line: Line | None = None) -> tuple[Answer, list[tuple[Any, ...]]]:
     line, app = line or Line(), bare_app()
-    add_mute(app, lambda: cast(Any, Board(c=live_call(line))), has_token=True)
+    add_mute(app, lambda: cast(Any, LiveCalls(c=live_call(line))), has_token=True)
     return asyncio.run(request(app, "POST", "/api/calls/c/mute", body)), line.asked
 
 

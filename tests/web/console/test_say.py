@@ -10,12 +10,12 @@ import pytest
 from callflow.call.line_requests import MOST_TEXT
 from callflow.web.console.say import add_say
 from tests.web.asgi import Answer
-from tests.web.console.bare import Board, Line, bare_app, live_call, request
+from tests.web.console.bare import Line, LiveCalls, bare_app, live_call, request
 
 
 def said(body: Any) -> tuple[Answer, list[tuple[Any, ...]]]:
     line, app = Line(), bare_app()
-    add_say(app, lambda: cast(Any, Board(c=live_call(line))), has_token=True)
+    add_say(app, lambda: cast(Any, LiveCalls(c=live_call(line))), has_token=True)
     return asyncio.run(request(app, "POST", "/api/calls/c/say", body)), line.asked
 
 

@@ -11,13 +11,13 @@ from callflow.contracts.tools import ToolAnswer
 from callflow.web.console.identity import Operator
 from callflow.web.console.step_in import MOST_ANSWER, add_step_in
 from tests.web.asgi import Answer
-from tests.web.console.bare import Board, Line, bare_app, live_call, request
+from tests.web.console.bare import Line, LiveCalls, bare_app, live_call, request
 
 
 async def step_in(path: str, body: Any, why: str = "") -> tuple[Answer, list[tuple[Any, ...]]]:
     """Ask. `why`: why the call does not do it. Returns what the call was asked, too."""
     line, app = Line(why), bare_app()
-    add_step_in(app, lambda: cast(Any, Board(c=live_call(line))), has_token=True)
+    add_step_in(app, lambda: cast(Any, LiveCalls(c=live_call(line))), has_token=True)
     return await request(app, "POST", path, body, by=Operator("desk")), line.asked
 
 
@@ -76,7 +76,7 @@ async def test_what_an_operator_can_do_is_told() -> None:
         ),
     )
     app = bare_app()
-    add_step_in(app, lambda: cast(Any, Board(c=call)), has_token=True)
+    add_step_in(app, lambda: cast(Any, LiveCalls(c=call)), has_token=True)
     expected = {"call": "c", "targets": ["sales"], "on_hold": True, "muted": ["caller"], "waiting": []}
     assert (await request(app, "GET", "/api/calls/c/acts")).json() == expected
     call.carrier.can = frozenset()

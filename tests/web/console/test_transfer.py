@@ -10,7 +10,7 @@ import pytest
 from callflow.web.console.identity import Operator
 from callflow.web.console.transfer import add_transfer
 from tests.web.asgi import Answer
-from tests.web.console.bare import Board, bare_app, request
+from tests.web.console.bare import LiveCalls, bare_app, request
 
 
 TARGETS = {"sales": "+15550100005", "desk": "sip:desk@pbx.example"}
@@ -47,7 +47,7 @@ async def transfer(
         return f"{why} {number} {business}" if why else ""
 
     app = bare_app()
-    add_transfer(app, lambda: cast(Any, Board(c=call)), may_dial, has_token=True)
+    add_transfer(app, lambda: cast(Any, LiveCalls(c=call)), may_dial, has_token=True)
     return await request(app, "POST", "/api/calls/c/transfer", body, by=Operator("desk")), requests.asked
 
 
@@ -93,6 +93,6 @@ async def test_what_cannot_be_is_refused_in_a_sentence(body: Any, changes: Any, 
 
 async def test_a_call_that_is_over_is_not_found() -> None:
     app = bare_app()
-    add_transfer(app, lambda: cast(Any, Board()), cast(Any, None), has_token=True)
+    add_transfer(app, lambda: cast(Any, LiveCalls()), cast(Any, None), has_token=True)
     answer = await request(app, "POST", "/api/calls/c/transfer", {"to": "sales"})
     assert answer.status == 404

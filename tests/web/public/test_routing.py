@@ -34,7 +34,7 @@ class Answers(FakeCarrier):
         return [WebhookEvent(self.name, line, LegIds(line), event) for line in request.body.decode().split()]
 
 
-class Board(FakeSwitchboard):
+class RoutingSwitchboard(FakeSwitchboard):
     knew = False
     waits = 0.7
     lets_go = 0
@@ -122,7 +122,7 @@ def asked(
     async def main() -> tuple[Answered, list[str]]:
         carrier = Answers("fake", *can)
         carrier.event = event or carrier.event
-        board, scene = Board(), Scene(carrier)
+        board, scene = RoutingSwitchboard(), Scene(carrier)
         board.knew, board.lets_go, board.waits = knew, lets_go, waits
         routing = WebhookRouting(cast(Peers, cluster), cast(Forwarding, cluster), lambda: cast(Switchboard, board))
         app: Any = create_public(
@@ -288,7 +288,7 @@ class Several:
         """What the database says at first, before `owner_is`."""
         self.let_go: set[str] = set()
         """Nodes that have given the call away."""
-        self.boards = {name: Board() for name in "abc"}
+        self.boards = {name: RoutingSwitchboard() for name in "abc"}
         self.boards["b"].has = lambda webhook_event: True  # type: ignore[method-assign]
         self.carriers = {name: Answers("fake") for name in "abc"}
         self.asked: list[str] = []

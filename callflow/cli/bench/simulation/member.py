@@ -39,7 +39,7 @@ WATCH_SECONDS: Final = 0.25
 _WEBHOOK_SECONDS: Final = 0.7
 
 
-class Surroundings(Protocol):
+class Environment(Protocol):
     """What a node finds around itself: see `World`."""
 
     kernel: Kernel
@@ -79,7 +79,7 @@ class Surroundings(Protocol):
 class Member(abc.ABC):
     """One serving process, or several one after the other under the same name."""
 
-    def __init__(self, world: Surroundings, name: str, machine: int, capacity: int) -> None:
+    def __init__(self, world: Environment, name: str, machine: int, capacity: int) -> None:
         self._world, self.name, self.machine, self.capacity = world, name, machine, capacity
         self._kernel, self._database, self._dice, self._costs = world.kernel, world.database, world.dice, world.costs
         self.host = Host(self._kernel)

@@ -113,15 +113,14 @@ def add_logs(
 
     def _named_elsewhere(request: Mapping[str, Any]) -> tuple[str, str]:
         """Return the call of another node that a request is for, and the node; "" and "": it is for none."""
-        name = request.get("streamSid") or request.get("callId")
+        name = _named(request)
         if not isinstance(name, str) or switchboard().is_live(name):
             return "", ""
         return service.logs.elsewhere(name, own_business())
 
     def _addressed(request: Mapping[str, Any]) -> Call | None:
         """Return the call that a request is for; None: there is no live call, and it names none. Raises BadRequest."""
-        name = request.get("streamSid") or request.get("callId")
-        business = own_business()
+        name, business = _named(request), own_business()
         calls = [each for each in switchboard().calls if business in ("", each.config.business)]
         if name is None:
             if len(calls) + service.logs.count_elsewhere(business) > len(calls[:1]):
@@ -146,8 +145,7 @@ def add_logs(
             if call is not None:
                 asked = await asyncio.to_thread(checked, session)
                 left_out = [*asked.warnings, *(call.requests.step_in.change(asked.taken, by) if asked.taken else [])]
-            is_for_all = not (request.get("streamSid") or request.get("callId"))
-            if is_for_all and may_change_all() and history.is_readable:
+            if _named(request) is None and may_change_all() and history.is_readable:
                 await overrides.change(session, by=by)
             elif call is None:
                 raise BadRequest(
@@ -180,15 +178,21 @@ def may_change_all() -> bool:
     return ASKING.get().may(CONFIGURE) and not own_business()
 
 
+def _named(request: Mapping[str, Any]) -> Any:
+    """Return what a request says of which call it is for; None: nothing."""
+    return request.get("streamSid") or request.get("callId") or None
+
+
 def _of(call: Call | None) -> dict[str, str]:
     return {} if call is None else {"callId": call.id}
 
 
 def _read(message: str | bytes) -> dict[str, Any]:
-    if len(message) > OF_SESSION:
-        raise BadRequest(400, f"A message has at most {OF_SESSION} bytes.")
     try:
-        value = read(message.encode() if isinstance(message, str) else message)
+        given = message.encode() if isinstance(message, str) else message
+        if len(given) > OF_SESSION:
+            raise BadRequest(400, f"A message has at most {OF_SESSION} bytes.")
+        value = read(given)
     except (OutOfBounds, UnicodeEncodeError):
         raise BadRequest(400, "A message must be a JSON object.") from None
     if not isinstance(value, dict):
@@ -212,8 +216,9 @@ def _text(item: Any) -> str:
     """Return the words of a message of the API. Raises BadRequest for any other item."""
     content = item.get("content") if isinstance(item, dict) and item.get("type") == "message" else None
     parts = content if isinstance(content, list) else []
-    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "input_text"]
-    text = " ".join(each for each in texts if isinstance(each, str)).strip()
+    given = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "input_text"]
+    texts = [each for each in given if isinstance(each, str)]
+    text = " ".join(texts).strip()
     if not text or len(texts) < len(parts) or len(text) > _MOST_TEXT:
         raise BadRequest(
             400, f"The item must be a message of input_text, {_MOST_TEXT} characters at most, or a {_ANSWER}."

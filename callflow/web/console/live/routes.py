@@ -16,11 +16,11 @@ from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.last_hour import merged
-from callflow.web.console.everywhere import Everywhere
 from callflow.web.console.identity import ASKING, OPERATE, own_business
 from callflow.web.console.live.service import LiveService
 from callflow.web.console.live.sse import event_stream
 from callflow.web.console.live.transcript_lines import transcript_lines
+from callflow.web.console.node_fan_out import NodeFanOut
 from callflow.web.responses import error_response, history_not_open, json_response, query_parameters
 
 
@@ -35,9 +35,9 @@ def add_live(
     service: LiveService,
     switchboard: Callable[[], Switchboard],
     history: History,
-    everywhere: Everywhere | None = None,
+    fan_out: NodeFanOut | None = None,
 ) -> None:
-    """Add the routes to the app. `everywhere`: the other nodes; None: there are none."""
+    """Add the routes to the app. `fan_out`: the other nodes; None: there are none."""
 
     async def found(name: str) -> str | None:
         """Return our id of a call that somebody names by any of its ids; None: there is none."""
@@ -67,12 +67,12 @@ def add_live(
     @query_parameters()
     async def hour() -> Response:
         """Tell of each minute of the last hour: calls, waits for answers, lag of the event loop; and the results."""
-        if everywhere is None:
+        if fan_out is None:
             return json_response(service.hour.minutes(history.now()))
         own = service.hour.minutes(history.now(), waits=True)
         if request.scope.get(FORWARDED):
             return json_response(own)
-        bodies = [answer.body for answer in (await everywhere.answers()).values()]
+        bodies = [answer.body for answer in (await fan_out.answers()).values()]
         return json_response(await asyncio.to_thread(lambda: merged([own, *map(json.loads, bodies)])))
 
     @app.get("/api/live/<call>/events")

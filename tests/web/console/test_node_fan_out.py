@@ -15,8 +15,8 @@ from callflow.cluster.membership import Membership
 from callflow.cluster.node_paths import FORWARDED
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
-from callflow.web.console import everywhere
-from callflow.web.console.everywhere import Everywhere
+from callflow.web.console import node_fan_out
+from callflow.web.console.node_fan_out import NodeFanOut
 from tests.web.asgi import ask
 from tests.web.console.bare import bare_app
 
@@ -50,7 +50,7 @@ def ok(body: bytes = b"[]", status: int = 200) -> Answer:
 
 def asked(nodes: Nodes, wanted: str = "", *, forwarded: str = "", **headers: Any) -> dict[str, Answer]:
     app, found = bare_app(), dict[str, Answer]()
-    every = Everywhere(cast(Membership, nodes), cast(Forwarding, nodes))
+    every = NodeFanOut(cast(Membership, nodes), cast(Forwarding, nodes))
     assert every.me == "me"
 
     @app.get("/x")
@@ -75,7 +75,7 @@ def test_each_other_node_is_asked_the_same_to_the_letter() -> None:
 
 def test_a_node_that_is_away_or_refuses_is_left_out_and_the_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(everywhere, "_warnings", SimpleNamespace(say=lambda name, *_: told.append(name)))
+    monkeypatch.setattr(node_fan_out, "_warnings", SimpleNamespace(say=lambda name, *_: told.append(name)))
     nodes = Nodes({"a": PeerAway("gone", sent=False), "b": ok(b"2"), "c": ok(status=401), "d": ok(status=204)})
     assert list(asked(nodes)) == ["b"]
     assert told == ["a"]

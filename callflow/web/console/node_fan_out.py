@@ -23,7 +23,7 @@ _warnings: Final = RepeatedWarnings(log)
 _SECONDS: Final = 1.0
 
 
-class Everywhere:
+class NodeFanOut:
     """The other nodes, for routes of the operators' app."""
 
     def __init__(self, cluster: Membership, forwarding: Forwarding) -> None:

@@ -24,7 +24,7 @@ MOST_TRIES: Final = 8
 """After so many refusals of one session no more single fields are left out of it."""
 
 
-class Less(NamedTuple):
+class ReducedSession(NamedTuple):
     """What to ask for after a refusal."""
 
     stage: Stage
@@ -35,7 +35,7 @@ class Less(NamedTuple):
     """The field that is not asked for any more, as text; "": the server named none."""
 
 
-class Ladder:
+class SessionFallback:
     """The way down from everything to the least, for one session."""
 
     def __init__(self, account: Account) -> None:
@@ -58,7 +58,9 @@ class Ladder:
         self.session = session_refusal.without(self._whole, self.left_out)
         return self.session
 
-    def less(self, config: RealtimeConfig, context: SessionContext, message: str, param: Any) -> Less | None:
+    def reduced(
+        self, config: RealtimeConfig, context: SessionContext, message: str, param: Any
+    ) -> ReducedSession | None:
         """Return what to ask for after a refusal; None: there is nothing less. `message`, `param`: of the error."""
         self._refusals += 1
         path = session_refusal.refused_field(self.session, param, message)
@@ -77,7 +79,7 @@ class Ladder:
             return None
         wanted = {"full": self._whole, "minimal": minimal, "bare": bare}[self._stage]
         self.session = session_refusal.without(wanted, self.left_out)
-        return Less(self._stage, number, self.session, what)
+        return ReducedSession(self._stage, number, self.session, what)
 
     def taken(self) -> None:
         """Remember what was left out of the session that was taken, for the account's other sessions."""
@@ -92,15 +94,15 @@ class AcceptOffer:
 
     def __init__(self, config: RealtimeConfig, context: SessionContext, account: Account) -> None:
         self._config, self._context, self._account = config, context, account
-        self._ladder = Ladder(account)
+        self._fallback = SessionFallback(account)
 
     def first(self) -> dict[str, Any]:
         """Return the session to ask for at first."""
-        return self._with_model(self._ladder.first(self._config, self._context))
+        return self._with_model(self._fallback.first(self._config, self._context))
 
-    def less(self, message: str, param: str) -> dict[str, Any] | None:
+    def reduced(self, message: str, param: str) -> dict[str, Any] | None:
         """Return what to ask for after a refusal; None: there is nothing less."""
-        less = self._ladder.less(self._config, self._context, message, param)
+        less = self._fallback.reduced(self._config, self._context, message, param)
         if less is not None and less.left_out:
             self._account.warn_left_out(less.left_out, "the accept of a call was refused for it")
         return less and self._with_model(less.session)
@@ -118,7 +120,7 @@ class AcceptOffer:
 
     def taken(self) -> None:
         """Note that the call was accepted with the session that was asked for last."""
-        self._ladder.taken()
+        self._fallback.taken()
 
     def _with_model(self, session: dict[str, Any]) -> dict[str, Any]:
         return {**session, "model": self._config.model}
