@@ -32,7 +32,7 @@ _CAUSES: Final = {
     "no_input": "the caller said nothing any more, although they were asked",
     "too_long": "it reached max_call_seconds",
     "shutdown": "the server was stopped",
-    "busy": "too many calls were live (MAX_CONCURRENT_CALLS)",
+    "busy": "too many calls were live (MAX_CONCURRENT_CALLS), or the loop was late (ADMISSION_LAG_MS)",
     "caller_busy": "this caller had as many calls at once as they may (MAX_CALLS_PER_CALLER)",
     "caller_limit": "this caller had as many calls within an hour as they may (MAX_CALLS_PER_CALLER_HOUR)",
     "budget": "the calls of that day had taken what they may (GET /api/budget)",

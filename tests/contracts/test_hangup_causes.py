@@ -73,7 +73,11 @@ def test_every_state_of_a_row_is_told_as_it_is(about: dict[str, Any], told: str)
     [
         ("originator_cancel", "", "the caller gave up before it was answered", "we gave up before it was answered"),
         ("canceled", "", "the caller gave up before it was answered", "we gave up before it was answered"),
-        ("busy", "", "too many calls were live (MAX_CONCURRENT_CALLS)", "the line was busy"),
+        (
+            "busy", "",
+            "too many calls were live (MAX_CONCURRENT_CALLS), or the loop was late (ADMISSION_LAG_MS)",
+            "the line was busy",
+        ),
         (
             "normal_clearing", "caller",
             "it was hung up in the ordinary way, by the caller", "it was hung up in the ordinary way, by us",

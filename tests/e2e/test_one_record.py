@@ -148,7 +148,7 @@ async def test_every_place_says_the_same(
             assert by_agent["ended_because"] == "the agent ended it, after its last words"
             assert by_agent["interruptions"] == 1
             assert by_agent["recording"]
-            assert busy["ended_because"] == "too many calls were live (MAX_CONCURRENT_CALLS)"
+            assert busy["ended_because"].startswith("too many calls were live")
             assert busy["first_word_ms"] is None
             assert in_mid_sentence["ended_because"].startswith("it was hung up in the ordinary way")
             assert in_mid_sentence["interruptions"] == 0
