@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 from callflow.call.call import Call
@@ -105,7 +106,8 @@ class Wall:
         """Calls that are gone and whose result is not known yet: their business, and until when it is awaited."""
         self._task: asyncio.Task[None] | None = None
         self._has_looked = asyncio.Event()
-        self._counted_at = 0.0
+        self._counted_at = -inf
+        """When the counters were told; -inf: they are to be told at the next look."""
         self.is_closed = False
         self.looks = 0
         """How often the calls were looked at; for tests."""
@@ -157,7 +159,7 @@ class Wall:
             _untap(seen)
         self._seen.clear()
         self._leaving.clear()
-        self._counted_at = 0.0
+        self._counted_at = -inf
 
     def _snapshot(self, channel: _Channel) -> bytes:
         if not channel.counters:
@@ -245,6 +247,7 @@ class Wall:
             self._theirs.lost(node, asyncio.get_running_loop().time())
         elif event == "snapshot":
             self._theirs.counters[node] = data["counters"]
+            self._counted_at = -inf  # the counters that viewers have are of before
             for each in data["calls"]:
                 self._take_from(node, "call", each)
         elif event == "counters":

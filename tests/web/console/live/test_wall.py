@@ -237,6 +237,17 @@ def test_calls_of_other_nodes_are_shown_once_and_counted() -> None:
     run(main, others=True)
 
 
+def test_the_counters_have_the_calls_of_another_node_as_soon_as_they_are_known() -> None:
+    async def main(world: World) -> None:
+        stream, _, counters = await first(world)
+        assert counters["live"] == 0, "nothing is known of the other node yet"
+        world.says("snapshot", {"calls": [their_row("x")], "counters": {"ended": {}}})
+        assert (await until(stream, "counters"))["live"] == 1
+        await stream.aclose()
+
+    run(main, others=True)
+
+
 def test_a_call_that_goes_to_another_node_stays_on_the_wall() -> None:
     async def main(world: World) -> None:
         world.calls.append(call("c"))
