@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from hypercorn.config import Config
-from hypercorn.protocol.events import Data, Event, StreamClosed
+from hypercorn.protocol.events import Event, StreamClosed
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from hypercorn.typing import WebsocketAcceptEvent
 from wsproto.events import Event as FrameEvent
@@ -82,4 +82,4 @@ class PingingStream(WSStream):
 
     async def _ping(self) -> None:
         if not self.closed and self.state is ASGIWebsocketState.CONNECTED:
-            await self.send(Data(stream_id=self.stream_id, data=self.connection.send(Ping())))
+            await self._send_wsproto_event(Ping())  # which sends nothing behind a close frame

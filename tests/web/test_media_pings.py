@@ -11,7 +11,8 @@ from unittest import mock
 import pytest
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
-from wsproto.events import Ping, Pong
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import CloseConnection, Ping, Pong
 
 from callflow.web import media_pings
 from callflow.web.media_pings import ListenerConfig, PingingStream
@@ -108,3 +109,20 @@ def test_no_ping_is_sent_when_none_are_asked_for_or_the_socket_is_closed() -> No
         assert stream.pings == 0
 
     play(0.02, closed)
+
+
+def test_a_socket_whose_close_frame_was_sent_is_left_in_peace_when_a_ping_is_due() -> None:
+    """As one of whose messages was too large for Hypercorn, and whose peer has not answered that."""
+
+    async def main(stream: Stream) -> None:
+        connection, pings = Connection(ConnectionType.SERVER), asyncio.Queue[asyncio.Future[None]]()
+        connection.send(CloseConnection(code=1009))
+
+        def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+            pings.put_nowait(asyncio.ensure_future(work()))
+
+        stream.connection, stream.task_group = mock.Mock(send=connection.send), mock.Mock(spawn=spawn)
+        async with asyncio.timeout(5):
+            await (await pings.get())
+
+    play(0.01, main)
