@@ -178,6 +178,8 @@ class Relay:
         self._heard_out.stop()
         if self._stream is not None:
             await self._stream.close(1000, "the call is over")
+        if not self.is_remote and self.playout.is_unplayed(self._clock()):
+            self._cut_off()  # it waited for a stream that never came, or not again: nobody has heard it
         if self.recorder is not None:
             await self.recorder.close()
 
