@@ -748,7 +748,7 @@ export const T = {
     within: "Within",
     longer: "longer",
     asTables: "The same as tables",
-    resultNames: { success: "success", caller: "the caller", carrier: "the carrier", engine: "the model", ours: "this server" },
+    resultNames: { success: "success", caller: "the other side", carrier: "the carrier", engine: "the model", ours: "this server" },
   },
 
   palette: "Find a call, a number or a command",
