@@ -155,7 +155,8 @@ async def test_the_public_address_that_telnyx_prints_leads_to_the_server(capsys:
         assert "PUBLIC_BASE_URL=https://phone.example\n" in told
         await client.post("/sandbox/ring", json={"from": "+15550100001", "to": "+15550100002"})
         head = (await arrived).decode().lower()
-        assert head.startswith("post /webhooks ") and "host: phone.example\r\n" in head, head
+        assert head.startswith("post /webhooks "), head
+        assert "host: phone.example\r\n" in head, head
         listed = await client.get(
             "/v2/call_control_applications", headers={"Authorization": f"Bearer {telnyx.DEFAULT_API_KEY}"}
         )
