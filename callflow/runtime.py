@@ -277,5 +277,5 @@ def log_to_stderr(level: str, formatter: logging.Formatter) -> None:
     logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler])
     for ours in ("callflow", "carriers"):
         logging.getLogger(ours).setLevel(level.upper())
-    for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error", "sqlalchemy", "alembic"):
+    for chatty in ("httpx", "httpcore", "websockets", "picows", "hypercorn.error", "sqlalchemy", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, cast
 
 from quart import Quart, Response, current_app, request
 from quart.json.provider import JSONProvider
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from werkzeug.datastructures import Accept
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.http import parse_accept_header
@@ -31,6 +31,7 @@ _LONGEST: Final = 300
 """Characters of an error: it may quote the request."""
 _MOST_PROBLEMS: Final = 50
 _SHARE: Final = "/share/"
+_AWAY: Final = (OperationalError, InterfaceError, OSError, TimeoutError)
 _SENTENCES: Final = {
     404: "There is nothing at this path; GET / shows what there is.",
     416: "There is no such range: write Range: bytes=0-999.",
@@ -275,7 +276,13 @@ def install_error_handlers(app: Quart) -> None:
         return without_content_type(response)
 
     async def no_history(error: Exception) -> Response:
-        log.error("the history could not be read or changed", exc_info=error)
+        # A fault of our own statements needs to be found; a database that is away, locked or full is the same everywhere.
+        trouble = None if isinstance(error, _AWAY) else error
+        words = (str(getattr(error, "orig", None) or error).splitlines() or [""])[0]
+        log.error(
+            "%s %s: the history could not be read or changed (%s: %s)",
+            request.method, _named(request.path), type(error).__name__, words, exc_info=trouble,
+        )  # fmt: skip
         sentence = "The history cannot be used at the moment: try again; the server's log says why."
         return error_response(503, sentence, Retry_After="2")
 

@@ -225,6 +225,9 @@ async def test_it_may_have_as_many_files_open_as_the_system_lets_it() -> None:
         assert psutil.Process(server.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0] == wanted
 
 
+OURS = ("callflow", "carriers")
+
+
 async def test_a_console_port_in_use_is_a_warning_and_the_line_still_answers() -> None:
     telnyx = exchange()
     with busy_port() as port:
@@ -237,6 +240,8 @@ async def test_a_console_port_in_use_is_a_warning_and_the_line_still_answers() -
             await call.hang_up()
             await server.stop()
             assert await server.ended() == 0
+            of_others = [line for line in server.err if " INFO " in line and not line.split()[3].startswith(OURS)]
+            assert of_others == [], "libraries say nothing of a call that goes well"
 
 
 async def test_the_log_holds_no_secret_and_no_stream_token() -> None:
