@@ -276,7 +276,7 @@ def install_error_handlers(app: Quart) -> None:
         return without_content_type(response)
 
     async def no_history(error: Exception) -> Response:
-        # A fault of our own statements needs to be found; a database that is away, locked or full is the same everywhere.
+        # A fault of our statements has to be found; a database that is away, locked or full is so for all of them.
         trouble = None if isinstance(error, _AWAY) else error
         words = (str(getattr(error, "orig", None) or error).splitlines() or [""])[0]
         log.error(
