@@ -176,7 +176,7 @@ async (entries) => {
   return [happened, story.items.map((each) => each.text)];
 }
 """
-PASSED_ON = (
+PASSED_ON: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("call_answered", "ringing", "answered", {}),
     ("media_started", "answered", "streaming", {}),
     ("call_answered", "streaming", "streaming", {"leg": "human"}),

@@ -78,7 +78,8 @@ async def test_a_browser_rings_is_answered_breaks_in_hangs_up_and_is_in_the_hist
 
 
 BAR = "document.querySelector('.bar').getBoundingClientRect().height"
-COVERED = """[...document.querySelectorAll(".phone button, .phone a")].filter((each) => each.offsetParent).filter((each) => {
+COVERED = """[...document.querySelectorAll(".phone button, .phone a")].filter((each) => {
+  if (!each.offsetParent) return false;
   const { x, y, width, height } = each.getBoundingClientRect();
   return !each.contains(document.elementFromPoint(x + width / 2, y + height / 2));
 }).map((each) => each.textContent.trim())"""
