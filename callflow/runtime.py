@@ -6,6 +6,7 @@ nothing of ours, and nothing that takes time: each function imports what it need
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -234,7 +235,19 @@ def bind_both(public: tuple[str, int], console: tuple[str, int]) -> Ports:
 
     None: the port for operators cannot be used; calls are still answered. Raises OSError if carriers cannot be served.
     """
-    return bind(*public), *bind_console(*console)
+    return bind_public(*public), *bind_console(*console)
+
+
+def bind_public(host: str, port: int) -> socket.socket:
+    """Bind the port for carriers. Raises OSError with the reason, and what to do."""
+    try:
+        return bind(host, port)
+    except OSError as error:
+        remedy = "Stop what listens there (a Callflow that ends its last calls?), or set PORT to a free port"
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+            raise OSError(f"{error}. {remedy}.") from cause
+        raise
 
 
 def bind_console(host: str, port: int) -> tuple[socket.socket | None, tuple[str, ...]]:
@@ -277,5 +290,5 @@ def log_to_stderr(level: str, formatter: logging.Formatter) -> None:
     logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler])
     for ours in ("callflow", "carriers"):
         logging.getLogger(ours).setLevel(level.upper())
-    for chatty in ("httpx", "httpcore", "websockets", "hypercorn.error", "sqlalchemy", "alembic"):
+    for chatty in ("httpx", "httpcore", "websockets", "picows", "hypercorn.error", "sqlalchemy", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

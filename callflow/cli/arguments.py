@@ -300,19 +300,20 @@ def _sandbox(parser: Parser) -> None:
         type=web_url,
         default="http://127.0.0.1:6000/webhooks",
         metavar="URL",
-        help="where webhooks go",
+        help="where webhooks really go",
     )
     twilio = peers.add_parser("twilio", help="Twilio: TwiML, webhooks, REST, media streams (port 6200)")
     twilio.add_argument(
-        "--public-url",
-        type=web_url,
-        metavar="URL",
-        help="the server's PUBLIC_BASE_URL, which need not exist (default: https://phone.example; with --target, its"
-        " address)",
-    )
-    twilio.add_argument(
         "--server", type=web_url, default="http://127.0.0.1:6000", metavar="URL", help="where that address leads"
     )
+    for peer in (telnyx, twilio):
+        peer.add_argument(
+            "--public-url",
+            type=web_url,
+            metavar="URL",
+            help="the server's PUBLIC_BASE_URL, which need not exist (default: https://phone.example; with --target,"
+            " that of the target)",
+        )
     realtime = peers.add_parser("realtime", help="OpenAI Realtime: a model that hears and speaks (port 6300)")
     for name, peer in (("telnyx", telnyx), ("twilio", twilio), ("realtime", realtime)):
         peer.description = "Runs until Ctrl-C. Exit code 0: it was asked to stop; 2: it could not listen."
@@ -366,14 +367,7 @@ def _ringing(peer: Parser, beside: argparse._ActionsContainer) -> None:
             metavar="NUMBER",
             help=f"the number {which} (default: {default})",
         )
-    if beside is not peer:
-        peer.add_argument(
-            "--public-url",
-            type=web_url,
-            metavar="URL",
-            help="with --target: the server's public address, which need not exist (default: that of the target)",
-        )
-    else:
+    if beside is peer:
         peer.add_argument("--status-url", type=web_url, metavar="URL", help="where status callbacks go (default: none)")
         peer.add_argument("--account-sid", type=word, metavar="SID", help="its account (default: an emulated one)")
         peer.add_argument(

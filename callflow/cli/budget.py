@@ -11,11 +11,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
 from rich.table import Table
 
 from callflow.cli.operators_port import OperatorsPort, read_settings
-from callflow.cli.terminal import Screen
+from callflow.cli.terminal import new_table, print_wide
 from callflow.contracts import printable
 from callflow.contracts.errors import CommandLineError
 
@@ -36,9 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(told, indent=2))
         return 0
     print(f"{told['day']} ({told['zone']})" + ("" if told["known"] else ", without what was used before the start"))
-    table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in ("of", "calls", "minutes", "model", "carrier", "in all", "limits", "used"):
-        table.add_column(title, no_wrap=True, justify="left" if title in ("of", "limits") else "right")
+    figures = ("calls", "minutes", "model", "carrier", "in all", "used")
+    table = new_table(("of", *figures[:-1], "limits", "used"), texts=("of",), right=figures)
     _row(table, "all calls", told["all"])
     for one in told["profiles"]:
         _row(table, f"profile {one['profile']}" if one["profile"] else "without a profile", one)
@@ -46,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         _row(table, f"caller {one['caller'] or 'withheld'}", one)
     for one in told["live"]:
         _row(table, f"live {one['id'][:8]}", one)
-    Screen().print(table)
+    print_wide(table)
     return 0
 
 

@@ -7,21 +7,18 @@ be used.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.cli.journal_file import write_history
 from callflow.cli.picture import from_journal
-from callflow.cli.terminal import Screen
+from callflow.cli.terminal import new_table, print_wide
 from callflow.config.loader import load
 from callflow.config.profiles import country
 from callflow.contracts import printable
@@ -39,8 +36,6 @@ _FILTERS: Final = ("number", "text", "since", "until")
 _SHORT: Final = 8
 """Characters of an id that tell one call from the others."""
 _MOST_ALIKE: Final = 10
-_WIDTH: Final = 160
-"""Of what goes into a pipe or a file: a line for each call."""
 
 
 async def run_calls(arguments: argparse.Namespace) -> int:
@@ -71,10 +66,8 @@ async def _list(arguments: argparse.Namespace) -> int:
         note = store.assumed(wanted)
         print(f"No such calls are in the history.{f' {note}' if note else ''}")
         return 0
-    table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in ("began", "call", "way", "with", "length", "turns", "cost"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("ended because", overflow="fold", min_width=16)
+    titles = ("began", "call", "way", "with", "length", "turns", "cost", "ended because")
+    table = new_table(titles, texts=("with", "ended because"))
     for row in rows:
         table.add_row(
             _cell(timeline.local(row["started_at"])[:16]),
@@ -86,8 +79,7 @@ async def _list(arguments: argparse.Namespace) -> int:
             _dollars(row["cost_usd"]),
             _cell(ended(row)),
         )
-    is_narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-    Screen(**({} if is_narrow else {"width": _WIDTH})).print(table)
+    print_wide(table)
     return 0
 
 

@@ -13,11 +13,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rich import box
-from rich.table import Table
-
 from callflow.cli.operators_port import OperatorsPort, read_settings
-from callflow.cli.terminal import Screen
+from callflow.cli.terminal import new_table, print_wide
 from callflow.contracts import printable
 from callflow.contracts.errors import CommandLineError
 
@@ -44,16 +41,14 @@ def run_nodes(arguments: argparse.Namespace) -> int:
     if not told["nodes"]:
         print(_ALONE)
         return 0
-    table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in ("node", "state", "calls", "of", "lag", "since"):
-        table.add_column(title, no_wrap=True, justify="right" if title in ("calls", "of", "lag") else "left")
+    table = new_table(("node", "state", "calls", "of", "lag", "since"), right=("calls", "of", "lag"))
     for node in told["nodes"]:
         leads = ", leads" if node["name"] == told["leader"] else ""
         table.add_row(
             printable.line(node["name"]), f"{node['state']}{leads}", str(node["calls"]), str(node["capacity"]),
             f"{node['lagMs']:g} ms", node["startedAt"],
         )  # fmt: skip
-    Screen().print(table)
+    print_wide(table)
     return 0
 
 

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.cli import doctor
 from callflow.cli.serve import refuse
-from callflow.cli.terminal import WIDTH, Screen
+from callflow.cli.terminal import new_table, print_wide
 from callflow.config.loader import load
 from callflow.config.phone_numbers import Numbers
 from callflow.config.profiles import country
@@ -89,18 +86,14 @@ async def _open_service(settings: Settings, *, writes: bool) -> AsyncIterator[Nu
 async def _list(settings: Settings, service: NumberService, _: argparse.Namespace) -> int:
     address = await doctor.address_of(settings)
     found = await service.listed(address)
-    table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in ("number", "carrier", "name", "here"):
-        table.add_column(title, no_wrap=True)
-    for title in ("its calls go to", "what to know"):
-        table.add_column(title, overflow="fold", min_width=16)
+    titles = ("number", "carrier", "name", "here", "its calls go to", "what to know")
+    table = new_table(titles, texts=("name", "its calls go to", "what to know"))
     for one, kept in found.numbers:
         here = "yes" if one.is_here else "no" if address else "–"
         cells = (one.number, one.carrier, one.name, here, _leads_to(one), _notes(one, kept))
         table.add_row(*(Text(printable.line(cell)) for cell in cells))
     if found.numbers:
-        is_narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-        Screen(**({} if is_narrow else {"width": WIDTH})).print(table)
+        print_wide(table)
     elif not found.problems:
         print("The accounts have no numbers.")
     for problem in (*found.problems, *([] if address else [NO_ADDRESS])):

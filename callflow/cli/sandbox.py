@@ -33,8 +33,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if (target := getattr(args, "target", None)) is not None:
         return _ring(args, target)
-    only = (*_ONLY_RINGING, "public_url") if args.peer == "telnyx" else _ONLY_RINGING
-    if unused := [name for name in only if getattr(args, name, None) is not None]:
+    if unused := [name for name in _ONLY_RINGING if getattr(args, name, None) is not None]:
         option = f"--{unused[0].removesuffix('_number').replace('_', '-')}"
         print(f"The sandbox cannot start: {option} is for a call that is made: give --target, too.", file=sys.stderr)
         return 2

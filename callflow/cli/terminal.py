@@ -19,6 +19,10 @@ from callflow.contracts import printable
 
 WIDTH: Final = 200
 """Of what goes into a pipe or a file."""
+_ROOMY: Final = 100
+"""Columns of a terminal on which there is room between the columns of a table."""
+_NARROWEST: Final = 8
+"""Columns of a terminal that a text has at least."""
 
 
 class Screen(Console):
@@ -41,10 +45,31 @@ class Screen(Console):
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows of texts under their titles. Texts are folded on a terminal; elsewhere each row is a line."""
-    table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in titles:
-        table.add_column(title, overflow="fold")
+    table = new_table(titles, texts=titles)
     for row in rows:
         table.add_row(*(Text(printable.line(cell)) for cell in row))
-    is_narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-    Screen(**({} if is_narrow else {"width": WIDTH})).print(table)
+    print_wide(table)
+
+
+def new_table(titles: Sequence[str], *, texts: Sequence[str] = (), right: Sequence[str] = ()) -> Table:
+    """Return an empty table. `texts`: the columns that may hold any text; on a narrow terminal they are folded, so that
+    the others stay whole. `right`: the columns of figures."""
+    table = Table(box=box.HORIZONTALS, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in titles:
+        table.add_column(
+            title,
+            no_wrap=title not in texts,
+            overflow="fold",
+            min_width=_NARROWEST if title in texts else None,
+            justify="right" if title in right else "left",
+        )
+    return table
+
+
+def print_wide(table: Table) -> None:
+    """Print a table as wide as the terminal; into a pipe or a file as wide as a row needs, so that each is a line."""
+    is_terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
+    screen = Screen(**({} if is_terminal else {"width": WIDTH}))
+    if screen.width < _ROOMY:
+        table.padding = 0
+    screen.print(table)

@@ -28,7 +28,7 @@ from callflow.config.display import secrets_of
 from callflow.config.settings import Settings
 from callflow.contracts.errors import DatabaseError, SettingsError
 from callflow.history.database import url_of
-from callflow.runtime import bind, bind_console
+from callflow.runtime import bind, bind_console, bind_public
 from callflow.switchboard.data_folder import stream_tokens
 
 
@@ -251,7 +251,7 @@ def _public(settings: Settings) -> tuple[list[socket.socket], bool]:
     """Bind the port for carriers, or get both ports from workers whose main process has died. Returns the sockets, and
     whether there are such workers. Raises OSError."""
     try:
-        return [bind(settings.host, settings.port)], False
+        return [bind_public(settings.host, settings.port)], False
     except OSError:
         found = _ask_orphans(Path(settings.data_dir).absolute() / "cluster")
         if not found:

@@ -21,7 +21,6 @@ from callflow.contracts.events import Event, LegIds
 from callflow.contracts.media import Cut, Heard, MediaProtocol, MediaSocket, SpeechSegmentId, StreamStarted
 from callflow.contracts.owners import to_owner
 from callflow.journal import notes
-from callflow.journal.notes import Note
 from callflow.media import g711
 from callflow.media.audio_gates import AudioGates, silence
 from callflow.media.call_recorder import CallRecorder
@@ -68,7 +67,7 @@ class Relay:
         config: MediaConfig,
         clips: Mapping[str, Clip],
         post: Callable[[Event], None],
-        note: Callable[[Note], None],
+        note: Callable[[notes.Note], None],
     ) -> None:
         """`ids`: returns the carrier's ids of this call. `clips`: by name, in the language of the call. `post`: posts
         an event to the call's machine. `note`: adds a note to the journal."""
@@ -144,8 +143,7 @@ class Relay:
             if self.listener is not None:
                 self.listener.stream_paused()
             stream.gone.set()
-        if stream.started and self.playout.is_unplayed(self._clock()):
-            # The unplayed audio is lost with the socket: the engine must not believe that it was heard.
+        if stream.started:  # what is unplayed is lost with the socket: the engine must not believe that it was heard
             self._cut_off()
         self._post(events.MediaLost(reason=reason))
 
@@ -178,6 +176,8 @@ class Relay:
         self._heard_out.stop()
         if self._stream is not None:
             await self._stream.close(1000, "the call is over")
+        if not self.is_remote:
+            self._cut_off()  # what waited for a stream that never came, or not again: nobody has heard it
         if self.recorder is not None:
             await self.recorder.close()
 
@@ -323,8 +323,7 @@ class Relay:
         """Silence the agent and play the clip that ends the call. `ClipPlayed` is posted when it was heard."""
         clip = self.clips.clip(name)
         self._silence()
-        if self.playout.is_unplayed(self._clock()):
-            self._cut_off()
+        self._cut_off()
         if clip is None:
             log.error("call %s: there is no clip %r", self.call, name)
             self._clip_played(name)
@@ -367,9 +366,10 @@ class Relay:
         self._post(events.ClipPlayed(clip=name))
 
     def _cut_off(self) -> None:
-        cuts = self.interrupt(self._clock())
-        if self.listener is not None:
-            self.listener.cut_off(cuts)
+        if self.playout.is_unplayed(now := self._clock()):
+            cuts = self.interrupt(now)
+            if self.listener is not None:
+                self.listener.cut_off(cuts)
 
     def pump(self) -> None:
         """Send the audio and marks that are due, and start a timer for the next ones."""

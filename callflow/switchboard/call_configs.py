@@ -387,8 +387,9 @@ class CallConfigs:
         return of_number, settings.business if settings is not None else ""
 
     def number(self, given: str) -> str:
-        """Return a telephone number as `+` and digits; other text unchanged."""
-        return self.rules.profiles.numbers.e164_or_same(given)
+        """Return a telephone number as `+` and digits; other text as it is, with escapes for what would turn its
+        direction round, or hide: whoever calls chooses it, and it is shown as who they are."""
+        return printable.line(self.rules.profiles.numbers.e164_or_same(given))
 
     @property
     def warnings(self) -> list[str]:

@@ -13,12 +13,11 @@ ORDINARY: Final = frozenset({"normal_clearing", "completed", "already_ended"})
 _RESULTS: Final = {
     "success": ("agent", "operator", "no_input", "too_long", "transferred"),
     "caller": (
-        "originator_cancel", "canceled", "no_answer", "timeout", "machine", "fax", "caller_busy", "caller_limit",
-        "refused",
-        "not_ours",
+        "originator_cancel", "canceled", "no_answer", "timeout", "user_busy", "call_rejected", "rejected", "machine",
+        "fax", "caller_busy", "caller_limit", "refused", "not_ours",
     ),
     "carrier": (
-        "user_busy", "call_rejected", "rejected", "not_found", "failed", "time_limit", "dial_failed", "dial_lost",
+        "not_found", "failed", "time_limit", "dial_failed", "dial_lost",
         hangup_causes.CARRIER_LIMIT, hangup_causes.NOT_DIALLED,
         "stream_lost", "stream_failed", "stream_timeout", "codec_refused", "not_answered", "not_at_carrier",
         "unspecified", COMMAND_FAILED, OTHER,

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, cast
 
 from quart import Quart, Response, current_app, has_websocket_context, request, websocket
 from quart.json.provider import JSONProvider
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from werkzeug.datastructures import Accept
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.http import parse_accept_header
@@ -35,6 +35,7 @@ _SHARE: Final = "/share/"
 _INTERNAL: Final = "An internal error; the server's log says which."
 _SOCKET_FAILED: Final = 1011
 """The code of a WebSocket that ends because of an internal error. Browsers' pages connect again."""
+_AWAY: Final = (OperationalError, InterfaceError, OSError, TimeoutError)
 _SENTENCES: Final = {
     404: "There is nothing at this path; GET / shows what there is.",
     416: "There is no such range: write Range: bytes=0-999.",
@@ -270,7 +271,13 @@ def install_error_handlers(app: Quart) -> None:
     async def no_history(error: Exception) -> Response:
         if has_websocket_context():
             return await _socket_failed(error)
-        log.error("the history could not be read or changed", exc_info=error)
+        # A fault of our statements has to be found; a database that is away, locked or full is so for all of them.
+        trouble = None if isinstance(error, _AWAY) else error
+        words = (str(getattr(error, "orig", None) or error).splitlines() or [""])[0]
+        log.error(
+            "%s %s: the history could not be read or changed (%s: %s)",
+            request.method, _named(request.path), type(error).__name__, words, exc_info=trouble,
+        )  # fmt: skip
         sentence = "The history cannot be used at the moment: try again; the server's log says why."
         return error_response(503, sentence, Retry_After="2")
 

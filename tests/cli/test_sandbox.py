@@ -13,11 +13,13 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from callflow.cli import arguments, sandbox
 from callflow.config.settings import Settings
 from callflow.sandbox import openai_realtime, telnyx, twilio
+from tests.ports import free_port
 
 
 ROOT = Path(__file__).parents[2]
@@ -124,8 +126,43 @@ def test_the_command_line_and_the_emulators_have_the_same_defaults_and_no_port_t
         ports = {chosen["port"], chosen["port"] + 1} if peer == "realtime" else {chosen["port"]}
         assert not ports & taken, (peer, ports)
         taken |= ports
+    addresses = {inspect.signature(serve).parameters["public_url"].default for serve in (telnyx.serve, twilio.serve)}
+    assert len(addresses) == 1, "one server has one public address, which both lead to it"
     assert parse("telnyx").api_key == telnyx.DEFAULT_API_KEY
     assert parse("realtime").api_key == inspect.signature(openai_realtime.serve).parameters["api_key"].default
+
+
+async def test_the_public_address_that_telnyx_prints_leads_to_the_server(capsys: pytest.CaptureFixture[str]) -> None:
+    """The one that Twilio prints as well: a server that is set up for both is reached by both."""
+    arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+        if not arrived.done():
+            arrived.set_result(head)
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    hook = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/webhooks"
+    port = free_port()
+    async with server, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(10):
+        serving = asyncio.create_task(telnyx.serve(port=port, webhook_url=hook))
+        told = ""
+        while "Ring:" not in told:
+            await asyncio.sleep(0.01)
+            told += capsys.readouterr().out
+        assert "PUBLIC_BASE_URL=https://phone.example\n" in told
+        await client.post("/sandbox/ring", json={"from": "+15550100001", "to": "+15550100002"})
+        head = (await arrived).decode().lower()
+        assert head.startswith("post /webhooks "), head
+        assert "host: phone.example\r\n" in head, head
+        listed = await client.get(
+            "/v2/call_control_applications", headers={"Authorization": f"Bearer {telnyx.DEFAULT_API_KEY}"}
+        )
+        assert [each["webhook_event_url"] for each in listed.json()["data"]] == ["https://phone.example/webhooks"]
+        serving.cancel()
+        await asyncio.wait([serving])
 
 
 @pytest.mark.parametrize(

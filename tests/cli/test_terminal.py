@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from callflow.cli.safe_output import guarded
-from callflow.cli.terminal import Screen
+from callflow.cli.terminal import Screen, new_table, print_wide
 
 
 HOSTILE = "a\x1b]0;owned\x07\x9b2J\rb\u202ec\x08"
@@ -47,3 +47,22 @@ def test_a_screen_within_a_guarded_command_keeps_its_colours(capsys: pytest.Capt
     with guarded():
         Screen(force_terminal=True, color_system="truecolor").print(Text("x\x9b", style="red"))
     assert capsys.readouterr().out == "\x1b[31mx\\x9b\x1b[0m\n"
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_a_long_text_leaves_the_other_columns_of_a_table_whole(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    table = new_table(("began", "call", "with", "cost", "why"), texts=("with", "why"), right=("cost",))
+    table.add_row(
+        "2026-11-30 12:54", "d53bb793", "sip:" + "a" * 60 + "@trunk.example", "$0.0364", "it was hung up " * 5
+    )
+    table.add_row("2026-11-30 12:55", "7e791c6f", "+15550100001", "unknown", "")
+    print_wide(table)
+    told = capsys.readouterr().out
+    lines = told.splitlines()
+    assert "…" not in told
+    assert max(map(len, lines)) <= int(columns)
+    for row in ("2026-11-30 12:54", "d53bb793", "$0.0364"), ("2026-11-30 12:55", "7e791c6f", "+15550100001", "unknown"):
+        assert any(all(cell in line for cell in row) for line in lines), told

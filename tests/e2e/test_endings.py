@@ -279,6 +279,18 @@ async def test_a_failure_ends_in_a_sentence_and_a_hangup(name: str) -> None:
         assert posted(the)[-1] == "hangup"
 
 
+@pytest.mark.parametrize("faults", [{"connect_fails": True}, {"never_connect": True}, {"no_start": True}], ids=str)
+async def test_what_the_agent_said_into_no_stream_was_not_heard(faults: dict[str, Any]) -> None:
+    async with one_call(telnyx=exchange(Faults(**faults)), realtime=talking(3.0), **SOON) as (the, call):
+        await over(the, call)
+        await the.until(lambda: the.happened("ended"), "the end on record")
+        said = [turn["item"] for turn in the.happened("turn") if turn["who"] == "agent"]
+        cuts = [cut for note in the.happened("interrupted") for cut in note["cuts"]]
+        assert said
+        unheard = [(cut["item"], cut["heard_ms"], cut["heard_text"]) for cut in cuts]
+        assert unheard == [(item, 0, "") for item in said], "words that nobody heard count as heard"
+
+
 async def test_a_sentence_that_finds_no_call_any_more_is_the_end_without_a_hangup() -> None:
     gone = ApiFault("speak", status=422, code="90018")
     async with one_call(telnyx=exchange(Faults(connect_fails=True), api=[gone])) as (the, call):

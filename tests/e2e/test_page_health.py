@@ -54,6 +54,9 @@ async def test_a_call_is_deleted_and_brought_back_and_the_health_page_comes_back
             await it.page.goto("/#/history")
             await it.sees("tbody tr")
             assert await it.page.get_by_text("Delete").count() == 0
+            assert await it.page.locator("#filter-text, #filter-number").count() == 1, (
+                "this role may not look for numbers"
+            )
             await it.page.goto("/#/health")
             await it.sees("#health-now")
             the.app.journal.trouble = "no room on the disk"

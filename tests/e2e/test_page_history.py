@@ -16,6 +16,8 @@ from tests.e2e.product import product
 from tests.e2e.talk import FAST
 
 
+SIDES = """rows => rows.map(row => ["Caller", "Called"].map(
+  name => row.querySelector(`[data-name=${name}]`).innerText.replace(/\\s+/g, " ")))"""
 CAUSES = ("agent", "normal_clearing", "user_busy", "engine_lost")
 
 
@@ -32,7 +34,8 @@ def fill(connection: Connection) -> None:
             "answered_at": began if was_answered else None, "duration_seconds": number, "state": "hangup",
             "answered_seconds": chance.random() * 300 if was_answered else None, "interruptions": number % 3,
             "first_word_ms": 300 if was_answered else None, "hangup_cause": CAUSES[number % 4], "cost_usd": 0.04,
-            "usage": "{}", "profile": "sales" if number % 2 else None, "direction": "inbound", "message_count": 4,
+            "usage": "{}", "profile": "sales" if number % 2 else None, "message_count": 4,
+            "direction": "outbound" if number == 20 else "inbound",
         })  # fmt: skip
     words = [
         {
@@ -57,6 +60,12 @@ async def test_filters_a_saved_search_figures_and_the_undo_after_a_reload() -> N
         await tells(it.page, "/api/live$", [])
         await it.page.goto("/#/history")
         await it.sees("#rows tr >> nth=49")
+        sides = await it.page.locator("#rows tr").evaluate_all(SIDES)
+        assert sides[18:20] == [["+15550100019", "+15550100002"], ["+15550100002 (out)", "+15550100020"]]
+        await it.page.keyboard.press("Control+k")
+        await it.page.keyboard.type("+15550100020")
+        await it.sees(".palette li", "+15550100002 → +15550100020")
+        await it.page.keyboard.press("Escape")
         await it.page.select_option("select[name=result]", "engine")
         await it.page.select_option("select[name=days]", "7")
         await it.page.click("form[role=search] button.primary")

@@ -167,6 +167,49 @@ async def test_what_happened_is_told_in_words() -> None:
         assert dict(zip(SENTENCES, await it.page.evaluate(HAPPENED, entries), strict=True)) == SENTENCES
 
 
+STORY = """
+async (entries) => {
+  const { Story } = await import(document.querySelector("script[type=module]").src.replace("app.js", "story.js"));
+  const story = new Story();
+  for (const entry of entries) story.take(entry);
+  const happened = story.happened.told("it had been passed on: is that right?", true).map((each) => each.text);
+  return [happened, story.items.map((each) => each.text)];
+}
+"""
+PASSED_ON: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    ("call_answered", "ringing", "answered", {}),
+    ("media_started", "answered", "streaming", {}),
+    ("call_answered", "streaming", "streaming", {"leg": "human"}),
+    ("dtmf", "streaming", "transferring", {"leg": "human", "digit": "1"}),
+    ("media_lost", "transferring", "transferring", {"reason": "stop frame"}),
+    ("call_bridged", "bridged", "bridged", {}),
+    ("call_bridged", "bridged", "bridged", {"leg": "human"}),
+    ("media_lost", "bridged", "bridged", {"reason": "the carrier closed the media socket"}),
+    ("call_hangup", "bridged", "hangup", {"source": "caller"}),
+    ("call_hangup", "hangup", "hangup", {"leg": "human", "source": "callee"}),
+)
+
+
+async def test_of_a_caller_who_is_passed_on_each_leg_is_told_once_and_nothing_is_wrong() -> None:
+    entries = [
+        {
+            "seq": at + 1, "at": at, "kind": name,
+            "step": {"event": {"event": name, "leg": "caller", **more}, "before": before, "after": after},
+        }
+        for at, (name, before, after, more) in enumerate(PASSED_ON)
+    ]  # fmt: skip
+    async with product() as the, browser() as opened, tab(opened, the.app.console_at[1]) as it:
+        await it.page.goto("/")
+        assert await it.page.evaluate(STORY, entries) == [
+            ["It ended because it had been passed on: is that right?"],
+            [
+                "Answered", "The person who is rung has answered", "The person who is rung presses 1",
+                "The carrier ended the audio", "A person has the caller",
+                "The audio was lost: the carrier closed the media socket", "Hung up by the caller",
+            ],
+        ]  # fmt: skip
+
+
 async def test_a_call_is_replayed_and_compared_on_the_page() -> None:
     async with product() as the:
         ids = []

@@ -22,6 +22,9 @@ from tests.e2e.browser import browser, tab
 from tests.e2e.product import product, until
 
 
+TOKEN = "a-token-of-the-operators-1"
+
+
 def record(path: Path, ulaw: bytes) -> None:
     """Write what somebody says into the microphone."""
     with wave.open(str(path), "wb") as file:
@@ -72,6 +75,37 @@ async def test_a_browser_rings_is_answered_breaks_in_hangs_up_and_is_in_the_hist
         await it.sees("cf-history", call.from_number)
         (seen,) = await the.app.history.store.newest_calls(5)
         assert (seen["carrier"], seen["phone_number"]) == ("phone", "+15550100042")
+
+
+BAR = "document.querySelector('.bar').getBoundingClientRect().height"
+COVERED = """[...document.querySelectorAll(".phone button, .phone a")].filter((each) => {
+  if (!each.offsetParent) return false;
+  const { x, y, width, height } = each.getBoundingClientRect();
+  return !each.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+}).map((each) => each.textContent.trim())"""
+
+
+async def test_a_call_on_the_phone_does_not_move_the_page_and_nothing_covers_its_buttons() -> None:
+    flags = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+    async with (
+        product(beside=phone_line, console_token=TOKEN) as the,
+        browser(*flags) as opened,
+        tab(opened, the.app.console_at[1], viewport={"width": 1280, "height": 800}) as it,
+    ):
+        await it.page.goto("/")
+        await it.page.fill("input[name=token]", TOKEN)
+        await it.page.keyboard.press("Enter")
+        await it.sees(".bar", "Sign out")
+        height = await it.page.evaluate(BAR)
+        await it.page.click(".phone-open")
+        await it.page.get_by_role("button", name="Ring this server").click()
+        await it.sees('.phone[data-state="talking"]')
+        assert await it.page.evaluate(BAR) == height
+        await it.page.get_by_role("link", name="Watch this call").click()
+        await it.sees("cf-cursor .cursor")
+        assert await it.page.evaluate(COVERED) == []
+        await it.page.get_by_role("button", name="Hang up", exact=True).click()
+        await until(lambda: not the.app.switchboard.calls, "the call to be over", 10)
 
 
 async def test_a_socket_that_is_lost_hangs_up_and_no_other_server_has_a_phone() -> None:

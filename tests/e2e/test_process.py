@@ -124,13 +124,15 @@ async def test_a_bad_port_on_the_command_line_exits_2_and_names_it() -> None:
         assert port in process.err[-1], process.err
 
 
-async def test_a_port_in_use_is_one_line_and_no_success() -> None:
+@pytest.mark.parametrize("more", [(), ("--workers", "2")], ids=["alone", "workers"])
+async def test_a_port_in_use_is_one_line_and_no_success(more: tuple[str, ...]) -> None:
     with busy_port() as port:
-        async with python(SERVER, "--port", str(port), env=KEYS) as process:
+        async with python(SERVER, "--port", str(port), *more, env=KEYS) as process:
             assert await process.ended() not in (0, None)
             assert len(process.err) == 1, process.err
             assert str(port) in process.err[0]
             assert "in use" in process.err[0]
+            assert "set PORT to a free port" in process.err[0], "what to do next"
 
 
 async def test_a_data_folder_that_cannot_be_made_is_one_line_and_no_success() -> None:
@@ -225,6 +227,9 @@ async def test_it_may_have_as_many_files_open_as_the_system_lets_it() -> None:
         assert psutil.Process(server.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0] == wanted
 
 
+OURS = ("callflow", "carriers")
+
+
 async def test_a_console_port_in_use_is_a_warning_and_the_line_still_answers() -> None:
     telnyx = exchange()
     with busy_port() as port:
@@ -237,6 +242,8 @@ async def test_a_console_port_in_use_is_a_warning_and_the_line_still_answers() -
             await call.hang_up()
             await server.stop()
             assert await server.ended() == 0
+            of_others = [line for line in server.err if " INFO " in line and not line.split()[3].startswith(OURS)]
+            assert of_others == [], "libraries say nothing of a call that goes well"
 
 
 async def test_the_log_holds_no_secret_and_no_stream_token() -> None:

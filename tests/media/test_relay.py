@@ -287,3 +287,18 @@ async def test_closing_silences_the_agent_and_closes_the_socket() -> None:
         await settle()
         assert one.listener.take()[0] == ("silenced",)
         assert one.socket.closed[0] == (1000, "the call is over")
+
+
+@pytest.mark.parametrize("had_stream", [False, True])
+@in_loop
+async def test_speech_that_no_stream_took_is_cut_off_at_the_end(had_stream: bool) -> None:
+    async with line(start=had_stream) as one:
+        if had_stream:
+            await one.receive({"stop": ""})
+            await settle()
+        one.say(A, 500)
+        one.listener.take()
+        await one.relay.close()
+        assert one.listener.take("cut_off") == [("cut_off", [Cut(A, 0, 500)])]
+        await one.relay.close()
+        assert one.listener.take("cut_off") == [], "it was cut off once"

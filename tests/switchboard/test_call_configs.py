@@ -63,6 +63,8 @@ def test_a_number_has_the_config_of_its_profile(configs: CallConfigs) -> None:
     assert configs.config("(555) 010-0002") is sales, "however the carrier writes the number"
     assert configs.number("(555) 010-0002") == SALES
     assert configs.number("anonymous") == "anonymous"
+    assert configs.number("Мария 😀 مريم") == "Мария 😀 مريم"
+    assert configs.number("0001\u202e2000105551+") == "0001\\u202e2000105551+", "it would be shown as another number"
 
 
 def test_what_operators_change_holds_for_coming_calls_and_a_profile_is_stronger(configs: CallConfigs) -> None:

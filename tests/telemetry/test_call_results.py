@@ -23,6 +23,7 @@ def test_every_cause_has_a_result(cause: str) -> None:
         ("normal_clearing", True, "success"), ("normal_clearing", False, "caller"), ("completed", True, "success"),
         ("already_ended", True, "success"), ("agent", False, "success"), ("too_long", True, "success"),
         ("originator_cancel", True, "caller"), ("canceled", False, "caller"), ("caller_busy", False, "caller"),
+        ("user_busy", False, "caller"), ("call_rejected", False, "caller"), ("carrier_limit", False, "carrier"),
         ("stream_lost", True, "carrier"), ("stream_failed", False, "carrier"), ("other", True, "carrier"),
         ("command_failed", False, "carrier"), ("engine_lost", True, "engine"), ("engine_timeout", False, "engine"),
         ("busy", False, "ours"), ("our_fault", True, "ours"), ("interrupted", True, "ours"),

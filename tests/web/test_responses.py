@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from quart import Quart, Response
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from werkzeug.datastructures import MIMEAccept
 
 from callflow.contracts.errors import BadQuery, BadRequest
@@ -142,6 +142,25 @@ def test_every_error_is_one_sentence_that_tells_nothing_of_the_inside(
     assert (answer.status, list(answer.json())) == (status, ["error"])
     assert words in answer.json()["error"]
     assert "secret" not in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("error", "has_traceback"),
+    [
+        (OperationalError("SELECT", {}, Exception("database is locked\nand more")), False),
+        (OSError("database is locked"), False),
+        (ProgrammingError("SELECT", {}, Exception("database is locked")), True),
+    ],
+)
+def test_a_history_that_is_away_is_one_line_of_the_log_and_a_fault_of_ours_has_its_place(
+    error: Exception, has_traceback: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked("POST", "/change", b"{}", error, content_type="application/json")
+    (said,) = [each for each in caplog.records if each.name == "callflow.web.responses"]
+    assert said.getMessage() == (
+        f"POST /change: the history could not be read or changed ({type(error).__name__}: database is locked)"
+    )
+    assert bool(said.exc_info) == has_traceback
 
 
 def test_other_methods_and_paths_are_told_what_there_is() -> None:

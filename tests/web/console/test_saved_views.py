@@ -58,8 +58,8 @@ CALLS: dict[str, tuple[str, bool, dict[str, Any]]] = {
 
 FOUND = {
     "result=success": "ended heard",
-    "result=caller": "gone",
-    "result=carrier": "busy odd",
+    "result=caller": "busy gone",
+    "result=carrier": "odd",
     "result=engine": "model",
     "result=user_busy": "busy",
     "direction=outbound": "busy",

@@ -15,6 +15,8 @@ from callflow.call.line_requests import shown
 Costs = Callable[[Call], tuple[float | None, float | None]]
 """What `Budget.live_costs` returns."""
 NO_COST: Final = (None, None)
+_WITH_A_PERSON: Final = (machine.TRANSFERRING, machine.BRIDGED)
+"""The audio goes past us then: its stream has ended, as it should."""
 _SPEAKS: Final = {(True, True): "both", (True, False): "caller", (False, True): "agent", (False, False): ""}
 
 
@@ -65,7 +67,7 @@ def warnings(call: Call) -> list[str]:
     found = []
     if call.relay.is_remote and model.state == machine.RECOVERING:
         found.append("The session beside the call is lost; caller and model talk on, and it is being opened again.")
-    elif model.state == machine.RECOVERING or model.media == "lost":
+    elif model.state == machine.RECOVERING or (model.media == "lost" and model.state not in _WITH_A_PERSON):
         found.append("The carrier's audio stream is lost; another one is awaited.")
     if model.engine == "lost" and "bridged" in model.armed:  # no session is opened while a person has the caller
         found.append("The model is away, and is asked for again when the caller is given back.")

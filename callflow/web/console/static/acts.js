@@ -16,6 +16,13 @@ class Acts extends Element {
     this.muted = { caller: false, agent: false };
   }
 
+  /** What was done is not told any longer when somebody else has undone it. */
+  willUpdate(changed) {
+    const isOpposite = changed.has("isHeld") && this.said === (this.isHeld ? T.done.resume : T.done.hold);
+    const isUnmuted = changed.has("muted") && this.said === T.done.mute && !this.muted.caller && !this.muted.agent;
+    if (isOpposite || isUnmuted) this.said = "";
+  }
+
   async #act(name, body, done) {
     this.busy = name;
     this.said = this.failed = "";

@@ -203,12 +203,12 @@ class Campaign extends Sheet {
             ${Object.entries(told.by_state ?? {}).map(([name, count]) => html`<option value=${name} ?selected=${name === this.only}>${C.rowStates[name] ?? name} (${count})</option>`)}</select></label></header>
         <div class="table"><table><thead><tr>${Object.values(R).map((each) => html`<th scope="col">${each}</th>`)}</tr></thead>
         <tbody>${rows.map((each) => html`<tr>
-          <td data-name=${R.number} dir="ltr">${each.number ?? T.unknown}</td>
+          <td data-name=${R.number} dir="ltr">${each.number ?? C.line(each.line)}</td>
           <td data-name=${R.state}>${C.rowStates[each.state] ?? each.state}</td>
           <td data-name=${R.outcome} class="wide" dir="auto">${[C.outcomes[each.outcome] ?? each.outcome, each.reason].filter(Boolean).join(": ") || T.unknown}</td>
           <td data-name=${R.calls}>${each.calls}</td>
           <td data-name=${R.next}>${each.next ? at(each.next) : T.unknown}</td>
-          <td data-name=${R.call}>${each.call && each.calls ? html`<a href=${callAddress(each.call)}>${T.open}</a>` : nothing}</td></tr>`)}</tbody></table></div>
+          <td data-name=${R.call}>${each.call ? html`<a href=${callAddress(each.call)}>${T.open}</a>` : nothing}</td></tr>`)}</tbody></table></div>
         <nav class="pages buttons" aria-label=${C.rows}>
           ${this.after.length > 1 ? html`<button type="button" @click=${() => this.#page(this.after.slice(0, -1))}>${C.before}</button>` : nothing}
           ${hasMore ? html`<button type="button" @click=${() => this.#page([...this.after, rows.at(-1).row])}>${C.after}</button>` : nothing}</nav>

@@ -36,3 +36,6 @@ export function pretty(text) {
 }
 
 export const figure = (value, unit) => (value === null || value === undefined ? T.unknown : `${Math.round(value * 10) / 10} ${unit}`);
+
+/** Who called and who was called, of a row of the history: it has our number and the other person's, whoever dialled. */
+export const partiesOf = (row) => (row.direction === "outbound" ? [row.phone_number, row.caller_number] : [row.caller_number, row.phone_number]);

@@ -9,6 +9,7 @@ const AWAY = 1; // s without any entry
 const TOGETHER = 0.2; // s within which one thing follows from the other
 const MOST = 200;
 const PLANNED = new Set(["farewell", "last_words"]); // they bound a goodbye
+const WITH_A_PERSON = new Set(["transferring", "bridged"]); // the audio goes past us: its stream has ended, as it should
 
 /** Takes the entries of a call in order, and keeps what a person would ask about. */
 export class Happened {
@@ -79,7 +80,7 @@ export class Happened {
 
   _engine_ready(e, at) { this.#back("engine", at); }
 
-  _media_lost(e, at) { this.#lost("media", at, H.mediaLost(e.reason)); }
+  _media_lost(e, at, step) { if (!WITH_A_PERSON.has(step?.after)) this.#lost("media", at, H.mediaLost(e.reason)); }
 
   _media_started(e, at) {
     this.#hadMedia = true;

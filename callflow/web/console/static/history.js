@@ -2,7 +2,7 @@
 import { ask, get } from "./api.js";
 import { Element, announce, callAddress, html, nothing, repeat } from "./base.js";
 import { deletions } from "./deleted.js";
-import { at, duration, fully } from "./format.js";
+import { at, duration, fully, partiesOf } from "./format.js";
 import { FIELDS, addressOf, query } from "./history_query.js";
 import { T } from "./texts.js";
 import "./figures.js";
@@ -120,7 +120,7 @@ class History extends Element {
         <header class="panel-head"><h1 id="history-title">${T.history}</h1></header>
         <cf-views .filters=${this.filters} .me=${this.me}></cf-views>
         <form class="filters" role="search" @submit=${this.#submit}>
-          ${field("text", "search")} ${field("number", "search")}
+          ${field("text", "search")} ${this.me?.role === "view" ? nothing : field("number", "search")}
           ${choice("days", DAYS.map((each) => [each, L.lastDays(each)]).concat([["between", L.between]]), this.period, (value) => { this.period = value; })}
           ${this.period === "between" ? html`${field("from", "date")} ${field("to", "date")}` : nothing}
           ${choice("result", results)} ${choice("direction", [["inbound", L.inbound], ["outbound", L.outbound]])}
@@ -153,8 +153,8 @@ class History extends Element {
       <thead><tr>${Object.values(C).map((each) => html`<th scope="col">${each}</th>`)}${this.#mayDelete ? html`<th><span class="hidden">${T.delete}</span></th>` : nothing}</tr></thead>
       <tbody id="rows">${repeat(this.rows, (row) => row.id, (row) => html`<tr>
         <td data-name=${C.began}><a class="row-link" href=${callAddress(row.stream_sid)}><time title=${fully(row.started_at)}>${at(row.started_at)}</time></a>${row.recording ? html` <span class="recorded" role="img" aria-label=${T.sound.recorded} title=${T.sound.recorded}>●</span>` : nothing}</td>
-        <td data-name=${C.caller} dir="ltr">${row.caller_number || T.unknown}${row.direction === "outbound" ? html` <small class="dim">(${T.direction.outbound})</small>` : nothing}${row.carrier === "phone" ? html` <small class="dim">(${T.carrierNames.phone})</small>` : nothing}</td>
-        <td data-name=${C.called} dir="ltr">${row.phone_number || T.unknown}</td>
+        <td data-name=${C.caller} dir="ltr">${partiesOf(row)[0] || T.unknown}${row.direction === "outbound" ? html` <small class="dim">(${T.direction.outbound})</small>` : nothing}${row.carrier === "phone" ? html` <small class="dim">(${T.carrierNames.phone})</small>` : nothing}</td>
+        <td data-name=${C.called} dir="ltr">${partiesOf(row)[1] || T.unknown}</td>
         <td data-name=${C.lasted}>${row.ended_at ? duration(row.duration_seconds) : html`<span class="chip" data-state="streaming"><i class="dot" aria-hidden="true"></i>${T.historyLive}</span>`}</td>
         <td data-name=${C.result} class="wide">${row.result ? html`<span title=${row.ended_because}>${T.figures.resultNames[row.result] ?? row.result}</span> <small class="dim">${row.hangup_cause}</small>` : T.unknown}</td>
         <td data-name=${C.profile} dir="auto">${row.profile || T.unknown}</td>

@@ -1,5 +1,6 @@
 // The calls of before that fit what somebody types: asked when they pause, the newest first, eight at most.
 import { get } from "./api.js";
+import { partiesOf } from "./format.js";
 
 const CALM = 250; // ms without a key
 const MOST = 8;
@@ -54,6 +55,9 @@ export class PastCalls {
     const text = /[\p{L}\p{N}]$/u.test(words) && !words.includes('"') ? `${words}*` : words; // the last word is being typed
     const asked = new URLSearchParams({ ...(isNumber(words) ? { number: words } : { text }), live: "false", limit: MOST });
     const rows = await get(`/api/conversations?${asked}`, { signal });
-    return rows.map((row) => ({ id: row.stream_sid, from: row.caller_number, to: row.phone_number, began: row.started_at }));
+    return rows.map((row) => {
+      const [from, to] = partiesOf(row);
+      return { id: row.stream_sid, from, to, began: row.started_at };
+    });
   }
 }

@@ -66,8 +66,9 @@ export class Story {
     if (entry.step) this.#moved(entry);
     const does = this[`_${event.event}`];
     if (does) does.call(this, event, entry.at);
-    const notice = T.notices[event.event];
-    if (notice && !(event.leg && event.leg !== "caller" && event.event === "call_hangup")) {
+    const ofOther = event.leg && event.leg !== "caller" && event.event in T.othersNotices;
+    const notice = (ofOther ? T.othersNotices : T.notices)[event.event];
+    if (notice) {
       this.#put({ kind: "notice", at: entry.at, text: notice(event, this.facts), name: event.event, id: event.id, image: event.event === "image_shown" ? event.number : 0, alarm: T.alarming.has(event.event), key: `n${entry.seq}` });
     }
     return true;

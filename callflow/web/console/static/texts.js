@@ -238,7 +238,7 @@ export const T = {
     well: "Nothing went wrong on the way.",
     wellSoFar: "Nothing has gone wrong so far.",
     copy: "Copy these words", copied: "Copied.", notCopied: "The browser does not let this page copy.",
-    ended: (cause) => (cause ? `It ended${/\s/.test(cause) ? " because " : ": "}${cause}.` : "It ended; why is not in the history."),
+    ended: (cause) => (cause ? `It ended${/\s/.test(cause) ? " because " : ": "}${cause}${/[.?!]$/.test(cause) ? "" : "."}` : "It ended; why is not in the history."),
     back: (after) => `It was back after ${after} s.`,
     neverBack: "It did not come back.",
     notBackYet: "It is not back yet.",
@@ -748,7 +748,7 @@ export const T = {
     within: "Within",
     longer: "longer",
     asTables: "The same as tables",
-    resultNames: { success: "success", caller: "the caller", carrier: "the carrier", engine: "the model", ours: "this server" },
+    resultNames: { success: "success", caller: "the other side", carrier: "the carrier", engine: "the model", ours: "this server" },
   },
 
   palette: "Find a call, a number or a command",
@@ -871,6 +871,13 @@ export const T = {
     image_shown: (e) => `The model was shown a picture${e.text ? `: “${e.text}”` : ""}${by(e)}`,
     control_asked: (e) => `Control endpoint, ${e.about}: ${e.outcome}${e.names?.length ? `, ${e.names.join(", ")}` : ""}${e.detail ? `: ${e.detail}` : ""}`,
     caller_lookup: (e) => `Caller lookup: ${e.outcome}, ${e.ms} ms`,
+  },
+  // The same of another leg: of a person who is rung for the caller.
+  othersNotices: {
+    call_answered: () => "The person who is rung has answered",
+    dtmf: (e) => `The person who is rung presses ${e.digit || "a key"}`,
+    call_bridged: null, // it is told of the caller's leg
+    call_hangup: null,
   },
   alarming: new Set([
     "engine_lost", "engine_unable", "response_failed", "media_refused", "stream_failed",

@@ -88,3 +88,8 @@ def test_a_warning_is_a_sentence(trouble: dict[str, Any], word: str) -> None:
 def test_a_call_that_is_over_or_just_begins_is_no_trouble() -> None:
     assert warnings(cast(Call, call(model__state="hangup", model__media="lost"))) == []
     assert warnings(cast(Call, call(model__engine="connecting"))) == []
+
+
+@pytest.mark.parametrize("state", ["transferring", "bridged"])
+def test_the_audio_of_a_caller_whom_a_person_has_is_not_lost(state: str) -> None:
+    assert warnings(cast(Call, call(model__state=state, model__media="lost"))) == []
