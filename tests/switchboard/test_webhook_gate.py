@@ -158,7 +158,7 @@ async def test_a_late_webhook_that_names_its_call_does_not_open_it_again(
         history.journal.note(JournalEntry.of(note, call=NAME, at=history.now()))
     await history.journal.flushed()
     member: Any = SimpleNamespace(
-        claims=Claims(), known=opening.opened.wait, ask=lambda reading: history.database.soon(reading, 1.0), me="me",
+        claims=Claims(), known=opening.opened.wait, ask=lambda reading: history.database.soon(reading, 10.0), me="me",
         owner=lambda call: asyncio.sleep(0, ""),
     )  # fmt: skip
     async with stage() as the:
