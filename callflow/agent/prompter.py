@@ -138,6 +138,12 @@ class Prompter:
             return
         self._owed = dict([*owed.items(), (instructions, lasting)][-_MOST_OWED:])
 
+    def unheard(self) -> None:
+        """Keep for later what the engine was asked to say and has not begun: the caller hears the agent no more. Else
+        it would begin, be cancelled and, as it lasts, be asked for again, without end."""
+        for text, lasts in self._sessions.withdraw().items():
+            self._owe(text, lasting=lasts)
+
     @property
     def owes_speech(self) -> bool:
         """Whether the agent has something to say as soon as the caller hears it again."""
@@ -154,14 +160,17 @@ class Prompter:
         return True
 
     def forget_owed(self) -> None:
-        """Drop what waits until the caller hears the agent again: others speak now, or nobody any more."""
+        """Drop what waits until the caller hears the agent again, and what the engine has not begun: others speak now,
+        or nobody any more."""
+        self._sessions.withdraw()
         self._owed = {}
 
     def caller_stopped(self, *, answer_due: bool) -> None:
         """Ask for an answer to the caller's turn, where the engine gives none by itself. Not `answer_due`: it decides
         whether it answers, and is asked once it has said nothing for long."""
         if not self._sessions.can("answers_itself"):
-            self._sessions.request_response()
+            if not self._turns.is_agent_shut:
+                self._sessions.request_response()
         elif not answer_due:
             self._timers.start(_ASK, _PATIENCES * self._config.reply_filler_seconds, self._unanswered)
 

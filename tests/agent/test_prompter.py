@@ -9,9 +9,9 @@ import pytest
 from callflow.agent.line_control import LineControl
 from callflow.agent.prompts import Prompt, prompt
 from callflow.contracts import events
-from callflow.contracts.engine import AudioDelta, SessionLost, SessionReady, ToolCalls
+from callflow.contracts.engine import AudioDelta, SessionLost, SessionReady, SpeechStarted, SpeechStopped, ToolCalls
 from callflow.contracts.tools import ToolCall
-from tests.agent.offline import Scene
+from tests.agent.offline import CAN, Scene
 from tests.in_loop import in_loop
 
 
@@ -212,6 +212,62 @@ async def test_nothing_is_asked_of_an_agent_that_nobody_hears(kind: str) -> None
     assert asked(scene) == []
     line.mute("agent", False)
     assert asked(scene) == [{"time_warning": WARNING, "words": SAID, "greeting": "Say hello."}[kind]]
+
+
+@pytest.mark.parametrize("how", ["mute", "hold"])
+@pytest.mark.parametrize("lasting", [True, False])
+@in_loop
+async def test_what_was_asked_for_just_before_nobody_hears_the_agent_is_asked_for_once_they_do(
+    how: str, lasting: bool
+) -> None:
+    scene, line = talking()
+    scene.agent.prompter.say("Say it.", lasting=lasting)
+    scene.engine.take()
+    if how == "hold":
+        line.hold()
+        line.unhold()
+        scene.agent.prompter.heard_again()
+    else:
+        line.mute("agent", True)
+        line.mute("agent", True)
+        line.mute("agent", False)
+    assert asked(scene) == ["Say it."]
+    assert not scene.agent.prompter.owes_speech
+
+
+@in_loop
+async def test_what_was_asked_for_just_before_a_person_has_the_caller_is_taken_back() -> None:
+    """A session beside the call stays, and would ask for what lasts again and again."""
+    scene, _ = talking()
+    scene.agent.prompter.say("Say it.", lasting=True)
+    scene.agent.silence()
+    assert scene.engine.unheard == {}
+    assert not scene.agent.prompter.owes_speech
+
+
+@in_loop
+async def test_a_muted_agent_is_not_asked_to_answer_the_caller() -> None:
+    scene, line = talking(can=CAN - {"answers_itself"})
+    line.mute("agent", True)
+    scene.tell(SpeechStarted(), SpeechStopped(0.0))
+    assert asked(scene) == []
+
+
+@pytest.mark.parametrize("when", ["before the mute", "while muted"])
+@in_loop
+async def test_a_warning_is_not_owed_any_more_once_a_person_has_taken_the_caller_over(when: str) -> None:
+    """It was said when they gave the caller back, or beside whom they gave the caller to."""
+    scene, line = talking()
+    if when == "while muted":
+        line.mute("agent", True)
+    scene.agent.prompter.prompt("time_warning", 1)
+    scene.engine.take()
+    line._is_taken = lambda: True
+    line.mute("agent", True)
+    line._is_taken = lambda: False
+    line.mute("agent", False)
+    scene.agent.prompter.learn("The operator has given the caller back.", speak=True)
+    assert asked(scene) == [""]
 
 
 @pytest.mark.parametrize(
