@@ -63,7 +63,7 @@ class Prompter:
         self._timers = Timers()
         self._away_since: float | None = None
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
-        self._left_quietly = self._was_moved = False
+        self._left_quietly = self._was_moved = self._was_heard = False
         self._keys_failed = 0
         self._owed: dict[str, bool] = {}
         """The instructions of the speech that waits until the caller hears the agent again, oldest first, each with
@@ -78,6 +78,11 @@ class Prompter:
     def moved(self) -> None:
         """Note that a process which goes on has given the call to this one."""
         self._was_moved = True
+
+    def heard_meanwhile(self) -> None:
+        """Note that all is here which the caller said until now while no process of the call heard them."""
+        if self._away_since is not None:
+            self._away_since, self._was_heard = self._clock(), True
 
     def greet(self) -> None:
         """Let the engine speak first, if there is a greeting or a disclosure."""
@@ -205,7 +210,7 @@ class Prompter:
             agent_was_heard=any(turn.who == "agent" and turn.heard_ms != 0 for turn in conversation.turns),
             away=None
             if since is None
-            else ProcessGap(self._heard_since() - since, self._left_quietly, self._was_moved),
+            else ProcessGap(self._heard_since() - since, self._left_quietly, self._was_moved, self._was_heard),
             callers_turn=conversation.is_callers_turn,
             audio_is_needed=self._turns.taking.audio_is_needed,
             tools_busy=self._tool_calls.is_busy,

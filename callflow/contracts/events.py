@@ -229,6 +229,8 @@ class Dtmf(Event):
     digit: str = ""
     source: Literal["", "stream", "asked"] = ""
     """`stream`: the media stream reported it; `asked`: a webhook that waits for what to do next; "": a webhook."""
+    delivery: str = ""
+    """The carrier's id of the webhook, the same when it comes again; "": it has none that tells of this key alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +242,7 @@ class CarrierNotice(Event):
     digit: str = ""
     """Of a key that was reported twice: the key, and which report this was, as in `Dtmf`."""
     source: str = ""
+    delivery: str = ""
 
 
 # What the media stream says

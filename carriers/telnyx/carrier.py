@@ -181,6 +181,8 @@ class Telnyx:
             raise Malformed(f"{kind} names no call")
         else:
             event = read(payload)
+        if isinstance(event, events.Dtmf):
+            event = replace(event, delivery=text(data, "id"))
         call, leg = call_of(payload.get("client_state"))
         return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call, leg)]
 
@@ -214,8 +216,8 @@ class Telnyx:
         action, body, last_word = self._say(request)
         body = {"command_id": request.id, "client_state": state(request), **body}
         path = joining.actions_of(request.ids.control)
-        if request.replaces_stream:
-            await joining.end_stream_before(self.api, path, body)
+        if request.replaces_stream is not None:
+            await joining.end_stream_before(self.api, path, body, stream=request.replaces_stream)
         try:
             await self.api.post(f"{path}/{action}", body, retries=_PERSISTENT_RETRIES if last_word else None)
         except CarrierError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from callflow.agent import prompter as module
 from callflow.agent.line_control import LineControl
 from callflow.agent.prompts import Prompt, prompt
 from callflow.contracts import events
@@ -122,6 +124,30 @@ async def test_a_caller_who_could_have_asked_something_unheard_is_asked_again_ho
     scene.ready()
     scene.agent.prompter.prompt("resume", 1)
     assert asked(scene) == asks
+
+
+@pytest.mark.parametrize("answered", [True, False])
+@in_loop
+async def test_a_caller_who_began_to_speak_while_the_call_moved_and_was_heard_is_not_asked_again(
+    answered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next session hears them, and is asked only if it notices nothing."""
+    monkeypatch.setattr(module, "_HEAR_AGAIN_SECONDS", 0.05)
+    scene = Scene()
+    scene.agent.conversation.sounds("item_0")
+    scene.agent.conversation.complete("item_0")
+    scene.agent.prompter.restored(3.0, left_quietly=False)
+    scene.agent.prompter.moved()
+    scene.agent.prompter.heard_meanwhile()
+    scene.now += 0.3
+    scene.turns.stream_started(scene.now)
+    scene.ready()
+    scene.agent.prompter.prompt("resume", 1)
+    assert asked(scene) == []
+    if answered:
+        scene.tell(SpeechStarted())
+    await asyncio.sleep(0.1)
+    assert asked(scene) == ([] if answered else [prompt(Prompt.RESUME)])
 
 
 # What is owed: speech that waits until the caller hears the agent

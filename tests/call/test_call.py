@@ -207,7 +207,7 @@ def test_a_socket_that_the_call_does_not_need_any_more_is_closed(what: str, monk
             await until(the.carrier.names)
             the.call.claim_stream(1)
 
-            async def fetch(_: ProcessHandover, hear: object) -> None:
+            async def fetch(_: ProcessHandover, agent: object, post: object) -> None:
                 if what == "it ends":
                     await the.ask(events.CallHangup())
                     await asyncio.wait_for(the.running, 5)
