@@ -83,6 +83,8 @@ class WebhookEvent:
     """Our id of the call, if the carrier was given it with the dial and brings it back."""
     leg: str = CALLER
     """The leg of that call, likewise."""
+    rings_for: WebhookEvent | None = None
+    """The arrival of the caller for whom this leg rings a SIP address, if the carrier was given it with the leg."""
 
     @property
     def linked_call(self) -> str:

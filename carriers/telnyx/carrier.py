@@ -46,7 +46,7 @@ from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.errors import read_error
 from carriers.telnyx.failover import TelnyxFailover
-from carriers.telnyx.ids import call_of, ids_of, state
+from carriers.telnyx.ids import LED, call_of, caller_of, ids_of, state
 from carriers.telnyx.media import STREAM_SECRET, TelnyxMediaProtocol
 from carriers.telnyx.numbers import TelnyxNumbers
 from carriers.telnyx.recordings import sound_of
@@ -183,8 +183,10 @@ class Telnyx:
             event = read(payload)
         if isinstance(event, events.Dtmf):
             event = replace(event, delivery=text(data, "id"))
-        call, leg = call_of(payload.get("client_state"))
-        return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call, leg)]
+        told = payload.get("client_state")
+        call, leg = call_of(told)
+        rings_for = caller_of(told, self.name) if leg == LED else None
+        return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call, leg, rings_for)]
 
     def verify_stream(self, request: Request, secrets: Sequence[str] = ()) -> str:
         """Return "": the handshake is not signed. The path's token protects it. The secret with which the stream was
