@@ -152,7 +152,7 @@ class Call:
         if not (self._released or self._handover.is_elsewhere):
             self.mailbox.put(event, reply)
             return
-        if is_kept := self._handover.keeps(event, is_webhook=reply is not None):
+        if is_kept := self._handover.keeps(event, is_webhook=reply is not None, is_masked=self._log.masks(event)):
             self._log.late(event, "" if self._handover.is_leaving else self.model.state)
         self._handover.answer(self, event, reply, is_kept=is_kept)
 

@@ -84,11 +84,14 @@ class KeyBuffer:
         other = self._reported["" if source == "stream" else "stream"]
         while other and now - other[0][1] > _SAME_SECONDS:
             other.pop(0)
-        for reported in other:
-            if digit == reported[0] or MASK in (digit, reported[0]):
-                other.remove(reported)
-                return True
-        return False
+        same = next((told for told in other if told[0] == digit), None)
+        same = same or next((told for told in other if MASK in (digit, told[0])), None)
+        if same is None:
+            return False
+        other.remove(same)
+        if same[0] == MASK and self._digits.count(MASK) == 1:  # of several nobody knows which this is
+            self._digits = self._digits.replace(MASK, digit)
+        return True
 
     def count(self, digit: str, source: Source, now: float) -> None:
         """Add a press. `MASK`: one of a process of before, of which the journal does not say which key it was."""

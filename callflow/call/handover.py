@@ -183,12 +183,13 @@ class ProcessHandover:
         self.is_elsewhere = self.is_elsewhere or elsewhere
         self._is_ours.set()  # nobody waits for `recover` any more
 
-    def keeps(self, event: Event, *, is_webhook: bool) -> bool:
+    def keeps(self, event: Event, *, is_webhook: bool, is_masked: bool) -> bool:
         """Return whether an event that no step takes any more is written down here: the call is over; or whoever goes
-        on with it reads it, and does not get the webhook itself."""
+        on with it reads it, and does not get the webhook itself. `is_masked`: nobody could read which key it was, and
+        the webhook, which comes again, says it."""
         if not self.is_leaving:
             return True
-        return not (is_webhook and self.is_elsewhere) and self.left.is_new(event)
+        return not (is_webhook and (self.is_elsewhere or is_masked)) and self.left.is_new(event)
 
     def answer(
         self,

@@ -270,6 +270,27 @@ def test_what_is_queued_when_a_call_is_handed_over_is_no_step_after_that_but_its
     play(main)
 
 
+@pytest.mark.parametrize(
+    ("key", "sensitive"), [(events.Dtmf(digit="1", leg=events.HUMAN), False), (events.Dtmf(digit="4"), True)]
+)
+def test_a_key_of_which_the_journal_says_too_little_is_sent_again_to_the_next_process(
+    key: events.Dtmf, sensitive: bool
+) -> None:
+    """It was answered: the person had to press it again to get the caller, and a secret digit was lost."""
+
+    async def main() -> None:
+        async with stage(dtmf_sensitive=sensitive) as the:
+            await the.ask(RINGS)
+            await until(lambda: "command_done" in the.happened())
+            await the.call.hand_over()
+            await asyncio.wait_for(the.running, 5)
+            with pytest.raises(Overloaded):
+                await asyncio.wait_for(the.call.request_reply(key), 5)
+            assert "dtmf" not in the.happened()
+
+    play(main)
+
+
 @pytest.mark.parametrize("is_released", [False, True])
 def test_a_key_that_comes_while_a_call_is_handed_over_is_read_by_the_next_process(is_released: bool) -> None:
     async def main() -> None:
