@@ -132,8 +132,8 @@ async def test_what_breaks_during_hold_comes_back_and_hold_goes_on(how: str) -> 
             one.stream.drop()
         else:
             the.realtime.sessions[-1].drop()
-        await until(lambda: the.call.model.state == "recovering", "the loss to be noticed")
-        await until(lambda: the.call.model.state == "streaming", "it to be back")
+        await until(lambda: "streaming>recovering" in the.timeline(), "the loss to be noticed")
+        await until(lambda: "recovering>streaming" in the.timeline(), "it to be back")
         assert the.call.requests.line.is_on_hold
         assert not asked_to(the, "The line was interrupted")
         since = monotonic()
