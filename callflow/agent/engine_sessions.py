@@ -57,8 +57,6 @@ _CHANGE_BEFORE_SECONDS: Final = 1.0
 """At this time before the session's end the change is made even if somebody speaks."""
 _RETRY_SECONDS: Final = 1.0
 """The pause before opening a next session is tried again."""
-
-
 MOST_IMAGES: Final = 4
 """Pictures that a next session is shown again."""
 
@@ -180,8 +178,7 @@ class EngineSessions:
     def leave(self) -> None:
         """Close the present session; the next one begins with what is known by then."""
         engine, next_session = self.engine, self._next_session
-        self.engine = self._next_session = None
-        self.is_ready = False
+        self.engine, self._next_session, self.is_ready = None, None, False
         self._timers.stop(_CHANGE)
         self.forget_audio()
         self._most_recent = _RECENT_BYTES
@@ -238,8 +235,7 @@ class EngineSessions:
         return self.engine is not None
 
     def can(self, what: EngineCan) -> bool:
-        """Return whether the present session has this capability. True without a session: then no substitute is
-        needed."""
+        """Return whether the present session has this capability. True without one: no substitute is needed then."""
         return self.engine is None or what in self.engine.can
 
     def has(self, what: EngineCan) -> bool:
@@ -251,6 +247,10 @@ class EngineSessions:
         if self.engine is not None:
             self.engine.request_response(instructions, lasting=lasting, whole=whole)
         return self.is_there
+
+    def withdraw(self) -> Mapping[str, bool]:
+        """Call `Engine.withdraw` of the present session, if there is one."""
+        return {} if self.engine is None else self.engine.withdraw()
 
     def show(self, image: ContextImage) -> None:
         """Show a picture to this and later sessions, of which each gets the newest four."""

@@ -72,7 +72,11 @@ class LineControl:
         self._agent.changed()
 
     def _silence(self) -> None:
-        """Cut the agent off, and stop its responses: nothing that the engine would hear tells it to."""
+        """Cut the agent off, and stop its responses: nothing that the engine would hear tells it to. What it has not
+        begun to say waits until it is heard; but not until it follows a person, who says what there is to say."""
+        self._agent.prompter.unheard()
+        if self._is_taken():
+            self._agent.prompter.forget_owed()
         self._agent.turns.cut_short()
         if self._agent.engine_has("interrupts_itself"):
             for response in self._agent.turns.taking.responses:

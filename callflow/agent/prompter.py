@@ -63,7 +63,7 @@ class Prompter:
         self._timers = Timers()
         self._away_since: float | None = None
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
-        self._left_quietly = self._was_moved = False
+        self._left_quietly = self._was_moved = self._was_heard = False
         self._keys_failed = 0
         self._owed: dict[str, bool] = {}
         """The instructions of the speech that waits until the caller hears the agent again, oldest first, each with
@@ -78,6 +78,11 @@ class Prompter:
     def moved(self) -> None:
         """Note that a process which goes on has given the call to this one."""
         self._was_moved = True
+
+    def heard_meanwhile(self) -> None:
+        """Note that all is here which the caller said until now while no process of the call heard them."""
+        if self._away_since is not None:
+            self._away_since, self._was_heard = self._clock(), True
 
     def greet(self) -> None:
         """Let the engine speak first, if there is a greeting or a disclosure."""
@@ -138,6 +143,12 @@ class Prompter:
             return
         self._owed = dict([*owed.items(), (instructions, lasting)][-_MOST_OWED:])
 
+    def unheard(self) -> None:
+        """Keep for later what the engine was asked to say and has not begun: the caller hears the agent no more. Else
+        it would begin, be cancelled and, as it lasts, be asked for again, without end."""
+        for text, lasts in self._sessions.withdraw().items():
+            self._owe(text, lasting=lasts)
+
     @property
     def owes_speech(self) -> bool:
         """Whether the agent has something to say as soon as the caller hears it again."""
@@ -154,14 +165,17 @@ class Prompter:
         return True
 
     def forget_owed(self) -> None:
-        """Drop what waits until the caller hears the agent again: others speak now, or nobody any more."""
+        """Drop what waits until the caller hears the agent again, and what the engine has not begun: others speak now,
+        or nobody any more."""
+        self._sessions.withdraw()
         self._owed = {}
 
     def caller_stopped(self, *, answer_due: bool) -> None:
         """Ask for an answer to the caller's turn, where the engine gives none by itself. Not `answer_due`: it decides
         whether it answers, and is asked once it has said nothing for long."""
         if not self._sessions.can("answers_itself"):
-            self._sessions.request_response()
+            if not self._turns.is_agent_shut:
+                self._sessions.request_response()
         elif not answer_due:
             self._timers.start(_ASK, _PATIENCES * self._config.reply_filler_seconds, self._unanswered)
 
@@ -196,7 +210,7 @@ class Prompter:
             agent_was_heard=any(turn.who == "agent" and turn.heard_ms != 0 for turn in conversation.turns),
             away=None
             if since is None
-            else ProcessGap(self._heard_since() - since, self._left_quietly, self._was_moved),
+            else ProcessGap(self._heard_since() - since, self._left_quietly, self._was_moved, self._was_heard),
             callers_turn=conversation.is_callers_turn,
             audio_is_needed=self._turns.taking.audio_is_needed,
             tools_busy=self._tool_calls.is_busy,

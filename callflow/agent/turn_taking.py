@@ -180,6 +180,8 @@ class ProcessGap(NamedTuple):
     """The call was handed over at a moment when nobody spoke."""
     moved: bool = False
     """A process that goes on has given it to this one; the other did not end."""
+    was_heard: bool = False
+    """What the caller said before is here as audio, and the new session hears it: the gap is what came after."""
 
 
 UNNOTICED_SECONDS: Final = 3.0
@@ -204,7 +206,8 @@ def resume(
     if greeting_open or not agent_was_heard:
         return "greet"
     if away is not None and not (away.quietly and away.seconds < _unnoticed(away)):
-        return "apologise"  # words of the caller in the gap are lost
+        may_answer = away.was_heard and away.seconds < _unnoticed(away)
+        return "hear_again" if may_answer else "apologise"  # words of the caller in the gap are lost
     if callers_turn and not audio_is_needed and not tools_busy:
         return "listen"
     return "hear_again" if audio_is_needed else "apologise"

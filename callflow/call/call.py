@@ -110,7 +110,7 @@ class Call:
             self.id, self.carrier, self._streams, post=self.post, own=self._tasks.start, legs=self.legs,
             run_after_call=self._services.run_after_call, words=self.requests.line.words,
             offer=self.agent.remote.describe, may_act=self._services.may_act,
-            replaces=self._handover.is_heard_elsewhere,
+            replaces=self._handover.stream_elsewhere,
         )  # fmt: skip
 
     def _restore(self, old: RestoredCall) -> None:
@@ -152,7 +152,7 @@ class Call:
         if not (self._released or self._handover.is_elsewhere):
             self.mailbox.put(event, reply)
             return
-        if is_kept := self._handover.keeps(event, is_webhook=reply is not None):
+        if is_kept := self._handover.keeps(event, is_webhook=reply is not None, is_masked=self._log.masks(event)):
             self._log.late(event, "" if self._handover.is_leaving else self.model.state)
         self._handover.answer(self, event, reply, is_kept=is_kept)
 
@@ -319,7 +319,7 @@ class Call:
         secret, ordinal = self._streams.join(), self._streams.ordinal
         CALL.set(self.id)
         try:
-            await self._handover.hear_last_words(self.agent.caller_payload)
+            await self._handover.hear_last_words(self.agent, self.post)
             if machine.is_over(self.model) or self._handover.is_leaving or self._streams.ordinal != ordinal:
                 return await socket.close(1000, "the call needs this stream no more")
             await self.relay.serve_socket(socket, self.carrier.media_protocol(), secret)

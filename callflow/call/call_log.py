@@ -111,6 +111,10 @@ class CallLog:
             return self._services.redact.fields(told)
         return _BLANK.fields({**told, **({"digit": MASK} if "digit" in told else {})})
 
+    def masks(self, event: Event) -> bool:
+        """Return whether an event tells of a key that may not be written down."""
+        return isinstance(event, events.Dtmf) and self._seen(events.to_json(event)).get("digit") == MASK
+
     async def step(self, step: machine.Step) -> tuple[JournalEntry, bool]:
         """Write a step. Returns when the step is committed (True), or after `journal_seconds`; a step that dials waits
         longer, because nothing is dialled that is not written down."""

@@ -52,12 +52,12 @@ class CarrierCommands:
         words: Words,
         offer: Callable[[], SessionOffer | None] = lambda: None,
         may_act: Callable[[str], Awaitable[bool]] = alone,
-        replaces: Callable[[], bool] = lambda: False,
+        replaces: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that
         must finish even when the call is over. `legs`: those of the call. `offer`: returns the engine's session with
         which the carrier answers the call, if it does. `may_act`: see `CallServices`; asked of what is late.
-        `replaces`: returns whether another process has the call's stream still."""
+        `replaces`: see `ProcessHandover.stream_elsewhere`."""
         self._legs, self._words, self._offer = legs, words, offer
         self._call, self._carrier, self._streams = call, carrier, streams
         self._post, self._own, self._run_after_call, self._may_act = post, own, run_after_call, may_act
@@ -118,7 +118,7 @@ class CarrierCommands:
             from_number=from_number,
             to_number=to_number,
             at=at,
-            replaces_stream=isinstance(command, commands.StartStream) and self._replaces(),
+            replaces_stream=self._replaces() if isinstance(command, commands.StartStream) else None,
             offer=self._offer() if isinstance(command, commands.Answer) else None,
         )
 

@@ -1,7 +1,8 @@
 """The keys of the caller's telephone (DTMF): each counted once, and gathered into entries.
 
 A carrier reports a key up to twice, as a frame of the media stream and as a webhook, in any order. The first report of
-a key counts; a report of the same key by the other source within ten seconds is the same press.
+a key counts; a report of the same key by the other source within ten seconds is the same press. A webhook that comes
+again is known by its id, also in the process that goes on with the call.
 
 `KeyBuffer` is pure: time is an argument. `DtmfCollector` adds the timer that ends an entry after a pause.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Literal
 
 from callflow.contracts.events import CarrierNotice, Dtmf, Event
@@ -55,14 +57,26 @@ class KeyBuffer:
         self._end = end
         self._digits = ""
         self._reported: dict[Source, list[tuple[str, float]]] = {"stream": [], "": []}
+        self._deliveries: dict[str, None] = {}
 
-    def press(self, digit: str, source: Source, now: float) -> bool:
-        """Add a reported key. `now`: seconds of any clock. Returns False if `digit` is no telephone key, or if the
-        other source has reported the press already."""
+    def press(self, digit: str, source: Source, now: float, delivery: str = "") -> bool:
+        """Add a reported key. `now`: seconds of any clock. `delivery`: see `Dtmf`. Returns False if `digit` is no
+        telephone key, or if the press is known: the other source has reported it, or this delivery came before."""
         digit = digit.upper()
-        if digit not in KEYS or self.repeat(digit, source, now):
+        if digit not in KEYS or not self.is_new(delivery) or self.repeat(digit, source, now):
             return False
         self.count(digit, source, now)
+        return True
+
+    def is_new(self, delivery: str) -> bool:
+        """Note a webhook that tells of a key. Returns False if it has come before, in this process or an earlier one.
+        "": what has no id is new."""
+        if delivery in self._deliveries:
+            return False
+        if delivery:
+            self._deliveries[delivery] = None
+            if len(self._deliveries) > _MOST:
+                del self._deliveries[next(iter(self._deliveries))]
         return True
 
     def repeat(self, digit: str, source: Source, now: float) -> bool:
@@ -70,11 +84,14 @@ class KeyBuffer:
         other = self._reported["" if source == "stream" else "stream"]
         while other and now - other[0][1] > _SAME_SECONDS:
             other.pop(0)
-        for reported in other:
-            if digit == reported[0] or MASK in (digit, reported[0]):
-                other.remove(reported)
-                return True
-        return False
+        same = next((told for told in other if told[0] == digit), None)
+        same = same or next((told for told in other if MASK in (digit, told[0])), None)
+        if same is None:
+            return False
+        other.remove(same)
+        if same[0] == MASK and self._digits.count(MASK) == 1:  # of several nobody knows which this is
+            self._digits = self._digits.replace(MASK, digit)
+        return True
 
     def count(self, digit: str, source: Source, now: float) -> None:
         """Add a press. `MASK`: one of a process of before, of which the journal does not say which key it was."""
@@ -86,7 +103,7 @@ class KeyBuffer:
 
     def restore(self, before: KeyBuffer, later: float) -> None:
         """Continue the entry of a process of before. `later`: what this clock is ahead of that one, in seconds."""
-        self._digits = before._digits
+        self._digits, self._deliveries = before._digits, dict(before._deliveries)
         self._reported = {
             source: [(digit, at + later) for digit, at in told] for source, told in before._reported.items()
         }
@@ -149,13 +166,15 @@ class DtmfCollector:
                 )
             return None
         digit = MASK if over or self._sensitive else event.digit
-        if not self._keys.press(event.digit, as_source(event.source), self._loop.time()):
+        if not self._keys.press(event.digit, as_source(event.source), self._loop.time(), event.delivery):
             kind = "a key that was told already"
-            return CarrierNotice(leg=event.leg, kind=kind, digit=digit[:1], source=event.source)
+            return CarrierNotice(
+                leg=event.leg, kind=kind, digit=digit[:1], source=event.source, delivery=event.delivery
+            )
         if not over:
             self._pressed()
             self._timers.start(_ENTRY, 0.0 if self._keys.is_complete else self._pause_seconds, self._complete)
-        return Dtmf(leg=event.leg, digit=digit, source=event.source)
+        return replace(event, digit=digit)
 
     @property
     def is_typing(self) -> bool:

@@ -29,9 +29,11 @@ from callflow.contracts.events import (
     CallHangup,
     CallRecovered,
     CallResumed,
+    Dtmf,
     Event,
     ToolFinished,
 )
+from callflow.contracts.media import SaidLast
 from callflow.journal.notes import Cut
 from callflow.media.g711 import FRAME_BYTES
 
@@ -60,6 +62,22 @@ class FirstSteps:
     """Speech of the agent that the break cut off."""
     tools: tuple[ToolFinished, ...] = ()
     """Results for tools that were running at the break: whether they did their work is unknown."""
+
+
+class Prompted(Protocol):
+    """What decides whether the agent asks again after a move."""
+
+    def heard_meanwhile(self) -> None: ...
+
+
+class Hearer(Protocol):
+    """The agent, as far as it hears the caller."""
+
+    @property
+    def caller_payload(self) -> Callable[[str, bytes], None]: ...
+
+    @property
+    def prompter(self) -> Prompted: ...
 
 
 class CarrierCall(Protocol):
@@ -131,26 +149,31 @@ class ProcessHandover:
             ),
         )
 
-    def is_heard_elsewhere(self) -> bool:
-        """Return whether the process that has given this call away has its stream, as far as is known."""
-        return self._last_words() is not None
+    def stream_elsewhere(self) -> str | None:
+        """Return the carrier's id of the stream that the process which has given this call away has still, as far as is
+        known; "": the journal does not tell the id. None: there is none."""
+        return self.restored.stream if self.restored is not None and self._last_words() is not None else None
 
-    def _last_words(self) -> Callable[[], Awaitable[bytes]] | None:
+    def _last_words(self) -> Callable[[], Awaitable[SaidLast]] | None:
         """Return what asks that process; None: there is none, or it keeps nothing any more."""
         old = self.restored
         return old.last_words if old is not None and time.monotonic() < self._kept_until else None
 
-    async def hear_last_words(self, hear: Callable[[str, bytes], object]) -> None:
-        """Hear what the caller said to the process that has given this call away, until the end of its stream. `hear`:
-        takes frames of the caller, base64 of µ-law and the same decoded. Never raises."""
+    async def hear_last_words(self, agent: Hearer, post: Callable[[Event], object]) -> None:
+        """Let the agent hear what the caller said to the process that has given this call away, until the end of its
+        stream, and post the keys that they pressed. Never raises."""
         ask, self._kept_until = self._last_words(), -math.inf
         if ask is None:
             return
         try:
-            audio = await ask()
+            audio, keys = await ask()
             for start in range(0, len(audio), FRAME_BYTES):
                 frame = audio[start : start + FRAME_BYTES]
-                hear(binascii.b2a_base64(frame, newline=False).decode("ascii"), frame)
+                agent.caller_payload(binascii.b2a_base64(frame, newline=False).decode("ascii"), frame)
+            if audio:
+                agent.prompter.heard_meanwhile()
+            for digit in keys:
+                post(Dtmf(digit=digit, source="stream"))
         except Exception:  # the stream is there, and the caller is to be heard on it
             log.exception("what the caller said before the move cannot be heard")
 
@@ -160,12 +183,13 @@ class ProcessHandover:
         self.is_elsewhere = self.is_elsewhere or elsewhere
         self._is_ours.set()  # nobody waits for `recover` any more
 
-    def keeps(self, event: Event, *, is_webhook: bool) -> bool:
+    def keeps(self, event: Event, *, is_webhook: bool, is_masked: bool) -> bool:
         """Return whether an event that no step takes any more is written down here: the call is over; or whoever goes
-        on with it reads it, and does not get the webhook itself."""
+        on with it reads it, and does not get the webhook itself. `is_masked`: nobody could read which key it was, and
+        the webhook, which comes again, says it."""
         if not self.is_leaving:
             return True
-        return not (is_webhook and self.is_elsewhere) and self.left.is_new(event)
+        return not (is_webhook and (self.is_elsewhere or is_masked)) and self.left.is_new(event)
 
     def answer(
         self,

@@ -2,7 +2,7 @@
 
 A carrier has one media stream a call. So the node that gives a call away keeps the stream until the other one has read
 the journal and asks the carrier for its own. Then it is asked for what came meanwhile, and the model of the other node
-hears that before anything that comes on the new stream.
+hears that before anything that comes on the new stream. So it is with the keys of the caller's telephone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import contextlib
 from typing import Final
 
 from callflow.agent.agent import Agent
+from callflow.contracts.events import Dtmf, Event
+from callflow.contracts.media import SaidLast
 from callflow.media.g711 import BYTES_PER_MS
 from callflow.media.relay import Relay
 
@@ -29,7 +31,9 @@ class LastWords:
     def __init__(self, relay: Relay, before: bytes) -> None:
         """`before`: what the caller said until now, and nobody has answered."""
         self._relay, self._audio, self._most = relay, bytearray(before), len(before) + _MOST_BYTES
+        self._keys: list[Event] = []
         self._over = asyncio.Event()
+        self._post, relay.post = relay.post, self._posted
         relay.is_silenced = True
         relay.silence_filler.stop()
         relay.listener = None  # the agent has gone
@@ -45,14 +49,22 @@ class LastWords:
     def cut(self) -> None:
         pass
 
-    async def take(self) -> bytes:
-        """End the stream, and return what the caller has said: µ-law. Nothing when it is called again."""
+    def _posted(self, event: Event) -> None:
+        if isinstance(event, Dtmf):
+            self._keys.append(event)
+        else:
+            self._post(event)
+
+    async def take(self) -> SaidLast:
+        """End the stream, and return what the caller has said and typed. Nothing when it is called again."""
         try:
             await self._relay.hear_out()
         finally:
-            audio, self._audio = bytes(self._audio), bytearray()
+            keys = "".join(event.digit for event in self._keys if isinstance(event, Dtmf))
+            said, self._audio = SaidLast(bytes(self._audio), keys), bytearray()
+            self._keys.clear()
             self._over.set()
-        return audio
+        return said
 
     def give_up(self) -> None:
         """Learn that nobody will ask for them."""
@@ -65,6 +77,10 @@ class LastWords:
                 await self._over.wait()
         self.give_up()  # whoever else waits
         self._relay.taps.discard(self)
+        self._relay.post = self._post
+        for event in self._keys:  # nobody has asked for them, so they are written down here
+            self._post(event)
+        self._keys.clear()
 
 
 def keep_listening(relay: Relay, agent: Agent) -> LastWords | None:
@@ -74,6 +90,7 @@ def keep_listening(relay: Relay, agent: Agent) -> LastWords | None:
         return None
     if relay.frame_batcher is not None:
         relay.frame_batcher.flush()
-    speaks = agent.turns.hears_speech or agent.turns.taking.caller_speaking
+    taking = agent.turns.taking
+    speaks = agent.turns.hears_speech or taking.caller_speaking or taking.audio_is_needed
     recent = agent.sessions.recent_audio
     return LastWords(relay, recent if speaks else recent[-_BEFORE_MS * BYTES_PER_MS :])

@@ -15,6 +15,7 @@ from callflow.call.line_requests import are_digits
 from callflow.call.machine import BRIDGED, STREAMING, Model
 from callflow.contracts import commands
 from callflow.contracts.events import (
+    CALLER,
     CommandFailed,
     Dtmf,
     DtmfRequested,
@@ -44,11 +45,13 @@ _NOT_WRITTEN: Final = "the keys were not written down"
 
 
 def is_left(event: Event) -> bool:
-    """Return whether the next process reads an event that came while the call passed on: what was typed, what a tool
-    has answered, and what is left to be done."""
+    """Return whether the next process reads an event that came while the call passed on: what the caller typed, what a
+    tool has answered, and what is left to be done. Not the key with which a person takes the call: it is a step."""
     if isinstance(event, (GoodbyeRequested, HangupRequested)):
         return event.by not in _OF_THE_PROCESS
-    return isinstance(event, (Dtmf, ToolFinished)) or type(event) in _KINDS.values()
+    if isinstance(event, Dtmf):
+        return event.leg == CALLER
+    return isinstance(event, ToolFinished) or type(event) in _KINDS.values()
 
 
 def read(written: Mapping[str, Any]) -> Event | None:

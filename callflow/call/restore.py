@@ -34,6 +34,7 @@ from callflow.contracts.events import (
     PauseRequested,
     TransferRequested,
 )
+from callflow.contracts.media import SaidLast
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
@@ -68,6 +69,8 @@ class RestoredCall:
     """When the last entry of the call was written, in Unix time (seconds)."""
     streams: int = 0
     """How many media streams were requested."""
+    stream: str = ""
+    """The carrier's id of the newest one that started; "": none did, or it has none."""
     mark: str = ""
     """Of the process that took the last step: see `CallRecovered.mark`."""
     answer_command: CommandPlace = _NOT_ON_RECORD
@@ -139,7 +142,7 @@ class RestoredCall:
     """For whom the agent was muted still."""
     cuts: list[Turn] = field(default_factory=list)
     """Turns of the agent that were being played when the line broke."""
-    last_words: Callable[[], Awaitable[bytes]] | None = None
+    last_words: Callable[[], Awaitable[SaidLast]] | None = None
     """Asks the process that has given the call away for what the caller said to it last, and for the end of its stream.
     Never raises; takes some tenths of a second at most. None: there is none to be asked."""
     problems: tuple[int, str] | None = None
@@ -252,8 +255,8 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
         call.left.append(request)
         call.left_since = math.inf
     match entry.event:
-        case {"event": events.MediaStarted.name, "encoding": str(encoding)}:
-            talk.is_remote = encoding == REMOTE
+        case {"event": events.MediaStarted.name}:
+            call.stream, talk.is_remote = str(entry.event.get("stream", "")), entry.event.get("encoding") == REMOTE
         case {"event": PauseRequested.name, "on": bool(on)} if entry.taken:
             call.paused_at = (call.paused_at or entry.at) if on else None
         case {"event": "command_failed", "command": commands.Record.name}:
@@ -278,9 +281,11 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
             asked = call.unanswered.pop(name, entry.event)
             talk.fact(entry.at, tool_answered(*_asked(asked), str(entry.event.get("output", ""))))
         case {"event": events.Dtmf.name, "digit": str(digit)} if entry.event.get("leg", CALLER) == CALLER:
+            call.keys.is_new(str(entry.event.get("delivery", "")))
             call.keys.count(digit.upper(), as_source(str(entry.event.get("source"))), entry.at)
         case {"event": events.CarrierNotice.name, "digit": str(digit)}:
-            call.keys.repeat(digit.upper(), as_source(str(entry.event.get("source"))), entry.at)
+            if call.keys.is_new(str(entry.event.get("delivery", ""))):
+                call.keys.repeat(digit.upper(), as_source(str(entry.event.get("source"))), entry.at)
 
 
 def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) -> None:

@@ -23,6 +23,7 @@ from callflow.cluster import signing
 from callflow.cluster.nodes import is_cut_off
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.errors import PeerAway
+from callflow.contracts.media import SaidLast
 
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ CLUSTER: Final = "cluster"
 """The apps of a node: where a request to its cluster listener goes; also the first part of the path."""
 FROM: Final = "x-callflow-from"
 """The name of the node that a request comes from."""
+KEYS: Final = "x-callflow-keys"
+"""Beside a caller's last words: the keys that they pressed meanwhile."""
 _UNIX: Final = "unix:"
 _CONNECT_SECONDS: Final = 0.5
 _TELL_SECONDS: Final = 1.0
@@ -181,18 +184,19 @@ class Forwarding:
             log.warning("node %s does not say which calls it has taken", peer.name)
         return None
 
-    async def last_words(self, node: str, call: str) -> bytes:
-        """Ask a node for what the caller of a call said last that it has given to this one: µ-law. It then ends its
-        stream. Never raises."""
+    async def last_words(self, node: str, call: str) -> SaidLast:
+        """Ask a node for what the caller of a call said last that it has given to this one. It then ends its stream.
+        Never raises."""
         peer = self._peers.peer(node)
         if peer is None:
-            return b""
+            return SaidLast()
         try:
             answer = await self.send(peer, CLUSTER, "POST", f"/calls/{call}/last-words", seconds=_LAST_WORDS_SECONDS)
         except PeerAway as error:
             log.warning("call %s: what the caller said last is not known: %s", call, error)
-            return b""
-        return answer.body if answer.status == 200 else b""
+            return SaidLast()
+        keys = next((value for name, value in answer.headers if name.lower() == KEYS), "")
+        return SaidLast(answer.body, keys) if answer.status == 200 else SaidLast()
 
     async def announce(self) -> None:
         """Tell all other nodes that this one has joined, and wait until they know it. Never raises."""

@@ -67,8 +67,9 @@ class CarrierRequest:
     """The secret for carriers that authenticate a stream by a header as well as by its path."""
     stream_name: str = ""
     """The name of the stream in webhooks of carriers that name streams; unique within the call."""
-    replaces_stream: bool = False
-    """Another process of ours has the call's stream still: it is ended for this one."""
+    replaces_stream: str | None = None
+    """The carrier's id of the stream that another process of ours has still, and that is ended for this one; "": it has
+    one whose id is not known. None: there is none."""
     from_number: str = ""
     to_number: str = ""
     at: float = 0.0

@@ -274,6 +274,10 @@ class Engine(Protocol):
         begun again.
         """
 
+    def withdraw(self) -> Mapping[str, bool]:
+        """Take back what was requested and of which nothing was heard: it is not said, and not requested again. Returns
+        the instructions, each with whether they last; "": an answer was requested."""
+
     def finish_turn(self) -> None:
         """Take what was heard for the caller's turn: they have stopped, although the engine has not noticed."""
 

@@ -83,6 +83,8 @@ class WebhookEvent:
     """Our id of the call, if the carrier was given it with the dial and brings it back."""
     leg: str = CALLER
     """The leg of that call, likewise."""
+    rings_for: WebhookEvent | None = None
+    """The arrival of the caller for whom this leg rings a SIP address, if the carrier was given it with the leg."""
 
     @property
     def linked_call(self) -> str:
@@ -229,6 +231,8 @@ class Dtmf(Event):
     digit: str = ""
     source: Literal["", "stream", "asked"] = ""
     """`stream`: the media stream reported it; `asked`: a webhook that waits for what to do next; "": a webhook."""
+    delivery: str = ""
+    """The carrier's id of the webhook, the same when it comes again; "": it has none that tells of this key alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +244,7 @@ class CarrierNotice(Event):
     digit: str = ""
     """Of a key that was reported twice: the key, and which report this was, as in `Dtmf`."""
     source: str = ""
+    delivery: str = ""
 
 
 # What the media stream says

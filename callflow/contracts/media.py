@@ -136,6 +136,15 @@ class SpeechSegmentId(NamedTuple):
     """The number of the engine's session that said it; other sessions do not know the stretch."""
 
 
+class SaidLast(NamedTuple):
+    """What came of a caller on a media stream after their call was given to another process."""
+
+    audio: bytes = b""
+    """µ-law."""
+    keys: str = ""
+    """Keys of their telephone, which the journal does not have."""
+
+
 class Cut(NamedTuple):
     """An interrupted stretch of speech: the caller heard its first `heard_ms`, and not the rest."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, bindparam, literal, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, case, literal, select, update
 
 from callflow.history.tables import MESSAGES, conversations, items, streams
 
@@ -24,8 +24,12 @@ def insert_of(insert: Any, table: Table, *names: str) -> Any:
 
 ITEM: Final = (items.c.conversation_id == OURS) & (items.c.item_id == bindparam("item"))
 STATE: Final = update(conversations).where(CALL).values(state=bindparam("new_state"))
+_BEGAN: Final[ColumnElement[str]] = conversations.c.started_at
+_TOLD: Final[ColumnElement[str]] = bindparam("answered")
 ANSWERED: Final = (
-    update(conversations).where(CALL, conversations.c.answered_at.is_(None)).values(answered_at=bindparam("answered"))
+    update(conversations)
+    .where(CALL, conversations.c.answered_at.is_(None))
+    .values(answered_at=case((_BEGAN > _TOLD, _BEGAN), else_=_TOLD))  # as a carrier counts, it may have been before
 )
 CARRIER_COST: Final = update(conversations).where(CALL).values(carrier_usd=bindparam("cost"))
 LED_COST: Final = (

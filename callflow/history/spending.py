@@ -1,7 +1,7 @@
 """What calls have taken, by day: minutes of those that were answered, and what engine and carrier have cost.
 
-It is asked every few seconds. On a day of many calls, the sums of the older ones, which are over, are kept for some
-minutes, so that each look reads only the calls of the last while.
+It is asked every few seconds. On a day of many calls, the sums of the older ones that are over are kept for some
+minutes, so that each look reads only the calls of the last while, and the older ones that were not over.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Leg(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """The sums of a day's older calls, all of which are over."""
+    """The sums of a day's older calls."""
 
     day: str
     """When the day begins, as in the database."""
@@ -83,6 +83,8 @@ class _Kept(NamedTuple):
     read_at: float
     """In seconds of the monotonic clock."""
     sums: Sequence[Sums]
+    live: Sequence[str]
+    """Calls that have begun before that and are not in the sums, because they were not over."""
 
 
 class SpendingStore:
@@ -124,14 +126,18 @@ class SpendingStore:
             kept = self._kept = None
         newer = _read(connection, day if kept is None else kept.until, end)
         if kept is not None:
-            return _together([*kept.sums, *newer])
+            return _together([*kept.sums, *_read_those(connection, kept.live), *newer])
         if sum(each.calls for each in newer) >= _MANY:
-            live = select(func.min(_of.started_at)).where(
-                _of.started_at >= day, _of.started_at < end, _of.ended_at.is_(None)
+            until = min(iso(time.time() - _WRITTEN_SECONDS), end)
+            older = select(_of.call_id, _of.started_at).where(
+                _of.started_at >= day, _of.started_at < until, _of.ended_at.is_(None), _of.call_id.is_not(None)
             )
-            until = min(connection.execute(live).scalar() or end, iso(time.time() - _WRITTEN_SECONDS), end)
+            live = connection.execute(older.order_by(_of.started_at).limit(_SOME + 1)).all()
+            if len(live) > _SOME:  # of those that have begun later, each look reads all
+                until = live[_SOME].started_at
             if until > day:
-                self._kept = _Kept(day, until, now, _read(connection, day, until))
+                names = [one.call_id for one in live[:_SOME]]
+                self._kept = _Kept(day, until, now, _read(connection, day, until, but=names), names)
         return newer
 
     async def of_callers(self, begins: float, ends: float, most: int) -> list[Sums]:
@@ -185,13 +191,26 @@ def _sums(of: Any) -> list[ColumnElement[Any]]:
     return [func.sum(of[name], type_=Integer if name == "calls" else Float).label(name) for name in _SUMMED]
 
 
-def _read(connection: Connection, begins: str, ends: str) -> list[Sums]:
-    """Return what the ended calls took, by profile, that began in this time."""
+def _read(connection: Connection, begins: str, ends: str, *, but: Sequence[str] = ()) -> list[Sums]:
+    """Return what the ended calls took, by profile, that began in this time. `but`: without these calls."""
+    of = (_of.started_at >= begins, _of.started_at < ends, *([_of.call_id.not_in(but)] if but else []))
+    gone = (_gone.started_at >= begins, _gone.started_at < ends, *([_gone.call.not_in(but)] if but else []))
+    return _of_both(connection, of, gone)
+
+
+def _read_those(connection: Connection, calls: Sequence[str]) -> list[Sums]:
+    """Return what those of these calls took, by profile, that have ended."""
+    return _of_both(connection, (_of.call_id.in_(calls),), (_gone.call.in_(calls),)) if calls else []
+
+
+def _of_both(
+    connection: Connection, of: Sequence[ColumnElement[bool]], gone: Sequence[ColumnElement[bool]]
+) -> list[Sums]:
+    """Return the sums of the ended calls for which `of` holds, and of the deleted ones for which `gone` does."""
     # One statement, so that a call that is deleted meanwhile counts once.
-    ended = (_of.started_at >= begins, _of.started_at < ends, _of.ended_at.is_not(None))
-    gone = (_gone.started_at >= begins, _gone.started_at < ends)
     kept = select(_gone.profile, *(_gone[name] for name in _SUMMED)).where(*gone)
-    every = union_all(select(PROFILE.label("profile"), *TAKEN).where(*ended), kept).subquery()
+    ended = select(PROFILE.label("profile"), *TAKEN).where(*of, _of.ended_at.is_not(None))
+    every = union_all(ended, kept).subquery()
     sums = select(every.c.profile, *_sums(every.c)).group_by(every.c.profile)
     return [Sums(*row) for row in connection.execute(sums)]
 

@@ -72,7 +72,7 @@ class Relay:
         """`ids`: returns the carrier's ids of this call. `clips`: by name, in the language of the call. `post`: posts
         an event to the call's machine. `note`: adds a note to the journal."""
         self.call, self._ids, self._config = call, ids, config
-        self._post, self._note = post, note
+        self.post, self._note = post, note
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
         self.playout = Playout(lead_ms=config.playout_lead_ms, mark_every_ms=config.mark_every_ms)
@@ -145,7 +145,7 @@ class Relay:
             stream.gone.set()
         if stream.started:  # what is unplayed is lost with the socket: the engine must not believe that it was heard
             self._cut_off()
-        self._post(events.MediaLost(reason=reason))
+        self.post(events.MediaLost(reason=reason))
 
     def when_answered(self, begin: Callable[[], None]) -> None:
         """Call this at once: a session can be opened while it still rings."""
@@ -210,7 +210,7 @@ class Relay:
         self.answered_at = self.answered_at or now
         if self.before_audio is not None:
             self.before_audio()
-        self._post(events.MediaStarted(stream=stream, encoding=encoding))
+        self.post(events.MediaStarted(stream=stream, encoding=encoding))
         self.pump()
         if self.listener is not None:
             self.listener.stream_started(now)
@@ -223,11 +223,11 @@ class Relay:
 
     def refused(self, reason: str) -> None:
         """Report an unreadable stream, such as a stream with another codec."""
-        self._post(events.MediaRefused(reason=reason))
+        self.post(events.MediaRefused(reason=reason))
 
     def digit(self, digit: str) -> None:
         """Report a key of the caller's telephone: `0` to `9`, `*`, `#` or `A` to `D`."""
-        self._post(events.Dtmf(digit=digit, source="stream"))
+        self.post(events.Dtmf(digit=digit, source="stream"))
 
     def marked(self, name: str) -> None:
         """Handle a returned mark: the audio before it was played."""
@@ -363,7 +363,7 @@ class Relay:
     def _clip_played(self, name: str) -> None:
         """Report that the clip was heard: for its last mark, or by a timer if the carrier returns no marks."""
         self._timers.stop("clip")
-        self._post(events.ClipPlayed(clip=name))
+        self.post(events.ClipPlayed(clip=name))
 
     def _cut_off(self) -> None:
         if self.playout.is_unplayed(now := self._clock()):

@@ -121,7 +121,7 @@ class RemoteLine(Relay):
             return
         self._is_attached, now = True, self._clock()
         self.answered_at = self.answered_at or now
-        self._post(events.MediaStarted(encoding=ENCODING))
+        self.post(events.MediaStarted(encoding=ENCODING))
         if self.listener is not None:
             self.listener.stream_started(now)
 

@@ -2,6 +2,7 @@
 
 Such a leg is no call here: the call is the one that arrives over SIP, linked by our headers. What the carrier tells of
 the leg afterwards is only noted, unless nobody has answered there: then the caller is answered here, over a stream.
+That is so, too, where another process has led them there: who they are comes back with the webhook.
 """
 
 from __future__ import annotations
@@ -44,6 +45,13 @@ LED: Final = "sip"
 _MOST: Final = 10_000
 _SECONDS: Final = 120.0
 """How long a leg is remembered that was led away and not answered: far longer than it rings."""
+_TALK_SECONDS: Final = 4 * 3600.0
+
+
+_OVER: Final = ("", "normal_clearing")
+"""Causes with which a leg to the address ends that was answered there."""
+_CALLED_OFF: Final = ("originator_cancel", "time_limit")
+"""Those after which the caller is not on the line any more. Only where it is not known whether they were answered."""
 
 
 class SipRoute:
@@ -65,11 +73,13 @@ class SipRoute:
         self._answer_here, self._name_of, self._live = answer_here, name_of, live
         clock = asyncio.get_running_loop().time
         self._led: TTLCache[str, tuple[Carrier, WebhookEvent]] = TTLCache(_MOST, _SECONDS, clock)
+        self._reached: TTLCache[str, bool] = TTLCache(_MOST, _TALK_SECONDS, clock)
+        """Callers who were answered there."""
 
     def take(self, carrier: Carrier, webhook_event: WebhookEvent, *, is_open: bool) -> WebhookReply | None:
         """Take a webhook about no call of ours: lead a caller who rings, or see what has become of one. Returns the
         reply to the carrier; None: it is for others. `is_open`: new calls are taken."""
-        self._told(webhook_event)
+        self._told(carrier, webhook_event)
         event = webhook_event.event
         if not isinstance(event, CallInitiated):
             return None
@@ -115,19 +125,22 @@ class SipRoute:
         log.info("call %s: a caller is led to the engine's SIP address", name)
         return reply
 
-    def _told(self, webhook_event: WebhookEvent) -> None:
+    def _told(self, carrier: Carrier, webhook_event: WebhookEvent) -> None:
         """Take a webhook about a leg that rings the SIP address: one that ends before it was answered brings the
         caller back; with that of an outbound call, the call is over."""
         if webhook_event.leg != LED:
             return
         dialled = self._live(webhook_event.call)
         if dialled is not None and dialled.is_outbound and isinstance(webhook_event.event, CallHangup):
-            is_over = webhook_event.event.cause in ("", "normal_clearing")
+            is_over = webhook_event.event.cause in _OVER
             dialled.post(CallInitiated(led="over" if is_over else "failed"))
         if isinstance(webhook_event.event, (CallAnswered, CallBridged)):
             self._led.pop(webhook_event.call, None)
+            self._reached[webhook_event.call] = True
         elif isinstance(webhook_event.event, CallHangup):
-            self._come_back(webhook_event.call)
+            rang, is_over = webhook_event.rings_for, webhook_event.event.cause in (*_OVER, *_CALLED_OFF)
+            is_known = rang is None or is_over or webhook_event.call in self._reached
+            self._come_back(webhook_event.call, None if is_known or rang is None else (carrier, rang))
 
     async def _execute(self, carrier: Carrier, request: CarrierRequest, name: str) -> None:
         CALL.set(name)
@@ -138,8 +151,9 @@ class SipRoute:
             if not error.gone:
                 self._come_back(name)
 
-    def _come_back(self, name: str) -> None:
-        found = self._led.pop(name, None)
+    def _come_back(self, name: str, elsewhere: tuple[Carrier, WebhookEvent] | None = None) -> None:
+        """Answer a caller here who was led away. `elsewhere`: who that is, if a process of before has led them."""
+        found = self._led.pop(name, None) or elsewhere
         if found is not None and isinstance(found[1].event, CallInitiated):
             carrier, first = found
             back = replace(first, id="", event=replace(found[1].event, led="failed"))

@@ -21,9 +21,10 @@ from quart import Quart, Response, request
 
 from callflow import runtime
 from callflow.cluster import signing
-from callflow.cluster.forwarding import CLUSTER, FROM
+from callflow.cluster.forwarding import CLUSTER, FROM, KEYS
 from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.errors import Forged
+from callflow.contracts.media import SaidLast
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.switchboard.dialling_elsewhere import PATH as DIAL
 from callflow.web.console.live.service import LiveService
@@ -100,7 +101,7 @@ def create_cluster_app(
     kept: LocalFiles,
     dial: Callable[[bytes], Awaitable[tuple[dict[str, Any], int]]],
     is_live: Callable[[str], bool],
-    last_words: Callable[[str], Awaitable[bytes]],
+    last_words: Callable[[str], Awaitable[SaidLast]],
     now: Callable[[], float] = time.time,
 ) -> Quart:
     """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that the node of
@@ -136,7 +137,8 @@ def create_cluster_app(
 
     @app.post("/calls/<call>/last-words")
     async def words(call: str) -> Response:
-        return Response(await last_words(call), content_type="application/octet-stream")
+        audio, keys = await last_words(call)
+        return Response(audio, headers={KEYS: keys} if keys else None, content_type="application/octet-stream")
 
     @app.post(DIAL)
     async def dial_here() -> tuple[dict[str, Any], int]:

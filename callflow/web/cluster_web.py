@@ -13,6 +13,7 @@ from callflow.cluster.forwarding import CONSOLE, PUBLIC, Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.peers import NodeConfig
 from callflow.cluster.socket_passing import TAKE_LISTENERS, SocketPassing
+from callflow.contracts.media import SaidLast
 from callflow.history.history import History
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.dialling_elsewhere import DiallingElsewhere
@@ -84,9 +85,9 @@ class ClusterWeb:
         self._listener = Listener(bind(self._config.address), app, media_ping_seconds=0)
         await self._listener.open()
 
-    async def _last_words(self, call: str) -> bytes:
+    async def _last_words(self, call: str) -> SaidLast:
         live = self._switchboard().live(call)
-        return await live.last_words.take() if live is not None and live.last_words is not None else b""
+        return await live.last_words.take() if live is not None and live.last_words is not None else SaidLast()
 
     async def close(self) -> None:
         """Stop listening, and close all connections to other nodes. Never raises."""

@@ -46,7 +46,7 @@ from carriers.telnyx.detection import listening
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.errors import read_error
 from carriers.telnyx.failover import TelnyxFailover
-from carriers.telnyx.ids import call_of, ids_of, state
+from carriers.telnyx.ids import LED, call_of, caller_of, ids_of, state
 from carriers.telnyx.media import STREAM_SECRET, TelnyxMediaProtocol
 from carriers.telnyx.numbers import TelnyxNumbers
 from carriers.telnyx.recordings import sound_of
@@ -181,8 +181,12 @@ class Telnyx:
             raise Malformed(f"{kind} names no call")
         else:
             event = read(payload)
-        call, leg = call_of(payload.get("client_state"))
-        return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call, leg)]
+        if isinstance(event, events.Dtmf):
+            event = replace(event, delivery=text(data, "id"))
+        told = payload.get("client_state")
+        call, leg = call_of(told)
+        rings_for = caller_of(told, self.name) if leg == LED else None
+        return [WebhookEvent(self.name, text(data, "id"), ids, event, text(data, "occurred_at"), call, leg, rings_for)]
 
     def verify_stream(self, request: Request, secrets: Sequence[str] = ()) -> str:
         """Return "": the handshake is not signed. The path's token protects it. The secret with which the stream was
@@ -214,8 +218,8 @@ class Telnyx:
         action, body, last_word = self._say(request)
         body = {"command_id": request.id, "client_state": state(request), **body}
         path = joining.actions_of(request.ids.control)
-        if request.replaces_stream:
-            await joining.end_stream_before(self.api, path, body)
+        if request.replaces_stream is not None:
+            await joining.end_stream_before(self.api, path, body, stream=request.replaces_stream)
         try:
             await self.api.post(f"{path}/{action}", body, retries=_PERSISTENT_RETRIES if last_word else None)
         except CarrierError as error:

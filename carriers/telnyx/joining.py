@@ -80,13 +80,14 @@ async def without_stream(api: Api, path: str, action: str, body: dict[str, Any])
     await api.post(f"{path}/{action}", {**body, "command_id": _id_after(ids["command_id"])})
 
 
-async def end_stream_before(api: Api, path: str, body: dict[str, Any]) -> None:
+async def end_stream_before(api: Api, path: str, body: dict[str, Any], *, stream: str) -> None:
     """Stop the stream that another process of ours still has, before this command asks for a new one. If that fails,
-    the command shows it."""
+    the command shows it. `stream`: Telnyx's id of it, so that a request which arrives late does not stop the new one;
+    "": it is not known."""
     ids = {"command_id": _id_after(f"before {body['command_id']}"), "client_state": body["client_state"]}
     try:
         async with asyncio.timeout(_STOP_SECONDS):
-            await api.post(f"{path}/streaming_stop", ids, retries=0)
+            await api.post(f"{path}/streaming_stop", ids | ({"stream_id": stream} if stream else {}), retries=0)
     except (CarrierError, TimeoutError) as error:
         log.info("a stream is not stopped before the next: %r", error)
 

@@ -10,11 +10,9 @@ from typing import Any, Final
 
 from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import LeadToSip
-from carriers.telnyx.ids import state
+from carriers.telnyx.ids import led_state
 
 
-_LED: Final = "sip"
-"""The leg that rings the address, in its `client_state`."""
 _NUMBER: Final = re.compile(r"\+[0-9]{1,15}|sips?:.+")
 
 
@@ -40,5 +38,5 @@ def led_to(address: str, ring_seconds: int, request: CarrierRequest) -> dict[str
         "sip_transport_protocol": "TLS" if secure else "TCP" if ";transport=tcp" in address else "UDP",
         "media_encryption": "SRTP" if secure else "disabled",
         "custom_headers": [{"name": name, "value": value} for name, value in told.items() if value],
-        "target_leg_client_state": state(request, _LED),
+        "target_leg_client_state": led_state(request, is_callers=is_callers),
     }

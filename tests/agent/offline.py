@@ -59,6 +59,8 @@ class FakeEngine:
     def __init__(self, context: SessionContext, tell: EngineListener, can: frozenset[Any]) -> None:
         self.context, self.tell, self.can = context, tell, can
         self.asked: list[tuple[Any, ...]] = []
+        self.unheard: dict[str, bool] = {}
+        """What it was asked to say since the last response began."""
 
     async def run(self) -> None: ...
 
@@ -70,6 +72,11 @@ class FakeEngine:
 
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> None:
         self.asked.append(("response", instructions))
+        self.unheard[instructions] = lasting
+
+    def withdraw(self) -> Mapping[str, bool]:
+        unheard, self.unheard = self.unheard, {}
+        return unheard
 
     def finish_turn(self) -> None:
         self.asked.append(("finish_turn",))
@@ -181,6 +188,8 @@ class Scene:
     def tell(self, *told: EngineEvent) -> None:
         """Let the newest session report this."""
         for each in told:
+            if isinstance(each, ResponseStarted):
+                self.engine.unheard.clear()
             self.engine.tell(each)
 
     def answer(self, number: int = 1, ms: int = 500, *, whole: bool = True) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from callflow.agent import prompter as module
 from callflow.agent.line_control import LineControl
 from callflow.agent.prompts import Prompt, prompt
 from callflow.contracts import events
-from callflow.contracts.engine import AudioDelta, SessionLost, SessionReady, ToolCalls
+from callflow.contracts.engine import AudioDelta, SessionLost, SessionReady, SpeechStarted, SpeechStopped, ToolCalls
 from callflow.contracts.tools import ToolCall
-from tests.agent.offline import Scene
+from tests.agent.offline import CAN, Scene
 from tests.in_loop import in_loop
 
 
@@ -124,6 +126,30 @@ async def test_a_caller_who_could_have_asked_something_unheard_is_asked_again_ho
     assert asked(scene) == asks
 
 
+@pytest.mark.parametrize("answered", [True, False])
+@in_loop
+async def test_a_caller_who_began_to_speak_while_the_call_moved_and_was_heard_is_not_asked_again(
+    answered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next session hears them, and is asked only if it notices nothing."""
+    monkeypatch.setattr(module, "_HEAR_AGAIN_SECONDS", 0.05)
+    scene = Scene()
+    scene.agent.conversation.sounds("item_0")
+    scene.agent.conversation.complete("item_0")
+    scene.agent.prompter.restored(3.0, left_quietly=False)
+    scene.agent.prompter.moved()
+    scene.agent.prompter.heard_meanwhile()
+    scene.now += 0.3
+    scene.turns.stream_started(scene.now)
+    scene.ready()
+    scene.agent.prompter.prompt("resume", 1)
+    assert asked(scene) == []
+    if answered:
+        scene.tell(SpeechStarted())
+    await asyncio.sleep(0.1)
+    assert asked(scene) == ([] if answered else [prompt(Prompt.RESUME)])
+
+
 # What is owed: speech that waits until the caller hears the agent
 
 
@@ -212,6 +238,62 @@ async def test_nothing_is_asked_of_an_agent_that_nobody_hears(kind: str) -> None
     assert asked(scene) == []
     line.mute("agent", False)
     assert asked(scene) == [{"time_warning": WARNING, "words": SAID, "greeting": "Say hello."}[kind]]
+
+
+@pytest.mark.parametrize("how", ["mute", "hold"])
+@pytest.mark.parametrize("lasting", [True, False])
+@in_loop
+async def test_what_was_asked_for_just_before_nobody_hears_the_agent_is_asked_for_once_they_do(
+    how: str, lasting: bool
+) -> None:
+    scene, line = talking()
+    scene.agent.prompter.say("Say it.", lasting=lasting)
+    scene.engine.take()
+    if how == "hold":
+        line.hold()
+        line.unhold()
+        scene.agent.prompter.heard_again()
+    else:
+        line.mute("agent", True)
+        line.mute("agent", True)
+        line.mute("agent", False)
+    assert asked(scene) == ["Say it."]
+    assert not scene.agent.prompter.owes_speech
+
+
+@in_loop
+async def test_what_was_asked_for_just_before_a_person_has_the_caller_is_taken_back() -> None:
+    """A session beside the call stays, and would ask for what lasts again and again."""
+    scene, _ = talking()
+    scene.agent.prompter.say("Say it.", lasting=True)
+    scene.agent.silence()
+    assert scene.engine.unheard == {}
+    assert not scene.agent.prompter.owes_speech
+
+
+@in_loop
+async def test_a_muted_agent_is_not_asked_to_answer_the_caller() -> None:
+    scene, line = talking(can=CAN - {"answers_itself"})
+    line.mute("agent", True)
+    scene.tell(SpeechStarted(), SpeechStopped(0.0))
+    assert asked(scene) == []
+
+
+@pytest.mark.parametrize("when", ["before the mute", "while muted"])
+@in_loop
+async def test_a_warning_is_not_owed_any_more_once_a_person_has_taken_the_caller_over(when: str) -> None:
+    """It was said when they gave the caller back, or beside whom they gave the caller to."""
+    scene, line = talking()
+    if when == "while muted":
+        line.mute("agent", True)
+    scene.agent.prompter.prompt("time_warning", 1)
+    scene.engine.take()
+    line._is_taken = lambda: True
+    line.mute("agent", True)
+    line._is_taken = lambda: False
+    line.mute("agent", False)
+    scene.agent.prompter.learn("The operator has given the caller back.", speak=True)
+    assert asked(scene) == [""]
 
 
 @pytest.mark.parametrize(

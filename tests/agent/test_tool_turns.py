@@ -177,6 +177,8 @@ async def test_a_result_that_comes_while_the_agent_is_muted_is_spoken_about_when
     line.mute("agent", False)
     assert told(scene) == [("response", "")], "it was not asked when it was heard again"
     assert scene.turns.is_answer_due
+    scene.answer(2)
+    scene.hear(1.0)
     line.mute("agent", True)
     line.mute("agent", False)
     assert told(scene) == [], "it was asked twice"

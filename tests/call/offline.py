@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,6 +85,9 @@ class FakeEngine:
 
     async def close(self) -> None:
         pass
+
+    def withdraw(self) -> Mapping[str, bool]:
+        return {}
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: None

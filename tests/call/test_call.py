@@ -207,7 +207,7 @@ def test_a_socket_that_the_call_does_not_need_any_more_is_closed(what: str, monk
             await until(the.carrier.names)
             the.call.claim_stream(1)
 
-            async def fetch(_: ProcessHandover, hear: object) -> None:
+            async def fetch(_: ProcessHandover, agent: object, post: object) -> None:
                 if what == "it ends":
                     await the.ask(events.CallHangup())
                     await asyncio.wait_for(the.running, 5)
@@ -266,6 +266,27 @@ def test_what_is_queued_when_a_call_is_handed_over_is_no_step_after_that_but_its
             assert found is not None
             assert (found.handed_over, machine.is_over(found.model)) == (not stepped, stepped)
             assert found.keys.take() == keys, "it was answered, and the next process does not know of it"
+
+    play(main)
+
+
+@pytest.mark.parametrize(
+    ("key", "sensitive"), [(events.Dtmf(digit="1", leg=events.HUMAN), False), (events.Dtmf(digit="4"), True)]
+)
+def test_a_key_of_which_the_journal_says_too_little_is_sent_again_to_the_next_process(
+    key: events.Dtmf, sensitive: bool
+) -> None:
+    """It was answered: the person had to press it again to get the caller, and a secret digit was lost."""
+
+    async def main() -> None:
+        async with stage(dtmf_sensitive=sensitive) as the:
+            await the.ask(RINGS)
+            await until(lambda: "command_done" in the.happened())
+            await the.call.hand_over()
+            await asyncio.wait_for(the.running, 5)
+            with pytest.raises(Overloaded):
+                await asyncio.wait_for(the.call.request_reply(key), 5)
+            assert "dtmf" not in the.happened()
 
     play(main)
 

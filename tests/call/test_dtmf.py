@@ -50,6 +50,39 @@ def test_a_key_told_much_later_by_the_other_side_is_another_press() -> None:
     assert keypad.press("5", "", 60.0)
 
 
+def test_a_webhook_that_comes_again_is_no_press_whatever_came_between() -> None:
+    """The stream's report of the same press answers for one webhook only, and the next process knows no delivery."""
+    keypad = KeyBuffer()
+    keypad.press("5", "stream", 0.0)
+    assert not keypad.press("5", "", 0.1, "w1")
+    next_one = KeyBuffer()
+    next_one.restore(keypad, 0.0)
+    for pad in (keypad, next_one):
+        assert not pad.press("5", "", 0.2, "w1")
+        assert pad.press("5", "", 0.3, "w2")
+        assert pad.take() == "55"
+
+
+def test_of_two_reports_the_one_that_tells_the_same_key_is_the_other_half() -> None:
+    keypad = KeyBuffer()
+    keypad.count(MASK, "stream", 0.0)
+    keypad.count("7", "stream", 0.1)
+    assert [keypad.press(digit, "", 0.2) for digit in "75"] == [False, False]
+    assert keypad.take() == "57"
+
+
+@pytest.mark.parametrize(("masked", "entry"), [(1, "45"), (2, f"4{MASK}{MASK}")])
+def test_a_key_that_the_journal_may_not_have_is_known_by_the_other_report_of_it(masked: int, entry: str) -> None:
+    """If there are several, nobody knows which of them this is: webhooks come in any order."""
+    keypad = KeyBuffer()
+    keypad.count("4", "stream", 0.0)
+    for _ in range(masked):
+        keypad.count(MASK, "stream", 0.1)
+    keypad.repeat("4", "", 0.1)
+    assert not keypad.press("5", "", 0.2)
+    assert keypad.take() == entry
+
+
 @given(st.text("0123456789*#", max_size=12), st.randoms())
 def test_frames_in_order_and_webhooks_in_any_order_make_one_entry(digits: str, shuffle: object) -> None:
     keypad = KeyBuffer(end="")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import binascii
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from callflow.call import machine
 from callflow.call.command_ids import CommandPlace
 from callflow.call.handover import FirstSteps, ProcessHandover, StatusAtCarrier
 from callflow.call.restore import RestoredCall
-from callflow.contracts.events import CallRecovered, LegIds
+from callflow.contracts.events import CallRecovered, Dtmf, Event, LegIds
+from callflow.contracts.media import SaidLast
 
 
 def restored(state: str = machine.STREAMING, **more: Any) -> RestoredCall:
@@ -45,39 +48,49 @@ async def test_a_restored_call_waits_until_it_is_recovered_and_is_so_once() -> N
     assert (handover.awaits_return, handover.recover("gone")) == (False, None)
 
 
+def hearer(hear: Callable[[str, bytes], None]) -> Any:
+    return SimpleNamespace(caller_payload=hear, prompter=SimpleNamespace(heard_meanwhile=lambda: None))
+
+
+def nothing(*_: object) -> None:
+    pytest.fail("something is heard")
+
+
 async def test_what_the_caller_said_last_to_the_process_before_is_heard_once_and_in_order() -> None:
-    async def ask() -> bytes:
-        return bytes(160) + b"\x01" * 160 + b"\x02" * 80
+    async def ask() -> SaidLast:
+        return SaidLast(bytes(160) + b"\x01" * 160 + b"\x02" * 80, "1#")
 
     heard: list[bytes] = []
+    posted: list[Event] = []
 
     def hear(payload: str, audio: bytes) -> None:
         assert binascii.a2b_base64(payload) == audio
         heard.append(audio)
 
-    handover = ProcessHandover(restored(last_words=ask))
+    handover = ProcessHandover(restored(last_words=ask, stream="stream-1"))
     handover.recover("answered")
-    assert handover.is_heard_elsewhere()
+    assert handover.stream_elsewhere() == "stream-1"
     for _ in range(2):
-        await handover.hear_last_words(hear)
-        assert not handover.is_heard_elsewhere()
+        await handover.hear_last_words(hearer(hear), posted.append)
+        assert handover.stream_elsewhere() is None
     assert heard == [bytes(160), b"\x01" * 160, b"\x02" * 80]
+    assert posted == [Dtmf(digit="1", source="stream"), Dtmf(digit="#", source="stream")]
 
 
 async def test_of_a_process_that_has_ended_nothing_is_heard() -> None:
     for handover in (ProcessHandover(None), ProcessHandover(restored())):
         handover.recover("answered")
-        assert not handover.is_heard_elsewhere()
-        await handover.hear_last_words(lambda payload, audio: pytest.fail("something is heard"))
+        assert handover.stream_elsewhere() is None
+        await handover.hear_last_words(hearer(nothing), nothing)
 
 
 async def test_a_process_that_cannot_be_asked_keeps_nobody_from_being_heard(caplog: pytest.LogCaptureFixture) -> None:
-    async def ask() -> bytes:
+    async def ask() -> SaidLast:
         raise RuntimeError("its client is closed")
 
     handover = ProcessHandover(restored(last_words=ask))
     handover.recover("answered")
-    await handover.hear_last_words(lambda payload, audio: pytest.fail("something is heard"))
+    await handover.hear_last_words(hearer(nothing), nothing)
     assert "what the caller said before the move" in caplog.text
 
 
@@ -85,8 +98,8 @@ async def test_who_asks_for_a_stream_minutes_later_asks_no_process_of_before(mon
     handover = ProcessHandover(restored(last_words=lambda: pytest.fail("it is asked")))
     handover.recover("answered")
     monkeypatch.setattr(handover, "_kept_until", time.monotonic() - 1)
-    assert not handover.is_heard_elsewhere()
-    await handover.hear_last_words(lambda payload, audio: pytest.fail("something is heard"))
+    assert handover.stream_elsewhere() is None
+    await handover.hear_last_words(hearer(nothing), nothing)
 
 
 @pytest.mark.parametrize("found", ["ringing", "answered", "asking", "gone"])

@@ -10,6 +10,7 @@ import pytest
 
 from callflow.call import last_words as module
 from callflow.call.last_words import LastWords, keep_listening
+from callflow.contracts.events import Dtmf, MediaLost
 from callflow.media.g711 import BYTES_PER_MS
 
 
@@ -27,6 +28,8 @@ class Line:
         self.is_silenced, self.frame_batcher = False, None
         self.silence_filler = SimpleNamespace(stop=lambda: None)
         self.on_its_way = FRAME
+        self.posted: list[Any] = []
+        self.post = self.posted.append
 
     async def hear_out(self) -> None:
         for tap in self.taps:
@@ -34,9 +37,12 @@ class Line:
         self.on_its_way = b""
 
 
-def talk(recent: bytes = b"", *, plays: bool = False, hears: bool = False, speaking: bool = False) -> Any:
+def talk(
+    recent: bytes = b"", *, plays: bool = False, hears: bool = False, speaking: bool = False, unanswered: bool = False
+) -> Any:
     turns = SimpleNamespace(
-        is_unplayed=plays, hears_speech=hears, taking=SimpleNamespace(caller_speaking=speaking)
+        is_unplayed=plays, hears_speech=hears,
+        taking=SimpleNamespace(caller_speaking=speaking, audio_is_needed=unanswered),
     )  # fmt: skip
     return SimpleNamespace(turns=turns, sessions=SimpleNamespace(recent_audio=recent))
 
@@ -55,17 +61,33 @@ async def test_all_is_kept_until_the_stream_has_ended_and_given_once() -> None:
     words.cut()
     over = asyncio.create_task(words.over())
     before = b"\x22" * 300 * BYTES_PER_MS
-    assert await words.take() == before + b"\x33" * 160 + FRAME
-    assert await words.take() == b""
+    assert await words.take() == (before + b"\x33" * 160 + FRAME, "")
+    assert await words.take() == (b"", "")
     await asyncio.wait_for(over, 1)
     assert line.taps == set()
 
 
-@pytest.mark.parametrize("who", ["hears", "speaking"])
+@pytest.mark.parametrize("who", ["hears", "speaking", "unanswered"])
 async def test_of_a_caller_who_speaks_all_is_kept_that_nobody_has_answered(who: str) -> None:
     words = kept(Line(), talk(b"\x22" * 20_000, **{who: True}))
     assert words is not None
-    assert await words.take() == b"\x22" * 20_000 + FRAME
+    assert (await words.take()).audio == b"\x22" * 20_000 + FRAME
+
+
+async def test_keys_are_given_with_the_words_and_written_down_here_if_nobody_asks_for_them() -> None:
+    line = Line()
+    words = kept(line, talk())
+    assert words is not None
+    line.post(Dtmf(digit="1", source="stream"))
+    line.post(MediaLost())
+    line.post(Dtmf(digit="#", source="stream"))
+    assert line.posted == [MediaLost()]
+    assert (await words.take()).keys == "1#"
+    line.post(Dtmf(digit="2", source="stream"))
+    await words.over()
+    late = Dtmf(digit="3", source="stream")
+    line.post(late)
+    assert line.posted == [MediaLost(), Dtmf(digit="2", source="stream"), late]
 
 
 @pytest.mark.parametrize("more", [{"is_remote": True}, {"is_flowing": False}, {"awaits_marks": True}])
@@ -88,4 +110,4 @@ async def test_nobody_waits_when_nobody_will_ask_and_no_more_is_kept_than_may_be
         words.caller(FRAME)
     words.give_up()
     await asyncio.wait_for(words.over(), 1)
-    assert await words.take() == FRAME * 500
+    assert (await words.take()).audio == FRAME * 500

@@ -53,6 +53,16 @@ def test_an_entry_that_was_being_typed_is_not_told_before_its_end() -> None:
     assert call.keys.take() == "42"
 
 
+@pytest.mark.parametrize("told", [0, 1])
+def test_a_webhook_about_a_key_that_comes_again_after_a_move_is_known(told: int) -> None:
+    notice = {"event": "carrier_notice", "digit": "5", "source": "", "delivery": "w1"}
+    press = {"event": "dtmf", "digit": "5", "delivery": "" if told else "w1", "source": "stream" if told else ""}
+    call = restore_call(recorded(press, *[notice] * told))
+    assert call is not None
+    assert not call.keys.press("5", "", 8.0, "w1")
+    assert call.keys.take() == "5"
+
+
 def test_the_keys_of_the_person_to_whom_the_call_went_are_not_the_callers() -> None:
     call = restore_call(recorded({"event": "dtmf", "digit": "1", "leg": "human"}))
     assert call is not None
@@ -221,6 +231,13 @@ def test_what_was_being_said_is_cut_off_only_where_the_audio_came_here(encoding:
     assert call is not None
     assert [turn.text for turn in call.turns] == ["Hello."]
     assert [turn.unheard_text for turn in call.cuts] == unheard
+
+
+def test_the_newest_stream_is_known_by_the_carriers_id() -> None:
+    started = [{"event": "media_started", "encoding": "PCMU", "stream": name} for name in ("one", "two")]
+    call = restore_call(recorded(*started))
+    assert call is not None
+    assert call.stream == "two"
 
 
 @pytest.mark.parametrize("session", ["call:abc", "v3:x"])

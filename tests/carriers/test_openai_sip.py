@@ -30,6 +30,7 @@ from callflow.engines.openai_realtime.session_fallback import AcceptOffer
 from carriers.openai_sip.carrier import OpenAISip, OpenAISipConfig
 from carriers.openai_sip.headers import read_headers
 from carriers.registry import openai_sip_config
+from carriers.telnyx.ids import call_of
 from carriers.telnyx.sip import led_to
 from carriers.twilio.webhooks import routed
 from tests.carriers.product import CALL, TLS
@@ -278,9 +279,11 @@ def test_a_call_that_another_program_has_dialled_is_led_when_it_is_answered() ->
 
 def test_telnyx_transfers_encrypted() -> None:
     request = CarrierRequest(commands.LeadToSip(address=URI), "id", CALL, LegIds(control="v3:1", leg="leg-1"), **LED)
-    assert led_to(URI, 20, request) == {
+    body = led_to(URI, 20, request)
+    assert call_of(body.pop("target_leg_client_state")) == (CALL, "sip")
+    assert body == {
         "to": URI, "from": "+15550100001", "timeout_secs": 20, "sip_transport_protocol": "TLS",
-        "media_encryption": "SRTP", "target_leg_client_state": base64.b64encode(f"{CALL}:sip".encode()).decode(),
+        "media_encryption": "SRTP",
         "custom_headers": [
             {"name": "X-Callflow-From", "value": "+15550100001"}, {"name": "X-Callflow-To", "value": "+15550100002"},
             {"name": "X-Callflow-Leg", "value": "telnyx:leg-1"},

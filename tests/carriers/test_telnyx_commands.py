@@ -198,16 +198,19 @@ def test_a_command_that_telnyx_does_not_know() -> None:
 
 
 @pytest.mark.parametrize("stopped", [200, 422, 500])
+@pytest.mark.parametrize("stream", ["", "1edb94f9-7ef0-4150-b502-e0ebadfd9491"])
 @respx.mock
-def test_the_stream_of_another_node_is_stopped_before_ours_is_asked_for(stopped: int) -> None:
-    """Telnyx has one stream a call. What fails here, the command shows."""
+def test_the_stream_of_another_node_is_stopped_before_ours_is_asked_for(stream: str, stopped: int) -> None:
+    """Telnyx has one stream a call. What fails here, the command shows. A request without the stream's id would stop
+    ours, if it came late."""
     stop = respx.post(url("streaming_stop")).respond(stopped, json=refusal("90048") if stopped != 200 else {})
     start = respx.post(url("streaming_start")).respond(json={})
-    execute(replace(order(commands.StartStream()), replaces_stream=True))
+    execute(replace(order(commands.StartStream()), replaces_stream=stream))
     assert [call.request.url.path.rsplit("/", 1)[1] for call in respx.calls] == ["streaming_stop", "streaming_start"]
     told = [json.loads(route.calls[0].request.content) for route in (stop, start)]
     assert told[1]["command_id"] == COMMAND
     assert told[0]["command_id"] != COMMAND
+    assert told[0].get("stream_id", "") == stream
 
 
 @respx.mock

@@ -254,7 +254,7 @@ MEANINGS: dict[str, tuple[dict[str, Any], events.Event]] = {
     "streaming.stopped": ({"stream_url": "wss://x"}, events.StreamAnnounced(what="stopped")),
     "streaming.failed": ({"failure_reason": "connection_failed"}, events.StreamFailed(reason="connection_failed")),
     "call.speak.ended": ({"status": "completed"}, events.SpeakEnded(status="completed")),
-    "call.dtmf.received": ({"digit": "#"}, events.Dtmf(digit="#")),
+    "call.dtmf.received": ({"digit": "#"}, events.Dtmf(digit="#", delivery="e-1")),
     "call.bridged": ({}, events.CallBridged()),
     "call.refer.started": ({"sip_notify_response": 100}, events.CallReferred(state="started", code="100")),
     "call.refer.completed": ({"sip_notify_response": 200}, events.CallReferred(state="completed", code="200")),

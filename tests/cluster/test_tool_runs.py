@@ -82,7 +82,7 @@ async def test_where_the_database_is_away_for_all_tools_run(tmp_path: Path) -> N
 
 @in_loop
 async def test_a_tool_runs_as_soon_as_its_step_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_runs, "LEASE_SECONDS", 60.0)
+    monkeypatch.setattr(tool_runs, "_FAILING_SECONDS", 60.0)
     async with machine(tmp_path) as the:
         one = await cut_off(the, lease=False)
         running = asyncio.create_task(may_run(one.node, one.history.journal, CALL))
@@ -94,13 +94,29 @@ async def test_a_tool_runs_as_soon_as_its_step_is_written(tmp_path: Path, monkey
 
 
 @in_loop
-async def test_what_cannot_be_written_while_the_lease_is_renewed_holds_a_tool_up_for_as_long_as_a_lease(
+async def test_where_only_the_journal_fails_no_tool_waits_for_as_long_as_a_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them did, although the lease was renewed."""
+    monkeypatch.setattr(tool_runs, "LEASE_SECONDS", 60.0)
+    async with machine(tmp_path) as the:
+        one = await cut_off(the, lease=False)
+        for _ in range(2):
+            assert await asyncio.wait_for(may_run(one.node, one.history.journal, CALL), 5)
+        one.mend()
+
+
+@in_loop
+async def test_a_journal_that_is_only_slow_holds_a_tool_up_for_as_long_as_a_lease(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tool_runs, "LEASE_SECONDS", 0.05)
+    monkeypatch.setattr(tool_runs, "_FAILING_SECONDS", 60.0)
     async with machine(tmp_path) as the:
         one = await cut_off(the, lease=False)
-        assert await may_run(one.node, one.history.journal, CALL)
+        one.history.journal.trouble = ""
+        monkeypatch.setattr(one.history.journal, "flushed", asyncio.Event().wait)
+        assert await asyncio.wait_for(may_run(one.node, one.history.journal, CALL), 5)
         one.mend()
 
 

@@ -22,6 +22,7 @@ CARRIERS = ("telnyx", "twilio")
 SAMPLED = True
 MUSIC = clips.load("en")[clips.HOLD_MUSIC].audio
 SPEECH = tone(600, 300.0)
+CREATE = "response.create"
 OURS: dict[str, Any] = {
     **FAST, **DIALS, "stream_tries": 2, "engine_tries": 1, "restream_seconds": 3.0, "no_input_seconds": 0,
 }  # fmt: skip
@@ -131,8 +132,8 @@ async def test_what_breaks_during_hold_comes_back_and_hold_goes_on(how: str) -> 
             one.stream.drop()
         else:
             the.realtime.sessions[-1].drop()
-        await until(lambda: the.call.model.state == "recovering", "the loss to be noticed")
-        await until(lambda: the.call.model.state == "streaming", "it to be back")
+        await until(lambda: "streaming>recovering" in the.timeline(), "the loss to be noticed")
+        await until(lambda: "recovering>streaming" in the.timeline(), "it to be back")
         assert the.call.requests.line.is_on_hold
         assert not asked_to(the, "The line was interrupted")
         since = monotonic()
@@ -217,6 +218,31 @@ async def test_an_agent_who_is_muted_is_cut_off_and_not_heard() -> None:
         await do(the, "mute", {"party": "agent", "on": False})
         await until(lambda: the.call.relay.gates.is_open, "the agent to be heard again")
         await answered(the, one)
+
+
+async def test_words_asked_for_just_before_a_mute_are_asked_for_once_more_when_the_agent_is_heard_again() -> None:
+    """They last, so they were asked for and cancelled again and again."""
+
+    def asked() -> int:
+        return str([each.event for each in the.realtime.sessions[-1].received if each.event["type"] == CREATE]).count(
+            "Your taxi is outside."
+        )
+
+    async with line() as (the, one):
+        the.realtime.pace.first_byte_ms = 300.0
+        await do(the, "say", {"text": "Your taxi is outside."})
+        await do(the, "mute", {"party": "agent", "on": True})
+        before = noticed(the)
+        one.phone.say(SPEECH)
+        await until(lambda: noticed(the) == before + 1, "the agent to hear the caller")
+        await one.phone.spoken(5)
+        await one.phone.hears_silence(1500)
+        assert asked() == 1, "the model was asked while nobody heard it"
+        since = monotonic()
+        await do(the, "mute", {"party": "agent", "on": False})
+        await one.phone.hears(0.3, since=since)
+        await one.phone.hears_silence(1000)
+        assert asked() == 2
 
 
 async def test_requests_that_cannot_be_are_refused_with_a_sentence() -> None:

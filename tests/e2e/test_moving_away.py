@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection
 
+from callflow.agent.prompts import Prompt, prompt
 from callflow.app import Application
 from callflow.call.call import Call
 from callflow.cluster import node_store
@@ -171,6 +172,8 @@ async def _moves_while_the_caller_speaks(monkeypatch: pytest.MonkeyPatch) -> Non
         assert left.is_handed_over
         voice.say(300)
         await until(lambda: not voice.is_speaking, "all to be said", 5)
+        await call.press("7")
+        await asyncio.sleep(0.1)  # on the stream it arrives without an answer
         assert left.relay.is_flowing, "the caller is heard until the other node asks"
         may.set()
         await asyncio.wait_for(moving_all, 10)
@@ -188,14 +191,26 @@ async def _moves_while_the_caller_speaks(monkeypatch: pytest.MonkeyPatch) -> Non
 
         await eventually(have_come, "the words at the model of the other node", 5)
         assert came == said, "each of them once, in order"
+        asked = [
+            str(each.event) for each in the.realtime.sessions[-1].received if each.event["type"] == "response.create"
+        ]
+        assert not any(prompt(Prompt.RESUME) in each for each in asked), "the caller was heard, and was asked again"
+
+        async def is_typed() -> bool:
+            written = await two.history.store.journal(left.id)
+            return [entry.event["digits"] for entry in written if entry.name == "digits"] == ["7"]
+
+        await eventually(is_typed, "the key at the other node, once", 8)
         await the.hang_up()
         assert await the.on_record() == 1
         names = [entry.name for entry in await two.history.store.journal(left.id)]
         assert (names.count("began"), names.count("handed_over"), names.count("ended")) == (1, 1, 1)
+        assert names.count("dtmf") == 1
 
 
 def test_what_a_caller_says_while_the_other_node_reads_comes_to_its_model(
     carrier: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stream was ended first: whoever spoke before the other node had its own was not heard."""
+    """The stream was ended first: whoever spoke before the other node had its own was not heard. A key that Twilio
+    told on that stream came to nobody, and a caller who had begun to speak was asked to say it again."""
     run(_moves_while_the_caller_speaks(monkeypatch))

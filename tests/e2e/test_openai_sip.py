@@ -379,6 +379,15 @@ async def _telnyx_leads_there() -> None:
         await back.wait_streaming()
         assert len(made.actions("answer")) == 1
         await back.hang_up()
+        await until(lambda: not made.app.switchboard.calls, "its end")
+        route = made.app.switchboard.sip_route
+        made.telnyx.callee = Callee("busy", ring_s=0.5)
+        back = await made.telnyx.ring()
+        await until(lambda: len(made.actions("transfer")) == 3, "the transfer")
+        route._led.clear()  # as in a process that has begun since
+        await back.wait_streaming()
+        assert (made.call.from_number, made.call.to_number) == ("+15550100001", "+15550100002")
+        await back.hang_up()
 
 
 def test_numbers_lead_there() -> None:

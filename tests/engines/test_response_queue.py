@@ -250,6 +250,63 @@ def test_a_sentence_that_must_be_heard_whole_is_said_anew_where_it_breaks_off() 
     assert responses.done("r2", SILENT._replace(calls=True)) == [Create("Begin with this.")], "tools do not replace it"
 
 
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("wish", ["lasts", "does not last", "answer", "tools"])
+def test_what_is_withdrawn_before_it_is_heard_is_told_once_and_never_asked_for_again(wish: str, begun: bool) -> None:
+    """It was begun, cancelled and asked for again, as long as nobody heard the agent."""
+    responses = opened()
+    if wish == "tools":
+        responses.called("r", ["a"])
+        responses.answered("a", speak=True)
+    else:
+        responses.request_response("" if wish == "answer" else "Time is up.", lasting=wish == "lasts")
+    if begun:
+        responses.created("r1")
+    expected = {"lasts": {"Time is up.": True}, "does not last": {"Time is up.": False}}.get(wish, {"": False})
+    assert responses.withdraw([]) == expected
+    assert responses.withdraw([]) == {}
+    if not begun:
+        responses.created("r1")
+    responses.cancelled("r1")
+    assert responses.done("r1", CANCELLED) == []
+
+
+def test_what_is_withdrawn_is_not_asked_for_again_when_it_is_refused() -> None:
+    responses = opened()
+    responses.request_response("Time is up.", lasting=True)
+    responses.withdraw([])
+    assert responses.request_failed("server_error") == []
+    responses.request_response("One.", lasting=True)
+    responses.request_failed("server_error")
+    assert responses.withdraw([]) == {"One.": True}
+    assert responses.retry() == []
+
+
+def test_what_is_wanted_again_before_its_response_begins_is_said_by_that_response() -> None:
+    responses = opened()
+    responses.request_response("Time is up.", lasting=True)
+    responses.withdraw([])
+    assert responses.request_response("Time is up.", lasting=True) == []
+    responses.created("r1")
+    assert responses.done("r1", ANSWERED) == [], "it was said twice"
+
+
+def test_what_was_heard_in_part_is_not_withdrawn() -> None:
+    responses = opened()
+    responses.request_response("Time is up.", lasting=True)
+    responses.created("r1")
+    responses.request_response("Ask.", lasting=True)
+    assert responses.withdraw(["r1"]) == {"Ask.": True}
+
+
+def test_the_last_of_several_tools_answered_in_silence_asks_for_nothing() -> None:
+    responses = opened()
+    responses.called("r", ["a", "b"])
+    responses.answered("a", speak=True)
+    assert responses.withdraw([]) == {"": False}
+    assert responses.answered("b", speak=False) == (True, [])
+
+
 def test_what_the_caller_or_we_have_broken_off_is_not_missed() -> None:
     responses = opened()
     responses.created("r")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, update
@@ -242,9 +243,9 @@ async def test_of_a_day_of_many_calls_each_look_reads_those_of_the_last_while_al
     monkeypatch.setattr(module, "_MANY", 4)
     reads = module._read
 
-    def counted(connection: Connection, begins: str, ends: str) -> list[Sums]:
+    def counted(connection: Connection, begins: str, ends: str, **more: Any) -> list[Sums]:
         read.append(begins)
-        return reads(connection, begins, ends)
+        return reads(connection, begins, ends, **more)
 
     monkeypatch.setattr(module, "_read", counted)
     async with house(database_url, tmp_path) as the:
@@ -267,7 +268,7 @@ async def test_of_a_day_of_many_calls_each_look_reads_those_of_the_last_while_al
         read.clear()
         await look()
         (since,) = read
-        assert since == iso(AT + 600), "all of the day was read again, or not the call that goes on"
+        assert since == iso(AT + 1200), "calls of long ago were read again, as one of them goes on"
 
         call(the, "now", profile="sales", at=AT + 1700)
         the.journal.note(JournalEntry("long", 1, AT + 605, {"event": "call_answered"}, "ringing", "answered", True, []))
@@ -275,7 +276,7 @@ async def test_of_a_day_of_many_calls_each_look_reads_those_of_the_last_while_al
         await the.journal.flushed()
         assert (await look())["sales"][0] == 5
 
-        ids = [row["id"] for name in ("early 1", "now") if (row := await store.conversation(name))]
+        ids = [row["id"] for name in ("early 1", "long", "now") if (row := await store.conversation(name))]
         await store.delete(ids, AT + 1800)
         assert (await look())["sales"][0] == 5, "a deleted call counts once"
 
@@ -287,6 +288,44 @@ async def test_of_a_day_of_many_calls_each_look_reads_those_of_the_last_while_al
         read.clear()
         await spending.of_profiles(AT + 3600, AT + 7200, [])
         assert read == [iso(AT + 3600)], "another day is another sum"
+
+
+async def test_where_many_calls_last_for_long_the_first_of_them_are_left_out_of_what_is_kept(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "time", Clock(AT + 1800))
+    monkeypatch.setattr(module, "_MANY", 1)
+    monkeypatch.setattr(module, "_SOME", 2)
+    async with house(database_url, tmp_path) as the:
+        for number in range(4):
+            the.note(notes.Began(carrier="twilio", control=f"CA-{number}"), call=f"long {number}", at=AT + 10 * number)
+            call(the, f"over {number}", at=AT + 10 * number + 5)
+        await the.journal.flushed()
+        spending = SpendingStore(the.database)
+        for calls in (4, 4):
+            assert [one.calls for one in (await spending.of_profiles(*DAY, []))[0]] == [calls]
+        assert spending._kept is not None
+        assert (spending._kept.until, list(spending._kept.live)) == (iso(AT + 20), ["long 0", "long 1"])
+        for number in range(4):
+            the.note(notes.Ended(cause="completed"), call=f"long {number}", step=1, at=AT + 1750)
+        await the.journal.flushed()
+        assert [one.calls for one in (await spending.of_profiles(*DAY, []))[0]] == [8]
+
+
+@pytest.mark.parametrize(
+    ("answered", "seconds"), [("", 0.0), ("0", 0.0), ("ten", 0.0), ("90", 90.0), ("9999999999", 100.0)]
+)
+async def test_a_call_whose_answer_was_lost_counts_for_as_long_as_the_carrier_says(
+    answered: str, seconds: float, database_url: str, tmp_path: Path
+) -> None:
+    async with house(database_url, tmp_path) as the:
+        the.note(notes.Began(carrier="twilio", control="CA-a"), call="a", at=AT)
+        event = events.to_json(events.CallHangup(cause="completed", seconds=answered))
+        the.journal.note(JournalEntry("a", 1, AT + 100, event, "ringing", "hangup", True, []))
+        the.note(notes.Ended(cause="completed", until=AT + 100), call="a", step=1, at=AT + 100)
+        await the.journal.flushed()
+        (sums,) = (await SpendingStore(the.database).of_profiles(*DAY, []))[0]
+        assert (sums.calls, sums.seconds) == (1, seconds)
 
 
 @pytest.mark.parametrize("since", [AT + 300, AT + 3600])

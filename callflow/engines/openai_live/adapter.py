@@ -175,6 +175,10 @@ class OpenAILive:
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> None:
         self._send({"type": "session.instructions.append", "content": instructions or _ANSWER})
 
+    def withdraw(self) -> Mapping[str, bool]:
+        """Return nothing: what the model was told to say cannot be taken back."""
+        return {}
+
     def finish_turn(self) -> None:
         """Do nothing: the model decides by itself when the caller has finished."""
 

@@ -151,6 +151,9 @@ class OpenAIRealtime:
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> None:
         self._responses.request(instructions, lasting=lasting, whole=whole)
 
+    def withdraw(self) -> Mapping[str, bool]:
+        return self._responses.withdraw()
+
     def finish_turn(self) -> None:
         if self._session.is_ready:
             self._audio.resume(late=True)  # audio that waits for a change of format belongs to this turn

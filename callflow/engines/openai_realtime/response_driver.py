@@ -77,6 +77,10 @@ class ResponseDriver:
         """See `callflow.contracts.engine.Engine.request_response`."""
         self.act(self.queue.request_response(instructions, lasting=lasting, whole=whole))
 
+    def withdraw(self) -> dict[str, bool]:
+        """See `callflow.contracts.engine.Engine.withdraw`."""
+        return self.queue.withdraw([response for response in self.queue.running if self._endings.sounds(response)])
+
     def answer_tool(self, call: str, output: str, *, speak: bool) -> None:
         """Send the result of a tool call, unless a result was sent before.
 

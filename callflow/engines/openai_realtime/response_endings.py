@@ -126,6 +126,10 @@ class ResponseEndings:
         if isinstance(item, Mapping):
             self._read(self._tally(response), item)
 
+    def sounds(self, response: str) -> bool:
+        """Return whether a response that has not ended was audible so far."""
+        return response in self._tallies and self._tallies[response].audible >= _AUDIBLE_BYTES
+
     def end(
         self, response: str, status: str, code: str, output: Any, *, calls: bool, keep: bool = False
     ) -> tuple[ResponseEnding, tuple[str, ...]]:

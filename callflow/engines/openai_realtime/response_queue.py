@@ -16,12 +16,13 @@ Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from typing import Final, Literal, NamedTuple
 
 from cachetools import FIFOCache
 
 from callflow.engines.openai_realtime.response_endings import ResponseEnding
+from callflow.engines.openai_realtime.response_request import ResponseRequest
 
 
 _MOST_IDS: Final = 256
@@ -68,37 +69,6 @@ class GiveUp(NamedTuple):
 Action = Create | RetryIn | GiveUp
 
 
-@dataclass(slots=True)
-class _Request:
-    """The purpose of one requested response."""
-
-    instructions: dict[str, bool] = field(default_factory=dict)
-    """Instructions, each with whether it is still wanted after the caller has spoken."""
-    plain: bool = False
-    """An answer is wanted, without instructions."""
-    after_tools: bool = False
-    """Tools were answered. No longer needed once the server has begun a response that knows the results."""
-    whole: bool = False
-    """The response must be heard whole: if it breaks off, it is requested again from the beginning."""
-    instead: bool = False
-    """The server should have begun this answer by itself, and nothing else is wanted."""
-
-    def __bool__(self) -> bool:
-        return bool(self.instructions) or self.plain or self.after_tools
-
-    def add(self, other: _Request) -> None:
-        self.instead = other.instead and (self.instead or not self)
-        self.instructions |= other.instructions
-        self.plain |= other.plain
-        self.after_tools |= other.after_tools
-        self.whole |= other.whole
-
-    def drop_outdated(self) -> None:
-        """Keep only lasting instructions, because the caller has spoken."""
-        self.instructions = {text: lasts for text, lasts in self.instructions.items() if lasts}
-        self.plain = self.whole = False
-
-
 class ResponseQueue:
     """The requests of one session, and its running responses."""
 
@@ -106,20 +76,20 @@ class ResponseQueue:
         """`retries`: how often an answer that was not heard is requested again, first after `retry_seconds`."""
         self._retries, self._retry_seconds = retries, retry_seconds
         self._is_open = False
-        self._running: dict[str, _Request | None] = {}
+        self._running: dict[str, ResponseRequest | None] = {}
         """Running responses, each with its request; None: the server began the response by itself."""
         self._interrupted: FIFOCache[str, None] = FIFOCache(_MOST_IDS)
         """Responses interrupted by the caller or cancelled by us."""
         self._over: FIFOCache[str, None] = FIFOCache(_MOST_IDS)
         """Responses that the server has ended."""
-        self._given_up: FIFOCache[str, _Request | None] = FIFOCache(_MOST_IDS)
+        self._given_up: FIFOCache[str, ResponseRequest | None] = FIFOCache(_MOST_IDS)
         """Responses whose ends are awaited no longer, each with its request."""
         self._may_go_on = ""
         """The response given up last, while nothing was asked for or heard that makes it outdated."""
-        self._pending = _Request()
-        self._sent: _Request | None = None
+        self._pending = ResponseRequest()
+        self._sent: ResponseRequest | None = None
         """The request that was sent and whose response has not begun."""
-        self._failed: _Request | None = None
+        self._failed: ResponseRequest | None = None
         """The request to send again when its pause is over."""
         self._attempts = self._actives = self._remote = 0
         self._caller_speaks = self._turn_ends = False
@@ -181,12 +151,29 @@ class ResponseQueue:
     def request_response(self, instructions: str = "", *, lasting: bool = False, whole: bool = False) -> list[Action]:
         """Request a response as soon as that is possible.
 
-        `lasting`: the response is still wanted if the caller speaks before it begins; `whole`: see `_Request.whole`.
+        `lasting`: the response is still wanted if the caller speaks before it begins; `whole`: see `ResponseRequest`.
         """
         if self._turn_ends and not instructions:
             self._pending.drop_outdated()
-        self._pending.add(_Request({instructions: lasting}, whole=whole) if instructions else _Request(plain=True))
+        wish = ResponseRequest({instructions: lasting}, whole=whole) if instructions else ResponseRequest(plain=True)
+        if self._sent is not None and self._sent.withdrawn is not None and self._sent.withdrawn.has(wish):
+            self._sent.add(wish)  # its response has not begun, and will be what is wanted again
+        else:
+            self._pending.add(wish)
         return self._next_request()
+
+    def withdraw(self, heard: Collection[str]) -> dict[str, bool]:
+        """Take back all requests of which nothing was heard. Returns their instructions, each with whether they last;
+        "": an answer is wanted. `heard`: running responses of which something was."""
+        back = ResponseRequest(after_tools=bool(self._speak))
+        unheard = {name: asked for name, asked in self._running.items() if asked is not None and name not in heard}
+        for request in (*unheard.values(), self._sent, self._failed, self._pending):
+            back.add(request or ResponseRequest())
+        self._running |= {response: ResponseRequest() for response in unheard}
+        self._sent = None if self._sent is None else ResponseRequest(withdrawn=self._sent)
+        self._failed, self._pending = None, ResponseRequest()
+        self._speak.clear()
+        return back.instructions | ({"": False} if back.plain or back.after_tools else {})
 
     def answered(self, call: str, *, speak: bool) -> tuple[bool, list[Action]]:
         """Note the answer of a tool call. Returns whether this is the first answer, which must be sent before the
@@ -204,7 +191,7 @@ class ResponseQueue:
         self._unanswered.pop(response, None)
         if response in self._speak:
             self._speak.discard(response)
-            self._pending.add(_Request(after_tools=True))
+            self._pending.add(ResponseRequest(after_tools=True))
         return True, self._next_request()
 
     def retry(self) -> list[Action]:
@@ -222,7 +209,7 @@ class ResponseQueue:
         if self._awaits:
             self._awaits = False
             if self._sent is None:
-                self._pending.add(_Request(plain=True, instead=True))
+                self._pending.add(ResponseRequest(plain=True, instead=True))
         else:
             self._sent = None
         return self._next_request()
@@ -281,7 +268,7 @@ class ResponseQueue:
                 return self._next_request()
             case "wait":
                 self._remote += 1
-                self._failed = request if request is not None and not ending.sounds else _Request(plain=True)
+                self._failed = request if request is not None and not ending.sounds else ResponseRequest(plain=True)
                 return [RetryIn(_REMOTE_RUNNING_SECONDS if ending.remote == "runs" else _REMOTE_SECONDS)]
         return self._again(_instead(request, ending), ending.code or ending.status)
 
@@ -324,7 +311,7 @@ class ResponseQueue:
             return "wait"
         return "give up" if self._is_final_failure(ending.code) else "again"
 
-    def _settle(self, response: str, request: _Request | None, ending: ResponseEnding) -> None:
+    def _settle(self, response: str, request: ResponseRequest | None, ending: ResponseEnding) -> None:
         interrupted = response in self._interrupted
         self._interrupted.pop(response, None)
         if ending.is_whole:
@@ -393,7 +380,9 @@ class ResponseQueue:
 
     # Decisions
 
-    def _again(self, request: _Request, code: str) -> list[Action]:
+    def _again(self, request: ResponseRequest, code: str) -> list[Action]:
+        if not request:
+            return self._next_request()  # it was withdrawn
         if self._is_final_failure(code):
             self._attempts = self._remote = 0
             return [GiveUp(code or "failed"), *self._next_request()]
@@ -409,17 +398,17 @@ class ResponseQueue:
         is_held = self._caller_speaks or self._awaits or (self._turn_ends and not self._pending.plain)
         if not self._is_open or not self._pending or is_busy or is_held:
             return []
-        self._sent, self._pending, self._may_go_on = self._pending, _Request(), ""
+        self._sent, self._pending, self._may_go_on = self._pending, ResponseRequest(), ""
         return [Create("\n\n".join(self._sent.instructions))]
 
 
-def _instead(request: _Request | None, ending: ResponseEnding) -> _Request:
+def _instead(request: ResponseRequest | None, ending: ResponseEnding) -> ResponseRequest:
     """Return the request that replaces a response that was not heard in full."""
-    request = request or _Request(plain=True)
+    request = request or ResponseRequest(plain=True)
     if ending.breaks_off and not request.whole:
-        return _Request({GO_ON: False})
+        return ResponseRequest({GO_ON: False})
     if ending.sounds and not ending.breaks_off:
-        return _Request(plain=True)  # a tool call at its end promises more
+        return ResponseRequest(plain=True)  # a tool call at its end promises more
     if ending.texts and not request.instructions and not ending.sounds:
-        return _Request({SAY_IT: False})
+        return ResponseRequest({SAY_IT: False})
     return request
