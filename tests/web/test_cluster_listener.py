@@ -17,8 +17,9 @@ import msgspec
 import pytest
 
 from callflow.cluster import signing
-from callflow.cluster.forwarding import CLUSTER, CONSOLE, FROM, PUBLIC
+from callflow.cluster.forwarding import CLUSTER, CONSOLE, FROM, KEYS, PUBLIC
 from callflow.cluster.node_paths import FORWARDED
+from callflow.contracts.media import SaidLast
 from callflow.switchboard.dialling_elsewhere import PATH as DIAL
 from callflow.web import cluster_listener
 from callflow.web.cluster_listener import bind, create_cluster_app
@@ -63,8 +64,8 @@ class House:
     async def _dial(self, body: bytes) -> tuple[dict[str, Any], int]:
         return {"said": body.decode()}, 409
 
-    async def _words(self, call: str) -> bytes:
-        return b"\x00\xff" if call == CALL else b""
+    async def _words(self, call: str) -> SaidLast:
+        return SaidLast(b"\x00\xff", "1#") if call == CALL else SaidLast()
 
     async def _inner(self, scope: Any, receive: Any, send: Any) -> None:
         self.seen.append(scope)
@@ -133,6 +134,7 @@ async def test_what_a_node_does_not_know_yet_is_asked_again(tmp_path: Path) -> N
         assert (await house.ask("GET", f"/{CLUSTER}{path}")).status == 503
     words = await house.ask("POST", f"/{CLUSTER}/calls/{CALL}/last-words")
     assert (words.body, words.headers["content-type"]) == (b"\x00\xff", "application/octet-stream")
+    assert words.headers[KEYS] == "1#"
 
 
 @in_loop

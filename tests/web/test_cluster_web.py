@@ -18,6 +18,7 @@ from callflow.cluster.nodes import Node, View
 from callflow.cluster.peers import NodeConfig, Peer
 from callflow.cluster.socket_passing import TAKE_LISTENERS, send, socket_path
 from callflow.contracts.errors import PeerAway
+from callflow.contracts.media import SaidLast
 from callflow.history.history import History
 from callflow.switchboard.dialer import Dialer
 from callflow.web.cluster_web import ClusterWeb
@@ -29,6 +30,7 @@ from tests.web.console.bare import LiveCalls
 
 
 CALL = "11111111-1111-4111-8111-111111111111"
+SAID = SaidLast(b"since then", "1#")
 
 
 class Machine:
@@ -162,19 +164,19 @@ async def test_the_listening_sockets_are_given_to_whoever_asks_and_who_has_gone_
 @in_loop
 async def test_last_words_are_those_of_a_live_call_that_keeps_some(tmp_path: Path) -> None:
     class Words:
-        async def take(self) -> bytes:
-            return b"since then"
+        async def take(self) -> SaidLast:
+            return SAID
 
     peer = Peer("w1", f"unix:{tmp_path}/w1.sock")
     async with machine(tmp_path, Words()) as the:
-        assert await the.web.forwarding.last_words("w1", CALL) == b"since then"
-        assert await the.web.forwarding.last_words("w1", "gone") == b""
+        assert await the.web.forwarding.last_words("w1", CALL) == SAID
+        assert await the.web.forwarding.last_words("w1", "gone") == SaidLast()
         assert await the.web.forwarding.tell_given(peer, [CALL]) == [CALL]
         assert the.given == [("w1", [CALL])]
     with pytest.raises(PeerAway):
         await the.web.forwarding.ask(peer, "GET", "/state")
     async with machine(tmp_path) as the:
-        assert await the.web.forwarding.last_words("w1", CALL) == b"", "it is not being moved"
+        assert await the.web.forwarding.last_words("w1", CALL) == SaidLast(), "it is not being moved"
 
 
 @in_loop
