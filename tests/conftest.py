@@ -48,6 +48,7 @@ FOLDERS: Final = {
 """Where tests are of another kind than `unit` without saying so."""
 _NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone)|postgresql|database_url")
 """Without one of these words a file outside the folders above holds unit tests only."""
+_DATABASES: Final = ("database_url", "empty_database_url")
 _EVEN: Final = 5170
 """A number with which six parts of --fast take the same time, and two of --alone."""
 _COMPUTING_SECONDS: Final = 600
@@ -99,7 +100,7 @@ def kind_of(item: pytest.Item) -> str:
         return folder
     parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
     needs = getattr(item, "fixturenames", ())
-    return "process" if "postgresql" in needs or parameters.get("database_url") == "postgresql" else "unit"
+    return "process" if "postgresql" in needs or "postgresql" in map(parameters.get, _DATABASES) else "unit"
 
 
 def _when(item: pytest.Item) -> str:
@@ -261,10 +262,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """DATABASE_URL of an empty database, of either kind in turn."""
+    """DATABASE_URL of a new database, of either kind in turn: SQLite's is still to be made."""
+    return _new(request, tmp_path, empty=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """DATABASE_URL of a database without tables, of either kind in turn."""
+    return _new(request, tmp_path, empty=True)
+
+
+def _new(request: pytest.FixtureRequest, folder: Path, *, empty: bool) -> str:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/callflow.db"
+        return f"sqlite:///{folder}/callflow.db"
     name = f"test_{uuid.uuid4().hex}"
     url = str(request.getfixturevalue("postgresql"))
-    postgres.create(url, name)
+    postgres.create(url, name, empty=empty)
     return url.format(name=name)
