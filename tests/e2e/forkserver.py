@@ -24,24 +24,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from callflow import runtime
+
 
 ROOT: Final = Path(__file__).parents[2]
 _LOADED: Final = (
-    "anyio",
-    "anyio._backends._asyncio",
-    "callflow.app",
-    "callflow.cli.arguments",
-    "callflow.cli.calls",
-    "callflow.cli.dial",
-    "callflow.cli.hangup",
-    "callflow.cli.replay",
-    "callflow.cli.serve",
-    "callflow.cli.startup_report",
-    "callflow.cli.tunnel",
-    "carriers.telnyx.carrier",
-    "carriers.twilio.carrier",
-    "httpx",
-)
+    "anyio._backends._asyncio", "callflow.__main__", "callflow.app", "callflow.cli.arguments", "callflow.cli.calls",
+    "callflow.cli.demo.demo", "callflow.cli.dial", "callflow.cli.doctor", "callflow.cli.hangup", "callflow.cli.numbers",
+    "callflow.cli.pointing", "callflow.cli.replay", "callflow.cli.serve", "callflow.cli.startup_report",
+    "callflow.cli.tunnel", "callflow.media.picows_socket", "carriers.openai_sip.carrier", "carriers.telnyx.carrier",
+    "carriers.twilio.carrier", "encodings.idna", "httpcore", "httpx", "phonenumbers.data.region_US",
+    "sqlalchemy.dialects.sqlite.aiosqlite", "uvloop",
+)  # fmt: skip
 _MOST: Final = 1 << 17
 """Bytes of a request."""
 
@@ -126,6 +120,7 @@ def _be(request: dict[str, Any], out: int, err: int) -> None:
 def main() -> None:
     for name in _LOADED:
         importlib.import_module(name)
+    runtime.tls()  # reads the certificates of all authorities
     gc.collect()
     gc.freeze()  # so that the memory stays shared
     with socket.socket(fileno=int(sys.argv[1])) as asked:
