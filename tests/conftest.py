@@ -24,6 +24,7 @@ from tests import order
 from tests.history import postgres
 from tests.loop import Loop
 from tests.sample import Sample, is_whole
+from tests.spread import Spread
 
 
 settings.register_profile("suite", max_examples=50, deadline=None)
@@ -54,16 +55,19 @@ _EVEN: Final = 5170
 _COMPUTING_SECONDS: Final = 600
 """Time limit of a test that only computes: beside the others it gets what they leave of the cores."""
 _SERVER: Final = "postgresql"
-"""Holds the folder of the PostgreSQL server that all workers share."""
+"""Holds the folder of the PostgreSQL server that all processes share."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--fast") and not config.getoption("--hypothesis-profile"):
         settings.load_profile("fast")
+    if config.getoption("--processes") > 1:
+        config.pluginmanager.register(Spread(config.getoption("--processes")), "spread")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("callflow")
+    group.addoption("--processes", type=int, default=1, help="play the tests in so many: see tests/spread.py")
     group.addoption("--fast", action="store_true", help="only tests that start no process and wait for no clock")
     group.addoption(
         "--part", metavar="K/N", default="1/1", help="only the tests of every n-th file, beginning with the k-th"
@@ -148,10 +152,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
         items[:] = [item for item in items if item in wanted]
     yield
-    order.arrange(items, int(getattr(config, "workerinput", {}).get("workercount", 1)))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    _shared(session.config)  # before there are others
     # Thousands of tests that stay to the end need not be looked through at every collection of garbage.
     gc.collect()
     gc.freeze()
@@ -185,7 +189,7 @@ sys.addaudithook(_no_process)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     _running[:] = [item]
     try:
-        if not hasattr(item.config, "workerinput"):
+        if not item.config.pluginmanager.has_plugin("spread"):
             return (yield)
         with _place(_shared(item.config), alone=item.get_closest_marker("alone") is not None):
             return (yield)
@@ -193,15 +197,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         _running.clear()
 
 
+@functools.cache
 def _shared(config: pytest.Config) -> Path:
-    """A folder of this run, the same for all workers."""
+    """A folder of this run, the same for all its processes."""
     base: Path = getattr(config, "_tmp_path_factory").getbasetemp()  # noqa: B009 - private to pytest
-    return base.parent if hasattr(config, "workerinput") else base
+    return base
 
 
 @contextlib.contextmanager
 def _place(shared: Path, *, alone: bool) -> Iterator[None]:
-    """One of the places in which tests of all workers run side by side; or all of them."""
+    """One of the places in which tests of all processes run side by side; or all of them."""
     import fcntl
 
     with (shared / "door.lock").open("w") as door, (shared / "room.lock").open("w") as room:
@@ -239,7 +244,7 @@ def one_list_of_authorities() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgresql(request: pytest.FixtureRequest) -> str:
-    """DATABASE_URL of a private PostgreSQL server, which all workers share; `{name}` is to be filled in."""
+    """DATABASE_URL of a private PostgreSQL server, which all processes share; `{name}` is to be filled in."""
     shared = _shared(request.config)
     with FileLock(shared / f"{_SERVER}.lock"):
         if not (shared / _SERVER).exists():
@@ -248,8 +253,6 @@ def postgresql(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workerinput"):
-        return
     if session.config.getoption("--note-durations") and not (
         session.config.getoption("--fast")
         or session.config.getoption("--exhaustive")
