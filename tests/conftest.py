@@ -24,6 +24,7 @@ from tests import order
 from tests.history import postgres
 from tests.loop import Loop
 from tests.sample import Sample, is_whole
+from tests.spread import Spread
 
 
 settings.register_profile("suite", max_examples=50, deadline=None)
@@ -48,21 +49,25 @@ FOLDERS: Final = {
 """Where tests are of another kind than `unit` without saying so."""
 _NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone)|postgresql|database_url")
 """Without one of these words a file outside the folders above holds unit tests only."""
+_DATABASES: Final = ("database_url", "empty_database_url")
 _EVEN: Final = 5170
 """A number with which six parts of --fast take the same time, and two of --alone."""
 _COMPUTING_SECONDS: Final = 600
 """Time limit of a test that only computes: beside the others it gets what they leave of the cores."""
 _SERVER: Final = "postgresql"
-"""Holds the folder of the PostgreSQL server that all workers share."""
+"""Holds the folder of the PostgreSQL server that all processes share."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--fast") and not config.getoption("--hypothesis-profile"):
         settings.load_profile("fast")
+    if config.getoption("--processes") > 1:
+        config.pluginmanager.register(Spread(config.getoption("--processes")), "spread")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("callflow")
+    group.addoption("--processes", type=int, default=1, help="play the tests in so many: see tests/spread.py")
     group.addoption("--fast", action="store_true", help="only tests that start no process and wait for no clock")
     group.addoption(
         "--part", metavar="K/N", default="1/1", help="only the tests of every n-th file, beginning with the k-th"
@@ -99,7 +104,7 @@ def kind_of(item: pytest.Item) -> str:
         return folder
     parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
     needs = getattr(item, "fixturenames", ())
-    return "process" if "postgresql" in needs or parameters.get("database_url") == "postgresql" else "unit"
+    return "process" if "postgresql" in needs or "postgresql" in map(parameters.get, _DATABASES) else "unit"
 
 
 def _when(item: pytest.Item) -> str:
@@ -147,10 +152,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
         items[:] = [item for item in items if item in wanted]
     yield
-    order.arrange(items, int(getattr(config, "workerinput", {}).get("workercount", 1)))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    _shared(session.config)  # before there are others
     # Thousands of tests that stay to the end need not be looked through at every collection of garbage.
     gc.collect()
     gc.freeze()
@@ -184,7 +189,7 @@ sys.addaudithook(_no_process)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     _running[:] = [item]
     try:
-        if not hasattr(item.config, "workerinput"):
+        if not item.config.pluginmanager.has_plugin("spread"):
             return (yield)
         with _place(_shared(item.config), alone=item.get_closest_marker("alone") is not None):
             return (yield)
@@ -192,15 +197,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         _running.clear()
 
 
+@functools.cache
 def _shared(config: pytest.Config) -> Path:
-    """A folder of this run, the same for all workers."""
+    """A folder of this run, the same for all its processes."""
     base: Path = getattr(config, "_tmp_path_factory").getbasetemp()  # noqa: B009 - private to pytest
-    return base.parent if hasattr(config, "workerinput") else base
+    return base
 
 
 @contextlib.contextmanager
 def _place(shared: Path, *, alone: bool) -> Iterator[None]:
-    """One of the places in which tests of all workers run side by side; or all of them."""
+    """One of the places in which tests of all processes run side by side; or all of them."""
     import fcntl
 
     with (shared / "door.lock").open("w") as door, (shared / "room.lock").open("w") as room:
@@ -238,7 +244,7 @@ def one_list_of_authorities() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgresql(request: pytest.FixtureRequest) -> str:
-    """DATABASE_URL of a private PostgreSQL server, which all workers share; `{name}` is to be filled in."""
+    """DATABASE_URL of a private PostgreSQL server, which all processes share; `{name}` is to be filled in."""
     shared = _shared(request.config)
     with FileLock(shared / f"{_SERVER}.lock"):
         if not (shared / _SERVER).exists():
@@ -247,8 +253,6 @@ def postgresql(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workerinput"):
-        return
     if session.config.getoption("--note-durations") and not (
         session.config.getoption("--fast")
         or session.config.getoption("--exhaustive")
@@ -261,10 +265,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """DATABASE_URL of an empty database, of either kind in turn."""
+    """DATABASE_URL of a new database, of either kind in turn: SQLite's is still to be made."""
+    return _new(request, tmp_path, empty=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """DATABASE_URL of a database without tables, of either kind in turn."""
+    return _new(request, tmp_path, empty=True)
+
+
+def _new(request: pytest.FixtureRequest, folder: Path, *, empty: bool) -> str:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/callflow.db"
+        return f"sqlite:///{folder}/callflow.db"
     name = f"test_{uuid.uuid4().hex}"
     url = str(request.getfixturevalue("postgresql"))
-    postgres.create(url, name)
+    postgres.create(url, name, empty=empty)
     return url.format(name=name)

@@ -1,12 +1,7 @@
-"""The order of the tests, for several workers: the longest first, so that none is left for the end.
+"""The order of the tests for several processes: the longest first, so that none is left for the end.
 
-With `--dist worksteal` each worker begins with an equal part of the list, from its front on, and takes from the end of
-another's when its own is done. So the list is put together of such parts:
-
-- in front the long ones, dealt out like cards: each test of the kind `e2e` by itself, those of the kind `process` by
-  module, because some of these share what a fixture has made;
-- then the others, module by module;
-- at the very end those that run alone.
+A process takes a group of tests at a time: a test of the kind `e2e` by itself, those of the other kinds by module,
+because some of these share what a fixture has made. Those that run alone come last, one by one.
 
 `tests/durations.txt` holds the seconds of each test that takes long; `scripts/test --note-durations` writes it anew.
 """
@@ -33,40 +28,18 @@ def noted() -> dict[str, float]:
     return {name: float(seconds) for seconds, name in pairs}
 
 
-def arrange(items: list[pytest.Item], workers: int) -> None:
-    """Sort the list in place. Every worker arrives at the same order."""
-    if workers < 2:
-        return
+def groups(items: list[pytest.Item]) -> list[list[pytest.Item]]:
+    """Return all tests in the order in which processes take them."""
     seconds = noted()
-    alone: list[pytest.Item] = []
-    light: list[pytest.Item] = []
-    groups: dict[str, list[pytest.Item]] = {}
-    weights: dict[str, float] = {}
+    found: dict[tuple[bool, str], list[pytest.Item]] = {}
+    weights: dict[tuple[bool, str], float] = {}
     for item in items:
         kind = next(kind for kind in _USUAL if item.get_closest_marker(kind) is not None)
-        if item.get_closest_marker("alone") is not None:
-            alone.append(item)
-        elif kind == "unit":
-            light.append(item)
-        else:
-            group = item.nodeid if kind == "e2e" else item.nodeid.partition("::")[0]
-            groups.setdefault(group, []).append(item)
-            weights[group] = weights.get(group, 0.0) + seconds.get(item.nodeid, _USUAL[kind])
-    fronts: list[list[pytest.Item]] = [[] for _ in range(workers)]
-    loads = [0.0] * workers
-    for group in sorted(groups, key=lambda name: -weights[name]):
-        lightest = loads.index(min(loads))
-        fronts[lightest] += groups[group]
-        loads[lightest] += weights[group]
-    light += alone
-    left, order = len(items), list[pytest.Item]()
-    for number, front in enumerate(fronts):
-        size = left // (workers - number)  # of the part that this worker is given
-        part = [*front, *light[: max(0, size - len(front))]]
-        del light[: len(part) - len(front)]
-        order += part
-        left -= len(part)
-    items[:] = [*order, *light]
+        alone = item.get_closest_marker("alone") is not None
+        group = (alone, item.nodeid if kind == "e2e" or alone else item.nodeid.partition("::")[0])
+        found.setdefault(group, []).append(item)
+        weights[group] = weights.get(group, 0.0) + seconds.get(item.nodeid, _USUAL[kind])
+    return [found[group] for group in sorted(found, key=lambda group: (group[0], -weights[group]))]
 
 
 def write(seconds: dict[str, float]) -> None:

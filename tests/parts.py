@@ -28,7 +28,7 @@ _NO_TESTS: Final = 5
 def _load() -> None:
     # pytest's own way to load its plug-ins and tests/conftest.py, of a file without tests.
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-        pytest.main(["-p", "no:xdist", "-p", "no:cacheprovider", "--collect-only", "tests/ports.py"])
+        pytest.main(["-p", "no:cacheprovider", "--collect-only", "tests/ports.py"])
     for name in _SHARED:
         importlib.import_module(name)
 
@@ -42,7 +42,7 @@ def _run(kind: str, part: str, options: list[str], told: Path) -> NoReturn:
             os.dup2(out.fileno(), 2)
         os.environ["COVERAGE_FILE"] = f".coverage.{kind}{number}"
         cache = [] if "no:cacheprovider" in options else ["-o", f"cache_dir=.pytest_cache/{kind}{number}"]
-        code = int(pytest.main(["-q", "-p", "no:xdist", f"--{kind}", "--part", part, *cache, *options]))
+        code = int(pytest.main(["-q", f"--{kind}", "--part", part, *cache, *options]))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -118,6 +118,7 @@ def structure(picture: CallPicture) -> list[Any]:
     ]
 
 
+@pytest.mark.proof
 @pytest.mark.process
 def test_the_picture_in_the_readme_is_what_the_demo_draws_today(demos: dict[str, Told]) -> None:
     told = demos[INTERRUPTED]
@@ -129,6 +130,7 @@ def test_the_picture_in_the_readme_is_what_the_demo_draws_today(demos: dict[str,
     assert abs(new.seconds - kept.seconds) < 10
 
 
+@pytest.mark.proof
 @pytest.mark.process
 def test_the_picture_agrees_with_what_was_to_be_heard(demos: dict[str, Told]) -> None:
     """Its marks against its waves: the marks come from the server's record, the waves from the telephone."""

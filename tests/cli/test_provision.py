@@ -149,7 +149,7 @@ async def test_without_a_setting_it_says_which_to_make_and_the_document_can_be_p
 @pytest.mark.process
 async def test_a_database_server_that_nobody_has_used_yet_keeps_nothing(tmp_path: Path, postgresql: str) -> None:
     name = f"test_{uuid.uuid4().hex}"
-    postgres.create(postgresql, name)
+    postgres.create(postgresql, name, empty=True)
     async with stage(tmp_path) as the:
         url = postgresql.format(name=name)
         await the.run("--carrier", "telnyx", FALLBACK_NUMBER=PERSON, DATABASE_URL=url, ends=1)

@@ -11,6 +11,7 @@ its exit code.
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import importlib
 import json
@@ -24,47 +25,44 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from callflow import runtime
+
 
 ROOT: Final = Path(__file__).parents[2]
 _LOADED: Final = (
-    "anyio",
-    "anyio._backends._asyncio",
-    "callflow.app",
-    "callflow.cli.arguments",
-    "callflow.cli.calls",
-    "callflow.cli.dial",
-    "callflow.cli.hangup",
-    "callflow.cli.replay",
-    "callflow.cli.serve",
-    "callflow.cli.startup_report",
-    "callflow.cli.tunnel",
-    "carriers.telnyx.carrier",
-    "carriers.twilio.carrier",
-    "httpx",
-)
+    "anyio._backends._asyncio", "callflow.__main__", "callflow.app", "callflow.cli.arguments", "callflow.cli.calls",
+    "callflow.cli.demo.demo", "callflow.cli.dial", "callflow.cli.doctor", "callflow.cli.hangup", "callflow.cli.numbers",
+    "callflow.cli.pointing", "callflow.cli.replay", "callflow.cli.serve", "callflow.cli.startup_report",
+    "callflow.cli.tunnel", "callflow.media.picows_socket", "carriers.openai_sip.carrier", "carriers.telnyx.carrier",
+    "carriers.twilio.carrier", "encodings.idna", "httpcore", "httpx", "phonenumbers.data.region_US",
+    "sqlalchemy.dialects.sqlite.aiosqlite", "uvloop",
+)  # fmt: skip
 _MOST: Final = 1 << 17
 """Bytes of a request."""
 
-_started: list[tuple[int, socket.socket, subprocess.Popen[bytes]]] = []
+
+@functools.cache
+def start() -> socket.socket:
+    """Start it, for this process and those that will be forked by it. Return where it is asked."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        command = [sys.executable, "-m", "tests.e2e.forkserver", str(theirs.fileno())]
+        server = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+    atexit.register(_stop, os.getpid(), ours, server)
+    return ours
 
 
 def ask(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], files: tuple[int, int, int]) -> None:
     """Have a Python process forked. `files`: see above; they stay open here."""
-    if not _started or _started[0][0] != os.getpid():
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            command = [sys.executable, "-m", "tests.e2e.forkserver", str(theirs.fileno())]
-            server = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        _started[:] = [(os.getpid(), ours, server)]
-        atexit.register(_stop, os.getpid(), ours, server)
     request = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)}
-    socket.send_fds(_started[0][1], [json.dumps(request).encode()], files)
+    socket.send_fds(start(), [json.dumps(request).encode()], files)
 
 
 def _stop(owner: int, ours: socket.socket, server: subprocess.Popen[bytes]) -> None:
     if os.getpid() == owner:
         ours.close()
-        server.wait(5)
+        server.kill()  # it may still be loading
+        server.wait()
 
 
 def serve(asked: socket.socket) -> None:
@@ -126,6 +124,7 @@ def _be(request: dict[str, Any], out: int, err: int) -> None:
 def main() -> None:
     for name in _LOADED:
         importlib.import_module(name)
+    runtime.tls()  # reads the certificates of all authorities
     gc.collect()
     gc.freeze()  # so that the memory stays shared
     with socket.socket(fileno=int(sys.argv[1])) as asked:

@@ -182,7 +182,7 @@ async def python(
         variables = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
         own = {key: str(value) for key, value in (env or {}).items()}
         process: asyncio.subprocess.Process | Forked
-        if anew or arguments[:1] != (SERVER,) or any(key.startswith("PYTHON") for key in own):
+        if anew or arguments[:1] != (SERVER,) or any(key.startswith(("PYTHON", "SSL_")) for key in own):
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *arguments,

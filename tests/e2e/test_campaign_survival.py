@@ -98,6 +98,7 @@ async def test_killed_again_and_again_it_calls_nobody_twice() -> None:
             assert list(told.values())[-2:] == ["call.ended", "campaign.row_done"]  # one may come twice
 
 
+@pytest.mark.proof
 async def test_with_postgresql_it_is_the_same(postgresql: str) -> None:
     name = f"campaign_{houses.usual}"
     postgres.create(postgresql, name)

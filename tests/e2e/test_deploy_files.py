@@ -94,6 +94,7 @@ async def test_the_server_runs_and_stops_as_unit_and_container_have_it(tmp_path:
         assert await server.ended() == 0
 
 
+@pytest.mark.proof
 async def test_the_package_is_whole_from_what_the_container_copies(tmp_path: Path) -> None:
     source, target = tmp_path / "src", tmp_path / "target"
     source.mkdir()

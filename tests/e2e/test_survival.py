@@ -394,6 +394,7 @@ async def test_a_stream_that_the_carrier_still_counts_is_stopped_first() -> None
         assert actions == [("streaming_start", 422), ("streaming_stop", 200), ("streaming_start", 200)]
 
 
+@pytest.mark.proof
 async def test_with_postgresql_it_is_the_same(postgresql: str) -> None:
     name = f"office_{product.usual}"
     postgres.create(postgresql, name)

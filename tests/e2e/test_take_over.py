@@ -28,6 +28,7 @@ from tests.e2e.test_survival import Office, model, office
 
 
 CARRIERS = ("telnyx", "twilio")
+SAMPLED = True
 OWNER, MIA, BEN, OVEN = (f"the-token-of-{name}-567812345678" for name in ("the-owner", "mia", "ben", "oven"))
 TOKENS: dict[str, Any] = {
     "console_token": OWNER,

@@ -32,7 +32,8 @@ from tests.ports import free_port
 
 pytestmark = pytest.mark.process
 CARRIERS: Final = ("telnyx", "twilio")
-"""Of both, by turns: see `tests/conftest.py`."""
+SAMPLED: Final = True
+"""Of both, by turns: see `tests/e2e/conftest.py`."""
 BEARER: Final = {"Authorization": f"Bearer {TOKEN}"}
 GREETING: Final = Turn.say("Good day, this is the harbour office.", noise(1500, 1))
 
@@ -269,6 +270,7 @@ async def looked_up() -> None:
         await until(lambda: rung.ended_at, "the call to end", 8)
 
 
+@pytest.mark.proof
 def test_workers_whose_main_process_is_killed_go_on_and_hand_over_to_those_of_the_next() -> None:
     run(main_killed())
 

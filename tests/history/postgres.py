@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import asyncpg
 import pytest
@@ -12,16 +13,32 @@ from callflow.cli.bench import postgres
 from callflow.cli.bench.postgres import address as address
 from callflow.cli.bench.postgres import programs as programs
 from callflow.cli.bench.postgres import stop as stop
+from callflow.history.database import Database, url_of
 from tests.loop import run_apart
 
 
-def create(url: str, name: str) -> None:
-    """An empty database on that server."""
+_TEMPLATE: Final = "as_the_first_start_leaves_it"
+
+
+def create(url: str, name: str, *, empty: bool = False) -> None:
+    """A database on that server, as the first start of Callflow leaves it; or an empty one.
+
+    To make its tables takes 0.4 s of a core: it is done once for a server, and copied.
+    """
 
     async def main() -> None:
         connection = await asyncpg.connect(url.format(name="postgres"))
         try:
-            await connection.execute(f"CREATE DATABASE {name}")
+            if empty:
+                await connection.execute(f"CREATE DATABASE {name}")
+                return
+            await connection.execute("SELECT pg_advisory_lock(1)")  # until it is closed
+            if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", _TEMPLATE):
+                await connection.execute(f"CREATE DATABASE {_TEMPLATE}")
+                database = Database(url_of(url.format(name=_TEMPLATE), ""))
+                await database.migrate()
+                await database.close()
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
         finally:
             await connection.close()
 

@@ -59,12 +59,12 @@ def opened(url: str) -> bool:
     return run_apart(main())
 
 
-def test_an_empty_database_gets_the_schema_once(database_url: str) -> None:
-    assert opened(database_url) is True
-    assert opened(database_url) is False
+def test_an_empty_database_gets_the_schema_once(empty_database_url: str) -> None:
+    assert opened(empty_database_url) is True
+    assert opened(empty_database_url) is False
 
     async def columns() -> dict[str, set[str]]:
-        database = Database(url_of(database_url, "data"))
+        database = Database(url_of(empty_database_url, "data"))
         found = await database.read(
             lambda connection: {
                 name: {one["name"] for one in inspect(connection).get_columns(name)} for name in metadata.tables

@@ -215,7 +215,7 @@ def state_of_files(folder: Path) -> dict[str, bytes]:
 async def test_an_empty_database_of_a_server_has_no_record_yet(postgresql: str) -> None:
     from tests.history import postgres
 
-    postgres.create(postgresql, "nobody_has_been_here")
+    postgres.create(postgresql, "nobody_has_been_here", empty=True)
     url = postgresql.format(name="nobody_has_been_here")
     database = Database(url_of(url, "data"), read_only=True)
     with pytest.raises(DatabaseError, match="start Callflow's server once"):

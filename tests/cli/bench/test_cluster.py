@@ -10,6 +10,7 @@ from callflow.cli.bench import cluster
 from tests.in_loop import in_loop
 
 
+@pytest.mark.proof
 @pytest.mark.process
 @in_loop
 async def test_writers_share_a_database_and_every_figure_is_there(tmp_path: Path) -> None:
