@@ -27,6 +27,7 @@ from callflow.contracts.tools import ToolAnswer, ToolCall
 from callflow.journal.notes import Note
 from callflow.media.clips import Clip
 from callflow.media.media_config import MediaConfig
+from callflow.media.playout import Playout
 from callflow.media.relay import Relay
 
 
@@ -47,6 +48,8 @@ class FakeStream:
 
     def clear(self) -> None:
         self.sent.append("clear")
+
+    def ping(self, playout: Playout, now: float) -> None: ...
 
     def await_start(self) -> None: ...
 
