@@ -238,8 +238,8 @@ class CarrierLag:
         return seconds if now - ended <= _AFTER_STALL else 0.0
 
     def _held_up(self, now: float) -> float:
-        """Return for how long our process, or the network, has held up what is read now. A stall of ours holds up pongs,
-        too, so it is not in addition."""
+        """Return for how long our process, or the network, has held up what is read now. Not the sum: a stall of ours
+        holds up pongs, too."""
         network = self.pings.held_up(now) if self._usual_delay < _UNKNOWN else 0.0
         return max(self._stalled(now), network)
 

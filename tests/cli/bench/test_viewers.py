@@ -9,6 +9,7 @@ import pytest
 
 from callflow.cli.bench import viewers
 from callflow.contracts.errors import BenchError
+from tests.e2e.product import until
 
 
 class Server:
@@ -45,10 +46,8 @@ async def test_questions_that_have_no_large_answers_are_no_load_and_end_the_benc
     async def questions() -> None:
         async with viewers._askers(port):
             server.is_well = is_well
-            named = [task for task in asyncio.all_tasks() if task.get_name() == "questions"]
-            async with asyncio.timeout(5):
-                while server.asked < 2 and not all(task.done() for task in named):
-                    await asyncio.sleep(0.01)
+            (asking,) = [task for task in asyncio.all_tasks() if task.get_name() == "questions"]
+            await until(lambda: server.asked >= 2 or asking.done(), "questions beside the calls", 5)
 
     async with listening:
         if is_well:

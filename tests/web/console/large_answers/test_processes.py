@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import pickle
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import URL
 
 from callflow.contracts.errors import WorkerFailed
 from callflow.contracts.log_format import FORM, Formatter
+from callflow.history.database import Database
 from callflow.history.query import Query
+from callflow.history.store import Store
 from callflow.web.console.large_answers import answers, processes, worker
 from callflow.web.console.large_answers.processes import LargeAnswers
 from tests.e2e.product import until
@@ -187,6 +190,21 @@ def test_it_ends_with_the_server_and_says_nothing_past_its_log(sent: bytes, capf
     told, _ = child.communicate(sent, 10)
     assert (child.returncode, capfd.readouterr().err) == (0, "")
     assert not told or told.startswith(worker.LENGTH.pack(worker.FAILED))
+
+
+async def test_a_database_that_is_away_is_no_end_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver tells it by an OSError, as a pipe tells that the server has ended."""
+
+    async def away(store: Store) -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setitem(cast(Any, answers.ANSWERS), "away", away)
+    out = io.BytesIO()
+    await worker.answer(Store(Database(URL.create("sqlite", database="x"))), ("away", ()), out)
+    why = b"[Errno 111] Connection refused"
+    length = worker.LENGTH.pack
+    assert out.getvalue() == length(5) + b"begun" + length(worker.FAILED) + length(len(why)) + why
 
 
 def test_what_a_process_logs_is_in_the_servers_log(
