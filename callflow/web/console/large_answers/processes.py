@@ -37,6 +37,8 @@ _IDLE_SECONDS: Final = 300.0
 _FIRST_SECONDS: Final = 5.0
 """How long a process may take to begin, its start included."""
 _NEXT_SECONDS: Final = 30.0
+_TAKEN_SECONDS: Final = 60.0
+"""How long a client may take for a piece, before its process is wanted for others."""
 _BURIAL_SECONDS: Final = 2.0
 _COMMAND: Final = (sys.executable, "-P", "-m", worker.__name__)
 """Without the present folder: a file there may have the name of a library."""
@@ -103,13 +105,17 @@ class LargeAnswers:
         process = self._take()
         if process is None:
             raise WorkerFailed("all of them are busy")
-        is_whole = False
+        is_whole, timers = False, Timers()
         try:
             async with asyncio.timeout(_FIRST_SECONDS):
                 await asyncio.to_thread(process.ask, (name, arguments))
                 piece = await asyncio.to_thread(process.piece)
             while piece:
+                timers.start("taken", _TAKEN_SECONDS, self._end, process)
                 yield piece
+                timers.stop("taken")
+                if process not in self._all:
+                    raise WorkerFailed("the answer was not read")
                 async with asyncio.timeout(_NEXT_SECONDS):
                     piece = await asyncio.to_thread(process.piece)
             is_whole = True
@@ -120,6 +126,7 @@ class LargeAnswers:
             self._repeats.say(name, "a process for large answers fails, the server makes them: %s", failure)
             raise
         finally:
+            timers.close()
             if is_whole and process in self._all:
                 self._let_go(process)
             else:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 from sqlalchemy import URL
 
@@ -163,6 +164,43 @@ def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
         await until(lambda: process._popen is None or process._popen.poll() is not None, "its end", 5)
 
     scene(tmp_path, main)
+
+
+def test_a_client_that_does_not_read_keeps_no_process_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export has no deadline, and two that nobody read had all processes for as long as their clients liked."""
+
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(processes, "_TAKEN_SECONDS", 0.05)
+            stream = made.stream("csv", ALL)
+            await anext(stream)
+            await until(lambda: not made._all, "the end of a process whose answer nobody reads", 5)
+        with pytest.raises(WorkerFailed, match="not read"):
+            await collected(stream)
+        assert await collected(made.stream("csv", ALL))
+
+    scene(tmp_path, main)
+
+
+async def test_each_conversation_of_an_export_is_a_line() -> None:
+    class OfThree(Store):
+        async def pages(self, query: Query) -> AsyncIterator[list[dict[str, Any]]]:
+            for page in ([1], [2, 3]):
+                yield [{"id": number} for number in page]
+
+    async def details(store: Store, row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "items": ["some words"] * 10_000 * (row["id"] == 2)}
+
+    store = OfThree(Database(URL.create("sqlite", database="x")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "details", details)
+        pieces = [piece async for piece in answers.json(store, ALL)]
+    begin, *lines, end = b"".join(pieces).splitlines()
+    assert (begin, end) == (b"[", b"]")
+    assert [msgspec.json.decode(line.rstrip(b","))["id"] for line in lines] == [1, 2, 3]
+    assert max(map(len, pieces)) < 70_000, "a long conversation comes in pieces"
 
 
 def test_an_idle_process_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
