@@ -149,7 +149,7 @@ class LineRequests:
 
     def resume(self, by: str) -> str:
         """Take the caller off hold."""
-        if not self.is_on_hold:
+        if not self.is_on_hold and not self._awaits(events.HoldRequested):
             return NOT_ON_HOLD
         self._post(events.ResumeRequested(by=by))
         return ""

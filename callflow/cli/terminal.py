@@ -17,8 +17,8 @@ from callflow.cli.safe_output import Guarded
 from callflow.contracts import printable
 
 
-WIDTH: Final = 200
-"""Of what goes into a pipe or a file."""
+_ENDLESS: Final = 1_000_000
+"""Columns of a pipe or a file."""
 _ROOMY: Final = 100
 """Columns of a terminal on which there is room between the columns of a table."""
 _NARROWEST: Final = 8
@@ -69,7 +69,7 @@ def new_table(titles: Sequence[str], *, texts: Sequence[str] = (), right: Sequen
 def print_wide(table: Table) -> None:
     """Print a table as wide as the terminal; into a pipe or a file as wide as a row needs, so that each is a line."""
     is_terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
-    screen = Screen(**({} if is_terminal else {"width": WIDTH}))
-    if screen.width < _ROOMY:
+    screen = Screen(**({} if is_terminal else {"width": Screen(width=_ENDLESS).measure(table).maximum}))
+    if is_terminal and screen.width < _ROOMY:
         table.padding = 0
     screen.print(table)

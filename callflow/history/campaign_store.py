@@ -9,6 +9,7 @@ lets one writer in at a time. Nothing here waits long, because the journal write
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -38,6 +39,7 @@ _ENDS: Final = (DONE, GIVEN_UP, SKIPPED, CANCELLED)
 """States of a row that it does not leave any more."""
 ROW_STATES: Final = (WAITING, DIALLING, *_ENDS)
 
+_NOT_WRITTEN: Final = "the rows could not be written: send the list again, with a new key"
 _MANY: Final = 200
 """Rows that are written in one transaction, so that the journal never waits long for its turn."""
 _MANY_CHANGES: Final = 1000
@@ -69,7 +71,8 @@ class CampaignStore:
 
     async def add(self, campaign: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
         """Write a campaign as `loading`, and its rows. It does not run before `set_state` lets it. Returns False, and
-        writes nothing, if there is one with its id: another process may make it at this moment."""
+        writes nothing, if there is one with its id: another process may make it at this moment. If not all rows can be
+        written, it is cancelled."""
         now = datetime.now(UTC).timestamp()
         entry = {
             "seq": int(now * 1_000_000), "created_at": iso(now), "state": LOADING, "error": "", "finished_at": None,
@@ -77,10 +80,15 @@ class CampaignStore:
         }  # fmt: skip
         if not await self._change(self._new(campaigns).values(entry).on_conflict_do_nothing(index_elements=["id"])):
             return False
-        for begin in range(0, len(rows), _MANY):
-            some = [{"campaign": campaign["id"], **row} for row in rows[begin : begin + _MANY]]
-            await self._add_rows(some, now)
-            await asyncio.sleep(_PAUSE)
+        try:
+            for begin in range(0, len(rows), _MANY):
+                some = [{"campaign": campaign["id"], **row} for row in rows[begin : begin + _MANY]]
+                await self._add_rows(some, now)
+                await asyncio.sleep(_PAUSE)
+        except Exception:
+            with contextlib.suppress(Exception):  # else it stands still, and is broken off for that
+                await self.set_state(campaign["id"], CANCELLED, of=[LOADING], now=now, error=_NOT_WRITTEN)
+            raise
         return True
 
     async def _add_rows(self, rows: Sequence[Mapping[str, Any]], now: float) -> None:

@@ -14,8 +14,9 @@ as the carrier is not known to fall behind, that mark may be lost, and the one b
 The usual delay of a mark is the network's, there and back. If the marks that a `clear` returns come back faster than
 any mark of played audio did, the carrier waits for some audio before it begins to play.
 
-Where the carrier answers pings, they tell the network's part: see `ping_evidence.py`. It is subtracted, like a stall of
-our own process. Pings are sent at the first marks, which show the usual round trip, and again once a mark was late.
+Where the carrier answers pings, they tell the network's part: see `ping_evidence.py`. It is subtracted, or a stall of
+our own process, whichever is longer. Pings are sent at the first marks, which show the usual round trip, and again once
+a mark was late.
 
 A carrier that pauses again and again gets marks at short distances, but no mark tells of a pause that began within the
 last round trip. So some of its usual pause is believed in advance, the more the longer the last pause is ago, but less
@@ -127,9 +128,7 @@ class CarrierLag:
         if pause <= 0.0 and not self.is_unsteady:
             return self._prebuffer + behind
         if pause > 0.0:
-            pause -= self.pings.held_up(now)
-            if now - self._stall[1] <= _AFTER_STALL:
-                pause -= self._stall[0]  # the mark may have come meanwhile
+            pause -= self._held_up(now)  # the mark may have come meanwhile
         if pause <= 0.0:
             return self._prebuffer + behind + (self._in_advance(now) if self.is_unsteady else 0.0)
         pause = min(pause, max(0.0, _MOST_OVERDUE - behind))
@@ -169,7 +168,7 @@ class CarrierLag:
     def mark(self, delay: float, gaps: float, now: float) -> None:
         """Judge a mark that came back `delay` after the end of its audio by the send clock. `gaps`: the gaps in the
         audio since; the carrier has caught up by their length."""
-        delay = self._without_network(self._without_stall(delay - gaps, now), now)
+        delay = self._without(self._held_up(now), delay - gaps)
         self._marks += 1
         if delay + gaps < self._minima[-1]:
             self._minima[-1] = delay + gaps
@@ -210,7 +209,7 @@ class CarrierLag:
 
     def clear_returned(self, round_trip: float, now: float) -> None:
         """Note how soon after a `clear` a mark came back that can only have come back because of it."""
-        self._round_trips.append(max(0.0, self._without_stall(round_trip, now)))
+        self._round_trips.append(max(0.0, self._without(self._stalled(now), round_trip)))
         del self._round_trips[:-_ROUND_TRIPS]
         self._find_prebuffer()
 
@@ -233,19 +232,23 @@ class CarrierLag:
         if self._round_trips and self._marks >= _ENOUGH_MARKS:
             self._prebuffer = max(0.0, self._usual_delay - min(self._round_trips))
 
-    def _without_stall(self, delay: float, now: float) -> float:
-        """Subtract a stall that has just ended, but no more than what makes the delay unusual."""
+    def _stalled(self, now: float) -> float:
+        """Return how long our process stood still until a moment ago."""
         seconds, ended = self._stall
-        if not seconds or now - ended > _AFTER_STALL:
+        return seconds if now - ended <= _AFTER_STALL else 0.0
+
+    def _held_up(self, now: float) -> float:
+        """Return for how long our process, or the network, has held up what is read now. Not the sum: a stall of ours
+        holds up pongs, too."""
+        network = self.pings.held_up(now) if self._usual_delay < _UNKNOWN else 0.0
+        return max(self._stalled(now), network)
+
+    def _without(self, held_up: float, delay: float) -> float:
+        """Subtract what held up a mark, but no more than what makes the delay unusual."""
+        if not held_up:
             return delay
         usual = (self._usual_delay if self._usual_delay < _UNKNOWN else 0.0) + self.behind
-        return max(delay - seconds, min(delay, usual))
-
-    def _without_network(self, delay: float, now: float) -> float:
-        """Subtract what the network holds up by now, but no more than what makes the delay unusual."""
-        held_up = self.pings.held_up(now)
-        usual = self._usual_delay + self.behind
-        return delay if not held_up or delay <= usual else max(delay - held_up, usual)
+        return max(delay - held_up, min(delay, usual))
 
     def _in_advance(self, now: float) -> float:
         """Return what the carrier has probably fallen behind since the last mark that showed it."""

@@ -138,6 +138,13 @@ def test_a_caller_who_is_being_taken_off_hold_can_be_put_on_it_again() -> None:
     assert [event.name for event in the.waiting()] == ["resume_requested", "hold_requested"]
 
 
+def test_a_caller_who_is_being_put_on_hold_can_be_taken_off_it_again() -> None:
+    """It was refused as nothing to do, and the caller was put on hold."""
+    the = Scene()
+    assert (the.requests.line.hold("console"), the.requests.line.resume("console")) == ("", "")
+    assert [event.name for event in the.waiting()] == ["hold_requested", "resume_requested"]
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

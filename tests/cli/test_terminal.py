@@ -66,3 +66,17 @@ def test_a_long_text_leaves_the_other_columns_of_a_table_whole(
     assert max(map(len, lines)) <= int(columns)
     for row in ("2026-11-30 12:54", "d53bb793", "$0.0364"), ("2026-11-30 12:55", "7e791c6f", "+15550100001", "unknown"):
         assert any(all(cell in line for cell in row) for line in lines), told
+
+
+def test_each_row_is_a_line_of_a_pipe_however_long_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows of more than 200 columns were folded, and a script that reads lines took pieces for rows."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = new_table(("call", "why"), texts=("why",))
+    table.add_row("d53bb793", "it was hung up " * 40)
+    table.add_row("7e791c6f", "")
+    print_wide(table)
+    rows = [line for line in capsys.readouterr().out.splitlines() if "─" not in line]
+    assert [row.split()[0] for row in rows] == ["call", "d53bb793", "7e791c6f"]
+    assert "it was hung up " * 39 in rows[1]

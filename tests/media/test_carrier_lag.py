@@ -84,6 +84,32 @@ def test_pings_make_nothing_worse(how: dict[str, Any], interruptions: int) -> No
     assert seeing.percentile(0.95) <= blind.percentile(0.95) + 2
 
 
+def test_a_stall_of_our_process_which_holds_up_a_pong_too_is_subtracted_once() -> None:
+    """A carrier that was behind by 0.3 s counted as one that was behind by 0.15 s where it answers pings."""
+
+    def judged(*, pings: bool) -> tuple[float, float]:
+        lag, due = CarrierLag(), 10.0
+        for _ in range(6):
+            due += 0.5
+            lag.await_marks(due, due + 0.5)
+            if pings:
+                lag.pings.sent(due - 0.05)
+                lag.pings.answered(due + 0.05)
+            lag.mark(0.1, 0.0, due + 0.1)
+        due += 0.5
+        lag.await_marks(due, due + 0.5)
+        if pings:
+            lag.pings.sent(due + 0.25)
+        lag.stalled(0.1, due + 0.44)  # it began before the pong and the mark were there
+        overdue = lag.seconds(due + 0.44)
+        if pings:
+            lag.pings.answered(due + 0.44)
+        lag.mark(0.44, 0.0, due + 0.44)
+        return overdue, lag.behind
+
+    assert judged(pings=True) == pytest.approx(judged(pings=False))
+
+
 def test_a_line_whose_marks_are_in_time_costs_no_pings_but_the_first() -> None:
     outcome = simulate(Condition(link_ms=50, answers_pings=True), interruptions=60)
     calls = 60 / 12 + 1

@@ -110,14 +110,19 @@ async def _askers(port: int) -> AsyncIterator[None]:
     if len((await get(port, path))["conversation"]["items"]) < _BATCHES * _BATCH:
         raise BenchError("The server has not taken the items of a long conversation: see its log.")
 
+    least = _BATCHES * len(_items(0))
+
     async def ask() -> None:
         while True:
-            await _read(port, path, "Connection: close\r\n")
+            if await _read(port, path, "Connection: close\r\n") < least:
+                raise BenchError("A question had no large answer: is the server too busy?")
             await asyncio.sleep(1.0)
 
     asking = asyncio.create_task(ask(), name="questions")
     try:
         yield
+        if asking.done():
+            asking.result()
     finally:
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
@@ -131,13 +136,16 @@ def _items(batch: int) -> bytes:
     ).encode()
 
 
-async def _read(port: int, path: str, more: str = "") -> None:
+async def _read(port: int, path: str, more: str = "") -> int:
+    """Read until the answer ends, and return how many bytes it had."""
     reader, writer = await _asked(port, path, more)
+    length = 0
     try:
-        while await reader.read(64 << 10):
-            pass
+        while some := await reader.read(64 << 10):
+            length += len(some)
     finally:
         writer.close()
+    return length
 
 
 async def get(port: int, path: str) -> Any:

@@ -6,7 +6,6 @@ The rows are checked by threads, a few hundred at a time, and written in small t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import uuid
 from collections import Counter
@@ -42,7 +41,6 @@ _SOME: Final = 250
 _MOST_SHOWN: Final = 100
 """Skipped rows that the answer to a new list has; the others are read a page at a time."""
 _LISTED: Final = "it is on the do-not-call list"
-_NOT_WRITTEN: Final = "the rows could not be written: send the list again, with a new key"
 _NO_ROOM_SECONDS: Final = 5
 _Found = TypeVar("_Found")
 
@@ -174,13 +172,8 @@ class Campaigns:
         now = self._history.now()
         kept = await asyncio.to_thread(lambda: [_kept(number, row, now) for number, row in enumerate(rows, start=1)])
         store = self._history.campaigns
-        try:
-            if not await store.add(entry, kept):
-                return False
-        except Exception:
-            with contextlib.suppress(Exception):  # else the next process does that
-                await store.set_state(campaign, CANCELLED, of=[LOADING], now=now, error=_NOT_WRITTEN)
-            raise
+        if not await store.add(entry, kept):
+            return False
         if not await store.set_state(campaign, PAUSED if request.is_paused else RUNNING, of=[LOADING]):
             await store.cancel_rows(campaign, now)  # this process stood still for so long that it was believed dead
         self._wake()

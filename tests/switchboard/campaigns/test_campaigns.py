@@ -168,6 +168,38 @@ async def test_a_list_that_cannot_be_written_to_its_end_is_cancelled_and_its_key
         assert "send the list again, with a new key" in told["error"]
 
 
+@in_loop
+async def test_a_node_that_cannot_write_a_list_leaves_that_of_another_node_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database was busy with the first one's rows, and the second node cancelled them."""
+    async with nodes(tmp_path, FakeDialer(meets=2), 2) as (a, b):
+        store, begun, goes_on = cast(Any, a.history.campaigns), asyncio.Event(), asyncio.Event()
+        add_rows = store._add_rows
+
+        async def slow(*given: Any) -> None:
+            begun.set()
+            await goes_on.wait()
+            await add_rows(*given)
+
+        change = b.history.campaigns._change
+
+        async def busy(statement: Any) -> int:
+            await begun.wait()
+            if statement.is_insert:
+                raise OSError("database is locked")
+            return await change(statement)
+
+        monkeypatch.setattr(store, "_add_rows", slow)
+        monkeypatch.setattr(b.history.campaigns, "_change", busy)
+        making = asyncio.create_task(a.campaigns.make(asked(*NUMBERS, key="k")))
+        with pytest.raises(OSError, match="locked"):
+            await b.campaigns.make(asked(*NUMBERS, key="k"))
+        goes_on.set()
+        told, is_new = await making
+        assert (is_new, told["state"], told["by_state"]) == (True, RUNNING, {"waiting": 5})
+
+
 def fails(error: Exception) -> Callable[..., Any]:
     async def fail(*_: Any) -> None:
         raise error

@@ -57,14 +57,17 @@ async def timeline(store: Store, row: Mapping[str, Any], call: str, after: int) 
 
 
 async def json(store: Store, query: Query) -> AsyncIterator[bytes]:
-    """Yield all conversations that the query finds, with everything that is known of each."""
-    between = b"["
+    """Yield all conversations that the query finds, a line each, with everything that is known of each."""
+    between = b"[\n"
     async for page in store.pages(query):
         for row in page:
             conversation = await details(store, row)
-            yield between + b"".join(await asyncio.to_thread(json_pieces, conversation, to_json))
+            first, *others = await asyncio.to_thread(json_pieces, conversation, to_json)
+            yield between + first
+            for piece in others:
+                yield piece
             between = b",\n"
-    yield b"[\n]\n" if between == b"[" else b"\n]\n"
+    yield b"[\n]\n" if between == b"[\n" else b"\n]\n"
 
 
 async def csv(store: Store, query: Query) -> AsyncIterator[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import pickle
 import subprocess
 import sys
@@ -36,8 +37,11 @@ _IDLE_SECONDS: Final = 300.0
 _FIRST_SECONDS: Final = 5.0
 """How long a process may take to begin, its start included."""
 _NEXT_SECONDS: Final = 30.0
+_TAKEN_SECONDS: Final = 60.0
+"""How long a client may take for a piece, before its process is wanted for others."""
 _BURIAL_SECONDS: Final = 2.0
-_COMMAND: Final = (sys.executable, "-m", worker.__name__)
+_COMMAND: Final = (sys.executable, "-P", "-m", worker.__name__)
+"""Without the present folder: a file there may have the name of a library."""
 
 
 def is_large(row: Mapping[str, Any]) -> bool:
@@ -101,13 +105,17 @@ class LargeAnswers:
         process = self._take()
         if process is None:
             raise WorkerFailed("all of them are busy")
-        is_whole = False
+        is_whole, timers = False, Timers()
         try:
             async with asyncio.timeout(_FIRST_SECONDS):
                 await asyncio.to_thread(process.ask, (name, arguments))
                 piece = await asyncio.to_thread(process.piece)
             while piece:
+                timers.start("taken", _TAKEN_SECONDS, self._end, process)
                 yield piece
+                timers.stop("taken")
+                if process not in self._all:
+                    raise WorkerFailed("the answer was not read")
                 async with asyncio.timeout(_NEXT_SECONDS):
                     piece = await asyncio.to_thread(process.piece)
             is_whole = True
@@ -118,6 +126,7 @@ class LargeAnswers:
             self._repeats.say(name, "a process for large answers fails, the server makes them: %s", failure)
             raise
         finally:
+            timers.close()
             if is_whole and process in self._all:
                 self._let_go(process)
             else:
@@ -169,7 +178,7 @@ class _Process:
         """Ask it, and start it before if need be. Raises WorkerFailed."""
         try:
             if self._popen is None:
-                self._popen = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                self._popen = _start()
                 if self._is_over:
                     _bury(self._popen)
                 self._send(self._opening)
@@ -179,11 +188,11 @@ class _Process:
 
     def piece(self) -> bytes:
         """Return the next piece; b"": there is none any more. Raises WorkerFailed."""
-        (length,) = worker.LENGTH.unpack(self._read(worker.LENGTH.size))
+        while (length := self._length()) == worker.LOGGED:
+            _log(*pickle.loads(self._read(self._length())))
         if length != worker.FAILED:
             return self._read(length)
-        (length,) = worker.LENGTH.unpack(self._read(worker.LENGTH.size))
-        raise WorkerFailed(self._read(length).decode())
+        raise WorkerFailed(self._read(self._length()).decode())
 
     def kill(self) -> threading.Thread | None:
         """End it at once, if it runs, and return who waits for its end; if it is just being started, it ends then."""
@@ -200,6 +209,10 @@ class _Process:
         pipe.write(worker.LENGTH.pack(len(data)) + data)
         pipe.flush()
 
+    def _length(self) -> int:
+        (length,) = worker.LENGTH.unpack(self._read(worker.LENGTH.size))
+        return int(length)
+
     def _read(self, length: int) -> bytes:
         try:
             data = self._pipe("stdout").read(length)
@@ -212,6 +225,22 @@ class _Process:
     def _pipe(self, name: str) -> IO[bytes]:
         pipe: IO[bytes] = getattr(self._popen, name)
         return pipe
+
+
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+        start_new_session=True,  # Ctrl-C is for the server, which ends it
+    )  # fmt: skip
+
+
+def _log(name: str, level: int, message: str, traceback: str) -> None:
+    """Log what a process has to say as if this one did: see `worker.py`."""
+    logger = logging.getLogger(name)
+    if logger.isEnabledFor(level):
+        told = {"name": name, "levelno": level, "levelname": logging.getLevelName(level), "msg": message}
+        logger.handle(logging.makeLogRecord({**told, "stack_info": traceback or None}))
 
 
 def _bury(popen: subprocess.Popen[bytes]) -> None:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import io
+import os
+import pickle
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
+from sqlalchemy import URL
 
 from callflow.contracts.errors import WorkerFailed
+from callflow.contracts.log_format import FORM, Formatter
+from callflow.history.database import Database
 from callflow.history.query import Query
+from callflow.history.store import Store
 from callflow.web.console.large_answers import answers, processes, worker
 from callflow.web.console.large_answers.processes import LargeAnswers
 from tests.e2e.product import until
@@ -52,6 +60,11 @@ async def row_of(the: Stage) -> dict[str, Any]:
 
 async def collected(pieces: AsyncIterator[bytes]) -> bytes:
     return b"".join([piece async for piece in pieces])
+
+
+def message(what: object) -> bytes:
+    data = pickle.dumps(what)
+    return worker.LENGTH.pack(len(data)) + data
 
 
 def pid(made: LargeAnswers) -> int:
@@ -153,6 +166,43 @@ def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
     scene(tmp_path, main)
 
 
+def test_a_client_that_does_not_read_keeps_no_process_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export has no deadline, and two that nobody read had all processes for as long as their clients liked."""
+
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(processes, "_TAKEN_SECONDS", 0.05)
+            stream = made.stream("csv", ALL)
+            await anext(stream)
+            await until(lambda: not made._all, "the end of a process whose answer nobody reads", 5)
+        with pytest.raises(WorkerFailed, match="not read"):
+            await collected(stream)
+        assert await collected(made.stream("csv", ALL))
+
+    scene(tmp_path, main)
+
+
+async def test_each_conversation_of_an_export_is_a_line() -> None:
+    class OfThree(Store):
+        async def pages(self, query: Query) -> AsyncIterator[list[dict[str, Any]]]:
+            for page in ([1], [2, 3]):
+                yield [{"id": number} for number in page]
+
+    async def details(store: Store, row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "items": ["some words"] * 10_000 * (row["id"] == 2)}
+
+    store = OfThree(Database(URL.create("sqlite", database="x")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "details", details)
+        pieces = [piece async for piece in answers.json(store, ALL)]
+    begin, *lines, end = b"".join(pieces).splitlines()
+    assert (begin, end) == (b"[", b"]")
+    assert [msgspec.json.decode(line.rstrip(b","))["id"] for line in lines] == [1, 2, 3]
+    assert max(map(len, pieces)) < 70_000, "a long conversation comes in pieces"
+
+
 def test_an_idle_process_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_IDLE_SECONDS", 0.05)
 
@@ -164,12 +214,88 @@ def test_an_idle_process_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     scene(tmp_path, main)
 
 
-def test_it_ends_with_the_server() -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(worker.LENGTH.pack(1000) + b"half a", id="half a message"),
+        pytest.param(message((URL.create("sqlite", database="/there/is/no.db"), "US")), id="a history that is away"),
+    ],
+)
+def test_it_ends_with_the_server_and_says_nothing_past_its_log(sent: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     """A server that is killed closes the pipe."""
-    child = subprocess.Popen(processes._COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert child.stdin is not None
-    assert child.stdout is not None
-    child.stdin.write(worker.LENGTH.pack(1000) + b"half a")
-    child.stdin.close()
-    assert child.wait(10) is not None
-    child.stdout.close()
+    child = processes._start()
+    told, _ = child.communicate(sent, 10)
+    assert (child.returncode, capfd.readouterr().err) == (0, "")
+    assert not told or told.startswith(worker.LENGTH.pack(worker.FAILED))
+
+
+async def test_a_database_that_is_away_is_no_end_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver tells it by an OSError, as a pipe tells that the server has ended."""
+
+    async def away(store: Store) -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setitem(cast(Any, answers.ANSWERS), "away", away)
+    out = io.BytesIO()
+    await worker.answer(Store(Database(URL.create("sqlite", database="x"))), ("away", ()), out)
+    why = b"[Errno 111] Connection refused"
+    length = worker.LENGTH.pack
+    assert out.getvalue() == length(5) + b"begun" + length(worker.FAILED) + length(len(why)) + why
+
+
+def test_what_a_process_logs_is_in_the_servers_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The server redacts what is logged, and makes a line of each entry."""
+    program = """
+import logging
+from callflow.web.console.large_answers import answers, worker
+
+async def loud(store):
+    try:
+        raise LookupError("of the process")
+    except LookupError:
+        logging.getLogger("callflow.loud").exception("first\\nsecond")
+    yield b"made"
+
+answers.ANSWERS["loud"] = loud
+worker.main()
+"""
+    monkeypatch.setattr(processes, "_COMMAND", (sys.executable, "-P", "-c", program))
+
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        assert await made.whole("loud") == [b"made"]
+
+    scene(tmp_path, main)
+    (entry,) = [record for record in caplog.records if record.name == "callflow.loud"]
+    assert (entry.levelname, entry.getMessage()) == ("ERROR", "first\nsecond")
+    assert "LookupError: of the process" in Formatter(FORM).format(entry)
+    assert "first" not in capfd.readouterr().err
+
+
+def test_a_process_is_of_the_same_program_wherever_the_server_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "sqlalchemy.py").write_text("raise ImportError('this is no library')")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    program = """
+from callflow.web.console.large_answers import answers, worker
+
+async def where(store):
+    yield worker.__file__.encode()
+
+answers.ANSWERS["where"] = where
+worker.main()
+"""
+    monkeypatch.setattr(processes, "_COMMAND", (*processes._COMMAND[:-2], "-c", program))
+
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        assert await made.whole("where") == [worker.__file__.encode()]
+        assert os.getsid(pid(made)) != os.getsid(0), "Ctrl-C in the server's terminal would end it in the middle"
+
+    scene(tmp_path / "data", main)
