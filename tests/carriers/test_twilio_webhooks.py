@@ -64,10 +64,10 @@ def test_the_end_of_a_call_wherever_it_is_told(path: str, status: str) -> None:
     assert ended == events.CallHangup(cause=cause, source="carrier", sip_cause="200", seconds="17")
 
 
-def test_a_person_who_is_busy_is_not_counted_as_a_fault_of_ours() -> None:
+def test_a_person_who_is_busy_is_nobodys_fault() -> None:
     ended = event(STATUS, CallStatus="busy")
     assert isinstance(ended, events.CallHangup)
-    assert result_of(known_cause(ended.cause), heard_agent=False) == "carrier"
+    assert result_of(known_cause(ended.cause), heard_agent=False) == "caller", "the other side's doing"
 
 
 @pytest.mark.parametrize("status", ["ringing", "in-progress", "something new"])
