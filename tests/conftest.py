@@ -50,7 +50,7 @@ FOLDERS: Final = {
 _NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone)|postgresql|database_url")
 """Without one of these words a file outside the folders above holds unit tests only."""
 _DATABASES: Final = ("database_url", "empty_database_url")
-_EVEN: Final = 5170
+_EVEN: Final = 19702
 """A number with which six parts of --fast take the same time, and two of --alone."""
 _COMPUTING_SECONDS: Final = 600
 """Time limit of a test that only computes: beside the others it gets what they leave of the cores."""

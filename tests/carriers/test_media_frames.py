@@ -88,6 +88,7 @@ def delta(draw: st.DrawFn) -> str:
     return draw(written({"type": kind, "content_index": index, "delta": draw(PAYLOAD.filter(bool)), **names}))
 
 
+@pytest.mark.exhaustive
 @CARRIERS
 @given(text=media())
 def test_audio_of_the_caller_is_what_the_json_says(carrier: Any, text: str) -> None:

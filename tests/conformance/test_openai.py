@@ -225,6 +225,7 @@ def test_the_errors_of_the_samples_are_told_apart() -> None:
     assert [type(one) for one in heard] == [ErrorReported, ErrorReported, SessionLost, ResponseDone]
 
 
+@pytest.mark.exhaustive
 def test_the_package_reads_the_samples_that_we_read() -> None:
     """Our samples are what the official package takes for server events, too."""
     pydantic = pytest.importorskip("pydantic")

@@ -52,6 +52,7 @@ def test_a_picture_is_encoded_anew_as_the_api_takes_it(data: bytes, mime: str) -
     assert shown(thumbnail).format == "JPEG"
 
 
+@pytest.mark.exhaustive
 def test_a_large_one_is_made_small_and_its_place_and_camera_are_not_told() -> None:
     exif = Image.Exif()
     exif[0x0110], exif[0x0112] = "Camera-4711", 6  # turned by 90 degrees
