@@ -325,7 +325,7 @@ async def test_the_same_event_three_times_at_once_is_one_answer() -> None:
         await the.quiet()
         initiated = [one for one in the.telnyx.deliveries if one.event_type == "call.initiated"]
         assert [one.status for one in initiated] == [200, 200, 200]
-        assert posted(the) == ["answer"]
+        assert posted(the).count("answer") == 1
         assert the.timeline() == ["ringing>answered", "answered>streaming", "streaming>hangup"]
 
 
