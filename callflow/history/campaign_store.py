@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Select, Update, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from callflow.history.database import Database
 from callflow.history.events_out import EventMaker
@@ -62,7 +62,7 @@ class CampaignStore:
         """`make_events`: makes what writes the events, given the kind of database; None: there are none."""
         self._database = database
         kind = "sqlite" if database.is_sqlite else "postgresql"
-        self._new = sqlite.insert if database.is_sqlite else postgresql.insert
+        self._new: Any = importlib.import_module(f"sqlalchemy.dialects.{kind}").insert
         self._events = make_events(kind) if make_events is not None else None
         self.on_events: Callable[[], None] = lambda: None
         """Told when events were written."""
