@@ -16,8 +16,8 @@ from callflow.contracts.printable import json_of
 
 _PARTS: Final = 20
 """Parts of a list that are encoded in one step."""
-_PIECE: Final = 64 << 10
-"""Bytes of a piece, about."""
+PIECE: Final = 16 << 10
+"""Bytes of a piece, about: to send 64 KiB in one go makes frames of audio wait twice as long."""
 
 
 def json_slices(
@@ -50,11 +50,11 @@ def json_slices(
 
 
 def json_pieces(value: Any, encode: Callable[[Any], bytes] = json_of) -> list[bytes]:
-    """Return a value's JSON, made as by `json_slices`, in pieces of about 64 KiB."""
+    """Return a value's JSON, made as by `json_slices`, in pieces of about `PIECE` bytes."""
     found, present = [], bytearray()
     for some in json_slices(value, encode):
         present += some
-        if len(present) >= _PIECE:
+        if len(present) >= PIECE:
             found.append(bytes(present))
             present = bytearray()
     return [*found, bytes(present)] if present or not found else found

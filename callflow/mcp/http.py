@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from callflow.contracts.bounded_json import read
 from callflow.contracts.errors import AccessRefused, OutOfBounds, WorkerFailed
+from callflow.contracts.json_slices import PIECE
 from callflow.contracts.printable import in_json, json_of, line, quoted
 from callflow.history.store import Store
 
@@ -173,9 +174,9 @@ async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
     ours = {b"content-type": b"application/json", b"content-length": b"%d" % len(body), b"cache-control": b"no-store"}
     named = [*ours.items(), *(each for each in headers if each[0] not in ours)]
     await send({"type": "http.response.start", "status": status, "headers": named})
-    for begin in range(0, len(body), _LARGE):
-        more = begin + _LARGE < len(body)
-        await send({"type": "http.response.body", "body": body[begin : begin + _LARGE], "more_body": more})
+    for begin in range(0, len(body), PIECE):
+        more = begin + PIECE < len(body)
+        await send({"type": "http.response.body", "body": body[begin : begin + PIECE], "more_body": more})
         if more:
             await asyncio.sleep(0)  # frames come between, also while the client takes all that there is
     if not body:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from callflow.contracts.json_slices import json_pieces
+from callflow.contracts.json_slices import PIECE, json_pieces
 from callflow.contracts.printable import to_json
 from callflow.history.query import Query
 from callflow.history.store import Store
@@ -19,7 +19,6 @@ from callflow.mcp.http import Headers, McpEndpoint
 from callflow.web.console.large_answers import csv_table, shapes
 
 
-_PIECE: Final = 64 << 10
 _endpoints: WeakKeyDictionary[Store, McpEndpoint] = WeakKeyDictionary()
 """Of this process; loading the package of MCP takes a second."""
 
@@ -88,8 +87,8 @@ async def mcp(store: Store, headers: Headers, body: bytes) -> AsyncIterator[byte
         endpoint = _endpoints[store] = McpEndpoint(None, open_store)
     status, named, whole_body = await endpoint.answer(headers, body)
     yield pickle.dumps((status, list(named)))
-    for begin in range(0, len(whole_body), _PIECE):
-        yield whole_body[begin : begin + _PIECE]
+    for begin in range(0, len(whole_body), PIECE):
+        yield whole_body[begin : begin + PIECE]
 
 
 ANSWERS: Final[Mapping[str, Callable[..., AsyncIterator[bytes]]]] = {
