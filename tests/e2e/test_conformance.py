@@ -37,6 +37,12 @@ async def apologised(the: Product) -> None:
     await call.wait_ended()
 
 
+async def spoken_to_by_the_carrier(the: Product) -> None:
+    """Without a stream nobody else can say it."""
+    call = await the.telnyx.ring(faults=Faults(never_connect=True))
+    await call.wait_ended()
+
+
 async def dismissed(the: Product) -> None:
     await talk(the)
     the.call.post(events.GoodbyeRequested(reason="test"))
@@ -72,6 +78,7 @@ CALLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     ),
     "a model that refuses": (apologised, lambda: talkative(refuse_next=-1, refuse_status=401), {}),
     "a model that is lost": (apologised, lambda: talkative(drop_after_s=0.4), {}),
+    "no stream": (spoken_to_by_the_carrier, talkative, {"stream_seconds": 0.5}),
     "a goodbye": (dismissed, talkative, {}),
     "a call found alive": (adopted, talkative, {}),
     "a call that the carrier records": (dismissed, talkative, {"carrier_record": True}),

@@ -48,7 +48,7 @@ def is_stopped(process: int) -> bool:
 
 async def stop(process: int, database: Path, *, within_a_transaction: bool) -> None:
     """Stop it at such a moment, however often that takes."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):  # a transaction takes a millisecond, and they come now and then
         while True:
             os.kill(process, signal.SIGSTOP)
             await until(lambda: is_stopped(process), "it to stop")
