@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,11 @@ import pytest
 from callflow.config.settings import Settings
 from callflow.contracts.errors import StoreAway
 from callflow.history.bucket import Bucket, trouble_of
-from tests.object_store import KEY, object_store, settings_for
+from tests.object_store import KEY, settings_for
 from tests.ports import free_port
 
 
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("address")]
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The address of the server."""
-    with object_store() as found:
-        yield found
 
 
 def settings(address: str, **more: Any) -> Settings:

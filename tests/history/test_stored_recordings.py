@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from callflow.media.call_recorder import header, interleaved
 from callflow.web.console.owner_forwarding import OwnerForwarder
 from tests.e2e.process import SERVER, python
 from tests.e2e.product import until
-from tests.object_store import KEY, object_store, settings_for
+from tests.object_store import KEY, settings_for
 from tests.ports import free_port
 from tests.web.asgi import Answer, ask
 from tests.web.console.stage import CALL, Stage, stage
@@ -33,13 +33,6 @@ pytestmark = pytest.mark.process
 SOUND = header(20_000) + interleaved(bytes(20_000), b"\xff" * 20_000)
 PATH = f"/api/calls/{CALL}/recording"
 NAME = f"{CALL}.wav"
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The address of the server."""
-    with object_store() as found:
-        yield found
 
 
 def settings(address: str, **more: Any) -> Settings:

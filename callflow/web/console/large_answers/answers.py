@@ -6,10 +6,10 @@ Each function yields pieces of JSON that belong one behind another. Raises what 
 from __future__ import annotations
 
 import asyncio
+import functools
 import pickle
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from callflow.contracts.json_slices import PIECE, json_pieces
 from callflow.contracts.printable import to_json
@@ -17,10 +17,6 @@ from callflow.history.query import Query
 from callflow.history.store import Store
 from callflow.mcp.http import Headers, McpEndpoint
 from callflow.web.console.large_answers import csv_table, shapes
-
-
-_endpoints: WeakKeyDictionary[Store, McpEndpoint] = WeakKeyDictionary()
-"""Of this process; loading the package of MCP takes a second."""
 
 
 async def earlier(store: Store, row: Mapping[str, Any]) -> AsyncIterator[bytes]:
@@ -78,17 +74,20 @@ async def csv(store: Store, query: Query) -> AsyncIterator[bytes]:
 
 async def mcp(store: Store, headers: Headers, body: bytes) -> AsyncIterator[bytes]:
     """Yield the status and headers of the answer to a request at `/mcp`, pickled, and then its body."""
-    endpoint = _endpoints.get(store)
-    if endpoint is None:
-
-        async def open_store() -> Store:
-            return store
-
-        endpoint = _endpoints[store] = McpEndpoint(None, open_store)
-    status, named, whole_body = await endpoint.answer(headers, body)
+    status, named, whole_body = await _endpoint(store).answer(headers, body)
     yield pickle.dumps((status, list(named)))
     for begin in range(0, len(whole_body), PIECE):
         yield whole_body[begin : begin + PIECE]
+
+
+@functools.lru_cache(maxsize=1)
+def _endpoint(store: Store) -> McpEndpoint:
+    """Return the endpoint of this process, which has one store: loading the package of MCP takes its time."""
+
+    async def open_store() -> Store:
+        return store
+
+    return McpEndpoint(None, open_store)
 
 
 ANSWERS: Final[Mapping[str, Callable[..., AsyncIterator[bytes]]]] = {
