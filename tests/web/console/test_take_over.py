@@ -76,31 +76,25 @@ async def test_a_voice_is_passed_on_until_a_text_gives_the_caller_back() -> None
     assert ours.done == [("begin", "token mia", True), 1, 10, ("back", "He wants two.")], "and nobody was lost"
 
 
-@pytest.mark.parametrize("message", [b"", b"\xff", FRAME[:-1], FRAME * 11])
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        *((sound, "20 to 200 ms") for sound in (b"", b"\xff", FRAME[:-1], FRAME * 11)),
+        *((text, "") for text in ("", "{", "7", "[]", "\ud800")),
+        *((body, "") for body in ({}, {"give_back": 1}, {"give_back": "true"}, {"give_back": True, "line": None})),
+    ],
+)
 @in_loop
-async def test_sound_of_another_length_ends_the_socket_and_not_yet_the_take_over(message: bytes) -> None:
+async def test_sound_of_another_length_or_a_text_without_sense_ends_the_socket_and_gives_nothing_back(
+    message: Any, says: str
+) -> None:
     ours = FakeTakeOver()
     app, _ = app_with(ours)
     async with socket(app, "/api/calls/c/takeover") as page:
         await began(page)
         page.send(message)
         code, reason = await page.closed()
-    assert (code, "20 to 200 ms" in reason) == (1003, True)
-    assert ours.done[1:] == [("lost", 1)]
-
-
-@pytest.mark.parametrize(
-    "message",
-    ["", "{", "7", "[]", "\ud800", {}, {"give_back": 1}, {"give_back": "true"}, {"give_back": True, "line": None}],
-)
-@in_loop
-async def test_a_text_that_makes_no_sense_gives_nothing_back(message: Any) -> None:
-    ours = FakeTakeOver()
-    app, _ = app_with(ours)
-    async with socket(app, "/api/calls/c/takeover") as page:
-        await began(page)
-        page.send(message)
-        assert (await page.closed())[0] == 1003
+    assert (code, says in reason) == (1003, True)
     assert ours.done[1:] == [("lost", 1)]
 
 
