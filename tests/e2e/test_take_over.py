@@ -171,8 +171,11 @@ async def test_a_person_goes_on_when_the_model_stays_away_and_gives_back_when_it
             await socket.send(json.dumps({"give_back": True, "line": "The loaf is reserved."}))
             await socket.wait_closed()
         await until(lambda: the.call.model.engine == "ready", "the model to be asked again")
-        before = len(one.heard())
-        await until(lambda: noise(400, 2)[:1600] in one.heard()[before - 8000 :], "the agent to go on")
+        said = noise(900, 1)  # the first that each session says
+        await until(lambda: one.heard().count(said[:1600]) == 2, "the agent to go on")
+        await until(lambda: the.happened("heard")[-1]["done"], "the sentence to be over")
+        asked = [event.event for event in the.realtime.sessions[-1].received if event.event["type"] == "response.create"]
+        assert len(asked) == 1, "the agent was asked to go on, and to say that it is back as well"
 
 
 async def test_a_token_of_one_business_listens_and_speaks_in_its_own_calls_alone() -> None:
