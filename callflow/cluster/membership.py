@@ -36,7 +36,7 @@ from callflow.cluster.nodes import (
 )
 from callflow.cluster.peers import NodeConfig, Peer
 from callflow.contracts.errors import Overloaded
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.history.database import Database
 from callflow.history.history import History
 
@@ -69,8 +69,8 @@ async def _unheard(peer: Peer, calls: Sequence[str]) -> Collection[str] | None:
     return None
 
 
-async def _silent(node: str, call: str) -> SaidLast:
-    return SaidLast()
+async def _silent(node: str, call: str) -> HandoverInput:
+    return HandoverInput()
 
 
 async def _to_nobody() -> None:
@@ -113,8 +113,8 @@ class Membership:
         self.tell: Callable[[Peer, Sequence[str]], Awaitable[Collection[str] | None]] = _unheard
         """Tells a node that it has been given calls. Returns those that it has, and it takes no others; None: that
         is not known. Never raises; takes a second at most."""
-        self.last_words: Callable[[str, str], Awaitable[SaidLast]] = _silent
-        """Asks a node, by its name, for the last words of a call: see `Forwarding.last_words`."""
+        self.handover_input: Callable[[str, str], Awaitable[HandoverInput]] = _silent
+        """Asks a node, by its name, for what a caller said during the handover: see `Forwarding.handover_input`."""
         self.announce: Callable[[], Awaitable[None]] = _to_nobody
         """Tells all other nodes that this one has joined. Never raises; takes a second at most."""
         self._is_known = asyncio.Event()

@@ -21,7 +21,7 @@ from callflow.cluster.node_paths import FORWARDED
 from callflow.cluster.nodes import Node, View
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.web.cluster_listener import bind, create_cluster_app
 from callflow.web.console import owner_forwarding
 from callflow.web.console.auth import AccessMiddleware
@@ -122,11 +122,11 @@ async def other_node(
 
     apps = {PUBLIC: echo, CONSOLE: console}
 
-    async def last_words(call: str) -> SaidLast:
-        return SaidLast(b"\x00\xff words", "1*#") if call == CALL else SaidLast()
+    async def handover_input(call: str) -> HandoverInput:
+        return HandoverInput(b"\x00\xff words", "1*#") if call == CALL else HandoverInput()
 
     app = create_cluster_app(
-        known, SECRET, apps, take, cast(LiveService, live), history, cast(Any, None), known.has, last_words
+        known, SECRET, apps, take, cast(LiveService, live), history, cast(Any, None), known.has, handover_input
     )
     listener = Listener(bind(address), app, media_ping_seconds=0)
     await listener.open()
@@ -162,11 +162,11 @@ async def test_nodes_tell_each_other_what_they_know_and_give(tmp_path: Path) -> 
         assert given == [CALL, "another"]
         assert await forwarding.tell_given(peer, ["another"]) is None, "it does not know"
         assert (await forwarding.who_has(CALL), await forwarding.who_has("another")) == ("w2", "")
-        assert await forwarding.last_words("w2", CALL) == (b"\x00\xff words", "1*#")
-        assert await forwarding.last_words("w2", "another") == (b"", "")
+        assert await forwarding.handover_input("w2", CALL) == (b"\x00\xff words", "1*#")
+        assert await forwarding.handover_input("w2", "another") == (b"", "")
         await forwarding.close()
         assert await forwarding.who_has(CALL) == "", "this node is ending"
-        assert await forwarding.last_words("w2", CALL) == (b"", "")
+        assert await forwarding.handover_input("w2", CALL) == (b"", "")
         with pytest.raises(PeerAway):
             await forwarding.ask(peer, "POST", "/calls", {"calls": 1})
         with pytest.raises(PeerAway):

@@ -19,7 +19,7 @@ import pytest
 from callflow.cluster import signing
 from callflow.cluster.forwarding import CLUSTER, CONSOLE, FROM, KEYS, PUBLIC
 from callflow.cluster.node_paths import FORWARDED
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.switchboard.dialling_elsewhere import PATH as DIAL
 from callflow.web import cluster_listener
 from callflow.web.cluster_listener import bind, create_cluster_app
@@ -64,8 +64,8 @@ class House:
     async def _dial(self, body: bytes) -> tuple[dict[str, Any], int]:
         return {"said": body.decode()}, 409
 
-    async def _words(self, call: str) -> SaidLast:
-        return SaidLast(b"\x00\xff", "1#") if call == CALL else SaidLast()
+    async def _words(self, call: str) -> HandoverInput:
+        return HandoverInput(b"\x00\xff", "1#") if call == CALL else HandoverInput()
 
     async def _inner(self, scope: Any, receive: Any, send: Any) -> None:
         self.seen.append(scope)

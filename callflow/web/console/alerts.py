@@ -12,7 +12,7 @@ from callflow.contracts.errors import BadRequest
 from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.history.tables import iso
-from callflow.switchboard.health.life_cycle import CLOSED, OPEN, SEEN, STATES
+from callflow.switchboard.health.alert_life_cycle import CLOSED, OPEN, SEEN, STATES
 from callflow.switchboard.health.service import HealthService
 from callflow.web.console.history_query import whole_number
 from callflow.web.console.requested_by import requester

@@ -39,7 +39,7 @@ def _day(value: Any) -> date | None:
         return None
 
 
-def endings(dates: Mapping[str, date], models: Iterable[str], today: date) -> list[str]:
+def shutdowns(dates: Mapping[str, date], models: Iterable[str], today: date) -> list[str]:
     """Return a sentence for each of these models that ends, or has ended."""
     known = [(model, dates[model]) for model in dict.fromkeys(models) if model in dates]
     return [model_catalog.ending(model, day, today) for model, day in known]

@@ -8,8 +8,8 @@ from typing import Literal
 import pytest
 
 from callflow.contracts.diagnostics import Finding
-from callflow.switchboard.health.life_cycle import CLOSE_AFTER, DOCTOR, Alert, LifeCycle
-from callflow.switchboard.health.record import RecentIncrease, Record
+from callflow.switchboard.health.alert_life_cycle import CLOSE_AFTER, DOCTOR, Alert, LifeCycle
+from callflow.switchboard.health.finding_history import FindingHistory, RecentIncrease
 
 
 EACH = 10
@@ -94,14 +94,14 @@ def test_the_alerts_of_the_process_before_go_on() -> None:
 
 
 def test_a_finding_has_a_past() -> None:
-    record = Record()
+    history = FindingHistory()
     states: list[State] = ["ok", "wrong", "note", "note"]
     for minute, state in enumerate(states):
-        record.take([finding("ok"), finding(state)], 60.0 * minute)
-    assert record.hour("disk", 60.0 * 5).endswith("-0211--")
-    assert (record.since("disk"), record.since("other")) == (180.0, None)
-    record.take([finding("ok", "other")], 60.0 * 100)
-    assert record.since("disk") is None, "nobody has looked at it for an hour"
+        history.take([finding("ok"), finding(state)], 60.0 * minute)
+    assert history.hour("disk", 60.0 * 5).endswith("-0211--")
+    assert (history.since("disk"), history.since("other")) == (180.0, None)
+    history.take([finding("ok", "other")], 60.0 * 100)
+    assert history.since("disk") is None, "nobody has looked at it for an hour"
 
 
 def test_figures_that_only_rise_are_told_by_how_much_lately() -> None:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from callflow.contracts.errors import Overloaded
-from callflow.history.guard import Guard
+from callflow.history.journal_guard import Guard
 from callflow.journal.journal import JournalEntry
 
 
 @dataclass(eq=False, slots=True)
-class HandOver:
+class HandoverEntry:
     """One call that is to be given away."""
 
     entry: JournalEntry
@@ -36,13 +36,13 @@ class HandOver:
         self.is_wanted = False
 
 
-class HandOvers:
+class HandoverEntries:
     """Those that are not settled yet, by the ids of their entries' rows."""
 
     def __init__(self) -> None:
-        self._open: dict[int, HandOver] = {}
+        self._open: dict[int, HandoverEntry] = {}
 
-    def add(self, key: int, one: HandOver) -> None:
+    def add(self, key: int, one: HandoverEntry) -> None:
         """Learn of one whose entry is queued."""
         self._open[key] = one
 
@@ -73,7 +73,7 @@ class HandOvers:
         for one in self._open.values():
             one.withdraw()
 
-    def settle(self, key: int, *, given: bool) -> HandOver | None:
+    def settle(self, key: int, *, given: bool) -> HandoverEntry | None:
         """Say how the hand-over of this entry has ended, unless that was said before. Returns it."""
         one = self._open.pop(key, None)
         if one is not None and not one.given.done():

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from carriers.common.http_client import Api
-from carriers.twilio.listed import live_calls, objects, talks_with
+from carriers.twilio.listings import live_calls, objects, talks_with
 
 
 class Account:

@@ -18,7 +18,7 @@ _KEYS: Final = frozenset("0123456789*#ABCD")
 _SPOKEN: Final = ("response.output_audio_transcript.delta", "response.output_audio_transcript.done")
 
 
-class BesideCall:
+class SidebandEvents:
     """Reads these events of one session, and reports them to the call."""
 
     def __init__(self, channel: Channel, responses: ResponseDriver) -> None:

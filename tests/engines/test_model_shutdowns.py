@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callflow.engines.openai_realtime.models import endings, read_dates
+from callflow.engines.openai_realtime.model_shutdowns import read_dates, shutdowns
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_days_are_read_in_whatever_form_and_the_rest_is_passed_over(told: Any, d
 
 def test_each_model_in_use_that_ends_is_said_once() -> None:
     dates = {"a": date(2027, 1, 20), "b": date(2026, 1, 1), "c": date(2028, 1, 1)}
-    assert endings(dates, ["b", "a", "b", "x"], date(2026, 11, 28)) == [
+    assert shutdowns(dates, ["b", "a", "b", "x"], date(2026, 11, 28)) == [
         "b was switched off by its vendor on 2026-01-01: choose another",
         "a will be switched off by its vendor on 2027-01-20: choose another",
     ]

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from callflow.switchboard import garbage
-from callflow.switchboard.garbage import GarbageCollection
+from callflow.switchboard import garbage_collection
+from callflow.switchboard.garbage_collection import GarbageCollection
 
 
 class Call:
@@ -23,7 +23,7 @@ class Call:
 @pytest.fixture(autouse=True)
 def collections(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The generations that were collected; and the collector of the tests as it was."""
-    monkeypatch.setattr(garbage, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(garbage_collection, "_QUIET_SECONDS", 0.0)
     seen: list[int] = []
 
     def note(phase: str, about: dict[str, int]) -> None:

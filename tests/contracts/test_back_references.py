@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from callflow.contracts.owners import to_owner
+from callflow.contracts.back_references import to_owner
 
 
 class Owner:

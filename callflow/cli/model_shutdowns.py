@@ -10,7 +10,7 @@ from typing import Final
 from callflow.config.openai_addresses import rest_root
 from callflow.config.settings import Settings
 from callflow.contracts.errors import VendorRefused
-from callflow.engines.openai_realtime.models import endings, shutdown_dates
+from callflow.engines.openai_realtime.model_shutdowns import shutdown_dates, shutdowns
 from callflow.engines.openai_realtime.rest import VendorApi
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.engine_choice import priced_models
@@ -20,7 +20,7 @@ SECONDS: Final = 2.0
 """How long the table waits; calls are answered meanwhile."""
 
 
-async def model_endings(settings: Settings, configs: CallConfigs, said: Sequence[str]) -> list[str]:
+async def model_shutdowns(settings: Settings, configs: CallConfigs, said: Sequence[str]) -> list[str]:
     """Return a sentence for each model that ends, but for those that are `said` already. Without a key, or when the
     vendor does not answer, there are none."""
     if not settings.openai_api_key:
@@ -45,4 +45,4 @@ def _asked(settings: Settings, models: Sequence[str]) -> list[str]:
         dates = asyncio.run(shutdown_dates(api, seconds=SECONDS))
     except VendorRefused:
         return []
-    return endings(dates, models, datetime.now().astimezone().date())
+    return shutdowns(dates, models, datetime.now().astimezone().date())

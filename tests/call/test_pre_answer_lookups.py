@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from callflow.call import first_questions
-from callflow.call.first_questions import Answers
+from callflow.call import pre_answer_lookups
+from callflow.call.pre_answer_lookups import Answers
 from callflow.call.services import CallServices
 from callflow.contracts.caller_lookup import LookedUp
 from callflow.contracts.control import AT_START, Controlled, ControlQuestion
@@ -55,7 +55,7 @@ class Scene:
         )
         self.over = asyncio.Event()
         call: Any = SimpleNamespace(id="call", carrier=SimpleNamespace(name="fake"), from_number="", to_number="")
-        self.asking = asyncio.create_task(first_questions.answers(call, self.services, RINGS, self._over()))
+        self.asking = asyncio.create_task(pre_answer_lookups.answers(call, self.services, RINGS, self._over()))
 
     async def _over(self) -> None:
         await self.over.wait()
@@ -64,8 +64,8 @@ class Scene:
 @in_loop
 async def test_where_nobody_is_to_be_asked_there_is_no_wait() -> None:
     one = Scene(None, None)
-    assert not first_questions.are_asked(one.services)
-    assert first_questions.longest_seconds(one.services) == 0.0
+    assert not pre_answer_lookups.are_asked(one.services)
+    assert pre_answer_lookups.longest_seconds(one.services) == 0.0
     assert await one.asking == Answers()
 
 
@@ -83,8 +83,8 @@ async def test_how_long_it_may_take(
     one = Scene(
         Hook(lookup) if lookup is not None else None, Hook(control, at_start=at_start) if control is not None else None
     )
-    assert first_questions.are_asked(one.services) is asked
-    assert first_questions.longest_seconds(one.services) == seconds
+    assert pre_answer_lookups.are_asked(one.services) is asked
+    assert pre_answer_lookups.longest_seconds(one.services) == seconds
     one.over.set()
     await one.asking
 
@@ -155,6 +155,6 @@ def test_what_came_of_it_is_written_down_before_there_is_a_session(told: Answers
     taken: list[Any] = []
     step_in = SimpleNamespace(controlled=lambda event, found: taken.append((event, found)))
     call: Any = SimpleNamespace(config=config(), note=noted.append, requests=SimpleNamespace(step_in=step_in))
-    first_questions.write_down(told, call)
+    pre_answer_lookups.write_down(told, call)
     assert [type(note) for note in noted] == [notes.CallerLookup] * (told.looked_up is not None)
     assert taken == [(AT_START, CHANGED)] * (told.controlled is not None)

@@ -13,7 +13,7 @@ from typing import Final
 
 from callflow.agent.agent import Agent
 from callflow.contracts.events import Dtmf, Event
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.media.g711 import BYTES_PER_MS
 from callflow.media.relay import Relay
 
@@ -25,8 +25,8 @@ _BEFORE_MS: Final = 300
 _MOST_BYTES: Final = 10_000 * BYTES_PER_MS
 
 
-class LastWords:
-    """The caller's audio of one call that was let go of, until its stream ends. Implements `AudioTap`."""
+class HandoverInputBuffer:
+    """Keeps the caller's audio and keys of a call that was let go of, until its stream ends. Implements `AudioTap`."""
 
     def __init__(self, relay: Relay, before: bytes) -> None:
         """`before`: what the caller said until now, and nobody has answered."""
@@ -55,13 +55,13 @@ class LastWords:
         else:
             self._post(event)
 
-    async def take(self) -> SaidLast:
+    async def take(self) -> HandoverInput:
         """End the stream, and return what the caller has said and typed. Nothing when it is called again."""
         try:
             await self._relay.hear_out()
         finally:
             keys = "".join(event.digit for event in self._keys if isinstance(event, Dtmf))
-            said, self._audio = SaidLast(bytes(self._audio), keys), bytearray()
+            said, self._audio = HandoverInput(bytes(self._audio), keys), bytearray()
             self._keys.clear()
             self._over.set()
         return said
@@ -83,7 +83,7 @@ class LastWords:
         self._keys.clear()
 
 
-def keep_listening(relay: Relay, agent: Agent) -> LastWords | None:
+def keep_listening(relay: Relay, agent: Agent) -> HandoverInputBuffer | None:
     """Keep the stream of a call that is about to be let go of. None: there is none, or the caller hears the agent on
     it, who would go on to be heard."""
     if relay.is_remote or not relay.is_flowing or agent.turns.is_unplayed or relay.awaits_marks:
@@ -93,4 +93,4 @@ def keep_listening(relay: Relay, agent: Agent) -> LastWords | None:
     taking = agent.turns.taking
     speaks = agent.turns.hears_speech or taking.caller_speaking or taking.audio_is_needed
     recent = agent.sessions.recent_audio
-    return LastWords(relay, recent if speaks else recent[-_BEFORE_MS * BYTES_PER_MS :])
+    return HandoverInputBuffer(relay, recent if speaks else recent[-_BEFORE_MS * BYTES_PER_MS :])

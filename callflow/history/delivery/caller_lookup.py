@@ -24,7 +24,7 @@ _KEPT_SECONDS: Final = 60.0
 """How long an idle connection is kept for the next caller."""
 
 
-class UrlAsked:
+class UrlLookup:
     """Asks a server of ours: see `callflow.switchboard.caller_lookup.Ask`."""
 
     def __init__(self, url: str, signer: Signer, seconds: float) -> None:

@@ -25,7 +25,7 @@ class _Past:
         self.seen_at = at
 
 
-class Record:
+class FindingHistory:
     """Is told every look, and tells of each finding since when and how often."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 A full collection stands still for as long as there are objects to look through: those of the modules (0.1 s, left out
 by freezing them after the start) and those of all live calls (0.2 ms each). Ended calls leave next to nothing, because
-their parts do not hold each other (`contracts/owners.py`). docs/performance.md has the figures.
+their parts do not hold each other (`contracts/back_references.py`). docs/performance.md has the figures.
 """
 
 from __future__ import annotations

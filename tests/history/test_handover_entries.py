@@ -9,8 +9,8 @@ from typing import Any, cast
 from sqlalchemy import Connection
 
 from callflow.contracts.errors import Overloaded
-from callflow.history.guard import Guard
-from callflow.history.hand_overs import HandOver, HandOvers
+from callflow.history.handover_entries import HandoverEntries, HandoverEntry
+from callflow.history.journal_guard import Guard
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Ended
 
@@ -31,21 +31,21 @@ def entry(call: str) -> JournalEntry:
     return JournalEntry.of(Ended(), call=call, at=1.0)
 
 
-def run(main: Callable[[HandOvers], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(main(HandOvers()))
+def run(main: Callable[[HandoverEntries], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(main(HandoverEntries()))
 
 
-def one(call: str = "c", to: str = "w2") -> HandOver:
-    return HandOver(entry(call), (to, 3), asyncio.get_running_loop().create_future())
+def one(call: str = "c", to: str = "w2") -> HandoverEntry:
+    return HandoverEntry(entry(call), (to, 3), asyncio.get_running_loop().create_future())
 
 
-def refused(them: HandOvers, claims: Claims | None, *keys: int) -> set[int]:
+def refused(them: HandoverEntries, claims: Claims | None, *keys: int) -> set[int]:
     wanted = [(key, entry("any")) for key in keys]
     return set(them.refused(cast(Connection, None), wanted, cast(Guard, claims) if claims is not None else None))
 
 
 def test_a_claim_is_given_with_the_entry_of_its_own_call_and_with_no_other() -> None:
-    async def main(them: HandOvers) -> None:
+    async def main(them: HandoverEntries) -> None:
         claims = Claims()
         them.add(7, one("c"))
         them.add(8, one("d"))
@@ -56,7 +56,7 @@ def test_a_claim_is_given_with_the_entry_of_its_own_call_and_with_no_other() -> 
 
 
 def test_what_the_other_process_does_not_take_is_not_written_and_the_rest_is() -> None:
-    async def main(them: HandOvers) -> None:
+    async def main(them: HandoverEntries) -> None:
         claims = Claims()
         them.add(7, one("c", "full"))
         them.add(8, one("d"))
@@ -68,7 +68,7 @@ def test_what_the_other_process_does_not_take_is_not_written_and_the_rest_is() -
 
 
 def test_a_hand_over_that_is_withdrawn_is_not_begun() -> None:
-    async def main(them: HandOvers) -> None:
+    async def main(them: HandoverEntries) -> None:
         first, second = one("c"), one("d")
         them.add(7, first)
         them.add(8, second)
@@ -82,7 +82,7 @@ def test_a_hand_over_that_is_withdrawn_is_not_begun() -> None:
 
 
 def test_how_it_ended_is_said_once() -> None:
-    async def main(them: HandOvers) -> None:
+    async def main(them: HandoverEntries) -> None:
         hand_over = one()
         them.add(7, hand_over)
         assert them.settle(7, given=True) is hand_over

@@ -13,8 +13,8 @@ from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import HUMAN, LegIds
 from carriers.common.http_client import Api
-from carriers.telnyx.detection import listening
-from carriers.telnyx.joining import actions_of, join, without_stream
+from carriers.telnyx.amd import listening
+from carriers.telnyx.bridging import actions_of, join, without_stream
 
 
 CALL = "7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1bc"

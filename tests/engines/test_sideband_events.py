@@ -8,8 +8,8 @@ import pytest
 
 from callflow.contracts.engine import EngineEvent, KeyPressed, PlayoutBegan, PlayoutEnded
 from callflow.engines.common.channel import Channel
-from callflow.engines.openai_realtime.beside_call import BesideCall
 from callflow.engines.openai_realtime.server_events import ServerEvent
+from callflow.engines.openai_realtime.sideband_events import SidebandEvents
 from tests.in_loop import in_loop
 
 
@@ -21,7 +21,7 @@ class Scene:
         self.spoke_: list[tuple[str, str]] = []
         self.timers: dict[str, Any] = {}
         self.now = 100.0
-        self.beside = BesideCall(cast(Channel, self), cast(Any, self))
+        self.beside = SidebandEvents(cast(Channel, self), cast(Any, self))
         self.beside._clock = lambda: self.now
 
     def notify(self, event: EngineEvent) -> None:

@@ -13,7 +13,7 @@ PAUSE_SECONDS: Final = 2.0
 may only have taken breath between two sentences, or the network may have been slow."""
 
 
-class OwnPace:
+class FullDuplexPace:
     """Both, for one call."""
 
     __slots__ = ("_asked_at", "_settles_at")

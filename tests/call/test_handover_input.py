@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from callflow.call import last_words as module
-from callflow.call.last_words import LastWords, keep_listening
+from callflow.call import handover_input as module
+from callflow.call.handover_input import HandoverInputBuffer, keep_listening
 from callflow.contracts.events import Dtmf, MediaLost
 from callflow.media.g711 import BYTES_PER_MS
 
@@ -47,7 +47,7 @@ def talk(
     return SimpleNamespace(turns=turns, sessions=SimpleNamespace(recent_audio=recent))
 
 
-def kept(line: Line, agent: Any) -> LastWords | None:
+def kept(line: Line, agent: Any) -> HandoverInputBuffer | None:
     return keep_listening(cast(Any, line), agent)
 
 
