@@ -4,7 +4,7 @@ import { Element, html, nothing, repeat } from "./base.js";
 import { precise } from "./format.js";
 import { lastAt } from "./links.js";
 import { moment } from "./moment.js";
-import { reveal } from "./said.js";
+import { reveal } from "./transcript_frame.js";
 import { eventOf } from "./story.js";
 import { T } from "./texts.js";
 

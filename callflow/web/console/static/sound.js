@@ -9,7 +9,7 @@ import { colour } from "./charts.js";
 import { at, duration, precise } from "./format.js";
 import { moment } from "./moment.js";
 import { Player } from "./player.js";
-import { laid } from "./sounds.js";
+import { laid } from "./recording_parts.js";
 import { T } from "./texts.js";
 
 const EVERY = 2000; // ms between two looks at a recording that grows

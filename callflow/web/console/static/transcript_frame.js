@@ -4,7 +4,7 @@ import { lastAt } from "./links.js";
 import { moment } from "./moment.js";
 import { T } from "./texts.js";
 import { transcript } from "./transcript.js";
-import { momentAt, wordAt } from "./words.js";
+import { momentAt, wordAt } from "./word_times.js";
 
 const NEAR = 80; // px from the end within which the transcript follows what is said
 const [BACK, AHEAD] = [12, 4]; // items before and after the last one, among which a turn may be the one that is heard
@@ -23,7 +23,7 @@ export function reveal(frame, element) {
   if (inner.top < outer.top || inner.bottom > outer.bottom) frame.scrollTop += inner.top - outer.top - Math.max(0, (outer.height - inner.height) / 3);
 }
 
-class Said extends Element {
+class TranscriptFrame extends Element {
   static properties = {
     story: { attribute: false, hasChanged: () => true }, isOver: { type: Boolean }, isLoading: { type: Boolean },
     /** Seconds of this call's clock at the beginning of the page's call. */
@@ -158,4 +158,4 @@ class Said extends Element {
       <button type="button" class="newest" ?hidden=${this.follows || this.isOver} @click=${() => this.#newest()}>${T.newest}</button>`;
   }
 }
-customElements.define("cf-said", Said);
+customElements.define("cf-transcript-frame", TranscriptFrame);

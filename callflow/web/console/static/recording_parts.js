@@ -27,7 +27,7 @@ const POINTS = {
 /** Those that an operator does: told by the agent or the settings they are no act. */
 const ACTS = new Set(["say_requested", "dtmf_requested", "session_changed"]);
 
-export class Sounds {
+export class RecordingParts {
   /** Our recordings: `{part, at}`, with the seconds since the call began at which each begins. */
   parts = [];
   /** `{key, kind, at, to, text}`; `to`: null: it goes on; undefined: it is a point. */

@@ -3,7 +3,7 @@ import { post } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
 import { T } from "./texts.js";
 
-class Acts extends Element {
+class Actions extends Element {
   static properties = {
     call: {}, mayAct: { type: Boolean }, isOver: { type: Boolean },
     said: { state: true }, failed: { state: true }, busy: { state: true },
@@ -93,4 +93,4 @@ class Acts extends Element {
       </dialog>`;
   }
 }
-customElements.define("cf-acts", Acts);
+customElements.define("cf-actions", Actions);

@@ -159,4 +159,4 @@ class StepIn extends Element {
       <p class="acts-note ${this.failed ? "failed" : "dim"}">${this.failed || this.said || nothing}</p>`;
   }
 }
-customElements.define("cf-stepin", StepIn);
+customElements.define("cf-step-in", StepIn);

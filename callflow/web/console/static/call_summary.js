@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { Element, html, nothing } from "./base.js";
 import { precise } from "./format.js";
-import { inLines } from "./happened.js";
+import { inLines } from "./problems.js";
 import { decoded, placeOf } from "./links.js";
 import { moment } from "./moment.js";
 import { T } from "./texts.js";
@@ -10,7 +10,7 @@ import { T } from "./texts.js";
 const H = T.happened;
 const V = T.verdict;
 
-class Account extends Element {
+class CallSummary extends Element {
   static properties = { call: {}, story: { attribute: false, hasChanged: () => true }, isOver: { type: Boolean }, cause: {}, verdict: { state: true }, refused: { state: true }, said: { state: true } };
 
   willUpdate(changed) {
@@ -65,4 +65,4 @@ class Account extends Element {
       <form class="buttons" @submit=${this.#beside}><input class="grow" name="other" autocomplete="off" required placeholder=${T.moment.besideHint} aria-label=${T.moment.beside}><button>${T.moment.compare}</button></form>`;
   }
 }
-customElements.define("cf-account", Account);
+customElements.define("cf-call-summary", CallSummary);

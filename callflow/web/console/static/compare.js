@@ -6,11 +6,11 @@ import { placeOf } from "./links.js";
 import { moment } from "./moment.js";
 import { Story } from "./story.js";
 import { T } from "./texts.js";
-import "./said.js";
+import "./transcript_frame.js";
 
 const B = T.beside;
 
-class Beside extends Element {
+class Comparison extends Element {
   static properties = { call: {}, own: { attribute: false }, state: { state: true }, sentence: { state: true } };
   #stream = null;
   #due = 0;
@@ -59,9 +59,9 @@ class Beside extends Element {
       <header class="panel-head"><h2 id="beside-title"><a href=${callAddress(this.call)}><span dir="ltr">${from || T.call}</span> → <span dir="ltr">${to || ""}</span></a></h2>
         <small class="dim">${B.later(later)}${story.over ? `, ${duration(story.facts.duration)}` : ""}. ${isTogether ? B.clock : B.apart}</small>
         <a href=${placeOf(this.own.call ?? "", moment.at)}>${B.close}</a></header>
-      <cf-said .story=${story} .isOver=${Boolean(story.over)} .isLoading=${this.state === "connecting"} .offset=${isTogether ? -later : 0} .toBegin=${Boolean(story.over)}></cf-said>
+      <cf-transcript-frame .story=${story} .isOver=${Boolean(story.over)} .isLoading=${this.state === "connecting"} .offset=${isTogether ? -later : 0} .toBegin=${Boolean(story.over)}></cf-transcript-frame>
       ${story.path.length ? html`<p class="dim">${story.path.map((each) => T.states[each.state] ?? each.state).join(" → ")}</p>` : nothing}
     </section>`;
   }
 }
-customElements.define("cf-beside", Beside);
+customElements.define("cf-compare", Comparison);

@@ -14,7 +14,7 @@ export function trouble(error) {
   return html`<div class="failed" role="alert"><p>${error.message}</p>${lines.length ? html`<ul class="lines">${lines.map((each) => html`<li dir="auto">${each}</li>`)}</ul>` : nothing}</div>`;
 }
 
-export class Sheet extends Element {
+export class FormPage extends Element {
   static properties = {
     me: { attribute: false }, data: { state: true }, failed: { state: true }, refused: { state: true },
     said: { state: true }, busy: { state: true },

@@ -12,7 +12,7 @@ const PLANNED = new Set(["farewell", "last_words"]); // they bound a goodbye
 const WITH_A_PERSON = new Set(["transferring", "bridged"]); // the audio goes past us: its stream has ended, as it should
 
 /** Takes the entries of a call in order, and keeps what a person would ask about. */
-export class Happened {
+export class Problems {
   #found = [];
   #open = new Map(); // by what is lost: its finding, until it is back
   #tools = new Map();
