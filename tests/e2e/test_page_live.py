@@ -44,7 +44,9 @@ async def test_a_call_is_watched_by_two_and_ended_by_one() -> None:
         await late.sees(".notice", "On hold")
         await early.sees("cf-actions .acts-note", "On hold.")
         await late.page.click("cf-actions >> text=Off hold")
-        await early.page.locator("cf-actions .acts-note", has_text="On hold.").wait_for(state="detached", timeout=10_000)
+        await early.page.locator("cf-actions .acts-note", has_text="On hold.").wait_for(
+            state="detached", timeout=10_000
+        )
         await late.sees(".notice", "Off hold")
         await early.page.click("cf-actions >> text=Hang up…")
         await early.page.click("text=At once")

@@ -1,9 +1,9 @@
 """Looks at the server every few seconds, off the way of the audio, and keeps the alerts that come of it.
 
-What is judged stands in `findings.py`, what becomes an alert in `alert_life_cycle.py`. Every process looks at itself, and
-keeps the alerts about itself in the database. The one that looks after the calls of the history keeps those about what
-all share, too, and closes those of nodes that are gone. While the database does not answer, they are kept here, and
-written when it is back.
+What is judged stands in `findings.py`, what becomes an alert in `alert_life_cycle.py`. Every process looks at itself,
+and keeps the alerts about itself in the database. The one that looks after the calls of the history keeps those about
+what all share, too, and closes those of nodes that are gone. While the database does not answer, they are kept here,
+and written when it is back.
 """
 
 from __future__ import annotations
