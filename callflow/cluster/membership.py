@@ -1,8 +1,8 @@
 """This process as a node of a cluster: its lease, the others as far as is known, and whether it may act.
 
-Whether a node may act: while its lease holds by its own clock, yes. When it cannot be renewed, the others are asked:
-if one of them reaches the database, and has for a lease, this node's calls are being taken over there, and it lets go
-of them; if none does, the database is gone for everybody, or was a moment ago, and all go on.
+Whether a node may act: while its lease holds by its own clock, yes. When it cannot be renewed, the others are asked. If
+one of them reaches the database, and has for a lease, this node's calls are being taken over there, and it lets go of
+them. If none does, the database is gone for everybody, or was a moment ago, and all go on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Client secrets: keys that live some minutes, with which a browser opens a session of its own at the vendor.
 
-What is asked for is brought into the GA form of a session: every field that it has is forwarded, the flat names of the
-API's beta and of earlier systems go to their places in it, and what it does not have, or not any more, is left out with
+What is asked for is brought into the GA form of a session. Every field that it has is forwarded, and the flat names of
+the API's beta and of earlier systems go to their places in it. What it does not have, or not any more, is left out with
 a warning. Whether any other value is possible, the vendor says.
 
 Vendor: https://platform.openai.com/docs/api-reference/realtime-sessions/create-realtime-client-secret
