@@ -23,7 +23,7 @@ _THRESHOLDS: Final = (150, 6, 1_000_000)
 third, in place of "after ten of the second": never by itself, see `call_gone`."""
 _QUIET_SECONDS: Final = 0.3
 """How long a call that has just ended takes until nothing holds it any more."""
-_PATIENCE: Final = 1000
+_GONE_FOR_EACH_LIVE: Final = 1000
 """A full collection is due when this many calls have gone for each that is live, and so always when none is: it takes
 the longer the more are live, and ended calls leave hardly anything that makes it worth while."""
 
@@ -31,9 +31,9 @@ the longer the more are live, and ended calls leave hardly anything that makes i
 class GarbageCollection:
     """The garbage collections of a process that serves calls, from `begin` to `end`."""
 
-    def __init__(self, live: Callable[[], int], *, patience: int = _PATIENCE) -> None:
-        """`live`: returns the number of live calls. `patience`: see `_PATIENCE`."""
-        self._live, self._patience = live, patience
+    def __init__(self, live: Callable[[], int], *, gone_for_each_live: int = _GONE_FOR_EACH_LIVE) -> None:
+        """`live`: returns the number of live calls. `gone_for_each_live`: see `_GONE_FOR_EACH_LIVE`."""
+        self._live, self._gone_for_each_live = live, gone_for_each_live
         self._gone = 0
         """Calls that have ended since the last full collection."""
         self._before: tuple[int, int, int] | None = None
@@ -68,7 +68,7 @@ class GarbageCollection:
 
     @property
     def _is_due(self) -> bool:
-        return self._live() * self._patience <= self._gone
+        return self._live() * self._gone_for_each_live <= self._gone
 
     def _look(self) -> None:
         if not self._is_due:

@@ -188,9 +188,9 @@ class _Gate:
             await self._socket(scope, receive, send)
             return
         try:
-            app, promise = self._verified(scope, scope["method"])
-            body = await _body(receive, min(promise.length, _MOST_BODY))
-            promise.check(body)
+            app, signed = self._verified(scope, scope["method"])
+            body = await _body(receive, min(signed.length, _MOST_BODY))
+            signed.check(body)
         except Forged as error:
             _warnings.say("forged", "a request to the cluster's listener is refused: %s", error)
             await _refuse(send)
@@ -207,17 +207,17 @@ class _Gate:
             return
         await app(_inner(scope), receive, send)
 
-    def _verified(self, scope: Any, method: str) -> tuple[Asgi, signing.Promise]:
+    def _verified(self, scope: Any, method: str) -> tuple[Asgi, signing.SignedBody]:
         """Return the app that a request is for, and which body another node has signed. Raises Forged."""
         headers = dict(scope["headers"])
         given = headers.get(signing.HEADER.encode(), b"").decode("latin-1")
         query = scope["query_string"]
         target = (scope["raw_path"] + (b"?" + query if query else b"")).decode("latin-1")
-        promise = signing.verify(self._secret, given, self._now(), method, target)
+        signed = signing.verify(self._secret, given, self._now(), method, target)
         app = self._apps.get(target.split("/", 2)[1])
         if app is None:
             raise Forged("for an app that this node does not have")
-        return app, promise
+        return app, signed
 
 
 def _inner(scope: Any) -> Any:

@@ -92,7 +92,7 @@ async def test_on_a_line_that_is_never_quiet_it_is_put_off_the_longer_the_more_a
     collections: list[int],
 ) -> None:
     live = 0
-    these = GarbageCollection(lambda: live, patience=2)
+    these = GarbageCollection(lambda: live, gone_for_each_live=2)
     these.begin()
     try:
         for others, gone in ((3, 6), (5, 10)):

@@ -155,11 +155,11 @@ class ResponseQueue:
         """
         if self._turn_ends and not instructions:
             self._pending.drop_outdated()
-        wish = ResponseRequest({instructions: lasting}, whole=whole) if instructions else ResponseRequest(plain=True)
-        if self._sent is not None and self._sent.withdrawn is not None and self._sent.withdrawn.has(wish):
-            self._sent.add(wish)  # its response has not begun, and will be what is wanted again
+        request = ResponseRequest({instructions: lasting}, whole=whole) if instructions else ResponseRequest(plain=True)
+        if self._sent is not None and self._sent.withdrawn is not None and self._sent.withdrawn.has(request):
+            self._sent.add(request)  # its response has not begun, and will be what is wanted again
         else:
-            self._pending.add(wish)
+            self._pending.add(request)
         return self._next_request()
 
     def withdraw(self, heard: Collection[str]) -> dict[str, bool]:
