@@ -384,7 +384,7 @@ class CallRecovered(Event):
     """The carrier's status of the leg of the person to whom the call was transferred; "": there is none."""
     mark: str = ""
     """Tells the commands of the process that has the call from now on from those of earlier ones, whose last steps may
-    not be on record. "": a process of an earlier version."""
+    not be in the journal. "": a process of an earlier version."""
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -291,7 +291,7 @@ def _merged(part: Part, older: Pointed | None) -> Part:
 
 
 def _handed_over(other: Pointed, part: Part, field: str) -> Pointed:
-    """Return the record of another number, with what it has to undo now: if it was pointed after this one, and found
+    """Return what is kept of another number, with what it has to undo now: if it was pointed after this one, and found
     this field as we had set it, the field is its own from now on."""
 
     def parts() -> Iterator[Part]:
