@@ -1,4 +1,4 @@
-"""Recordings over HTTP: whole or in part, one part of a call at a time."""
+"""The recording of one call over HTTP: whole or in part, one part of a call at a time."""
 
 from __future__ import annotations
 
