@@ -11,7 +11,7 @@ import pytest
 
 from callflow.contracts.control import MOST_BYTES
 from callflow.contracts.errors import ControlFailed
-from callflow.switchboard.control.post import UrlPost
+from callflow.history.delivery.url_post import UrlPost
 
 
 URL = "https://control.example/key-in-the-path?token=secret"
@@ -33,7 +33,7 @@ class Whole(httpx.AsyncByteStream):
 
 def post(handler: Handler) -> bytes:
     async def main() -> bytes:
-        made = UrlPost(URL, 5.0)
+        made = UrlPost(URL, 5.0, most_bytes=MOST_BYTES, failed=ControlFailed)
         headers = made._client.headers
         await made._client.aclose()
         client = made._client = httpx.AsyncClient(transport=httpx.MockTransport(handler), headers=headers)
