@@ -2,7 +2,7 @@
 
 A conversation has one response at a time. The server begins some responses by itself, when its turn detection reports
 the end of the caller's turn. All other responses are requested here: never while a response runs, a request is
-unanswered or the caller speaks; only once for repeated wishes; and after tool calls, once the last call of a response
+unanswered or the caller speaks; only once for repeated requests; and after tool calls, once the last call of a response
 was answered.
 
 A response counts as an answer when the caller could hear it. A response that ends without audible audio, or in the
