@@ -15,7 +15,16 @@ from typing import Any, Final, NamedTuple
 
 from callflow.contracts.errors import SessionRefused, VendorRefused
 from callflow.contracts.printable import line
-from callflow.contracts.realtime_values import NEITHER, NO_NOISE, NO_VOICE, NOISES, UNSENT, is_voice, takes_prompts
+from callflow.contracts.realtime_values import (
+    LOGPROBS,
+    NEITHER,
+    NO_NOISE,
+    NO_VOICE,
+    NOISES,
+    UNSENT,
+    is_voice,
+    takes_prompts,
+)
 from callflow.engines.openai_realtime.rest import VendorApi
 
 
@@ -25,7 +34,6 @@ SECONDS: Final = 15.0
 """How long the vendor may take."""
 _MOST_WARNINGS: Final = 50
 _LONGEST_NAME: Final = 60
-_LOGPROBS: Final = "item.input_audio_transcription.logprobs"
 
 _ALL: Final[Mapping[str, Any]] = {}
 """Stands for a value that is forwarded as it is."""
@@ -200,7 +208,7 @@ def _transcription(value: dict[str, Any], session: dict[str, Any], name: str, wa
     if value.get("enabled") is False or value.get("type") == "none":
         return None
     if value.get("logprobs") is True:
-        session.setdefault("include", [_LOGPROBS])
+        session.setdefault("include", [LOGPROBS])
     if "include_segments" in told:
         warnings.append(f"session.{name}.include_segments is left out: {_WHY['include_segments']}")
         del told["include_segments"]

@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from callflow.contracts.engine import KeyPressed
+from callflow.contracts.events import DTMF_KEYS
 from callflow.engines.common.channel import Channel
 from callflow.engines.openai_realtime.remote_playout import RemotePlayout
 from callflow.engines.openai_realtime.response_driver import ResponseDriver
@@ -14,7 +15,6 @@ from callflow.engines.openai_realtime.server_events import ServerEvent
 
 _TRUNCATED_SECONDS: Final = 0.25
 """How long the server may take to say how far a response was heard, after it was cut off."""
-_KEYS: Final = frozenset("0123456789*#ABCD")
 _SPOKEN: Final = ("response.output_audio_transcript.delta", "response.output_audio_transcript.done")
 
 
@@ -58,7 +58,7 @@ class SidebandEvents:
                 if playout.cleared and playout.is_told(playout.cleared):
                     self._tell_cut()
             case "input_audio_buffer.dtmf_event_received":
-                if event.event and event.event.upper() in _KEYS:
+                if event.event and event.event.upper() in DTMF_KEYS:
                     self._channel.notify(KeyPressed(event.event.upper()))
             case _:
                 return False

@@ -11,11 +11,10 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from callflow.contracts.alert_states import CLOSED, OPEN, state_of
 from callflow.contracts.diagnostics import Finding
 
 
-OPEN, SEEN, CLOSED = "open", "seen", "closed"
-STATES: Final = (OPEN, SEEN, CLOSED)
 OPEN_AFTER: Final = {"wrong": 20.0, "note": 60.0}
 """Seconds for which something has to last before it is an alert."""
 CLOSE_AFTER: Final = 120.0
@@ -56,10 +55,8 @@ class Alert:
 
     @property
     def state(self) -> str:
-        """Where in its life it is: one of `STATES`."""
-        if self.closed_at is not None:
-            return CLOSED
-        return OPEN if self.seen_at is None else SEEN
+        """Where in its life it is: one of `alert_states.STATES`."""
+        return state_of(self.seen_at, self.closed_at)
 
 
 @dataclass(slots=True)
