@@ -1,7 +1,7 @@
 // The transcript of one call in its own frame: it follows what is said, or stands at the page's moment.
 import { Element, html, nothing } from "./base.js";
 import { lastAt } from "./links.js";
-import { moment } from "./moment.js";
+import { moment, onMoment } from "./moment.js";
 import { T } from "./texts.js";
 import { transcript } from "./transcript.js";
 import { momentAt, wordAt } from "./word_times.js";
@@ -34,18 +34,15 @@ class TranscriptFrame extends Element {
   #shown = null;
   #marked = "";
   #version = -1;
-  #moved = () => this.#stand();
 
-  constructor() { super(); this.follows = true; this.offset = 0; }
-
-  connectedCallback() {
-    super.connectedCallback();
-    moment.addEventListener("change", this.#moved);
+  constructor() {
+    super();
+    this.follows = true; this.offset = 0;
+    onMoment(this, () => this.#stand());
   }
 
   disconnectedCallback() {
     super.disconnectedCallback();
-    moment.removeEventListener("change", this.#moved);
     this.#mark(null);
   }
 
