@@ -15,14 +15,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal
 
-from callflow.contracts.events import CarrierNotice, Dtmf, Event
+from callflow.contracts.events import DTMF_KEYS, CarrierNotice, Dtmf, Event
 from callflow.contracts.rate_limit import RateLimit
 from callflow.timers import Timers
 
 
 log = logging.getLogger(__name__)
 
-KEYS: Final = frozenset("0123456789*#ABCD")
 MASK: Final = "•"
 """The journal's substitute for a digit that must not be written down: lost for a process that restores the call."""
 _SAME_SECONDS: Final = 10.0
@@ -63,7 +62,7 @@ class KeyBuffer:
         """Add a reported key. `now`: seconds of any clock. `delivery`: see `Dtmf`. Returns False if `digit` is no
         telephone key, or if the press is known: the other source has reported it, or this delivery came before."""
         digit = digit.upper()
-        if digit not in KEYS or not self.is_new(delivery) or self.repeat(digit, source, now):
+        if digit not in DTMF_KEYS or not self.is_new(delivery) or self.repeat(digit, source, now):
             return False
         self.count(digit, source, now)
         return True

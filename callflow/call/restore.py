@@ -34,7 +34,7 @@ from callflow.contracts.events import (
     PauseRequested,
     TransferRequested,
 )
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
@@ -142,7 +142,7 @@ class RestoredCall:
     """For whom the agent was muted still."""
     cuts: list[Turn] = field(default_factory=list)
     """Turns of the agent that were being played when the line broke."""
-    last_words: Callable[[], Awaitable[SaidLast]] | None = None
+    handover_input: Callable[[], Awaitable[HandoverInput]] | None = None
     """Asks the process that has given the call away for what the caller said to it last, and for the end of its stream.
     Never raises; takes some tenths of a second at most. None: there is none to be asked."""
     problems: tuple[int, str] | None = None

@@ -235,6 +235,10 @@ class Dtmf(Event):
     """The carrier's id of the webhook, the same when it comes again; "": it has none that tells of this key alone."""
 
 
+DTMF_KEYS: Final = frozenset("0123456789*#ABCD")
+"""The keys that there are (ITU-T Q.23); hardly a telephone has A to D."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarrierNotice(Event):
     """Anything else that the carrier reports (new types of event): noted in the journal."""
@@ -384,7 +388,7 @@ class CallRecovered(Event):
     """The carrier's status of the leg of the person to whom the call was transferred; "": there is none."""
     mark: str = ""
     """Tells the commands of the process that has the call from now on from those of earlier ones, whose last steps may
-    not be on record. "": a process of an earlier version."""
+    not be in the journal. "": a process of an earlier version."""
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What media sockets that are served beside HTTP have in common, whichever library reads their frames: from the bytes
-of the connection to the media stream in one callback, and back without a queue of our own; whose turn it is when much
-comes at once; pings, and how long a peer may take.
+"""What media sockets that are served beside HTTP have in common, whichever library reads their frames. From the bytes
+of the connection to the media stream it is one callback, and back there is no queue of our own. Here is whose turn it
+is when much comes at once, when pings are sent, and how long a peer may take.
 """
 
 from __future__ import annotations

@@ -216,7 +216,7 @@ def test_a_socket_that_the_call_does_not_need_any_more_is_closed(what: str, monk
                 else:
                     the.call._streams.ordinal += 1
 
-            monkeypatch.setattr(ProcessHandover, "hear_last_words", fetch)
+            monkeypatch.setattr(ProcessHandover, "hear_handover_input", fetch)
             socket = Closing()
             await asyncio.wait_for(the.call.serve_socket(cast(Any, socket)), 5)
             assert socket.codes == [1000]

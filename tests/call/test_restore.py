@@ -1,4 +1,4 @@
-"""A call made again from its record: what the next session of the model is told of it."""
+"""A call made again from its journal: what the next session of the model is told of it."""
 
 from __future__ import annotations
 

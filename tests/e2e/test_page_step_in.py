@@ -23,8 +23,8 @@ async def test_a_whisper_and_a_tool_answered_by_hand(tmp_path: Path) -> None:
     ):
         one = await talk(the)
         await it.page.goto(f"/#/calls/{the.call.id}")
-        await it.page.fill("cf-stepin form input[name=text]", "Offer ten percent.")
-        await it.page.click("cf-stepin >> text=Whisper")
+        await it.page.fill("cf-step-in form input[name=text]", "Offer ten percent.")
+        await it.page.click("cf-step-in >> text=Whisper")
         await it.sees(".notice", "Whispered to the model: “Offer ten percent.”")
         await speak(one)
         await it.sees(".waiting", "approve")
@@ -42,15 +42,15 @@ async def test_a_whisper_and_a_tool_answered_by_hand(tmp_path: Path) -> None:
         await it.page.locator(".waiting").wait_for(state="detached")
         await it.sees(".turn.agent", "with a whisper")
         await it.sees(".notice", "taken up in the answer at")
-        await it.page.click("cf-stepin summary")
-        await it.sees("cf-stepin small", "Known: sales")
-        await it.page.fill("cf-stepin textarea", "Be brief.")
-        await it.page.click("cf-stepin >> text=Change")
+        await it.page.click("cf-step-in summary")
+        await it.sees("cf-step-in small", "Known: sales")
+        await it.page.fill("cf-step-in textarea", "Be brief.")
+        await it.page.click("cf-step-in >> text=Change")
         await it.sees(".notice", "The session was changed: instructions")
         assert await it.is_as_wide_as_its_window()
         if folder:
             await it.page.screenshot(path=f"{folder}/after.png", full_page=True)
         await one.call.hang_up()
         await it.sees(".end", "The call is over")
-        assert await it.page.locator("cf-stepin form").count() == 0
+        assert await it.page.locator("cf-step-in form").count() == 0
         await the.quiet()

@@ -2,15 +2,15 @@
 import { get, post, send } from "./api.js";
 import { callAddress, html, nothing } from "./base.js";
 import { duration } from "./format.js";
-import { Sheet, dollars, may, newKey, trouble } from "./sheet.js";
+import { FormPage, dollars, may, newKey, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const D = T.dial;
 const CALM = 400; // ms without a key until the server is asked
 const LOOK = 1000; // ms between two looks at a call
 
-class Dial extends Sheet {
-  static properties = { ...Sheet.properties, profile: { state: true }, check: { state: true }, wrong: { state: true }, call: { state: true } };
+class Dial extends FormPage {
+  static properties = { ...FormPage.properties, profile: { state: true }, check: { state: true }, wrong: { state: true }, call: { state: true } };
   #timer = 0;
   #asked = 0;
   #key = newKey();

@@ -5,7 +5,7 @@ import { Element, html, nothing } from "./base.js";
 import { colour } from "./charts.js";
 import { duration, figure } from "./format.js";
 import { query } from "./history_query.js";
-import { dollars } from "./sheet.js";
+import { dollars } from "./form_page.js";
 import { T } from "./texts.js";
 
 const F = T.figures;

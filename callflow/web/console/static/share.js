@@ -2,7 +2,7 @@
 import { get, post, send } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
 import { at, fully } from "./format.js";
-import { trouble } from "./sheet.js";
+import { trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const S = T.share;

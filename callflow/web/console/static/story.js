@@ -1,7 +1,7 @@
 // A call's journal as a story: turns with what was heard of them, tools, states, and what happened in between.
 // Pure: nothing here touches the page.
 import { precise } from "./format.js";
-import { Happened } from "./happened.js";
+import { Problems } from "./problems.js";
 import { lastAt } from "./links.js";
 import { rungsOf, singleRung } from "./rungs.js";
 import { T } from "./texts.js";
@@ -42,7 +42,7 @@ export class Story {
   rungs = [];
   /** How long the caller waited for each answer, with when that wait began (`from`). */
   waits = [];
-  happened = new Happened();
+  happened = new Problems();
   /** It rises with every change. */
   version = 0;
   #turns = new Map();

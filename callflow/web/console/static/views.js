@@ -2,7 +2,7 @@
 import { ask, get, send } from "./api.js";
 import { Element, announce, html, nothing, repeat } from "./base.js";
 import { addressOf } from "./history_query.js";
-import { may } from "./sheet.js";
+import { may } from "./form_page.js";
 import { T } from "./texts.js";
 
 const V = T.views;
