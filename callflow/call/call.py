@@ -223,7 +223,7 @@ class Call:
             reply.set_result(replace(answer, rest=()))  # it is remembered for when the webhook comes again
             requests = {id(request.command): request for request in answer.rest}
         if step.after != machine.RINGING:
-            self.relay.answered()
+            self.relay.answered(ago=event.answered_seconds() if isinstance(event, events.CallHangup) else 0)
         self.recordings.after(step)
         self._listening.after(step)
         self.take_over.after(self.model)

@@ -123,6 +123,19 @@ def test_the_end_releases_everything_and_what_comes_later_is_only_written_down()
     play(main)
 
 
+@pytest.mark.parametrize(("told", "seconds"), [("90", 90.0), ("", 0.0), ("0", 0.0)])
+def test_a_call_whose_answer_was_lost_counts_for_as_long_as_the_carrier_says(told: str, seconds: float) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            assert the.call.relay.answered_at is None
+            await the.ask(events.CallHangup(cause="completed", seconds=told))
+            answered = cast(float, the.call.relay.answered_at)
+            assert asyncio.get_running_loop().time() - answered == pytest.approx(seconds, abs=5)
+
+    play(main)
+
+
 def test_a_call_with_too_much_to_do_refuses_a_webhook_but_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with stage() as the:
