@@ -152,8 +152,7 @@ class Relay:
         begin()
 
     def answered(self, *, ago: float = 0.0) -> None:
-        """Note that the call was answered: from now on an open socket must send its `start` frame in time. `ago`: so
-        many seconds ago, if only the end of the call tells it."""
+        """Note that the call was answered, `ago` seconds ago: an open socket must send its `start` frame in time."""
         if not self._answered:
             self._answered = True
             self.answered_at = self._clock() - ago
