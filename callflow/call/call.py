@@ -159,7 +159,7 @@ class Call:
     def _prepared(self, event: Event) -> Event | None:
         """Return the event without tokens and secret digits, with what only the call knows; None: it is dropped."""
         match event:
-            case events.Dtmf(digit=digit, leg=events.CALLER) if digit != MASK:
+            case events.Dtmf(digit=digit) if digit != MASK:
                 return self._dtmf.receive(event, over=self._released and not self._handover.is_leaving)
             case events.StreamFailed():
                 return self._streams.failed(event)

@@ -442,6 +442,18 @@ def test_an_entry_that_is_typed_while_the_call_changes_process_is_one_entry_of_e
     play(main)
 
 
+def test_a_persons_key_that_the_carrier_tells_again_after_a_restart_is_pressed_once() -> None:
+    async def main() -> None:
+        key = {"digit": "1", "leg": events.HUMAN, "delivery": "w1"}
+        async with stage(restored=typed_before({"event": "dtmf", **key})) as the:
+            the.call.recover("answered")
+            assert await the.ask(events.Dtmf(source="asked", **key)) == "carrier_notice"
+            assert await the.ask(events.Dtmf(source="asked", **{**key, "delivery": "w2"})) == "dtmf"
+            assert await the.ask(events.Dtmf(source="asked", **{**key, "delivery": ""})) == "dtmf"
+
+    play(main)
+
+
 @pytest.mark.parametrize("moved", [False, True], ids=["the call stays", "the call is moved"])
 def test_an_entry_comes_after_its_keys_also_where_these_wait_while_the_call_is_to_be_moved(moved: bool) -> None:
     """The next process took the keys for the beginning of another entry."""
