@@ -159,7 +159,7 @@ class Call:
     def _prepared(self, event: Event) -> Event | None:
         """Return the event without tokens and secret digits, with what only the call knows; None: it is dropped."""
         match event:
-            case events.Dtmf(digit=digit, leg=events.CALLER) if digit != MASK:
+            case events.Dtmf(digit=digit) if digit != MASK:
                 return self._dtmf.receive(event, over=self._released and not self._handover.is_leaving)
             case events.StreamFailed():
                 return self._streams.failed(event)
@@ -223,7 +223,7 @@ class Call:
             reply.set_result(replace(answer, rest=()))  # it is remembered for when the webhook comes again
             requests = {id(request.command): request for request in answer.rest}
         if step.after != machine.RINGING:
-            self.relay.answered()
+            self.relay.answered(ago=event.answered_seconds() if isinstance(event, events.CallHangup) else 0)
         self.recordings.after(step)
         self._listening.after(step)
         self.take_over.after(self.model)

@@ -186,6 +186,11 @@ class CallHangup(Event):
     seconds: str = ""
     """How long the call was, as the carrier counts; "" where it does not say."""
 
+    def answered_seconds(self) -> int:
+        """Return how long the call was since its answer, as the carrier counts; 0: it does not say, or nobody
+        answered."""
+        return int(self.seconds) if self.seconds.isascii() and self.seconds.isdecimal() else 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotOurs(Event):

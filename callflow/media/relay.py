@@ -151,11 +151,11 @@ class Relay:
         """Call this at once: a session can be opened while it still rings."""
         begin()
 
-    def answered(self) -> None:
-        """Note that the call was answered: from now on an open socket must send its `start` frame in time."""
+    def answered(self, *, ago: float = 0.0) -> None:
+        """Note that the call was answered, `ago` seconds ago: an open socket must send its `start` frame in time."""
         if not self._answered:
             self._answered = True
-            self.answered_at = self._clock()
+            self.answered_at = self._clock() - ago
             if self._stream is not None:
                 self._stream.await_start()
 

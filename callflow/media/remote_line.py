@@ -108,9 +108,9 @@ class RemoteLine(Relay):
         else:
             self._when_answered.append(begin)
 
-    def answered(self) -> None:
+    def answered(self, *, ago: float = 0.0) -> None:
         """Note that the call was answered."""
-        super().answered()
+        super().answered(ago=ago)
         waiting, self._when_answered = self._when_answered, []
         for begin in waiting:
             begin()

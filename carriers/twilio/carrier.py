@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -45,6 +46,7 @@ from callflow.contracts.events import (
     CallRefused,
     CallResumed,
     CallTurnedAway,
+    CarrierNotice,
     Dtmf,
     Event,
     LegIds,
@@ -198,6 +200,8 @@ class Twilio:
         if path in VOICE and isinstance(event, CallInitiated):
             token = ""  # a call is answered once, with the same document however often Twilio asks
         delivery = f"{path}:{token}" if token else f"{sid}:{key}" if key else ""
+        if token and isinstance(event, Dtmf):
+            event = replace(event, delivery=delivery)
         ids = LegIds(control=sid, number=params.get("CalledNumberSid") or params.get("PhoneNumberSid") or "")
         return [WebhookEvent(self.name, delivery, ids, event, params.get("Timestamp", ""), call, leg)]
 
@@ -207,7 +211,8 @@ class Twilio:
         When there is none, the caller waits a second until Twilio asks again, or with `over` the call ends.
         """
         is_begun = isinstance(event, CallInitiated) and event.direction == "outgoing"
-        asks = (isinstance(event, _ASKS) and not is_begun) or (isinstance(event, Dtmf) and event.source == "asked")
+        is_key = isinstance(event, (Dtmf, CarrierNotice)) and event.source == "asked"
+        asks = (isinstance(event, _ASKS) and not is_begun) or is_key
         if event is None or not asks:
             return WebhookReply(b"", "text/plain", 204, rest=tuple(requests))
         document, carried = None, None

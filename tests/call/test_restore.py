@@ -69,6 +69,16 @@ def test_the_keys_of_the_person_to_whom_the_call_went_are_not_the_callers() -> N
     assert (call.turns, call.keys.is_begun) == ([], False)
 
 
+def test_a_persons_key_that_was_told_before_the_move_is_known_and_is_no_report_of_a_callers_key() -> None:
+    of_person = {"digit": "1", "leg": "human", "source": "asked", "delivery": "w1"}
+    told = ({"event": "dtmf", **of_person}, {"event": "carrier_notice", **of_person})
+    call = restore_call(recorded({"event": "dtmf", "digit": "1", "source": "stream"}, *told))
+    assert call is not None
+    assert not call.keys.is_new("w1")
+    assert not call.keys.press("1", "", 4.0), "the person's notice stood for the webhook about the caller's key"
+    assert call.keys.take() == "1"
+
+
 def test_whether_somebody_has_listened_is_known_again_of_the_present_transfer() -> None:
     requested = {"event": "transfer_requested", "leg": "caller", "target": "sales", "notice": "It is written down."}
     steps = [JournalEntry("call", 1, 2.0, requested, machine.STREAMING, machine.STREAMING, taken=True)]

@@ -139,7 +139,7 @@ async def test_a_browser_logs_in_first_and_comes_to_where_it_wanted_to_be() -> N
             await it.sees("cf-call button.danger")
             await it.page.fill("cf-actions input[name=digits]", "not keys")
             await it.page.click("text=Press keys")
-            await it.sees(".acts-note.failed", "digits")
+            await it.sees(".acts-note.failed", "“Press keys” must be")
             await it.page.click("cf-actions >> text=Hang up…")
             await it.page.click("text=At once")
             await it.sees(".acts-note", "The call is being ended.")

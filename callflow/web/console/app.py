@@ -153,7 +153,7 @@ def create_console(
     app.url_map.merge_slashes = False  # it answers `//` with a redirect
     app.config["MAX_CONTENT_LENGTH"] = None  # AccessMiddleware bounds bodies, and hands them over whole
     add_business_scope(app, switchboard, history, business_of)  # before everything that looks at a request
-    install_error_handlers(app)
+    install_error_handlers(app, history.database.trouble)
 
     @app.after_request
     async def head(response: Response) -> Response:

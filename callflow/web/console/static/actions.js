@@ -1,6 +1,7 @@
 // What an operator can do in one live call. The server decides who may; this only does not offer in vain.
 import { post } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
+import { named } from "./named.js";
 import { T } from "./texts.js";
 
 class Actions extends Element {
@@ -32,7 +33,7 @@ class Actions extends Element {
       announce(done);
       return true;
     } catch (error) {
-      this.failed = error.message;
+      this.failed = named(error, { text: T.sayHint, digits: T.digits }).message;
       announce(error.message);
       return false;
     } finally {

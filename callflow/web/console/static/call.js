@@ -159,7 +159,7 @@ class Call extends Element {
         <cf-share .call=${this.call} .mayAct=${this.me?.role !== "view"}></cf-share>
       </header>
       <cf-actions .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .isHeld=${story.held} .muted=${story.muted} .isRemote=${Boolean(row?.remote)}></cf-actions>
-      <cf-step-in .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .asked=${story.asked} .began=${row?.began ?? 0}></cf-step-in>
+      <cf-step-in .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .asked=${story.asked} .began=${row?.began ?? 0} .wereRung=${story.wereRung}></cf-step-in>
       ${row?.remote ? nothing : html`<cf-listen .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver}></cf-listen>`}
       ${this.sounds.isAny ? html`<cf-sound .call=${this.call} .sounds=${this.sounds} .seq=${story.seq} .isOver=${isOver}></cf-sound>` : nothing}
       <div class="call-body ${beside ? "has-beside" : ""}">

@@ -37,6 +37,8 @@ class Campaigns extends FormPage {
 
   get heading() { return T.pages.campaigns; }
 
+  get fields() { return { ...C.fields, record: T.dial.record }; }
+
   get isUnsaved() {
     const rows = this.querySelector("textarea[name=rows]")?.value ?? "";
     return rows.trim() !== "" && rows !== this.#started;

@@ -2,6 +2,7 @@
 import { get, post, send } from "./api.js";
 import { callAddress, html, nothing } from "./base.js";
 import { duration } from "./format.js";
+import { named } from "./named.js";
 import { FormPage, dollars, may, newKey, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
@@ -19,6 +20,8 @@ class Dial extends FormPage {
   constructor() { super(); this.profile = ""; }
 
   get heading() { return T.pages.dial; }
+
+  get fields() { return { toNumber: D.number, from: D.from, carrier: D.carrier, profile: D.profile, greeting: D.greeting, record: D.record }; }
 
   disconnectedCallback() { super.disconnectedCallback(); clearTimeout(this.#timer); clearTimeout(this.#watch); }
 
@@ -57,7 +60,7 @@ class Dial extends FormPage {
       const told = await post("/api/calls/check", body);
       if (asked === this.#asked) this.check = told;
     } catch (error) {
-      if (asked === this.#asked) this.wrong = error;
+      if (asked === this.#asked) this.wrong = named(error, this.fields);
     }
   }
 

@@ -1,5 +1,6 @@
 // What the pages with forms share: they read something, do something, and tell in words how that went.
 import { Element, announce, html, nothing } from "./base.js";
+import { named } from "./named.js";
 import { T } from "./texts.js";
 
 const ROLES = ["view", "operate", "configure"];
@@ -23,6 +24,9 @@ export class FormPage extends Element {
   #interval = 0;
 
   get heading() { return ""; }
+
+  /** What the page calls the fields of its requests, by the API's names; by each page with a form. */
+  get fields() { return {}; }
 
   /** Whether leaving the page would lose what somebody has put in; by pages where that is work. */
   get isUnsaved() { return false; }
@@ -71,7 +75,7 @@ export class FormPage extends Element {
       if (this.said) announce(this.said);
       return told;
     } catch (error) {
-      this.refused = error;
+      this.refused = named(error, this.fields);
       announce(error.message);
       return null;
     } finally {

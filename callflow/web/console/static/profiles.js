@@ -48,6 +48,8 @@ class Profile extends FormPage {
 
   get heading() { return this.profile || P.all; }
 
+  get fields() { return { numbers: P.columns.numbers }; } // the settings have the API's names on the page, too
+
   async load() {
     let told = null;
     const versionsOf = () => get(`${pathOf(this.profile)}/versions`);

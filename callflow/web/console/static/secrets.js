@@ -30,6 +30,8 @@ class Secrets extends FormPage {
 
   get heading() { return S.title; }
 
+  get fields() { return { "expires_after.seconds": S.seconds, model: S.model, instructions: S.instructions, "audio.output.voice": S.voice, voice: S.voice }; }
+
   /** A part of a page: the title is the page's. */
   connectedCallback() { const { title } = document; super.connectedCallback(); document.title = title; }
 

@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { Element, announce, html, nothing, repeat } from "./base.js";
 import { pretty } from "./format.js";
+import { named } from "./named.js";
 import "./picture.js";
 import { T } from "./texts.js";
 
@@ -18,15 +19,17 @@ function output(text) {
 
 class StepIn extends Element {
   static properties = {
-    call: {}, mayAct: { type: Boolean }, isOver: { type: Boolean }, asked: { attribute: false }, began: { attribute: false },
+    call: {}, mayAct: { type: Boolean }, isOver: { type: Boolean }, asked: { attribute: false }, began: { attribute: false }, wereRung: { attribute: false },
     said: { state: true }, failed: { state: true }, busy: { state: true }, targets: { state: true },
   };
   #timer = 0;
   #told = new Set();
+  #rungBefore = Infinity; // how many were, when the last one who is rung was asked for
 
   constructor() {
     super();
     this.asked = [];
+    this.wereRung = 0;
     this.targets = null;
   }
 
@@ -45,6 +48,7 @@ class StepIn extends Element {
       this.said = this.failed = "";
       this.targets = null;
     }
+    if (this.wereRung > this.#rungBefore && this.said.startsWith(S.transferring)) this.said = "";
   }
 
   updated() {
@@ -63,7 +67,7 @@ class StepIn extends Element {
     }
   }
 
-  async #act(path, body, done) {
+  async #act(path, body, done, labels = {}) {
     this.busy = true;
     this.said = this.failed = "";
     try {
@@ -72,7 +76,7 @@ class StepIn extends Element {
       announce(this.said);
       return true;
     } catch (error) {
-      this.failed = error.message;
+      this.failed = named(error, labels).message;
       announce(error.message);
       return false;
     } finally {
@@ -84,13 +88,13 @@ class StepIn extends Element {
     event.preventDefault();
     const { text, now } = event.target.elements;
     if (!text.value.trim()) return;
-    if (await this.#act("whisper", { text: text.value.trim(), now: now.checked }, now.checked ? S.whisperedNow : S.whispered)) text.value = "";
+    if (await this.#act("whisper", { text: text.value.trim(), now: now.checked }, now.checked ? S.whisperedNow : S.whispered, { text: S.whisperHint, now: S.now })) text.value = "";
   };
 
   #instruct = async (event) => {
     event.preventDefault();
     const { text } = event.target.elements;
-    if (text.value.trim() && await this.#act("session", { instructions: text.value.trim() }, S.instructed)) text.value = "";
+    if (text.value.trim() && await this.#act("session", { instructions: text.value.trim() }, S.instructed, { instructions: S.instructions })) text.value = "";
   };
 
   #transfer = async (event) => {
@@ -98,7 +102,8 @@ class StepIn extends Element {
     const { to, summary } = event.target.elements;
     if (!to.value.trim()) return;
     const told = summary.value.trim();
-    await this.#act("transfer", { to: to.value.trim(), ...(told ? { summary: told } : {}) }, S.transferring);
+    this.#rungBefore = this.wereRung;
+    await this.#act("transfer", { to: to.value.trim(), ...(told ? { summary: told } : {}) }, S.transferring, { to: S.to, summary: S.summary });
   };
 
   #answer(event, tool) {
