@@ -174,7 +174,8 @@ async def test_a_person_goes_on_when_the_model_stays_away_and_gives_back_when_it
         said = noise(900, 1)  # the first that each session says
         await until(lambda: one.heard().count(said[:1600]) == 2, "the agent to go on")
         await until(lambda: the.happened("heard")[-1]["done"], "the sentence to be over")
-        asked = [event.event for event in the.realtime.sessions[-1].received if event.event["type"] == "response.create"]
+        told = the.realtime.sessions[-1].received
+        asked = [one.event for one in told if one.event["type"] == "response.create"]
         assert len(asked) == 1, "the agent was asked to go on, and to say that it is back as well"
 
 
