@@ -30,6 +30,8 @@ class Order:
     """Settings of the command line."""
     reports: bool
     """It prints the start table."""
+    beside: list[str]
+    """The names of the workers that are started at the same time, its own among them."""
 
     def line(self) -> bytes:
         """Return the order as a line of JSON."""

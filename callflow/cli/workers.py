@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -151,17 +152,21 @@ class Workers:
     def _start_due(self) -> None:
         now = time.monotonic()
         ready, self._due = [one for one in self._due if one[0] <= now], [one for one in self._due if one[0] > now]
+        beside: list[str] = []
         for _, index, failures in ready:
             if not self._signals:
                 try:
-                    self._start(index, failures)
+                    beside = beside or self._free_names(len(ready))
+                    self._start(index, failures, beside)
                 except OSError as error:
                     print(f"a worker cannot be started: {error}; it is tried again", file=sys.stderr)
                     pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
                     self._due.append((now + pause, index, failures + 1))
 
-    def _start(self, index: int, failures: int) -> None:
-        settings, name = self._settings, self._free_name()
+    def _start(self, index: int, failures: int, beside: list[str]) -> None:
+        """Start one of the workers that begin now, under the next of their names."""
+        settings, taken = self._settings, {worker.name for worker in self._workers.values()}
+        name = next(each for each in beside if each not in taken)
         port = self._free_port() if settings.cluster_port else 0
         read, write = os.pipe()
         order = Order(
@@ -175,6 +180,7 @@ class Workers:
             console=self._console.fileno() if self._console is not None else -1,
             overrides=dict(self._overrides),
             reports=index == 0 and failures == 0,
+            beside=beside,
         )
         kept = [read, order.public, *([order.console] if order.console >= 0 else [])]
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
@@ -200,15 +206,15 @@ class Workers:
                     return port
         raise OSError(f"no port of {first} to {port} on {self._settings.cluster_host} is free")
 
-    def _free_name(self) -> str:
-        """Return the first name that no living process has: a worker of an earlier main process may still be there."""
+    def _free_names(self, count: int) -> list[str]:
+        """Return the first names that no living process has: workers of an earlier main process may still be there."""
         taken = {worker.name for worker in self._workers.values()}
         lock, prefix = NodeLock(self._folder, ""), f"{self._settings.node}-" if self._settings.node else ""
-        for number in range(1, _MOST_NAMES):
-            name = f"{prefix}w{number}"
-            if name not in taken and lock.is_free(name):
-                return name
-        raise OSError("no name for a worker is free")
+        names = (f"{prefix}w{number}" for number in range(1, _MOST_NAMES))
+        free = list(islice((name for name in names if name not in taken and lock.is_free(name)), count))
+        if len(free) < count:
+            raise OSError("no name for a worker is free")
+        return free
 
 
 def _file_of(settings: Settings) -> Path | None:
@@ -265,7 +271,10 @@ def _ask_orphans(folder: Path) -> list[socket.socket]:
     for path in sorted(folder.glob("*.fd.sock")):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, theirs:
-            if not send(socket_path(folder, path.name.removesuffix(".fd.sock")), TAKE_LISTENERS, [theirs]):
+            try:
+                if not send(socket_path(folder, path.name.removesuffix(".fd.sock")), TAKE_LISTENERS, [theirs]):
+                    continue
+            except BlockingIOError:  # it is stopped, and has taken nothing for a while
                 continue
             theirs.close()
             ours.settimeout(_ANSWER_SECONDS)

@@ -19,7 +19,7 @@ from websockets.server import ServerProtocol
 
 from callflow import runtime
 from callflow.media import listener as module
-from callflow.media.listener import Handshake, SplitListener, Waits, parse
+from callflow.media.listener import Handshake, Passing, SplitListener, Waits, parse
 
 
 PATHS = ("/media-stream/", "/call/")
@@ -40,7 +40,7 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def listening() -> AsyncIterator[Served]:
+async def listening(passing: Passing | None = None) -> AsyncIterator[Served]:
     served = Served()
 
     async def read(connection: socket.socket) -> bytes:
@@ -55,7 +55,7 @@ async def listening() -> AsyncIterator[Served]:
 
     bound = runtime.bind("127.0.0.1", 0)
     served.port = bound.getsockname()[1]
-    listener = SplitListener(bound, paths=PATHS, media=media, http=http)
+    listener = SplitListener(bound, paths=PATHS, media=media, http=http, passing=passing)
     listener.open(100)
     try:
         yield served
@@ -103,6 +103,28 @@ async def test_who_says_nothing_or_never_ends_a_handshake_is_let_go_in_time(monk
         await said(served)
         await said(served, HANDSHAKE[:-2])
     assert (served.media, served.http) == ([], [])
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_a_connection_waits_for_a_worker_that_takes_none_at_the_moment(
+    monkeypatch: pytest.MonkeyPatch, is_back: bool
+) -> None:
+    """Its media socket would be refused anywhere else."""
+    monkeypatch.setattr(module, "_BUSY_SECONDS", 0.05)
+    tried = list[str]()
+
+    def passing(connection: socket.socket, name: str) -> bool:
+        tried.append(name)
+        if not is_back or len(tried) < 3:
+            raise BlockingIOError
+        connection.close()
+        return True
+
+    async with listening(passing) as served:
+        await said(served, WEBHOOK.replace(b"/webhooks", b"/nodes/w2/webhooks"))
+    assert set(tried) == {"w2"}
+    assert len(tried) == 3 if is_back else len(tried) > 3
+    assert len(served.http) == (not is_back), "it is served where it came in once it has waited long enough"
 
 
 @pytest.mark.e2e
