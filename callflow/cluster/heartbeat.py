@@ -49,6 +49,8 @@ class Renewal:
     """When the renewal began, in seconds of the monotonic clock: the lease counts from then."""
     was_fenced: bool = False
     """This node had been declared dead, or had let go of its calls, and has joined anew, with no calls."""
+    judges: bool = False
+    """This node declares dead whose lease has run out: see `Patience`."""
 
 
 class Heartbeat:
@@ -186,10 +188,11 @@ class Heartbeat:
                 return None
             node = replace(node, epoch=node_store.join(connection, node), calls=0)
         view = node_store.view(connection)
-        self._patience.saw_clock(view.now, time.monotonic())
+        self._patience.saw(view, time.monotonic())
         others = [each for each in view.alive() if each.name != node.name]
         gone = [each for each in others if each.key in suspects or self._has_ended(each)]
-        expired = view.expired() if self._patience.allows(began) else []
+        judges = self._patience.allows(began)
+        expired = view.expired() if judges else []
         late = [each for each in expired if each.name != node.name and each not in gone]
         fenced = node_store.fence(connection, gone, expired=False) + node_store.fence(connection, late, expired=True)
         if leader(view) == node.name and (forgettable := view.forgettable()):
@@ -197,7 +200,7 @@ class Heartbeat:
         for each in fenced:
             why = "its process has ended" if each in gone else "it has not been heard of for 3 s"
             log.warning("node %s is declared dead: %s", each.name, why)
-        return Renewal(node.epoch, node_store.view(connection) if fenced else view, began, was_fenced)
+        return Renewal(node.epoch, node_store.view(connection) if fenced else view, began, was_fenced, judges)
 
     def _may_have_rival(self, view: View, now: float) -> bool:
         """Return whether it takes another look to know that no other machine has a living node of this name. Raises
