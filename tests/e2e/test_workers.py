@@ -181,7 +181,7 @@ def test_calls_are_spread_and_those_of_a_worker_that_is_killed_go_on() -> None:
 async def killed() -> None:
     # The port is there, and no worker yet: the first one that is ready must not take all that waits there.
     async with office(waits=False) as the:
-        calls = await asyncio.gather(*(the.carrier.ring() for _ in range(8)))
+        calls: list[Any] = list(await asyncio.gather(*(the.carrier.ring() for _ in range(8))))
         await asyncio.gather(*(call.phone.hears(0.3, timeout=20) for call in calls))
         await until(lambda: all(len(call.streams) == 1 for call in calls), "the streams")
 
