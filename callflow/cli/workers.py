@@ -8,6 +8,7 @@ over.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -40,6 +41,9 @@ _STEADY_SECONDS: Final = 30.0
 """A worker that has lived so long counts as one that works."""
 _HOPELESS: Final = 5
 """So many starts in a row that failed, while no other worker lives: then nothing works."""
+_END_SECONDS: Final = 20.0
+"""How much longer than drain, goodbye and last transcripts may take, the end of a worker may take, and its end after a
+second signal. One that hangs would keep the port from the next main process."""
 _ANSWER_SECONDS: Final = 2.0
 _MOST_NAMES: Final = 256
 
@@ -76,6 +80,8 @@ class Workers:
         self._due: list[tuple[float, int, int]] = []
         """When to start which worker again, and how often it has failed."""
         self._signals = 0
+        self._end_at = math.inf
+        """When workers that were told to end are killed."""
         self._frozen = FrozenWorkers(_file_of(settings))
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
@@ -93,10 +99,10 @@ class Workers:
             while self._workers or (self._due and not self._signals):
                 self._wait()
                 self._end_frozen()
+                self._end_late()
                 code = self._reap() or code
                 if code and not self._signals:
-                    self._signal_all(signal.SIGTERM)
-                    self._signals = 1
+                    self._on_signal()
                 self._start_due()
             return code
         finally:
@@ -104,6 +110,10 @@ class Workers:
 
     def _on_signal(self, *_: Any) -> None:
         self._signals += 1
+        of = self._settings
+        # Twice: calls that were not moved within the first time have the second one.
+        drain = 2 * of.drain_seconds + of.farewell_seconds + of.transcript_seconds if self._signals == 1 else 0.0
+        self._end_at = time.monotonic() + drain + _END_SECONDS
         self._signal_all(signal.SIGTERM if self._signals < 3 else signal.SIGKILL)
 
     def _signal_all(self, number: signal.Signals) -> None:
@@ -113,8 +123,8 @@ class Workers:
 
     def _wait(self) -> None:
         starts = [at for at, _, _ in self._due] if not self._signals else []
-        due = min([*starts, *([self._frozen.due] if self._frozen.due is not None else [])], default=None)
-        seconds = max(due - time.monotonic(), 0.0) if due is not None else 60.0
+        due = min([*starts, self._end_at, *([self._frozen.due] if self._frozen.due is not None else [])])
+        seconds = min(max(due - time.monotonic(), 0.0), 60.0)
         if select.select([self._woken], [], [], seconds)[0]:
             os.read(self._woken, 4096)
 
@@ -125,6 +135,15 @@ class Workers:
             print(f"worker {name} was stopped while it wrote to the database: it is ended", file=sys.stderr, flush=True)
             with contextlib.suppress(ProcessLookupError):
                 self._workers[pid].process.kill()
+
+    def _end_late(self) -> None:
+        """End workers that hang, so that they do not do what they were told."""
+        if time.monotonic() < self._end_at:
+            return
+        for worker in self._workers.values():
+            print(f"worker {worker.name} does not end: it is killed", file=sys.stderr, flush=True)
+            worker.process.kill()
+        self._end_at = math.inf
 
     def _reap(self) -> int:
         """Look which workers have ended, and plan their return. Returns an exit code once nothing works."""
