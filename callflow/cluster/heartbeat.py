@@ -2,7 +2,7 @@
 ended.
 
 All of it is done by a thread with an event loop and a connection of its own, so that neither audio nor a slow query
-holds it up.
+holds it up. But a lease means that callers are served: while the event loop of the calls hangs, it is not renewed.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ _TRY_SECONDS: Final = 2.0
 """How long one renewal may take at a server; a file waits for a shorter time by itself."""
 _LOOK_SECONDS: Final = 0.1
 """Interval of the looks at the locks of those nodes of this machine whose end the system does not tell."""
+_HANGS_SECONDS: Final = 3.0
+"""An event loop that does nothing for so long hangs: no caller hears anything meanwhile."""
 _JOIN_END_SECONDS: Final = 3.0
 _SILENT_SECONDS: Final = RENEW_SECONDS * 1.5
 """A node that has not renewed its lease for so long is taken for dead by one that needs its name."""
@@ -71,6 +73,8 @@ class Heartbeat:
         self._url, self._node, self._lock = url, node, lock
         self._measure, self._on_beat, self._on_trouble = measure, on_beat, on_trouble
         self._main = asyncio.get_running_loop()
+        self._answered, self._is_asked = time.monotonic(), False
+        """When the loop of the calls last did what it was asked for, and whether it has something to do."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
         self._is_closing = False
@@ -150,6 +154,11 @@ class Heartbeat:
 
     async def _beat(self, database: Database) -> None:
         began, suspects = time.monotonic(), frozenset(self._suspects)  # more may come meanwhile
+        if not self._is_asked:
+            self._is_asked = True
+            self._tell(self._answer, None)
+        if began - self._answered > _HANGS_SECONDS:
+            return
         try:
             self._lock.take()
             beat = await self._write(database, lambda connection: self._renew(connection, began, suspects))
@@ -267,6 +276,14 @@ class Heartbeat:
         process = self._watched.pop(key)
         self._loop.remove_reader(process)
         os.close(process)
+
+    def _answer(self, _: None) -> None:
+        """Show that the event loop of the calls works; called there."""
+        has_hung = time.monotonic() - self._answered > _HANGS_SECONDS
+        self._answered, self._is_asked = time.monotonic(), False
+        if has_hung:
+            log.error("the event loop of the calls hung for seconds: the lease was not renewed meanwhile")
+            self._awake()
 
     def _tell(self, callback: Callable[..., None], what: object) -> None:
         try:
