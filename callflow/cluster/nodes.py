@@ -223,6 +223,12 @@ def machine_of(name: str) -> str:
     return _WORKER.sub("", name)
 
 
+def out_of_reach(view: View) -> list[str]:
+    """Return the dead nodes on whose machines no node lives: what lies there cannot be had now."""
+    living = {machine_of(node.name) for node in view.alive()}
+    return [node.name for node in view.nodes if node.state == "dead" and machine_of(node.name) not in living]
+
+
 def successors(view: View, me: str, before: Collection[str]) -> list[str]:
     """Return the nodes on the machine of `me` that take calls, and were not there `before`."""
     others = [node.name for node in view.punctual() if node.state == "up" and node.name not in before]
