@@ -32,6 +32,7 @@ _HEAD_SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 0.005
 """How soon an unfinished handshake is looked at again, and then after twice as long each time: its bytes cannot be
 waited for, because some are there."""
+_RARELY_SECONDS: Final = 0.05
 _BUSY_SECONDS: Final = 1.0
 """How long a connection waits for a worker that takes none at the moment. A media socket that is served elsewhere is
 refused."""
@@ -199,14 +200,15 @@ class SplitListener:
 
     async def _pass(self, connection: socket.socket, name: str) -> bool:
         loop = asyncio.get_running_loop()
-        until = loop.time() + _BUSY_SECONDS
+        until, again = loop.time() + _BUSY_SECONDS, _AGAIN_SECONDS
         while self._passing is not None:
             try:
                 return self._passing(connection, name)
             except BlockingIOError:
                 if loop.time() >= until:
                     break
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(again)
+            again = min(2 * again, _RARELY_SECONDS)  # a worker that hangs may have many of them waiting
         return False
 
     async def _handshake(self, connection: socket.socket) -> Handshake | None:
