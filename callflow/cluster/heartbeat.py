@@ -20,7 +20,7 @@ from sqlalchemy import URL, Connection
 
 from callflow.cluster import node_store
 from callflow.cluster.node_lock import NodeLock
-from callflow.cluster.nodes import RENEW_SECONDS, Node, Patience, View, leader
+from callflow.cluster.nodes import RENEW_SECONDS, LeaseJudgement, Node, View, leader
 from callflow.contracts.errors import Overloaded
 from callflow.history.database import Database
 from callflow.timers import Timers
@@ -52,7 +52,7 @@ class Renewal:
     was_fenced: bool = False
     """This node had been declared dead, or had let go of its calls, and has joined anew, with no calls."""
     judges: bool = False
-    """This node declares dead whose lease has run out: see `Patience`."""
+    """This node declares dead whose lease has run out: see `LeaseJudgement`."""
 
 
 class Heartbeat:
@@ -79,7 +79,7 @@ class Heartbeat:
         self._wake: asyncio.Event | None = None
         self._is_closing = False
         self._suspects: set[tuple[str, int]] = set()
-        self._patience = Patience()
+        self._judgement = LeaseJudgement()
         self._rejoins = False
         self._view = View()
         self._watched: dict[tuple[str, int], int] = {}
@@ -174,7 +174,7 @@ class Heartbeat:
             except OSError as error:  # the next beat tries again: the lease is worth more than this file
                 log.warning("the file of this node's lock cannot be written: %s", error)
         self._suspects.difference_update(suspects)
-        self._patience.renewed(began)
+        self._judgement.renewed(began)
         if beat.was_fenced:
             self._rejoins = False
         self._tell(self._on_beat, beat)
@@ -197,10 +197,10 @@ class Heartbeat:
                 return None
             node = replace(node, epoch=node_store.join(connection, node), calls=0)
         view = node_store.view(connection)
-        self._patience.saw(view, time.monotonic())
+        self._judgement.saw(view, time.monotonic())
         others = [each for each in view.alive() if each.name != node.name]
         gone = [each for each in others if each.key in suspects or self._has_ended(each)]
-        judges = self._patience.allows(began)
+        judges = self._judgement.allows(began)
         expired = view.expired() if judges else []
         late = [each for each in expired if each.name != node.name and each not in gone]
         fenced = node_store.fence(connection, gone, expired=False) + node_store.fence(connection, late, expired=True)

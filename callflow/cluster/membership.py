@@ -1,8 +1,8 @@
 """This process as a node of a cluster: its lease, the others as far as is known, and whether it may act.
 
-Whether a node may act: while its lease holds by its own clock, yes. When it cannot be renewed, the others are asked:
-if one of them reaches the database, and has for a lease, this node's calls are being taken over there, and it lets go
-of them; if none does, the database is gone for everybody, or was a moment ago, and all go on.
+Whether a node may act: while its lease holds by its own clock, yes. When it cannot be renewed, the others are asked. If
+one of them reaches the database, and has for a lease, this node's calls are being taken over there, and it lets go of
+them. If none does, the database is gone for everybody, or was a moment ago, and all go on.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from callflow.cluster.nodes import (
 )
 from callflow.cluster.peers import NodeConfig, Peer
 from callflow.contracts.errors import Overloaded
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.history.database import Database
 from callflow.history.history import History
 
@@ -68,8 +68,8 @@ async def _unheard(peer: Peer, calls: Sequence[str]) -> Collection[str] | None:
     return None
 
 
-async def _silent(node: str, call: str) -> SaidLast:
-    return SaidLast()
+async def _silent(node: str, call: str) -> HandoverInput:
+    return HandoverInput()
 
 
 async def _to_nobody() -> None:
@@ -113,8 +113,8 @@ class Membership:
         self.tell: Callable[[Peer, Sequence[str]], Awaitable[Collection[str] | None]] = _unheard
         """Tells a node that it has been given calls. Returns those that it has, and it takes no others; None: that
         is not known. Never raises; takes a second at most."""
-        self.last_words: Callable[[str, str], Awaitable[SaidLast]] = _silent
-        """Asks a node, by its name, for the last words of a call: see `Forwarding.last_words`."""
+        self.handover_input: Callable[[str, str], Awaitable[HandoverInput]] = _silent
+        """Asks a node, by its name, for what a caller said during the handover: see `Forwarding.handover_input`."""
         self.announce: Callable[[], Awaitable[None]] = _to_nobody
         """Tells all other nodes that this one has joined. Never raises; takes a second at most."""
         self._is_known = asyncio.Event()

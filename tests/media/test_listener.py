@@ -97,6 +97,28 @@ async def test_a_handshake_that_comes_byte_by_byte_is_waited_for() -> None:
     assert len(served.http) == 1
 
 
+@pytest.mark.parametrize("start", [b"", b"http://a", b"HTTPS://[::1]:8080", b"http://calls.example.org:80"])
+async def test_a_request_that_names_a_worker_is_passed_on_in_whichever_form_it_names_it(start: bytes) -> None:
+    passed: list[str] = []
+
+    def passing(connection: socket.socket, name: str) -> bool:
+        passed.append(name)
+        connection.close()
+        return True
+
+    async with listening(passing) as served:
+        request = b"POST " + start + b"/nodes/w1/webhooks HTTP/1.1\r\n\r\n"
+        await said(served, request)
+        await said(served, *(request[i : i + 1] for i in range(len(request))))
+        assert passed == ["w1", "w1"]
+        elsewhere = [b"/webhooks", b"?/nodes/w1/", b"/x/nodes/w1/", b"/nodes/W1/"]
+        for other in (start + each for each in elsewhere if start or each[:1] == b"/"):
+            await said(served, b"GET " + other + b" HTTP/1.1\r\n\r\n")
+        await said(served, b"GET http://user@a/nodes/w1/ HTTP/1.1\r\n\r\n")
+        await said(served, b"GET ftp://a/nodes/w1/ HTTP/1.1\r\n\r\n")
+    assert passed == ["w1", "w1"]
+
+
 async def test_who_says_nothing_or_never_ends_a_handshake_is_let_go_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_HEAD_SECONDS", 0.1)
     async with listening() as served:
