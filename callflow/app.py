@@ -410,6 +410,8 @@ class Application:
         if self._cluster_web is not None:
             given, dialer = self.recovery.take_given, self.dialer
             await self._cluster_web.open(app, operators, carriers.adopt, given, self.live_service, dialer)
+            await self._cluster_web.meet()
+            carriers.accept()
         try:
             await self._open_tunnel()
         except BaseException:

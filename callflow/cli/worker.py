@@ -67,7 +67,7 @@ def main(fd: int) -> int:
     runtime.log_to_stderr(settings.log_level, Formatter(form, redactors.for_the_log(settings)))
     node = NodeConfig(
         name=order.name, address=order.address, folder=Path(order.folder), capacity=order.capacity,
-        secret=bytes.fromhex(order.secret),
+        secret=bytes.fromhex(order.secret), beside=order.beside,
     )  # fmt: skip
     inherited = Inherited(
         socket.socket(fileno=order.public), socket.socket(fileno=order.console) if order.console >= 0 else None

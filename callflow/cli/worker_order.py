@@ -4,7 +4,7 @@ limits."""
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -30,6 +30,9 @@ class Order:
     """Settings of the command line."""
     reports: bool
     """It prints the start table."""
+    beside: list[str] = field(default_factory=list)
+    """The names of the workers that are started at the same time, its own among them. A main process of before, under
+    which the program was replaced, names none."""
 
     def line(self) -> bytes:
         """Return the order as a line of JSON."""

@@ -8,6 +8,7 @@ over.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +41,9 @@ _STEADY_SECONDS: Final = 30.0
 """A worker that has lived so long counts as one that works."""
 _HOPELESS: Final = 5
 """So many starts in a row that failed, while no other worker lives: then nothing works."""
+_END_SECONDS: Final = 20.0
+"""How much longer than drain, goodbye and last transcripts may take, the end of a worker may take, and its end after a
+second signal. One that hangs would keep the port from the next main process."""
 _ANSWER_SECONDS: Final = 2.0
 _MOST_NAMES: Final = 256
 
@@ -75,6 +80,8 @@ class Workers:
         self._due: list[tuple[float, int, int]] = []
         """When to start which worker again, and how often it has failed."""
         self._signals = 0
+        self._end_at = math.inf
+        """When workers that were told to end are killed."""
         self._frozen = FrozenWorkers(_file_of(settings))
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
@@ -92,10 +99,10 @@ class Workers:
             while self._workers or (self._due and not self._signals):
                 self._wait()
                 self._end_frozen()
+                self._end_late()
                 code = self._reap() or code
                 if code and not self._signals:
-                    self._signal_all(signal.SIGTERM)
-                    self._signals = 1
+                    self._on_signal()
                 self._start_due()
             return code
         finally:
@@ -103,6 +110,10 @@ class Workers:
 
     def _on_signal(self, *_: Any) -> None:
         self._signals += 1
+        of = self._settings
+        # Twice: calls that were not moved within the first time have the second one.
+        drain = 2 * of.drain_seconds + of.farewell_seconds + of.transcript_seconds if self._signals == 1 else 0.0
+        self._end_at = time.monotonic() + drain + _END_SECONDS
         self._signal_all(signal.SIGTERM if self._signals < 3 else signal.SIGKILL)
 
     def _signal_all(self, number: signal.Signals) -> None:
@@ -112,8 +123,8 @@ class Workers:
 
     def _wait(self) -> None:
         starts = [at for at, _, _ in self._due] if not self._signals else []
-        due = min([*starts, *([self._frozen.due] if self._frozen.due is not None else [])], default=None)
-        seconds = max(due - time.monotonic(), 0.0) if due is not None else 60.0
+        due = min([*starts, self._end_at, *([self._frozen.due] if self._frozen.due is not None else [])])
+        seconds = min(max(due - time.monotonic(), 0.0), 60.0)
         if select.select([self._woken], [], [], seconds)[0]:
             os.read(self._woken, 4096)
 
@@ -124,6 +135,15 @@ class Workers:
             print(f"worker {name} was stopped while it wrote to the database: it is ended", file=sys.stderr, flush=True)
             with contextlib.suppress(ProcessLookupError):
                 self._workers[pid].process.kill()
+
+    def _end_late(self) -> None:
+        """End workers that hang, so that they do not do what they were told."""
+        if time.monotonic() < self._end_at:
+            return
+        for worker in self._workers.values():
+            print(f"worker {worker.name} does not end: it is killed", file=sys.stderr, flush=True)
+            worker.process.kill()
+        self._end_at = math.inf
 
     def _reap(self) -> int:
         """Look which workers have ended, and plan their return. Returns an exit code once nothing works."""
@@ -151,17 +171,21 @@ class Workers:
     def _start_due(self) -> None:
         now = time.monotonic()
         ready, self._due = [one for one in self._due if one[0] <= now], [one for one in self._due if one[0] > now]
+        beside: list[str] = []
         for _, index, failures in ready:
             if not self._signals:
                 try:
-                    self._start(index, failures)
+                    beside = beside or self._free_names(len(ready))
+                    self._start(index, failures, beside)
                 except OSError as error:
                     print(f"a worker cannot be started: {error}; it is tried again", file=sys.stderr)
                     pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
                     self._due.append((now + pause, index, failures + 1))
 
-    def _start(self, index: int, failures: int) -> None:
-        settings, name = self._settings, self._free_name()
+    def _start(self, index: int, failures: int, beside: list[str]) -> None:
+        """Start one of the workers that begin now, under the next of their names."""
+        settings, taken = self._settings, {worker.name for worker in self._workers.values()}
+        name = next(each for each in beside if each not in taken)
         port = self._free_port() if settings.cluster_port else 0
         read, write = os.pipe()
         order = Order(
@@ -175,6 +199,7 @@ class Workers:
             console=self._console.fileno() if self._console is not None else -1,
             overrides=dict(self._overrides),
             reports=index == 0 and failures == 0,
+            beside=beside,
         )
         kept = [read, order.public, *([order.console] if order.console >= 0 else [])]
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
@@ -200,15 +225,15 @@ class Workers:
                     return port
         raise OSError(f"no port of {first} to {port} on {self._settings.cluster_host} is free")
 
-    def _free_name(self) -> str:
-        """Return the first name that no living process has: a worker of an earlier main process may still be there."""
+    def _free_names(self, count: int) -> list[str]:
+        """Return the first names that no living process has: workers of an earlier main process may still be there."""
         taken = {worker.name for worker in self._workers.values()}
         lock, prefix = NodeLock(self._folder, ""), f"{self._settings.node}-" if self._settings.node else ""
-        for number in range(1, _MOST_NAMES):
-            name = f"{prefix}w{number}"
-            if name not in taken and lock.is_free(name):
-                return name
-        raise OSError("no name for a worker is free")
+        names = (f"{prefix}w{number}" for number in range(1, _MOST_NAMES))
+        free = list(islice((name for name in names if name not in taken and lock.is_free(name)), count))
+        if len(free) < count:
+            raise OSError("no name for a worker is free")
+        return free
 
 
 def _file_of(settings: Settings) -> Path | None:
@@ -265,7 +290,10 @@ def _ask_orphans(folder: Path) -> list[socket.socket]:
     for path in sorted(folder.glob("*.fd.sock")):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, theirs:
-            if not send(socket_path(folder, path.name.removesuffix(".fd.sock")), TAKE_LISTENERS, [theirs]):
+            try:
+                if not send(socket_path(folder, path.name.removesuffix(".fd.sock")), TAKE_LISTENERS, [theirs]):
+                    continue
+            except BlockingIOError:  # it is stopped, and has taken nothing for a while
                 continue
             theirs.close()
             ours.settimeout(_ANSWER_SECONDS)

@@ -18,7 +18,7 @@ from callflow.cluster import node_store
 from callflow.cluster.nodes import LANES, lost
 from callflow.contracts.errors import JournalError, Overloaded
 from callflow.journal.journal import JournalEntry
-from callflow.journal.notes import Ended
+from callflow.journal.notes import Began, Ended
 
 
 _ENDED: Final = Ended.kind
@@ -146,6 +146,9 @@ class Claims:
         Returns the calls of which nothing may be written, because another node has them. Raises JournalError, so that
         it is tried again, if calls are new and this node is no member of the cluster yet, or again.
 
+        A call that is dialled, and of which something is on record, is another's, too, although nobody has it any more:
+        that node got the same request, and has made the call, while this one stood still.
+
         One that was let go before it was known whether it is in the database, and is not, is claimed, too: this node
         finds it at its next look, as one that it was given, and goes on with it.
         """
@@ -170,6 +173,10 @@ class Claims:
         known = node_store.on_record(connection, doubtful) if doubtful else set()
         gone, fresh = gone | known, fresh | doubtful - known
         gone |= lost(fresh, node_store.claim(connection, sorted(fresh), key), key) if fresh else set()
+        if dialled := {entry.call for entry in entries if _is_dialled(entry)} & fresh - gone:
+            made = node_store.on_record(connection, dialled)
+            node_store.release(connection, made, key)
+            gone |= made
         self._found = doubtful - gone
         ended = {entry.call for entry in entries if entry.name == _ENDED} - gone
         if ended:
@@ -193,3 +200,8 @@ class Claims:
                 self._held[entry.call] = self._sent.pop(entry.call, self._admitted_as)
             if entry.name == _ENDED:
                 self._held.pop(entry.call, None)
+
+
+def _is_dialled(entry: JournalEntry) -> bool:
+    """Whether this is the beginning of a call that was asked for."""
+    return entry.name == Began.kind and bool(entry.event.get("order"))

@@ -24,9 +24,11 @@ from callflow.cluster.nodes import is_cut_off
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.errors import PeerAway
 from callflow.contracts.media import HandoverInput
+from callflow.contracts.repeated_warnings import RepeatedWarnings
 
 
 log = logging.getLogger(__name__)
+_warnings: Final = RepeatedWarnings(log, logging.ERROR)
 
 PUBLIC: Final = "public"
 CONSOLE: Final = "console"
@@ -39,6 +41,9 @@ KEYS: Final = "x-callflow-keys"
 _UNIX: Final = "unix:"
 _CONNECT_SECONDS: Final = 0.5
 _TELL_SECONDS: Final = 1.0
+_OTHER_SECRET: Final = (
+    "NODE %s REFUSES WHAT THIS NODE SIGNS: CLUSTER_SECRET must be the same on all machines, and their clocks agree"
+)
 _HANDOVER_INPUT_SECONDS: Final = 0.5
 """A caller waits."""
 _HOP: Final = frozenset({
@@ -127,6 +132,10 @@ class Forwarding:
             raise PeerAway(f"node {peer.name} does not take connections", sent=False, refused=refused) from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise PeerAway(f"node {peer.name} does not answer: {type(error).__name__}", sent=True) from None
+        if signing.REFUSED in answer.headers:  # no app has seen it: it is this node's, whatever it is
+            await answer.aclose()
+            _warnings.say(peer.name, _OTHER_SECRET, peer.name)
+            raise PeerAway(f"node {peer.name} refuses what this node signs", sent=False)
         raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw]
         told = [(name, value) for name, value in raw if name.lower() not in _HOP]
         try:

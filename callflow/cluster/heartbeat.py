@@ -2,7 +2,7 @@
 ended.
 
 All of it is done by a thread with an event loop and a connection of its own, so that neither audio nor a slow query
-holds it up.
+holds it up. But a lease means that callers are served: while the event loop of the calls hangs, it is not renewed.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ _TRY_SECONDS: Final = 2.0
 """How long one renewal may take at a server; a file waits for a shorter time by itself."""
 _LOOK_SECONDS: Final = 0.1
 """Interval of the looks at the locks of those nodes of this machine whose end the system does not tell."""
+_HANGS_SECONDS: Final = 3.0
+"""An event loop that does nothing for so long hangs: no caller hears anything meanwhile."""
 _JOIN_END_SECONDS: Final = 3.0
 _SILENT_SECONDS: Final = RENEW_SECONDS * 1.5
 """A node that has not renewed its lease for so long is taken for dead by one that needs its name."""
@@ -49,6 +51,8 @@ class Renewal:
     """When the renewal began, in seconds of the monotonic clock: the lease counts from then."""
     was_fenced: bool = False
     """This node had been declared dead, or had let go of its calls, and has joined anew, with no calls."""
+    judges: bool = False
+    """This node declares dead whose lease has run out: see `LeaseJudgement`."""
 
 
 class Heartbeat:
@@ -69,6 +73,8 @@ class Heartbeat:
         self._url, self._node, self._lock = url, node, lock
         self._measure, self._on_beat, self._on_trouble = measure, on_beat, on_trouble
         self._main = asyncio.get_running_loop()
+        self._answered, self._is_asked = time.monotonic(), False
+        """When the loop of the calls last did what it was asked for, and whether it has something to do."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
         self._is_closing = False
@@ -148,6 +154,11 @@ class Heartbeat:
 
     async def _beat(self, database: Database) -> None:
         began, suspects = time.monotonic(), frozenset(self._suspects)  # more may come meanwhile
+        if not self._is_asked:
+            self._is_asked = True
+            self._tell(self._answer, None)
+        if began - self._answered > _HANGS_SECONDS:
+            return
         try:
             self._lock.take()
             beat = await self._write(database, lambda connection: self._renew(connection, began, suspects))
@@ -186,10 +197,11 @@ class Heartbeat:
                 return None
             node = replace(node, epoch=node_store.join(connection, node), calls=0)
         view = node_store.view(connection)
-        self._judgement.saw_clock(view.now, time.monotonic())
+        self._judgement.saw(view, time.monotonic())
         others = [each for each in view.alive() if each.name != node.name]
         gone = [each for each in others if each.key in suspects or self._has_ended(each)]
-        expired = view.expired() if self._judgement.allows(began) else []
+        judges = self._judgement.allows(began)
+        expired = view.expired() if judges else []
         late = [each for each in expired if each.name != node.name and each not in gone]
         fenced = node_store.fence(connection, gone, expired=False) + node_store.fence(connection, late, expired=True)
         if leader(view) == node.name and (forgettable := view.forgettable()):
@@ -197,7 +209,7 @@ class Heartbeat:
         for each in fenced:
             why = "its process has ended" if each in gone else "it has not been heard of for 3 s"
             log.warning("node %s is declared dead: %s", each.name, why)
-        return Renewal(node.epoch, node_store.view(connection) if fenced else view, began, was_fenced)
+        return Renewal(node.epoch, node_store.view(connection) if fenced else view, began, was_fenced, judges)
 
     def _may_have_rival(self, view: View, now: float) -> bool:
         """Return whether it takes another look to know that no other machine has a living node of this name. Raises
@@ -264,6 +276,14 @@ class Heartbeat:
         process = self._watched.pop(key)
         self._loop.remove_reader(process)
         os.close(process)
+
+    def _answer(self, _: None) -> None:
+        """Show that the event loop of the calls works; called there."""
+        has_hung = time.monotonic() - self._answered > _HANGS_SECONDS
+        self._answered, self._is_asked = time.monotonic(), False
+        if has_hung:
+            log.error("the event loop of the calls hung for seconds: the lease was not renewed meanwhile")
+            self._awake()
 
     def _tell(self, callback: Callable[..., None], what: object) -> None:
         try:

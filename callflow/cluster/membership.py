@@ -25,7 +25,6 @@ from callflow.cluster.nodes import (
     LEASE_SECONDS,
     MARGIN_SECONDS,
     MISSED_SECONDS,
-    LeaseJudgement,
     Node,
     RecentPlacements,
     View,
@@ -95,7 +94,8 @@ class Membership:
         """Why the lease cannot be renewed; "": it can."""
         self._renewed = -math.inf
         """When the last renewal began that has succeeded."""
-        self._judgement = LeaseJudgement()
+        self._judges = False
+        """The last renewal declared dead whose lease had run out."""
         self._placed = RecentPlacements()
         self.changed = asyncio.Event()
         """Set at each renewal that shows other nodes than the one before; whoever waits for it clears it."""
@@ -180,9 +180,7 @@ class Membership:
             self._is_known.clear()
             self._announcing = asyncio.create_task(self._become_known(), name="announcing")
         self.claims.key = (self.me, beat.epoch)
-        self._judgement.allows(beat.began)
-        self._judgement.renewed(beat.began)
-        self._renewed = beat.began
+        self._renewed, self._judges = beat.began, beat.judges
         if self.trouble:
             log.warning("the lease of this node is renewed again")
         self.trouble, self._has_let_go, self._keeps_waiting = "", False, False
@@ -225,7 +223,7 @@ class Membership:
     def takes_over(self) -> bool:
         """Whether this node takes the calls of others whose leases have run out: not right after an outage, which may
         have been one for all."""
-        return self.reaches_database and self._judgement.allows(time.monotonic())
+        return self.reaches_database and self._judges
 
     async def may_act(self, call: str = "") -> bool:
         """Return whether this node may go on with a call, or with all, although something was not written. Waits while

@@ -107,7 +107,8 @@ class LeaseJudgement:
 
     A node that has missed renewals itself, or that begins, does not know whether the others had trouble: after an
     outage of the database all leases have run out, and the first node that is there would declare all others dead. So
-    it waits for a whole lease first; and also when the database's clock was set, which lets all leases run out at once.
+    it waits for a whole lease first. So it does when the database's clock was set, which lets all leases run out at
+    once, and when leases end earlier than was seen before: a standby that takes over may not have the last renewals.
     Deaths of which there is evidence are no matter of this.
     """
 
@@ -115,6 +116,7 @@ class LeaseJudgement:
         self._renewed: float | None = None
         self._until = 0.0
         self._clock: tuple[float, float] | None = None
+        self._leases: dict[tuple[str, int], float] = {}
 
     def allows(self, now: float) -> bool:
         """Return whether a renewal that begins now may declare nodes dead whose leases have run out."""
@@ -126,11 +128,13 @@ class LeaseJudgement:
         """Note a renewal that has succeeded, by its beginning."""
         self._renewed = began
 
-    def saw_clock(self, database: float, now: float) -> None:
-        """Note what the database's clock says, as often as it is read."""
-        if self._clock is not None and abs(database - self._clock[0] - (now - self._clock[1])) > _CLOCK_STEP_SECONDS:
+    def saw(self, view: View, now: float) -> None:
+        """Note what the database says, as often as it is read."""
+        clock, leases = self._clock or (view.now, now), self._leases
+        is_set = abs(view.now - clock[0] - (now - clock[1])) > _CLOCK_STEP_SECONDS
+        if is_set or any(node.lease_until < leases.get(node.key, node.lease_until) for node in view.nodes):
             self._until = max(self._until, now + LEASE_SECONDS)
-        self._clock = database, now
+        self._clock, self._leases = (view.now, now), {node.key: node.lease_until for node in view.nodes}
 
 
 def next_epoch(highest: int, living: Collection[int]) -> int:
@@ -217,6 +221,12 @@ def share(orphans: int, survivors: int) -> int:
 def machine_of(name: str) -> str:
     """Return what the names of the workers of one machine have in common: "a" of a-w1, "" of w1."""
     return _WORKER.sub("", name)
+
+
+def out_of_reach(view: View) -> list[str]:
+    """Return the dead nodes on whose machines no node lives: what lies there cannot be had now."""
+    living = {machine_of(node.name) for node in view.alive()}
+    return [node.name for node in view.nodes if node.state == "dead" and machine_of(node.name) not in living]
 
 
 def successors(view: View, me: str, before: Collection[str]) -> list[str]:

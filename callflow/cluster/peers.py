@@ -5,7 +5,7 @@ A node is one serving process. A process that serves alone has no `Peers`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -35,6 +35,8 @@ class NodeConfig:
     """Calls at the same time."""
     secret: bytes = field(repr=False)
     """With which nodes sign what they say to each other."""
+    beside: Collection[str] = ()
+    """The names of the nodes that begin on this machine at the same time."""
 
 
 class Peers(Protocol):

@@ -17,6 +17,8 @@ from callflow.contracts.errors import Forged
 
 
 HEADER: Final = "x-callflow-cluster"
+REFUSED: Final = "x-callflow-not-signed"
+"""The header that tells a node's refusal from the answer of the app that a request is for."""
 _SECONDS: Final = 30.0
 _FORM: Final = re.compile(r"t=([0-9]{1,12}),n=([0-9]{1,12}),b=([0-9a-f]{64}),v1=([0-9a-f]{64})")
 

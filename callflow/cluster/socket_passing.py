@@ -2,13 +2,13 @@
 
 Each worker has a datagram socket at `NAME.fd.sock` in a folder that this user alone can enter. One datagram brings one
 connection, and says at which listener it came in. It is sent without waiting; where that fails, the connection stays
-where it is.
+where it is. Linux lets no more than 11 of them wait (net.unix.max_dgram_qlen): whoever sends more while a worker does
+something else has to try again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -57,7 +57,8 @@ class SocketPassing:
             self._path.unlink(missing_ok=True)
 
     def pass_on(self, word: str, connection: socket.socket, name: str) -> bool:
-        """Hand an accepted connection to another worker, and close it here. False: it cannot be handed over."""
+        """Hand an accepted connection to another worker, and close it here. False: it cannot be handed over. Raises
+        BlockingIOError: not yet."""
         if not send(socket_path(self._folder, name), word, [connection]):
             return False
         connection.close()
@@ -89,11 +90,17 @@ def socket_path(folder: Path, name: str) -> Path:
 
 
 def send(path: Path, word: str, sockets: Sequence[socket.socket]) -> bool:
-    """Send open sockets to the worker whose datagram socket lies there. Never waits. Returns whether it has them."""
+    """Send open sockets to the worker whose datagram socket lies there. Never waits. Returns whether it has them.
+
+    Raises BlockingIOError: it has not taken yet what was sent before.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
-        with contextlib.suppress(OSError):
+        try:
             sender.connect(str(path))
             socket.send_fds(sender, [word.encode()], [each.fileno() for each in sockets])
-            return True
-    return False
+        except BlockingIOError:
+            raise
+        except OSError:
+            return False
+    return True

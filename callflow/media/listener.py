@@ -33,6 +33,10 @@ _HEAD_SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 0.005
 """How soon an unfinished handshake is looked at again, and then after twice as long each time: its bytes cannot be
 waited for, because some are there."""
+_RARELY_SECONDS: Final = 0.05
+_BUSY_SECONDS: Final = 1.0
+"""How long a connection waits for a worker that takes none at the moment. A media socket that is served elsewhere is
+refused."""
 _MOST_UNFINISHED: Final = 1000
 """Connections that have not sent a whole request yet. Beyond these, that which has had the longest time for it is
 closed: whoever sends requests needs milliseconds, and a flood of others must not close the door to a carrier."""
@@ -51,7 +55,8 @@ _ONCE: Final = (b"host", b"connection", b"upgrade", b"sec-websocket-key", b"sec-
 Waits = Callable[[bool], None]
 """Is told by who serves a connection whether it has not sent the whole of its request yet."""
 Passing = Callable[[socket.socket, str], bool]
-"""Hands an accepted connection to the worker of this name. Returns False if it cannot; never waits."""
+"""Hands an accepted connection to the worker of this name. Returns False if it cannot; never waits. Raises
+BlockingIOError: not yet, because that worker has not taken the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +197,20 @@ class SplitListener:
                 again *= 2
                 continue
             named = _NODE.match(head)
-            return named is not None and self._passing is not None and self._passing(connection, named[2].decode())
+            return named is not None and await self._pass(connection, named[2].decode())
+
+    async def _pass(self, connection: socket.socket, name: str) -> bool:
+        loop = asyncio.get_running_loop()
+        until, again = loop.time() + _BUSY_SECONDS, _AGAIN_SECONDS
+        while self._passing is not None:
+            try:
+                return self._passing(connection, name)
+            except BlockingIOError:
+                if loop.time() >= until:
+                    break
+            await asyncio.sleep(again)
+            again = min(2 * again, _RARELY_SECONDS)  # a worker that hangs may have many of them waiting
+        return False
 
     async def _handshake(self, connection: socket.socket) -> Handshake | None:
         """Return the handshake of a media socket; None: this is for the HTTP server. Raises OSError."""

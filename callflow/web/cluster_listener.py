@@ -266,5 +266,6 @@ def _once(body: bytes, receive: Any) -> Any:
 async def _refuse(send: Any) -> None:
     body = msgspec.json.encode({"error": "not signed by a node of this cluster"})
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers.append((signing.REFUSED.encode(), b"1"))
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": body})

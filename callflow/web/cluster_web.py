@@ -3,9 +3,11 @@ webhooks."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from quart import Quart
 
@@ -23,6 +25,10 @@ from callflow.web.console.live.other_nodes import OtherNodes
 from callflow.web.console.live.service import LiveService
 from callflow.web.listener import Listener
 from callflow.web.public.routing import WebhookRouting
+
+
+_MEET_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.01
 
 
 class ClusterWeb:
@@ -84,6 +90,15 @@ class ClusterWeb:
         )  # fmt: skip
         self._listener = Listener(bind(self._config.address), app, media_ping_seconds=0)
         await self._listener.open()
+
+    async def meet(self) -> None:
+        """Wait until this node knows those that began at the same time, a second at most: else the first one that is
+        ready would take all calls that come in before it knows of another."""
+        member, beside = self._membership, set(self._config.beside)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_MEET_SECONDS):
+                while not beside <= {node.name for node in member.view.alive()}:  # noqa: ASYNC110 - its events are others'
+                    await asyncio.sleep(_LOOK_SECONDS)
 
     async def _handover_input(self, call: str) -> HandoverInput:
         live = self._switchboard().live(call)

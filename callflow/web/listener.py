@@ -85,9 +85,9 @@ class Listener:
         self._config.accesslog = None
         self._config.errorlog = logging.getLogger("hypercorn.error")
 
-    async def open(self) -> None:
-        """Start serving, until `close`. Returns when requests are accepted; raises the app's exceptions at its
-        start."""
+    async def open(self, *, accepts: bool = True) -> None:
+        """Start serving, until `close`. Returns when requests are accepted; raises the app's exceptions at its start.
+        `accepts`: False: only what `adopt` gets is served, until `accept`."""
         started = asyncio.Event()
 
         @self._app.before_serving
@@ -103,6 +103,11 @@ class Listener:
         waiting.cancel()
         if self._task.done():
             self._task.result()
+        if accepts:
+            self.accept()
+
+    def accept(self) -> None:
+        """Accept connections."""
         self._connections.open(self._config.backlog)
 
     async def _serve(self, connection: socket.socket, waits: Waits) -> None:

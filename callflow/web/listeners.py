@@ -58,7 +58,8 @@ class Listeners:
         return [self.public, *([self.console] if self.console is not None else [])]
 
     async def open_public(self, app: Quart, passing: Passing | None) -> Listener:
-        """Serve carriers. `passing`: to other workers of this machine; None: there are none."""
+        """Serve carriers. `passing`: to other workers of this machine; then nothing is accepted before the listener is
+        told so. None: there are none."""
         beside = None
         if self._media_server != "hypercorn":
             endpoint = cast(MediaEndpoint, app.asgi_app)
@@ -73,7 +74,7 @@ class Listeners:
         """Serve an app on a bound socket."""
         listener = Listener(bound, app, media_ping_seconds=self._ping_seconds, beside=beside, passing=passing)
         self._open.append(listener)
-        await listener.open()
+        await listener.open(accepts=passing is None)
         return listener
 
     async def open_own(self, app: Quart) -> tuple[str, int]:

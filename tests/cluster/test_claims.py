@@ -18,7 +18,7 @@ from callflow.history import database
 from callflow.history.journal_writer import DurableJournal
 from callflow.history.store import Store
 from callflow.journal.journal import JournalEntry
-from callflow.journal.notes import Ended, Fact, HandedOver
+from callflow.journal.notes import Began, Ended, Fact, HandedOver
 from tests.cluster.stage import CALL, OTHER, Stage, began, staged, step
 from tests.e2e.product import until
 from tests.in_loop import in_loop
@@ -40,6 +40,46 @@ async def test_of_two_nodes_with_the_same_call_one_loses(database_url: str) -> N
             await second.append(step())
         assert await stage.owner() == ("a", True)
         assert told == [CALL]
+
+
+@in_loop
+async def test_a_number_is_not_dialled_again_by_a_node_that_stood_still_meanwhile(database_url: str) -> None:
+    """Two nodes got the same request; the call of the other one is over, so that nobody has it."""
+    began = JournalEntry.of(Began(carrier="telnyx", direction="outbound", order="what was asked"), call=CALL, at=1.0)
+    async with staged(database_url) as stage:
+        (first, _), (second, _) = await stage.node("a"), await stage.node("b")
+        first.note(began)
+        await first.append(step())
+        first.note(JournalEntry.of(Ended(cause="busy"), call=CALL, at=3.0))
+        await first.flushed()
+        told: list[str] = []
+        second.on_elsewhere = told.append
+        second.note(began)
+        with pytest.raises(CallElsewhere):
+            await second.append(step())
+        assert (await stage.owner(), told) == (("", False), [CALL])
+        assert len(await Store(stage.database).journal(CALL)) == 3
+
+
+@in_loop
+async def test_a_dialled_call_whose_first_commit_was_not_answered_is_its_own(database_url: str) -> None:
+    began = JournalEntry.of(Began(carrier="telnyx", direction="outbound", order="what was asked"), call=CALL, at=1.0)
+    async with staged(database_url) as stage:
+        journal, _ = await stage.node("a")
+        write = stage.database.write
+
+        async def without_answer(work: Callable[[Connection], Any]) -> Any:
+            await write(work)
+            stage.database.write = write  # type: ignore[method-assign]
+            raise OSError("the link is cut")
+
+        stage.database.write = without_answer  # type: ignore[method-assign]
+        told: list[str] = []
+        journal.on_elsewhere = told.append
+        journal.note(began)
+        await asyncio.wait_for(journal.flushed(), 5)
+        assert journal.counts["failures"] == 1
+        assert (await stage.owner(), told) == (("a", True), [])
 
 
 async def cut_off(stage: Stage, journal: DurableJournal, claims: Claims, *, committed: bool) -> None:

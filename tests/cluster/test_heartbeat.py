@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from callflow.cluster import node_store
+from callflow.cluster import heartbeat, node_store
 from callflow.cluster.heartbeat import Heartbeat, Renewal
 from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.nodes import LEASE_SECONDS, Node
@@ -149,6 +151,30 @@ async def test_what_fails_is_told_and_tried_again(tmp_path: Path) -> None:
         fails.clear()
         the.heart.renew_now()
         await until(lambda: the.beats, "a renewal")
+
+
+@in_loop
+async def test_a_lease_is_not_renewed_while_the_loop_of_the_calls_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was, and nobody took its calls over: their callers heard nothing for as long as it hung."""
+    monkeypatch.setattr(heartbeat, "_HANGS_SECONDS", 0.1)
+    async with stage(tmp_path) as the:
+        await begun(the)
+
+        def lease() -> float:
+            with sqlite3.connect(str(the.url.database)) as connection:
+                return float(connection.execute("SELECT lease_until FROM nodes").fetchone()[0])
+
+        for _ in range(3):  # as often as a thread may be asked for it
+            the.heart.renew_now()
+            time.sleep(0.1)  # noqa: ASYNC251 - that is what hangs
+        before = lease()
+        the.heart.renew_now()
+        time.sleep(0.1)  # noqa: ASYNC251 - as above
+        assert lease() == before
+        await until(lambda: "hung" in caplog.text, "the loop to be asked again", 2)
+        await until(lambda: lease() > before, "another renewal", 1)
 
 
 @in_loop

@@ -130,16 +130,34 @@ def test_a_clock_that_was_set_lets_no_lease_run_out() -> None:
         judgement = LeaseJudgement()
         judgement.allows(0.0)
         for beat in range(10):  # twice a second
-            judgement.saw_clock(1000.0 + beat / 2, beat / 2)
+            judgement.saw(View((), 1000.0 + beat / 2), beat / 2)
             judgement.renewed(beat / 2)
         assert judgement.allows(5.0)
-        judgement.saw_clock(1005.0 + step, 5.0)
+        judgement.saw(View((), 1005.0 + step), 5.0)
         assert not judgement.allows(5.0)
         for at in (5.5, 6.5, 7.5):
             judgement.renewed(at)
-            judgement.saw_clock(1000.0 + at + step, at)
+            judgement.saw(View((), 1000.0 + at + step), at)
             assert not judgement.allows(at)
         assert judgement.allows(8.0)
+
+
+def test_a_standby_that_has_not_got_the_last_renewals_lets_no_lease_run_out() -> None:
+    """It had taken over within a second, and the first node that was there declared all others dead, which lived."""
+    judgement = LeaseJudgement()
+
+    def beat(at: float, renewed: float, epoch: int = 1) -> bool:
+        may_judge = judgement.allows(at)
+        judgement.renewed(at)
+        other = Node(name="other", epoch=epoch, lease_until=1000.0 + renewed + LEASE_SECONDS)
+        judgement.saw(View((other,), 1000.0 + at), at)
+        return may_judge and judgement.allows(at)
+
+    assert [beat(at, at) for at in (0.0, 1.0, 2.0, 3.0, 4.0)] == [False, False, False, True, True]
+    assert beat(5.0, 4.5), "it is only late"
+    assert beat(5.5, 2.0, epoch=2), "it has begun anew"
+    assert not beat(6.0, 1.0, epoch=2)
+    assert [beat(at, 1.0, epoch=2) for at in (7.0, 8.0, 8.9, 9.0)] == [False, False, False, True], "it has died"
 
 
 def test_a_lease_from_before_the_clock_was_set_back_runs_out() -> None:

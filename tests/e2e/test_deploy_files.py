@@ -17,6 +17,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from callflow.cli import workers
 from callflow.cli.haproxy import EXAMPLE, FILE, Server
 from callflow.config.settings import Settings
 from tests.e2e.haproxy import program, short_folder
@@ -69,7 +70,7 @@ def test_systemd_waits_longer_than_a_drain_takes() -> None:
     drain = sum(
         usual[name].default for name in ("drain_seconds", "drain_seconds", "farewell_seconds", "transcript_seconds")
     )
-    assert int(unit()["TimeoutStopSec"]) > drain + 10
+    assert int(unit()["TimeoutStopSec"]) > drain + workers._END_SECONDS
     assert f"--stop-timeout {unit()['TimeoutStopSec']}" in CONTAINER
 
 

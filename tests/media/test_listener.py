@@ -127,6 +127,28 @@ async def test_who_says_nothing_or_never_ends_a_handshake_is_let_go_in_time(monk
     assert (served.media, served.http) == ([], [])
 
 
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_a_connection_waits_for_a_worker_that_takes_none_at_the_moment(
+    monkeypatch: pytest.MonkeyPatch, is_back: bool
+) -> None:
+    """Its media socket would be refused anywhere else."""
+    monkeypatch.setattr(module, "_BUSY_SECONDS", 0.05)
+    tried = list[str]()
+
+    def passing(connection: socket.socket, name: str) -> bool:
+        tried.append(name)
+        if not is_back or len(tried) < 3:
+            raise BlockingIOError
+        connection.close()
+        return True
+
+    async with listening(passing) as served:
+        await said(served, WEBHOOK.replace(b"/webhooks", b"/nodes/w2/webhooks"))
+    assert set(tried) == {"w2"}
+    assert len(tried) == 3 if is_back else len(tried) > 3
+    assert len(served.http) == (not is_back), "it is served where it came in once it has waited long enough"
+
+
 @pytest.mark.e2e
 async def test_an_unfinished_handshake_is_looked_at_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_HEAD_SECONDS", 0.5)

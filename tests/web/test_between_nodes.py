@@ -8,7 +8,7 @@ from typing import cast
 import httpx
 import pytest
 
-from callflow.cluster.forwarding import CLUSTER, PUBLIC, Forwarding
+from callflow.cluster.forwarding import PUBLIC, Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
@@ -61,13 +61,19 @@ async def test_a_node_joins_whether_the_others_listen_or_not() -> None:
 
 
 @in_loop
-async def test_what_is_not_signed_is_refused(tmp_path: Path) -> None:
+async def test_what_is_not_signed_is_refused_and_a_refusal_is_no_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with other_node(tmp_path) as (known, _):
         transport = httpx.AsyncHTTPTransport(uds=f"{tmp_path}/cluster/w2.sock")
         async with httpx.AsyncClient(transport=transport) as client:
             assert (await client.post("http://node/public/webhooks", content=b"{}")).status_code == 403
         stranger = Forwarding("w1", b"x" * 32, known)
-        assert (await stranger.send(known.peers["w2"], CLUSTER, "GET", "/state", seconds=5)).status == 403
+        with pytest.raises(PeerAway, match="w2 refuses") as away:
+            await stranger.send(known.peers["w2"], PUBLIC, "POST", "/webhooks", [], b"{}", seconds=5)
+        assert not away.value.sent, "no app has seen it"
+        assert known.suspects == []
+        assert "CLUSTER_SECRET" in caplog.text
         await stranger.close()
 
 

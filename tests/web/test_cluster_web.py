@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,6 +21,7 @@ from callflow.contracts.errors import PeerAway
 from callflow.contracts.media import HandoverInput
 from callflow.history.history import History
 from callflow.switchboard.dialer import Dialer
+from callflow.web import cluster_web
 from callflow.web.cluster_web import ClusterWeb
 from callflow.web.console.live.service import LiveService
 from callflow.web.console.live.sse import Seats
@@ -36,11 +37,12 @@ SAID = HandoverInput(b"since then", "1#")
 class Machine:
     """A folder with the worker w1, which takes no more than these know: w2 lives, w3 is dead."""
 
-    def __init__(self, folder: Path, words: Any = None) -> None:
+    def __init__(self, folder: Path, words: Any = None, beside: Collection[str] = ()) -> None:
         self.folder, self.adopted, self.given = folder, list[socket.socket](), list[Any]()
         config = NodeConfig(
-            name="w1", address=f"unix:{folder}/w1.sock", folder=folder / "cluster", capacity=10, secret=b"s" * 32
-        )
+            name="w1", address=f"unix:{folder}/w1.sock", folder=folder / "cluster", capacity=10, secret=b"s" * 32,
+            beside=beside,
+        )  # fmt: skip
         self.membership: Any = SimpleNamespace(
             view=View((Node(name="w1", epoch=1), Node(name="w2", epoch=2), Node(name="w3", epoch=3, state="dead"))),
             me="w1", takes_over=True, suspect=lambda name: None, peer=lambda name: Peer("w1", config.address),
@@ -118,6 +120,40 @@ async def test_a_worker_that_has_just_joined_is_not_known_and_gets_its_connectio
             ours, theirs = socket.socketpair()
             with theirs:
                 assert the.web.passing(ours, "w4")
+
+
+@in_loop
+async def test_a_connection_for_a_worker_that_takes_none_at_the_moment_is_not_given_up(tmp_path: Path) -> None:
+    """Linux lets 11 of them wait, unless it is told otherwise."""
+    async with machine(tmp_path) as the:
+        with worker(tmp_path, "w2") as second, contextlib.ExitStack() as opened:
+
+            def fill() -> None:
+                for _ in range(2000):
+                    ours, _ = map(opened.enter_context, socket.socketpair())
+                    assert the.web.passing(ours, "w2")
+
+            with pytest.raises(BlockingIOError):
+                fill()
+            _, files, _, _ = socket.recv_fds(second, 64, 4)
+            socket.socket(fileno=files[0]).close()
+            ours, _ = map(opened.enter_context, socket.socketpair())
+            assert the.web.passing(ours, "w2"), "now there is room"
+
+
+@in_loop
+async def test_a_worker_waits_until_it_knows_those_that_began_with_it_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    the = Machine(tmp_path, beside=["w1", "w2", "w4"])
+    waiting = asyncio.create_task(the.web.meet())
+    await asyncio.sleep(0.05)
+    assert not waiting.done(), "w4 is not known yet"
+    the.membership.view = View((*the.membership.view.nodes, Node(name="w4", epoch=4)))
+    await asyncio.wait_for(waiting, 0.5)
+    monkeypatch.setattr(cluster_web, "_MEET_SECONDS", 0.02)
+    await asyncio.wait_for(Machine(tmp_path, beside=["w3"]).web.meet(), 0.5)  # w3 has died at its start
+    await the.web.close()
 
 
 @in_loop

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from callflow.cluster.forwarding import Forwarding
 from callflow.cluster.membership import Membership
+from callflow.cluster.nodes import Node, View
 from callflow.cluster.peers import Peer
 from callflow.history.database import url_of
 from callflow.history.history import History
@@ -84,6 +85,14 @@ async def test_a_node_that_may_have_it_and_is_away_is_named(tmp_path: Path) -> N
         answer = await the.get(PATH)
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         assert "w3" in answer.json()["error"]
+        del the.known.peers["w3"]
+        assert (await the.get(PATH)).status == 404, "no node has it"
+        of_machines = [Node(name="w1", epoch=1), Node(name="w9", epoch=2, state="dead")]
+        the.known.view = View(tuple(of_machines))
+        assert (await the.get(PATH)).status == 404, "the workers of a machine have the same folder"
+        the.known.view = View((*of_machines, Node(name="b-w1", epoch=3, state="dead")))
+        answer = await the.get(PATH)
+        assert (answer.status, "b-w1" in answer.json()["error"]) == (503, True), "it may be started again"
 
 
 @in_loop

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote
 
 from callflow.cluster.forwarding import Forwarding
 from callflow.cluster.membership import Membership
+from callflow.cluster.nodes import out_of_reach
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway, StoreAway
 from callflow.history import recording_rows
@@ -56,6 +57,7 @@ class RecordingsElsewhere:
         answers = await asyncio.gather(*(one(peer) for peer in peers), return_exceptions=True)
         holder = next((peer.name for peer, answer in zip(peers, answers, strict=True) if answer is True), "")
         away = [peer.name for peer, answer in zip(peers, answers, strict=True) if isinstance(answer, BaseException)]
+        away += out_of_reach(self._cluster.view)  # a machine that is started again has its files still
         if not holder and away:
             raise PeerAway(f"node {away[0]}, which may have this recording, does not answer", sent=True)
         return holder
