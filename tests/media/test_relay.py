@@ -140,6 +140,8 @@ async def test_what_was_played_is_told_also_if_the_carrier_returns_no_marks_any_
         one.relay.pump()
         one.listener.take()
         one.now += 1.0
+        one.relay._stop_pacer()
+        one.relay._heard_out.stop()
         one.relay._hear_out()
         assert not one.listener.take("played_out"), "the carrier stands still"
         one.now += 3.0
