@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import pickle
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -18,7 +20,7 @@ from sqlalchemy import URL
 
 from callflow.contracts.errors import WorkerFailed
 from callflow.contracts.log_format import FORM, Formatter
-from callflow.history.database import Database
+from callflow.history.database import Database, url_of
 from callflow.history.query import Query
 from callflow.history.store import Store
 from callflow.history.tables import conversations
@@ -111,6 +113,9 @@ def test_a_process_that_is_killed_costs_no_answer(tmp_path: Path, caplog: pytest
 
 def test_an_answer_that_broke_off_does_not_look_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(the: Stage, made: LargeAnswers) -> None:
+        with contextlib.closing(sqlite3.connect(str(url_of("", str(tmp_path)).database))) as file:
+            file.execute("UPDATE conversations SET profile = ?", ["x" * 4_000_000])  # more than a pipe holds
+            file.commit()
         stream = made.stream("csv", ALL)
         await anext(stream)
         for process in made._all:
@@ -199,6 +204,9 @@ async def test_what_an_answer_was_made_of_is_not_left_to_the_loop_to_free() -> N
 
 def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
     async def main(the: Stage, made: LargeAnswers) -> None:
+        with contextlib.closing(sqlite3.connect(str(url_of("", str(tmp_path)).database))) as file:
+            file.execute("UPDATE conversations SET profile = ?", ["x" * 4_000_000])  # more than a pipe holds
+            file.commit()
         stream = made.stream("csv", ALL)
         await anext(stream)
         (process,) = made._all
