@@ -11,6 +11,9 @@ no more than the least late of the last marks. How much a single late mark count
 the late marks before it. A mark that is overdue counts as one that is late by as much as it is overdue by now; as long
 as the carrier is not known to fall behind, that mark may be lost, and the one behind it is waited for.
 
+If three marks are overdue, none of them is lost: the carrier, or the link to it, stands still. What it held may have
+been played meanwhile, so the second of them counts. After some seconds it is taken to return no marks any more.
+
 The usual delay of a mark is the network's, there and back. If the marks that a `clear` returns come back faster than
 any mark of played audio did, the carrier waits for some audio before it begins to play.
 
@@ -45,6 +48,9 @@ _NEGLIGIBLE: Final = 0.002
 """A mark that is late by less than this is on time."""
 _MOST_OVERDUE: Final = 0.5
 """A mark that is overdue for longer is probably lost, and counts no further."""
+_MOST_STALLED: Final = 3.0
+"""All marks that are awaited are not lost: the carrier, or the link to it, stands still. It is believed to for so long,
+and then to return no marks any more."""
 _KEPT: Final = 0.9
 """How much of their weight the earlier late marks keep at each new one."""
 _BESIDE: Final = 0.05
@@ -74,9 +80,9 @@ class CarrierLag:
     """How far the carrier is behind the send clock, and how long the network takes."""
 
     __slots__ = (
-        "_delays", "_expected", "_expected_second", "_fallen", "_falls", "_fell_at", "_growth", "_has_been_late",
-        "_idle", "_marks", "_minima", "_network_spikes", "_prebuffer", "_round_trips", "_stall", "_suspect", "_trust",
-        "_usual_delay", "_usual_fall", "behind", "is_unsteady", "most", "pings",
+        "_delays", "_expected", "_expected_second", "_expected_third", "_fallen", "_falls", "_fell_at", "_growth",
+        "_has_been_late", "_idle", "_marks", "_minima", "_network_spikes", "_prebuffer", "_returning", "_round_trips",
+        "_stall", "_suspect", "_trust", "_usual_delay", "_usual_fall", "behind", "is_unsteady", "most", "pings",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -89,6 +95,8 @@ class CarrierLag:
         """A mark was late once, so the reason of the next ones matters."""
         self._marks = 0
         """Marks judged so far."""
+        self._returning = 0
+        """The same since the carrier seemed to return none."""
         self._usual_delay = _UNKNOWN
         """How much later than the send clock the quickest mark came back."""
         self._minima = [_UNKNOWN]
@@ -97,8 +105,8 @@ class CarrierLag:
         """How soon after a `clear` the marks came back that it returned."""
         self._delays: list[float] = []
         """How much later than the send clock the last marks of this stretch came back, newest first."""
-        self._expected = self._expected_second = _UNKNOWN
-        """When the next mark, and the one behind it, come if the carrier is not behind at all."""
+        self._expected = self._expected_second = self._expected_third = _UNKNOWN
+        """When the next mark, and the two behind it, come if the carrier is not behind at all."""
         self._prebuffer = 0.0
         """How long the carrier waits before it begins to play."""
         self.behind = 0.0
@@ -131,6 +139,14 @@ class CarrierLag:
             pause -= self._held_up(now)  # the mark may have come meanwhile
         if pause <= 0.0:
             return self._prebuffer + behind + (self._in_advance(now) if self.is_unsteady else 0.0)
+        by_one = self._by_one_mark(pause, behind)
+        if not 0.0 < now - self._expected_third - behind <= _MOST_STALLED or self._returning < _ENOUGH_MARKS:
+            return by_one
+        stalled = now - self._expected_second - self._held_up(now)  # it may have played what it held before
+        return max(by_one, self._prebuffer + stalled)
+
+    def _by_one_mark(self, pause: float, behind: float) -> float:
+        """Return the same if a single mark is overdue by `pause`."""
         pause = min(pause, max(0.0, _MOST_OVERDUE - behind))
         if self.is_unsteady:  # it has paused, and goes on pausing while this news and a `clear` are under way
             return self._prebuffer + behind + min(pause + self._usual_delay, max(pause, self._usual_fall))
@@ -156,20 +172,21 @@ class CarrierLag:
 
     # What happens
 
-    def await_marks(self, due: float, second: float) -> None:
-        """Note which two marks are the next: when their audio has been played by the send clock, plus the gaps in the
+    def await_marks(self, due: float, second: float, third: float) -> None:
+        """Note which three marks are the next: when their audio has been played by the send clock, plus the gaps in the
         audio since; infinite: none is awaited."""
         usual = self._usual_delay
         if usual == _UNKNOWN:
-            self._expected = self._expected_second = _UNKNOWN
+            self._expected = self._expected_second = self._expected_third = _UNKNOWN
         else:
-            self._expected, self._expected_second = due + usual, second + usual
+            self._expected, self._expected_second, self._expected_third = due + usual, second + usual, third + usual
 
     def mark(self, delay: float, gaps: float, now: float) -> None:
         """Judge a mark that came back `delay` after the end of its audio by the send clock. `gaps`: the gaps in the
         audio since; the carrier has caught up by their length."""
         delay = self._without(self._held_up(now), delay - gaps)
         self._marks += 1
+        self._returning += 1
         if delay + gaps < self._minima[-1]:
             self._minima[-1] = delay + gaps
             self._usual_delay = min(self._minima)
@@ -189,11 +206,13 @@ class CarrierLag:
         if delay - gaps - self._usual_delay > self.behind + _NOTICEABLE:
             self._count(network_spikes=1.0)
 
-    def gap(self, seconds: float) -> None:
-        """Note a gap in the audio: the carrier catches up by its length, or runs empty."""
+    def gap(self, seconds: float, now: float) -> None:
+        """Note a gap in the audio until now: the carrier catches up by its length, or runs empty."""
+        self._give_up(now)
         self._idle += seconds
         self._expected += seconds
         self._expected_second += seconds
+        self._expected_third += seconds
         if seconds >= self.behind:
             self._ran_empty()
         else:
@@ -202,10 +221,11 @@ class CarrierLag:
                 self._suspect = self._suspect._replace(late=self._suspect.late - seconds)
             self.behind = self._judge(self._delays)
 
-    def cleared(self) -> None:
-        """Note that a `clear` is sent: the carrier discards its audio."""
+    def cleared(self, now: float) -> None:
+        """Note that a `clear` is sent now: the carrier discards its audio."""
+        self._give_up(now)
         self._ran_empty()
-        self._expected = self._expected_second = _UNKNOWN
+        self._expected = self._expected_second = self._expected_third = _UNKNOWN
 
     def clear_returned(self, round_trip: float, now: float) -> None:
         """Note how soon after a `clear` a mark came back that can only have come back because of it."""
@@ -218,6 +238,11 @@ class CarrierLag:
         self._stall = (seconds, now)
 
     # Inside
+
+    def _give_up(self, now: float) -> None:
+        """Expect no marks any more of a carrier that has returned none for long."""
+        if now - self._expected_third - self.behind > _MOST_STALLED:
+            self._returning = 0
 
     def _ran_empty(self) -> None:
         self._delays = []

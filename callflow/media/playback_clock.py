@@ -86,7 +86,7 @@ class PlaybackClock:
         self.sent += size
         if now > self._ends:  # the carrier has run empty, or caught up by the length of the gap
             self._gaps += now - self._ends
-            self.lag.gap(now - self._ends)
+            self.lag.gap(now - self._ends, now)
             self._ends = now
         self._ends += size / _BYTES_PER_SECOND
 
@@ -111,7 +111,7 @@ class PlaybackClock:
         self.marked = self.sent
         is_evidence = now <= self._ends + _TIMELY_SECONDS
         self._marks.append(_Mark(name, self.sent, max(self._ends, now), self._gaps, is_evidence))
-        if len(self._marks) <= 2:
+        if len(self._marks) <= 3:
             self._await_marks()
 
     def mark_returned(self, name: str, now: float) -> bool:
@@ -180,15 +180,12 @@ class PlaybackClock:
         self.sent = self.marked = self.confirmed = 0
         self.is_early = False
         self._ends, self._gaps = now, 0.0
-        self.lag.cleared()
+        self.lag.cleared(now)
 
     def _await_marks(self) -> None:
         marks = self._marks
         if not marks or not marks[0].is_evidence:  # such a mark is the last one for a while
-            self.lag.await_marks(_NEVER, _NEVER)
+            self.lag.await_marks(_NEVER, _NEVER, _NEVER)
             return
-        first, second = marks[0], marks[1] if len(marks) > 1 else None
-        self.lag.await_marks(
-            first.due + self._gaps - first.gaps,
-            _NEVER if second is None else second.due + self._gaps - second.gaps,
-        )
+        due = [mark.due + self._gaps - mark.gaps for mark in marks[:3]]
+        self.lag.await_marks(*due, *[_NEVER] * (3 - len(due)))

@@ -129,8 +129,7 @@ class Relay:
         """Serve one media socket until it ends or `close` is called."""
         if self._stream is not None:  # the previous stream was lost, but its end is not noticed yet
             await self._stream.end("another stream took its place")
-        stream = MediaStream(self, socket, protocol, secret, self._config)
-        self._stream = stream
+        self._stream = stream = MediaStream(self, socket, protocol, secret, self._config)
         if self._answered:
             stream.await_start()
         try:
@@ -154,8 +153,7 @@ class Relay:
     def answered(self, *, ago: float = 0.0) -> None:
         """Note that the call was answered, `ago` seconds ago: an open socket must send its `start` frame in time."""
         if not self._answered:
-            self._answered = True
-            self.answered_at = self._clock() - ago
+            self._answered, self.answered_at = True, self._clock() - ago
             if self._stream is not None:
                 self._stream.await_start()
 
@@ -242,10 +240,9 @@ class Relay:
         self.pump()
 
     def _tell_progress(self, now: float) -> None:
-        if now - self._progress_at < _PROGRESS_SECONDS:
+        if now - self._progress_at < _PROGRESS_SECONDS or (cut := self.playout.hearing(now)) is None:
             return
-        cut = self.playout.hearing(now)
-        if cut is not None and not is_clip(cut.key.item) and self.listener is not None:
+        if not is_clip(cut.key.item) and self.listener is not None:
             self._progress_at = now
             self.listener.hearing(cut)
 
@@ -331,8 +328,7 @@ class Relay:
             self.clips.put_last(clip, name)
             self._unplayed = True
             self.pump()
-            seconds = len(clip.audio) / _BYTES_PER_SECOND + MARK_SECONDS
-            self._timers.start("clip", seconds, self._clip_played, name)
+            self._timers.start("clip", len(clip.audio) / _BYTES_PER_SECOND + MARK_SECONDS, self._clip_played, name)
 
     def interject(self, name: str, *otherwise: str) -> bool:
         """Play the first of these clips that exists, behind the queued audio. False: the caller cannot hear it."""
@@ -373,8 +369,7 @@ class Relay:
 
     def pump(self) -> None:
         """Send the audio and marks that are due, and start a timer for the next ones."""
-        stream = self._stream
-        if stream is None or not stream.started:
+        if (stream := self._stream) is None or not stream.started:
             return
         now = self._clock()
         self._find_stall(now)
@@ -399,13 +394,18 @@ class Relay:
         else:
             self._stop_pacer()
             if self._unplayed:
-                self._heard_out.start(max(self.playout.ends_at(now) - now, 0.0) + MARK_SECONDS, self.check_played_out)
+                self._heard_out.start(max(self.playout.ends_at(now) - now, 0.0) + MARK_SECONDS, self._hear_out)
+
+    def _hear_out(self) -> None:
+        self.check_played_out()
+        self.pump()  # waits again if the carrier seems to stand still
 
     def play_on(self, key: SpeechSegmentId, response: str, audio: bytes, now: float) -> bool:
         """Send more of the speech that plays, if nothing waits and no mark is due. Returns False otherwise, and does
         nothing then: call `add` and `pump`. Called 50 times a second while a model speaks no faster than we play."""
-        stream = self._stream
-        if not self._unplayed or stream is None or not stream.started or self.is_silenced or self.gates.agent_is_shut:
+        if not self._unplayed or (stream := self._stream) is None or not stream.started:
+            return False
+        if self.is_silenced or self.gates.agent_is_shut:
             return False
         if now - self._pump_at > _STALL_SECONDS or (wake := self.playout.passes(key, response, audio, now)) is None:
             return False

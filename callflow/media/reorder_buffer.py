@@ -12,6 +12,10 @@ from typing import Final
 
 _RESTART: Final = 50
 """After this many late frames in a row (1 s) we assume that the carrier has restarted its numbering."""
+_FAR: Final = 50
+"""No network delays a frame by more than this many others (1 s). After so late a one, numbering may have restarted."""
+_ENOUGH: Final = 3
+"""So many of these, one behind another with nothing between, show that it has."""
 
 
 class ReorderBuffer:
@@ -23,6 +27,9 @@ class ReorderBuffer:
         self.held: dict[int, str] = {}
         """The held payloads, by number."""
         self._late_in_a_row = 0
+        self._last_late = 0
+        self._anew: list[str] = []
+        """The last late payloads that may be the first ones of another numbering."""
         self.late = 0
         """Frames dropped because they came too late or twice."""
         self.ahead = 0
@@ -42,6 +49,11 @@ class ReorderBuffer:
         if chunk < self._next or chunk in self.held:
             self.late += 1
             self._late_in_a_row += 1
+            if self._is_numbered_anew(chunk, payload):
+                self.late -= _ENOUGH
+                ready = [*self.flush(), *self._anew]
+                self._next, self._late_in_a_row, self._anew = chunk + 1, 0, []
+                return tuple(ready)
             if self._late_in_a_row <= _RESTART:
                 return ()
             self.held.clear()
@@ -62,6 +74,15 @@ class ReorderBuffer:
             self._next = max(self.held) + 1
             self.held.clear()
         return tuple(ready)
+
+    def _is_numbered_anew(self, chunk: int, payload: str) -> bool:
+        """Return whether this late frame and those before it, which `_anew` has, begin another numbering."""
+        if self._late_in_a_row == 1 or chunk != self._last_late + 1:
+            self._anew = []
+        self._last_late = chunk
+        if self._next - chunk > _FAR:
+            self._anew.append(payload)
+        return len(self._anew) == _ENOUGH
 
     def _run(self) -> list[str]:
         ready = []

@@ -42,6 +42,8 @@ class Condition:
     """A late mark delays those behind it, as on TCP; False: they overtake it."""
     spike_ms: float = 0.0
     """About once in two seconds, everything from the carrier is held up by up to this, and comes together."""
+    both_ways: bool = False
+    """What we send is held up as well: the link stands still."""
     answers_pings: bool = False
     """It answers at once, in order with the marks."""
     pause_ms: float = 0.0
@@ -199,15 +201,15 @@ class Simulation:
         for out in self.playout.due(self.now):
             if isinstance(out, Send):
                 size = len(out.audio)
-                self.at(self.now + self._link, partial(self.carrier.arrive, size))
+                self.at(self._there(), partial(self.carrier.arrive, size))
             else:
                 self.outcome.marks += 1
-                self.at(self.now + self._link, partial(self.carrier.arrive, out.name))
+                self.at(self._there(), partial(self.carrier.arrive, out.name))
         if self.condition.answers_pings and not self._is_pinged and self.playout.wants_ping(self.now):
             self._is_pinged = True
             self.playout.pinged(self.now)
             self.outcome.pings += 1
-            self.at(self.now + self._link, self._answer)
+            self.at(self._there(), self._answer)
         wake = self.playout.wake_at(self.now)
         self._wake = float("inf") if wake is None else max(wake, self.now + 0.001)
 
@@ -218,6 +220,10 @@ class Simulation:
         if self.condition.ordered:
             when = self._back_at = max(when, self._back_at)
         self.at(when, lambda: self.ours(lambda: self._marked(name)))
+
+    def _there(self) -> float:
+        """Return when the carrier has what is sent now."""
+        return self._arrival(self.now) if self.condition.both_ways else self.now + self._link
 
     def _arrival(self, at: float) -> float:
         """Return when it is here if the carrier sends it then."""
@@ -287,7 +293,7 @@ class Simulation:
 
         self.playout.interrupt(self.now)
         self.pump()
-        self.at(self.now + self._link, arrived)
+        self.at(self._there(), arrived)
 
     def call(self, interruptions: int) -> Outcome:
         """Answer and be interrupted that many times."""

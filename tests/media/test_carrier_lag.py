@@ -67,6 +67,47 @@ def test_jitter_and_pauses_together_are_no_worse_than_a_pause(interruptions: int
     assert outcome.percentile(0.95) <= 130
 
 
+@pytest.mark.parametrize("speed", [1.0, 5])
+def test_a_link_that_stands_still_for_seconds_is_no_lost_mark(speed: float, interruptions: int) -> None:
+    """Whatever was sent meanwhile counted as heard, but for half a second."""
+    outcome = simulate(
+        Condition(link_ms=50, speed=speed, delta_ms=(20,), spike_ms=3000, both_ways=True), interruptions=interruptions
+    )
+    assert outcome.percentile(0.95) <= 500
+
+
+def test_a_carrier_stands_still_if_three_marks_are_overdue_and_for_three_seconds_at_most() -> None:
+    lag, due = CarrierLag(), 10.0
+
+    def returned(count: int) -> None:
+        nonlocal due
+        for _ in range(count):
+            due += 0.2
+            lag.await_marks(due, due + 0.2, due + 0.4)
+            lag.mark(0.1, 0.0, due + 0.1)
+        due += 0.2
+        lag.await_marks(due, due + 0.2, due + 0.4)
+
+    def believed(after: float) -> float:
+        """What is believed so long after the third mark was expected."""
+        return lag.seconds(due + 0.5 + after)
+
+    returned(2)
+    assert believed(2.0) <= 0.5, "nobody knows whether it returns marks"
+    returned(1)
+    assert [believed(after) for after in (1.0, 2.9)] == pytest.approx([1.2, 3.1])
+    assert believed(3.1) <= 0.5, "it returns no marks any more"
+    lag.gap(1.0, due + 2.0)
+    assert believed(1.0 + 1.0) == pytest.approx(1.2), "marks behind a gap come later"
+    lag.gap(4.0, due + 7.0)
+    assert believed(5.0 + 2.0) <= 0.5, "and the caller does not wait for them again"
+    returned(3)
+    assert believed(1.0) == pytest.approx(1.2)
+    lag.cleared(due + 4.0)
+    returned(2)
+    assert believed(1.0) <= 0.5
+
+
 def test_pings_tell_a_network_that_holds_up_the_marks_from_a_carrier_that_pauses() -> None:
     """Both at once: by the marks alone, either may be taken for the other."""
     how = Condition(link_ms=50, spike_ms=300, pause_ms=60)
@@ -91,13 +132,13 @@ def test_a_stall_of_our_process_which_holds_up_a_pong_too_is_subtracted_once() -
         lag, due = CarrierLag(), 10.0
         for _ in range(6):
             due += 0.5
-            lag.await_marks(due, due + 0.5)
+            lag.await_marks(due, due + 0.5, due + 1.0)
             if pings:
                 lag.pings.sent(due - 0.05)
                 lag.pings.answered(due + 0.05)
             lag.mark(0.1, 0.0, due + 0.1)
         due += 0.5
-        lag.await_marks(due, due + 0.5)
+        lag.await_marks(due, due + 0.5, due + 1.0)
         if pings:
             lag.pings.sent(due + 0.25)
         lag.stalled(0.1, due + 0.44)  # it began before the pong and the mark were there
@@ -159,11 +200,11 @@ def test_whatever_the_marks_say_the_lag_is_no_more_than_the_latest_mark_was_late
                 lag.mark(seconds, 0.0, now)
                 latest = max(latest, seconds)
             case "gap":
-                lag.gap(seconds)
+                lag.gap(seconds, now)
             case "overtaken":
                 lag.overtaken(seconds, 0.0)
             case "clear":
-                lag.cleared()
+                lag.cleared(now)
                 lag.clear_returned(seconds, now)
             case _:
                 lag.stalled(seconds, now)

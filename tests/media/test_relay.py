@@ -11,10 +11,11 @@ import pytest
 
 from callflow.contracts import events
 from callflow.contracts.events import LegIds
-from callflow.contracts.media import Cut
+from callflow.contracts.media import Cut, SpeechSegmentId
 from callflow.journal import notes
 from callflow.media import relay as relay_module
 from callflow.media.relay_figures import summary
+from tests.e2e.product import until
 from tests.in_loop import in_loop, settle
 from tests.media.offline import CLIPS, FRAME, PAYLOAD, A, B, Line, Socket, line
 
@@ -118,6 +119,33 @@ async def test_what_was_played_is_told_by_the_clock_where_no_marks_come_back(
         one.listener.take()
         await asyncio.sleep(0.1)
         assert one.listener.take() == [("played_out",)], "heard in full it is only by a mark"
+
+
+@in_loop
+async def test_what_was_played_is_told_also_if_the_carrier_returns_no_marks_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It seems to stand still for a while, and then the clock tells."""
+    monkeypatch.setattr(relay_module, "MARK_SECONDS", 0.01)
+    async with line() as one:
+        for number in range(4):
+            one.say(SpeechSegmentId(f"item_{number}"), 100)
+            for name in [each for each in await one.sent() if isinstance(each, str)]:
+                one.now += 0.1
+                await one.receive({"mark": name})
+        one.say(A, 500)
+        one.now += 0.2
+        one.relay.pump()
+        one.now += 0.2
+        one.relay.pump()
+        one.listener.take()
+        one.now += 1.0
+        one.relay._stop_pacer()
+        one.relay._heard_out.stop()
+        one.relay._hear_out()
+        assert not one.listener.take("played_out"), "the carrier stands still"
+        one.now += 3.0
+        await until(lambda: bool(one.listener.take("played_out")), "the end of the wait", 2)
 
 
 @in_loop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,11 +124,36 @@ def test_what_was_held_when_counting_began_anew_is_old() -> None:
     assert order.flush() == ()
 
 
-def test_a_carrier_that_counts_anew_is_heard_again_within_a_second() -> None:
-    """One frame with a number far too high silenced the caller for the rest of the call."""
+@pytest.mark.parametrize("first", [1, 2, 700])
+def test_a_carrier_that_counts_anew_loses_no_word(first: int) -> None:
+    """A whole second of the caller was lost."""
+    reorder = ReorderBuffer(3)
+    for chunk in range(60_000, 65_536):
+        reorder.push(chunk, "old")
+    assert pushed(reorder, [65_537]) == [], "one is missing"
+    anew = list(range(first, first + 100))
+    assert [pushed(reorder, [chunk]) for chunk in anew[:4]] == [[], [], [65_537, *anew[:3]], [anew[3]]]
+    assert pushed(reorder, anew[4:]) == anew[4:]
+    assert reorder.late == 0
+
+
+def test_one_number_that_is_far_too_high_costs_nothing() -> None:
+    """It silenced the caller for the rest of the call, and later for a second."""
     reorder = ReorderBuffer(3)
     assert pushed(reorder, [1, 2, 10**9]) == [1, 2]
     reorder.flush()
-    out = pushed(reorder, list(range(3, 200)))
-    assert out == list(range(out[0], 200))
-    assert out[0] <= 53 + 1
+    assert pushed(reorder, list(range(3, 200))) == list(range(3, 200))
+
+
+def test_old_frames_among_new_ones_are_no_other_numbering() -> None:
+    reorder = ReorderBuffer(3)
+    pushed(reorder, list(range(1, 101)))
+    assert pushed(reorder, [7, 101, 8, 102, 9, 103, 10, 104]) == [101, 102, 103, 104]
+    assert pushed(reorder, [20, 30, 40, 20, 21, 105]) == [105]
+    assert reorder.late == 9
+
+
+def test_a_carrier_that_counts_anew_soon_after_the_beginning_is_heard_again_within_a_second() -> None:
+    reorder = ReorderBuffer(3)
+    pushed(reorder, list(range(1, 31)))
+    assert pushed(reorder, list(range(1, 100))) == list(range(31, 100))

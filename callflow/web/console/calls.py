@@ -14,7 +14,7 @@ from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.history_query import whole_number
-from callflow.web.console.large_answers import answers, shapes
+from callflow.web.console.large_answers import answers
 from callflow.web.console.large_answers.processes import LargeAnswers, is_large
 from callflow.web.console.requested_by import WAYS, requester
 from callflow.web.responses import (
@@ -22,7 +22,6 @@ from callflow.web.responses import (
     history_not_open,
     json_object,
     json_response,
-    large_json_response,
     pieces_response,
     query_parameters,
     suggestion,
@@ -69,7 +68,7 @@ def add_calls(
         if not entries and row is None:
             return _no_call(call) if history.is_readable else history_not_open()
         conversation = await answers.details(history.store, row) if row is not None else None
-        return await large_json_response(lambda: shapes.timeline(call, entries[after:], conversation))
+        return pieces_response(await asyncio.to_thread(answers.timeline_of, call, entries, after, conversation))
 
     @app.post("/api/calls/<call>/session")
     async def change(call: str) -> Response:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from quart import Quart, Response, request
 
 from callflow.contracts.errors import BadRequest
+from callflow.contracts.json_slices import PIECE
 from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.history.share_store import MOST_DAYS
@@ -23,7 +24,14 @@ from callflow.web.console import share_page
 from callflow.web.console.live_call import only
 from callflow.web.console.login_limit import LoginLimit
 from callflow.web.console.requested_by import requester
-from callflow.web.responses import error_response, history_not_open, json_object, json_response, query_parameters
+from callflow.web.responses import (
+    error_response,
+    history_not_open,
+    json_object,
+    json_response,
+    pieces_response,
+    query_parameters,
+)
 
 
 log = logging.getLogger(__name__)
@@ -99,8 +107,15 @@ def add_share(
             return _refused(404, _GONE)
         link, row = found
         items = await history.store.items(row["id"])
-        body = await asyncio.to_thread(share_page.page, row, items, redact, expires=link["expires_at"])
-        return Response(body, headers=share_page.HEADERS)
+
+        def pieces() -> list[bytes]:
+            page = share_page.page(row, items, redact, expires=link["expires_at"])
+            items.clear()  # here, because freeing thousands of them takes its time, too
+            return [page[at : at + PIECE] for at in range(0, len(page), PIECE)]
+
+        response = pieces_response(await asyncio.to_thread(pieces))
+        response.headers.update(share_page.HEADERS)
+        return response
 
 
 def _days(body: Mapping[str, Any]) -> int:

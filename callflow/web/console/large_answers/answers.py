@@ -15,6 +15,7 @@ from callflow.contracts.json_slices import PIECE, json_pieces
 from callflow.contracts.printable import to_json
 from callflow.history.query import Query
 from callflow.history.store import Store
+from callflow.journal.journal import JournalEntry
 from callflow.mcp.http import Headers, McpEndpoint
 from callflow.web.console.large_answers import csv_table, shapes
 
@@ -36,19 +37,30 @@ async def details(store: Store, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return everything known about a conversation: see `shapes.full`."""
     items = await store.items(row["id"])
     more = await store.details(row["id"])
-    return await asyncio.to_thread(shapes.full, row, items, more)
+
+    def told() -> dict[str, Any]:
+        whole = shapes.full(row, items, more)
+        items.clear()
+        return whole
+
+    return await asyncio.to_thread(told)
 
 
 async def timeline(store: Store, row: Mapping[str, Any], call: str, after: int) -> AsyncIterator[bytes]:
     """Yield every step of a call that is over, without the first `after`, and its conversation."""
     entries = await store.journal(call)
     conversation = await details(store, row)
-
-    def told() -> dict[str, Any]:
-        return shapes.timeline(call, entries[after:], conversation)
-
-    for piece in await asyncio.to_thread(lambda: json_pieces(told(), to_json)):
+    for piece in await asyncio.to_thread(timeline_of, call, entries, after, conversation):
         yield piece
+
+
+def timeline_of(call: str, entries: list[JournalEntry], after: int, conversation: dict[str, Any] | None) -> list[bytes]:
+    """Return the pieces of `timeline`, and empty what they are made of. To be called in another thread."""
+    pieces = json_pieces(shapes.timeline(call, entries[after:], conversation), to_json)
+    entries.clear()
+    if conversation is not None:
+        conversation.clear()
+    return pieces
 
 
 async def json(store: Store, query: Query) -> AsyncIterator[bytes]:
@@ -57,12 +69,18 @@ async def json(store: Store, query: Query) -> AsyncIterator[bytes]:
     async for page in store.pages(query):
         for row in page:
             conversation = await details(store, row)
-            first, *others = await asyncio.to_thread(json_pieces, conversation, to_json)
+            first, *others = await asyncio.to_thread(_pieces_of, conversation)
             yield between + first
             for piece in others:
                 yield piece
             between = b",\n"
     yield b"[\n]\n" if between == b"[\n" else b"\n]\n"
+
+
+def _pieces_of(conversation: dict[str, Any]) -> list[bytes]:
+    pieces = json_pieces(conversation, to_json)
+    conversation.clear()
+    return pieces
 
 
 async def csv(store: Store, query: Query) -> AsyncIterator[bytes]:

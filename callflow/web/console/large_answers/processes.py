@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 _LARGE: Final = 300
 """From so many items on, a conversation is a large one: its JSON has some 200 kB."""
 _MOST: Final = 2
-"""Processes at the same time; while all are busy, further answers are made by the server itself."""
+"""Processes at the same time; while all are busy, further answers are made by the server itself, in slices."""
+_MOST_WITH_MCP: Final = _MOST + 1
+"""With one for what cannot be sliced: the package of MCP makes an answer in one step, on the loop."""
 _IDLE_SECONDS: Final = 300.0
 _FIRST_SECONDS: Final = 5.0
 """How long a process may take to begin, its start included."""
@@ -61,6 +63,7 @@ class LargeAnswers:
         """They wait for processes that were killed."""
         self._timers: Timers | None = None
         self._repeats = RepeatedWarnings(log)
+        self._turn_of_mcp = asyncio.Lock()
 
     async def whole(self, name: str, *arguments: Any) -> list[bytes]:
         """Return the pieces of an answer. `name`: of `ANSWERS`. Raises what the database's driver raises."""
@@ -70,7 +73,8 @@ class LargeAnswers:
 
     async def mcp(self, headers: Headers, body: bytes) -> Answer:
         """Return the answer to a request at `/mcp`, made by a process. Raises WorkerFailed."""
-        head, *pieces = [piece async for piece in self._made_apart("mcp", (headers, body))]
+        async with self._turn_of_mcp:
+            head, *pieces = [piece async for piece in self._made_apart("mcp", (headers, body), _MOST_WITH_MCP)]
         status, named = pickle.loads(head)
         return status, named, await asyncio.to_thread(b"".join, pieces)
 
@@ -100,9 +104,11 @@ class LargeAnswers:
         for burial in self._burials:
             await asyncio.to_thread(burial.join, _BURIAL_SECONDS)
 
-    async def _made_apart(self, name: str, arguments: tuple[Any, ...]) -> AsyncGenerator[bytes, None]:
-        """Yield the pieces of an answer that a process makes. Raises WorkerFailed."""
-        process = self._take()
+    async def _made_apart(
+        self, name: str, arguments: tuple[Any, ...], most: int = _MOST
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the pieces of an answer that a process makes, one of `most`. Raises WorkerFailed."""
+        process = self._take(most)
         if process is None:
             raise WorkerFailed("all of them are busy")
         is_whole, timers = False, Timers()
@@ -132,14 +138,14 @@ class LargeAnswers:
             else:
                 self._end(process)  # what is left of its answer nobody reads
 
-    def _take(self) -> _Process | None:
+    def _take(self, most: int) -> _Process | None:
+        if len(self._all) - len(self._free) >= most:
+            return None
         while self._free:
             process = self._free.pop()
             if process.is_alive:
                 return process
             self._end(process)
-        if len(self._all) >= _MOST:
-            return None
         process = _Process((self._store.database.url, self._store.country))
         self._all.add(process)
         return process

@@ -156,6 +156,7 @@ class LogFeed:
             at = self._begins + len(self._recent)  # as of the same moment
             for piece in told:
                 yield piece
+                await asyncio.sleep(0)  # frames come between, also while the viewer takes all that there is
             while not self._stories.is_closed and at >= self._begins:
                 event = self._signal.waiting()
                 if at < self._begins + len(self._recent):
@@ -163,6 +164,7 @@ class LogFeed:
                     at += 1
                     if piece.is_own or not own:
                         yield piece
+                        await asyncio.sleep(0)
                 elif not await news(event):
                     yield None
         finally:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from callflow.call.call import Call
 from callflow.contracts.event_tap import EventTap, Way
+from callflow.contracts.json_slices import PIECE
 from callflow.journal.redaction import Redactor
 from callflow.web.console.live.outline import in_words, outline
 from callflow.web.console.live.sse import frame
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 
 MOST: Final = 500
 """Events that somebody who comes late, or is behind, still gets."""
-_PIECE: Final = 64 << 10
 _COUNT_SECONDS: Final = 1.0
 _MOST_A_SECOND: Final = 60
 """Events that are told one by one, on average."""
@@ -75,7 +75,7 @@ class SingleEvents:
         if at < self._begins:
             found, at = [frame("missed", {"count": self._begins - at})], self._begins
         size = 0
-        while at < self.end and size < _PIECE:
+        while at < self.end and size < PIECE:
             found.append(self._frames[at - self._begins])
             size += len(found[-1])
             at += 1

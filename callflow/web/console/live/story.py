@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from callflow.agent.conversation import Turn
 from callflow.call.call import Call
+from callflow.contracts.json_slices import PIECE
 from callflow.history.history import History
 from callflow.journal.journal import JournalEntry
 from callflow.journal.redaction import Redactor
@@ -23,8 +24,6 @@ from callflow.web.console.live.sse import HEARTBEAT, Signal, frame, news
 from callflow.web.console.masking import masked_growing
 
 
-_PIECE: Final = 64 << 10
-"""Bytes that are sent at once."""
 _LOOK_SECONDS: Final = 0.2
 _LAST_TURNS: Final = 6
 """Turns that may still grow."""
@@ -79,7 +78,7 @@ class Story:
     def piece(self, at: int) -> tuple[bytes, int]:
         """Return frames from a place on, and the place behind them."""
         end, size = at, 0
-        while end < len(self.frames) and size < _PIECE:
+        while end < len(self.frames) and size < PIECE:
             size += len(self.frames[end])
             end += 1
         return b"".join(self.frames[at:end]), end
@@ -144,6 +143,8 @@ class Stories:
                 if at < len(story.frames):
                     told, at = story.piece(at)
                     yield told
+                    if at < len(story.frames):
+                        await asyncio.sleep(0)  # frames come between, also while the viewer takes all that there is
                 elif (over := story.over) is not None:
                     yield over
                     return
@@ -154,6 +155,8 @@ class Stories:
                 elif singles and single < story.singles.end:
                     told, single = story.singles.piece(single)
                     yield told
+                    if single < story.singles.end:
+                        await asyncio.sleep(0)
                 elif not await news(event):
                     yield HEARTBEAT
         finally:
@@ -208,7 +211,13 @@ class Stories:
     async def _read(self, story: Story) -> None:
         try:
             entries = await self._written(story)
-            story.numbers, story.frames = await asyncio.to_thread(story.encoder.encode_all, entries)
+
+            def encoded() -> tuple[list[int], list[bytes]]:
+                found = story.encoder.encode_all(entries)
+                entries.clear()  # here, because freeing thousands of them takes its time, too
+                return found
+
+            story.numbers, story.frames = await asyncio.to_thread(encoded)
             for _, entry in story.pending:
                 story.add(entry)
         except Exception as error:
@@ -227,10 +236,14 @@ class Stories:
         if journal.is_whole(call):
             return (await asyncio.to_thread(journal.read, call))[:count]
         waiting = dict(journal.waiting_of(call))
-        rows = dict(await self._history.store.keyed_journal(call))
-        rows |= waiting
+        keyed = await self._history.store.keyed_journal(call)
+
+        def merged() -> dict[int, JournalEntry]:
+            return dict(sorted((dict(keyed) | waiting).items()))
+
+        rows = await asyncio.to_thread(merged)
         story.pending = [(key, entry) for key, entry in story.pending if key not in rows]
-        return [rows[key] for key in sorted(rows)]
+        return list(rows.values())
 
     # Words that are being spoken
 

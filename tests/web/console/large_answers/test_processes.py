@@ -23,6 +23,10 @@ from callflow.contracts.log_format import FORM, Formatter
 from callflow.history.database import Database, url_of
 from callflow.history.query import Query
 from callflow.history.store import Store
+from callflow.history.tables import conversations
+from callflow.history.tables import items as items_table
+from callflow.journal.journal import JournalEntry
+from callflow.journal.notes import Began
 from callflow.web.console.large_answers import answers, processes, worker
 from callflow.web.console.large_answers.processes import LargeAnswers
 from tests.e2e.product import until
@@ -149,6 +153,53 @@ def test_there_are_few_processes_at_a_time(tmp_path: Path) -> None:
         assert len(set(ends)) == 1
 
     scene(tmp_path, main)
+
+
+def test_mcp_has_a_process_also_while_the_others_are_busy(tmp_path: Path) -> None:
+    """Its package encodes an answer on the loop, in one step: of a long call, that took 5 ms of the callers' audio."""
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    headers = [(b"content-type", b"application/json"), (b"accept", b"application/json, text/event-stream")]
+
+    async def main(the: Stage, made: LargeAnswers) -> None:
+        streams = [made.stream("csv", ALL) for _ in range(3)]
+        for each in streams:
+            await anext(each)
+        asked = [made.mcp(headers, msgspec.json.encode(ask)) for _ in range(2)]
+        assert [status for status, _, _ in await asyncio.gather(*asked)] == [200, 200]
+        assert len(made._all) == processes._MOST + 1
+        another = made.stream("csv", ALL)
+        await anext(another)
+        assert len(made._free) == 1, "an export has the process of MCP"
+        for each in (*streams, another):
+            await collected(each)
+
+    scene(tmp_path, main)
+
+
+async def test_what_an_answer_was_made_of_is_not_left_to_the_loop_to_free() -> None:
+    """Thousands of entries and items were freed where the answer ended: in one callback, of 3 ms."""
+    entry = JournalEntry.of(Began(), call=CALL, at=1.0)
+
+    class OfOne(Store):
+        async def journal(self, call: str, *, hidden: bool = False) -> list[JournalEntry]:
+            return entries
+
+        async def items(self, conversation: int) -> list[dict[str, Any]]:
+            return items
+
+        async def details(self, conversation: int) -> dict[str, Any]:
+            return {}
+
+        async def pages(self, query: Query) -> AsyncIterator[list[dict[str, Any]]]:
+            yield [row]
+
+    row: dict[str, Any] = dict.fromkeys(column.name for column in conversations.c) | {"id": 1, "stream_sid": "s"}
+    store = OfOne(Database(URL.create("sqlite", database="x")))
+    for name, *arguments in (("timeline", row, CALL, 0), ("earlier", row), ("json", ALL)):
+        entries, items = [entry], [dict.fromkeys((column.name for column in items_table.c), "")]
+        assert await answers.whole(store, name, *arguments)
+        assert not items, name
+        assert not entries or name != "timeline"
 
 
 def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:

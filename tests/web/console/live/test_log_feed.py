@@ -163,3 +163,27 @@ async def test_who_may_only_view_gets_no_parts_of_words_that_may_be_a_number(mon
     everything, some = await asyncio.gather(types(deltas=True), types(deltas=False))
     assert sum(each.endswith(".delta") for each in everything) == 2
     assert some == [each for each in everything if not each.endswith(".delta")]
+
+
+@in_loop
+async def test_whoever_comes_late_is_told_everything_with_time_for_the_audio_between(monkeypatch: Any) -> None:
+    monkeypatch.setattr(log_feed, "_LOOK_SECONDS", 0.01)
+    here, loop, turns = Node(), asyncio.get_running_loop(), 0
+    here.has(entry(1, "media_started", stream="MZ1"), *(said(number, "Words.") for number in range(2, 60)))
+    viewer = asyncio.create_task(here.view())
+    await until(lambda: len(here.words()) == 58, "the words", 5)
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        loop.call_soon(turn)
+
+    turn()
+    at = []
+    async for _ in here.feed.messages():
+        at.append(turns)
+        if len(at) == 59:
+            break
+    assert max(map(at.count, at)) <= 2, f"more messages in one turn of the loop than what is said has: {at}"
+    here.is_closed = True
+    viewer.cancel()

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from callflow.contracts.json_slices import PIECE
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import AgentSpeaks, Began, Ended, Fact, Note
 from callflow.journal.redaction import Redactor
@@ -180,5 +181,31 @@ def test_a_frame_is_one_event_whatever_was_said(tmp_path: Path) -> None:
         assert b"".join(pieces).count(b"\n\n") == 4
         told = [json.loads(line[6:]) for line in b"".join(pieces).split(b"\n") if line.startswith(b"data: ")]
         assert told[1]["note"]["text"].startswith("one\n\nevent: over")
+
+    play(tmp_path, main)
+
+
+def test_a_long_story_comes_in_small_pieces_with_time_for_the_audio_between(tmp_path: Path) -> None:
+    """To read and send all of it took one callback of the loop 8 ms."""
+
+    async def main(the: Stage) -> None:
+        words = "What is said in a long call. " * 20
+        for number in range(200):
+            note(the, Fact(text=words), AT + number)
+        note(the, Ended(), AT + 300)
+        loop, turns = asyncio.get_running_loop(), 0
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            loop.call_soon(turn)
+
+        turn()
+        found = [(len(piece), turns) async for piece in stories(the).watch(CALL, 0)]
+        *pieces, _last = [size for size, _ in found]
+        assert len(pieces) > 5
+        assert max(pieces) < PIECE + 2 * len(words), pieces
+        at = [moment for _, moment in found[:-1]]
+        assert at == sorted(set(at)), f"several pieces in one turn of the loop: {at}"
 
     play(tmp_path, main)
