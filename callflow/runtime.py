@@ -170,8 +170,8 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 
 def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Leave out what is no error: Python 3.11's streams report a connection as an error when its handler is cancelled,
-    as by a closing listener; anyio's Unix sockets give a result to a future that is cancelled already, when a request
+    """Leave out what is no error. Python 3.11's streams report a connection as an error when its handler is cancelled,
+    as by a closing listener. anyio's Unix sockets give a result to a future that is cancelled already, when a request
     to another worker is given up in the moment in which its answer comes."""
     import asyncio
 

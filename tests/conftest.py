@@ -20,7 +20,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from callflow.web import listener
-from tests import order
+from tests import order, statements
 from tests.history import postgres
 from tests.loop import Loop
 from tests.sample import Sample, is_whole
@@ -237,6 +237,14 @@ def one_list_of_authorities() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_list_of_statements() -> Iterator[None]:
+    """See tests/statements.py."""
+    statements.share()
+    yield
+    statements.stop_sharing()
 
 
 # Databases

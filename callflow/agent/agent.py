@@ -33,6 +33,7 @@ from callflow.agent.usage import UsageTotal
 from callflow.agent.voicemail_message import VoicemailMessage
 from callflow.agent.wind_up import WindUp
 from callflow.contracts import events
+from callflow.contracts.back_references import to_owner
 from callflow.contracts.engine import (
     AudioDelta,
     AudioDone,
@@ -56,7 +57,6 @@ from callflow.contracts.engine import (
     Usage,
 )
 from callflow.contracts.media import Cut, SpeechSegmentId
-from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import ToolCall
 from callflow.journal import notes
 from callflow.media.relay import Relay
@@ -84,7 +84,7 @@ class Agent:
         self._call, self._relay, self._post, self._note = call, relay, post, note
         self._clock = asyncio.get_running_loop().time
         self.tool_calls, tool_calls.filler = tool_calls, to_owner(self._fill_for_tool)
-        this: Agent = weakref.proxy(self)  # for its parts: see `contracts/owners.py`
+        this: Agent = weakref.proxy(self)  # for its parts: see `contracts/back_references.py`
         continued = ContinuedSpeech(relay)
         self.sessions = EngineSessions(call, config.make_engine, this, continued, own, config.engine_buffer_seconds)
         self.caller_payload, self.cancel = self.sessions.append, self.sessions.cancel  # bound for speed: next hop

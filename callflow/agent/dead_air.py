@@ -83,7 +83,7 @@ class DeadAir:
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
         self._timer = DeadAirTimer(
-            patience=config.reply_filler_seconds, restoring=config.filler_seconds, reply=config.reply_seconds
+            filler=config.reply_filler_seconds, restoring=config.filler_seconds, reply=config.reply_seconds
         )
         self.detector = SpeechDetector(config.missed_start_after_ms, config.missed_end_after_ms)
         self._timers = Timers()

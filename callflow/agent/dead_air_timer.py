@@ -10,10 +10,10 @@ from __future__ import annotations
 class DeadAirTimer:
     """Computes when a clip is due, and when an engine counts as lost."""
 
-    def __init__(self, *, patience: float, restoring: float, reply: float) -> None:
-        """`patience`: seconds without a sound until a clip is due; `restoring`: the same while the engine is away.
+    def __init__(self, *, filler: float, restoring: float, reply: float) -> None:
+        """`filler`: seconds without a sound until a clip is due; `restoring`: the same while the engine is away.
         `reply`: seconds in which the engine must speak."""
-        self._patience, self._restoring, self._reply = patience, restoring, reply
+        self._filler, self._restoring, self._reply = filler, restoring, reply
         self._since: float | None = None
         self._until: float | None = None
         self._sounded = self._lost = 0.0
@@ -81,7 +81,7 @@ class DeadAirTimer:
         if self.is_restoring:
             due.append(max(self._sounded, self._lost) + self._restoring)
         if self._since is not None:
-            due.append(max(self._sounded, self._since) + self._patience)
+            due.append(max(self._sounded, self._since) + self._filler)
         return min(due)
 
     def is_over(self, now: float) -> bool:

@@ -1,11 +1,11 @@
 """Opens the engine's sessions of one call, replaces lost sessions, and changes sessions before they expire.
 
-A session may end sooner than the call. The next session gets the conversation so far, and the caller's last two seconds
-of audio if the lost session has not answered them (six, if it has missed a whole turn), with all that was said while no
-session was ready: a session that never was has heard nothing. If the end of a session is
-known, the next session is opened in advance, and the change is made at a moment when nobody speaks: the caller does not
-notice it. Whether a lost session is replaced at all is decided in `call/machine/guards.py` (`may_reconnect`); how often
-to connect, in `engines/breaker.py`.
+A session may end sooner than the call. The next session gets the conversation so far. It also gets the caller's last
+two seconds of audio if the lost session has not answered them (six, if it has missed a whole turn), with all that was
+said while no session was ready: a session that never was has heard nothing. If the end of a session is known, the next
+session is opened in advance, and the change is made at a moment when nobody speaks: the caller does not notice it.
+Whether a lost session is replaced at all is decided in `call/machine/guards.py` (`may_reconnect`); how often to
+connect, in `engines/breaker.py`.
 """
 
 from __future__ import annotations

@@ -126,6 +126,9 @@ class Prompter:
         is `whole`: the protected sentence has its own proof. `lasting`, `whole`: see `Engine.request_response`."""
         if self._turns.is_agent_shut and not whole:
             self._owe(instructions, lasting=lasting)
+        elif not (instructions or self._sessions.is_ready) and self._sessions.is_there:
+            self._owe("", lasting=False)  # asked for now, it would be said beside the sentence after the break
+            self._turns.expect_speech()
         elif self._sessions.request_response(instructions, lasting=lasting, whole=whole):
             self._turns.expect_speech()
             if not self._turns.is_agent_shut:
@@ -218,7 +221,8 @@ class Prompter:
             case "greet":
                 self.greet()
             case "apologise":
-                self.say(prompt(Prompt.RESUME))
+                if not self.heard_again():
+                    self.say(prompt(Prompt.RESUME))
             case "listen":
                 self._let_caller_speak()
             case "hear_again":

@@ -16,6 +16,7 @@ from callflow.agent.prompts import Prompt, prompt
 from callflow.agent.protected_greeting import ProtectedGreeting
 from callflow.agent.turn_manager import TurnManager
 from callflow.contracts import events
+from callflow.contracts.back_references import to_owner
 from callflow.contracts.engine import (
     DescribesSessions,
     KeyPressed,
@@ -28,7 +29,6 @@ from callflow.contracts.engine import (
 )
 from callflow.contracts.events import Event
 from callflow.contracts.media import Cut, SpeechSegmentId
-from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import ToolCall
 from callflow.media.relay import Relay
 from callflow.media.remote_line import RemoteLine

@@ -17,7 +17,7 @@ from callflow.agent.barge_in import Interruption, Situation
 from callflow.agent.continued_speech import ContinuedSpeech
 from callflow.agent.conversation import Conversation, cut_note
 from callflow.agent.dead_air import DeadAir
-from callflow.agent.own_pace import PAUSE_SECONDS, OwnPace
+from callflow.agent.full_duplex import PAUSE_SECONDS, FullDuplexPace
 from callflow.agent.response_latency import ResponseLatency
 from callflow.agent.turn_listener import TurnListener
 from callflow.agent.turn_taking import Floor, TurnTaking
@@ -61,11 +61,11 @@ class TurnManager:
         self.reply_ms: list[int] = []
         """Ms from the engine's report that the caller has stopped to the first audio of each reply that is sent."""
         self._noticed: float | None = None
-        self._pace = OwnPace()
+        self._pace = FullDuplexPace()
         self._silenced_for_good = False
         self.caller_payload = agent.caller_payload  # bound for speed (50 a second): next hop `EngineSessions.append`
         self.caller_frame = self.dead_air.caller_audio
-        relay.listener = weakref.proxy(self)  # as for its other parts: see `contracts/owners.py`
+        relay.listener = weakref.proxy(self)  # as for its other parts: see `contracts/back_references.py`
 
     # The state
 

@@ -22,25 +22,25 @@ from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.command_ids import CommandPlace
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK
-from callflow.call.first_questions import Answers, answers, are_asked, write_down
 from callflow.call.handover import ProcessHandover, StatusAtCarrier
-from callflow.call.last_words import LastWords, keep_listening
+from callflow.call.handover_input import HandoverInputBuffer, keep_listening
 from callflow.call.legs import Legs
 from callflow.call.listening import FIRST
 from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks
+from callflow.call.pre_answer_lookups import Answers, answers, are_asked, write_down
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamHolder, StreamLease
 from callflow.contracts import commands, events
+from callflow.contracts.back_references import to_owner
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import CarrierCommand, Command
 from callflow.contracts.errors import Overloaded, Refused
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.log_format import CALL
 from callflow.contracts.media import MediaSocket
-from callflow.contracts.owners import to_owner
 from callflow.journal import notes
 
 
@@ -79,7 +79,7 @@ class Call:
         self.note, self.entry = self._log.note, self._log.entry
         self._handover = ProcessHandover(restored)
         self.mailbox = Mailbox()
-        post = to_owner(self.post)  # see `contracts/owners.py`
+        post = to_owner(self.post)  # see `contracts/back_references.py`
         self._deadlines = Deadlines(post)
         self._tasks = OwnedTasks(call_id)
         self._ended_at: float | None = None  # Unix time, if transcripts are awaited after the end
@@ -90,7 +90,7 @@ class Call:
         self.legs.known(ids, events.CALLER)
         self._released = False
         self.is_noted = asyncio.Event()  # set when what was said last is noted
-        self.last_words: LastWords | None = None  # those of a call that was let go of, for the other process
+        self.handover_input: HandoverInputBuffer | None = None  # once the call is let go of
         self._asking: asyncio.Future[WebhookReply] | None = None  # the reply that waits for the caller lookup
         self._use(self.config)
         if restored is not None:
@@ -159,7 +159,7 @@ class Call:
     def _prepared(self, event: Event) -> Event | None:
         """Return the event without tokens and secret digits, with what only the call knows; None: it is dropped."""
         match event:
-            case events.Dtmf(digit=digit, leg=events.CALLER) if digit != MASK:
+            case events.Dtmf(digit=digit) if digit != MASK:
                 return self._dtmf.receive(event, over=self._released and not self._handover.is_leaving)
             case events.StreamFailed():
                 return self._streams.failed(event)
@@ -223,7 +223,7 @@ class Call:
             reply.set_result(replace(answer, rest=()))  # it is remembered for when the webhook comes again
             requests = {id(request.command): request for request in answer.rest}
         if step.after != machine.RINGING:
-            self.relay.answered()
+            self.relay.answered(ago=event.answered_seconds() if isinstance(event, events.CallHangup) else 0)
         self.recordings.after(step)
         self._listening.after(step)
         self.take_over.after(self.model)
@@ -319,7 +319,7 @@ class Call:
         secret, ordinal = self._streams.join(), self._streams.ordinal
         CALL.set(self.id)
         try:
-            await self._handover.hear_last_words(self.agent, self.post)
+            await self._handover.hear_handover_input(self.agent, self.post)
             if machine.is_over(self.model) or self._handover.is_leaving or self._streams.ordinal != ordinal:
                 return await socket.close(1000, "the call needs this stream no more")
             await self.relay.serve_socket(socket, self.carrier.media_protocol(), secret)
@@ -386,8 +386,8 @@ class Call:
 
     def let_go(self, *, listens: bool = False) -> None:
         """Give up this call at once, without a word to anybody: another process has it. `listens`: that one will ask
-        for the caller's last words; until then the stream stays."""
-        self.last_words = keep_listening(self.relay, self.agent) if listens else None
+        for what the caller says meanwhile; until then the stream stays."""
+        self.handover_input = keep_listening(self.relay, self.agent) if listens else None
         self._handover.leave(elsewhere=True)
         self.mailbox.close()
         for event, reply in self.mailbox.take_rest():
@@ -419,9 +419,9 @@ class Call:
         self._words_by = self._loop.time() + self.config.agent.transcript_seconds
         self.awaits_words = self.agent.ended(for_good=not self._handover.is_leaving)
         self.is_noted.set()
-        if self.last_words is not None:
+        if self.handover_input is not None:
             self._tasks.start(self.agent.close(), "close")
-            await self.last_words.over()
+            await self.handover_input.over()
         closes = [self.relay.close(), self._listening.close(), *([] if self.awaits_words else [self.agent.close()])]
         await self._tasks.end(*closes, sessions=not self.awaits_words)
         self._released = True

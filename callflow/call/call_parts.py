@@ -27,9 +27,9 @@ from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamLease
 from callflow.call.take_over import TakeOver
+from callflow.contracts.back_references import to_owner
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.events import Dtmf, Event, LegIds
-from callflow.contracts.owners import to_owner
 from callflow.contracts.tools import Caller
 from callflow.journal import notes
 from callflow.journal.notes import Note, UnknownNote
@@ -81,7 +81,7 @@ def make_parts(
     restored: RestoredCall | None,
 ) -> Parts:
     """Make the parts under the config that the call has now. They do not keep the call alive: see
-    `contracts/owners.py`. `restored`: see `Call`."""
+    `contracts/back_references.py`. `restored`: see `Call`."""
     this, post, config = weakref.proxy(call), to_owner(call.post), call.config
     make_line = RemoteLine if "media_is_remote" in call.carrier.can else Relay
     relay = make_line(

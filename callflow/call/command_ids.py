@@ -23,7 +23,7 @@ FIRST_ANSWER: Final = CommandPlace(1, 0)
 def command_id(call: str, step: int, ordinal: int, mark: str = "") -> str:
     """Return the id of a command. The id is the same on every retry, so the carrier executes the command once.
 
-    Where the last steps of a process are not on record, the next one counts on from the same number, and may send
+    Where the last steps of a process are not in the journal, the next one counts on from the same number, and may send
     something else at that place. A carrier ignores whatever comes under an id that it knows; so `mark` tells them
     apart.
     """

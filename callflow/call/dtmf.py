@@ -15,14 +15,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal
 
-from callflow.contracts.events import CarrierNotice, Dtmf, Event
+from callflow.contracts.events import CALLER, DTMF_KEYS, CarrierNotice, Dtmf, Event
 from callflow.contracts.rate_limit import RateLimit
 from callflow.timers import Timers
 
 
 log = logging.getLogger(__name__)
 
-KEYS: Final = frozenset("0123456789*#ABCD")
 MASK: Final = "•"
 """The journal's substitute for a digit that must not be written down: lost for a process that restores the call."""
 _SAME_SECONDS: Final = 10.0
@@ -63,7 +62,7 @@ class KeyBuffer:
         """Add a reported key. `now`: seconds of any clock. `delivery`: see `Dtmf`. Returns False if `digit` is no
         telephone key, or if the press is known: the other source has reported it, or this delivery came before."""
         digit = digit.upper()
-        if digit not in KEYS or not self.is_new(delivery) or self.repeat(digit, source, now):
+        if digit not in DTMF_KEYS or not self.is_new(delivery) or self.repeat(digit, source, now):
             return False
         self.count(digit, source, now)
         return True
@@ -155,8 +154,11 @@ class DtmfCollector:
     def receive(self, event: Dtmf, *, over: bool = False) -> Event | None:
         """Process a reported key, and return the event for the journal; None: the key was dropped.
 
-        `over`: the call has ended. The digit is masked, because the entry it belongs to is unknown.
+        `over`: the call has ended. The digit is masked, because the entry it belongs to is unknown. A key of another
+        leg than the caller's is of no entry: it counts once, and passes as it is.
         """
+        if event.leg != CALLER:
+            return event if self._keys.is_new(event.delivery) else _told_already(event, event.digit)
         if not self._rate.take(self._loop.time()):
             self._dropped()
             if not self._has_dropped:
@@ -167,10 +169,7 @@ class DtmfCollector:
             return None
         digit = MASK if over or self._sensitive else event.digit
         if not self._keys.press(event.digit, as_source(event.source), self._loop.time(), event.delivery):
-            kind = "a key that was told already"
-            return CarrierNotice(
-                leg=event.leg, kind=kind, digit=digit[:1], source=event.source, delivery=event.delivery
-            )
+            return _told_already(event, digit)
         if not over:
             self._pressed()
             self._timers.start(_ENTRY, 0.0 if self._keys.is_complete else self._pause_seconds, self._complete)
@@ -202,3 +201,8 @@ class DtmfCollector:
         digits = self._keys.take()
         if digits:
             self._entered(digits)
+
+
+def _told_already(event: Dtmf, digit: str) -> CarrierNotice:
+    kind = "a key that was told already"
+    return CarrierNotice(leg=event.leg, kind=kind, digit=digit[:1], source=event.source, delivery=event.delivery)

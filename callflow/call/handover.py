@@ -33,7 +33,7 @@ from callflow.contracts.events import (
     Event,
     ToolFinished,
 )
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.journal.notes import Cut
 from callflow.media.g711 import FRAME_BYTES
 
@@ -152,17 +152,17 @@ class ProcessHandover:
     def stream_elsewhere(self) -> str | None:
         """Return the carrier's id of the stream that the process which has given this call away has still, as far as is
         known; "": the journal does not tell the id. None: there is none."""
-        return self.restored.stream if self.restored is not None and self._last_words() is not None else None
+        return self.restored.stream if self.restored is not None and self._handover_input() is not None else None
 
-    def _last_words(self) -> Callable[[], Awaitable[SaidLast]] | None:
+    def _handover_input(self) -> Callable[[], Awaitable[HandoverInput]] | None:
         """Return what asks that process; None: there is none, or it keeps nothing any more."""
         old = self.restored
-        return old.last_words if old is not None and time.monotonic() < self._kept_until else None
+        return old.handover_input if old is not None and time.monotonic() < self._kept_until else None
 
-    async def hear_last_words(self, agent: Hearer, post: Callable[[Event], object]) -> None:
+    async def hear_handover_input(self, agent: Hearer, post: Callable[[Event], object]) -> None:
         """Let the agent hear what the caller said to the process that has given this call away, until the end of its
         stream, and post the keys that they pressed. Never raises."""
-        ask, self._kept_until = self._last_words(), -math.inf
+        ask, self._kept_until = self._handover_input(), -math.inf
         if ask is None:
             return
         try:

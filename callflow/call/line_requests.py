@@ -15,10 +15,10 @@ from typing import Final, Literal
 
 from callflow.call import machine
 from callflow.call.call_config import CallConfig
-from callflow.call.dtmf import KEYS, MASK
+from callflow.call.dtmf import MASK
 from callflow.contracts import events
 from callflow.contracts.carrier import CarrierCan
-from callflow.contracts.events import Event
+from callflow.contracts.events import DTMF_KEYS, Event
 from callflow.media.audio_gates import AudioGates
 
 
@@ -224,4 +224,4 @@ def shown(by: str) -> str:
 
 def are_digits(digits: str) -> bool:
     """Return whether these are keys and waits that can be sent in one request."""
-    return 0 < len(digits) <= MOST_DIGITS and all(digit in KEYS or digit in WAITS for digit in digits)
+    return 0 < len(digits) <= MOST_DIGITS and all(digit in DTMF_KEYS or digit in WAITS for digit in digits)

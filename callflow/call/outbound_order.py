@@ -62,13 +62,13 @@ class OutboundOrder:
         )
 
     def fingerprint(self) -> str:
-        """Return a short digest of what was asked for: the same for the same wishes."""
+        """Return a short digest of what was asked for: the same for the same order."""
         if self.digest:
             return self.digest
         session = {_FORMER.get(name, name): value for name, value in self.session.items()}
-        wishes: list[Any] = [
+        asked: list[Any] = [
             self.to_number, self.from_number, self.carrier, self.profile, session, self.record,
         ]  # fmt: skip
         if self.variables:  # without, the digest is that of earlier versions
-            wishes.append(dict(self.variables))
-        return hashlib.sha256(json.dumps(wishes, sort_keys=True, default=str).encode()).hexdigest()[:32]
+            asked.append(dict(self.variables))
+        return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:32]

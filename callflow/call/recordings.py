@@ -16,6 +16,7 @@ from callflow.call.recording_files import RecordingFiles
 from callflow.call.recording_pause import RecordingPause
 from callflow.call.restore import RestoredCall
 from callflow.contracts import commands
+from callflow.contracts.back_references import to_owner
 from callflow.contracts.events import (
     CommandFailed,
     DtmfRequested,
@@ -30,7 +31,6 @@ from callflow.contracts.events import (
     SayRequested,
     TransferRequested,
 )
-from callflow.contracts.owners import to_owner
 from callflow.journal.notes import Note
 from callflow.media.relay import Relay
 

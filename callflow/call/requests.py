@@ -18,9 +18,9 @@ from callflow.call.mailbox import Mailbox
 from callflow.call.recordings import Recordings
 from callflow.call.step_in import StepIn
 from callflow.contracts import events
+from callflow.contracts.back_references import to_owner
 from callflow.contracts.carrier import CarrierCan
 from callflow.contracts.events import Event
-from callflow.contracts.owners import to_owner
 from callflow.contracts.sip_addresses import SIP, TEL
 from callflow.contracts.tools import TransferAction
 from callflow.journal import notes

@@ -34,7 +34,7 @@ from callflow.contracts.events import (
     PauseRequested,
     TransferRequested,
 )
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
@@ -142,7 +142,7 @@ class RestoredCall:
     """For whom the agent was muted still."""
     cuts: list[Turn] = field(default_factory=list)
     """Turns of the agent that were being played when the line broke."""
-    last_words: Callable[[], Awaitable[SaidLast]] | None = None
+    handover_input: Callable[[], Awaitable[HandoverInput]] | None = None
     """Asks the process that has given the call away for what the caller said to it last, and for the end of its stream.
     Never raises; takes some tenths of a second at most. None: there is none to be asked."""
     problems: tuple[int, str] | None = None
@@ -280,12 +280,14 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
         case {"event": "tool_finished", "id": name}:
             asked = call.unanswered.pop(name, entry.event)
             talk.fact(entry.at, tool_answered(*_asked(asked), str(entry.event.get("output", ""))))
-        case {"event": events.Dtmf.name, "digit": str(digit)} if entry.event.get("leg", CALLER) == CALLER:
-            call.keys.is_new(str(entry.event.get("delivery", "")))
-            call.keys.count(digit.upper(), as_source(str(entry.event.get("source"))), entry.at)
-        case {"event": events.CarrierNotice.name, "digit": str(digit)}:
-            if call.keys.is_new(str(entry.event.get("delivery", ""))):
-                call.keys.repeat(digit.upper(), as_source(str(entry.event.get("source"))), entry.at)
+        case {"event": events.Dtmf.name | events.CarrierNotice.name as name, "digit": str(digit)}:
+            is_new = call.keys.is_new(str(entry.event.get("delivery", "")))
+            if entry.event.get("leg", CALLER) == CALLER:
+                source = as_source(str(entry.event.get("source")))
+                if name == events.Dtmf.name:
+                    call.keys.count(digit.upper(), source, entry.at)
+                elif is_new:
+                    call.keys.repeat(digit.upper(), source, entry.at)
 
 
 def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from callflow.call.line_requests import ON_HOLD, TRANSFERRED, LineRequests, shown
 from callflow.call.machine import Model
+from callflow.contracts.back_references import to_owner
 from callflow.contracts.engine import (
     Engine,
     EngineEvent,
@@ -26,7 +27,6 @@ from callflow.contracts.engine import (
     Transcript,
     Usage,
 )
-from callflow.contracts.owners import to_owner
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media.g711 import BYTES_PER_MS, FRAME_BYTES

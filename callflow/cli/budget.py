@@ -7,29 +7,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
-from callflow.cli.operators_port import OperatorsPort, read_settings
+from callflow.cli.operators_port import OperatorsPort, read_settings, says_why
 from callflow.cli.terminal import new_table, print_wide
 from callflow.contracts import printable
-from callflow.contracts.errors import CommandLineError
 
 
+@says_why
 def run(arguments: argparse.Namespace) -> int:
     """Show the budget of today. Returns the exit code, see above."""
-    try:
-        status, told = OperatorsPort(read_settings()).ask("GET", "/api/budget")
-    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
-        raise
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if status != 200:
-        print(told.get("error", f"the server answered {status}"), file=sys.stderr)
+    told = OperatorsPort(read_settings()).read("/api/budget")
+    if told is None:
         return 1
     if arguments.json:
         print(json.dumps(told, indent=2))

@@ -22,7 +22,7 @@ import msgspec
 from callflow import runtime
 from callflow.cli import dial_list
 from callflow.cli.dial_progress import Progress
-from callflow.cli.operators_port import OperatorsPort, read_settings
+from callflow.cli.operators_port import OperatorsPort, read_settings, says_why
 from callflow.cli.safe_output import leave_pipe
 from callflow.cli.server_away import AWAY_SECONDS, POLL_SECONDS, ask_until_back
 from callflow.config import profiles
@@ -52,20 +52,15 @@ _ENDS: Final = {
 T = TypeVar("T")
 
 
+@says_why
 def run(arguments: argparse.Namespace) -> int:
     """Dial, and show the call until it is over. Returns the exit code, see above."""
-    try:
-        if _is_list(arguments):
-            return dial_list.run(arguments)
-        configured = read_settings()
-        body = _body(arguments, configured)
-        port = OperatorsPort(configured)
-        return runtime.run_interruptible(_Call(port).show(body, arguments.key or str(uuid.uuid4())))
-    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
-        raise
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if _is_list(arguments):
+        return dial_list.run(arguments)
+    configured = read_settings()
+    body = _body(arguments, configured)
+    port = OperatorsPort(configured)
+    return runtime.run_interruptible(_Call(port).show(body, arguments.key or str(uuid.uuid4())))
 
 
 def _is_list(arguments: argparse.Namespace) -> bool:

@@ -40,18 +40,13 @@ FOR_LISTS: Final = {"hours": "--hours", "weekdays": "--weekdays", "attempts": "-
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Hand over a list, or go on with one, and show it until it is finished. Returns the exit code, see above."""
-    try:
-        port = OperatorsPort(read_settings())
-        if arguments.resume is not None:
-            return runtime.run_interruptible(_List(port).go_on(arguments.resume))
-        body = _read(arguments.list)
-        return runtime.run_interruptible(_List(port).make(arguments, body))
-    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
-        raise
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return 2
+    """Hand over a list, or go on with one, and show it until it is finished. Returns the exit code, see above. Raises
+    CommandLineError."""
+    port = OperatorsPort(read_settings())
+    if arguments.resume is not None:
+        return runtime.run_interruptible(_List(port).go_on(arguments.resume))
+    body = _read(arguments.list)
+    return runtime.run_interruptible(_List(port).make(arguments, body))
 
 
 def _read(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from callflow.app import Application
-from callflow.cli.model_endings import models_in_use
+from callflow.cli.model_shutdowns import models_in_use
 from callflow.config.openai_addresses import rest_root
 from callflow.config.session_limits import tool_names
 from callflow.contracts.diagnostics import Finding
@@ -19,7 +19,7 @@ from callflow.contracts.tools import Caller
 from callflow.engines.openai_live.adapter import OpenAILive
 from callflow.engines.openai_live.live_config import LiveConfig, functions, spoken_voice
 from callflow.engines.openai_realtime.adapter import OpenAIRealtime
-from callflow.engines.openai_realtime.models import endings, shutdown_dates
+from callflow.engines.openai_realtime.model_shutdowns import shutdown_dates, shutdowns
 from callflow.engines.openai_realtime.rest import VendorApi
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
 from callflow.switchboard.engine_choice import LIVE, engines_of, live_config, realtime_config
@@ -46,7 +46,7 @@ async def model_findings(application: Application) -> AsyncIterator[Finding]:
     today = datetime.now().astimezone().date()
     used = models_in_use(application.configs)
     for model in used:
-        for told in endings(dates, [model], today):
+        for told in shutdowns(dates, [model], today):
             what, _, remedy = told.partition(": ")
             yield Finding("models", "wrong" if dates[model] <= today else "note", what, remedy)
     if not dates.keys() & set(used):

@@ -11,8 +11,8 @@ import asyncio
 import sys
 from typing import Final
 
-from callflow.cli.operators_port import OperatorsPort, read_settings
-from callflow.contracts.errors import CallNotFound, CommandLineError, JournalFileError
+from callflow.cli.operators_port import OperatorsPort, read_settings, says_why
+from callflow.contracts.errors import CallNotFound, JournalFileError
 from callflow.web.console.requested_by import WAYS
 
 
@@ -20,18 +20,13 @@ _SAID: Final = {"goodbye": "the caller hears a goodbye, then it ends", "now": "i
 _OTHERS: Final = ("number", "text", "since", "until", "save", "picture")
 
 
+@says_why
 def run(arguments: argparse.Namespace) -> int:
     """Ask the running server to end a call. Returns the exit code, see above."""
-    try:
-        name, when = _asked(arguments)
-        port = OperatorsPort(read_settings())
-        name = _named(port, name)
-        status, answer = port.ask("POST", f"/api/calls/{name}/hangup", {"when": when})
-    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
-        raise
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return 1 if isinstance(error, CallNotFound) else 2
+    name, when = _asked(arguments)
+    port = OperatorsPort(read_settings())
+    name = _named(port, name)
+    status, answer = port.ask("POST", f"/api/calls/{name}/hangup", {"when": when})
     if status == 200:
         print(f"call {name}: {_SAID[when]}")
         return 0

@@ -13,27 +13,20 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from callflow.cli.operators_port import OperatorsPort, read_settings
+from callflow.cli.operators_port import OperatorsPort, read_settings, says_why
 from callflow.cli.terminal import new_table, print_wide
 from callflow.contracts import printable
-from callflow.contracts.errors import CommandLineError
 
 
 _LOOK_SECONDS: Final = 0.5
 _ALONE: Final = "This server serves alone: there is no cluster. Start it with --workers, or set CLUSTER_PORT."
 
 
+@says_why
 def run_nodes(arguments: argparse.Namespace) -> int:
     """Show the nodes. Returns the exit code, see above."""
-    try:
-        status, told = OperatorsPort(read_settings()).ask("GET", "/api/nodes")
-    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
-        raise
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if status != 200:
-        print(told.get("error", f"the server answered {status}"), file=sys.stderr)
+    told = OperatorsPort(read_settings()).read("/api/nodes")
+    if told is None:
         return 1
     if arguments.json:
         print(json.dumps(told, indent=2))
@@ -52,26 +45,21 @@ def run_nodes(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@says_why
 def run_drain(arguments: argparse.Namespace) -> int:
     """Let a node hand its calls over, and wait until it has none. Returns the exit code, see above."""
-    try:
-        port = OperatorsPort(read_settings())
-        act = "resume" if arguments.resume else "drain"
-        status, told = port.ask("POST", f"/api/nodes/{arguments.node}/{act}")
-        if status != 200:
-            print(told.get("error", f"the server answered {status}"), file=sys.stderr)
-            return 1
-        for warning in told["warnings"]:
-            print(warning, file=sys.stderr)
-        if arguments.resume:
-            print(f"node {arguments.node} takes calls again")
-            return 0
-        return _wait(port, arguments.node, arguments.seconds)
-    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
-        raise
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return 2
+    port = OperatorsPort(read_settings())
+    act = "resume" if arguments.resume else "drain"
+    status, told = port.ask("POST", f"/api/nodes/{arguments.node}/{act}")
+    if status != 200:
+        print(told.get("error", f"the server answered {status}"), file=sys.stderr)
+        return 1
+    for warning in told["warnings"]:
+        print(warning, file=sys.stderr)
+    if arguments.resume:
+        print(f"node {arguments.node} takes calls again")
+        return 0
+    return _wait(port, arguments.node, arguments.seconds)
 
 
 def _wait(port: OperatorsPort, name: str, seconds: float) -> int:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+import functools
 import http.client
 import json
+import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 from callflow.config.loader import load
 from callflow.config.settings import Settings
-from callflow.contracts.errors import AnswerLost, CommandLineError, ConsoleError, ServerAway, SettingsError
+from callflow.contracts.errors import (
+    AnswerLost,
+    CallNotFound,
+    CommandLineError,
+    ConsoleError,
+    ServerAway,
+    SettingsError,
+)
 from callflow.web.console.requested_by import ASKED_BY, COMMAND_LINE
 
 
@@ -24,6 +35,23 @@ def read_settings() -> Settings:
         return load()
     except SettingsError as error:
         raise CommandLineError("\n".join(error.problems)) from None
+
+
+def says_why(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Return a command that says in a line why the running server could not be asked. Its exit code is 1 if there is no
+    such call, else 2."""
+
+    @functools.wraps(run)
+    def command(arguments: argparse.Namespace) -> int:
+        try:
+            return run(arguments)
+        except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
+            raise
+        except CommandLineError as error:
+            print(error, file=sys.stderr)
+            return 1 if isinstance(error, CallNotFound) else 2
+
+    return command
 
 
 class OperatorsPort:
@@ -76,6 +104,14 @@ class OperatorsPort:
         if status == 401:
             raise ConsoleError(self._not_let_in(told["error"]))
         return status, told
+
+    def read(self, path: str) -> dict[str, Any] | None:
+        """Return the object at a path. None: the server refuses it, and why was printed. Raises ConsoleError."""
+        status, told = self.ask("GET", path)
+        if status == 200:
+            return told
+        print(told.get("error", f"the server answered {status}"), file=sys.stderr)
+        return None
 
     def _not_ours(self) -> ConsoleError:
         return ConsoleError(f"What answers at {self.name} is not Callflow: is CONSOLE_PORT right?")

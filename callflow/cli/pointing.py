@@ -69,7 +69,7 @@ class TemporaryPointing:
             async with asyncio.timeout(_BACK_SECONDS):
                 told = await self._application.number_service.undo(self._number, temporary=True)
         except (NumberRefused, SQLAlchemyError, DatabaseError, OSError, TimeoutError) as error:
-            why = str(error) or type(error).__name__
+            why = self._application.history.database.trouble(error)
             what = f"{self._number} IS NOT PUT BACK ({why}): `python server.py numbers undo {self._number}` does it"
             print(what, file=sys.stderr, flush=True)
         else:

@@ -11,27 +11,23 @@ import sys
 from typing import Any, Final
 from urllib.parse import quote
 
-from callflow.cli.operators_port import OperatorsPort, read_settings
+from callflow.cli.operators_port import OperatorsPort, read_settings, says_why
 from callflow.cli.terminal import print_table
 from callflow.config.kept_profiles import NUMBERS, to_toml
 from callflow.contracts import printable
-from callflow.contracts.errors import CommandLineError, ConsoleError, ProfileRefused
+from callflow.contracts.errors import ProfileRefused
 
 
 _SECONDS: Final = 20.0
 _CHANGES_SHOWN: Final = 8
 
 
+@says_why
 def run(arguments: argparse.Namespace) -> int:
     """Run one of the commands behind `profiles`. Returns the exit code."""
+    port = OperatorsPort(read_settings())
     try:
-        port = OperatorsPort(read_settings())
         return _ACTS[arguments.act or "list"](port, arguments)
-    except BrokenPipeError:  # an `OutputError`, too: see `safe_output`
-        raise
-    except (CommandLineError, ConsoleError) as error:
-        print(error, file=sys.stderr)
-        return 2
     except ProfileRefused as refused:
         print(*refused.reasons, sep="\n", file=sys.stderr)
         return 1

@@ -176,7 +176,7 @@ async def serve_until_signal(
     """Serve until the first SIGTERM or SIGINT, then drain; a second one ends it at once. `make`: makes what serves.
     `reports`: print the start table."""
     from callflow.cli.pointing import TemporaryPointing, left_over
-    from callflow.switchboard.garbage import GarbageCollection
+    from callflow.switchboard.garbage_collection import GarbageCollection
 
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[None] = asyncio.Queue()
@@ -220,9 +220,9 @@ def _with_phone(application: Application) -> AbstractAsyncContextManager[None]:
 
 
 async def _endings(application: Application) -> list[str]:
-    from callflow.cli.model_endings import model_endings
+    from callflow.cli.model_shutdowns import model_shutdowns
 
-    return await model_endings(application.settings, application.configs, application.warnings)
+    return await model_shutdowns(application.settings, application.configs, application.warnings)
 
 
 def _report(application: Application, more: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from callflow.cluster import signing
 from callflow.cluster.nodes import is_cut_off
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.errors import PeerAway
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 
 
 log = logging.getLogger(__name__)
@@ -35,11 +35,11 @@ CLUSTER: Final = "cluster"
 FROM: Final = "x-callflow-from"
 """The name of the node that a request comes from."""
 KEYS: Final = "x-callflow-keys"
-"""Beside a caller's last words: the keys that they pressed meanwhile."""
+"""Beside what a caller said during a handover: the keys that they pressed meanwhile."""
 _UNIX: Final = "unix:"
 _CONNECT_SECONDS: Final = 0.5
 _TELL_SECONDS: Final = 1.0
-_LAST_WORDS_SECONDS: Final = 0.5
+_HANDOVER_INPUT_SECONDS: Final = 0.5
 """A caller waits."""
 _HOP: Final = frozenset({
     "connection", "content-length", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "te",
@@ -184,19 +184,20 @@ class Forwarding:
             log.warning("node %s does not say which calls it has taken", peer.name)
         return None
 
-    async def last_words(self, node: str, call: str) -> SaidLast:
+    async def handover_input(self, node: str, call: str) -> HandoverInput:
         """Ask a node for what the caller of a call said last that it has given to this one. It then ends its stream.
         Never raises."""
         peer = self._peers.peer(node)
         if peer is None:
-            return SaidLast()
+            return HandoverInput()
+        target = f"/calls/{call}/last-words"  # the name that nodes of the version before know
         try:
-            answer = await self.send(peer, CLUSTER, "POST", f"/calls/{call}/last-words", seconds=_LAST_WORDS_SECONDS)
+            answer = await self.send(peer, CLUSTER, "POST", target, seconds=_HANDOVER_INPUT_SECONDS)
         except PeerAway as error:
             log.warning("call %s: what the caller said last is not known: %s", call, error)
-            return SaidLast()
+            return HandoverInput()
         keys = next((value for name, value in answer.headers if name.lower() == KEYS), "")
-        return SaidLast(answer.body, keys) if answer.status == 200 else SaidLast()
+        return HandoverInput(answer.body, keys) if answer.status == 200 else HandoverInput()
 
     async def announce(self) -> None:
         """Tell all other nodes that this one has joined, and wait until they know it. Never raises."""

@@ -20,7 +20,7 @@ from sqlalchemy import URL, Connection
 
 from callflow.cluster import node_store
 from callflow.cluster.node_lock import NodeLock
-from callflow.cluster.nodes import RENEW_SECONDS, Node, Patience, View, leader
+from callflow.cluster.nodes import RENEW_SECONDS, LeaseJudgement, Node, View, leader
 from callflow.contracts.errors import Overloaded
 from callflow.history.database import Database
 from callflow.timers import Timers
@@ -73,7 +73,7 @@ class Heartbeat:
         self._wake: asyncio.Event | None = None
         self._is_closing = False
         self._suspects: set[tuple[str, int]] = set()
-        self._patience = Patience()
+        self._judgement = LeaseJudgement()
         self._rejoins = False
         self._view = View()
         self._watched: dict[tuple[str, int], int] = {}
@@ -163,7 +163,7 @@ class Heartbeat:
             except OSError as error:  # the next beat tries again: the lease is worth more than this file
                 log.warning("the file of this node's lock cannot be written: %s", error)
         self._suspects.difference_update(suspects)
-        self._patience.renewed(began)
+        self._judgement.renewed(began)
         if beat.was_fenced:
             self._rejoins = False
         self._tell(self._on_beat, beat)
@@ -186,10 +186,10 @@ class Heartbeat:
                 return None
             node = replace(node, epoch=node_store.join(connection, node), calls=0)
         view = node_store.view(connection)
-        self._patience.saw_clock(view.now, time.monotonic())
+        self._judgement.saw_clock(view.now, time.monotonic())
         others = [each for each in view.alive() if each.name != node.name]
         gone = [each for each in others if each.key in suspects or self._has_ended(each)]
-        expired = view.expired() if self._patience.allows(began) else []
+        expired = view.expired() if self._judgement.allows(began) else []
         late = [each for each in expired if each.name != node.name and each not in gone]
         fenced = node_store.fence(connection, gone, expired=False) + node_store.fence(connection, late, expired=True)
         if leader(view) == node.name and (forgettable := view.forgettable()):

@@ -1,8 +1,8 @@
 """This process as a node of a cluster: its lease, the others as far as is known, and whether it may act.
 
-Whether a node may act: while its lease holds by its own clock, yes. When it cannot be renewed, the others are asked:
-if one of them reaches the database, and has for a lease, this node's calls are being taken over there, and it lets go
-of them; if none does, the database is gone for everybody, or was a moment ago, and all go on.
+Whether a node may act: while its lease holds by its own clock, yes. When it cannot be renewed, the others are asked. If
+one of them reaches the database, and has for a lease, this node's calls are being taken over there, and it lets go of
+them. If none does, the database is gone for everybody, or was a moment ago, and all go on.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from callflow.cluster.nodes import (
     LEASE_SECONDS,
     MARGIN_SECONDS,
     MISSED_SECONDS,
+    LeaseJudgement,
     Node,
-    Patience,
     RecentPlacements,
     View,
     allotment,
@@ -36,7 +36,7 @@ from callflow.cluster.nodes import (
 )
 from callflow.cluster.peers import NodeConfig, Peer
 from callflow.contracts.errors import Overloaded
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.history.database import Database
 from callflow.history.history import History
 
@@ -69,8 +69,8 @@ async def _unheard(peer: Peer, calls: Sequence[str]) -> Collection[str] | None:
     return None
 
 
-async def _silent(node: str, call: str) -> SaidLast:
-    return SaidLast()
+async def _silent(node: str, call: str) -> HandoverInput:
+    return HandoverInput()
 
 
 async def _to_nobody() -> None:
@@ -95,7 +95,7 @@ class Membership:
         """Why the lease cannot be renewed; "": it can."""
         self._renewed = -math.inf
         """When the last renewal began that has succeeded."""
-        self._patience = Patience()
+        self._judgement = LeaseJudgement()
         self._placed = RecentPlacements()
         self.changed = asyncio.Event()
         """Set at each renewal that shows other nodes than the one before; whoever waits for it clears it."""
@@ -113,8 +113,8 @@ class Membership:
         self.tell: Callable[[Peer, Sequence[str]], Awaitable[Collection[str] | None]] = _unheard
         """Tells a node that it has been given calls. Returns those that it has, and it takes no others; None: that
         is not known. Never raises; takes a second at most."""
-        self.last_words: Callable[[str, str], Awaitable[SaidLast]] = _silent
-        """Asks a node, by its name, for the last words of a call: see `Forwarding.last_words`."""
+        self.handover_input: Callable[[str, str], Awaitable[HandoverInput]] = _silent
+        """Asks a node, by its name, for what a caller said during the handover: see `Forwarding.handover_input`."""
         self.announce: Callable[[], Awaitable[None]] = _to_nobody
         """Tells all other nodes that this one has joined. Never raises; takes a second at most."""
         self._is_known = asyncio.Event()
@@ -182,8 +182,8 @@ class Membership:
             self._is_known.clear()
             self._announcing = asyncio.create_task(self._become_known(), name="announcing")
         self.claims.key = (self.me, beat.epoch)
-        self._patience.allows(beat.began)
-        self._patience.renewed(beat.began)
+        self._judgement.allows(beat.began)
+        self._judgement.renewed(beat.began)
         self._renewed = beat.began
         if self.trouble:
             log.warning("the lease of this node is renewed again")
@@ -227,7 +227,7 @@ class Membership:
     def takes_over(self) -> bool:
         """Whether this node takes the calls of others whose leases have run out: not right after an outage, which may
         have been one for all."""
-        return self.reaches_database and self._patience.allows(time.monotonic())
+        return self.reaches_database and self._judgement.allows(time.monotonic())
 
     async def may_act(self, call: str = "") -> bool:
         """Return whether this node may go on with a call, or with all, although something was not written. Waits while

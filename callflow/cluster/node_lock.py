@@ -3,7 +3,7 @@
 The kernel lets go of it when the process ends, however it ends. A process that is only stopped keeps it: then its lease
 runs out.
 
-A free lock proves something only about the process that wrote the file, at this place and since the machine started: a
+A free lock proves something only about the process that wrote the file, at this place and since the machine started. A
 copy of the folder on another machine, or one that a node of that name left behind before it moved, says nothing about
 the node that has the name now.
 """

@@ -102,7 +102,7 @@ class View:
         ]
 
 
-class Patience:
+class LeaseJudgement:
     """When a node may judge the leases of others. Times are seconds of a monotonic clock.
 
     A node that has missed renewals itself, or that begins, does not know whether the others had trouble: after an

@@ -22,7 +22,7 @@ _FORM: Final = re.compile(r"t=([0-9]{1,12}),n=([0-9]{1,12}),b=([0-9a-f]{64}),v1=
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class SignedBody:
     """What a node has signed of a body that is still to be read."""
 
     length: int
@@ -42,7 +42,7 @@ def sign(secret: bytes, now: float, method: str, target: str, body: bytes) -> st
     return f"{signed},v1={_mac(secret, signed, method, target)}"
 
 
-def verify(secret: bytes, given: str, now: float, method: str, target: str) -> Promise:
+def verify(secret: bytes, given: str, now: float, method: str, target: str) -> SignedBody:
     """Verify a signature, and return which body belongs to it. `now`: Unix time, in seconds. Raises Forged."""
     form = _FORM.fullmatch(given)
     if form is None:
@@ -51,7 +51,7 @@ def verify(secret: bytes, given: str, now: float, method: str, target: str) -> P
         raise Forged("not signed with this cluster's secret")
     if abs(now - int(form[1])) > _SECONDS:
         raise Forged("a signature of another time: do the clocks of the nodes agree?")
-    return Promise(int(form[2]), form[3])
+    return SignedBody(int(form[2]), form[3])
 
 
 def _mac(secret: bytes, signed: str, method: str, target: str) -> str:

@@ -2,10 +2,10 @@
 
 While the lease holds, a node whose database is away does not know whether it alone is cut off. If it is, another node
 has its calls when the lease has run out, reads nothing of the tool in the journal, and lets the model call it again. So
-a tool waits for its step, for as long as a lease: by then the step is written; or the lease is renewed, and what cannot
-be written is not for want of a database; or it has run out, and the others have said whether they go on. A journal that
-is known to fail is looked at more closely: if the lease can be renewed at this moment, a tool waits for hardly longer
-than a moment's trouble lasts.
+a tool waits for its step, for as long as a lease. By then one of three is true: the step is written; the lease is
+renewed, and what cannot be written is not for want of a database; or it has run out, and the others have said whether
+they go on. A journal that is known to fail is looked at more closely: if the lease can be renewed at this moment, a
+tool waits for hardly longer than a moment's trouble lasts.
 """
 
 from __future__ import annotations

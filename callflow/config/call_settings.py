@@ -16,10 +16,15 @@ from callflow.config.origins import OriginSettings
 from callflow.config.transfer_targets import checked as checked_targets
 
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 """A time in seconds that cannot be switched off."""
-Off = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Off = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 """A time in seconds; 0 switches it off."""
+Milliseconds = Annotated[int, Field(ge=0, le=60_000)]
+Times = Annotated[int, Field(ge=0, le=100)]
+"""How often something is tried or done."""
+OfADay = Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)]
+"""Minutes or dollars that the calls of a day may take; 0: no limit."""
 Text = Annotated[str, Field(min_length=1)]
 """A text that must not be empty."""
 Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
@@ -102,9 +107,9 @@ class CallSettings(OriginSettings):
     noisy lines), `none` never."""
     vad_threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
     """For `server_vad`: how loud counts as speech. Higher for noisy lines."""
-    vad_prefix_padding_ms: Annotated[int, Field(ge=0)] = 300
+    vad_prefix_padding_ms: Milliseconds = 300
     """For `server_vad`: audio before the detected beginning that belongs to the speech."""
-    vad_silence_ms: Annotated[int, Field(ge=0)] = 500
+    vad_silence_ms: Milliseconds = 500
     """For `server_vad`: silence that ends the caller's turn. Lower answers sooner but interrupts callers who pause."""
     vad_idle_timeout_ms: Annotated[int, AfterValidator(validators.idle_timeout)] = 0
     """For `server_vad`: the model's own timer for a silent caller, 5000 to 30000. 0: off, because `no_input_seconds`
@@ -115,7 +120,7 @@ class CallSettings(OriginSettings):
     """The model answers by itself at the end of the caller's turn. When false, Callflow asks it to."""
     vad_interrupt_response: bool = True
     """The model stops speaking by itself when it hears the caller. When false, Callflow stops it."""
-    min_interruption_ms: Annotated[int, Field(ge=0)] = 0
+    min_interruption_ms: Milliseconds = 0
     """How long the caller must speak for the agent to stop. 0: at once. A shorter noise stops nothing, and after one
     without a word in it the agent continues where it was."""
 
@@ -161,7 +166,7 @@ class CallSettings(OriginSettings):
 
     no_input_seconds: Off = 10
     """Silence in the caller's turn until the agent asks whether the caller is still there. 0: it never asks."""
-    no_input_asks: Annotated[int, Field(ge=0)] = 2
+    no_input_asks: Times = 2
     """How often the agent asks; the next time it says goodbye and ends the call."""
     no_input_noise_seconds: Off = 60
     """An unbroken noise of this length (music of a line on hold, an open microphone) counts as silence, too. 0: it does
@@ -174,10 +179,10 @@ class CallSettings(OriginSettings):
 
     # What a day's calls may take
 
-    profile_daily_minutes: Off = 0
+    profile_daily_minutes: OfADay = 0
     """The same as `max_daily_minutes`, for the calls of one profile; those of numbers without a profile count together.
     0: no limit."""
-    profile_daily_usd: Off = 0
+    profile_daily_usd: OfADay = 0
     """The same as `max_daily_usd`, for the calls of one profile. 0: no limit."""
     over_budget: Annotated[Literal["sentence", "busy", "fallback"], Lower] = "sentence"
     """What becomes of a caller whose call is past one of these limits: they hear a sentence that it is not possible at
@@ -204,7 +209,7 @@ class CallSettings(OriginSettings):
     call is always among them. Empty: all that there are."""
     tool_timeout_seconds: Seconds = 10
     """How long a tool may take."""
-    tool_filler_after_ms: Annotated[int, Field(ge=0)] = 1500
+    tool_filler_after_ms: Annotated[int, Field(ge=0, le=86_400_000)] = 1500
     """After this time the agent says that it is still busy with a tool."""
     mcp_approval: Annotated[Literal["approve", "decline", "ask"], Lower] = "decline"
     """The answer to the model when it asks whether it may use a tool of an MCP server. `ask`: kept for
@@ -226,13 +231,13 @@ class CallSettings(OriginSettings):
     after an hour."""
     rotation_seconds: Seconds = 60
     """A new session takes over at least this long before the vendor ends the old one."""
-    engine_tries: Annotated[int, Field(ge=0)] = 3
+    engine_tries: Times = 3
     """New sessions that are tried after one broke."""
     engine_retry_seconds: Seconds = 0.5
     """The pause between those tries, from the second on."""
-    stream_tries: Annotated[int, Field(ge=0)] = 3
+    stream_tries: Times = 3
     """New media streams that are asked for after one was lost."""
-    response_retries: Annotated[int, Field(ge=0)] = 2
+    response_retries: Times = 2
     """Further tries of an answer that failed at the model."""
     response_retry_seconds: Seconds = 0.4
     """The pause before the first of them; it doubles for each further one."""
@@ -323,7 +328,7 @@ class CallSettings(OriginSettings):
     """For the agent's own goodbye, from its decision to end the call until the goodbye was heard."""
     write_seconds: Seconds = 5
     """For one write to a socket whose other side may have stopped reading."""
-    engine_buffer_seconds: Seconds = 10
+    engine_buffer_seconds: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 10
     """Caller audio that is kept while the model is not ready. Beyond it the session counts as lost."""
 
     # Audio
@@ -334,9 +339,9 @@ class CallSettings(OriginSettings):
     playout_lead_ms: Annotated[int, Field(ge=20, le=30000)] = 400
     """Speech that the carrier holds ahead of its playing. Up to this much is still heard after the caller interrupts,
     unless the carrier clears it; too little makes gaps."""
-    mark_every_ms: Annotated[int, Field(ge=20)] = 200
+    mark_every_ms: Annotated[int, Field(ge=20, le=60_000)] = 200
     """The distance between two marks in the speech: how exactly it is known what the caller has heard."""
-    reorder_frames: Annotated[int, Field(ge=0)] = 3
+    reorder_frames: Annotated[int, Field(ge=0, le=500)] = 3
     """How long to wait for a late frame of caller audio, in frames of 20 ms. Of frames that come all at once, four
     times as many are put into order. 0: take them as they come."""
     frame_batch_ms: Annotated[int, Field(ge=0, le=1000)] = 0

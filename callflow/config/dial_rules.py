@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from callflow.contracts.e164 import is_e164
+from callflow.contracts.e164 import SHORTEST, is_e164
 
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 _PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,14}")
 _SEPARATOR: Final = re.compile(r"[,\s]+")
 _EXAMPLE: Final = "+15550100001"
-_SHORTEST: Final = 7
-"""Digits of the shortest numbers of subscribers, with their country code: those of Niue, Saint Helena and Tokelau."""
 _LONGEST_EMERGENCY: Final = 6
 """Digits of the longest emergency numbers there are."""
 _GLOBAL: Final = "001"
@@ -150,7 +148,7 @@ def _read(number: str) -> tuple[str, Any]:
     import phonenumbers
 
     digits = number[1:]
-    if len(digits) < _SHORTEST or _is_emergency_anywhere(digits):
+    if len(digits) < SHORTEST or _is_emergency_anywhere(digits):
         return _NEVER, None
     try:
         parsed = phonenumbers.parse(number, None)

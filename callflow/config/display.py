@@ -7,7 +7,7 @@ secret that was put into the wrong place, so every value is checked before it is
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from pydantic import SecretStr
 
@@ -22,6 +22,7 @@ _IS_PLACE: Final = re.compile(r"(^|_)host$")
 _PUBLIC: Final = frozenset({"telnyx_public_key"})
 """Settings whose name looks like a secret's, although their value is public."""
 _MARKED: Final = re.compile("[@?#]")
+_NOT_SHOWN: Final = "set (not shown: it holds a secret)"
 _MOST_QUOTED: Final = 80
 """Characters of a value that may be quoted in a message; a mistyped number or choice is shorter."""
 
@@ -40,6 +41,15 @@ def masked(settings: OriginSettings) -> list[tuple[str, str, str]]:
             text = value(name, str(given), known)
         rows.append((name.upper(), text, settings.origin(name)))
     return rows
+
+
+def without_secrets(value: Any, secrets: Secrets) -> Any:
+    """Return a setting, or a dict or list of some, with a remark in place of each text that holds a secret."""
+    if isinstance(value, dict):
+        return {name: without_secrets(each, secrets) for name, each in value.items()}
+    if isinstance(value, list):
+        return [without_secrets(each, secrets) for each in value]
+    return _NOT_SHOWN if isinstance(value, str) and secrets.within(value) else value
 
 
 def secrets_of(settings: OriginSettings) -> Secrets:

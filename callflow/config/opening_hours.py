@@ -9,7 +9,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 
-_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_MINUTES: Final = 24 * 60
 _PART: Final = re.compile(
     r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?\s+)?"
@@ -70,11 +70,11 @@ def _part(text: str) -> tuple[frozenset[int], int, int]:
     found = _PART.fullmatch(text)
     if found is None:
         raise ValueError(f"must be weekdays and hours, such as {_EXAMPLE}")
-    first = found["first"] or _DAYS[0]
-    last = found["last"] or found["first"] or _DAYS[-1]
-    if first not in _DAYS or last not in _DAYS:
-        raise ValueError(f"must name weekdays as {', '.join(_DAYS)}, such as {_EXAMPLE}")
-    begin, end = _DAYS.index(first), _DAYS.index(last)
+    first = found["first"] or WEEKDAYS[0]
+    last = found["last"] or found["first"] or WEEKDAYS[-1]
+    if first not in WEEKDAYS or last not in WEEKDAYS:
+        raise ValueError(f"must name weekdays as {', '.join(WEEKDAYS)}, such as {_EXAMPLE}")
+    begin, end = WEEKDAYS.index(first), WEEKDAYS.index(last)
     days = frozenset((begin + step) % 7 for step in range((end - begin) % 7 + 1))
     return days, _minute(found["begins"], _DAY_MINUTES - 1), _minute(found["ends"], _DAY_MINUTES)
 

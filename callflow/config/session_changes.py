@@ -25,8 +25,6 @@ from callflow.contracts.realtime_values import NO_NOISE, NO_VOICE, NOISES, UNSEN
 MOST_TEXT: Final = 40_000
 """Characters of one text: more than the 16,384 tokens that a session of the model accepts as instructions."""
 MOST_NAMES: Final = 200
-_MOST_NUMBER: Final = 86_400_000
-"""A day in milliseconds; no value of a call is larger."""
 _MOST_GUESSES: Final = 20
 _LONGEST_NAME: Final = 60
 _LONGEST_SHOWN: Final = 40
@@ -132,8 +130,6 @@ def _wrong(name: str, value: Any, secrets: secret_text.Secrets) -> str:
             return f"{name} must not hold a NUL (\\u0000)"
         if secret_text.is_key(value.strip()) or secrets.within(value):
             return f"{name} holds what looks like a secret key, and would be sent and written down: take it out"
-    elif not isinstance(value, bool) and abs(value) > _MOST_NUMBER:
-        return f"{name} must not be larger than {_MOST_NUMBER}"
     return ""
 
 

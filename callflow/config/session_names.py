@@ -18,12 +18,11 @@ from callflow.config.display import key as shown_key
 from callflow.config.setting_names import FORMER
 from callflow.config.settings import Settings
 from callflow.config.settings import suggestion as setting_meant
-from callflow.contracts.realtime_values import UNSENT
+from callflow.contracts.realtime_values import LOGPROBS, UNSENT
 
 
 _MOST_GUESSES: Final = 20
 _LONGEST_NAME: Final = 60
-_LOGPROBS: Final = "item.input_audio_transcription.logprobs"
 _FORMATS: Final = {
     "audio/pcmu": "pcmu", "g711_ulaw": "pcmu", "pcmu": "pcmu", "ulaw": "pcmu",
     "audio/pcm": "pcm24", "pcm16": "pcm24", "pcm24": "pcm24", "pcm": "pcm24",
@@ -292,11 +291,11 @@ def _parallel(found: Named, path: str, value: Any) -> None:
 
 def _include(found: Named, path: str, value: Any) -> None:
     if not isinstance(value, list):
-        found.problems.append(f'{path} must be a list, such as ["{_LOGPROBS}"]')
+        found.problems.append(f'{path} must be a list, such as ["{LOGPROBS}"]')
         return
-    found.put("transcription_logprobs", path, _LOGPROBS in value)
-    if any(each != _LOGPROBS for each in value):
-        found.leave(path, f"of it only {_LOGPROBS} is taken")
+    found.put("transcription_logprobs", path, LOGPROBS in value)
+    if any(each != LOGPROBS for each in value):
+        found.leave(path, f"of it only {LOGPROBS} is taken")
 
 
 _SEGMENTS: Final = _left("the interface has no such parameter any more")
@@ -418,7 +417,7 @@ def session(settings: CallSettings) -> dict[str, Any]:
         "reasoning": {"effort": settings.reasoning_effort},
         "truncation": settings.truncation,
         "tracing": settings.tracing,
-        "include": [_LOGPROBS] if settings.transcription_logprobs else [],
+        "include": [LOGPROBS] if settings.transcription_logprobs else [],
     }
 
 

@@ -204,22 +204,22 @@ class Settings(RecordingSettings, ClusterSettings, call_settings.CallSettings):
 
     # Limits
 
-    max_concurrent_calls: Annotated[int, Field(ge=1)] = 100
+    max_concurrent_calls: Annotated[int, Field(ge=1, le=100_000)] = 100
     """Calls at the same time; further callers are told that all lines are busy."""
-    admission_lag_ms: call_settings.Off = 15
+    admission_lag_ms: Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)] = 15
     """How late the event loop may be, in milliseconds, before new callers hear that all lines are busy, so that live
     calls do not turn choppy: at the 99th percentile of five seconds, twice in a row. 0: off."""
-    admission_min_calls: Annotated[int, Field(ge=0)] = 10
+    admission_min_calls: Annotated[int, Field(ge=0, le=100_000)] = 10
     """So many live calls are accepted however late the event loop is."""
-    max_calls_per_caller: Annotated[int, Field(ge=0)] = 0
+    max_calls_per_caller: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Calls of one caller's number at the same time. 0: no limit. Callers who withhold their number are never
     counted."""
     max_calls_per_caller_hour: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Calls of one caller's number within an hour (of a server that is alone: since its start). 0: no limit."""
-    max_daily_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    max_daily_minutes: call_settings.OfADay = 0
     """Minutes that all calls of a day may take together, counted from the answer. Past it new callers hear
     `over_budget`, nothing is dialled, and calls in progress are told, and end with a goodbye. 0: no limit."""
-    max_daily_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    max_daily_usd: call_settings.OfADay = 0
     """US dollars that all calls of a day may cost together: what the model costs by its price list, and what the
     carrier says that it takes. A model without a known price counts with the dearest minute that is known. 0: no
     limit."""
@@ -265,7 +265,7 @@ class Settings(RecordingSettings, ClusterSettings, call_settings.CallSettings):
     default_country: Annotated[str, AfterValidator(validators.country)] = ""
     """The country of numbers that are written without a country code, as two letters (`US`, `DE`). Empty: that of most
     numbers in the profiles, else `US`."""
-    retention_days: call_settings.Off = 0
+    retention_days: Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)] = 0
     """After this many days a call is deleted from the history, with its recording. 0: never."""
     redact_cards: bool = True
     """Remove payment card numbers from all text that is written down, in the history and in the log."""
@@ -336,7 +336,7 @@ class Settings(RecordingSettings, ClusterSettings, call_settings.CallSettings):
     media_ping_seconds: call_settings.Off = 20
     """The time between two pings on a media socket, so that no proxy closes it as idle. A socket whose other side does
     not answer pings stays open. 0: none are sent."""
-    command_retries: Annotated[int, Field(ge=0)] = 3
+    command_retries: call_settings.Times = 3
     """Further tries of a carrier command after the first one failed."""
 
     _profiles: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from callflow.contracts.e164 import SUBSCRIBER
 from callflow.contracts.sip_addresses import SIP, is_sip_address, reaches_emergency
 
 
-_ENTRY: Final = re.compile(r"(?P<name>[^=]{1,60})=\s*(?P<address>\+[1-9][0-9]{6,14}|sips?:\S+)")
+_ENTRY: Final = re.compile(rf"(?P<name>[^=]{{1,60}})=\s*(?P<address>{SUBSCRIBER}|sips?:\S+)")
 _BETWEEN: Final = re.compile(r"[,\n]|;(?=[^=;,\n]*=\s*(?:\+|sips?:))")
 """What is between two entries. A semicolon may also be within a SIP address, before a parameter of it."""
 _MOST: Final = 100

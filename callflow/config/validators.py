@@ -322,12 +322,10 @@ def wanted(name: str, field: FieldInfo) -> str:
         return f"text in quotes{', and not empty' if MinLen in bounds else ''}{most}"
     kind = "a whole number" if field.annotation is int else "a number"
     unit = {"seconds": " of seconds", "ms": " of milliseconds"}.get(name.rpartition("_")[2], "")
-    if Le in bounds:
-        limits = f" from {bounds[Ge].ge} to {bounds[Le].le}"
-    elif Gt in bounds:
-        limits = f" above {bounds[Gt].gt}"
+    if Gt in bounds:
+        limits = f" above {bounds[Gt].gt}, and {bounds[Le].le} at most"
     else:
-        limits = f", {bounds[Ge].ge} or more" if Ge in bounds else ""
+        limits = f" from {bounds[Ge].ge} to {bounds[Le].le}" if Le in bounds else ""
     return f"{kind}{unit}{limits}, for example {field.default}"
 
 

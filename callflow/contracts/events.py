@@ -186,6 +186,11 @@ class CallHangup(Event):
     seconds: str = ""
     """How long the call was, as the carrier counts; "" where it does not say."""
 
+    def answered_seconds(self) -> int:
+        """Return how long the call was since its answer, as the carrier counts; 0: it does not say, or nobody
+        answered."""
+        return int(self.seconds) if self.seconds.isascii() and self.seconds.isdecimal() else 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotOurs(Event):
@@ -233,6 +238,10 @@ class Dtmf(Event):
     """`stream`: the media stream reported it; `asked`: a webhook that waits for what to do next; "": a webhook."""
     delivery: str = ""
     """The carrier's id of the webhook, the same when it comes again; "": it has none that tells of this key alone."""
+
+
+DTMF_KEYS: Final = frozenset("0123456789*#ABCD")
+"""The keys that there are (ITU-T Q.23); hardly a telephone has A to D."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,7 +393,7 @@ class CallRecovered(Event):
     """The carrier's status of the leg of the person to whom the call was transferred; "": there is none."""
     mark: str = ""
     """Tells the commands of the process that has the call from now on from those of earlier ones, whose last steps may
-    not be on record. "": a process of an earlier version."""
+    not be in the journal. "": a process of an earlier version."""
 
 
 def to_json(event: Event) -> dict[str, Any]:

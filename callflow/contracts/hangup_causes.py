@@ -66,6 +66,16 @@ _OUTBOUND: Final = {
 }
 """What means something else of a call that we dialled. `busy` is the carrier's word there: Callflow has no such limit
 for it."""
+_ALIKE: Final = (
+    ("no_answer", "timeout"),
+    ("canceled", "originator_cancel"),
+    ("rejected", "call_rejected"),
+    ("completed", "normal_clearing"),
+)
+"""The carriers' words for the same: Twilio's (www.twilio.com/docs/voice/api/call-resource#call-status-values) and
+Telnyx's (developers.telnyx.com: `call.hangup`)."""
+_WIDER: Final = {"busy": ("user_busy",), "failed": ("not_found", CARRIER_LIMIT)}
+"""What a word means as well: `busy` is also ours, and what Twilio calls `failed`, Telnyx tells more closely."""
 KNOWN: Final = frozenset(_CAUSES)
 """Every cause that has words of its own. Carriers may send others."""
 _SOURCES: Final = {
@@ -73,6 +83,14 @@ _SOURCES: Final = {
     "outbound": {"caller": "by us", "callee": "by the person who was called"},
 }
 _COMPARED: Final = "as a comparison with it showed"
+
+
+def meant_by(cause: str) -> tuple[str, ...]:
+    """Return the causes that somebody means who looks for this one: itself, and what other carriers say for it."""
+    for words in _ALIKE:
+        if cause in words:
+            return words
+    return (cause, *_WIDER.get(cause, ()))
 
 
 def ended(row: Mapping[str, Any]) -> str:

@@ -136,7 +136,7 @@ class SpeechSegmentId(NamedTuple):
     """The number of the engine's session that said it; other sessions do not know the stretch."""
 
 
-class SaidLast(NamedTuple):
+class HandoverInput(NamedTuple):
     """What came of a caller on a media stream after their call was given to another process."""
 
     audio: bytes = b""

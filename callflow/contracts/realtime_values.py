@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 VOICES: Final = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 NO_VOICE: Final = f"the model's voices are {', '.join(VOICES)}"
+LOGPROBS: Final = "item.input_audio_transcription.logprobs"
+"""What a session includes if the certainty of each transcribed word is wanted."""
 NOISES: Final = ("near_field", "far_field")
 NO_NOISE: Final = "a session has near_field, far_field or none, and no other profile"
 PROMPTS_END: Final = date(2026, 11, 30)

@@ -13,8 +13,8 @@ from callflow.contracts.private_fields import PRIVATE
 class TransferRequested(Event):
     """The caller is to be connected with a person.
 
-    warm: the person is rung and told who calls while the caller stays with the agent; both are joined when the person
-    accepts. cold: the carrier rings the person for the caller. refer: the caller's own telephone system does, and we
+    Warm: the person is rung and told who calls while the caller stays with the agent; both are joined when the person
+    accepts. Cold: the carrier rings the person for the caller. Refer: the caller's own telephone system does, and we
     are out of the call.
     """
 

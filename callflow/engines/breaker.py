@@ -90,7 +90,7 @@ class Pace:
     PAUSES: Sequence[float] = (0.5, 2.4, 2.9, 2.9)
     """Seconds after the first refusal, the second, …: five attempts in ten seconds (three in the four seconds that a
     call waits by default), and never three seconds without an attempt."""
-    PATIENCE: Final = 2.9
+    HANDSHAKE_SECONDS: Final = 2.9
     """Seconds for one handshake. Then a second attempt starts beside the first: a server that hangs and recovers may
     have lost the first."""
     _JITTER: Final = 0.15
@@ -127,7 +127,7 @@ class Pace:
         self._begun.append(now)
         del self._begun[: -self.MOST]
         self._refused_at = now
-        self._next = now + self.PATIENCE
+        self._next = now + self.HANDSHAKE_SECONDS
 
     def refused(self, now: float, wait: float, jitter: float) -> None:
         """Record a refusal. `wait`: the seconds requested by the vendor; our own pause applies if it is longer."""
@@ -137,7 +137,7 @@ class Pace:
         self._next = now + max(pause, wait + self._JITTER_SECONDS * jitter if wait else 0.0)
 
     def hangs(self, now: float) -> None:
-        """Record that an attempt has no answer after `PATIENCE`. The next attempt may begin without a further pause."""
+        """Record that an attempt has no answer after `HANDSHAKE_SECONDS`. The next one may begin at once."""
         self._refusals += 1
         self._next = min(self._next, now)
 

@@ -8,17 +8,17 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
+from callflow.contracts.alert_states import CLOSED, OPEN, SEEN, STATES
 from callflow.history.database import Database
 from callflow.history.events_out import ALERT_CLOSED, ALERT_OPENED, EventMaker
 from callflow.history.tables import alerts
 
 
 _table = alerts.c
-_COUNTS: Final = ("open", "seen", "closed")
 _STATES: Final[Mapping[str, ColumnElement[bool]]] = {
-    "open": _table.closed_at.is_(None) & _table.seen_at.is_(None),
-    "seen": _table.closed_at.is_(None) & _table.seen_at.is_not(None),
-    "closed": _table.closed_at.is_not(None),
+    OPEN: _table.closed_at.is_(None) & _table.seen_at.is_(None),
+    SEEN: _table.closed_at.is_(None) & _table.seen_at.is_not(None),
+    CLOSED: _table.closed_at.is_not(None),
 }
 _MOST_KEPT: Final = 1000
 """Alerts that are over."""
@@ -47,7 +47,7 @@ class AlertStore:
     async def ongoing(self) -> list[dict[str, Any]]:
         """Return the alerts that are not over."""
         wanted = select(alerts).where(_table.over_at.is_(None)).order_by(_table.opened_at).limit(MOST_ONGOING)
-        return await self._rows(wanted)
+        return await self._database.rows(wanted)
 
     async def save(self, rows: Sequence[Mapping[str, Any]], new: Sequence[str], now: float) -> None:
         """Write these alerts, as they are now. `new`: the ids of those that were never written; what is written twice
@@ -79,20 +79,20 @@ class AlertStore:
     async def page(self, state: str, limit: int) -> list[dict[str, Any]]:
         """Return alerts of a state, or of all ("": the newest first)."""
         wanted = select(alerts).order_by(_table.opened_at.desc(), _table.id).limit(limit)
-        return await self._rows(wanted.where(_STATES[state]) if state else wanted)
+        return await self._database.rows(wanted.where(_STATES[state]) if state else wanted)
 
     async def counts(self) -> dict[str, int]:
         """Return how many there are in each state."""
 
         def work(connection: Connection) -> dict[str, int]:
             count = select(func.count()).select_from(alerts)
-            return {name: connection.execute(count.where(_STATES[name])).scalar() or 0 for name in _COUNTS}
+            return {name: connection.execute(count.where(_STATES[name])).scalar() or 0 for name in STATES}
 
         return await self._database.read(work)
 
     async def find(self, id_: str) -> dict[str, Any] | None:
         """Return an alert; None: there is none of this id."""
-        found = await self._rows(select(alerts).where(_table.id == id_))
+        found = await self._database.rows(select(alerts).where(_table.id == id_))
         return found[0] if found else None
 
     async def see(self, id_: str, by: str, now: float) -> bool:
@@ -115,9 +115,6 @@ class AlertStore:
         closed = await self._database.write(work)
         self._tell()
         return closed
-
-    async def _rows(self, wanted: Any) -> list[dict[str, Any]]:
-        return await self._database.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
 
     def _tell(self) -> None:
         if self._events is not None and self._events.taken():

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Select, Update, delete, func, insert, select, update
+from sqlalchemy import Connection, Update, delete, func, insert, select, update
 
 from callflow.history.database import Database
 from callflow.history.events_out import EventMaker
@@ -100,7 +100,7 @@ class CampaignStore:
 
     async def find(self, campaign: str) -> dict[str, Any] | None:
         """Return a campaign."""
-        found = await self._dicts(select(campaigns).where(_table.id == campaign))
+        found = await self._database.rows(select(campaigns).where(_table.id == campaign))
         return found[0] if found else None
 
     async def page(self, *, limit: int, before: int = 0, business: str = "") -> list[dict[str, Any]]:
@@ -108,12 +108,12 @@ class CampaignStore:
         `business`: of this one only; "": of all."""
         wanted = select(campaigns).order_by(_table.seq.desc()).limit(limit)
         wanted = wanted.where(_table.business == business) if business else wanted
-        return await self._dicts(wanted.where(_table.seq < before) if before else wanted)
+        return await self._database.rows(wanted.where(_table.seq < before) if before else wanted)
 
     async def running(self, now: float) -> list[dict[str, Any]]:
         """Return the campaigns that dial now."""
         wanted = select(campaigns).where(_table.state == RUNNING, _table.start_at <= now)
-        return await self._dicts(wanted.order_by(_table.seq))
+        return await self._database.rows(wanted.order_by(_table.seq))
 
     async def set_state(
         self, campaign: str, state: str, *, of: Sequence[str], now: float = 0.0, error: str = ""
@@ -135,14 +135,14 @@ class CampaignStore:
     async def finish_cancelling(self, now: float) -> None:
         """Take the rows that still wait out of the campaigns that are cancelled: whoever cancelled one was stopped."""
         over = select(_table.id).where(_table.state == CANCELLED)
-        for row in await self._dicts(over.where(_waits)):
+        for row in await self._database.rows(over.where(_waits)):
             await self.cancel_rows(row["id"], now)
 
     async def loading(self) -> list[dict[str, Any]]:
         """Return the campaigns whose rows are being written: `id`, `seq`, and `rows`, how many there are so far."""
         rows = select(func.coalesce(func.max(_row.row), 0)).where(_row.campaign == _table.id).scalar_subquery()
         wanted = select(_table.id, _table.seq, rows.label("rows")).where(_table.state == LOADING)
-        return await self._dicts(wanted.order_by(_table.seq))
+        return await self._database.rows(wanted.order_by(_table.seq))
 
     async def break_off(self, names: Sequence[str], now: float) -> int:
         """Cancel those of these campaigns whose rows are not all written: whoever wrote them is gone. Returns how
@@ -156,7 +156,7 @@ class CampaignStore:
     async def expire(self, before: float) -> int:
         """Delete campaigns that were over before that (Unix time, seconds), with their rows. Returns how many."""
         old = select(_table.id).where(_table.state.in_(OVER), _table.finished_at < before)
-        ids = [row["id"] for row in await self._dicts(old)]
+        ids = [row["id"] for row in await self._database.rows(old)]
         for campaign in ids:
             some = select(_row.row).where(_row.campaign == campaign).limit(_MANY_CHANGES)
             gone = delete(campaign_rows).where(_row.campaign == campaign, _row.row.in_(some))
@@ -188,18 +188,18 @@ class CampaignStore:
         """Return for each text of zones from when on its first row waits, in Unix time (seconds)."""
         of = (_row.campaign == campaign, _row.state == WAITING)
         wanted = select(_row.zones, func.min(_row.next_at).label("at")).where(*of).group_by(_row.zones)
-        return [(row["zones"], row["at"]) for row in await self._dicts(wanted)]
+        return [(row["zones"], row["at"]) for row in await self._database.rows(wanted)]
 
     async def zones(self, campaign: str) -> list[str]:
         """Return the different texts of zones of all rows that may be called."""
         wanted = select(_row.zones).where(_row.campaign == campaign, _row.zones != "").distinct()
-        return [row["zones"] for row in await self._dicts(wanted)]
+        return [row["zones"] for row in await self._database.rows(wanted)]
 
     async def rows(self, campaign: str, *, limit: int, after: int = 0, state: str = "") -> list[dict[str, Any]]:
         """Return so many rows, from the one after `after` on."""
         wanted = select(campaign_rows).where(_row.campaign == campaign, _row.row > after)
         wanted = wanted.where(_row.state == state) if state else wanted
-        return await self._dicts(wanted.order_by(_row.row).limit(limit))
+        return await self._database.rows(wanted.order_by(_row.row).limit(limit))
 
     # Rows at work
 
@@ -222,7 +222,7 @@ class CampaignStore:
 
     async def dialling(self) -> list[dict[str, Any]]:
         """Return all rows that were taken and not settled."""
-        return await self._dicts(select(campaign_rows).where(_row.state == DIALLING))
+        return await self._database.rows(select(campaign_rows).where(_row.state == DIALLING))
 
     async def put_back(self, row: Mapping[str, Any], now: float, next_at: float, reason: str = "") -> None:
         """Let a row wait until `next_at`: it was taken and not dialled. The next attempt is the same one, with the same
@@ -285,9 +285,6 @@ class CampaignStore:
 
     async def _change(self, change: Any, values: Sequence[Mapping[str, Any]] = ()) -> int:
         return await self._database.write(lambda connection: _changed(connection, change, values))
-
-    async def _dicts(self, wanted: Select[Any]) -> list[dict[str, Any]]:
-        return await self._database.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
 
 
 def _changed(connection: Connection, change: Any, values: Sequence[Mapping[str, Any]] = ()) -> int:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, Executable, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -248,6 +248,11 @@ class Database:
                 return await connection.run_sync(work)
 
         return await self.on_server(reading)
+
+    async def rows(self, wanted: Executable) -> list[dict[str, Any]]:
+        """Return the rows of a query, each as a dict by the names of its columns; they are made in the thread that
+        reads."""
+        return await self.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
 
     async def on_server(self, work: Callable[[AsyncEngine], Coroutine[Any, Any, _Found]]) -> _Found:
         """Run a coroutine with the engine of the server, on the loop to which its connections belong; `server` is not

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from callflow.history.database import Database
 from callflow.history.tables import do_not_call, iso
@@ -35,7 +35,7 @@ class DoNotCall:
     async def find(self, number: str, business: str = EVERY_BUSINESS) -> dict[str, Any] | None:
         """Return the entry that forbids this business to call a number: its own, or one of every business."""
         wanted = select(do_not_call).where(_table.number == number, _table.business.in_((EVERY_BUSINESS, business)))
-        found = await self._rows(wanted.order_by(_table.business).limit(1))
+        found = await self._database.rows(wanted.order_by(_table.business).limit(1))
         return found[0] if found else None
 
     async def listed(self, numbers: Collection[str], business: str = EVERY_BUSINESS) -> set[str]:
@@ -43,7 +43,7 @@ class DoNotCall:
         wanted = select(_table.number).where(
             _table.number.in_(numbers), _table.business.in_((EVERY_BUSINESS, business))
         )
-        return {row["number"] for row in await self._rows(wanted)}
+        return {row["number"] for row in await self._database.rows(wanted)}
 
     async def add(
         self, number: str, *, reason: str = "", added_by: str = "", business: str = EVERY_BUSINESS
@@ -81,7 +81,7 @@ class DoNotCall:
         """Return the entry of one business for a number, and of no other; None: that of any business, first of every
         one."""
         wanted = select(do_not_call).where(_table.number == number).order_by(_table.business).limit(1)
-        found = await self._rows(wanted if business is None else wanted.where(_table.business == business))
+        found = await self._database.rows(wanted if business is None else wanted.where(_table.business == business))
         return found[0] if found else None
 
     async def page(self, *, limit: int, before: int = 0, business: str | None = None) -> list[dict[str, Any]]:
@@ -89,10 +89,7 @@ class DoNotCall:
         beginning. `business`: of this one only; None: of all."""
         wanted = select(do_not_call).order_by(_table.id.desc()).limit(limit)
         wanted = wanted if business is None else wanted.where(_table.business == business)
-        return await self._rows(wanted.where(_table.id < before) if before else wanted)
-
-    async def _rows(self, wanted: Select[Any]) -> list[dict[str, Any]]:
-        return await self._database.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
+        return await self._database.rows(wanted.where(_table.id < before) if before else wanted)
 
 
 def _is(number: str, business: str) -> ColumnElement[bool]:

@@ -59,7 +59,7 @@ async def of_conversation(database: Database, conversation: int) -> list[dict[st
     """Return the rows of a conversation's pictures, in order, without the pictures themselves: the columns of
     `_SHOWN`."""
     asked = select(*_SHOWN).where(images.c.conversation_id == conversation).order_by(images.c.number)
-    return await database.read(lambda connection: [dict(row._mapping) for row in connection.execute(asked)])
+    return await database.rows(asked)
 
 
 async def calls_with(database: Database, calls: Sequence[str]) -> set[str]:

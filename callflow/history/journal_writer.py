@@ -21,8 +21,8 @@ from callflow.contracts.errors import CallElsewhere, CannotWrite, JournalError
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.database import Database
 from callflow.history.events_out import EventMaker
-from callflow.history.guard import Guard
-from callflow.history.hand_overs import HandOver, HandOvers
+from callflow.history.handover_entries import HandoverEntries, HandoverEntry
+from callflow.history.journal_guard import Guard
 from callflow.history.projection import Projection, json_of
 from callflow.history.side_file import SideFile
 from callflow.history.tables import steps
@@ -99,7 +99,7 @@ class DurableJournal(MemoryJournal):
         """Called for each call that turned out to be another process's. Must neither wait nor raise."""
         self._elsewhere: set[str] = set()
         """Such calls of the present batch."""
-        self._hand_overs = HandOvers()
+        self._hand_overs = HandoverEntries()
         self.on_events: Callable[[], None] = lambda: None
         """Called when a commit has brought events for EVENTS_URL. Must neither wait nor raise."""
         self.trouble = ""
@@ -140,10 +140,10 @@ class DurableJournal(MemoryJournal):
 
     def hand_over(
         self, last: JournalEntry, to: tuple[str, int], is_timely: Callable[[], bool] = lambda: True
-    ) -> HandOver:
+    ) -> HandoverEntry:
         """Write the last entry of a call and give its claim to another process, in one transaction, at once or never.
         Whoever cancels `given` leaves it to `on_elsewhere` to be told of a late success."""
-        one = HandOver(last, to, asyncio.get_running_loop().create_future(), is_timely)
+        one = HandoverEntry(last, to, asyncio.get_running_loop().create_future(), is_timely)
         if self.trouble or self._database is None or len(self._waiting) >= self._most_waiting:
             one.given.set_result(False)
             return one

@@ -85,7 +85,7 @@ class ProfileStore:
     async def versions(self, profile: str) -> list[dict[str, Any]]:
         """Return the versions of a profile, the newest first, with the columns of the table."""
         wanted = setting_versions.versions_of(profile)
-        return await self._database.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
+        return await self._database.rows(wanted)
 
     async def version(self, profile: str, version: int) -> dict[str, Any] | None:
         """Return one version of a profile, a row of `tables.profile_versions`; None: there is none, or none any

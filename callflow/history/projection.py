@@ -207,9 +207,9 @@ class Projection:
         if event.get("leg", events.CALLER) != events.CALLER:  # a person who hangs up has not ended the caller's leg
             return
         connection.execute(rows.SOURCE, {"call": entry.call, "source": clean(event.get("source") or None)})
-        seconds = str(event.get("seconds", ""))
-        if seconds.isascii() and seconds.isdecimal() and int(seconds) > 0:  # it was answered, if nobody has told us so
-            connection.execute(rows.ANSWERED, {"call": entry.call, "answered": iso(entry.at - int(seconds))})
+        seconds = events.CallHangup(seconds=str(event.get("seconds", ""))).answered_seconds()
+        if seconds:  # it was answered, if nobody has told us so
+            connection.execute(rows.ANSWERED, {"call": entry.call, "answered": iso(entry.at - seconds)})
 
     def _stream_began(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         name = clean(event.get("stream") or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
@@ -195,15 +196,27 @@ def _is_of_a_word(sign: str) -> bool:
 
 def fts5(words: str) -> str:
     """Return a search as SQLite's FTS5 takes it. Raises BadQuery."""
-    return " ".join(f'"{term}"{" *" if begins else ""}' for term, begins in terms(words))
+    return " AND ".join(
+        "(" + " OR ".join(f'"{form}"{" *" if begins else ""}' for form in _forms(term)) + ")"
+        for term, begins in terms(words)
+    )
 
 
 def tsquery(words: str) -> str:
     """Return a search as PostgreSQL's `to_tsquery` takes it. Raises BadQuery."""
     return " & ".join(
-        "(" + " <-> ".join(f"'{word}'{':*' if begins else ''}" for word in term.split()) + ")"
+        "(" + " | ".join(_phrase(form, ":*" if begins else "") for form in _forms(term)) + ")"
         for term, begins in terms(words)
     )
+
+
+def _phrase(term: str, end: str) -> str:
+    return "(" + " <-> ".join(f"'{word}'{end}" for word in term.split()) + ")"
+
+
+def _forms(term: str) -> Iterable[str]:
+    """Return a term as it may have been written down: composed, and with its marks as signs of their own."""
+    return dict.fromkeys((term, unicodedata.normalize("NFD", term)))
 
 
 def numbers_like(number: str, country: str) -> list[str]:

@@ -94,7 +94,7 @@ async def business_of(database: Database, name: str) -> str | None:
 
 async def finished(database: Database, files: Collection[str]) -> set[str]:
     """Return those of these files of ours that grow no more: their call is over, or it was gone on with in another
-    part. Those of no call on record, and of calls that are about to be deleted, are left out."""
+    part. Those of no call in the history, and of calls that are about to be deleted, are left out."""
     wanted, calls = set(files), set()
     for file in files:
         call = file.removesuffix(".wav")

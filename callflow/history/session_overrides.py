@@ -68,7 +68,7 @@ class StoredOverrides:
     async def versions(self) -> list[dict[str, Any]]:
         """Return every version that is kept, the newest first, with the columns of `profile_versions`."""
         wanted = setting_versions.versions_of(DEFAULT)
-        return await self._database.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
+        return await self._database.rows(wanted)
 
     def _change(self, connection: Connection, values: Mapping[str, str], gone: Sequence[str]) -> None:
         if gone:

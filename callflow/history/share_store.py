@@ -82,7 +82,7 @@ class ShareStore:
         """Return the links of a conversation that still lead to it, the newest first."""
         wanted = select(share_links).where(_table.conversation_id == conversation, _table.expires_at > now)
         wanted = wanted.order_by(_table.created_at.desc()).limit(_MOST_OF_CALL)
-        return await self._database.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
+        return await self._database.rows(wanted)
 
     async def revoke(self, name: str) -> bool:
         """Delete a link. False: there is none."""

@@ -114,7 +114,7 @@ class Store:
         """Return the newest conversations, as `_LISTED` has them. `business`: whose; "": of all."""
         order = (conversations.c.started_at.desc(), conversations.c.id.desc())
         wanted = select(*_LISTED).where(VISIBLE).order_by(*order).limit(most)
-        return await self._dicts(wanted.where(conversations.c.business == business) if business else wanted)
+        return await self.database.rows(wanted.where(conversations.c.business == business) if business else wanted)
 
     async def listed_call(self, name: str) -> dict[str, Any] | None:
         """Return the conversation of this call, by our id of it, by the carrier's, or by that of a stream, as `_LISTED`
@@ -124,19 +124,19 @@ class Store:
             return None
         table = conversations.c
         chosen = table.id == row["id"] if row is not None else table.carrier_call_id == name
-        found = await self._dicts(select(*_LISTED).where(chosen, VISIBLE).order_by(table.id.desc()).limit(1))
+        found = await self.database.rows(select(*_LISTED).where(chosen, VISIBLE).order_by(table.id.desc()).limit(1))
         return found[0] if found else None
 
     async def listed_calls(self, calls: Sequence[str]) -> list[dict[str, Any]]:
         """Return the conversations of these calls, by our ids of them, as `_LISTED` has them; also those that were
         deleted a moment ago, because they were made."""
-        return await self._dicts(select(*_LISTED).where(conversations.c.call_id.in_(calls))) if calls else []
+        return await self.database.rows(select(*_LISTED).where(conversations.c.call_id.in_(calls))) if calls else []
 
     async def items(self, conversation: int) -> list[dict[str, Any]]:
         """Return what was said in a conversation, in order: rows of `tables.items`."""
         wanted = select(items).where(items.c.conversation_id == conversation)
         order = (items.c.timestamp, items.c.created_at, items.c.id)
-        return await self._dicts(wanted.order_by(*order))
+        return await self.database.rows(wanted.order_by(*order))
 
     async def details(self, conversation: int) -> dict[str, Any]:
         """Return `{"streams": […], "transitions": […], "recordings": […]}` of a conversation: rows of these tables
@@ -145,7 +145,7 @@ class Store:
         for table in (streams, transitions, recordings):
             shown = [column for column in table.c if column.name not in ("id", "conversation_id")]
             wanted = select(*shown).where(table.c.conversation_id == conversation).order_by(table.c.id)
-            found[table.name] = await self._dicts(wanted)
+            found[table.name] = await self.database.rows(wanted)
 
         def rename() -> None:
             for moved in found["transitions"]:
@@ -300,10 +300,6 @@ class Store:
         while page := await self.find(with_before(query, before)):
             yield page
             before = page[-1]["id"]
-
-    async def _dicts(self, wanted: Select[Any]) -> list[dict[str, Any]]:
-        """Return all rows; they are made in the thread that reads, however many there are."""
-        return await self.database.read(lambda connection: [dict(row._mapping) for row in connection.execute(wanted)])
 
     async def _rows(self, wanted: Select[Any]) -> Sequence[Row[Any]]:
         return await self.database.read(lambda connection: connection.execute(wanted).all())

@@ -71,8 +71,8 @@ class StoredRecordings:
         look_seconds: float,
         still_seconds: float,
     ) -> None:
-        """`finished`: returns those of these files that are on record, and grow no more. `look_seconds`: between two
-        looks at the folder. `still_seconds`: for so long a file must not have changed."""
+        """`finished`: returns those of these files that the history has, and that grow no more. `look_seconds`: between
+        two looks at the folder. `still_seconds`: for so long a file must not have changed."""
         self._folder, self._bucket, self._finished = folder, bucket, finished
         self._look_seconds, self._still_seconds = look_seconds, still_seconds
         self.trouble = ""

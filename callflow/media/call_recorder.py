@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from callflow.config import private_files
 from callflow.media.g711 import BYTES_PER_MS, ULAW_SILENCE, ulaw_to_pcm16
-from callflow.media.waveform_peaks import PeakFile
+from callflow.media.waveform_peaks import WAV_HEADER, PeakFile
 from callflow.timers import Timer
 
 
@@ -37,7 +37,6 @@ _BEHIND_SECONDS: Final = 0.75
 """Newer audio is not written yet, because it may change: frames arrive late, and interruptions remove agent audio."""
 _SHIFT_SAMPLES: Final = 160
 """20 ms: what the belief of how far the carrier is behind may change without consequence."""
-_HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _CUE: Final = struct.Struct("<II4sIII")
 _MOST_MARKS: Final = 500
 _MOST_LABEL: Final = 200
@@ -151,7 +150,7 @@ def header(samples: int, more: int = 0) -> bytes:
     """Return the 44-byte header of a WAV file with so many 16-bit stereo samples at 8 kHz, and `more` bytes behind
     them."""
     size = samples * 4
-    return _HEADER.pack(
+    return WAV_HEADER.pack(
         b"RIFF", 36 + size + more, b"WAVE", b"fmt ", 16, 1, 2, _RATE, _RATE * 4, 4, 16, b"data", size
     )  # fmt: skip
 
@@ -233,7 +232,7 @@ class CallRecorder:
         # successors have moved to the store of the recordings.
         handle = os.open(self.path, os.O_RDWR | (0 if self._samples else os.O_CREAT), 0o600)
         with os.fdopen(handle, "r+b") as file:
-            file.seek(_HEADER.size + self._samples * 4)
+            file.seek(WAV_HEADER.size + self._samples * 4)
             file.write(interleaved(left, right))
             self._samples += len(left)
             behind = cues([(min(sample, self._samples), label) for sample, label in marks])

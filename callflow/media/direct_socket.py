@@ -1,6 +1,6 @@
-"""What media sockets that are served beside HTTP have in common, whichever library reads their frames: from the bytes
-of the connection to the media stream in one callback, and back without a queue of our own; whose turn it is when much
-comes at once; pings, and how long a peer may take.
+"""What media sockets that are served beside HTTP have in common, whichever library reads their frames. From the bytes
+of the connection to the media stream it is one callback, and back there is no queue of our own. Here is whose turn it
+is when much comes at once, when pings are sent, and how long a peer may take.
 """
 
 from __future__ import annotations
@@ -76,8 +76,11 @@ class DirectSocket(ABC):
         self._write_seconds = 0.0
         self._timers = Timers()
         self._ping_seconds = ping_seconds
-        self._answers = self._unanswered = False
-        """The peer has answered a ping; the last ping has no answer yet."""
+        self._answers = False
+        """The peer has answered a ping."""
+        self._pings, self._awaited = 0, b""
+        """How many were sent; what the pong of the last one must hold, b"": it has come. A peer may send pongs that
+        answer nothing (RFC 6455, section 5.5.3)."""
         self._answered: Callable[[], None] | None = None
         """Is called with the next pong."""
 
@@ -103,10 +106,10 @@ class DirectSocket(ABC):
 
     def ping(self, answered: Callable[[], None]) -> bool:
         """See `MediaSocket.ping`."""
-        if not self._answers or self._unanswered or self._reason or self._closing or self._is_paused:
+        if not self._answers or self._awaited or self._reason or self._closing or self._is_paused:
             return False
-        self._answered, self._unanswered = answered, True
-        self._send_ping()
+        self._answered = answered
+        self._next_ping()
         return True
 
     async def close(self, code: int, reason: str) -> None:
@@ -131,8 +134,8 @@ class DirectSocket(ABC):
         """Send a close frame."""
 
     @abstractmethod
-    def _send_ping(self) -> None:
-        """Send a ping."""
+    def _send_ping(self, data: bytes) -> None:
+        """Send a ping with this content."""
 
     @abstractmethod
     def _send_pong(self, data: bytes) -> None:
@@ -190,10 +193,8 @@ class DirectSocket(ABC):
         if self._reason:
             return
         if kind == _PONG:
-            self._answers, self._unanswered = True, False
-            answered, self._answered = self._answered, None
-            if answered is not None:
-                answered()
+            if payload and payload == self._awaited:
+                self._ponged()
         elif kind == _PING:
             if self._has_turn:
                 self._pong = payload
@@ -297,13 +298,23 @@ class DirectSocket(ABC):
             ended, self._ended = self._ended, None  # the stream refers to this socket: else neither is ever freed
             ended(self._reason)
 
+    def _ponged(self) -> None:
+        self._answers, self._awaited = True, b""
+        answered, self._answered = self._answered, None
+        if answered is not None:
+            answered()
+
+    def _next_ping(self) -> None:
+        self._pings += 1
+        self._awaited = self._pings.to_bytes(4, "big")
+        self._send_ping(self._awaited)
+
     def _ping(self) -> None:
-        if self._unanswered and not self._answers:
+        if self._awaited and not self._answers:
             log.debug("the peer of a media socket answers no ping: it is sent no other")
             return
-        if not self._unanswered:
-            self._unanswered = True
-            self._send_ping()
+        if not self._awaited:
+            self._next_ping()
         self._timers.start("ping", self._ping_seconds, self._ping)
 
 

@@ -17,8 +17,6 @@ FRAME_MS: Final = 20
 FRAME_BYTES: Final = BYTES_PER_MS * FRAME_MS
 ULAW_SILENCE: Final = 0xFF
 """µ-law for a sample of zero: what a silent line carries."""
-ALAW_SILENCE: Final = 0xD5
-"""A-law for a sample of zero."""
 
 
 def _decode_ulaw(code: int) -> int:
@@ -74,33 +72,16 @@ def alaw_to_ulaw(audio: bytes) -> bytes:
 
 def ulaw_to_pcm16(audio: bytes) -> bytes:
     """Decode µ-law."""
-    return _little_endian(array("h", map(ULAW_TO_LINEAR.__getitem__, audio)))
-
-
-def alaw_to_pcm16(audio: bytes) -> bytes:
-    """Decode A-law."""
-    return _little_endian(array("h", map(ALAW_TO_LINEAR.__getitem__, audio)))
+    samples = array("h", map(ULAW_TO_LINEAR.__getitem__, audio))
+    if sys.byteorder == "big":
+        samples.byteswap()
+    return samples.tobytes()
 
 
 def pcm16_to_ulaw(pcm: bytes) -> bytes:
     """Encode as µ-law. Raises ValueError when `pcm` holds half a sample."""
-    return bytes(_ULAW_CODES[(sample >> 2) & 0x3FFF] for sample in _samples(pcm))
-
-
-def pcm16_to_alaw(pcm: bytes) -> bytes:
-    """Encode as A-law. Raises ValueError when `pcm` holds half a sample."""
-    return bytes(_ALAW_CODES[(sample >> 3) & 0x1FFF] for sample in _samples(pcm))
-
-
-def _samples(pcm: bytes) -> array[int]:
     samples = array("h")
     samples.frombytes(pcm)
     if sys.byteorder == "big":
         samples.byteswap()
-    return samples
-
-
-def _little_endian(samples: array[int]) -> bytes:
-    if sys.byteorder == "big":
-        samples.byteswap()
-    return samples.tobytes()
+    return bytes(_ULAW_CODES[(sample >> 2) & 0x3FFF] for sample in samples)

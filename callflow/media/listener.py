@@ -18,6 +18,7 @@ from functools import partial
 from typing import Final
 
 from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.contracts.request_targets import ABSOLUTE, is_cut_before_path, origin_form
 
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ _MOST_UNFINISHED: Final = 1000
 closed: whoever sends requests needs milliseconds, and a flood of others must not close the door to a carrier."""
 _PAUSE_SECONDS: Final = 0.1
 """Pause after an accept that failed, as when there are no more file descriptors."""
-_NODE: Final = re.compile(rb"[A-Z]{3,7} /nodes/([a-z0-9-]{1,32})/")
+_NODE: Final = re.compile(rb"[A-Z]{3,7} (?:" + ABSOLUTE + rb")?/nodes/([a-z0-9-]{1,32})/")
 _NODE_START: Final = re.compile(rb"[A-Z]{1,7}( (/(n(o(d(e(s(/[a-z0-9-]{0,32})?)?)?)?)?)?)?)?")
 _REQUEST: Final = re.compile(rb"GET (/[\x21-\x7e]*) HTTP/1[.]1")
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -191,7 +192,7 @@ class SplitListener:
                 again *= 2
                 continue
             named = _NODE.match(head)
-            return named is not None and self._passing is not None and self._passing(connection, named[1].decode())
+            return named is not None and self._passing is not None and self._passing(connection, named[2].decode())
 
     async def _handshake(self, connection: socket.socket) -> Handshake | None:
         """Return the handshake of a media socket; None: this is for the HTTP server. Raises OSError."""
@@ -231,6 +232,11 @@ async def _peeked(connection: socket.socket) -> bytes:
 
 def _is_cut(head: bytes) -> bool:
     """Whether what has come of a request may be the beginning of one that names a node."""
+    method, blank, target = head.partition(b" ")
+    if target[:1] in (b"h", b"H"):
+        if is_cut_before_path(target):
+            return True
+        head = method + blank + origin_form(target)[0]
     return bool(head) and _NODE_START.fullmatch(head) is not None
 
 

@@ -79,8 +79,8 @@ class PicowsSocket(DirectSocket, WSListener):
     def _send_close(self, code: int, reason: str) -> None:
         self._transport.send_close(WSCloseCode(code), reason.encode())
 
-    def _send_ping(self) -> None:
-        self._transport.send_ping()
+    def _send_ping(self, data: bytes) -> None:
+        self._transport.send_ping(data)
 
     def _send_pong(self, data: bytes) -> None:
         self._transport.send_pong(data)

@@ -257,10 +257,6 @@ class Playout:
         cut."""
         return self._find(key) is not None
 
-    def held_ms(self, now: float) -> float:
-        """Return the ms of audio that the carrier has not played yet."""
-        return self._clock.held(now) / BYTES_PER_MS
-
     @property
     def waiting_ms(self) -> float:
         """Ms of audio queued here until the carrier has room."""

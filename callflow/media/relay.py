@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from callflow.contracts import events
+from callflow.contracts.back_references import to_owner
 from callflow.contracts.event_tap import EventTap
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.media import Cut, Heard, MediaProtocol, MediaSocket, SpeechSegmentId, StreamStarted
-from callflow.contracts.owners import to_owner
 from callflow.journal import notes
 from callflow.media import g711
 from callflow.media.audio_gates import AudioGates, silence
@@ -78,7 +78,7 @@ class Relay:
         self.playout = Playout(lead_ms=config.playout_lead_ms, mark_every_ms=config.mark_every_ms)
         self.clips = ClipPlayer(clips, self.playout)
         self.gates = AudioGates()
-        this: Relay = weakref.proxy(self)  # for its part: see `contracts/owners.py`
+        this: Relay = weakref.proxy(self)  # for its part: see `contracts/back_references.py`
         self.sounds = LineSounds(this)
         self.counts: Counter[str] = Counter()
         self.frames_in = self.bytes_out = 0  # with every frame, and a Counter's key takes three times as long
@@ -151,11 +151,11 @@ class Relay:
         """Call this at once: a session can be opened while it still rings."""
         begin()
 
-    def answered(self) -> None:
-        """Note that the call was answered: from now on an open socket must send its `start` frame in time."""
+    def answered(self, *, ago: float = 0.0) -> None:
+        """Note that the call was answered, `ago` seconds ago: an open socket must send its `start` frame in time."""
         if not self._answered:
             self._answered = True
-            self.answered_at = self._clock()
+            self.answered_at = self._clock() - ago
             if self._stream is not None:
                 self._stream.await_start()
 

@@ -23,7 +23,7 @@ _BEGIN_SECONDS: Final = 3.0
 """How long speech may be on its way to the caller, before it is taken for never played."""
 
 
-class RemotePlayout(Playout):
+class RemoteLinePlayout(Playout):
     """What the caller hears, as far as the engine says. Times are in seconds of the loop's clock."""
 
     def __init__(self) -> None:
@@ -71,13 +71,13 @@ class RemotePlayout(Playout):
 class RemoteLine(Relay):
     """The line of one such call."""
 
-    playout: RemotePlayout
+    playout: RemoteLinePlayout
     is_remote = True
 
     def __init__(self, **about: Any) -> None:
         """`about`: as of `Relay`."""
         super().__init__(**about)
-        self.playout = RemotePlayout()
+        self.playout = RemoteLinePlayout()
         self.stop: Callable[[str], object] = lambda response: None
         """Stops a response, and what is played of it."""
         self.say_last: Callable[[str], bool | None] = lambda text: False
@@ -108,9 +108,9 @@ class RemoteLine(Relay):
         else:
             self._when_answered.append(begin)
 
-    def answered(self) -> None:
+    def answered(self, *, ago: float = 0.0) -> None:
         """Note that the call was answered."""
-        super().answered()
+        super().answered(ago=ago)
         waiting, self._when_answered = self._when_answered, []
         for begin in waiting:
             begin()

@@ -28,7 +28,7 @@ CHANNELS: Final = 2
 SLOT: Final = BYTES_PER_MS * 1000 // PER_SECOND
 """Samples of a channel that one peak is of."""
 _HEADER: Final = struct.pack("<4sBBH", b"CFPK", 1, CHANNELS, PER_SECOND)
-_WAV: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
+WAV_HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _WAV_FORM: Final = (1, CHANNELS, BYTES_PER_MS * 1000, 16)
 """Of the recordings that we make: PCM, channels, samples a second, bits of a sample."""
 _FRAME: Final = 2 * CHANNELS
@@ -144,19 +144,19 @@ def of_kept(head: bytes, size: int, kept: bytes) -> Peaks:
 def _samples(file: BinaryIO) -> int:
     """Return how many samples each channel of a WAV file of ours has; those that its header does not tell of yet do
     not count."""
-    return _told(file.read(_WAV.size), os.fstat(file.fileno()).st_size)
+    return _told(file.read(WAV_HEADER.size), os.fstat(file.fileno()).st_size)
 
 
 def _told(head: bytes, whole: int) -> int:
     try:
-        told = _WAV.unpack(head)
+        told = WAV_HEADER.unpack(head)
     except struct.error:
         raise BrokenRecording("it is too short") from None
     riff, _, wave, fmt, _, pcm, channels, rate, _, _, bits, data, size = told
     is_ours = (riff, wave, fmt, data) == (b"RIFF", b"WAVE", b"fmt ", b"data")
     if not is_ours or (pcm, channels, rate, bits) != _WAV_FORM:
         raise BrokenRecording("it is no WAV file of the form that is made here")
-    return max(min(int(size), whole - _WAV.size), 0) // _FRAME
+    return max(min(int(size), whole - WAV_HEADER.size), 0) // _FRAME
 
 
 def _kept(recording: Path) -> bytes:
@@ -178,7 +178,7 @@ def _of_file(found: bytes) -> bytes:
 def _make(file: BinaryIO, found: bytearray, wanted: int, samples: int) -> None:
     """Add the peaks from the end of `found` on."""
     at = len(found) // CHANNELS
-    file.seek(_WAV.size + at * SLOT * _FRAME)
+    file.seek(WAV_HEADER.size + at * SLOT * _FRAME)
     while at < wanted:
         end = min(at + _SLICE, wanted)
         both = array("h", file.read((min(end * SLOT, samples) - at * SLOT) * _FRAME))

@@ -127,8 +127,8 @@ class WebsocketsSocket(DirectSocket, asyncio.BufferedProtocol):
         self._core.send_close(code, reason)
         self._write()
 
-    def _send_ping(self) -> None:
-        self._core.send_ping(b"")
+    def _send_ping(self, data: bytes) -> None:
+        self._core.send_ping(data)
         self._write()
 
     def _send_pong(self, data: bytes) -> None:

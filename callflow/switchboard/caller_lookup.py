@@ -76,8 +76,8 @@ def make_lookup(settings: Settings, tools: Callable[[], Tools]) -> TimedLookup:
     if not settings.lookup_url:
         return TimedLookup(FunctionAsked(tools, seconds + _LATER), seconds)
     # Only where they are needed: they are heavy.
-    from callflow.history.delivery.question import UrlAsked
+    from callflow.history.delivery.caller_lookup import UrlLookup
     from callflow.history.delivery.signature import Signer
 
     signer = Signer(settings.events_secret.get_secret_value())
-    return TimedLookup(UrlAsked(settings.lookup_url, signer, seconds + _LATER), seconds)
+    return TimedLookup(UrlLookup(settings.lookup_url, signer, seconds + _LATER), seconds)

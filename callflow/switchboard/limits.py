@@ -113,11 +113,6 @@ class CallerLimits:
             if not self._count[caller]:
                 del self._count[caller]
 
-    @property
-    def remembered(self) -> int:
-        """How many callers are remembered."""
-        return len(self._count.keys() | self._lately.keys())
-
     def _enter(self, call: str, caller: str, at: float) -> None:
         self._live[call] = caller
         self._count[caller] = self._count.get(caller, 0) + 1

@@ -269,10 +269,10 @@ class Moving:
             claims.noted(call.id)
             self._has_gone(call, await self._tell_any(call, *given))
             claims.confirm_taken(call.id)
-            if call.last_words is not None:
+            if call.handover_input is not None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_ASKED_SECONDS):
-                        await call.last_words.over()
+                        await call.handover_input.over()
         except Exception as error:
             # Whose the claim is, is not known. If it is still this node's, this one finds the call at its next look,
             # like one that it was given, or whoever lives does when this process ends.
@@ -280,8 +280,8 @@ class Moving:
             log.error("call %s: it could not be given to node %s: %r", call.id, target.name, error)
         finally:
             call.mailbox.go_on()
-            if call.last_words is not None:
-                call.last_words.give_up()
+            if call.handover_input is not None:
+                call.handover_input.give_up()
             claims.confirm_taken(call.id)
 
     async def _hand_over(
@@ -367,8 +367,8 @@ class Moving:
             return await self._membership.give(call, to, of)
 
     async def _stay(self, call: Call) -> None:
-        if call.last_words is not None:
-            call.last_words.give_up()
+        if call.handover_input is not None:
+            call.handover_input.give_up()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STAY_SECONDS):
                 await self._keep(call.id)

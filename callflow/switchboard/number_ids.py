@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
@@ -17,13 +16,13 @@ from typing import Final, NamedTuple
 from cachetools import TLRUCache
 
 from callflow.contracts.carrier import Carrier
+from callflow.contracts.e164 import is_subscriber
 from callflow.contracts.errors import CarrierError
 from callflow.journal.notes import Began
 
 
 log = logging.getLogger(__name__)
 
-_NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _KNOWN_SECONDS: Final = 86400.0
 """How long an id is valid: numbers are returned to the carrier, and bought again under another id."""
 _UNKNOWN_SECONDS: Final = 3600.0
@@ -69,7 +68,7 @@ class NumberIds:
         """Pass the id of its number to a call that has begun, now or after the carrier's answer. Never waits."""
         key = (began.carrier, began.from_number if began.direction == "outbound" else began.to_number)
         carrier = self._carriers.get(began.carrier)
-        if began.number or carrier is None or "media_is_remote" in carrier.can or not _NUMBER.fullmatch(key[1]):
+        if began.number or carrier is None or "media_is_remote" in carrier.can or not is_subscriber(key[1]):
             return
         known = self._known.get(key)
         if known is not None:

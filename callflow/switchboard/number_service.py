@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.contracts import addresses
 from callflow.contracts.carrier import Carrier
+from callflow.contracts.e164 import is_subscriber
 from callflow.contracts.errors import CarrierError, DatabaseError, NumberRefused
 from callflow.contracts.numbers import OwnNumber, Part, Plan, Pointed, Value
 from callflow.contracts.printable import quoted
@@ -27,7 +27,6 @@ from callflow.history.pointed_numbers import PointedNumbers
 
 log = logging.getLogger(__name__)
 
-_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _SECONDS: Final = 60.0
 """For one whole change, or list."""
 
@@ -208,7 +207,7 @@ class NumberService:
 
     def _plain(self, number: str) -> str:
         plain = self._normal(number.strip())
-        if not _E164.fullmatch(plain):
+        if not is_subscriber(plain):
             raise NumberRefused(400, f"{quoted(number)} is no telephone number: write it as +15550100002.")
         return plain
 
@@ -291,7 +290,7 @@ def _merged(part: Part, older: Pointed | None) -> Part:
 
 
 def _handed_over(other: Pointed, part: Part, field: str) -> Pointed:
-    """Return the record of another number, with what it has to undo now: if it was pointed after this one, and found
+    """Return what is kept of another number, with what it has to undo now: if it was pointed after this one, and found
     this field as we had set it, the field is its own from now on."""
 
     def parts() -> Iterator[Part]:

@@ -33,7 +33,6 @@ _LOOK_SECONDS: Final = 2.0
 """How often it is looked whether another process has changed something."""
 _TRIES: Final = 5
 _MOST_NAMED: Final = 8
-_NOT_SHOWN: Final = "set (not shown: it holds a secret)"
 _NOT_KNOWN: Final = "The profiles of the database are not known, because it cannot be read: they do not hold."
 _OTHERS: Final = "Others are changing profiles at the same moment, so nothing was changed: try again."
 _NO_VERSION: Final = "There is no such version of this profile, or it is kept no more."
@@ -346,7 +345,7 @@ class ProfileService:
         head = self._head(name, self.warnings, business)
         return {
             **head,
-            "session": _each(session_names.session(settings), self._shown),
+            "session": self._shown(session_names.session(settings)),
             "settings": {
                 key: {
                     "value": self._shown(getattr(settings, key)),
@@ -376,7 +375,7 @@ class ProfileService:
             raise ProfileRefused(404, _NO_VERSION)
         whole = present(await asyncio.to_thread(json.loads, row["settings"] or "{}"))
         return {
-            "name": name, **entry(row), NUMBERS: whole.pop(NUMBERS, []), "settings": _each(whole, self._shown),
+            "name": name, **entry(row), NUMBERS: whole.pop(NUMBERS, []), "settings": self._shown(whole),
         }  # fmt: skip
 
     @property
@@ -385,7 +384,7 @@ class ProfileService:
         return list(dict.fromkeys([*self._configs.rules.profiles.warnings, *self._told()]))
 
     def _shown(self, value: Any) -> Any:
-        return _NOT_SHOWN if isinstance(value, str) and self._secrets.within(value) else value
+        return display.without_secrets(value, self._secrets)
 
 
 def _changed(name: str, present: KeptProfile | None, asked: Asked, business: str) -> KeptProfile:
@@ -400,9 +399,3 @@ def _changed(name: str, present: KeptProfile | None, asked: Asked, business: str
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(display.key(name)[1:-1] for name in names[:_MOST_NAMED]) + more
-
-
-def _each(value: Any, shown: Callable[[Any], Any]) -> Any:
-    if isinstance(value, dict):
-        return {name: _each(each, shown) for name, each in value.items()}
-    return [_each(each, shown) for each in value] if isinstance(value, list) else shown(value)

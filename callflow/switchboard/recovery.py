@@ -422,5 +422,5 @@ class Recovery:
         if self._membership is not None:
             self._status_checks.broke(name, old.at)
             if giver := self._givers.get(name):
-                old.last_words = partial(self._membership.last_words, giver, name)
+                old.handover_input = partial(self._membership.handover_input, giver, name)
         return self._switchboard.restore(carrier, old)

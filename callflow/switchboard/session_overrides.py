@@ -22,7 +22,6 @@ from callflow.switchboard.setting_versions import compared, entry
 
 log = logging.getLogger(__name__)
 
-_NOT_SHOWN: Final = "set (not shown: it holds a secret)"
 NOT_KNOWN: Final = "What is kept in the database is not known, because it cannot be read: it does not hold."
 
 
@@ -84,7 +83,11 @@ class SessionOverrides:
     async def version(self, version: int) -> dict[str, Any]:
         """Return one version: its entry, and its `settings`. Raises ProfileRefused or the driver's exceptions."""
         row, settings = await self._version(version)
-        return {"profile": DEFAULT, **entry(row), "settings": {name: self._seen(one) for name, one in settings.items()}}
+        return {
+            "profile": DEFAULT,
+            **entry(row),
+            "settings": {name: self._shown(one) for name, one in settings.items()},
+        }
 
     async def restore(self, version: int, *, by: str, seen: int | None = None) -> dict[str, Any]:
         """Make an earlier version the newest. `seen`: the newest version that whoever asks has seen; None: they do not
@@ -120,7 +123,7 @@ class SessionOverrides:
         return {
             "profile": DEFAULT,
             "engine": engine_choice.describe_engines(rules.settings),
-            "session": self._seen(session_names.session(rules.settings)),
+            "session": self._shown(session_names.session(rules.settings)),
             "settings": {
                 name: {"value": value, "origin": rules.settings.origin(name)} for name, value in shown.items()
             },
@@ -160,10 +163,7 @@ class SessionOverrides:
             return self._configs.rules_under({}), [*problems, "Nothing of what is kept is used:", *error.problems]
 
     def _shown(self, value: Any) -> Any:
-        return _NOT_SHOWN if isinstance(value, str) and self._secrets.within(value) else value
-
-    def _seen(self, session: Any) -> Any:
-        return _each(session, self._shown)
+        return display.without_secrets(value, self._secrets)
 
 
 def _in_words_of(asked: session_overrides.Wanted, line: str) -> str:
@@ -171,9 +171,3 @@ def _in_words_of(asked: session_overrides.Wanted, line: str) -> str:
     name, equals, rest = line.partition("=")
     path = asked.paths.get(name.lower())
     return f"{path}{equals}{rest}".replace(f" ({session_overrides.ORIGIN})", "") if path else line
-
-
-def _each(value: Any, shown: Callable[[Any], Any]) -> Any:
-    if isinstance(value, dict):
-        return {name: _each(each, shown) for name, each in value.items()}
-    return [_each(each, shown) for each in value] if isinstance(value, list) else shown(value)

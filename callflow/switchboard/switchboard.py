@@ -18,10 +18,10 @@ from cachetools import TTLCache
 from callflow.call.call import Call
 from callflow.call.call_config import CallConfig
 from callflow.call.dtmf import MASK
-from callflow.call.first_questions import longest_seconds
 from callflow.call.handover import HANDS_OVER, status_from
 from callflow.call.outbound_leg import OutboundLeg
 from callflow.call.outbound_order import OutboundOrder
+from callflow.call.pre_answer_lookups import longest_seconds
 from callflow.call.restore import RestoredCall
 from callflow.call.services import CallServices
 from callflow.call.stream_lease import StreamHolder

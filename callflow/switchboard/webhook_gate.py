@@ -128,8 +128,8 @@ class WebhookGate:
             callers.learn(number, *counts)
 
     def _may_be_old(self, webhook_event: events.WebhookEvent) -> bool:
-        """Return whether the webhook may be about a call that is over for us: one that asks what to do with a caller,
-        or one of a carrier that sends it again for days, and would have its call opened a second time; in a cluster,
+        """Return whether the webhook may be about a call that is over for us. It may if it asks what to do with a
+        caller, or if its carrier sends it again for days and would so have the call opened a second time. In a cluster
         another node may have had the call, and knows the end of it alone."""
         carrier = self._carriers.get(webhook_event.carrier)
         sends_for_days = self._membership is not None or (carrier is not None and "media_is_remote" in carrier.can)

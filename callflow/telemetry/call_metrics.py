@@ -166,11 +166,6 @@ class CallMetrics:
         snapshot.set("callflow_stale_marks_total", total["stale_marks"])
         snapshot.set("callflow_carrier_errors_total", total["carrier_complaints"], "media_complaint")
 
-    @property
-    def open_calls(self) -> int:
-        """Return how many calls have begun and not ended, as far as is known here."""
-        return len(self._tallies)
-
     # Steps
 
     def _step(self, name: Any, entry: Entry) -> None:

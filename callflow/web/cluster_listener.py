@@ -24,7 +24,7 @@ from callflow.cluster import signing
 from callflow.cluster.forwarding import CLUSTER, FROM, KEYS
 from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.errors import Forged
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.switchboard.dialling_elsewhere import PATH as DIAL
 from callflow.web.console.live.service import LiveService
@@ -101,13 +101,14 @@ def create_cluster_app(
     kept: LocalFiles,
     dial: Callable[[bytes], Awaitable[tuple[dict[str, Any], int]]],
     is_live: Callable[[str], bool],
-    last_words: Callable[[str], Awaitable[SaidLast]],
+    handover_input: Callable[[str], Awaitable[HandoverInput]],
     now: Callable[[], float] = time.time,
 ) -> Quart:
     """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that the node of
     this name has given to this one, and returns those that are here; None: it is not known yet. `live`: what is watched
     live. `kept`: what lies here of calls. `dial`: makes a call that another node asks for. `is_live`: whether this node
-    has a call. `last_words`: ends the stream of a call that was given away, and returns what its caller said since."""
+    has a call. `handover_input`: ends the stream of a call that was given away, and returns what its caller has said
+    and typed since."""
     app = WebApp("cluster")
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
 
@@ -137,7 +138,7 @@ def create_cluster_app(
 
     @app.post("/calls/<call>/last-words")
     async def words(call: str) -> Response:
-        audio, keys = await last_words(call)
+        audio, keys = await handover_input(call)
         return Response(audio, headers={KEYS: keys} if keys else None, content_type="application/octet-stream")
 
     @app.post(DIAL)
@@ -187,9 +188,9 @@ class _Gate:
             await self._socket(scope, receive, send)
             return
         try:
-            app, promise = self._verified(scope, scope["method"])
-            body = await _body(receive, min(promise.length, _MOST_BODY))
-            promise.check(body)
+            app, signed = self._verified(scope, scope["method"])
+            body = await _body(receive, min(signed.length, _MOST_BODY))
+            signed.check(body)
         except Forged as error:
             _warnings.say("forged", "a request to the cluster's listener is refused: %s", error)
             await _refuse(send)
@@ -206,17 +207,17 @@ class _Gate:
             return
         await app(_inner(scope), receive, send)
 
-    def _verified(self, scope: Any, method: str) -> tuple[Asgi, signing.Promise]:
+    def _verified(self, scope: Any, method: str) -> tuple[Asgi, signing.SignedBody]:
         """Return the app that a request is for, and which body another node has signed. Raises Forged."""
         headers = dict(scope["headers"])
         given = headers.get(signing.HEADER.encode(), b"").decode("latin-1")
         query = scope["query_string"]
         target = (scope["raw_path"] + (b"?" + query if query else b"")).decode("latin-1")
-        promise = signing.verify(self._secret, given, self._now(), method, target)
+        signed = signing.verify(self._secret, given, self._now(), method, target)
         app = self._apps.get(target.split("/", 2)[1])
         if app is None:
             raise Forged("for an app that this node does not have")
-        return app, promise
+        return app, signed
 
 
 def _inner(scope: Any) -> Any:

@@ -13,7 +13,7 @@ from callflow.cluster.forwarding import CONSOLE, PUBLIC, Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.peers import NodeConfig
 from callflow.cluster.socket_passing import TAKE_LISTENERS, SocketPassing
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.history.history import History
 from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.dialling_elsewhere import DiallingElsewhere
@@ -35,7 +35,7 @@ class ClusterWeb:
         self._switchboard = switchboard
         self.forwarding = Forwarding(config.name, config.secret, membership)
         membership.tell = self.forwarding.tell_given
-        membership.last_words = self.forwarding.last_words
+        membership.handover_input = self.forwarding.handover_input
         membership.announce = self.forwarding.announce
         membership.others_take_over = self.forwarding.others_take_over
         history.on_deleted = self.forwarding.tell_deleted
@@ -80,14 +80,15 @@ class ClusterWeb:
         dialling = DiallingElsewhere(dialer, self._membership, self.forwarding)
         app = create_cluster_app(
             self._membership, self._config.secret, apps, take_given, live, self._history, dialling.take,
-            lambda call: self._switchboard().is_live(call), self._last_words,
+            lambda call: self._switchboard().is_live(call), self._handover_input,
         )  # fmt: skip
         self._listener = Listener(bind(self._config.address), app, media_ping_seconds=0)
         await self._listener.open()
 
-    async def _last_words(self, call: str) -> SaidLast:
+    async def _handover_input(self, call: str) -> HandoverInput:
         live = self._switchboard().live(call)
-        return await live.last_words.take() if live is not None and live.last_words is not None else SaidLast()
+        kept = live.handover_input if live is not None else None
+        return await kept.take() if kept is not None else HandoverInput()
 
     async def close(self) -> None:
         """Stop listening, and close all connections to other nodes. Never raises."""

@@ -24,6 +24,7 @@ from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
 
 from callflow.contracts.errors import RequestRefused
+from callflow.contracts.request_targets import origin_form
 from callflow.web.media_pings import PingingStream
 
 
@@ -109,10 +110,11 @@ class StrictHttp1(H11Protocol):
         if (kept_seconds := getattr(self.config, "kept_seconds", None)) is not None:
             self.config.keep_alive_timeout = kept_seconds()
         headers = [(name, value) for name, value in request.headers if name != b"sec-websocket-extensions"]
-        if len(headers) < len(list(request.headers)):
-            request = Request(
-                method=request.method, target=request.target, headers=headers, http_version=request.http_version
-            )
+        target, host = origin_form(request.target)
+        if host:  # as if it had come in the origin form: whatever looks at host or path sees what counts
+            headers = [(b"host", host), *((name, value) for name, value in headers if name != b"host")]
+        if host or len(headers) < len(list(request.headers)):
+            request = Request(method=request.method, target=target, headers=headers, http_version=request.http_version)
         await super()._create_stream(request)
 
 

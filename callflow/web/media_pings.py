@@ -41,8 +41,10 @@ class PingingStream(WSStream):
     """A WebSocket of Hypercorn, with these pings instead of Hypercorn's."""
 
     _timers: Timers | None = None
-    _unanswered = False
-    """The last ping has no answer yet."""
+    _pings = 0
+    """How many were sent."""
+    _awaited = b""
+    """What the pong of the last one must hold; b"": it has come."""
     _answers = False
     """The peer has answered a ping."""
 
@@ -61,8 +63,8 @@ class PingingStream(WSStream):
 
             def noting() -> Iterator[FrameEvent]:
                 for event in events():
-                    if isinstance(event, Pong):
-                        self._answers, self._unanswered = True, False
+                    if isinstance(event, Pong) and self._awaited and bytes(event.payload) == self._awaited:
+                        self._answers, self._awaited = True, b""
                     yield event
 
             self.connection.events = noting  # type: ignore[assignment,method-assign]
@@ -72,14 +74,15 @@ class PingingStream(WSStream):
     def _due(self, timers: Timers, seconds: float) -> None:
         if self.closed or self.state is not ASGIWebsocketState.CONNECTED:
             return
-        if self._unanswered and not self._answers:
+        if self._awaited and not self._answers:
             log.debug("the peer of a media socket answers no ping: it is sent no other")
             return
-        if not self._unanswered:
-            self._unanswered = True
+        if not self._awaited:
+            self._pings += 1
+            self._awaited = self._pings.to_bytes(4, "big")
             self.task_group.spawn(self._ping)
         timers.start("ping", seconds, self._due, timers, seconds)
 
     async def _ping(self) -> None:
         if not self.closed and self.state is ASGIWebsocketState.CONNECTED:
-            await self._send_wsproto_event(Ping())  # which sends nothing behind a close frame
+            await self._send_wsproto_event(Ping(payload=self._awaited))  # which sends nothing behind a close frame

@@ -231,8 +231,9 @@ def without_content_type(response: Response) -> Response:
     return response
 
 
-def install_error_handlers(app: Quart) -> None:
-    """Give every error of the app this shape, and check the parameters of every query."""
+def install_error_handlers(app: Quart, trouble: Callable[[BaseException], str]) -> None:
+    """Give every error of the app this shape, and check the parameters of every query. `trouble`: words an error of the
+    database, fit to be shown."""
     app.json = Printable(app)
 
     @app.before_request
@@ -272,11 +273,10 @@ def install_error_handlers(app: Quart) -> None:
         if has_websocket_context():
             return await _socket_failed(error)
         # A fault of our statements has to be found; a database that is away, locked or full is so for all of them.
-        trouble = None if isinstance(error, _AWAY) else error
-        words = (str(getattr(error, "orig", None) or error).splitlines() or [""])[0]
+        fault = None if isinstance(error, _AWAY) else error
         log.error(
             "%s %s: the history could not be read or changed (%s: %s)",
-            request.method, _named(request.path), type(error).__name__, words, exc_info=trouble,
+            request.method, _named(request.path), type(error).__name__, trouble(error), exc_info=fault,
         )  # fmt: skip
         sentence = "The history cannot be used at the moment: try again; the server's log says why."
         return error_response(503, sentence, Retry_After="2")

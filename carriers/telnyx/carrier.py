@@ -41,8 +41,8 @@ from callflow.contracts.errors import CarrierError, Forged, Malformed
 from callflow.contracts.events import Event, LegIds, WebhookEvent
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.telnyx import joining, live_legs, signature
-from carriers.telnyx.detection import listening
+from carriers.telnyx import bridging, live_legs, signature
+from carriers.telnyx.amd import listening
 from carriers.telnyx.diagnostics import checkup
 from carriers.telnyx.errors import read_error
 from carriers.telnyx.failover import TelnyxFailover
@@ -210,21 +210,21 @@ class Telnyx:
         if not request.ids.control:
             raise CarrierError("Telnyx has not told this call's call_control_id, so no command can be sent to it")
         if isinstance(request.command, commands.Join):
-            await joining.join(self.api, request)
+            await bridging.join(self.api, request)
             return
         if isinstance(request.command, commands.FindPerson):
             await self._find_person(request)
             return
         action, body, last_word = self._say(request)
         body = {"command_id": request.id, "client_state": state(request), **body}
-        path = joining.actions_of(request.ids.control)
+        path = bridging.actions_of(request.ids.control)
         if request.replaces_stream is not None:
-            await joining.end_stream_before(self.api, path, body, stream=request.replaces_stream)
+            await bridging.end_stream_before(self.api, path, body, stream=request.replaces_stream)
         try:
             await self.api.post(f"{path}/{action}", body, retries=_PERSISTENT_RETRIES if last_word else None)
         except CarrierError as error:
-            if error.code == joining.STREAMING and isinstance(request.command, joining.IN_PLACE_OF_A_STREAM):
-                await joining.without_stream(self.api, path, action, body)
+            if error.code == bridging.STREAMING and isinstance(request.command, bridging.IN_PLACE_OF_A_STREAM):
+                await bridging.without_stream(self.api, path, action, body)
             elif not (last_word and error.gone):
                 raise
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -45,6 +46,7 @@ from callflow.contracts.events import (
     CallRefused,
     CallResumed,
     CallTurnedAway,
+    CarrierNotice,
     Dtmf,
     Event,
     LegIds,
@@ -54,7 +56,7 @@ from callflow.contracts.events import (
 from callflow.contracts.sip_addresses import SIP
 from carriers.common.downloads import Downloads
 from carriers.common.http_client import Api
-from carriers.twilio import costs, listed, recordings, streams, twiml
+from carriers.twilio import costs, listings, recordings, streams, twiml
 from carriers.twilio.accounts import Accounts
 from carriers.twilio.config import TwilioConfig
 from carriers.twilio.diagnostics import checkup
@@ -198,6 +200,8 @@ class Twilio:
         if path in VOICE and isinstance(event, CallInitiated):
             token = ""  # a call is answered once, with the same document however often Twilio asks
         delivery = f"{path}:{token}" if token else f"{sid}:{key}" if key else ""
+        if token and isinstance(event, Dtmf):
+            event = replace(event, delivery=delivery)
         ids = LegIds(control=sid, number=params.get("CalledNumberSid") or params.get("PhoneNumberSid") or "")
         return [WebhookEvent(self.name, delivery, ids, event, params.get("Timestamp", ""), call, leg)]
 
@@ -207,7 +211,8 @@ class Twilio:
         When there is none, the caller waits a second until Twilio asks again, or with `over` the call ends.
         """
         is_begun = isinstance(event, CallInitiated) and event.direction == "outgoing"
-        asks = (isinstance(event, _ASKS) and not is_begun) or (isinstance(event, Dtmf) and event.source == "asked")
+        is_key = isinstance(event, (Dtmf, CarrierNotice)) and event.source == "asked"
+        asks = (isinstance(event, _ASKS) and not is_begun) or is_key
         if event is None or not asks:
             return WebhookReply(b"", "text/plain", 204, rest=tuple(requests))
         document, carried = None, None
@@ -301,7 +306,7 @@ class Twilio:
             case commands.Speak() | commands.Brief():
                 await self._push(sid, self._document(request, first=False))
             case commands.FindPerson():
-                if not await listed.talks_with(api, sid):
+                if not await listings.talks_with(api, sid):
                     raise CarrierError("nobody has answered whom Twilio rang for the caller")
             case commands.Reject() | commands.Hangup() as command:
                 is_quiet = isinstance(command, commands.Hangup) and command.quiet
@@ -335,7 +340,7 @@ class Twilio:
         """Look for the one call to this number that we dialled since. Raises CarrierError."""
         api = self._accounts.to_dial(request.call)
         answer = await api.request("GET", "/Calls.json", params=search_params(request), retries=1)
-        sid = dialled_since(listed.objects(answer, "calls"), request.at)
+        sid = dialled_since(listings.objects(answer, "calls"), request.at)
         self._accounts.dialled(request.call, sid)
         return LegIds(control=sid) if sid else None
 
@@ -388,20 +393,20 @@ class Twilio:
         if costs.cost_of(own) is None:
             return costs.costs_of([own])
         answer = await self._accounts.of(ids.control).request("GET", "/Calls.json", params=params, retries=1)
-        return costs.costs_of([own, *listed.objects(answer, "calls")])
+        return costs.costs_of([own, *listings.objects(answer, "calls")])
 
     async def active_calls(self) -> list[ActiveCall]:
         """Return the account's live calls, those that ring or wait for their turn among them. Raises CarrierError.
 
         They are those of all applications, because Twilio does not tell which number's webhook answered a call.
         """
-        return await listed.live_calls(self.api)
+        return await listings.live_calls(self.api)
 
     async def number_id(self, number: str) -> str:
         """Return Twilio's SID of one of our numbers (E.164); "": it has no such number. Raises CarrierError."""
         params = {"PhoneNumber": number, "PageSize": "20"}  # also finds numbers that contain these digits
         answer = await self.api.request("GET", "/IncomingPhoneNumbers.json", params=params, retries=1)
-        found = listed.objects(answer, "incoming_phone_numbers")
+        found = listings.objects(answer, "incoming_phone_numbers")
         return next((str(one.get("sid") or "")[:64] for one in found if one.get("phone_number") == number), "")
 
     async def recording(self, name: str, byte_range: str = "") -> Download:

@@ -7,12 +7,12 @@ import pytest
 from callflow.agent.dead_air_timer import DeadAirTimer
 
 
-def patience() -> DeadAirTimer:
-    return DeadAirTimer(patience=2.5, restoring=1.5, reply=8.0)
+def timer() -> DeadAirTimer:
+    return DeadAirTimer(filler=2.5, restoring=1.5, reply=8.0)
 
 
 def test_no_clip_is_due_when_no_answer_is() -> None:
-    one = patience()
+    one = timer()
     assert one.filler_at() is None
     assert one.next_look(audible=True) is None
     assert not one.is_answer_due
@@ -20,7 +20,7 @@ def test_no_clip_is_due_when_no_answer_is() -> None:
 
 
 def test_the_wait_counts_from_the_callers_last_word() -> None:
-    one = patience()
+    one = timer()
     one.answer_due(since=10.0, now=10.5)
     assert one.filler_at() == 12.5
     assert one.is_over(18.4) is False
@@ -28,14 +28,14 @@ def test_the_wait_counts_from_the_callers_last_word() -> None:
 
 
 def test_a_sound_puts_the_next_one_off() -> None:
-    one = patience()
+    one = timer()
     one.answer_due(10.0, 10.5)
     one.sounded(14.0)
     assert one.filler_at() == 16.5
 
 
 def test_an_answer_pays_and_a_sentence_that_breaks_off_does_not() -> None:
-    one = patience()
+    one = timer()
     one.answer_due(10.0, 10.5)
     one.speaks(11.0)
     one.sounded(13.0)
@@ -46,7 +46,7 @@ def test_an_answer_pays_and_a_sentence_that_breaks_off_does_not() -> None:
 
 
 def test_while_the_engine_is_restored_a_sound_is_due_sooner_whoevers_turn_it_was() -> None:
-    one = patience()
+    one = timer()
     one.restoring(20.0)
     assert one.is_answer_due
     assert one.filler_at() == 21.5
@@ -56,7 +56,7 @@ def test_while_the_engine_is_restored_a_sound_is_due_sooner_whoevers_turn_it_was
 
 
 def test_a_mute_engine_that_is_replaced_makes_no_longer_silence_than_either() -> None:
-    one = patience()
+    one = timer()
     one.answer_due(10.0, 10.0)
     one.sounded(17.0)  # our own sentence
     one.gave_up()
@@ -66,7 +66,7 @@ def test_a_mute_engine_that_is_replaced_makes_no_longer_silence_than_either() ->
 
 
 def test_an_answer_that_was_due_before_is_due_after() -> None:
-    one = patience()
+    one = timer()
     one.answer_due(10.0, 10.0)
     one.restoring(11.0)
     one.restored()
@@ -74,14 +74,14 @@ def test_an_answer_that_was_due_before_is_due_after() -> None:
 
 
 def test_one_that_waits_for_a_tool_has_no_reply_due() -> None:
-    one = patience()
+    one = timer()
     one.answer_due(10.0, 10.0, reply=False)
     assert not one.is_over(1000.0)
     assert one.filler_at() == 12.5
 
 
 def test_a_turn_that_begins_while_the_engine_is_restored_is_counted_from_then_on() -> None:
-    one = patience()
+    one = timer()
     one.restoring(20.0)
     one.answer_due(21.0, 21.0)
     assert not one.is_over(1000.0), "its own deadline tells when it is lost"
@@ -90,7 +90,7 @@ def test_a_turn_that_begins_while_the_engine_is_restored_is_counted_from_then_on
 
 
 def test_an_engine_that_has_begun_has_twice_the_time_to_go_on() -> None:
-    one = patience()
+    one = timer()
     one.answer_due(10.0, 10.0)
     one.speaks(11.0)
     assert (one.is_over(26.9), one.is_over(27.0)) == (False, True)
@@ -98,6 +98,6 @@ def test_an_engine_that_has_begun_has_twice_the_time_to_go_on() -> None:
 
 @pytest.mark.parametrize(("audible", "at"), [(True, 12.5), (False, 18.0)])
 def test_where_nobody_hears_us_only_the_engine_is_watched(audible: bool, at: float) -> None:
-    one = patience()
+    one = timer()
     one.answer_due(10.0, 10.0)
     assert one.next_look(audible=audible) == at

@@ -201,6 +201,20 @@ async def test_an_agent_heard_again_without_a_ready_session_speaks_when_one_is()
     assert asked(scene) == ["Say what you have found."]
 
 
+@in_loop
+async def test_what_is_to_be_spoken_about_during_a_break_is_the_sentence_after_it() -> None:
+    """An operator had given the caller back: the agent went on, and then said that the line had been interrupted."""
+    scene, _ = talking()
+    scene.tell(SessionLost("gone"))
+    scene.agent.connect()
+    scene.agent.prompter.learn("Go on with the conversation.", speak=True)
+    assert asked(scene) == [], "the session may be lost before it is ready"
+    assert scene.turns.is_answer_due, "nothing fills the silence"
+    scene.tell(SessionReady())
+    scene.agent.prompter.prompt("resume", 1)
+    assert asked(scene) == [""]
+
+
 @pytest.mark.parametrize(("lasting", "then"), [(False, []), (True, ["Say it."])])
 @in_loop
 async def test_an_agent_that_speaks_by_itself_owes_only_what_lasts(lasting: bool, then: list[str]) -> None:

@@ -123,6 +123,19 @@ def test_the_end_releases_everything_and_what_comes_later_is_only_written_down()
     play(main)
 
 
+@pytest.mark.parametrize(("told", "seconds"), [("90", 90.0), ("", 0.0), ("0", 0.0)])
+def test_a_call_whose_answer_was_lost_counts_for_as_long_as_the_carrier_says(told: str, seconds: float) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            await the.ask(RINGS)
+            assert the.call.relay.answered_at is None
+            await the.ask(events.CallHangup(cause="completed", seconds=told))
+            answered = cast(float, the.call.relay.answered_at)
+            assert asyncio.get_running_loop().time() - answered == pytest.approx(seconds, abs=5)
+
+    play(main)
+
+
 def test_a_call_with_too_much_to_do_refuses_a_webhook_but_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with stage() as the:
@@ -216,7 +229,7 @@ def test_a_socket_that_the_call_does_not_need_any_more_is_closed(what: str, monk
                 else:
                     the.call._streams.ordinal += 1
 
-            monkeypatch.setattr(ProcessHandover, "hear_last_words", fetch)
+            monkeypatch.setattr(ProcessHandover, "hear_handover_input", fetch)
             socket = Closing()
             await asyncio.wait_for(the.call.serve_socket(cast(Any, socket)), 5)
             assert socket.codes == [1000]
@@ -425,6 +438,18 @@ def test_an_entry_that_is_typed_while_the_call_changes_process_is_one_entry_of_e
             await until(lambda: entries(the))
             assert entries(the) == ["1232"]
             assert the.happened().count("carrier_notice") == 2
+
+    play(main)
+
+
+def test_a_persons_key_that_the_carrier_tells_again_after_a_restart_is_pressed_once() -> None:
+    async def main() -> None:
+        key = {"digit": "1", "leg": events.HUMAN, "delivery": "w1"}
+        async with stage(restored=typed_before({"event": "dtmf", **key})) as the:
+            the.call.recover("answered")
+            assert await the.ask(events.Dtmf(source="asked", **key)) == "carrier_notice"
+            assert await the.ask(events.Dtmf(source="asked", **{**key, "delivery": "w2"})) == "dtmf"
+            assert await the.ask(events.Dtmf(source="asked", **{**key, "delivery": ""})) == "dtmf"
 
     play(main)
 

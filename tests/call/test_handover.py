@@ -17,7 +17,7 @@ from callflow.call.command_ids import CommandPlace
 from callflow.call.handover import FirstSteps, ProcessHandover, StatusAtCarrier
 from callflow.call.restore import RestoredCall
 from callflow.contracts.events import CallRecovered, Dtmf, Event, LegIds
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 
 
 def restored(state: str = machine.STREAMING, **more: Any) -> RestoredCall:
@@ -57,8 +57,8 @@ def nothing(*_: object) -> None:
 
 
 async def test_what_the_caller_said_last_to_the_process_before_is_heard_once_and_in_order() -> None:
-    async def ask() -> SaidLast:
-        return SaidLast(bytes(160) + b"\x01" * 160 + b"\x02" * 80, "1#")
+    async def ask() -> HandoverInput:
+        return HandoverInput(bytes(160) + b"\x01" * 160 + b"\x02" * 80, "1#")
 
     heard: list[bytes] = []
     posted: list[Event] = []
@@ -67,11 +67,11 @@ async def test_what_the_caller_said_last_to_the_process_before_is_heard_once_and
         assert binascii.a2b_base64(payload) == audio
         heard.append(audio)
 
-    handover = ProcessHandover(restored(last_words=ask, stream="stream-1"))
+    handover = ProcessHandover(restored(handover_input=ask, stream="stream-1"))
     handover.recover("answered")
     assert handover.stream_elsewhere() == "stream-1"
     for _ in range(2):
-        await handover.hear_last_words(hearer(hear), posted.append)
+        await handover.hear_handover_input(hearer(hear), posted.append)
         assert handover.stream_elsewhere() is None
     assert heard == [bytes(160), b"\x01" * 160, b"\x02" * 80]
     assert posted == [Dtmf(digit="1", source="stream"), Dtmf(digit="#", source="stream")]
@@ -81,25 +81,25 @@ async def test_of_a_process_that_has_ended_nothing_is_heard() -> None:
     for handover in (ProcessHandover(None), ProcessHandover(restored())):
         handover.recover("answered")
         assert handover.stream_elsewhere() is None
-        await handover.hear_last_words(hearer(nothing), nothing)
+        await handover.hear_handover_input(hearer(nothing), nothing)
 
 
 async def test_a_process_that_cannot_be_asked_keeps_nobody_from_being_heard(caplog: pytest.LogCaptureFixture) -> None:
-    async def ask() -> SaidLast:
+    async def ask() -> HandoverInput:
         raise RuntimeError("its client is closed")
 
-    handover = ProcessHandover(restored(last_words=ask))
+    handover = ProcessHandover(restored(handover_input=ask))
     handover.recover("answered")
-    await handover.hear_last_words(hearer(nothing), nothing)
+    await handover.hear_handover_input(hearer(nothing), nothing)
     assert "what the caller said before the move" in caplog.text
 
 
 async def test_who_asks_for_a_stream_minutes_later_asks_no_process_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    handover = ProcessHandover(restored(last_words=lambda: pytest.fail("it is asked")))
+    handover = ProcessHandover(restored(handover_input=lambda: pytest.fail("it is asked")))
     handover.recover("answered")
     monkeypatch.setattr(handover, "_kept_until", time.monotonic() - 1)
     assert handover.stream_elsewhere() is None
-    await handover.hear_last_words(hearer(nothing), nothing)
+    await handover.hear_handover_input(hearer(nothing), nothing)
 
 
 @pytest.mark.parametrize("found", ["ringing", "answered", "asking", "gone"])

@@ -388,7 +388,7 @@ def test_the_end_releases_once_and_hangs_up_unless_the_carrier_said_that_it_is_o
         assert edge.names[-1] == do.Release.name, edge
         assert len(last) == (0 if is_the_carriers_last_word(edge.event) else 1), edge
         assert edge.target.model.armed == frozenset(), edge
-        assert edge.target.model.cause, f"the record does not say why: {edge}"
+        assert edge.target.model.cause, f"the journal does not say why: {edge}"
 
 
 def test_a_call_is_rejected_only_before_anything_was_done_for_it() -> None:

@@ -84,7 +84,7 @@ def test_whoever_this_line_cannot_serve_is_connected_once_and_never_from_a_call_
         assert given
         for edge in given:
             assert edge.step.after == TRANSFERRING, edge
-            assert edge.source.model.cause, f"the record does not say why: {edge}"
+            assert edge.source.model.cause, f"the journal does not say why: {edge}"
             assert edge.target.model.fallback is None, edge
             assert "transfer" in edge.target.model.armed, edge
             assert do.Transfer(number=fallback.number, ring_seconds=20, fallback=True) in edge.step.commands

@@ -1,4 +1,4 @@
-"""A call made again from its record: what the next session of the model is told of it."""
+"""A call made again from its journal: what the next session of the model is told of it."""
 
 from __future__ import annotations
 
@@ -67,6 +67,16 @@ def test_the_keys_of_the_person_to_whom_the_call_went_are_not_the_callers() -> N
     call = restore_call(recorded({"event": "dtmf", "digit": "1", "leg": "human"}))
     assert call is not None
     assert (call.turns, call.keys.is_begun) == ([], False)
+
+
+def test_a_persons_key_that_was_told_before_the_move_is_known_and_is_no_report_of_a_callers_key() -> None:
+    of_person = {"digit": "1", "leg": "human", "source": "asked", "delivery": "w1"}
+    told = ({"event": "dtmf", **of_person}, {"event": "carrier_notice", **of_person})
+    call = restore_call(recorded({"event": "dtmf", "digit": "1", "source": "stream"}, *told))
+    assert call is not None
+    assert not call.keys.is_new("w1")
+    assert not call.keys.press("1", "", 4.0), "the person's notice stood for the webhook about the caller's key"
+    assert call.keys.take() == "1"
 
 
 def test_whether_somebody_has_listened_is_known_again_of_the_present_transfer() -> None:

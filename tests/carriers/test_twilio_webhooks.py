@@ -13,7 +13,7 @@ from callflow.contracts import commands, events
 from callflow.contracts.errors import Malformed
 from callflow.contracts.events import CALLER, Event, LegIds
 from callflow.telemetry.call_results import known_cause, result_of
-from carriers.twilio.webhooks import FALLBACK, MACHINE, RECORDING, REFER, RESUME, STATUS, STREAM, VOICE
+from carriers.twilio.webhooks import FALLBACK, KEYS, MACHINE, RECORDING, REFER, RESUME, STATUS, STREAM, VOICE
 from tests.carriers.twilio_product import INCOMING, PUBLIC, SID, order, request, twilio
 from tests.carriers.twilio_product import STREAM as STREAM_URL
 
@@ -263,6 +263,17 @@ def test_how_a_call_is_ended_in_the_answer(command: commands.Command, wanted: li
     assert reply.rest == ()
     if wanted == ["Reject"]:
         assert document(reply)[0].attrib == {"reason": "busy"}
+
+
+@pytest.mark.parametrize("token", ["", "t1"])
+def test_a_persons_key_is_known_again_by_its_token_and_asks_for_a_document_each_time(token: str) -> None:
+    headers = {"i-twilio-idempotency-token": token} if token else {}
+    (webhook,) = ADAPTER.parse(request(KEYS, INCOMING | {"Digits": "1"}, headers=headers))
+    delivery = webhook.id if token else ""  # without it, the same key pressed once more is no other
+    assert webhook.event == events.Dtmf(digit="1", source="asked", delivery=delivery)
+    again = events.CarrierNotice(kind="a key that was told already", digit="1", source="asked", delivery=delivery)
+    assert verbs(ADAPTER.reply(webhook.event, ())) == verbs(ADAPTER.reply(again, ())) == ["Pause", "Redirect"]
+    assert ADAPTER.reply(events.CarrierNotice(kind="status ringing"), ()).status == 204
 
 
 def test_with_nothing_to_say_yet_the_caller_is_asked_about_again_and_rings_on() -> None:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from callflow.app import Application
 from callflow.cli import doctor
 from callflow.cli.doctor_model import model_findings
-from callflow.cli.model_endings import model_endings
+from callflow.cli.model_shutdowns import model_shutdowns
 from callflow.config.preflight import check_serve
 from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
@@ -387,9 +387,9 @@ async def test_the_table_at_start_tells_of_models_that_end_and_waits_for_nobody(
     async with world(serve=False) as (settings, _, _, realtime):
         configs = Application(settings).configs
         realtime.shutdown_dates = {settings.model: "2031-01-01", "gpt-realtime": "2027-01-20"}
-        (line,) = await model_endings(settings, configs, [])
+        (line,) = await model_shutdowns(settings, configs, [])
         assert line == f"{settings.model} will be switched off by its vendor on 2031-01-01: choose another"
-        assert await model_endings(settings, configs, [f"profile x: {line}"]) == []
+        assert await model_shutdowns(settings, configs, [f"profile x: {line}"]) == []
         away = settings.model_copy(update={"openai_realtime_url": "ws://127.0.0.1:9/v1/realtime"})
-        assert await model_endings(away, configs, []) == []
-        assert await model_endings(Settings(), configs, []) == []
+        assert await model_shutdowns(away, configs, []) == []
+        assert await model_shutdowns(Settings(), configs, []) == []

@@ -17,6 +17,7 @@ from callflow.cli import numbers
 from callflow.sandbox.telnyx import Telnyx
 from callflow.sandbox.twilio import Twilio
 from tests.e2e.process import SERVER, Process, python
+from tests.ports import free_port
 
 
 HERE = "https://phone.test"
@@ -34,7 +35,8 @@ class Stage:
         for name in carriers:
             keys |= (self.telnyx if name == "telnyx" else self.twilio).settings()
         settings = {name.upper(): value for name, value in keys.items()}
-        given = {**settings, "DATA_DIR": self.folder, "PUBLIC_BASE_URL": HERE, "COMMAND_RETRIES": 0, **env}
+        given = {**settings, "DATA_DIR": self.folder, "PUBLIC_BASE_URL": HERE, "COMMAND_RETRIES": 0}
+        given |= {"PORT": free_port(), **env}  # a server at this port would be asked for its address
         async with python(SERVER, "numbers", *words, env=given) as process:
             assert await process.ended(30) == ends, process.said()
             return process

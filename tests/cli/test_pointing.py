@@ -7,9 +7,13 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from callflow.cli.pointing import TemporaryPointing
 from callflow.sandbox.openai_realtime import Realtime
 from callflow.sandbox.telnyx import ApiFault, Telnyx
 from callflow.sandbox.twilio import Twilio
@@ -180,3 +184,16 @@ async def test_a_call_to_the_number_comes_here_and_no_call_after_it(tmp_path: Pa
         led = OLD if carrier == "telnyx" else ELSEWHERE
         await used.until(lambda: any(each.url == led for each in used.deliveries))
         assert later.state != "answered"
+
+
+async def test_a_database_that_is_away_at_the_stop_is_told_in_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
+    async def undo(number: str, *, temporary: bool) -> None:
+        raise OperationalError("SELECT secret", {}, Exception("connection lost"))
+
+    database = SimpleNamespace(trouble=lambda error: f"{type(error).__name__} in words")
+    service = SimpleNamespace(undo=undo)
+    application = SimpleNamespace(history=SimpleNamespace(database=database), number_service=service)
+    pointing = TemporaryPointing(cast(Any, application), NUMBER, yes=True)
+    pointing._is_pointed = True
+    await cast(Any, pointing.put_back())
+    assert f"{NUMBER} IS NOT PUT BACK (OperationalError in words)" in capsys.readouterr().err

@@ -218,7 +218,7 @@ def test_an_odd_answer_of_one_node_is_no_answer_and_no_fault(odd: str) -> None:
     assert run(forwarding.tell_given(cluster.peer("a"), ["c"])) is None
     assert run(forwarding.who_has("c")) == ""
     run(forwarding.announce())
-    assert run(forwarding.last_words("nobody", "c")) == (b"", "")
+    assert run(forwarding.handover_input("nobody", "c")) == (b"", "")
     run(forwarding.tell_deleted(["f.wav"], ["c"]))
     assert run(forwarding.others_take_over()) in (True, False)
 
@@ -236,8 +236,8 @@ def test_a_node_says_which_of_the_calls_it_has_taken() -> None:
 
 
 def test_of_a_node_that_is_gone_there_are_no_last_words(caplog: pytest.LogCaptureFixture) -> None:
-    assert run(Cluster(a=refused()).forwarding.last_words("a", "c")) == (b"", "")
-    assert run(Cluster(a=answers(404, {})).forwarding.last_words("a", "c")) == (b"", "")
+    assert run(Cluster(a=refused()).forwarding.handover_input("a", "c")) == (b"", "")
+    assert run(Cluster(a=answers(404, {})).forwarding.handover_input("a", "c")) == (b"", "")
     assert [each.levelname for each in caplog.records] == ["WARNING"]
 
 

@@ -24,7 +24,7 @@ from tests.history import new_database
 from tests.in_loop import in_loop
 
 
-class House:
+class Stage:
     """One node "a" with its thread, over a database that the test writes to for the others."""
 
     def __init__(self, folder: Path) -> None:
@@ -52,9 +52,9 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house(folder: Path) -> AsyncIterator[House]:
+async def stage(folder: Path) -> AsyncIterator[Stage]:
     await new_database.put_into(folder)
-    the = House(folder)
+    the = Stage(folder)
     try:
         yield the
     finally:
@@ -62,14 +62,14 @@ async def house(folder: Path) -> AsyncIterator[House]:
         await the.database.close()
 
 
-async def begun(the: House) -> None:
+async def begun(the: Stage) -> None:
     the.heart.start()
     await until(lambda: the.beats, "the first renewal")
 
 
 @in_loop
 async def test_it_joins_tells_how_it_is_and_leaves(tmp_path: Path) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         await begun(the)
         the.heart.renew_now()
         await until(lambda: len(the.beats) > 1, "another renewal")
@@ -87,7 +87,7 @@ async def test_a_node_that_is_declared_dead_while_a_renewal_is_under_way_is_dead
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was learned then was forgotten with its end, and its lease had to run out."""
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         await begun(the)
         other = await the.other()
         fence, declared = node_store.fence, list[bool]()
@@ -105,7 +105,7 @@ async def test_a_node_that_is_declared_dead_while_a_renewal_is_under_way_is_dead
 
 @in_loop
 async def test_who_was_declared_dead_joins_anew_without_calls_and_says_so(tmp_path: Path) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         await begun(the)
         first = the.beats[-1].epoch
         victim = Node(name="a", epoch=first)
@@ -123,7 +123,7 @@ async def test_who_was_declared_dead_joins_anew_without_calls_and_says_so(tmp_pa
 
 @in_loop
 async def test_a_node_that_is_to_leave_drains_also_when_it_joins_anew(tmp_path: Path) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         await begun(the)
         the.heart.leave_soon()
         the.heart.rejoin()
@@ -133,7 +133,7 @@ async def test_a_node_that_is_to_leave_drains_also_when_it_joins_anew(tmp_path: 
 
 @in_loop
 async def test_what_fails_is_told_and_tried_again(tmp_path: Path) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         fails = [True]
 
         def measured() -> tuple[int, float]:
@@ -153,8 +153,8 @@ async def test_what_fails_is_told_and_tried_again(tmp_path: Path) -> None:
 
 @in_loop
 async def test_what_comes_after_its_end_or_without_a_beginning_is_nothing(tmp_path: Path) -> None:
-    async with house(tmp_path) as the:
-        await House(tmp_path).heart.close()
+    async with stage(tmp_path) as the:
+        await Stage(tmp_path).heart.close()
         await begun(the)
         await the.heart.close()
         the.heart.renew_now()

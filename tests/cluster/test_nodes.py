@@ -6,8 +6,8 @@ import pytest
 
 from callflow.cluster.nodes import (
     LEASE_SECONDS,
+    LeaseJudgement,
     Node,
-    Patience,
     State,
     View,
     allotment,
@@ -127,19 +127,19 @@ def test_workers_of_one_machine_are_known_by_their_names(name: str, machine: str
 
 def test_a_clock_that_was_set_lets_no_lease_run_out() -> None:
     for step in (+5.0, -5.0, +3600.0):
-        patience = Patience()
-        patience.allows(0.0)
+        judgement = LeaseJudgement()
+        judgement.allows(0.0)
         for beat in range(10):  # twice a second
-            patience.saw_clock(1000.0 + beat / 2, beat / 2)
-            patience.renewed(beat / 2)
-        assert patience.allows(5.0)
-        patience.saw_clock(1005.0 + step, 5.0)
-        assert not patience.allows(5.0)
+            judgement.saw_clock(1000.0 + beat / 2, beat / 2)
+            judgement.renewed(beat / 2)
+        assert judgement.allows(5.0)
+        judgement.saw_clock(1005.0 + step, 5.0)
+        assert not judgement.allows(5.0)
         for at in (5.5, 6.5, 7.5):
-            patience.renewed(at)
-            patience.saw_clock(1000.0 + at + step, at)
-            assert not patience.allows(at)
-        assert patience.allows(8.0)
+            judgement.renewed(at)
+            judgement.saw_clock(1000.0 + at + step, at)
+            assert not judgement.allows(at)
+        assert judgement.allows(8.0)
 
 
 def test_a_lease_from_before_the_clock_was_set_back_runs_out() -> None:
@@ -152,24 +152,24 @@ def test_a_lease_from_before_the_clock_was_set_back_runs_out() -> None:
 
 def test_who_has_missed_renewals_declares_nobody_dead_for_a_lease() -> None:
     """After an outage of the database all leases have run out, and not because the nodes are dead."""
-    patience = Patience()
-    assert not patience.allows(-5.0), "the others may be trying as well, after an outage for all"
-    patience.renewed(-5.0)
+    judgement = LeaseJudgement()
+    assert not judgement.allows(-5.0), "the others may be trying as well, after an outage for all"
+    judgement.renewed(-5.0)
     for at in (-4.5, -4.0, -3.0, -2.5):
-        assert not patience.allows(at)
-        patience.renewed(at)
-    assert patience.allows(-2.0), "it takes the calls of those that died before"
-    patience.renewed(-1.0)
-    patience.renewed(0.0)
-    assert patience.allows(0.6)
-    assert not patience.allows(10.0)
-    patience.renewed(10.0)
-    assert not patience.allows(10.5)
-    patience.renewed(10.5)
+        assert not judgement.allows(at)
+        judgement.renewed(at)
+    assert judgement.allows(-2.0), "it takes the calls of those that died before"
+    judgement.renewed(-1.0)
+    judgement.renewed(0.0)
+    assert judgement.allows(0.6)
+    assert not judgement.allows(10.0)
+    judgement.renewed(10.0)
+    assert not judgement.allows(10.5)
+    judgement.renewed(10.5)
     for late in (11.5, 12.5):
-        assert not patience.allows(late)
-        patience.renewed(late)
-    assert patience.allows(10.0 + LEASE_SECONDS)
+        assert not judgement.allows(late)
+        judgement.renewed(late)
+    assert judgement.allows(10.0 + LEASE_SECONDS)
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,11 @@ def test_digits_of_other_scripts_are_none(digits: str) -> None:
 
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_a_promise_is_kept_by_one_body_alone(body: bytes, other: bytes) -> None:
-    promise = signing.verify(SECRET, signing.sign(SECRET, 5.9, "GET", "/a", body), 5.9, "GET", "/a")
-    promise.check(body)
+    signed = signing.verify(SECRET, signing.sign(SECRET, 5.9, "GET", "/a", body), 5.9, "GET", "/a")
+    signed.check(body)
     if other != body:
         with pytest.raises(Forged, match="not the one that a node has signed"):
-            promise.check(other)
+            signed.check(other)
 
 
 def test_method_and_target_are_signed_apart() -> None:

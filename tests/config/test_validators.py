@@ -17,6 +17,9 @@ __all__ = ["here"]  # a fixture
 SID = "AC" + "1" * 32
 
 
+SECONDS = "must be a number of seconds above 0, and 86400 at most"
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -30,9 +33,9 @@ SID = "AC" + "1" * 32
         ("log_level = []", 'LOG_LEVEL must be "debug", "info", "warning" or "error"; this is a list'),
         ('console_token = ["Zq9"]', "CONSOLE_TOKEN must be text in quotes; this is a list"),
         ('answer_seconds = "10s"',
-         'ANSWER_SECONDS="10s" must be a number of seconds above 0, for example 20; write it without a unit'),
+         f'ANSWER_SECONDS="10s" {SECONDS}, for example 20; write it without a unit'),
         ('answer_seconds = "1,5"',
-         'ANSWER_SECONDS="1,5" must be a number of seconds above 0, for example 20; a fraction is written with a point',
+         f'ANSWER_SECONDS="1,5" {SECONDS}, for example 20; a fraction is written with a point',
          ),
         ('vad_threshold = "50%"',
          'VAD_THRESHOLD="50%" must be a number from 0 to 1, for example 0.5; write it as 0.5'),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callflow.contracts.e164 import is_e164
+from callflow.contracts.e164 import is_e164, is_subscriber
 
 
 @pytest.mark.parametrize("text", ["+12", "+15550100001", "+123456789012345"])
@@ -23,3 +23,11 @@ def test_a_number_in_international_form_is_one(text: str) -> None:
 )  # fmt: skip
 def test_anything_around_it_or_other_digits_make_it_none(text: str) -> None:
     assert not is_e164(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("+6834002", True), ("+683400", False), ("+123456789012345", True), ("+1234567890123456", False), ("112", False)],
+)
+def test_a_subscribers_number_has_seven_digits_at_least(text: str, *, is_one: bool) -> None:
+    assert is_subscriber(text) is is_one

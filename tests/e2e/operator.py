@@ -1,4 +1,4 @@
-"""An operator who keeps the session of coming calls, and a house for that."""
+"""An operator who keeps the session of coming calls, and a product for that."""
 
 from __future__ import annotations
 

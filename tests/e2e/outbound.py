@@ -10,7 +10,7 @@ import httpx
 
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx.exchange import CONNECTION_ID
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.product import Exchange, Product, product
 from tests.e2e.talk import FAST
 
@@ -33,7 +33,7 @@ async def dialling(
 ) -> AsyncIterator[Product]:
     realtime = realtime or Realtime(script=Script.tone(0.4), pace=Pace.instant())
     async with product(carrier=carrier, realtime=realtime, **{**FAST, **DIALS, **settings}) as the:
-        if houses.usual == "twilio":
+        if products.usual == "twilio":
             the.twilio.exchange.number(OURS)
         yield the
 
@@ -60,8 +60,8 @@ async def dialled(the: Product, **body: Any) -> dict[str, Any]:
 
 def callee(the: Product, what: str) -> None:
     """Set how the dialled phone behaves, in Telnyx's words."""
-    word = what.replace("_", "-") if houses.usual == "twilio" else what
-    the.carrier.exchange.callee = {"rejects": "busy"}.get(word, word) if houses.usual == "twilio" else word
+    word = what.replace("_", "-") if products.usual == "twilio" else what
+    the.carrier.exchange.callee = {"rejects": "busy"}.get(word, word) if products.usual == "twilio" else word
 
 
 def dials(the: Product) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The whole house over real sockets: an emulated carrier, an emulated model, and the server between them."""
+"""The whole product over real sockets: an emulated carrier, an emulated model, and the server between them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Exchange = Telnyx | Twilio
 PUBLIC = "https://phone.example"
 """Where an emulated Twilio finds the server."""
 usual = "telnyx"
-"""The carrier of a house that is given none."""
+"""The carrier of a product that is given none."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What the tests of whole calls share beside the house: short times, short sentences, raw webhooks, and the count of
+"""What the tests of whole calls share beside the product: short times, short sentences, raw webhooks, and the count of
 what a call has left behind."""
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def model(seconds: float = 0.2) -> Realtime:
 async def stage(
     *, telnyx: Telnyx | None = None, realtime: Realtime | None = None, **settings: Any
 ) -> AsyncIterator[Product]:
-    """A house whose last words are short, and whose deadlines leave room for a busy machine. It must be left without an
-    error of the sandbox."""
+    """A product that says goodbye shortly, and whose deadlines leave room for a busy machine. It must be left without
+    an error of the sandbox."""
     telnyx = telnyx or exchange()
     with mock.patch("callflow.switchboard.call_configs.clips.load", return_value=CLIPS):
         async with product(carrier=telnyx, realtime=realtime or model(), **(SHORT | settings)) as the:

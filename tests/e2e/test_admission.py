@@ -22,7 +22,7 @@ from tests.e2e.scenes import cause, conversing, exchange, heard, leg, model, pos
 from tests.e2e.test_survival import office
 
 
-# A full house
+# A full server
 
 
 @pytest.mark.one_node("each node has room of its own")
@@ -509,4 +509,4 @@ def test_the_descriptor_count_of_this_process_comes_back(tmp_path: os.PathLike[s
     for _ in range(3):
         run(main())
     gc.collect()
-    assert psutil.Process().num_fds() <= before, "a house that was closed has left descriptors open"
+    assert psutil.Process().num_fds() <= before, "a product that was closed has left descriptors open"

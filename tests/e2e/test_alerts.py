@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from callflow.switchboard.health import life_cycle, service
+from callflow.switchboard.health import alert_life_cycle, service
 from tests.e2e.product import product
 from tests.history.delivery.receiver import SECRET, receiver
 
 
 async def test_an_alert_is_told_when_it_opens_and_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "EVERY_SECONDS", 0.1)
-    monkeypatch.setitem(life_cycle.OPEN_AFTER, "wrong", 0.3)
-    monkeypatch.setattr(life_cycle, "CLOSE_AFTER", 0.3)
+    monkeypatch.setitem(alert_life_cycle.OPEN_AFTER, "wrong", 0.3)
+    monkeypatch.setattr(alert_life_cycle, "CLOSE_AFTER", 0.3)
     async with receiver() as there, product(events_url=there.url, events_secret=SECRET) as the:
         the.app.journal.trouble = "no room on the disk"
         await the.until(lambda: len(there.taken) == 1, "the alert")

@@ -14,7 +14,7 @@ import pytest
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime import Faults as RealtimeFaults
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.outbound import ask, dial, dialled, dialling, dials
 from tests.e2e.product import Product, until
 from tests.e2e.talk import noise, saying
@@ -66,7 +66,7 @@ def is_message(audio: bytes) -> bool:
     Twilio tells of a machine with its beep and not before: until that has arrived, the agent may have been speaking.
     """
     begins = audio.find(MESSAGE)
-    before = SPOKEN_BEFORE if houses.usual == "twilio" else 0
+    before = SPOKEN_BEFORE if products.usual == "twilio" else 0
     return 0 <= begins <= before and len(audio) - begins - len(MESSAGE) < 160
 
 
@@ -109,7 +109,7 @@ async def test_a_word_of_the_beep_that_comes_late_costs_the_message_nothing() ->
         await the.quiet()
         heard = recorded(the)
         assert is_message(heard)
-        assert not heard.startswith(MESSAGE[:800]) or houses.usual != "twilio", "the word of the beep was not late"
+        assert not heard.startswith(MESSAGE[:800]) or products.usual != "twilio", "the word of the beep was not late"
 
 
 async def test_a_machine_without_a_beep_gets_the_message_when_its_greeting_is_over() -> None:
@@ -142,7 +142,7 @@ UNSURE = {"telnyx": ("not_sure", "silence", "a word of next year"), "twilio": ("
 
 @pytest.mark.parametrize("number", range(3))
 async def test_whoever_it_may_be_is_talked_to(number: int) -> None:
-    words = ["human_residence" if houses.usual == "telnyx" else "human", *UNSURE[houses.usual]]
+    words = ["human_residence" if products.usual == "telnyx" else "human", *UNSURE[products.usual]]
     if number >= len(words):
         return
     async with answered_by(Callee()) as the:
@@ -166,7 +166,7 @@ async def test_a_call_that_does_not_ask_for_it_is_not_listened_to() -> None:
     async with answered_by(MACHINE, machine_detection=False) as the:
         await the.carrier_call().wait_streaming()
         (sent,) = dials(the)
-        assert "achine" not in str(sent.body if houses.usual == "telnyx" else sent.form)
+        assert "achine" not in str(sent.body if products.usual == "telnyx" else sent.form)
         await the.carrier_call().hang_up()
         await the.quiet()
         assert verdicts(the) == []
@@ -214,13 +214,13 @@ async def test_what_makes_no_sense_is_refused(body: dict[str, Any], words: str) 
 
 def amd(event: str) -> str:
     """The emulator's name for the webhook about a machine, or about the end of its greeting."""
-    return "amd" if houses.usual == "twilio" else f"call.machine.premium.{event}.ended"
+    return "amd" if products.usual == "twilio" else f"call.machine.premium.{event}.ended"
 
 
 async def test_what_is_said_twice_is_heard_once() -> None:
     async with dialling(**ON) as the:
         the.carrier.exchange.callee = MACHINE
-        again = "webhook_new_tokens" if houses.usual == "twilio" else "webhook_new_ids"
+        again = "webhook_new_tokens" if products.usual == "twilio" else "webhook_new_ids"
         setattr(the.carrier.faults, again, {amd("detection"): 2, amd("greeting"): 2})
         await dialled(the)
         await leaves_message(the)
@@ -230,7 +230,7 @@ async def test_what_is_said_twice_is_heard_once() -> None:
 
 
 async def test_a_carrier_that_never_tells_of_the_beep_costs_time_and_nothing_else() -> None:
-    if houses.usual == "twilio":
+    if products.usual == "twilio":
         return  # it says both in one
     async with dialling(**ON, beep_seconds=1.2) as the:
         the.carrier.exchange.callee = MACHINE
@@ -243,7 +243,7 @@ async def test_a_carrier_that_never_tells_of_the_beep_costs_time_and_nothing_els
 
 
 async def test_a_beep_is_enough() -> None:
-    if houses.usual == "twilio":
+    if products.usual == "twilio":
         return  # it says both in one
     async with dialling(**ON) as the:
         the.carrier.exchange.callee = MACHINE
@@ -274,7 +274,7 @@ def exchanged(the: Product, number: int) -> bool:
 
 async def test_whoever_has_talked_with_the_agent_for_a_while_is_no_machine() -> None:
     async with dialling(**ON) as the:
-        the.carrier.faults.amd_result = "machine" if houses.usual == "telnyx" else "machine_end_other"
+        the.carrier.faults.amd_result = "machine" if products.usual == "telnyx" else "machine_end_other"
         the.carrier.exchange.timing.amd_s = 3.4
         the.carrier.exchange.timing.second_s = 10
         await dialled(the)
@@ -318,7 +318,7 @@ async def test_a_machine_that_hangs_up_first_is_over() -> None:
 
 async def test_an_operator_ends_it_at_once_or_lets_the_message_be_the_goodbye() -> None:
     async with answered_by(Callee(does="voicemail", speaks_s=1.5)) as the:
-        if houses.usual == "twilio":
+        if products.usual == "twilio":
             the.carrier.faults.amd_result = "machine_start"
         await until(lambda: the.call.model.farewell == "beep", "the machine to be known")
         assert the.call.hang_up("goodbye", "operator")

@@ -14,7 +14,7 @@ from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.switchboard.budget.carrier_costs import CostLookups
 from callflow.switchboard.budget.spent import day_of
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.outbound import DIALS, OURS, TOKEN, ask, dial
 from tests.e2e.product import Product, product
 from tests.e2e.talk import FAST, talk
@@ -85,7 +85,7 @@ async def test_a_call_in_progress_is_told_and_ends_with_a_goodbye_and_nobody_els
 async def test_a_profile_has_limits_of_its_own_and_the_busy_tone_if_it_wants() -> None:
     sales = {"numbers": [SALES], "profile_daily_minutes": 0.001, "over_budget": "busy"}
     async with product(realtime=model(), profiles={"sales": sales}, **SETTINGS) as the:
-        if houses.usual == "twilio":
+        if products.usual == "twilio":
             the.twilio.exchange.number(SALES)
         other = await the.carrier.ring()
         first = await the.carrier.ring(to_number=SALES)
@@ -144,7 +144,7 @@ async def test_what_the_carrier_takes_is_counted(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(CostLookups.__init__, "__kwdefaults__", {"first_seconds": 0.2})
     async with product(realtime=model(), **SETTINGS) as the:
         the.carrier.exchange.usd_per_minute = 0.25
-        if houses.usual == "telnyx":
+        if products.usual == "telnyx":
             the.telnyx.exchange.application.more["call_cost_in_webhooks"] = True
         one = await talk(the)
         await the.until(lambda: the.happened("usage"), "the model to say what it has used")
@@ -163,7 +163,7 @@ async def test_whoever_gets_no_agent_any_more_may_get_a_person() -> None:
     fallback: dict[str, Any] = {"fallback_number": PERSON, "over_budget": "fallback", "transfer_ring_seconds": 5}
     async with product(realtime=model(), max_daily_minutes=0.001, **fallback, **SETTINGS) as the:
         the.carrier.exchange.callees[PERSON] = Callee(ring_s=0.1, hangs_up_after_s=1)
-        if houses.usual == "twilio":
+        if products.usual == "twilio":
             the.twilio.exchange.number(OURS)
         for number in range(1, 3):  # the one that was talking, and the one who rings when all has been used
             sessions = len(the.realtime.sessions)

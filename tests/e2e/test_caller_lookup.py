@@ -10,7 +10,7 @@ import pytest
 
 from callflow.contracts.errors import ToolsError
 from callflow.sandbox.telnyx import Telnyx
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.hook import Hook, hook
 from tests.e2e.product import Product, product, until
 from tests.e2e.several_nodes import cluster
@@ -162,7 +162,7 @@ async def test_a_caller_who_hangs_up_meanwhile_is_gone() -> None:
 
 async def test_who_hangs_up_meanwhile_is_gone_although_another_node_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the call is on record yet, so that nobody knows where it is."""
-    monkeypatch.setattr(houses, "nodes", "other")
+    monkeypatch.setattr(products, "nodes", "other")
     await hangs_up_meanwhile()
 
 

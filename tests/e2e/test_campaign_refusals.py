@@ -8,7 +8,7 @@ import pytest
 
 from callflow.sandbox.common.callee import Callee
 from callflow.switchboard.campaigns import endings, pace
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.campaigns import NUMBERS, SHORT, called, make, progress, reaches
 from tests.e2e.outbound import ask, dialling
 from tests.e2e.product import Product
@@ -33,7 +33,7 @@ async def rows_of(the: Product, campaign: dict[str, Any]) -> list[dict[str, Any]
 @pytest.mark.parametrize("way", ["refused", "hangs_up"])
 async def test_who_is_one_too_many_for_the_account_is_called_when_there_is_room(way: Any) -> None:
     async with dialling(command_retries=0) as the:
-        if houses.usual == "twilio":
+        if products.usual == "twilio":
             the.twilio.exchange.account.calls_at_once = 1
         else:
             the.telnyx.exchange.application.channel_limit = 1

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from callflow.sandbox.common.callee import Callee
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.campaigns import ALWAYS, NUMBERS, SHORT, rows
 from tests.e2e.outbound import TOKEN
 from tests.e2e.product import until
@@ -100,7 +100,7 @@ async def test_killed_again_and_again_it_calls_nobody_twice() -> None:
 
 @pytest.mark.proof
 async def test_with_postgresql_it_is_the_same(postgresql: str) -> None:
-    name = f"campaign_{houses.usual}"
+    name = f"campaign_{products.usual}"
     postgres.create(postgresql, name)
     async with (
         receiver() as there,

@@ -10,7 +10,7 @@ import pytest
 from callflow.call.recording_pause import NOT_WRITTEN
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.outbound import DIALS, TOKEN, ask, callee, dialled, dialling
 from tests.e2e.product import Product, product, until
 from tests.e2e.talk import FAST, Talk, talk
@@ -61,7 +61,7 @@ async def test_an_inbound_call_is_recorded_from_its_answer_and_heard_through_our
         found = await ready(the)
         (call,) = the.app.journal.calls()
         assert (found["sid"], found["call"], found["status"], found["source"]) == (at.id, call, "ready", "carrier")
-        assert (found["channels"], found["carrier"]) == (2, houses.usual)
+        assert (found["channels"], found["carrier"]) == (2, products.usual)
         assert found["duration"] == pytest.approx(at.seconds, abs=1)
         assert await listed(the, f"?callSid={found['callSid']}") == [found] == await listed(the, f"?callSid={call}")
         assert await listed(the, f"?callSid={'CA' + 32 * '0'}") == []
@@ -92,7 +92,7 @@ async def test_an_outbound_call_that_is_to_be_recorded_is_linked_to_its_conversa
         await ask(the, "POST", f"/api/calls/{call}/hangup", {"when": "now"})
         await the.quiet()
         found = await ready(the)
-        assert (found["call"], made["carrier"]) == (call, houses.usual)
+        assert (found["call"], made["carrier"]) == (call, products.usual)
 
 
 async def test_a_call_that_is_itself_to_be_recorded_is_not_before_its_announcement_was_heard() -> None:
@@ -231,7 +231,7 @@ _PAUSES = ("record_pause", "record_resume")
 
 def states(the: Product) -> list[str]:
     """What the carrier was told of the pause, in its own words."""
-    if houses.usual == "twilio":
+    if products.usual == "twilio":
         told = [one.value("Status") for one in the.twilio.commands]
         return [
             {"paused": "pause", "in-progress": "resume"}[each] for each in told if each in ("paused", "in-progress")

@@ -18,7 +18,7 @@ import pytest
 from callflow.sandbox import voices
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx.exchange import CONNECTION_ID
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e import tcp_front
 from tests.e2e.outbound import OURS, THEIRS, TOKEN, ask, callee, dialled, dialling, dials
 from tests.e2e.process import SERVER, Process, environment, python
@@ -67,7 +67,7 @@ async def test_a_call_is_shown_while_it_goes_on() -> None:
         assert await process.ended() == 0
         out = "".join(process.out)
         lines = story(out)
-        assert lines[0].startswith(f"dials {THEIRS} from {OURS}, with {houses.usual.capitalize()}")
+        assert lines[0].startswith(f"dials {THEIRS} from {OURS}, with {products.usual.capitalize()}")
         order = ["dialled: the carrier has taken it", "ringing", "answered", "caller: I have a question."]
         assert [lines.index(line) for line in order] == sorted(lines.index(line) for line in order)
         assert "the call is over" in lines
@@ -88,7 +88,7 @@ async def test_nobody_answers_and_it_says_why(what: str, told: str) -> None:
         code, out, err = await said(the, THEIRS)
         assert (code, err) == (1, "")
         assert "answered" not in story(out)
-        told = told or ("the line was busy" if houses.usual == "twilio" else "it was rejected")
+        told = told or ("the line was busy" if products.usual == "twilio" else "it was rejected")
         assert re.search(rf"\nIt was not answered, after \d+ s: {told}", out), out
 
 

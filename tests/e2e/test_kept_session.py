@@ -133,7 +133,7 @@ async def test_a_value_that_is_set_elsewhere_is_kept_and_said_not_to_hold(
     monkeypatch.setenv("REALTIME_DEFAULT_MODEL", "gpt-realtime-2")
     read = load({}, toml=tmp_path / "settings.toml", env_file=tmp_path / ".env")
     async with line() as (the, operator):
-        the.app.settings._origins = read._origins  # as if this house had been started with these files
+        the.app.settings._origins = read._origins  # as if this process had been started with these files
         assert read.origin("voice") == "settings.toml"
         told = await operator.change(
             audio={"input": {"turn_detection": {"threshold": 0.9}}, "output": {"voice": "cedar"}},

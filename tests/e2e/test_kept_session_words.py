@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.operator import Operator, line, session_of_next_call
 from tests.e2e.scenes import exchange, model
 
@@ -157,7 +157,7 @@ async def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 async def test_a_language_without_clips_is_refused_before_it_is_kept() -> None:
-    async with houses.product(carrier=exchange(), realtime=model()) as the:
+    async with products.product(carrier=exchange(), realtime=model()) as the:
         operator = Operator(the.app.console_at[1])
         told = await operator.refused({"clip_language": "tlh"})
         assert told["error"].startswith('clip_language="tlh"'), told

@@ -16,7 +16,7 @@ from callflow.call import take_over
 from callflow.sandbox.common.phone import tone
 from tests.e2e.product import Product, until
 from tests.e2e.talk import greeted, noise, talk
-from tests.e2e.test_live import asked, house, port
+from tests.e2e.test_live import asked, port, stage
 from tests.media.test_live_audio import pieces
 
 
@@ -31,7 +31,7 @@ def listening(the: Product, what: str = "listen", call: str = "", **options: Any
 
 
 async def test_a_listener_gets_both_sides_and_can_send_nothing() -> None:
-    async with house() as the:
+    async with stage() as the:
         one = await talk(the)
         relay = the.call.relay
         assert not relay.taps
@@ -60,7 +60,7 @@ async def test_a_listener_gets_both_sides_and_can_send_nothing() -> None:
 
 
 async def test_who_may_only_look_does_not_listen() -> None:
-    async with house(console_token=OWNER, console_tokens=f"wall:view:{VIEWER}") as the:
+    async with stage(console_token=OWNER, console_tokens=f"wall:view:{VIEWER}") as the:
         await talk(the)
         for token in (VIEWER, ""):
             headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -75,7 +75,7 @@ async def test_who_may_only_look_does_not_listen() -> None:
 
 
 async def test_a_caller_is_taken_over_and_given_back() -> None:
-    async with house() as the:
+    async with stage() as the:
         one = await talk(the)
         await greeted(the, one)
         voice = noise(2000, 7)
@@ -103,7 +103,7 @@ async def test_a_caller_is_taken_over_and_given_back() -> None:
 
 async def test_an_operator_who_is_lost_gives_back_by_that() -> None:
     with mock.patch.object(take_over, "_LOST_SECONDS", 0.3):
-        async with house() as the:
+        async with stage() as the:
             one = await talk(the)
             await greeted(the, one)
             async with listening(the, "takeover") as socket:

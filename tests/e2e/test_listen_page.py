@@ -14,7 +14,7 @@ from tests.e2e.browser import chromium, tab
 from tests.e2e.product import until
 from tests.e2e.several_nodes import cluster, member
 from tests.e2e.talk import talk
-from tests.e2e.test_live import house
+from tests.e2e.test_live import stage
 
 
 MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
@@ -23,7 +23,7 @@ FAKE = [*MICROPHONE, "--autoplay-policy=no-user-gesture-required"]
 
 async def test_the_page_plays_a_call_and_speaks_in_it_only_after_a_second_act() -> None:
     flags = [*FAKE, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    async with house(no_input_seconds=0) as the, async_playwright() as driver:
+    async with stage(no_input_seconds=0) as the, async_playwright() as driver:
         opened = await driver.chromium.launch(executable_path=chromium(), args=flags)
         async with tab(opened, the.app.console_at[1]) as it:
             one = await talk(the)

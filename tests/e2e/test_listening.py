@@ -14,7 +14,7 @@ from callflow.sandbox.common.faults import ApiFault
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.twilio import Twilio
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.outbound import OURS
 from tests.e2e.product import Product, until
 from tests.e2e.several_nodes import cluster, member
@@ -47,7 +47,7 @@ def listeners(the: Product) -> list[Any]:
 
 
 def heard_notice(the: Product, one: Any) -> bool:
-    legs = (one.call, persons_leg(the)) if houses.usual == "twilio" else (one.call,)
+    legs = (one.call, persons_leg(the)) if products.usual == "twilio" else (one.call,)
     return all(NOTICE in leg.spoken for leg in legs)
 
 
@@ -97,7 +97,7 @@ async def test_where_no_stream_can_be_opened_nobody_listens_and_the_two_go_on_ta
     async with switchboard(PERSON, realtime=model(), **LISTENS) as (the, one):
         await transfer(the)
         await in_state(the, "bridged")
-        action = "stream" if houses.usual == "twilio" else "streaming_start"
+        action = "stream" if products.usual == "twilio" else "streaming_start"
         the.carrier.faults.api.append(ApiFault(action, times=9, status=422))
         await until(lambda: the.happened("listening"), "a note of it", 12)
         assert [each["state"] for each in the.happened("listening")] == ["failed"]
@@ -124,7 +124,7 @@ async def test_what_was_heard_before_a_kill_is_known_to_the_process_that_takes_t
         await until(lambda: len(one.rows(said)) > before, "what they say then", 10)
         (leg,) = [call for call in one.carrier.calls.values() if call.to_number == SALES]
         assert [words.count(NOTICE) for words in (caller.call.spoken, leg.spoken) if NOTICE in words] == [1] * (
-            2 if houses.usual == "twilio" else 1
+            2 if products.usual == "twilio" else 1
         ), "they were told already"
         await leg.hang_up()
         await until(lambda: len(one.realtime.sessions) >= 6, "the agent's session", 20)

@@ -27,7 +27,7 @@ GREETING = "Good day, this is the bakery, and we have fresh bread."
 
 
 @contextlib.asynccontextmanager
-async def house(**settings: Any) -> AsyncIterator[Product]:
+async def stage(**settings: Any) -> AsyncIterator[Product]:
     script = Script.of(
         Turn.say(GREETING, noise(900, 1)), otherwise=Turn.say("Yes, of course.", noise(400, 2)),
         heard=("Have you got rye bread?",),
@@ -48,7 +48,7 @@ async def asked(the: Product, one: Talk) -> None:
 
 
 async def test_the_wall_shows_a_call_from_its_beginning_to_its_end() -> None:
-    async with house() as the, watching(port(the), "/api/live") as viewer:
+    async with stage() as the, watching(port(the), "/api/live") as viewer:
         first = await viewer.until("snapshot")
         assert (first["calls"], first["counters"]["live"]) == ([], 0)
         one = await talk(the)
@@ -75,7 +75,7 @@ async def test_the_wall_shows_a_call_from_its_beginning_to_its_end() -> None:
 
 
 async def test_nothing_is_tapped_or_looked_at_when_nobody_watches() -> None:
-    async with house() as the:
+    async with stage() as the:
         await talk(the)
         relay = the.call.relay
         assert not relay.taps
@@ -89,7 +89,7 @@ async def test_nothing_is_tapped_or_looked_at_when_nobody_watches() -> None:
 
 
 async def test_late_and_returning_viewers_get_the_whole_story_once() -> None:
-    async with house() as the:
+    async with stage() as the:
         one = await talk(the)
         name = the.call.id
         path = f"/api/live/{name}/events"
@@ -125,7 +125,7 @@ async def test_late_and_returning_viewers_get_the_whole_story_once() -> None:
 
 
 async def test_a_hundred_viewers_of_one_call_cost_one_serialisation() -> None:
-    async with house() as the, contextlib.AsyncExitStack() as viewers:
+    async with stage() as the, contextlib.AsyncExitStack() as viewers:
         one = await talk(the)
         name = the.call.id
         with mock.patch.object(Encoder, "encode", autospec=True, side_effect=Encoder.encode) as encoding:
@@ -143,7 +143,7 @@ async def test_a_hundred_viewers_of_one_call_cost_one_serialisation() -> None:
 
 async def test_a_viewer_who_does_not_read_costs_nobody_else_anything() -> None:
     with mock.patch.object(sse, "_SEND_SECONDS", 1.0):
-        async with house() as the, watching(port(the), "/api/live") as viewer:
+        async with stage() as the, watching(port(the), "/api/live") as viewer:
             with socket.socket() as deaf:
                 deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 deaf.setblocking(False)
@@ -164,7 +164,7 @@ async def test_a_viewer_who_does_not_read_costs_nobody_else_anything() -> None:
 
 
 async def test_one_viewer_too_many_is_told_so() -> None:
-    async with house() as the:
+    async with stage() as the:
         the.app.live_service.seats._most = 1
         async with watching(port(the), "/api/live"):
             await until(lambda: the.app.live_service.seats.taken == 1, "the first")
@@ -176,7 +176,7 @@ async def test_one_viewer_too_many_is_told_so() -> None:
 
 async def test_a_server_that_stops_does_not_wait_for_its_viewers() -> None:
     async with contextlib.AsyncExitStack() as viewers:
-        async with house() as the:
+        async with stage() as the:
             await talk(the)
             wall = await viewers.enter_async_context(watching(port(the), "/api/live"))
             one = await viewers.enter_async_context(watching(port(the), f"/api/live/{the.call.id}/events"))
@@ -190,7 +190,7 @@ BAKERY, TAXIS = "the-token-of-the-bakery-5678", "the-token-of-the-taxis-5678"
 
 async def test_each_business_sees_its_own_calls_only() -> None:
     async with (
-        house(
+        stage(
             console_token="the-token-of-the-owner-5678",
             console_tokens=f"oven:view:bakery:{BAKERY},desk:view:taxis:{TAXIS}",
             profiles={"bread": {"numbers": ["+15550100002"], "business": "bakery"}},
@@ -218,7 +218,7 @@ async def test_each_business_sees_its_own_calls_only() -> None:
 
 
 async def test_the_older_mirror_of_one_call_has_its_lines() -> None:
-    async with house() as the:
+    async with stage() as the:
         one = await talk(the)
         path = f"/api/live/{the.call.id}/sse"
         async with watching(port(the), path) as viewer:

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.e2e.product import Product, until
 from tests.e2e.talk import talk
-from tests.e2e.test_live import GREETING, asked, house, port
+from tests.e2e.test_live import GREETING, asked, port, stage
 from tests.e2e.viewer import watching
 
 
@@ -74,7 +74,7 @@ async def tab(the: Product, token: str = "") -> AsyncIterator[Tab]:
 
 
 async def test_two_tabs_stay_connected_and_a_late_one_sees_the_whole() -> None:
-    async with house() as the, tab(the) as one, tab(the) as other:
+    async with stage() as the, tab(the) as one, tab(the) as other:
         call = await talk(the)
         stream = (await one.until("call.started", callId=the.call.id))["streamSid"]
         assert stream
@@ -100,7 +100,7 @@ async def test_two_tabs_stay_connected_and_a_late_one_sees_the_whole() -> None:
 
 
 async def test_a_request_reaches_the_one_call_that_it_names() -> None:
-    async with house() as the, tab(the) as one:
+    async with stage() as the, tab(the) as one:
         first, second = await talk(the), await talk(the)
         name, other = [call.id for call in the.app.switchboard.calls]
         for each in (name, other):
@@ -133,7 +133,7 @@ def parts(event: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def test_what_somebody_asks_is_written_down_with_their_name() -> None:
-    async with house(**TOKENS) as the, tab(the, DESK) as desk, tab(the, OWNER) as owner:
+    async with stage(**TOKENS) as the, tab(the, DESK) as desk, tab(the, OWNER) as owner:
         await talk(the)
         name = (await desk.until("call.started"))["callId"]
         for each, speed in ((desk, 0.9), (owner, 1.1)):
@@ -146,7 +146,7 @@ async def test_what_somebody_asks_is_written_down_with_their_name() -> None:
 
 
 async def test_a_session_without_an_address_is_kept_for_coming_calls() -> None:
-    async with house() as the, tab(the) as one:
+    async with stage() as the, tab(the) as one:
         taken = await one.ask(type="session.update", session={"speed": 0.9})
         assert taken["type"] == "request.taken"
         assert the.app.configs.rules.overrides == {"speed": 0.9}
@@ -155,7 +155,7 @@ async def test_a_session_without_an_address_is_kept_for_coming_calls() -> None:
 
 
 async def test_only_those_with_a_token_are_let_in_and_viewers_only_look() -> None:
-    async with house(**TOKENS) as the:
+    async with stage(**TOKENS) as the:
         with pytest.raises(InvalidStatus) as refusal:
             async with tab(the):
                 pass
@@ -172,7 +172,7 @@ async def test_only_those_with_a_token_are_let_in_and_viewers_only_look() -> Non
 
 
 async def test_who_may_only_view_puts_no_number_together_from_words_that_are_being_spoken() -> None:
-    async with house(**TOKENS) as the, tab(the, OWNER) as owner, tab(the, VIEWER) as viewer:
+    async with stage(**TOKENS) as the, tab(the, OWNER) as owner, tab(the, VIEWER) as viewer:
         await talk(the)
         path, delta = f"/api/live/{the.call.id}/events", "response.output_audio_transcript.delta"
         async with contextlib.AsyncExitStack() as stack:
@@ -194,7 +194,7 @@ async def test_who_may_only_view_puts_no_number_together_from_words_that_are_bei
 
 async def test_a_server_that_stops_lets_its_tabs_come_back() -> None:
     async with contextlib.AsyncExitStack() as stack:
-        async with house() as the:
+        async with stage() as the:
             one = await stack.enter_async_context(tab(the))
             await talk(the)
             await one.until("call.started")

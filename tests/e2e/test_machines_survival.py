@@ -7,7 +7,7 @@ from typing import Any
 
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.openai_realtime import Script
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.product import until
 from tests.e2e.talk import noise, saying
 from tests.e2e.test_outbound_survival import dial, dialling_office, dials, leg, over
@@ -41,7 +41,7 @@ def begun(one: Office) -> list[Any]:
 
 async def test_a_process_that_dies_before_the_beep_is_followed_by_one_that_leaves_the_message() -> None:
     async with dialling_office(**ENV, BEEP_SECONDS=3) as one:
-        if houses.usual == "twilio":
+        if products.usual == "twilio":
             one.carrier.faults.amd_result = "machine_start"  # else it tells of the machine with the beep
         call = await rung(one, Callee(does="voicemail", speaks_s=2.5))
         await one.realtime.wait_session(2)

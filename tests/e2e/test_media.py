@@ -11,6 +11,7 @@ import struct
 import time
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -98,6 +99,28 @@ async def test_a_socket_without_a_valid_token_is_refused_and_reaches_no_model() 
             await wire.start()
             await wire.audio(*frames(3))
             await until_heard(await the.realtime.wait_session(), b"".join(frames(3)))
+
+
+async def test_a_target_in_the_absolute_form_is_routed_and_judged_as_in_the_origin_form() -> None:
+    async def status(method: str, target: str, *lines: str) -> str:
+        reader, writer = await asyncio.open_connection("127.0.0.1", the.app.public_at[1])
+        with contextlib.closing(writer):
+            writer.write("\r\n".join([f"{method} {target} HTTP/1.1", "Host: a.example", *lines, "", ""]).encode())
+            async with asyncio.timeout(5):
+                return (await reader.readline()).decode().split(" ")[1]
+
+    upgrade = (
+        "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+    )  # fmt: skip
+    async with product(realtime=quiet_model(), **QUIET) as the:
+        _, url = await ring_by_hand(the)
+        path = urlsplit(url).path
+        for start in ("", "http://b.example", "HTTPS://b.example:443"):
+            assert await status("GET", f"{start}/api/version", "Connection: close") == "200"
+            assert await status("POST", f"{start}/webhooks", "Content-Length: 2", "", "{}") == "403", "it is not signed"
+            assert await status("GET", f"{start}{path}x", *upgrade) == "403", "the token is wrong"
+        assert await status("GET", f"http://b.example{path}", *upgrade) == "101"
 
 
 async def test_the_token_of_an_ended_call_is_refused() -> None:

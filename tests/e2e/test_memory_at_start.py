@@ -22,7 +22,7 @@ _OTHERS: Final = (
 _PROGRAM: Final = f"""
 import os, runpy, signal, sys
 sys.path.insert(0, {SERVER.removesuffix("server.py")!r})
-from callflow.switchboard.garbage import GarbageCollection
+from callflow.switchboard.garbage_collection import GarbageCollection
 
 def begin(self):  # it listens now
     print("loaded", [name for name in {_OTHERS!r} if name in sys.modules], "quart" in sys.modules, flush=True)

@@ -37,7 +37,7 @@ def model() -> Realtime:
 
 @dataclass
 class Places:
-    """All that tells of the calls of one house."""
+    """All that tells of the calls of one product."""
 
     the: Product
     client: httpx.AsyncClient

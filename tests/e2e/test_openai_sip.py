@@ -30,7 +30,7 @@ def model(*turns: Turn) -> Realtime:
 
 
 @contextlib.asynccontextmanager
-async def house(realtime: Realtime, **settings: Any) -> AsyncIterator[Product]:
+async def stage(realtime: Realtime, **settings: Any) -> AsyncIterator[Product]:
     async with product(realtime=realtime, **{**realtime.sip.settings(), "vad_silence_ms": 400, **settings}) as made:
         realtime.sip.webhook_url = f"http://127.0.0.1:{made.app.public_at[1]}/openai/webhook"
         yield made
@@ -45,7 +45,7 @@ async def _a_conversation() -> None:
     tool = Turn((Call("get_current_time", {}, "call_time"),))
     long = Turn((Say("It is a quarter past nine in the morning, and the sun is shining.", noise(4000, 3)),))
     bye = Turn((Say("Goodbye.", noise(300, 4)), Call("end_call", {"reason": "done"}, "call_end")))
-    async with house(model(HELLO, tool, long, bye), greeting="Say hello.") as made:
+    async with stage(model(HELLO, tool, long, bye), greeting="Say hello.") as made:
         call = await made.realtime.sip.ring(headers=[("X-Twilio-CallSid", "CA0")])
         session = await call.wait_answered()
         await session.wait_sent("output_audio_buffer.stopped")
@@ -78,7 +78,7 @@ async def _a_conversation() -> None:
 
 
 async def _signatures() -> None:
-    async with house(model(HELLO)) as made:
+    async with stage(model(HELLO)) as made:
         sip = made.realtime.sip
         call = await sip.ring(wait=True)
         body = sip.webhook(call)
@@ -100,7 +100,7 @@ async def _signatures() -> None:
 
 async def _ends_and_refusals() -> None:
     realtime = model(HELLO)
-    async with house(realtime, max_concurrent_calls=1, transfer_targets="sales = +15550100010") as made:
+    async with stage(realtime, max_concurrent_calls=1, transfer_targets="sales = +15550100010") as made:
         sip = realtime.sip
         gone = await sip.ring()
         gone.state = "ended"  # before the accept
@@ -141,7 +141,7 @@ async def _a_socket_that_breaks() -> None:
     long = Turn((Say("A long sentence that goes on and on for quite a while.", noise(3000, 5)),))
     realtime = model(HELLO, long)
     realtime.sip.sideband_delay = 0.2
-    async with house(realtime, greeting="Say hello.") as made:
+    async with stage(realtime, greeting="Say hello.") as made:
         call = await realtime.sip.ring()
         session = await call.wait_answered()
         await session.wait_sent("output_audio_buffer.stopped")
@@ -161,7 +161,7 @@ async def _a_socket_that_breaks() -> None:
 async def _a_protected_sentence_keys_and_last_words() -> None:
     realtime = model(HELLO)
     recorded = {"record": True, "record_announcement": "Recorded."}
-    async with house(realtime, disclosure="You talk to a machine.", **recorded) as made:
+    async with stage(realtime, disclosure="You talk to a machine.", **recorded) as made:
         call = await realtime.sip.ring()
         session = await call.wait_answered()
         detection = call.commands[0][1]["audio"]["input"]["turn_detection"]
@@ -194,7 +194,7 @@ async def _a_protected_sentence_keys_and_last_words() -> None:
 async def _a_model_that_stays_away() -> None:
     realtime = model(HELLO)
     away = {"fallback_number": "+15550100010", "engine_seconds": 0.5, "transfer_ring_seconds": 5}
-    async with house(realtime, **away, transfer_accept_seconds=1) as made:
+    async with stage(realtime, **away, transfer_accept_seconds=1) as made:
         call = await realtime.sip.ring()
         session = await call.wait_answered()
         await session.wait_sent("output_audio_buffer.stopped")
@@ -263,7 +263,7 @@ ROUTED = {"route": "sip", "engine_seconds": 8.0}
 
 
 async def _twilio_leads_there() -> None:
-    async with house(model(HELLO), carrier=Twilio(PUBLIC), **ROUTED) as made:
+    async with stage(model(HELLO), carrier=Twilio(PUBLIC), **ROUTED) as made:
         made.twilio.callees[f"{URI}?X-Callflow-From=%2B15550100001&X-Callflow-To=%2B15550100002"] = Callee("answers")
         led = await made.twilio.ring()
         await until(lambda: led.documents, "the document")
@@ -290,7 +290,7 @@ async def _twilio_leads_there() -> None:
 
 async def _a_call_that_another_program_dials() -> None:
     carrier = Twilio(PUBLIC)
-    async with house(model(HELLO), carrier=carrier) as made:
+    async with stage(model(HELLO), carrier=carrier) as made:
         carrier.number("+15550100002")
         form = {
             "To": "+15550100003", "From": "+15550100002", "Method": "GET",
@@ -312,7 +312,7 @@ async def _a_call_that_another_program_dials() -> None:
 async def _a_dial(carrier: Twilio | Telnyx) -> None:
     own = {"telnyx_connection_id": CONNECTION_ID, "telnyx_from_number": OURS, "twilio_from_number": OURS}
     settings = {**ROUTED, **own, "console_token": "the-token-of-the-tests"}
-    async with house(model(HELLO), carrier=carrier, **settings) as made:
+    async with stage(model(HELLO), carrier=carrier, **settings) as made:
         if isinstance(carrier, Twilio):
             carrier.number(OURS)
         name = carrier.__class__.__name__.lower()
@@ -362,7 +362,7 @@ async def _a_dial(carrier: Twilio | Telnyx) -> None:
 
 
 async def _telnyx_leads_there() -> None:
-    async with house(model(HELLO), carrier=Telnyx(webhook_url="http://127.0.0.1:9/webhooks"), **ROUTED) as made:
+    async with stage(model(HELLO), carrier=Telnyx(webhook_url="http://127.0.0.1:9/webhooks"), **ROUTED) as made:
         led = await made.telnyx.ring()
         await until(lambda: made.actions("transfer"), "the transfer")
         (command,) = made.actions("transfer")

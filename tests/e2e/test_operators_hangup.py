@@ -17,7 +17,7 @@ from callflow.media.clips import Clip
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import Telnyx
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.operators_port import JSON, TOKEN, Answer, Port, faults_of
 from tests.e2e.process import SERVER, python
 from tests.e2e.product import Product, product, until
@@ -290,7 +290,7 @@ async def test_the_command_line_ends_a_call() -> None:
 
 @pytest.mark.carrier("telnyx")
 async def test_the_command_line_says_in_a_line_why_it_cannot() -> None:
-    async with houses.exchange() as not_ours:
+    async with products.exchange() as not_ours:
         assert isinstance(not_ours, Telnyx)
         carrier = urlsplit(not_ours.base_url).port or 0
         for port, words, says in (

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from callflow.sandbox.telnyx import Call as TelnyxCall
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.operators_port import JSON, Port
 from tests.e2e.outbound import OURS, THEIRS, TOKEN, callee, dialled, dialling
 from tests.e2e.product import product
@@ -17,7 +17,7 @@ from tests.e2e.talk import talk
 
 @pytest.mark.parametrize("carrier", ["telnyx", "twilio"])
 async def test_a_call_is_listed_from_its_first_moment_to_its_end(carrier: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(houses, "usual", carrier)
+    monkeypatch.setattr(products, "usual", carrier)
     async with product(no_input_seconds=0) as the:
         it = Port(the.app.console_at[1], token="")
         assert (await it.ask("GET", "/api/calls")).json() == []
@@ -48,7 +48,7 @@ async def test_a_call_is_listed_from_its_first_moment_to_its_end(carrier: str, m
 async def test_a_call_that_is_dialled_is_listed_while_it_rings_and_as_it_ended(
     carrier: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(houses, "usual", carrier)
+    monkeypatch.setattr(products, "usual", carrier)
     async with dialling() as the:
         it = Port(the.app.console_at[1], TOKEN)
         the.carrier.exchange.timing.ring_s = 30

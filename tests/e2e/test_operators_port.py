@@ -183,6 +183,8 @@ async def test_names_and_origins_are_looked_at_before_anything_else(caplog: pyte
             await refused(it, 421, host=[host])
         for host in (b"localhost", b"LocalHost:6001", b"127.0.0.1:1", b"[::1]", b"[::1]:6001"):
             assert (await it.ask("GET", "/health", host=[host])).status == 200, host
+        assert (await it.ask("GET", "http://evil.example/health")).status == 421, "the header counted"
+        assert (await it.ask("GET", "http://localhost/health", host=[b"evil.example"])).status == 200
         for origin in (
             b"http://[", b"null", b"", b"http://evil.example", b"http://localhost.evil", b"http://localhost:1",
             b"\xff", b"http://evil@localhost", b"localhost", b"http://localhost/", b"file://localhost",

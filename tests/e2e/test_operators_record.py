@@ -16,7 +16,7 @@ import pytest
 from callflow.app import Application
 from callflow.config.settings import Settings
 from callflow.sandbox.openai_realtime import Realtime
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.operators_port import JSON, Port, faults_of
 from tests.e2e.product import run, until
 from tests.e2e.talk import talk
@@ -269,7 +269,7 @@ async def test_a_recording_is_kept_by_nobody_while_it_grows_and_can_be_asked_for
 
 async def test_before_the_record_is_open_live_calls_are_told_and_the_rest_is_asked_to_wait() -> None:
     """In the first second of a new data folder, and as long as somebody else holds the file."""
-    carrier, realtime = houses.exchange(), Realtime()
+    carrier, realtime = products.exchange(), Realtime()
     async with carrier, realtime:
         with tempfile.TemporaryDirectory() as folder:
             holder = sqlite3.connect(Path(folder) / "callflow.db", isolation_level=None)

@@ -14,7 +14,7 @@ from callflow.sandbox.openai_realtime import Faults as RealtimeFaults
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx import ApiFault
 from callflow.sandbox.twilio import ApiFault as TwilioApiFault
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.outbound import OURS, THEIRS, ask, callee, dial, dialled, dialling, dials
 from tests.e2e.product import until
 from tests.web.console.test_image_uploads import picture
@@ -28,7 +28,7 @@ async def test_a_call_is_dialled_and_the_agent_speaks_first() -> None:
     async with dialling() as the:
         told = await dialled(the)
         call = the.carrier_call()
-        assert (told["carrier"], told["callSid"]) == (houses.usual, the.call.ids.control)
+        assert (told["carrier"], told["callSid"]) == (products.usual, the.call.ids.control)
         assert (call.from_number, call.to_number) == (OURS, THEIRS)
         await call.wait_streaming()
         await call.phone.hears(0.3)
@@ -108,8 +108,8 @@ async def test_a_call_that_is_ended_while_it_rings_is_cancelled_at_the_carrier()
 async def test_a_call_that_is_ended_while_it_is_being_dialled_is_cancelled_as_soon_as_it_has_a_name() -> None:
     async with dialling() as the:
         the.carrier.exchange.timing.ring_s = 30
-        fault = TwilioApiFault if houses.usual == "twilio" else ApiFault
-        action = "create" if houses.usual == "twilio" else "dial"
+        fault = TwilioApiFault if products.usual == "twilio" else ApiFault
+        action = "create" if products.usual == "twilio" else "dial"
         the.carrier.faults.api.append(fault(action, slow_s=0.6))
         asked = asyncio.create_task(dial(the))
         await until(lambda: the.app.switchboard.calls, "the call")
@@ -150,9 +150,9 @@ async def test_one_key_makes_one_call_whatever_becomes_of_it() -> None:
 
 async def test_a_carrier_that_refuses_to_dial_says_so_to_whoever_asked() -> None:
     async with dialling() as the:
-        status = 400 if houses.usual == "twilio" else 422
-        fault = TwilioApiFault if houses.usual == "twilio" else ApiFault
-        action = "create" if houses.usual == "twilio" else "dial"
+        status = 400 if products.usual == "twilio" else 422
+        fault = TwilioApiFault if products.usual == "twilio" else ApiFault
+        action = "create" if products.usual == "twilio" else "dial"
         the.carrier.faults.api.append(fault(action, status=status))
         answer = await dial(the)
         assert answer.status_code == status, answer.text
@@ -166,8 +166,8 @@ async def test_a_carrier_that_refuses_to_dial_says_so_to_whoever_asked() -> None
 async def test_an_answer_that_is_lost_dials_nobody_twice_and_the_call_goes_on() -> None:
     async with dialling(command_seconds=0.5) as the:
         the.carrier.exchange.timing.ring_s = 1.5
-        fault = TwilioApiFault if houses.usual == "twilio" else ApiFault
-        action = "create" if houses.usual == "twilio" else "dial"
+        fault = TwilioApiFault if products.usual == "twilio" else ApiFault
+        action = "create" if products.usual == "twilio" else "dial"
         the.carrier.faults.api.append(fault(action, lose_response=True))
         answer = await dial(the)
         assert answer.status_code in (201, 202), answer.text

@@ -14,7 +14,7 @@ import pytest
 from callflow.sandbox.telnyx import ApiFault
 from callflow.sandbox.twilio import ApiFault as TwilioApiFault
 from callflow.sandbox.twilio import Twilio
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.outbound import DIALS, OURS, THEIRS, TOKEN
 from tests.e2e.product import until
 from tests.e2e.test_survival import Office, office
@@ -62,7 +62,7 @@ async def over(one: Office) -> dict[str, Any]:
 
 
 def fault(**how: Any) -> Any:
-    if houses.usual == "twilio":
+    if products.usual == "twilio":
         return TwilioApiFault("create", **how)
     return ApiFault("dial", **how)
 
@@ -152,7 +152,7 @@ async def test_a_leg_whose_call_is_over_is_hung_up_after_a_restart() -> None:
         # Neither list nor webhook tells of it.
         one.carrier.faults.api.append(
             TwilioApiFault("list", times=9, status=503)
-            if houses.usual == "twilio"
+            if products.usual == "twilio"
             else ApiFault("get", times=9, status=503)
         )
         await dial(one)

@@ -88,6 +88,8 @@ async def test_filters_a_saved_search_figures_and_the_undo_after_a_reload() -> N
         await it.page.locator(".figures-of canvas").nth(2).wait_for()
         await it.page.click("text=The same as tables")
         await it.sees("caption", "Calls by day")
+        await it.page.goto("/#/history?from=2026-01-02&to=2026-01-01")
+        await it.sees(".figures-of .failed", "“From” is after “To”.")
         await it.page.click("text=Everything")
         await it.sees(".figures-of .figures dd", "120")
         if folder:

@@ -51,7 +51,7 @@ async () => {
   const { moment } = await import(document.querySelector("script[type=module]").src.replace("app.js", "moment.js"));
   let changes = 0;
   const seen = new MutationObserver((all) => { changes += all.filter((each) => each.type === "childList").length; });
-  for (const each of document.querySelectorAll("cf-said, cf-log, cf-waterfalls")) {
+  for (const each of document.querySelectorAll("cf-transcript-frame, cf-log, cf-waterfalls")) {
     seen.observe(each, { childList: true, subtree: true });
   }
   for (let at = 0; at < 56; at += 1) {
@@ -221,13 +221,13 @@ async def test_a_call_is_replayed_and_compared_on_the_page() -> None:
             await the.quiet()
         async with browser() as opened, tab(opened, the.app.console_at[1]) as it:
             await it.page.goto(f"/#/calls/{ids[0]}?t=0.1&with={ids[1]}")
-            await it.sees("cf-account", "this version decides all")
-            await it.sees("cf-account", "It ended because it was hung up in the ordinary way")
-            await it.sees("cf-beside .end", "The call is over")
-            await it.sees("cf-beside .panel-head", "later")
-            href = await it.page.get_attribute("cf-account a[download]", "href")
+            await it.sees("cf-call-summary", "this version decides all")
+            await it.sees("cf-call-summary", "It ended because it was hung up in the ordinary way")
+            await it.sees("cf-compare .end", "The call is over")
+            await it.sees("cf-compare .panel-head", "later")
+            href = await it.page.get_attribute("cf-call-summary a[download]", "href")
             exported = await it.page.request.get(href or "")
             assert (await exported.json())["call"] == ids[0]
-            await it.page.click("cf-beside >> text=Close the other call")
-            await it.page.locator("cf-beside").wait_for(state="detached")
+            await it.page.click("cf-compare >> text=Close the other call")
+            await it.page.locator("cf-compare").wait_for(state="detached")
             await it.sees("cf-cursor .at", "0:00.1")

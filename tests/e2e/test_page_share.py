@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page
 
-from callflow.switchboard.health import findings, life_cycle, service
+from callflow.switchboard.health import alert_life_cycle, findings, service
 from tests.e2e.browser import NARROW, browser, tab, tells
 from tests.e2e.operators_port import TOKEN
 from tests.e2e.product import product
@@ -26,7 +26,7 @@ async def shot(page: Page, name: str) -> None:
 
 async def test_the_doctor_an_alert_and_a_link_for_a_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "EVERY_SECONDS", 0.2)
-    monkeypatch.setitem(life_cycle.OPEN_AFTER, "wrong", 0.3)
+    monkeypatch.setitem(alert_life_cycle.OPEN_AFTER, "wrong", 0.3)
     monkeypatch.setattr(findings, "_LATE_MS", 60_000.0)  # other tests run beside this one
     async with product(console_token=TOKEN, console_tokens=f"desk:operate:{TOKEN}-2") as the, browser() as opened:
         call = await the.telnyx.ring()

@@ -23,7 +23,7 @@ STATUS = "/twilio/status"
 
 
 @contextlib.asynccontextmanager
-async def house(**settings: Any) -> AsyncIterator[Product]:
+async def stage(**settings: Any) -> AsyncIterator[Product]:
     """A server with a real carrier beside its phone."""
     async with product(beside=phone_line, **settings) as the:
         yield the
@@ -42,7 +42,7 @@ async def hears(socket: Any, loud: int = 20) -> None:
 async def test_it_rings_over_the_operators_port_alone_and_reaches_nobody_else() -> None:
     profiles = {"bakery": {"numbers": ["+15550100042"], "instructions": "Sell bread."}}
     targets = "mia=+15550100077"
-    async with house(carrier=Twilio(PUBLIC), profiles=profiles, transfer_targets=targets, journal_seconds=2.0) as the:
+    async with stage(carrier=Twilio(PUBLIC), profiles=profiles, transfer_targets=targets, journal_seconds=2.0) as the:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{the.app.console_at[1]}") as client:
             about = (await client.get("/api/phone")).json()
         assert about["numbers"] == [{"profile": "bakery", "to": "+15550100042"}]
@@ -85,7 +85,7 @@ async def test_it_rings_over_the_operators_port_alone_and_reaches_nobody_else() 
 
 
 async def test_where_the_model_costs_money_nobody_rings_without_a_token() -> None:
-    async with house(openai_realtime_url="wss://model.invalid/v1/realtime") as the:
+    async with stage(openai_realtime_url="wss://model.invalid/v1/realtime") as the:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{the.app.console_at[1]}") as client:
             assert (await client.get("/api/phone")).json()["needs_token"] is True
         with pytest.raises(InvalidStatus, match="401"):

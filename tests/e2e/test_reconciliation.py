@@ -13,7 +13,7 @@ from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script
 from callflow.sandbox.telnyx.exchange import CONNECTION_ID
 from callflow.switchboard import dedupe, reconciliation
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.product import product, until
 from tests.e2e.talk import talk
 
@@ -34,13 +34,13 @@ def model() -> Realtime:
 
 
 def fault(action: str, **how: Any) -> Any:
-    if houses.usual == "twilio":
+    if products.usual == "twilio":
         return twilio.ApiFault({"get": "fetch", "hangup": "update"}[action], **how)
     return telnyx.ApiFault(action, **how)
 
 
 def settings() -> dict[str, Any]:
-    return {"telnyx_connection_id": CONNECTION_ID} if houses.usual == "telnyx" else {}
+    return {"telnyx_connection_id": CONNECTION_ID} if products.usual == "telnyx" else {}
 
 
 async def test_a_call_that_the_carrier_has_no_more_is_let_go() -> None:
@@ -95,7 +95,7 @@ async def test_a_call_that_is_over_for_us_and_still_on_the_line_is_hung_up_once_
         await the.quiet()
         await the.app.journal.flushed()
         (active,) = await the.app.carriers[0].active_calls()
-        await until(lambda: not the.app.switchboard.knows(houses.usual, active.ids), "the call to be forgotten")
+        await until(lambda: not the.app.switchboard.knows(products.usual, active.ids), "the call to be forgotten")
         assert one.call.ended_at is None, "the fault was none"
         the.carrier.faults.api.clear()
         await the.app.recovery.reconciliation.run_once()

@@ -11,10 +11,10 @@ from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Turn
 from tests.e2e.browser import browser, tab
 from tests.e2e.product import product, until
 from tests.e2e.talk import FAST, noise, talk
-from tests.e2e.test_live import asked, house, port
+from tests.e2e.test_live import asked, port, stage
 from tests.e2e.test_logs import tab as logs_tab
 from tests.e2e.test_openai_sip import HELLO, model
-from tests.e2e.test_openai_sip import house as sip_house
+from tests.e2e.test_openai_sip import stage as sip_stage
 from tests.e2e.viewer import Viewer, watching
 
 
@@ -34,7 +34,7 @@ def counted(viewer: Viewer) -> str:
 
 
 async def test_a_watched_call_tells_them_to_page_stream_and_mirror() -> None:
-    async with house() as the, browser() as opened, tab(opened, port(the)) as it, logs_tab(the) as mirror:
+    async with stage() as the, browser() as opened, tab(opened, port(the)) as it, logs_tab(the) as mirror:
         one = await talk(the)
         name = the.call.id
         await until(lambda: the.call.relay.tap.watcher is not None, "the mirror to watch")
@@ -62,7 +62,7 @@ async def test_a_watched_call_tells_them_to_page_stream_and_mirror() -> None:
 
 
 async def test_nothing_is_tapped_when_nobody_watches_any_more() -> None:
-    async with house() as the:
+    async with stage() as the:
         await talk(the)
         tap = the.call.relay.tap
         async with watching(port(the), f"/api/live/{the.call.id}/sse"):
@@ -83,7 +83,7 @@ async def test_the_full_duplex_engine_and_sip_are_watched_alike() -> None:
             one.phone.say(tone(500))
             await until(lambda: "session.output_audio.delta" in counted(viewer), "counted audio")
             await until(lambda: ("from_media", "mark") in singles(viewer), "marks")
-    async with sip_house(model(HELLO), greeting="Say hello.") as the:
+    async with sip_stage(model(HELLO), greeting="Say hello.") as the:
         call = await the.realtime.sip.ring()
         await call.wait_answered()
         async with watching(port(the), f"/api/live/{the.call.id}/events") as viewer:

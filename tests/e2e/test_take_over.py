@@ -23,7 +23,7 @@ from callflow.web.console.live.rows import warnings
 from tests.e2e.product import Product, until
 from tests.e2e.talk import greeted, noise, talk
 from tests.e2e.test_listen_in import listening, speak
-from tests.e2e.test_live import GREETING, house, port
+from tests.e2e.test_live import GREETING, port, stage
 from tests.e2e.test_survival import Office, model, office
 
 
@@ -70,7 +70,7 @@ async def taken_over(the: Product, token: str) -> AsyncIterator[Any]:
 async def test_meanwhile_no_other_speaks_no_tool_acts_and_a_goodbye_ends_it() -> None:
     ends = Turn((ToolCall("end_call", {"reason": "done"}),))
     script = Script.of(Turn.say(GREETING, noise(900, 1)), ends, otherwise=Turn.say("Goodbye.", noise(400, 2)))
-    async with house(**TOKENS) as the:
+    async with stage(**TOKENS) as the:
         the.realtime.script = script
         one = await talk(the)
         await greeted(the, one)
@@ -113,7 +113,7 @@ async def test_meanwhile_no_other_speaks_no_tool_acts_and_a_goodbye_ends_it() ->
 async def test_a_caller_who_is_transferred_leaves_the_person_and_who_gives_back_without_words_is_asked_for_them() -> (
     None
 ):
-    async with house(transfer_targets="ben=+15550100077", **TOKENS) as the:
+    async with stage(transfer_targets="ben=+15550100077", **TOKENS) as the:
         one = await talk(the)
         await greeted(the, one)
         async with taken_over(the, MIA) as socket:
@@ -133,7 +133,7 @@ async def test_a_caller_who_is_transferred_leaves_the_person_and_who_gives_back_
 
 
 async def test_who_gives_back_a_caller_on_hold_takes_them_off_it_and_the_agent_goes_on_with_what_was_said() -> None:
-    async with house(**TOKENS) as the:
+    async with stage(**TOKENS) as the:
         one = await talk(the)
         await greeted(the, one)
         async with taken_over(the, MIA) as socket:
@@ -155,7 +155,7 @@ async def test_who_gives_back_a_caller_on_hold_takes_them_off_it_and_the_agent_g
 
 async def test_a_person_goes_on_when_the_model_stays_away_and_gives_back_when_it_is_there_again() -> None:
     """The outage may be why they speak."""
-    async with house(engine_tries=1, engine_seconds=4.0, **TOKENS) as the:
+    async with stage(engine_tries=1, engine_seconds=4.0, **TOKENS) as the:
         one = await talk(the)
         await greeted(the, one)
         async with taken_over(the, MIA) as socket:
@@ -171,13 +171,16 @@ async def test_a_person_goes_on_when_the_model_stays_away_and_gives_back_when_it
             await socket.send(json.dumps({"give_back": True, "line": "The loaf is reserved."}))
             await socket.wait_closed()
         await until(lambda: the.call.model.engine == "ready", "the model to be asked again")
-        before = len(one.heard())
-        await until(lambda: noise(400, 2)[:1600] in one.heard()[before - 8000 :], "the agent to go on")
+        said = noise(900, 1)  # the first that each session says
+        await until(lambda: one.heard().count(said[:1600]) == 2, "the agent to go on")
+        await until(lambda: the.happened("heard")[-1]["done"], "the sentence to be over")
+        asked = [event.event for event in the.realtime.sessions[-1].received if event.event["type"] == "response.create"]
+        assert len(asked) == 1, "the agent was asked to go on, and to say that it is back as well"
 
 
 async def test_a_token_of_one_business_listens_and_speaks_in_its_own_calls_alone() -> None:
     profiles = {"bread": {"numbers": ["+15550100002"], "business": "bakery"}}
-    async with house(profiles=profiles, **TOKENS) as the:
+    async with stage(profiles=profiles, **TOKENS) as the:
         await talk(the)
         for what in ("listen", "takeover"):
             with pytest.raises(InvalidStatus, match="404"):

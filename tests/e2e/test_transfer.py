@@ -12,7 +12,7 @@ from callflow.call.replay import replay
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Call, Pace, Realtime, Say, Script, Turn
-from tests.e2e import product as houses
+from tests.e2e import product as products
 from tests.e2e.outbound import DIALS, OURS, ask
 from tests.e2e.product import Product, product, until
 from tests.e2e.talk import FAST, Talk, noise, talk
@@ -144,7 +144,7 @@ async def test_nobody_takes_the_call_and_the_agent_says_so(person: Callee, words
 
 
 async def test_what_is_told_late_of_a_person_who_refused_means_nothing_for_the_next_one() -> None:
-    late = houses.faults(webhook_delay_s={"call.hangup": 1.5, "status:completed": 1.5})
+    late = products.faults(webhook_delay_s={"call.hangup": 1.5, "status:completed": 1.5})
     targets = f"sales = {SALES}, boss = {BOSS}"
     async with switchboard(REFUSES, transfer_targets=targets, transfer_accept_seconds=8) as (the, _):
         the.carrier.faults_of[SALES] = late
@@ -217,7 +217,7 @@ async def test_a_cold_transfer_connects_at_once_and_a_failed_one_comes_back() ->
 async def test_a_person_who_has_answered_untold_goes_on_talking_with_the_caller() -> None:
     """The webhook that says so is lost, and so is what makes the deadline go away."""
     async with switchboard(Callee(ring_s=0.1)) as (the, _):
-        the.carrier.faults_of[SALES] = houses.faults(webhook_drop=["status:answered"])
+        the.carrier.faults_of[SALES] = products.faults(webhook_drop=["status:answered"])
         the.call.config.deadline_seconds["transfer"] = 1.0  # type: ignore[index]
         await transfer(the, mode="cold")
         await in_state(the, "bridged")
@@ -246,7 +246,7 @@ async def test_callbacks_in_any_order_and_number_make_no_difference(odd: str) ->
         for name in [name for name in ODD[odd] if hasattr(the.carrier.faults, name)]:
             setattr(the.carrier.faults, name, ODD[odd][name])
         await transfer(the)
-        if "lost" in odd and houses.usual == "telnyx":
+        if "lost" in odd and products.usual == "telnyx":
             await until(lambda: "could not be reached" in told(the), "the agent to be told", 20)  # no word of an answer
             return
         await in_state(the, "bridged")

@@ -85,7 +85,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds in life takes tenths."""
     monkeypatch.setattr(Pace, "PAUSES", (0.05, 0.2, 0.2, 0.2))
-    monkeypatch.setattr(Pace, "PATIENCE", 0.2)
+    monkeypatch.setattr(Pace, "HANDSHAKE_SECONDS", 0.2)
     monkeypatch.setattr(Breaker, "PROBES", (0.1, 0.2, 0.2))
 
 
@@ -303,7 +303,9 @@ async def test_a_call_that_is_being_talked_with_waits_where_one_that_arrives_is_
 
 @pytest.mark.usefixtures("impatient")
 async def test_whoever_waits_is_told_when_a_probe_gets_through_and_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Pace, "PATIENCE", 3.0)  # 40 handshakes at once may take longer than a tenth of a second
+    monkeypatch.setattr(
+        Pace, "HANDSHAKE_SECONDS", 3.0
+    )  # 40 handshakes at once may take longer than a tenth of a second
     async with office(refuse_next=-1, refuse_status=429) as one:
         waiting = [asyncio.create_task(one.open(f"call {number}")) for number in range(40)]
         await one.until(lambda: one.state != "closed", "the breaker to open")

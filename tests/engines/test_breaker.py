@@ -161,7 +161,7 @@ def test_a_handshake_that_hangs_has_another_beside_it_within_three_seconds() -> 
     while (now := pace.may_begin_at(now, float("-inf"))) < 10.0:
         pace.began(now)
         times.append(now)
-        now += pace.PATIENCE
+        now += pace.HANDSHAKE_SECONDS
         pace.hangs(now)
     assert times == pytest.approx([0.0, 2.9, 5.8, 8.7])
 

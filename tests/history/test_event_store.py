@@ -16,7 +16,7 @@ from tests.history import new_database, sql
 NOW = 1_700_000_000.0
 
 
-class House:
+class Stage:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.events = EventStore(database)
@@ -38,19 +38,19 @@ class House:
 
 
 @asynccontextmanager
-async def house(url: str) -> AsyncIterator[House]:
+async def stage(url: str) -> AsyncIterator[Stage]:
     if url.startswith("sqlite:///"):
         await new_database.put_into(Path(url.removeprefix("sqlite:///")).parent)
     database = Database(url_of(url, "data"))
     await database.migrate()
     try:
-        yield House(database)
+        yield Stage(database)
     finally:
         await database.close()
 
 
 async def test_of_each_call_the_first_that_waits_may_be_sent(database_url: str) -> None:
-    async with house(database_url) as the:
+    async with stage(database_url) as the:
         for call, name in (("a", "a1"), ("b", "b1"), ("a", "a2"), ("b", "b2"), ("c", "c1")):
             await the.add(call, name)
         assert await the.due() == ["a1", "b1", "c1"]
@@ -62,7 +62,7 @@ async def test_of_each_call_the_first_that_waits_may_be_sent(database_url: str) 
 
 
 async def test_after_a_failure_all_events_of_the_call_wait_and_no_others(database_url: str) -> None:
-    async with house(database_url) as the:
+    async with stage(database_url) as the:
         for call, name in (("a", "a1"), ("a", "a2"), ("b", "b1")):
             await the.add(call, name)
         (first, _), later = await the.events.due(NOW, 10)
@@ -77,7 +77,7 @@ async def test_after_a_failure_all_events_of_the_call_wait_and_no_others(databas
 
 async def test_what_was_settled_is_not_settled_anew(database_url: str) -> None:
     """A note that comes late, from a sender that was thought to be gone."""
-    async with house(database_url) as the:
+    async with stage(database_url) as the:
         await the.add("a", "a1")
         ((event,), _) = await the.events.due(NOW, 10)
         await the.events.delivered("a1", NOW)
@@ -89,7 +89,7 @@ async def test_what_was_settled_is_not_settled_anew(database_url: str) -> None:
 
 
 async def test_old_rows_are_deleted_by_their_state(database_url: str) -> None:
-    async with house(database_url) as the:
+    async with stage(database_url) as the:
         for name, state, at in (
             ("a1", "delivered", 1.0),
             ("a2", "dead", 1.0),

@@ -37,7 +37,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 CARD = "4111 1111 1111 1111"
 
 
-class House:
+class Stage:
     def __init__(self, url: str, folder: Path, **options: Any) -> None:
         self.folder = folder
         self.database = Database(url_of(url, str(folder)))
@@ -71,10 +71,10 @@ class House:
 
 
 @asynccontextmanager
-async def house(url: str, folder: Path, **options: Any) -> AsyncIterator[House]:
+async def stage(url: str, folder: Path, **options: Any) -> AsyncIterator[Stage]:
     if url.startswith("sqlite:///"):
         await new_database.put_into(Path(url.removeprefix("sqlite:///")).parent)
-    the = House(url, folder, **options)
+    the = Stage(url, folder, **options)
     await the.database.migrate()
     the.journal.open(the.database)
     try:
@@ -108,7 +108,7 @@ async def test_how_a_transfer_ended_is_told(
 ) -> None:
     model = machine.Model()
     model.state, model.engine, model.media, model.answer_sent = "streaming", "ready", "open", True
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         the.began()
         for number, happened in enumerate((events.TransferRequested(number="+15550100010"), *then), start=3):
             step = machine.take(model, happened)
@@ -121,7 +121,7 @@ async def test_how_a_transfer_ended_is_told(
 
 
 async def test_a_call_tells_that_it_starts_is_answered_and_ends(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         the.began(profile="sales")
         the.step({"event": "call_answered"}, "ringing", "answered", at=AT + 2)
         the.step({"event": "media_started", "stream": "MZ 1/2"}, "answered", "streaming", number=2, at=AT + 3)
@@ -156,7 +156,7 @@ async def test_a_call_tells_that_it_starts_is_answered_and_ends(database_url: st
 async def test_a_call_that_was_dialled_is_from_us_to_them_and_a_cost_that_is_not_known_is_no_zero(
     database_url: str, tmp_path: Path
 ) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         the.began(direction="outbound", from_number="+15550100002", to_number="+15550100001")
         the.step({"event": "call_hangup", "source": "caller"}, "ringing", "hangup")
         the.note(notes.Ended(cause="normal_clearing"))
@@ -167,7 +167,7 @@ async def test_a_call_that_was_dialled_is_from_us_to_them_and_a_cost_that_is_not
 
 
 async def test_a_tool_that_fails_is_told_and_what_it_was_told_is_not(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         the.began()
         for number, ok in enumerate((True, False, False), start=1):
             finished = {
@@ -183,7 +183,7 @@ async def test_a_tool_that_fails_is_told_and_what_it_was_told_is_not(database_ur
 
 
 async def test_what_a_tool_did_that_the_vendor_runs_is_in_the_history_and_told_where_it_failed(tmp_path: Path) -> None:
-    async with house("", tmp_path) as the:
+    async with stage("", tmp_path) as the:
         the.began()
         the.note(notes.HostedTool(id="m1", server="shop", tool="look", arguments='{"for":"tea"}', output="2 left"))
         the.note(notes.HostedTool(id="m2", server="shop", tool="buy", arguments="{}", output="it is down", ok=False))
@@ -198,7 +198,7 @@ async def test_what_a_tool_did_that_the_vendor_runs_is_in_the_history_and_told_w
 
 
 async def test_words_are_told_where_they_are_asked_for_and_pass_the_redactor(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path, words=True) as the:
+    async with stage(database_url, tmp_path, words=True) as the:
         the.began()
         the.note(notes.Turn(who="agent", item="i1", text="Good morning, how can I help?"), at=AT + 1)
         cut = notes.Cut(
@@ -218,7 +218,7 @@ async def test_words_are_told_where_they_are_asked_for_and_pass_the_redactor(dat
 
 async def test_a_transcript_in_an_event_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_out, "_MOST_WORDS", 100)
-    async with house("", tmp_path, words=True) as the:
+    async with stage("", tmp_path, words=True) as the:
         the.began()
         for number in range(5):
             the.note(notes.Turn(who="caller", item=f"i{number}", text="word " * 8), at=AT + number)
@@ -228,7 +228,7 @@ async def test_a_transcript_in_an_event_has_a_bound(tmp_path: Path, monkeypatch:
 
 
 async def test_a_recording_is_ready_when_its_call_is_over(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         (tmp_path / "a.wav").touch()
         (tmp_path / "a-2.wav").touch()
         the.began()
@@ -242,7 +242,7 @@ async def test_a_recording_is_ready_when_its_call_is_over(database_url: str, tmp
 
 @pytest.mark.parametrize("how", ["the disk is full", "no file"])
 async def test_a_recording_that_failed_is_never_ready(how: str, tmp_path: Path) -> None:
-    async with house("", tmp_path) as the:
+    async with stage("", tmp_path) as the:
         the.began()
         the.note(notes.Recording(file="a.wav"))
         if how != "no file":
@@ -256,7 +256,7 @@ async def test_a_recording_that_failed_is_never_ready(how: str, tmp_path: Path) 
 
 
 async def test_an_entry_that_is_written_twice_makes_one_event(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         for _ in range(2):
             the.began()
             the.step({"event": "call_answered"}, "ringing", "answered")
@@ -269,7 +269,7 @@ async def test_an_entry_that_is_written_twice_makes_one_event(database_url: str,
 
 async def test_an_event_and_its_journal_entry_are_written_together_or_not_at_all(tmp_path: Path) -> None:
     """The first commit fails after both were inserted: nothing of either is there until the next one."""
-    async with house("", tmp_path) as the:
+    async with stage("", tmp_path) as the:
         engine = the.database._files
         assert isinstance(engine, Engine)
         seen: list[tuple[int, int]] = []
@@ -293,7 +293,7 @@ async def test_an_event_and_its_journal_entry_are_written_together_or_not_at_all
 async def test_a_fault_of_ours_costs_the_event_and_never_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with house("", tmp_path) as the:
+    async with stage("", tmp_path) as the:
         monkeypatch.setattr(events_out, "json_of", lambda value: 1 / 0)
         the.began()
         await the.journal.flushed()
@@ -303,7 +303,7 @@ async def test_a_fault_of_ours_costs_the_event_and_never_the_journal(
 
 
 async def test_with_a_call_its_events_are_deleted(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         the.began()
         the.note(notes.Began(carrier="twilio"), call="b")
         the.note(notes.Ended(cause="agent"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -149,6 +151,26 @@ def test_a_word_is_one_also_with_marks_and_vowels_of_their_own(database_url: str
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+def test_a_word_is_found_composed_or_decomposed_however_it_was_written_down(
+    database_url: str, stored: Literal["NFC", "NFD"]
+) -> None:
+    said = "Frau Müller-Lüdenscheidt, Việt, 한국어."
+    asked = ["müller", "MÜLLER", "mül*", '"frau müller"', "müller lüdenscheidt", "việt", "vi*", "한국어"]
+
+    async def main() -> None:
+        async with journal(database_url) as (one, store):
+            one.note(began(name(0), AT))
+            turn = Turn(who="caller", item="i0", text=unicodedata.normalize(stored, said))
+            one.note(JournalEntry.of(turn, call=name(0), at=AT + 1))
+            await one.flushed()
+            both = [unicodedata.normalize(form, words) for words in asked for form in ("NFC", "NFD")]
+            assert [words for words in both if await found(store, words=words) != ["0"]] == []
+            assert await found(store, words="möller") == []
+
+    asyncio.run(main())
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_whatever_is_searched_for_is_quoted_words_or_no_word(words: str) -> None:
     try:
@@ -159,8 +181,10 @@ def test_whatever_is_searched_for_is_quoted_words_or_no_word(words: str) -> None
     for term, _ in given:
         assert not set(term) & set("\"'*:()&|!<>-^"), "nothing of it is syntax"
         assert term == " ".join(term.split())
-    assert fts5(words).count('"') == 2 * len(given)
-    assert tsquery(words).count("'") == 2 * sum(len(term.split()) for term, _ in given)
+    forms = [2 if unicodedata.normalize("NFD", term) != term else 1 for term, _ in given]
+    assert fts5(words).count('"') == 2 * sum(forms)
+    each = zip(given, forms, strict=True)
+    assert tsquery(words).count("'") == 2 * sum(len(term.split()) * many for (term, _), many in each)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from callflow.history.recording_store import RecordingFolder
 from callflow.history.store import Store
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
-from tests.history.test_events_out import AT, CALL, House, house
+from tests.history.test_events_out import AT, CALL, Stage, stage
 
 
 RE = "RE" + 32 * "a"
@@ -22,20 +22,20 @@ READY = events.CarrierRecording(recording=RE, state="ready", channels=2, seconds
 FAILED = events.CarrierRecording(recording=RE, state="failed", reason="nobody knows")
 
 
-def tell(the: House, event: events.Event, *, call: str = CALL, step: int = 0) -> None:
+def tell(the: Stage, event: events.Event, *, call: str = CALL, step: int = 0) -> None:
     """As a call or the switchboard writes an event that the machine does nothing about."""
     state = "streaming" if step else ""
     the.journal.note(JournalEntry(call, step, AT + 9, events.to_json(event), state, state, False, []))
 
 
-async def rows(the: House, call: str = "", most: int = 9) -> list[dict[str, Any]]:
+async def rows(the: Stage, call: str = "", most: int = 9) -> list[dict[str, Any]]:
     await the.journal.flushed()
     return await recording_rows.newest(the.database, RecordingFolder(the.folder), most, call)
 
 
 @pytest.mark.parametrize("order", [(RUNNING, READY, READY), (READY, RUNNING, READY), (READY, READY, RUNNING)])
 async def test_what_is_ready_stays_ready(database_url: str, tmp_path: Path, order: Any) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         the.began()
         for number, event in enumerate(order):
             tell(the, event, step=number)  # after the end of the call, too, which is step 0 here
@@ -47,7 +47,7 @@ async def test_what_is_ready_stays_ready(database_url: str, tmp_path: Path, orde
 
 
 async def test_a_failure_does_not_run_again_and_is_told_once(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         the.began()
         for event in (FAILED, RUNNING, FAILED):
             tell(the, event)
@@ -58,7 +58,7 @@ async def test_a_failure_does_not_run_again_and_is_told_once(database_url: str, 
 
 
 async def test_what_is_ready_is_told_with_its_path(tmp_path: Path) -> None:
-    async with house("", tmp_path) as the:
+    async with stage("", tmp_path) as the:
         the.began()
         tell(the, READY)
         told = (await the.bodies())[-1]
@@ -68,7 +68,7 @@ async def test_what_is_ready_is_told_with_its_path(tmp_path: Path) -> None:
 
 
 async def test_a_failure_at_the_carrier_says_nothing_of_our_own_recording(tmp_path: Path) -> None:
-    async with house("", tmp_path) as the:
+    async with stage("", tmp_path) as the:
         (tmp_path / "a.wav").touch()
         the.began()
         the.note(notes.Recording(file="a.wav"))
@@ -81,14 +81,14 @@ async def test_a_failure_at_the_carrier_says_nothing_of_our_own_recording(tmp_pa
 
 
 async def test_a_recording_of_a_call_that_is_not_on_record_is_nowhere(tmp_path: Path) -> None:
-    async with house("", tmp_path) as the:
+    async with stage("", tmp_path) as the:
         tell(the, READY, call="another")
         assert await rows(the) == []
         assert await recording_rows.find(the.database, RE) is None
 
 
 async def test_both_kinds_are_listed_newest_first_and_no_more_than_asked_for(tmp_path: Path) -> None:
-    async with house("", tmp_path) as the:
+    async with stage("", tmp_path) as the:
         (tmp_path / "b.wav").write_bytes(bytes(44 + 32000))
         the.began()
         tell(the, READY)
@@ -104,7 +104,7 @@ async def test_both_kinds_are_listed_newest_first_and_no_more_than_asked_for(tmp
 
 
 async def test_with_a_call_its_recordings_are_deleted(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         the.began()
         tell(the, READY)
         assert len(await rows(the)) == 1
@@ -122,7 +122,7 @@ def test_our_own_ids_name_the_call_and_the_part(name: str, part: Any) -> None:
 
 
 async def test_our_own_recording_of_a_live_call_is_running_but_for_the_parts_that_are_whole(tmp_path: Path) -> None:
-    async with house("", tmp_path) as the:
+    async with stage("", tmp_path) as the:
         (tmp_path / "a.wav").write_bytes(bytes(44 + 32000))
         (tmp_path / "b.wav").write_bytes(bytes(44 + 16000))
         the.began()

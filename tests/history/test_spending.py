@@ -17,14 +17,14 @@ from callflow.history.store import Store
 from callflow.history.tables import conversations, iso
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
-from tests.history.test_events_out import AT, House, house
+from tests.history.test_events_out import AT, Stage, stage
 
 
 DAY = (AT - 3600, AT + 3600)
 
 
 def call(
-    the: House,
+    the: Stage,
     name: str,
     *,
     profile: str = "",
@@ -46,7 +46,7 @@ def call(
     the.note(notes.Ended(cause="completed", until=at + 5 + seconds), call=name, step=2, at=at + 9 + seconds)
 
 
-def cost(the: House, name: str, **more: object) -> None:
+def cost(the: Stage, name: str, **more: object) -> None:
     event = events.to_json(events.CarrierCost(**{"of": f"CA-{name}", "amount": 0.02, **more}))  # type: ignore[arg-type]
     the.journal.note(JournalEntry(name, 0, AT + 900, event))
 
@@ -56,7 +56,7 @@ def rounded(sums: Sums) -> list[float]:
 
 
 async def test_live_calls_of_other_nodes_are_told_one_by_one(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         for name in ("mine", "theirs", "nobody's", "rings", "over"):
             call(the, name, profile="sales", usd=None if name == "over" else 0.25)
         await the.journal.flushed()
@@ -83,7 +83,7 @@ async def test_a_live_call_of_another_node_whose_other_side_is_a_call_of_its_own
     database_url: str, tmp_path: Path
 ) -> None:
     """What the model costs counts there: its own price is never known, and each minute counted as the dearest."""
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         for name, session in (("dialled", ""), ("other", ""), ("side", "call:dialled")):
             call(the, name, usd=None, session=session)
         await the.journal.flushed()
@@ -101,7 +101,7 @@ async def test_a_live_call_of_another_node_whose_other_side_is_a_call_of_its_own
 async def test_minutes_count_from_the_answer_and_unknown_prices_are_kept_apart(
     database_url: str, tmp_path: Path
 ) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         call(the, "a", profile="sales", seconds=90)
         call(the, "b", profile="sales", seconds=30, usd=None)
         call(the, "c")
@@ -117,7 +117,7 @@ async def test_minutes_count_from_the_answer_and_unknown_prices_are_kept_apart(
 
 
 async def test_the_other_leg_of_a_call_counts_for_what_the_model_costs_alone(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         call(the, "dialled", seconds=90, usd=0.0)
         for name, usd in (("led", 0.25), ("unknown", None)):
             call(the, name, seconds=80, usd=usd, session="call:dialled")
@@ -131,7 +131,7 @@ async def test_the_other_leg_of_a_call_counts_for_what_the_model_costs_alone(dat
 
 
 async def test_what_legs_cost_is_added_up_and_a_repeat_is_not(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         call(the, "a")
         for more in (
             {},
@@ -150,7 +150,7 @@ async def test_what_legs_cost_is_added_up_and_a_repeat_is_not(database_url: str,
 async def test_callers_come_dearest_first_and_calls_without_a_price_are_found(
     database_url: str, tmp_path: Path
 ) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         for name in ("a", "b", "c"):
             call(the, name)
         cost(the, "b")
@@ -168,7 +168,7 @@ async def test_what_the_leg_costs_that_led_a_caller_to_us_is_what_the_call_costs
     database_url: str, tmp_path: Path
 ) -> None:
     """It was written under an id that no call has: the calls of `route = "sip"` cost nothing but the model."""
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         call(the, "arrived", session="leg:telnyx:led")
         call(the, "asked", session="leg:twilio:other")
         call(the, "dialled")
@@ -183,7 +183,7 @@ async def test_what_the_leg_costs_that_led_a_caller_to_us_is_what_the_call_costs
 
 
 async def test_every_leg_of_a_call_is_known(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         the.note(notes.Began(carrier="twilio", control="CA1"), call="a", at=AT)
         for of, control in (("", "CA1"), ("human", "CA2"), ("human", "CA3"), ("human", "CA3")):
             the.note(notes.Ids(control=control, of=of), call="a", at=AT + 1)
@@ -198,7 +198,7 @@ async def test_every_leg_of_a_call_is_known(database_url: str, tmp_path: Path) -
 
 
 async def test_deleting_the_days_calls_gave_its_budget_back(database_url: str, tmp_path: Path) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         call(the, "a", profile="sales", seconds=90)
         call(the, "b", profile="sales", seconds=30, usd=None)
         call(the, "led", seconds=80, usd=0.25, session="call:a")
@@ -248,7 +248,7 @@ async def test_of_a_day_of_many_calls_each_look_reads_those_of_the_last_while_al
         return reads(connection, begins, ends, **more)
 
     monkeypatch.setattr(module, "_read", counted)
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         for number in range(6):
             call(the, f"early {number}", profile="sales" if number % 2 else "", at=AT + number)
         the.note(notes.Began(carrier="twilio", control="CA-long", profile="sales"), call="long", at=AT + 600)
@@ -296,7 +296,7 @@ async def test_where_many_calls_last_for_long_the_first_of_them_are_left_out_of_
     monkeypatch.setattr(module, "time", Clock(AT + 1800))
     monkeypatch.setattr(module, "_MANY", 1)
     monkeypatch.setattr(module, "_SOME", 2)
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         for number in range(4):
             the.note(notes.Began(carrier="twilio", control=f"CA-{number}"), call=f"long {number}", at=AT + 10 * number)
             call(the, f"over {number}", at=AT + 10 * number + 5)
@@ -318,7 +318,7 @@ async def test_where_many_calls_last_for_long_the_first_of_them_are_left_out_of_
 async def test_a_call_whose_answer_was_lost_counts_for_as_long_as_the_carrier_says(
     answered: str, seconds: float, database_url: str, tmp_path: Path
 ) -> None:
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         the.note(notes.Began(carrier="twilio", control="CA-a"), call="a", at=AT)
         event = events.to_json(events.CallHangup(cause="completed", seconds=answered))
         the.journal.note(JournalEntry("a", 1, AT + 100, event, "ringing", "hangup", True, []))
@@ -334,7 +334,7 @@ async def test_right_after_midnight_nothing_is_kept(
 ) -> None:
     monkeypatch.setattr(module, "time", Clock(since))
     monkeypatch.setattr(module, "_MANY", 1)
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         call(the, "yesterday", at=AT - 60)
         call(the, "today", at=AT + 60)
         await the.journal.flushed()
@@ -346,7 +346,7 @@ async def test_right_after_midnight_nothing_is_kept(
 
 async def test_the_live_calls_of_other_nodes_are_found_without_reading_those_of_the_day(tmp_path: Path) -> None:
     """Every few seconds the parts of all calls that were led to a SIP address were read."""
-    async with house(f"sqlite:///{tmp_path}/h.db", tmp_path) as the:
+    async with stage(f"sqlite:///{tmp_path}/h.db", tmp_path) as the:
         live = [("dialled", ""), ("side", "call:dialled")]
         for name, session in live:
             call(the, name, usd=None, session=session, at=AT + 1000)

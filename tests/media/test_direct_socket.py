@@ -372,6 +372,9 @@ async def test_a_ping_beside_a_mark_goes_to_a_peer_that_is_known_to_answer(monke
         assert not our.ping(lambda: pongs.append("too soon")), "nobody knows yet whether the peer answers"
         await until(lambda: our._answers, "the answer to the first ping", 2)
         assert our.ping(lambda: pongs.append("one"))
+        for unasked in (b"", b"x"):
+            our._other(direct_socket._PONG, True, unasked)
+        assert pongs == [], "a pong that answers another ping, or none, counts as the answer"
         assert not our.ping(lambda: pongs.append("two")), "the last one has no answer yet"
         await until(lambda: bool(pongs), "the pong", 2)
         await peer.pong(b"nobody asked")
@@ -382,6 +385,15 @@ async def test_a_ping_beside_a_mark_goes_to_a_peer_that_is_known_to_answer(monke
         await our.finish(1000, "over")
         assert not our.ping(lambda: pongs.append("closed"))
     assert pongs == ["one", "three"]
+
+
+async def test_a_pong_that_nobody_asked_for_does_not_show_that_the_peer_answers() -> None:
+    async with connected() as (stream, peer):
+        await peer.pong(b"")
+        await peer.send("behind it")
+        await stream.has("behind it")
+        assert stream.socket is not None
+        assert not stream.socket._answers
 
 
 async def test_a_peer_is_pinged_as_long_as_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:

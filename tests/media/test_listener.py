@@ -19,7 +19,7 @@ from websockets.server import ServerProtocol
 
 from callflow import runtime
 from callflow.media import listener as module
-from callflow.media.listener import Handshake, SplitListener, Waits, parse
+from callflow.media.listener import Handshake, Passing, SplitListener, Waits, parse
 
 
 PATHS = ("/media-stream/", "/call/")
@@ -40,7 +40,7 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def listening() -> AsyncIterator[Served]:
+async def listening(passing: Passing | None = None) -> AsyncIterator[Served]:
     served = Served()
 
     async def read(connection: socket.socket) -> bytes:
@@ -55,7 +55,7 @@ async def listening() -> AsyncIterator[Served]:
 
     bound = runtime.bind("127.0.0.1", 0)
     served.port = bound.getsockname()[1]
-    listener = SplitListener(bound, paths=PATHS, media=media, http=http)
+    listener = SplitListener(bound, paths=PATHS, media=media, http=http, passing=passing)
     listener.open(100)
     try:
         yield served
@@ -95,6 +95,28 @@ async def test_a_handshake_that_comes_byte_by_byte_is_waited_for() -> None:
         await said(served, b"G", b"ET /", b"media-stranger HTTP/1.1\r\n\r\n")
     assert [unread for _, unread in served.media] == [HANDSHAKE]
     assert len(served.http) == 1
+
+
+@pytest.mark.parametrize("start", [b"", b"http://a", b"HTTPS://[::1]:8080", b"http://calls.example.org:80"])
+async def test_a_request_that_names_a_worker_is_passed_on_in_whichever_form_it_names_it(start: bytes) -> None:
+    passed: list[str] = []
+
+    def passing(connection: socket.socket, name: str) -> bool:
+        passed.append(name)
+        connection.close()
+        return True
+
+    async with listening(passing) as served:
+        request = b"POST " + start + b"/nodes/w1/webhooks HTTP/1.1\r\n\r\n"
+        await said(served, request)
+        await said(served, *(request[i : i + 1] for i in range(len(request))))
+        assert passed == ["w1", "w1"]
+        elsewhere = [b"/webhooks", b"?/nodes/w1/", b"/x/nodes/w1/", b"/nodes/W1/"]
+        for other in (start + each for each in elsewhere if start or each[:1] == b"/"):
+            await said(served, b"GET " + other + b" HTTP/1.1\r\n\r\n")
+        await said(served, b"GET http://user@a/nodes/w1/ HTTP/1.1\r\n\r\n")
+        await said(served, b"GET ftp://a/nodes/w1/ HTTP/1.1\r\n\r\n")
+    assert passed == ["w1", "w1"]
 
 
 async def test_who_says_nothing_or_never_ends_a_handshake_is_let_go_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,8 +56,8 @@ class Transport:
     def send_close(self, code: WSCloseCode, reason: bytes = b"") -> None:
         self.sent.append(("close", cast(Any, code).value, reason))
 
-    def send_ping(self) -> None:
-        self.sent.append(("ping",))
+    def send_ping(self, data: bytes) -> None:
+        self.sent.append(("ping", data))
 
     def send_pong(self, data: bytes) -> None:
         self.sent.append(("pong", data))

@@ -182,7 +182,7 @@ def test_audio_goes_out_in_whole_frames_up_to_the_lead() -> None:
         200,
         "item_a:0:2",
     ]
-    assert playout.held_ms(0.0) == 400
+    assert playout._clock.held(0.0) == 400 * 8
     assert playout.waiting_ms == 600
     assert playout.wake_at(0.0) == pytest.approx(0.1), "when 100 ms are free"
     assert list(playout.due(0.05)) == []
@@ -472,7 +472,9 @@ def test_a_carrier_that_hands_audio_on_a_little_early_is_not_flooded() -> None:
     marks: list[tuple[float, str]] = []
     for _ in range(2500):
         marks += [
-            (now + playout.held_ms(now) / 1000 - 0.06, out.name) for out in playout.due(now) if isinstance(out, Mark)
+            (now + playout._clock.held(now) / 8000 - 0.06, out.name)
+            for out in playout.due(now)
+            if isinstance(out, Mark)
         ]
         while marks and marks[0][0] <= now:
             playout.mark(marks.pop(0)[1], now)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.contracts import events
-from callflow.media.remote_line import ENCODING, RemoteLine, RemotePlayout
+from callflow.media.remote_line import ENCODING, RemoteLine, RemoteLinePlayout
 from tests.in_loop import in_loop, settle
 from tests.media.offline import CLIPS, FRAME, Line
 
@@ -174,7 +174,7 @@ async def test_speech_that_begins_is_no_longer_expected() -> None:
 
 @pytest.mark.parametrize("cut", [True, False])
 def test_whether_anything_was_played_is_known_until_it_is_cut_off(cut: bool) -> None:
-    playout = RemotePlayout()
+    playout = RemoteLinePlayout()
     assert playout.position(1.0) == 0
     playout.began("resp_1")
     playout.ended("resp_1", cut=cut)
@@ -278,7 +278,7 @@ ACTS = st.tuples(st.sampled_from(["began", "ended", "cut", "interrupt", "forget"
 def test_whatever_the_engine_tells_speech_is_unplayed_while_it_plays_and_never_for_long_without(
     acts: list[tuple[str, str]],
 ) -> None:
-    playout, playing, now = RemotePlayout(), set[str](), 0.0
+    playout, playing, now = RemoteLinePlayout(), set[str](), 0.0
     for act, response in acts:
         now += 1.0
         match act:

@@ -70,7 +70,7 @@ async def test_a_voicemail_keeps_what_it_hears_behind_its_beep() -> None:
         await app.sockets[0].play(message)
         await call.phone.hears(0.2, since=since)
         await call.hang_up()
-        assert call.phone.message == message
+        assert message in call.phone.message
         told = await sandbox(app.telnyx.root, "GET", f"calls/{call.control_id}/message")
         assert (told.json()["recording"], told.json()["seconds"]) == (True, 0.2)
         assert base64.b64decode(told.json()["ulaw"]) == message

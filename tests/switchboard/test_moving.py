@@ -17,7 +17,7 @@ from callflow.cluster.peers import Peer
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.event import PART_OF
 from callflow.contracts.events import Dtmf, LegIds
-from callflow.history.hand_overs import HandOver
+from callflow.history.handover_entries import HandoverEntry
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import CallerSpeaks, Note
 from callflow.switchboard import moving as module
@@ -99,7 +99,7 @@ class Node:
         self.database = asyncio.Event()
         """Set while it answers."""
         self.database.set()
-        self.asked: list[HandOver] = []
+        self.asked: list[HandoverEntry] = []
         self.full: list[str] = []
         """Nodes that take no calls, as the database says."""
         self.silent: list[str] = []
@@ -130,11 +130,11 @@ class Node:
             id=name, is_handed_over=False, is_quiet=is_quiet, awaits_return=awaits_return, is_noted=asyncio.Event(),
             model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming"), mailbox=Mailbox(),
             entry=lambda note: JournalEntry.of(note, call=name, at=1.0), note=self.noted.append,
-            agent=SimpleNamespace(turns=SimpleNamespace(hears_speech=False)), last_words=None, keeps=None,
+            agent=SimpleNamespace(turns=SimpleNamespace(hears_speech=False)), handover_input=None, keeps=None,
         )  # fmt: skip
 
         def let_go(*, listens: bool) -> None:
-            made.is_handed_over, made.last_words = True, made.keeps
+            made.is_handed_over, made.handover_input = True, made.keeps
             made.mailbox.close()
             made.is_noted.set()
             self.board.calls.remove(made)
@@ -143,13 +143,13 @@ class Node:
         made.next = asyncio.ensure_future(made.mailbox.next()) if rests else None
         return made
 
-    def _hand_over(self, last: JournalEntry, to: tuple[str, int], is_timely: Callable[[], bool]) -> HandOver:
-        one = HandOver(last, to, asyncio.get_running_loop().create_future(), is_timely)
+    def _hand_over(self, last: JournalEntry, to: tuple[str, int], is_timely: Callable[[], bool]) -> HandoverEntry:
+        one = HandoverEntry(last, to, asyncio.get_running_loop().create_future(), is_timely)
         self.asked.append(one)
         self.answering = asyncio.create_task(self._answer(one))
         return one
 
-    async def _answer(self, one: HandOver) -> None:
+    async def _answer(self, one: HandoverEntry) -> None:
         await self.database.wait()
         if not one.given.done():
             one.given.set_result(one.is_timely() and one.to[0] not in self.full)

@@ -19,7 +19,7 @@ import pytest
 from callflow.cluster import signing
 from callflow.cluster.forwarding import CLUSTER, CONSOLE, FROM, KEYS, PUBLIC
 from callflow.cluster.node_paths import FORWARDED
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.switchboard.dialling_elsewhere import PATH as DIAL
 from callflow.web import cluster_listener
 from callflow.web.cluster_listener import bind, create_cluster_app
@@ -34,7 +34,7 @@ NOW = 1_700_000_000.0
 CALL = "11111111-1111-4111-8111-111111111111"
 
 
-class House:
+class Stage:
     """A node that notes what it is told. `taken`: which calls of those it is given it has; None: it does not know."""
 
     takes_over = True
@@ -64,8 +64,8 @@ class House:
     async def _dial(self, body: bytes) -> tuple[dict[str, Any], int]:
         return {"said": body.decode()}, 409
 
-    async def _words(self, call: str) -> SaidLast:
-        return SaidLast(b"\x00\xff", "1#") if call == CALL else SaidLast()
+    async def _words(self, call: str) -> HandoverInput:
+        return HandoverInput(b"\x00\xff", "1#") if call == CALL else HandoverInput()
 
     async def _inner(self, scope: Any, receive: Any, send: Any) -> None:
         self.seen.append(scope)
@@ -105,50 +105,50 @@ async def test_what_a_node_asks_and_tells(
     tmp_path: Path, method: str, path: str, body: bytes, status: int, answer: dict[str, Any]
 ) -> None:
     (tmp_path / "here.wav").touch()
-    house = House(tmp_path)
+    stage = Stage(tmp_path)
     giver: dict[str, Any] = {FROM.replace("-", "_"): "w1"}
-    found = await house.ask(method, f"/{CLUSTER}{path}", body, **giver)
+    found = await stage.ask(method, f"/{CLUSTER}{path}", body, **giver)
     assert (found.status, found.json()) == (status, answer)
     if "calls" in path and method == "POST":
-        assert house.done == [("w1", [CALL, "x"])]
+        assert stage.done == [("w1", [CALL, "x"])]
     if "delete" in path:
-        assert house.done == [(["a.wav"], [CALL] if b"calls" in body else [])]
+        assert stage.done == [(["a.wav"], [CALL] if b"calls" in body else [])]
 
 
 @pytest.mark.parametrize("path", ["/calls", "/recordings/delete"])
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"calls": 1, "files": 1}', b"{}", b"\xff"])
 @in_loop
 async def test_what_cannot_be_read_does_nothing(tmp_path: Path, path: str, body: bytes) -> None:
-    house = House(tmp_path)
-    assert (await house.ask("POST", f"/{CLUSTER}{path}", body)).status == 400
-    assert house.done == []
+    stage = Stage(tmp_path)
+    assert (await stage.ask("POST", f"/{CLUSTER}{path}", body)).status == 400
+    assert stage.done == []
 
 
 @in_loop
 async def test_what_a_node_does_not_know_yet_is_asked_again(tmp_path: Path) -> None:
-    house = House(tmp_path)
-    house.taken = None
-    assert (await house.ask("POST", f"/{CLUSTER}/calls", told(calls=[CALL]))).status == 503
-    house.seats.is_closed = True
+    stage = Stage(tmp_path)
+    stage.taken = None
+    assert (await stage.ask("POST", f"/{CLUSTER}/calls", told(calls=[CALL]))).status == 503
+    stage.seats.is_closed = True
     for path in ("/live", "/logs"):
-        assert (await house.ask("GET", f"/{CLUSTER}{path}")).status == 503
-    words = await house.ask("POST", f"/{CLUSTER}/calls/{CALL}/last-words")
+        assert (await stage.ask("GET", f"/{CLUSTER}{path}")).status == 503
+    words = await stage.ask("POST", f"/{CLUSTER}/calls/{CALL}/last-words")
     assert (words.body, words.headers["content-type"]) == (b"\x00\xff", "application/octet-stream")
     assert words.headers[KEYS] == "1#"
 
 
 @in_loop
 async def test_a_request_for_another_app_is_led_there_without_what_only_nodes_say(tmp_path: Path) -> None:
-    house = House(tmp_path)
+    stage = Stage(tmp_path)
     forged: dict[str, Any] = {FROM.replace("-", "_"): "w1", "x_other": "y"}
-    answer = await house.ask("POST", f"/{PUBLIC}/web%68ooks?a=1", b"{}", **forged)
+    answer = await stage.ask("POST", f"/{PUBLIC}/web%68ooks?a=1", b"{}", **forged)
     assert (answer.status, answer.body) == (201, b"{}")
-    (seen,) = house.seen
+    (seen,) = stage.seen
     assert (seen["path"], seen["raw_path"], seen["query_string"]) == ("/web%68ooks", b"/web%68ooks", b"a=1")
     assert seen[FORWARDED] == "w1"
     assert {name for name, _ in seen["headers"]} == {b"host", b"x-other"}
-    await house.ask("GET", f"/{CONSOLE}/api/{PUBLIC}/x")
-    assert (house.seen[1]["path"], house.seen[1][FORWARDED]) == (f"/api/{PUBLIC}/x", "?")
+    await stage.ask("GET", f"/{CONSOLE}/api/{PUBLIC}/x")
+    assert (stage.seen[1]["path"], stage.seen[1][FORWARDED]) == (f"/api/{PUBLIC}/x", "?")
 
 
 @pytest.mark.parametrize(
@@ -161,28 +161,28 @@ async def test_a_request_for_another_app_is_led_there_without_what_only_nodes_sa
 )  # fmt: skip
 @in_loop
 async def test_what_is_not_signed_or_for_no_app_is_refused(tmp_path: Path, target: str, more: dict[str, Any]) -> None:
-    house = House(tmp_path)
-    answer = await house.ask("GET", target, **more)
+    stage = Stage(tmp_path)
+    answer = await stage.ask("GET", target, **more)
     assert (answer.status, answer.json()) == (403, {"error": "not signed by a node of this cluster"})
-    assert house.seen == []
+    assert stage.seen == []
 
 
 @in_loop
 async def test_a_signature_is_for_one_target_and_one_body(tmp_path: Path) -> None:
-    house = House(tmp_path)
+    stage = Stage(tmp_path)
     signed = signing.sign(SECRET, NOW, "POST", f"/{PUBLIC}/a", b"{}")
     for path, body in (("a", b"[]"), ("a", b"{"), ("b", b"{}"), ("a?x", b"{}")):
-        answer = await ask(house.app.asgi_app, "POST", f"/{PUBLIC}/{path}", body=body, **{signing.HEADER: signed})
+        answer = await ask(stage.app.asgi_app, "POST", f"/{PUBLIC}/{path}", body=body, **{signing.HEADER: signed})
         assert answer.status == 403, (path, body)
     pieces = [b"{", b"", b"}"]
     assert (
-        await ask(house.app.asgi_app, "POST", f"/{PUBLIC}/a", body=pieces, **{signing.HEADER: signed})
+        await ask(stage.app.asgi_app, "POST", f"/{PUBLIC}/a", body=pieces, **{signing.HEADER: signed})
     ).status == 201
 
 
 @in_loop
 async def test_no_body_of_a_stranger_is_read_and_no_more_than_was_signed(tmp_path: Path) -> None:
-    gate, sent = House(tmp_path).app.asgi_app, list[dict[str, Any]]()
+    gate, sent = Stage(tmp_path).app.asgi_app, list[dict[str, Any]]()
 
     async def receive() -> Any:
         pytest.fail("the body is read")
@@ -202,7 +202,7 @@ async def test_a_body_that_stops_or_breaks_off_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_listener, "_BODY_SECONDS", 0.02)
-    house = House(tmp_path)
+    stage = Stage(tmp_path)
     signed = signing.sign(SECRET, NOW, "POST", f"/{PUBLIC}/a", b"{}")
 
     async def never() -> Any:
@@ -217,15 +217,15 @@ async def test_a_body_that_stops_or_breaks_off_holds_nothing_up(
         async def send(message: Any, sent: list[Any] = sent) -> None:
             sent.append(message)
 
-        await house.app.asgi_app(scope("POST", f"/{PUBLIC}/a", [(signing.HEADER, signed)]), receive, send)
+        await stage.app.asgi_app(scope("POST", f"/{PUBLIC}/a", [(signing.HEADER, signed)]), receive, send)
         assert sent[0]["status"] == 403
-    assert house.seen == []
+    assert stage.seen == []
 
 
 @pytest.mark.parametrize("key", [SECRET, b"x" * 32], ids=["signed", "of a stranger"])
 @in_loop
 async def test_a_websocket_is_let_in_with_a_signature_alone(tmp_path: Path, key: bytes) -> None:
-    house, sent = House(tmp_path), list[Any]()
+    stage, sent = Stage(tmp_path), list[Any]()
 
     async def receive() -> Any:
         return {"type": "websocket.connect"}
@@ -235,11 +235,11 @@ async def test_a_websocket_is_let_in_with_a_signature_alone(tmp_path: Path, key:
 
     signed = signing.sign(key, NOW, "GET", f"/{CONSOLE}/logs", b"")
     asked = scope("GET", f"/{CONSOLE}/logs", [(signing.HEADER, signed)], "websocket")
-    await house.app.asgi_app(asked, receive, send)
+    await stage.app.asgi_app(asked, receive, send)
     if key == SECRET:
-        assert [each["path"] for each in house.seen] == ["/logs"]
+        assert [each["path"] for each in stage.seen] == ["/logs"]
     else:
-        assert (sent, house.seen) == ([{"type": "websocket.close", "code": 1008}], [])
+        assert (sent, stage.seen) == ([{"type": "websocket.close", "code": 1008}], [])
 
 
 # The socket

@@ -18,7 +18,7 @@ from callflow.cluster.nodes import Node, View
 from callflow.cluster.peers import NodeConfig, Peer
 from callflow.cluster.socket_passing import TAKE_LISTENERS, send, socket_path
 from callflow.contracts.errors import PeerAway
-from callflow.contracts.media import SaidLast
+from callflow.contracts.media import HandoverInput
 from callflow.history.history import History
 from callflow.switchboard.dialer import Dialer
 from callflow.web.cluster_web import ClusterWeb
@@ -30,7 +30,7 @@ from tests.web.console.bare import LiveCalls
 
 
 CALL = "11111111-1111-4111-8111-111111111111"
-SAID = SaidLast(b"since then", "1#")
+SAID = HandoverInput(b"since then", "1#")
 
 
 class Machine:
@@ -47,7 +47,7 @@ class Machine:
             look_again=self._look,
         )  # fmt: skip
         self.history: Any = SimpleNamespace(recordings=folder, on_deleted=None)
-        calls = LiveCalls(**({CALL: SimpleNamespace(last_words=words)}))
+        calls = LiveCalls(**({CALL: SimpleNamespace(handover_input=words)}))
         self.web = ClusterWeb(
             config, cast(Membership, self.membership), cast(History, self.history), lambda: cast(Any, calls)
         )
@@ -164,19 +164,19 @@ async def test_the_listening_sockets_are_given_to_whoever_asks_and_who_has_gone_
 @in_loop
 async def test_last_words_are_those_of_a_live_call_that_keeps_some(tmp_path: Path) -> None:
     class Words:
-        async def take(self) -> SaidLast:
+        async def take(self) -> HandoverInput:
             return SAID
 
     peer = Peer("w1", f"unix:{tmp_path}/w1.sock")
     async with machine(tmp_path, Words()) as the:
-        assert await the.web.forwarding.last_words("w1", CALL) == SAID
-        assert await the.web.forwarding.last_words("w1", "gone") == SaidLast()
+        assert await the.web.forwarding.handover_input("w1", CALL) == SAID
+        assert await the.web.forwarding.handover_input("w1", "gone") == HandoverInput()
         assert await the.web.forwarding.tell_given(peer, [CALL]) == [CALL]
         assert the.given == [("w1", [CALL])]
     with pytest.raises(PeerAway):
         await the.web.forwarding.ask(peer, "GET", "/state")
     async with machine(tmp_path) as the:
-        assert await the.web.forwarding.last_words("w1", CALL) == SaidLast(), "it is not being moved"
+        assert await the.web.forwarding.handover_input("w1", CALL) == HandoverInput(), "it is not being moved"
 
 
 @in_loop
@@ -185,7 +185,7 @@ async def test_what_membership_and_history_tell_the_others_goes_by_this_nodes_re
     forwarding = the.web.forwarding
     assert the.history.on_deleted == forwarding.tell_deleted
     for name, method in (
-        ("tell", "tell_given"), ("last_words", "last_words"), ("announce", "announce"),
+        ("tell", "tell_given"), ("handover_input", "handover_input"), ("announce", "announce"),
         ("others_take_over", "others_take_over"),
     ):  # fmt: skip
         assert getattr(the.membership, name) == getattr(forwarding, method)

@@ -97,6 +97,33 @@ def test_what_is_no_header_is_refused_in_a_time_that_grows_with_its_length_alone
         assert min(seconds(sent, 12_000) for _ in range(3)) < 30 * min(seconds(sent, 100) for _ in range(3))
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "query", "host"),
+    [
+        ("/a?b=c", "/a", b"b=c", b"localhost"),
+        ("http://example.org/a?b=c", "/a", b"b=c", b"example.org"),
+        ("HTTPS://example.org:8443/a/b", "/a/b", b"", b"example.org:8443"),
+        ("http://[::1]:80", "/", b"", b"[::1]:80"),
+        ("http://example.org?b=c", "/", b"b=c", b"example.org"),
+        ("http://example.org//a", "//a", b"", b"example.org"),
+        ("http://user:word@example.org/a", None, b"", b"localhost"),
+        ("http:///a", None, b"", b"localhost"),
+        ("ftp://example.org/a", None, b"", b"localhost"),
+    ],
+)
+@pytest.mark.parametrize("more", [(), ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")])
+def test_a_target_in_the_absolute_form_is_one_in_the_origin_form_of_the_host_that_it_names(
+    target: str, path: str | None, query: bytes, host: bytes, more: tuple[str, ...]
+) -> None:
+    """RFC 9112, section 3.2.2: a server must accept it, and not look at the header."""
+    _, (stream,) = answered(request(*more).replace(b" / ", f" {target} ".encode()))
+    scope = stream.scope
+    assert (scope["path"], scope["query_string"]) == (path or target, query)
+    assert scope["raw_path"] == (path or target).encode()
+    assert [value for name, value in scope["headers"] if name == b"host"] == [host]
+    assert scope["type"] == ("websocket" if more else "http")
+
+
 PIECES = st.sampled_from([b"a", b" ", b"\t", b":", b"\0", b"\xff", b"-", b"(", b"\x0b"])
 
 

@@ -26,12 +26,13 @@ class Stream(PingingStream):
         self.config.media_ping_seconds = seconds
         self.state, self.closed, self.stream_id = ASGIWebsocketState.CONNECTED, False, 1
         self.arrived: list[Any] = []
-        self.pings = 0
+        self.pings, self.content = 0, b""
         self.connection = mock.Mock(events=lambda: iter(self.arrived), send=self._count)
         self.task_group = mock.Mock(spawn=lambda work: asyncio.ensure_future(work()))
 
     def _count(self, event: Any) -> bytes:
-        self.pings += isinstance(event, Ping)
+        if isinstance(event, Ping):
+            self.pings, self.content = self.pings + 1, bytes(event.payload)
         return b""
 
     async def send(self, event: Any) -> None:
@@ -69,7 +70,7 @@ def test_a_peer_that_answers_is_sent_pings_again_and_again() -> None:
             async with asyncio.timeout(5):
                 while stream.pings == before:  # noqa: ASYNC110 - what is sent has no event
                     await asyncio.sleep(0.002)
-            stream.comes([Pong()])
+            stream.comes([Pong(stream.content)])
 
     play(0.01, main)
 
@@ -89,7 +90,10 @@ def test_a_peer_that_answers_late_keeps_its_pings() -> None:
         stream._answers = True
         await asyncio.sleep(0.05)
         assert stream.pings == 1, "the newest is not answered yet"
-        stream.comes([Pong()])
+        stream.comes([Pong(), Pong(b"x")])
+        await asyncio.sleep(0.05)
+        assert stream.pings == 1, "a pong that answers another ping, or none, counted as the answer"
+        stream.comes([Pong(stream.content)])
         await asyncio.sleep(0.05)
         assert stream.pings >= 2
 

@@ -21,7 +21,7 @@ from tests.e2e.product import until
 from tests.in_loop import in_loop
 from tests.web.asgi import ask
 from tests.web.console.stage import CALL, Stage, stage
-from tests.web.test_between_nodes import Known, other_node
+from tests.web.other_node import Known, other_node
 
 
 SOUND = bytes(range(256)) * 4000

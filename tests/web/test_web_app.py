@@ -77,7 +77,7 @@ async def test_to_a_client_that_has_gone_nothing_is_sent() -> None:
 async def test_a_socket_gets_empty_messages_as_what_they_are_and_an_error_is_not_the_end_of_its_work() -> None:
     """An empty binary message was None, and what failed of it closed the socket with 1000, as if all were done."""
     app = WebApp("callflow", static_folder=None)
-    install_error_handlers(app)
+    install_error_handlers(app, str)
 
     @app.websocket("/echo")
     async def echo() -> None:

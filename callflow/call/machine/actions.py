@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from callflow.call.machine.basics import (
+from callflow.call.machine.action_parts import (
     Action,
     abandon_transfer,
     arm,

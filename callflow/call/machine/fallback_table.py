@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from callflow.call.machine.action_parts import arm, disarm, transfer_over
 from callflow.call.machine.actions import answer_only, fall_back, set_engine_lost, start_farewell, with_requested_cause
-from callflow.call.machine.basics import arm, disarm, transfer_over
 from callflow.call.machine.guards import (
     carrier_speaks,
     clip_plays,

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from callflow.call.machine.action_parts import arm, connect_engine, disarm
 from callflow.call.machine.actions import note_failure, start_clock
-from callflow.call.machine.basics import arm, connect_engine, disarm
 from callflow.call.machine.guards import (
     agent_pressed,
     carrier_can_say,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from callflow.call.machine.basics import Action
+from callflow.call.machine.action_parts import Action
 from callflow.call.machine.guards import Guard
 from callflow.call.machine.model import ANSWERED, BRIDGED, RECOVERING, RINGING, STREAMING, TRANSFERRING
 

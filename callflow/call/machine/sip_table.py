@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from callflow.call.machine.action_parts import arm, disarm
 from callflow.call.machine.actions import note_failure, send_hangup
-from callflow.call.machine.basics import arm, disarm
 from callflow.call.machine.guards import carrier_asks, is_conversation, is_gone, machine_matters, still_rings
 from callflow.call.machine.model import BRIDGED, HANGUP, RINGING, Model, Step
 from callflow.call.machine.row import Row

@@ -10,8 +10,8 @@ from typing import Any, Final
 from transitions import EventData, Machine, State, Transition
 from transitions.core import Condition
 
+from callflow.call.machine.action_parts import Action
 from callflow.call.machine.actions import release
-from callflow.call.machine.basics import Action
 from callflow.call.machine.model import (
     HANGUP,
     LEG_STATES,

@@ -46,6 +46,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from callflow.call.machine.action_parts import restream
 from callflow.call.machine.actions import (
     adopt_call,
     answer_call,
@@ -94,7 +95,6 @@ from callflow.call.machine.actions import (
     with_cause,
     with_requested_cause,
 )
-from callflow.call.machine.basics import restream
 from callflow.call.machine.fallback_table import FALLBACK_TABLE
 from callflow.call.machine.guards import (
     agent_says_goodbye,

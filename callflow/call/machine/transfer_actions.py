@@ -3,7 +3,7 @@ back."""
 
 from __future__ import annotations
 
-from callflow.call.machine.basics import (
+from callflow.call.machine.action_parts import (
     Action,
     arm,
     connect_engine,

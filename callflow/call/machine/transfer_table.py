@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from callflow.call.machine.action_parts import hang_up_human
 from callflow.call.machine.actions import (
     note_failure,
     send_hangup,
@@ -22,7 +23,6 @@ from callflow.call.machine.actions import (
     with_cause,
     with_requested_cause,
 )
-from callflow.call.machine.basics import hang_up_human
 from callflow.call.machine.guards import (
     accepts,
     has_talked,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from callflow.call.machine.basics import Action, abandon_transfer, arm, connect_engine, disarm, end_hold
+from callflow.call.machine.action_parts import Action, abandon_transfer, arm, connect_engine, disarm, end_hold
 from callflow.call.machine.model import AWAITS_BEEP, DEADLINES, MESSAGE, MESSAGE_DUE, STREAMING, TO_MACHINE, Model, Step
 from callflow.contracts import commands as do
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from callflow.call.machine.action_parts import restream
 from callflow.call.machine.actions import (
     ask_for_stream,
     await_stream,
@@ -18,7 +19,6 @@ from callflow.call.machine.actions import (
     set_stream_up,
     start_recovery,
 )
-from callflow.call.machine.basics import restream
 from callflow.call.machine.guards import (
     awaits_beep,
     carrier_asks,

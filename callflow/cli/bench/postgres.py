@@ -27,15 +27,16 @@ def address(folder: Path) -> str:
     return f"postgresql://callflow@/{{name}}?host={folder}"
 
 
-def start(*options: str, more: Path | None = None) -> Path:
-    """Start a server, with options such as `fsync=off`, and with those of a file. Returns its folder.
+def start(*options: str, more: Path | None = None, place: str = "/tmp") -> Path:
+    """Start a server, with options such as `fsync=off`, and with those of a file, in a new folder at that place, whose
+    path must be short: a socket lies in it. Returns the folder.
 
     Raises FileNotFoundError if PostgreSQL is not installed, and CalledProcessError if it does not start.
     """
     bin_ = programs()
     if bin_ is None:
         raise FileNotFoundError(MISSING)
-    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir=place))
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")

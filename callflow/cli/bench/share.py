@@ -6,8 +6,8 @@ no privileges: a process that has used its part is stopped (SIGSTOP) and goes on
 has used beyond its part is taken off the next one, so that the mean is exact; what it has not used is lost, as there.
 
 What this distorts: audio that comes while a process stands still waits for up to the rest of the period, and is then
-carried in one go, which is cheaper than one frame at a time; the core itself is as fast as ever, and so are its caches;
-and a parent is told by SIGCHLD whenever a worker is stopped or goes on, which takes some of the parent's own part.
+carried in one go, which is cheaper than one frame at a time. The core itself is as fast as ever, and so are its caches.
+A parent is told by SIGCHLD whenever a worker is stopped or goes on, which takes some of the parent's own part.
 """
 
 from __future__ import annotations

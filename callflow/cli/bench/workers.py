@@ -1,5 +1,5 @@
 """`python server.py bench workers`: how many calls one process carries, and how many two workers do, when each process
-of the server is held to a share of a core (`share.py`): then two have twice what one has, as on a machine with more
+of the server is held to a share of a core (`share.py`). Then two have twice what one has, as on a machine with more
 cores than this one has for the server.
 
 Calls are added, some at a time, until the caller's frames come too late at the model, or not at all; each call answers

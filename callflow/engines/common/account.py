@@ -307,14 +307,14 @@ class _Opening:
                 # call the caller hears a filler meanwhile, so waiting costs nothing.)
                 raise EngineError(self._error, retry=False)
             times = [due] if due > now else []
-            times += [self._attempts[task] + pace.PATIENCE for task in self._attempts.keys() - self._late]
+            times += [self._attempts[task] + pace.HANDSHAKE_SECONDS for task in self._attempts.keys() - self._late]
             timeout = max(min(times) - now, 0.0) if times else None
             ends: set[asyncio.Future[Any]] = {*self._attempts, account.changed}
             await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             for task in [task for task in self._attempts if task.done()]:
                 if (connection := self._take(task)) is not None:
                     return connection
-            for task in self._begun_before(_now() - pace.PATIENCE):
+            for task in self._begun_before(_now() - pace.HANDSHAKE_SECONDS):
                 pace.hangs(_now())
                 self._count_late(task)
                 account.warn(self._call, _late())

@@ -40,11 +40,11 @@ from callflow.engines.common.connection import shut
 from callflow.engines.common.engine_socket import EngineSocket
 from callflow.engines.openai_realtime import audio_format, event_summary, server_events, sideband
 from callflow.engines.openai_realtime.audio_pipeline import AudioPipeline
-from callflow.engines.openai_realtime.beside_call import BesideCall
 from callflow.engines.openai_realtime.response_driver import CREATE, ResponseDriver
 from callflow.engines.openai_realtime.server_events import ServerEvent
 from callflow.engines.openai_realtime.session import Session
 from callflow.engines.openai_realtime.session_config import RealtimeConfig
+from callflow.engines.openai_realtime.sideband_events import SidebandEvents
 
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class OpenAIRealtime:
         self._session = Session(config, context, self._account, self._channel)
         self._responses = ResponseDriver(self._session, self._channel)
         self._audio = AudioPipeline(self._session, self._channel, self._responses.played)
-        self._beside = BesideCall(self._channel, self._responses) if context.remote else None
+        self._beside = SidebandEvents(self._channel, self._responses) if context.remote else None
         self.append: Callable[[str], None] = self._audio.append
         """The bound method itself, for speed: called 50 times a second for each call."""
         self.counts = self._channel.counts

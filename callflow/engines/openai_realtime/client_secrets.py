@@ -1,7 +1,7 @@
 """Client secrets: keys that live some minutes, with which a browser opens a session of its own at the vendor.
 
-What is asked for is brought into the GA form of a session: every field that it has is forwarded, the flat names of the
-API's beta and of earlier systems go to their places in it, and what it does not have, or not any more, is left out with
+What is asked for is brought into the GA form of a session. Every field that it has is forwarded, and the flat names of
+the API's beta and of earlier systems go to their places in it. What it does not have, or not any more, is left out with
 a warning. Whether any other value is possible, the vendor says.
 
 Vendor: https://platform.openai.com/docs/api-reference/realtime-sessions/create-realtime-client-secret
@@ -15,7 +15,16 @@ from typing import Any, Final, NamedTuple
 
 from callflow.contracts.errors import SessionRefused, VendorRefused
 from callflow.contracts.printable import line
-from callflow.contracts.realtime_values import NEITHER, NO_NOISE, NO_VOICE, NOISES, UNSENT, is_voice, takes_prompts
+from callflow.contracts.realtime_values import (
+    LOGPROBS,
+    NEITHER,
+    NO_NOISE,
+    NO_VOICE,
+    NOISES,
+    UNSENT,
+    is_voice,
+    takes_prompts,
+)
 from callflow.engines.openai_realtime.rest import VendorApi
 
 
@@ -25,7 +34,6 @@ SECONDS: Final = 15.0
 """How long the vendor may take."""
 _MOST_WARNINGS: Final = 50
 _LONGEST_NAME: Final = 60
-_LOGPROBS: Final = "item.input_audio_transcription.logprobs"
 
 _ALL: Final[Mapping[str, Any]] = {}
 """Stands for a value that is forwarded as it is."""
@@ -200,7 +208,7 @@ def _transcription(value: dict[str, Any], session: dict[str, Any], name: str, wa
     if value.get("enabled") is False or value.get("type") == "none":
         return None
     if value.get("logprobs") is True:
-        session.setdefault("include", [_LOGPROBS])
+        session.setdefault("include", [LOGPROBS])
     if "include_segments" in told:
         warnings.append(f"session.{name}.include_segments is left out: {_WHY['include_segments']}")
         del told["include_segments"]

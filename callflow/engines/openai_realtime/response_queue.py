@@ -2,7 +2,7 @@
 
 A conversation has one response at a time. The server begins some responses by itself, when its turn detection reports
 the end of the caller's turn. All other responses are requested here: never while a response runs, a request is
-unanswered or the caller speaks; only once for repeated wishes; and after tool calls, once the last call of a response
+unanswered or the caller speaks; only once for repeated requests; and after tool calls, once the last call of a response
 was answered.
 
 A response counts as an answer when the caller could hear it. A response that ends without audible audio, or in the
@@ -155,11 +155,11 @@ class ResponseQueue:
         """
         if self._turn_ends and not instructions:
             self._pending.drop_outdated()
-        wish = ResponseRequest({instructions: lasting}, whole=whole) if instructions else ResponseRequest(plain=True)
-        if self._sent is not None and self._sent.withdrawn is not None and self._sent.withdrawn.has(wish):
-            self._sent.add(wish)  # its response has not begun, and will be what is wanted again
+        request = ResponseRequest({instructions: lasting}, whole=whole) if instructions else ResponseRequest(plain=True)
+        if self._sent is not None and self._sent.withdrawn is not None and self._sent.withdrawn.has(request):
+            self._sent.add(request)  # its response has not begun, and will be what is wanted again
         else:
-            self._pending.add(wish)
+            self._pending.add(request)
         return self._next_request()
 
     def withdraw(self, heard: Collection[str]) -> dict[str, bool]:

@@ -1,20 +1,18 @@
 """Posts one event to the receiver at EVENTS_URL, and says what its answer means for the event.
 
-Redirects are not followed: the address that an operator has set is the only one that gets numbers of callers. Nothing
-that is logged or kept holds the address, which may hold a key.
+What the address may do, and who may see it, is in `url_post.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Final
 
 import httpx
 
-from callflow import runtime
 from callflow.history.delivery.answer import Answer, judged
 from callflow.history.delivery.signature import Signer
+from callflow.history.delivery.url_post import make_client
 
 
 TRY_SECONDS: Final = 10.0
@@ -28,18 +26,9 @@ class Receiver:
 
     def __init__(self, url: str, signer: Signer, *, at_once: int, seconds: float = TRY_SECONDS) -> None:
         """`at_once`: the most simultaneous requests. `seconds`: for one try."""
-        runtime.prepare_httpx()
-        for chatty in map(logging.getLogger, ("httpx", "httpcore")):
-            # Under an ASGI server of somebody else the log is theirs, and these would put the whole address into it.
-            chatty.setLevel(max(chatty.level, logging.WARNING))
         self._url, self._signer, self._seconds = url, signer, seconds
-        self._client = httpx.AsyncClient(
-            headers={"Content-Type": "application/json", "User-Agent": "callflow"},
-            follow_redirects=False,
-            timeout=httpx.Timeout(seconds),
-            limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once),
-            verify=runtime.tls(),
-        )
+        limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
+        self._client = make_client(seconds, limits)
 
     async def post(self, name: str, body: str, now: float) -> Answer:
         """Send one event, and wait for the answer, at most `seconds`. `now`: Unix time, in seconds."""

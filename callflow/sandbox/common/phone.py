@@ -49,6 +49,8 @@ LOUD: Final = 330
 _QUIET_CODES: Final = bytes(code for code in range(256) if abs(ULAW_TO_LINEAR[code]) <= LOUD)
 
 _POLL_S: Final = 0.005
+_MOST_WAIT_S: Final = 0.25
+"""Whoever waits for a time that has to pass at least looks that often whether the time limit has passed."""
 
 
 def is_loud(ulaw: bytes) -> bool:
@@ -162,13 +164,12 @@ class Phone:
         """
         start = monotonic() if since is None else since
         deadline = monotonic() + timeout
-        while self.loud_ms(start, source=source) < seconds * 1000 - 1e-6:
+        while (missing := seconds - self.loud_ms(start, source=source) / 1000) > 1e-9:
             if monotonic() > deadline:
-                heard = self.loud_ms(start, source=source) / 1000
                 raise TimeoutError(
-                    f"heard {heard:.2f} s instead of {seconds:g} s within {timeout:g} s; {self._story()}"
+                    f"heard {seconds - missing:.2f} s instead of {seconds:g} s within {timeout:g} s; {self._story()}"
                 )
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(min(max(missing, _POLL_S), _MOST_WAIT_S))
 
     async def hears_silence(self, ms: float = 500, timeout: float = 10.0) -> None:
         """Wait until only silence was heard for `ms`, which may have passed already. Raises TimeoutError."""
@@ -176,11 +177,27 @@ class Phone:
         first = monotonic() if self.connected_at is None else self.connected_at
         while True:
             now = monotonic()
-            if now - first >= ms / 1000 and self.loud_ms(now - ms / 1000, now) == 0:
+            missing = max(first, self._loud_until(now - ms / 1000, now)) + ms / 1000 - now
+            if missing <= 1e-9:
                 return
             if now > deadline:
                 raise TimeoutError(f"no {ms:g} ms of silence within {timeout:g} s; {self._story()}")
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(min(max(missing, _POLL_S), _MOST_WAIT_S))
+
+    def _loud_until(self, since: float, until: float) -> float:
+        """Return when the last loud frame between two times had ended, on any line; `since`: there was none."""
+        latest = since
+        for line in self.lines.values():
+            for segment in reversed(line.segments):
+                if segment.ends <= latest:
+                    break
+                begins = max(segment.at, since)
+                audio = bytes(segment.audio[bytes_between(segment.at, begins) : bytes_between(segment.at, until)])
+                for end in range(len(audio), 0, -FRAME_BYTES):
+                    if is_loud(audio[max(0, end - FRAME_BYTES) : end]):
+                        latest = max(latest, begins + end / BYTES_PER_SECOND)
+                        break
+        return latest
 
     def begin_message(self) -> None:
         """Record from now on what is heard, as a voicemail does: from the end of what was said last (its beep)."""

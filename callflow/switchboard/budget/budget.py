@@ -258,7 +258,7 @@ class Budget:
         if call.answered_before is not None:
             return self._history.now() - call.answered_before
         here = call.relay.answered_at
-        return 0.0 if here is None else self._loop.time() - here
+        return 0.0 if here is None else min(self._loop.time() - here, self._history.now() - call.began)
 
     def _spent(self) -> Mapping[str, Spent]:
         """Return what the calls of today took so far, those in progress included, by profile. Looks through all live

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
+from callflow.config.opening_hours import WEEKDAYS
 
-WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
 ANSWERED: Final = "answered"
 CANCELED: Final = "canceled"
 MESSAGE_LEFT: Final = "message_left"

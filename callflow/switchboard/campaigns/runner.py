@@ -51,7 +51,7 @@ _REST_SECONDS: Final = 30.0
 """How long a campaign is left alone, at the longest, in which no row is due."""
 _DIAL_SECONDS: Final = 60.0
 _LOST_SECONDS: Final = 60.0
-"""After this time a call that is not on record was never made."""
+"""After this time a call that is not in the history was never made."""
 _NO_END_SECONDS: Final = 900.0
 """After this time the end of a call that is not live any more is not waited for: its last words take seconds."""
 _BUSY_SECONDS: Final = 5.0
@@ -163,8 +163,8 @@ class CampaignRunner:
             self._lists.clear()
 
     async def _begin(self) -> None:
-        """Account for the rows that the process before this one had taken: a row whose call is not on record was not
-        dialled, and waits again."""
+        """Account for the rows that the process before this one had taken: a row whose call is not in the history
+        was not dialled, and waits again."""
         now = self._history.now()
         if self._cluster is None:  # whoever wrote a list before this process was made is gone
             lists = await self._store.loading()
@@ -285,11 +285,11 @@ class CampaignRunner:
                 await self._dial(request)
             taken.was_dialled = True
         except CarrierError:
-            taken.was_dialled = True  # the call is on record, with its end
+            taken.was_dialled = True  # the history has the call, with its end
         except DialRefused as refused:
             self._refused(job, taken, refused)
         except Exception as error:
-            # What became of it is found out on record: whether there is such a call, or not.
+            # What became of it is found out in the history: whether there is such a call, or not.
             log.error("campaign %s, row %d: its call failed: %s", row["campaign"], row["row"], type(error).__name__)
 
     def _refused(self, job: _Job, taken: _Taken, refused: DialRefused) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from callflow.config import control_changes
 from callflow.config.control_endpoint import SELF
 from callflow.config.settings import Settings
-from callflow.contracts.control import AT_START, Controlled, ControlQuestion, read_answer
+from callflow.contracts.control import AT_START, MOST_BYTES, Controlled, ControlQuestion, read_answer
 from callflow.contracts.errors import ControlFailed, SessionRefused
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.contracts.secret_text import Secrets
@@ -114,9 +114,9 @@ def make_asker(settings: Settings, service: ControlService, secrets: Secrets) ->
         return None
     post: Post | None = None
     if url != SELF:
-        from callflow.switchboard.control.post import UrlPost  # only where it is needed: it is heavy
+        from callflow.history.delivery.url_post import UrlPost  # only where it is needed: it is heavy
 
-        post = UrlPost(url, seconds + 1)
+        post = UrlPost(url, seconds + 1, most_bytes=MOST_BYTES, failed=ControlFailed)
     return ControlAsker(service, post, events=settings.realtime_control_events, seconds=seconds, secrets=secrets)
 
 

@@ -94,6 +94,6 @@ def _about(news: LiveEvent, asker: ControlAsker) -> tuple[str, Mapping[str, Any]
     name = str(told.get("event", "")) if news.kind == "step" else news.kind
     if name in asker.during:
         return name, told
-    # A call that comes in asks by itself, before it is answered: see `callflow.call.first_questions`.
+    # A call that comes in asks by itself, before it is answered: see `callflow.call.pre_answer_lookups`.
     is_ours = news.kind == Began.kind and told.get("direction") == "outbound"
     return (AT_START, {}) if is_ours and asker.at_start else None

@@ -1,6 +1,6 @@
 """What the server finds when it looks at itself: a line each, in words, with what to do next. Nothing here waits.
 
-`service.py` gathers what these functions judge; `life_cycle.py` says when one of them becomes an alert.
+`service.py` gathers what these functions judge; `alert_life_cycle.py` says when one of them becomes an alert.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Looks at the server every few seconds, off the way of the audio, and keeps the alerts that come of it.
 
-What is judged stands in `findings.py`, what becomes an alert in `life_cycle.py`. Every process looks at itself, and
-keeps the alerts about itself in the database. The one that looks after the calls of the history keeps those about what
-all share, too, and closes those of nodes that are gone. While the database does not answer, they are kept here, and
-written when it is back.
+What is judged stands in `findings.py`, what becomes an alert in `alert_life_cycle.py`. Every process looks at itself,
+and keeps the alerts about itself in the database. The one that looks after the calls of the history keeps those about
+what all share, too, and closes those of nodes that are gone. While the database does not answer, they are kept here,
+and written when it is back.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from callflow.history.alert_store import MOST_ONGOING
 from callflow.history.delivery.sender import Sender
 from callflow.history.history import History
 from callflow.switchboard.health import findings as judged
-from callflow.switchboard.health.life_cycle import CLOSE_AFTER, DOCTOR, NODE, Alert, LifeCycle, scope_of
+from callflow.switchboard.health.alert_life_cycle import CLOSE_AFTER, DOCTOR, NODE, Alert, LifeCycle, scope_of
+from callflow.switchboard.health.finding_history import FindingHistory, RecentIncrease
 from callflow.switchboard.health.numbers import FailoverCheck, Listed, NumberWatch, no_failover
-from callflow.switchboard.health.record import RecentIncrease, Record
 from callflow.switchboard.health.stolen_time import stolen_time
 from callflow.switchboard.switchboard import Switchboard
 
@@ -118,7 +118,7 @@ class HealthService:
         """The scope of what this process finds in itself."""
         self._gone_at: dict[str, float] = {}
         """By scope of a node that is not there: since when."""
-        self.record = Record()
+        self.finding_history = FindingHistory()
         self._rise = RecentIncrease(_LATELY_MINUTES * 60.0)
         self._took_ms: float | None = None
         self._question: asyncio.Task[float] | None = None
@@ -138,7 +138,7 @@ class HealthService:
         return (await asyncio.to_thread(self._checklist)).status
 
     async def look(self, *, is_watched: bool = True) -> Look:
-        """Look at everything now, and keep on record how it was. `is_watched`: somebody looks at the page."""
+        """Look at everything now, and remember how it was. `is_watched`: somebody looks at the page."""
         self._numbers.look(is_watched=is_watched)
         known = await asyncio.to_thread(self._checklist)
         free = await asyncio.to_thread(_free, known.data)
@@ -172,7 +172,7 @@ class HealthService:
         now = [_without(one, known.secrets) for one in found]
         setup = [_without(one, known.secrets) for one in [*known.setup, *self._numbers.findings]]
         at = history.now()
-        self.record.take([*now, *(named_setup(one) for one in setup)], at)
+        self.finding_history.take([*now, *(named_setup(one) for one in setup)], at)
         return Look(at, setup, now, known.secrets)
 
     async def _spent(self) -> Mapping[str, Any] | None:
@@ -372,7 +372,7 @@ def is_alarming(one: Finding) -> bool:
 
 
 def named_setup(one: Finding) -> Finding:
-    """Return a finding of the setup as it stands in the record."""
+    """Return a finding of the setup as it was found last."""
     return Finding(one.about, one.state, one.what, one.remedy, f"setup: {one.name}")
 
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from quart import Quart, Response, request
 
+from callflow.contracts.alert_states import STATES, state_of
 from callflow.contracts.errors import BadRequest
 from callflow.contracts.printable import quoted
 from callflow.history.history import History
 from callflow.history.tables import iso
-from callflow.switchboard.health.life_cycle import CLOSED, OPEN, SEEN, STATES
 from callflow.switchboard.health.service import HealthService
 from callflow.web.console.history_query import whole_number
 from callflow.web.console.requested_by import requester
@@ -73,9 +73,7 @@ def _state() -> str:
 
 
 def _state_of(row: Mapping[str, Any]) -> str:
-    if row["closed_at"] is not None:
-        return CLOSED
-    return OPEN if row["seen_at"] is None else SEEN
+    return state_of(row["seen_at"], row["closed_at"])
 
 
 def _answer(rows: list[dict[str, Any]], counts: Mapping[str, int]) -> Response:

@@ -40,9 +40,9 @@ from callflow.web.console.auth import AccessMiddleware
 from callflow.web.console.budget import Spending, add_budget
 from callflow.web.console.business_scope import add_business_scope
 from callflow.web.console.call_list import add_call_list
+from callflow.web.console.call_recording import add_call_recording
 from callflow.web.console.calls import add_calls
 from callflow.web.console.campaigns import add_campaigns
-from callflow.web.console.carrier_recordings import add_carrier_recordings
 from callflow.web.console.checks import add_checks
 from callflow.web.console.client_secrets import add_client_secrets
 from callflow.web.console.control import SETTINGS_PATH, add_control_settings
@@ -153,7 +153,7 @@ def create_console(
     app.url_map.merge_slashes = False  # it answers `//` with a redirect
     app.config["MAX_CONTENT_LENGTH"] = None  # AccessMiddleware bounds bodies, and hands them over whole
     add_business_scope(app, switchboard, history, business_of)  # before everything that looks at a request
-    install_error_handlers(app)
+    install_error_handlers(app, history.database.trouble)
 
     @app.after_request
     async def head(response: Response) -> Response:
@@ -204,8 +204,8 @@ def create_console(
         add_transfer(app, switchboard, lambda *asked: dialer().may_dial(*asked), has_token=bool(token))
     if number_service is not None:
         add_numbers(app, number_service, history, address, business_of)
-    add_recordings(app, history, is_live=lambda call: switchboard().is_live(call))
-    add_carrier_recordings(app, history, switchboard, carriers or {}, fan_out, has_token=bool(token))
+    add_call_recording(app, history, is_live=lambda call: switchboard().is_live(call))
+    add_recordings(app, history, switchboard, carriers or {}, fan_out, has_token=bool(token))
     add_history(app, history, redact, large)
     add_replay(app, history)
     add_statistics(app, history)

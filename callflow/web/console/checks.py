@@ -20,8 +20,9 @@ def add_checks(app: Quart, service: HealthService) -> None:
     """Add the route to the app."""
 
     def told(shown: Finding, kept: Finding, at: float) -> dict[str, Any]:
-        """Return a finding and its past; `kept`: the finding as it stands in the record."""
-        past = {"since": service.record.since(kept.name), "hour": service.record.hour(kept.name, at)}
+        """Return a finding and its past; `kept`: the finding under the name by which its past is known."""
+        seen = service.finding_history
+        past = {"since": seen.since(kept.name), "hour": seen.hour(kept.name, at)}
         return {**dataclasses.asdict(shown), **past}
 
     @app.get("/api/status")

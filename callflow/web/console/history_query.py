@@ -8,6 +8,7 @@ from typing import Any, Final
 from quart import request
 
 from callflow.contracts.errors import BadQuery
+from callflow.contracts.hangup_causes import meant_by
 from callflow.contracts.printable import quoted
 from callflow.history.query import MOST, Ending, Query
 from callflow.telemetry.call_results import KNOWN_CAUSES, ORDINARY, causes_of
@@ -64,7 +65,7 @@ def _ending(result: str) -> Ending | None:
         heard = {_SUCCESS: True, _CALLER: False}.get(result)
         return Ending(causes_of(result), ordinary=() if heard is None else tuple(sorted(ORDINARY)), heard=bool(heard))
     if _CAUSE.fullmatch(result) and (result in KNOWN_CAUSES or result.endswith("_failed")):
-        return Ending((result,))
+        return Ending(meant_by(result))
     raise BadQuery(f"result must be {', '.join(RESULTS)}, or a cause such as no_answer, not {quoted(result)}")
 
 

@@ -18,7 +18,7 @@ from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway, StoreAway
 from callflow.history import recording_rows
 from callflow.history.history import History
-from callflow.web.console.recordings import file_of
+from callflow.web.console.call_recording import file_of
 
 
 _OF_A_CALL: Final = re.compile(r"/api/calls/([^/]+)/recording(?:/peaks)?")

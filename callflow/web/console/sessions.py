@@ -1,8 +1,8 @@
 """Logins of browsers: what their cookie says, and whose it is.
 
 The cookie is `ends.random.signature.name`: the name of a token, until when it counts, and an HMAC over both. The key is
-made of a secret that all processes with this history share and the token, so that a login ends when its token is no
-longer configured, lasts over a restart and holds at every node; the token itself cannot be found from it. A logout is
+made of the token and of a secret that all processes with this history share. So a login ends when its token is no
+longer configured, lasts over a restart and holds at every node. The token itself cannot be found from it. A logout is
 remembered by each process that was told of it, until it ends, for so many; the browser forgets its cookie in any case.
 """
 

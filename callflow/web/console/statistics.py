@@ -55,9 +55,9 @@ def _within(query: Query) -> Query:
     since = moment(query.since) if query.since else iso(usual.timestamp())
     begins = datetime.fromisoformat(since)
     if begins > ends:
-        raise BadQuery("from is after to")
+        raise BadQuery('"from" is after "to"')
     if ends - begins > timedelta(days=MOST_DAYS + 1):
-        raise BadQuery(f"figures are made of {MOST_DAYS} days at most: give from and to")
+        raise BadQuery(f'figures are made of {MOST_DAYS} days at most: give "from" and "to"')
     return dataclasses.replace(query, since=since, until=until)
 
 

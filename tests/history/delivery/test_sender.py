@@ -36,7 +36,7 @@ TOOLS = 4
 USUAL = ["call.started", *["tool.failed"] * TOOLS, "call.ended"]
 
 
-class House:
+class Stage:
     def __init__(self, folder: Path, there: EventReceiver, **options: Any) -> None:
         self.database = Database(url_of("", str(folder)))
         self.journal = DurableJournal(make_events=partial(EventMaker, redact=Redactor().data, recordings=folder))
@@ -91,10 +91,10 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house(folder: Path, **options: Any) -> AsyncIterator[House]:
+async def stage(folder: Path, **options: Any) -> AsyncIterator[Stage]:
     await new_database.put_into(folder)
     async with receiver() as there:
-        the = House(folder, there, **options)
+        the = Stage(folder, there, **options)
         the.journal.open(the.database)
         try:
             yield the
@@ -106,7 +106,7 @@ async def house(folder: Path, **options: Any) -> AsyncIterator[House]:
 
 
 async def test_all_events_of_a_call_arrive_in_order_and_once(tmp_path: Path) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         made = the.begin()
         await the.call("a")
         await the.has(lambda: len(the.there.taken) == len(USUAL), "all events")
@@ -121,7 +121,7 @@ async def test_all_events_of_a_call_arrive_in_order_and_once(tmp_path: Path) -> 
 
 async def test_a_process_that_leads_again_sends_again(tmp_path: Path) -> None:
     """After an outage of the database, or a drain that was called off, nothing was sent until a restart."""
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         the.there.answer = lambda one: 503
         made = the.begin()
         await the.call("a")
@@ -136,7 +136,7 @@ async def test_a_process_that_leads_again_sends_again(tmp_path: Path) -> None:
 
 
 async def test_a_receiver_that_is_down_for_a_while_gets_everything_in_order_per_call(tmp_path: Path) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         refuses = iter([500, 503, 429, 404, 302, 500])
         the.there.answer = lambda one: next(refuses, 204)
         await the.there.stop()
@@ -156,7 +156,7 @@ async def test_a_receiver_that_is_down_for_a_while_gets_everything_in_order_per_
 
 
 async def test_a_repeated_event_has_the_same_id_and_body_and_a_new_time(tmp_path: Path) -> None:
-    async with house(tmp_path, first_pause=2.5) as the:
+    async with stage(tmp_path, first_pause=2.5) as the:
         the.there.answer = lambda one: 204 if len(the.there.came) > 1 else 503
         the.begin()
         the.journal.note(JournalEntry.of(notes.Began(carrier="telnyx"), call="a", at=the.now()))
@@ -169,7 +169,7 @@ async def test_a_repeated_event_has_the_same_id_and_body_and_a_new_time(tmp_path
 
 async def test_calls_do_not_wait_for_each_other_and_there_is_a_bound(tmp_path: Path) -> None:
     """One call's event is refused for now: its other events wait, those of other calls do not."""
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         stuck = True
         the.there.answer = lambda one: 503 if stuck and one.payload["call"] == "stuck" else 204
         the.there.delay = 0.01
@@ -187,7 +187,7 @@ async def test_calls_do_not_wait_for_each_other_and_there_is_a_bound(tmp_path: P
 async def test_what_the_receiver_refuses_is_a_dead_letter_at_once_and_the_next_event_has_its_turn(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         gone = {"call.started": 410, "call.ended": 422}
         the.there.answer = lambda one: gone.get(one.payload["type"], 204)
         made = the.begin()
@@ -214,7 +214,7 @@ async def test_what_the_receiver_refuses_is_a_dead_letter_at_once_and_the_next_e
 
 
 async def test_after_a_day_of_failures_an_event_is_a_dead_letter(tmp_path: Path) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         the.there.answer = lambda one: 503
         made = the.begin()
         the.journal.note(JournalEntry.of(notes.Began(carrier="telnyx"), call="a", at=the.now()))
@@ -232,7 +232,7 @@ async def test_after_a_day_of_failures_an_event_is_a_dead_letter(tmp_path: Path)
 
 
 async def test_a_server_that_was_away_for_a_day_tries_several_times_all_the_same(tmp_path: Path) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         the.there.answer = lambda one: 204 if len(the.there.came) >= LEAST_TRIES else 503
         entry = JournalEntry.of(notes.Began(carrier="telnyx"), call="a", at=the.now() - 2 * GIVE_UP_SECONDS)
         the.journal.note(entry)
@@ -242,7 +242,7 @@ async def test_a_server_that_was_away_for_a_day_tries_several_times_all_the_same
 
 
 async def test_an_answer_that_never_comes_ends_the_try(tmp_path: Path) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         the.there.delay = 30
         made = the.begin(seconds=0.1)
         the.journal.note(JournalEntry.of(notes.Began(carrier="telnyx"), call="a", at=the.now()))
@@ -251,7 +251,7 @@ async def test_an_answer_that_never_comes_ends_the_try(tmp_path: Path) -> None:
 
 
 async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
-    async with house(tmp_path) as the, receiver() as elsewhere:
+    async with stage(tmp_path) as the, receiver() as elsewhere:
         the.there.answer = lambda one: 308
         the.there.extra = f"Location: {elsewhere.url}\r\n"
         made = the.begin()
@@ -263,7 +263,7 @@ async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
 
 async def test_what_is_not_noted_is_sent_again_with_its_id(tmp_path: Path) -> None:
     """The sender dies between the answer and its note; the one after it sends the event again."""
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         held = asyncio.Event()
 
         async def never(name: str, now: float) -> None:
@@ -285,7 +285,7 @@ async def test_what_is_not_noted_is_sent_again_with_its_id(tmp_path: Path) -> No
 async def test_a_database_that_is_away_delays_events_and_loses_none(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         await the.call("a")
         await the.journal.flushed()
         await sql.execute(the.database, "ALTER TABLE events_out RENAME TO away")
@@ -298,7 +298,7 @@ async def test_a_database_that_is_away_delays_events_and_loses_none(
 async def test_delivered_events_are_emptied_at_once_and_deleted_later_and_so_are_old_dead_letters(
     tmp_path: Path,
 ) -> None:
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         the.there.answer = lambda one: 410 if one.payload["type"] == "call.ended" else 204
         made = the.begin()
         await the.call("a")
@@ -329,7 +329,7 @@ async def test_delivered_events_are_emptied_at_once_and_deleted_later_and_so_are
 async def test_neither_log_nor_table_hold_the_address(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "httpx")
-    async with house(tmp_path) as the:
+    async with stage(tmp_path) as the:
         the.there.answer = lambda one: 503
         made = the.begin()
         await the.call("a")

@@ -96,6 +96,15 @@ def live(now: float, name: str, minutes: float) -> Any:
     )  # fmt: skip
 
 
+async def test_a_call_counts_for_no_longer_than_it_was_whatever_the_carrier_says() -> None:
+    history = FakeHistory()
+    ended = live(history.now() - 120, "a", 0)
+    ended.answered_before, ended.relay = None, SimpleNamespace(answered_at=asyncio.get_running_loop().time() - 1e9)
+    budget = made(history, 10)
+    budget.ended(ended)
+    assert budget._of(ended).minutes == pytest.approx(2)
+
+
 @pytest.mark.parametrize(("ceiling", "most"), [(0.0, 0), (1000.0, 1)])
 async def test_far_from_every_ceiling_live_calls_are_not_looked_through_for_each_new_one(
     ceiling: float, most: int

@@ -18,7 +18,7 @@ from callflow.journal import notes
 from callflow.switchboard.budget import carrier_costs
 from callflow.switchboard.budget.carrier_costs import CostLookups
 from tests.e2e.product import until
-from tests.history.test_events_out import AT, house
+from tests.history.test_events_out import AT, stage
 from tests.history.test_spending import DAY, call
 
 
@@ -41,7 +41,7 @@ async def test_every_leg_of_a_call_is_asked_about_until_it_has_its_price(
     """What the leg of a person cost, to whom a call went, was never asked; nor that of a caller who was led to SIP."""
     monkeypatch.setattr(carrier_costs, "_PAUSES", (0.01,) * 1000)
     monkeypatch.setattr(carrier_costs, "_LOOK_SECONDS", 0.01)
-    async with house(database_url, tmp_path) as the:
+    async with stage(database_url, tmp_path) as the:
         call(the, "a")
         the.note(notes.Ids(control="CA-person", of="human"), call="a", at=AT + 6)
         call(the, "led")

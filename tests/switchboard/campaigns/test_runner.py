@@ -42,7 +42,7 @@ def row_of(campaign: str, number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class House:
+class World:
     """A process, alone or (`is_node`) one of several nodes, which lets the campaigns of all be dialled."""
 
     def __init__(self, history: History, board: Stage, *, is_node: bool) -> None:
@@ -91,14 +91,14 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house(folder: Path, *, is_node: bool = False, earlier: str = "") -> AsyncIterator[House]:
+async def world(folder: Path, *, is_node: bool = False, earlier: str = "") -> AsyncIterator[World]:
     """`earlier`: a list that was being written before this process began."""
     history = History(url_of("", str(folder)), recordings=folder / "recordings", retention_days=0, country="US")
     await history.open()
     async with stage() as board:
         if earlier:
-            await House(history, board, is_node=is_node).campaign(earlier, LOADING)
-        the = House(history, board, is_node=is_node)
+            await World(history, board, is_node=is_node).campaign(earlier, LOADING)
+        the = World(history, board, is_node=is_node)
         try:
             yield the
         finally:
@@ -110,7 +110,7 @@ async def house(folder: Path, *, is_node: bool = False, earlier: str = "") -> As
 @in_loop
 async def test_a_node_that_leads_again_does_not_settle_the_calls_of_whoever_led_meanwhile(tmp_path: Path) -> None:
     """The call of its own time was over, and that was noted on the row's next call, which then was dialled twice."""
-    async with house(tmp_path) as the:
+    async with world(tmp_path) as the:
         first, second = (call_of(key_of("c1", 1, tries)) for tries in (0, 1))
         await the.campaign("c1")
         the.begin()
@@ -133,7 +133,7 @@ async def test_a_node_that_leads_again_does_not_settle_the_calls_of_whoever_led_
 
 @in_loop
 async def test_a_process_alone_cancels_what_the_one_before_was_writing_and_nothing_of_its_own(tmp_path: Path) -> None:
-    async with house(tmp_path, earlier="old") as the:
+    async with world(tmp_path, earlier="old") as the:
         await the.campaign("own", LOADING)
         await the.campaign("c1")
         the.begin()
@@ -164,7 +164,7 @@ async def test_a_node_that_begins_to_lead_cancels_no_list_that_another_one_is_st
         return await read(store)
 
     monkeypatch.setattr(CampaignStore, "loading", loading)
-    async with house(tmp_path, is_node=True, earlier="dead") as the:
+    async with world(tmp_path, is_node=True, earlier="dead") as the:
         await the.campaign("written", LOADING)
         the.begin()
         await done.wait()

@@ -13,7 +13,7 @@ from callflow.contracts.diagnostics import Finding
 from callflow.contracts.secret_text import Secrets
 from callflow.history.database import url_of
 from callflow.history.history import History
-from callflow.switchboard.health.life_cycle import CLOSE_AFTER, Alert
+from callflow.switchboard.health.alert_life_cycle import CLOSE_AFTER, Alert
 from callflow.switchboard.health.service import HealthService, Look
 from tests.call.offline import until
 

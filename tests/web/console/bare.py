@@ -21,7 +21,7 @@ def bare_app() -> Quart:
     """An app that answers errors as the operators' does."""
     app = WebApp("bare", static_folder=None)
     app.url_map.merge_slashes = False
-    install_error_handlers(app)
+    install_error_handlers(app, str)
     return app
 
 

@@ -21,7 +21,7 @@ from callflow.history.history import History
 from callflow.history.tables import events_out
 from callflow.journal.redaction import Redactor
 from callflow.switchboard.health import service as module
-from callflow.switchboard.health.life_cycle import Alert, LifeCycle
+from callflow.switchboard.health.alert_life_cycle import Alert, LifeCycle
 from tests.web.console.stage import CALL, Stage, play
 
 

@@ -39,7 +39,7 @@ class Stage:
     def __init__(self, history: History, sender: Sender | None) -> None:
         self.history, self.sender = history, sender
         self.app = Quart("test")
-        install_error_handlers(self.app)
+        install_error_handlers(self.app, str)
         add_events(self.app, history, sender)
 
     async def ask(self, method: str, path: str) -> Answer:

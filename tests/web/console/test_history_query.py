@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callflow.contracts.errors import BadQuery
+from callflow.contracts.events import CallHangup
 from callflow.history.query import MOST, Ending, Query
 from callflow.telemetry.call_results import KNOWN_CAUSES, ORDINARY
 from callflow.telemetry.metrics import RESULTS
 from callflow.web.console.history_query import MOST_ROW, PAGE, TEXTS, read_query
 from callflow.web.console.identity import ASKING, Operator
+from carriers.telnyx.webhooks import READERS
+from carriers.twilio.webhooks import STATUS, read_event
 from tests.web.console.bare import bare_app
 
 
@@ -94,9 +97,37 @@ def test_a_result_means_the_causes_that_are_counted_under_it(result: str) -> Non
 
 
 def test_a_cause_means_itself_also_one_of_a_command_that_nobody_knows() -> None:
-    assert read("result=no_answer").ending == Ending(("no_answer",))
+    assert read("result=no_input").ending == Ending(("no_input",))
     assert read("result=frobnicate_failed").ending == Ending(("frobnicate_failed",))
     assert read("result=carrier").ending != read("result=dial_failed").ending
+
+
+@pytest.mark.parametrize(
+    ("word", "twilio", "telnyx"),
+    [
+        ("busy", "busy", {"hangup_cause": "user_busy"}),
+        ("no_answer", "no-answer", {"hangup_cause": "timeout"}),
+        ("no_answer", "no-answer", {"hangup_cause": "no_answer"}),
+        ("timeout", "no-answer", {"hangup_cause": "timeout"}),
+        ("canceled", "canceled", {"hangup_cause": "originator_cancel"}),
+        ("originator_cancel", "canceled", {"hangup_cause": "originator_cancel"}),
+        ("completed", "completed", {"hangup_cause": "normal_clearing"}),
+        ("normal_clearing", "completed", {"hangup_cause": "normal_clearing"}),
+        ("failed", "failed", {"hangup_cause": "not_found"}),
+        ("failed", "failed", {"hangup_cause": "call_rejected", "sip_hangup_cause": "403"}),
+    ],
+)
+def test_a_cause_means_what_each_carrier_says_for_it(word: str, twilio: str, telnyx: dict[str, str]) -> None:
+    ending = read(f"result={word}").ending
+    assert ending is not None
+    hung_up, _ = read_event(STATUS, {"CallStatus": twilio})
+    for event in (hung_up, READERS["call.hangup"](telnyx)):
+        assert isinstance(event, CallHangup)
+        assert event.cause in ending.causes
+
+
+def test_a_rejected_call_is_found_by_the_word_of_any_carrier() -> None:
+    assert read("result=rejected").ending == read("result=call_rejected").ending
 
 
 def test_what_the_path_says_and_whose_token_it_is_cannot_be_changed_by_the_query() -> None:

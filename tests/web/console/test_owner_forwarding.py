@@ -1,6 +1,6 @@
 """Requests of operators go to the node that has the call, once at most, and wait for none that is being moved.
 
-Whole requests between two nodes: tests/web/test_between_nodes.py.
+Whole requests between two nodes: test_forwarding_to_owners.py.
 """
 
 from __future__ import annotations

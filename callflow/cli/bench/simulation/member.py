@@ -23,8 +23,8 @@ from callflow.cluster.nodes import (
     MARGIN_SECONDS,
     MISSED_SECONDS,
     RENEW_SECONDS,
+    LeaseJudgement,
     Node,
-    Patience,
     RecentPlacements,
     View,
 )
@@ -92,7 +92,7 @@ class Member(abc.ABC):
         """Start a process of this name."""
         self.host = Host(self._kernel)
         self.view, self.epoch, self.key = View(), 0, (self.name, 0)
-        self._renewed, self._patience, self._rejoins = -LEASE_SECONDS, Patience(), False
+        self._renewed, self._judgement, self._rejoins = -LEASE_SECONDS, LeaseJudgement(), False
         self.trouble = self._has_let_go = False
         self.calls, self.live = {}, []
         self._place_of: dict[int, int] = {}
@@ -123,7 +123,7 @@ class Member(abc.ABC):
     @property
     def takes_over(self) -> bool:
         """What it tells another node that asks whether its calls are being taken over."""
-        return self._kernel.now < self._renewed + MISSED_SECONDS and self._patience.allows(self._kernel.now)
+        return self._kernel.now < self._renewed + MISSED_SECONDS and self._judgement.allows(self._kernel.now)
 
     def _row(self) -> Node:
         return Node(
@@ -134,14 +134,14 @@ class Member(abc.ABC):
     def _renew(self) -> Work:
         while True:
             began, node, suspects = self._kernel.now, self._row(), frozenset(self._suspects)
-            may_judge, rejoins = self._patience.allows(began), self._rejoins
+            may_judge, rejoins = self._judgement.allows(began), self._rejoins
             cost = self._costs.beat
 
             commit = functools.partial(self._commit_beat, node, suspects, may_judge, rejoins)
             answer = yield self._database.ask("renew a lease", self.host, cost, commit, patience=2.0)
             if answer.ok:
                 self._suspects.clear()
-                self._patience.renewed(began)
+                self._judgement.renewed(began)
                 epoch, view, was_fenced = answer.value
                 self._on_beat(epoch, view, was_fenced, began)
             else:

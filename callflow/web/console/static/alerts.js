@@ -2,7 +2,7 @@
 import { get, post } from "./api.js";
 import { Element, announce, html, nothing, repeat } from "./base.js";
 import { at, fully } from "./format.js";
-import { may, trouble } from "./sheet.js";
+import { may, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const A = T.alerts;

@@ -1,4 +1,5 @@
 // Requests to the server, and event streams that come back by themselves.
+import { forPeople } from "./named.js";
 import { T } from "./texts.js";
 
 export class Refused extends Error {
@@ -13,7 +14,7 @@ function toLogin() {
 async function refusal(response) {
   let told = {};
   try { told = await response.json(); } catch { /* no JSON */ }
-  return new Refused(response.status, told.error ?? T.errors.other(response.status), told.problems);
+  return new Refused(response.status, forPeople(told.error ?? T.errors.other(response.status)), told.problems?.map(forPeople));
 }
 
 /** Ask; resolves to the Response. Throws Refused with a sentence for people. */

@@ -14,7 +14,7 @@ import "./phone.js";
 import "./wall.js";
 import { PLACES } from "./place_names.js";
 import { draw, placed } from "./places.js";
-import { confirmed } from "./sheet.js";
+import { confirmed } from "./form_page.js";
 
 const THEMES = { auto: "light dark", light: "light", dark: "dark" };
 const THEME = "callflow-theme";

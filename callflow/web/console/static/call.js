@@ -5,20 +5,20 @@ import { at, duration, fully } from "./format.js";
 import { placeOf } from "./links.js";
 import { live } from "./live.js";
 import { moment } from "./moment.js";
-import { Sounds } from "./sounds.js";
+import { RecordingParts } from "./recording_parts.js";
 import { Story } from "./story.js";
 import { T } from "./texts.js";
-import "./account.js";
-import "./acts.js";
-import "./beside.js";
+import "./call_summary.js";
+import "./actions.js";
+import "./compare.js";
 import "./cursor.js";
 import "./ladder.js";
 import "./listen.js";
 import "./log.js";
 import "./machine.js";
-import "./said.js";
+import "./transcript_frame.js";
 import "./share.js";
-import "./stepin.js";
+import "./step_in.js";
 import "./waterfalls.js";
 
 class Call extends Element {
@@ -51,7 +51,7 @@ class Call extends Element {
     this.#stream?.close();
     this.story = new Story();
     this.story.call = this.call;
-    this.sounds = new Sounds();
+    this.sounds = new RecordingParts();
     this.listed = null;
     document.title = `${T.call} · ${T.name}`;
     const path = `/api/live/${encodeURIComponent(this.call)}/events`;
@@ -158,22 +158,22 @@ class Call extends Element {
         <span class="connection" data-state=${this.state}>${T.connection[this.state] ?? ""}</span>
         <cf-share .call=${this.call} .mayAct=${this.me?.role !== "view"}></cf-share>
       </header>
-      <cf-acts .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .isHeld=${story.held} .muted=${story.muted} .isRemote=${Boolean(row?.remote)}></cf-acts>
-      <cf-stepin .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .asked=${story.asked} .began=${row?.began ?? 0}></cf-stepin>
+      <cf-actions .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .isHeld=${story.held} .muted=${story.muted} .isRemote=${Boolean(row?.remote)}></cf-actions>
+      <cf-step-in .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver} .asked=${story.asked} .began=${row?.began ?? 0} .wereRung=${story.wereRung}></cf-step-in>
       ${row?.remote ? nothing : html`<cf-listen .call=${this.call} .mayAct=${this.me?.role !== "view"} .isOver=${isOver}></cf-listen>`}
       ${this.sounds.isAny ? html`<cf-sound .call=${this.call} .sounds=${this.sounds} .seq=${story.seq} .isOver=${isOver}></cf-sound>` : nothing}
       <div class="call-body ${beside ? "has-beside" : ""}">
         <div>
         <section class="panel grow" aria-labelledby="transcript-title">
           <header class="panel-head"><h2 id="transcript-title">${T.transcript}</h2><small class="dim">${T.legend}</small></header>
-          <cf-said .story=${story} .isOver=${isOver} .isLoading=${this.state === "connecting"} .toBegin=${this.toBegin}></cf-said>
+          <cf-transcript-frame .story=${story} .isOver=${isOver} .isLoading=${this.state === "connecting"} .toBegin=${this.toBegin}></cf-transcript-frame>
         </section>
         <section class="panel" aria-labelledby="ladder-title"><h2 id="ladder-title">${T.ladder.title}</h2><cf-ladder .story=${story} .isOver=${isOver}></cf-ladder></section>
         </div>
-        ${beside ? html`<cf-beside .call=${beside} .own=${story}></cf-beside>` : nothing}
+        ${beside ? html`<cf-compare .call=${beside} .own=${story}></cf-compare>` : nothing}
         <aside>
           <section class="panel" aria-labelledby="happened-title"><h2 id="happened-title">${T.happened.title}</h2>
-            <cf-account .call=${this.call} .story=${story} .isOver=${isOver} .cause=${this.listed?.cause ? this.listed.causeText : story.over?.cause ?? ""}></cf-account></section>
+            <cf-call-summary .call=${this.call} .story=${story} .isOver=${isOver} .cause=${this.listed?.cause ? this.listed.causeText : story.over?.cause ?? ""}></cf-call-summary></section>
           <section class="panel" aria-labelledby="path-title"><h2 id="path-title">${T.machine.title}</h2><cf-machine .path=${story.path}></cf-machine></section>
           <section class="panel" aria-labelledby="waits-title"><h2 id="waits-title">${T.waits.title}</h2><cf-waterfalls .story=${story}></cf-waterfalls></section>
           <section class="panel" aria-labelledby="facts-title"><h2 id="facts-title">${T.facts}</h2>${this.#facts(facts, row)}</section>

@@ -2,7 +2,7 @@
 import { ask, get, post } from "./api.js";
 import { callAddress, html, nothing } from "./base.js";
 import { at, duration } from "./format.js";
-import { Sheet, confirmed, dollars, may, newKey, trouble } from "./sheet.js";
+import { FormPage, confirmed, dollars, may, newKey, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const C = T.campaigns;
@@ -27,8 +27,8 @@ function bar(campaign) {
 const state = (campaign) => html`<span class="chip" data-state=${campaign.state}><i class="dot" aria-hidden="true"></i>${C.states[campaign.state] ?? campaign.state}</span>`;
 const counts = (of, names) => Object.entries(of ?? {}).map(([name, count]) => html`<span class="chip">${names[name] ?? name}: <b>${count}</b></span> `);
 
-class Campaigns extends Sheet {
-  static properties = { ...Sheet.properties, checked: { state: true }, profiles: { state: true } };
+class Campaigns extends FormPage {
+  static properties = { ...FormPage.properties, checked: { state: true }, profiles: { state: true } };
   #csv = "";
   #started = "";
   #query = "";
@@ -36,6 +36,8 @@ class Campaigns extends Sheet {
   #edits = 0;
 
   get heading() { return T.pages.campaigns; }
+
+  get fields() { return { ...C.fields, record: T.dial.record }; }
 
   get isUnsaved() {
     const rows = this.querySelector("textarea[name=rows]")?.value ?? "";
@@ -155,8 +157,8 @@ class Campaigns extends Sheet {
 }
 customElements.define("cf-campaigns", Campaigns);
 
-class Campaign extends Sheet {
-  static properties = { ...Sheet.properties, campaign: {}, after: { state: true }, only: { state: true } };
+class Campaign extends FormPage {
+  static properties = { ...FormPage.properties, campaign: {}, after: { state: true }, only: { state: true } };
 
   constructor() { super(); this.after = [0]; this.only = ""; }
 

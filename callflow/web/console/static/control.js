@@ -2,14 +2,14 @@
 import { ask } from "./api.js";
 import { html, nothing } from "./base.js";
 import { pretty } from "./format.js";
-import { Sheet, may, trouble } from "./sheet.js";
+import { FormPage, may, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const C = T.control;
 const PATH = "/api/realtime/control/settings";
 
-class Control extends Sheet {
-  static properties = { ...Sheet.properties, told: { state: true } };
+class Control extends FormPage {
+  static properties = { ...FormPage.properties, told: { state: true } };
 
   get heading() { return C.title; }
 

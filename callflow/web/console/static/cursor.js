@@ -2,7 +2,7 @@
 import { Element, announce, html, nothing } from "./base.js";
 import { precise } from "./format.js";
 import { lastAt, placeOf } from "./links.js";
-import { moment } from "./moment.js";
+import { moment, onMoment } from "./moment.js";
 import { T } from "./texts.js";
 
 const M = T.moment;
@@ -11,18 +11,15 @@ const CALM = 400; // ms after which the address follows the moment
 class Cursor extends Element {
   static properties = { call: {}, beside: {}, story: { attribute: false, hasChanged: () => true }, length: { attribute: false }, isOver: { type: Boolean }, said: { state: true } };
   #due = 0;
-  #moved = () => this.#stand();
 
-  constructor() { super(); this.length = 0; this.beside = ""; this.said = ""; }
-
-  connectedCallback() {
-    super.connectedCallback();
-    moment.addEventListener("change", this.#moved);
+  constructor() {
+    super();
+    this.length = 0; this.beside = ""; this.said = "";
+    onMoment(this, () => this.#stand());
   }
 
   disconnectedCallback() {
     super.disconnectedCallback();
-    moment.removeEventListener("change", this.#moved);
     clearTimeout(this.#due);
   }
 

@@ -2,15 +2,16 @@
 import { get, post, send } from "./api.js";
 import { callAddress, html, nothing } from "./base.js";
 import { duration } from "./format.js";
-import { Sheet, dollars, may, newKey, trouble } from "./sheet.js";
+import { named } from "./named.js";
+import { FormPage, dollars, may, newKey, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const D = T.dial;
 const CALM = 400; // ms without a key until the server is asked
 const LOOK = 1000; // ms between two looks at a call
 
-class Dial extends Sheet {
-  static properties = { ...Sheet.properties, profile: { state: true }, check: { state: true }, wrong: { state: true }, call: { state: true } };
+class Dial extends FormPage {
+  static properties = { ...FormPage.properties, profile: { state: true }, check: { state: true }, wrong: { state: true }, call: { state: true } };
   #timer = 0;
   #asked = 0;
   #key = newKey();
@@ -19,6 +20,8 @@ class Dial extends Sheet {
   constructor() { super(); this.profile = ""; }
 
   get heading() { return T.pages.dial; }
+
+  get fields() { return { toNumber: D.number, from: D.from, carrier: D.carrier, profile: D.profile, greeting: D.greeting, record: D.record }; }
 
   disconnectedCallback() { super.disconnectedCallback(); clearTimeout(this.#timer); clearTimeout(this.#watch); }
 
@@ -57,7 +60,7 @@ class Dial extends Sheet {
       const told = await post("/api/calls/check", body);
       if (asked === this.#asked) this.check = told;
     } catch (error) {
-      if (asked === this.#asked) this.wrong = error;
+      if (asked === this.#asked) this.wrong = named(error, this.fields);
     }
   }
 

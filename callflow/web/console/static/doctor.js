@@ -4,7 +4,7 @@ import { Element, announce, html, nothing } from "./base.js";
 import { alerts } from "./alerts.js";
 import { findings } from "./findings.js";
 import { at } from "./format.js";
-import { may, trouble } from "./sheet.js";
+import { may, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const D = T.doctor;

@@ -5,7 +5,8 @@ import { Element, html, nothing } from "./base.js";
 import { colour } from "./charts.js";
 import { duration, figure } from "./format.js";
 import { query } from "./history_query.js";
-import { dollars } from "./sheet.js";
+import { dollars } from "./form_page.js";
+import { named } from "./named.js";
 import { T } from "./texts.js";
 
 const F = T.figures;
@@ -69,7 +70,7 @@ class Figures extends Element {
       this.failed = "";
     } catch (error) {
       if (error.name === "AbortError") return;
-      this.failed = error.message;
+      this.failed = named(error, T.historyFilters).message;
       this.told = null;
     } finally {
       if (this.#asking === asking) this.busy = false;

@@ -4,6 +4,7 @@ import { Element, announce, callAddress, html, nothing, repeat } from "./base.js
 import { deletions } from "./deleted.js";
 import { at, duration, fully, partiesOf } from "./format.js";
 import { FIELDS, addressOf, query } from "./history_query.js";
+import { named } from "./named.js";
 import { T } from "./texts.js";
 import "./figures.js";
 import "./views.js";
@@ -63,7 +64,7 @@ class History extends Element {
       this.rows = rows;
     } catch (error) {
       if (error.name === "AbortError") return;
-      this.failed = error.message;
+      this.failed = named(error, T.historyFilters).message;
       this.rows = this.rows ?? [];
     } finally {
       if (this.#asking === asking) { this.loading = false; this.requestUpdate(); }

@@ -2,7 +2,7 @@
 import { Element, html, nothing, repeat, svg } from "./base.js";
 import { exact } from "./format.js";
 import { lastAt } from "./links.js";
-import { moment } from "./moment.js";
+import { moment, onMoment } from "./moment.js";
 import { LANES } from "./rungs.js";
 import { T } from "./texts.js";
 
@@ -30,18 +30,15 @@ class Ladder extends Element {
   #revealed = -1;
   #chosen = -1;
   #watch = new ResizeObserver(([entry]) => { this.#width = entry.contentRect.width; this.requestUpdate(); });
-  #moved = () => this.#stand();
 
-  constructor() { super(); this.scale = 0; this.filter = ""; this.hasSingles = true; }
-
-  connectedCallback() {
-    super.connectedCallback();
-    moment.addEventListener("change", this.#moved);
+  constructor() {
+    super();
+    this.scale = 0; this.filter = ""; this.hasSingles = true;
+    onMoment(this, () => this.#stand());
   }
 
   disconnectedCallback() {
     super.disconnectedCallback();
-    moment.removeEventListener("change", this.#moved);
     this.#watch.disconnect();
   }
 

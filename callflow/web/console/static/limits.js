@@ -1,12 +1,12 @@
 // What limits calls, what they took today, and to whom they may be transferred. They are changed in profiles and .env.
 import { get } from "./api.js";
 import { html, nothing } from "./base.js";
-import { Sheet, dollars, trouble } from "./sheet.js";
+import { FormPage, dollars, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const L = T.limits;
 
-class Limits extends Sheet {
+class Limits extends FormPage {
   get heading() { return T.pages.limits; }
 
   async load() {

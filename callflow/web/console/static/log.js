@@ -3,8 +3,8 @@
 import { Element, html, nothing, repeat } from "./base.js";
 import { precise } from "./format.js";
 import { lastAt } from "./links.js";
-import { moment } from "./moment.js";
-import { reveal } from "./said.js";
+import { moment, onMoment } from "./moment.js";
+import { reveal } from "./transcript_frame.js";
 import { eventOf } from "./story.js";
 import { T } from "./texts.js";
 
@@ -26,18 +26,11 @@ class Log extends Element {
   #shown = [];
   #now = null;
   #marked;
-  #moved = () => this.#stand();
 
-  constructor() { super(); this.filter = ""; this.paused = false; this.hasSingles = true; }
-
-  connectedCallback() {
-    super.connectedCallback();
-    moment.addEventListener("change", this.#moved);
-  }
-
-  disconnectedCallback() {
-    super.disconnectedCallback();
-    moment.removeEventListener("change", this.#moved);
+  constructor() {
+    super();
+    this.filter = ""; this.paused = false; this.hasSingles = true;
+    onMoment(this, () => this.#stand());
   }
 
   updated() { this.#stand(); }

@@ -3,7 +3,7 @@ import { Element, html, nothing, svg } from "./base.js";
 import { precise } from "./format.js";
 import { lastAt } from "./links.js";
 import { EDGES, STATES } from "./machine_table.js";
-import { moment } from "./moment.js";
+import { moment, onMoment } from "./moment.js";
 import { T } from "./texts.js";
 
 const SIZE = { width: 340, height: 272 };
@@ -40,16 +40,10 @@ const SHAPES = EDGES.map(shape);
 class Machine extends Element {
   static properties = { path: { attribute: false, hasChanged: () => true } };
   #told = "";
-  #moved = () => { if (this.#key() !== this.#told) this.requestUpdate(); };
 
-  connectedCallback() {
-    super.connectedCallback();
-    moment.addEventListener("change", this.#moved);
-  }
-
-  disconnectedCallback() {
-    super.disconnectedCallback();
-    moment.removeEventListener("change", this.#moved);
+  constructor() {
+    super();
+    onMoment(this, () => { if (this.#key() !== this.#told) this.requestUpdate(); });
   }
 
   /** The place in the path at which the call is at the moment. */

@@ -16,3 +16,11 @@ class Moment extends EventTarget {
 }
 
 export const moment = new Moment();
+
+/** Call `moved` whenever the moment changes while an element is on the page. */
+export function onMoment(element, moved) {
+  element.addController({
+    hostConnected() { moment.addEventListener("change", moved); },
+    hostDisconnected() { moment.removeEventListener("change", moved); },
+  });
+}

@@ -2,7 +2,7 @@
 import { get, post } from "./api.js";
 import { Element, announce, html, nothing, repeat, svg } from "./base.js";
 import { at, figure, fully } from "./format.js";
-import { confirmed, may, trouble } from "./sheet.js";
+import { confirmed, may, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const N = T.nodes;

@@ -2,12 +2,12 @@
 import { get, post } from "./api.js";
 import { html, nothing } from "./base.js";
 import { at } from "./format.js";
-import { Sheet, confirmed, may, trouble } from "./sheet.js";
+import { FormPage, confirmed, may, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const N = T.numbers;
 
-class Numbers extends Sheet {
+class Numbers extends FormPage {
   get heading() { return T.pages.numbers; }
 
   load() { return get("/api/numbers"); }

@@ -2,15 +2,15 @@
 import { get, post, send } from "./api.js";
 import { announce, html, nothing, repeat } from "./base.js";
 import { at, pretty } from "./format.js";
-import { Sheet, confirmed, may } from "./sheet.js";
+import { FormPage, confirmed, may } from "./form_page.js";
 import { T } from "./texts.js";
 
 const O = T.ownTools;
 const CALM = 300; // ms without a key until the server is asked
 const pathOf = (name) => `/api/tools/own/${encodeURIComponent(name)}`;
 
-class OwnTools extends Sheet {
-  static properties = { ...Sheet.properties, edited: { state: true }, checked: { state: true }, text: { state: true }, versions: { state: true }, gone: { state: true } };
+class OwnTools extends FormPage {
+  static properties = { ...FormPage.properties, edited: { state: true }, checked: { state: true }, text: { state: true }, versions: { state: true }, gone: { state: true } };
   #timer = 0;
   #begun = ""; // the text that the editor began with
   #asked = 0;

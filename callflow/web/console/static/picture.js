@@ -1,6 +1,7 @@
 // Show the model of a live call a picture.
 import { ask } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
+import { named } from "./named.js";
 import { T } from "./texts.js";
 
 const P = T.picture;
@@ -24,7 +25,7 @@ class Picture extends Element {
       this.said = P.shown(told.width, told.height);
       form.reset();
     } catch (error) {
-      this.failed = error.message;
+      this.failed = named(error, { text: P.text, now: P.now }).message;
     } finally {
       this.busy = false;
       announce(this.failed || this.said);

@@ -3,13 +3,13 @@ import { get, send } from "./api.js";
 import { html, nothing, repeat } from "./base.js";
 import { at } from "./format.js";
 import { field, valueOf } from "./setting_field.js";
-import { Sheet, confirmed, may } from "./sheet.js";
+import { FormPage, confirmed, may } from "./form_page.js";
 import { T } from "./texts.js";
 
 const P = T.profiles;
 const pathOf = (name) => (name ? `/api/profiles/${encodeURIComponent(name)}` : "/api/session");
 
-class Profiles extends Sheet {
+class Profiles extends FormPage {
   get heading() { return T.pages.profiles; }
 
   load() { return get("/api/profiles"); }
@@ -41,12 +41,14 @@ class Profiles extends Sheet {
 }
 customElements.define("cf-profiles", Profiles);
 
-class Profile extends Sheet {
-  static properties = { ...Sheet.properties, profile: {}, changes: { state: true }, numbers: { state: true }, find: { state: true }, compared: { state: true } };
+class Profile extends FormPage {
+  static properties = { ...FormPage.properties, profile: {}, changes: { state: true }, numbers: { state: true }, find: { state: true }, compared: { state: true } };
 
   constructor() { super(); this.changes = {}; this.numbers = null; this.find = ""; }
 
   get heading() { return this.profile || P.all; }
+
+  get fields() { return { numbers: P.columns.numbers }; } // the settings have the API's names on the page, too
 
   async load() {
     let told = null;

@@ -1,7 +1,7 @@
 // Client secrets: made here, copied, and tried out from this browser. One is kept while this element is there, nowhere else.
 import { get, post } from "./api.js";
 import { html, nothing } from "./base.js";
-import { Sheet, may, trouble } from "./sheet.js";
+import { FormPage, may, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const S = T.secrets;
@@ -24,11 +24,13 @@ function tried(url, model, value) {
   });
 }
 
-class Secrets extends Sheet {
-  static properties = { ...Sheet.properties, made: { state: true }, left: { state: true }, trial: { state: true } };
+class Secrets extends FormPage {
+  static properties = { ...FormPage.properties, made: { state: true }, left: { state: true }, trial: { state: true } };
   #tick = 0;
 
   get heading() { return S.title; }
+
+  get fields() { return { "expires_after.seconds": S.seconds, model: S.model, instructions: S.instructions, "audio.output.voice": S.voice, voice: S.voice }; }
 
   /** A part of a page: the title is the page's. */
   connectedCallback() { const { title } = document; super.connectedCallback(); document.title = title; }

@@ -2,7 +2,8 @@
 import { get, post, send } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
 import { at, fully } from "./format.js";
-import { trouble } from "./sheet.js";
+import { named } from "./named.js";
+import { trouble } from "./form_page.js";
 import { T } from "./texts.js";
 
 const S = T.share;
@@ -40,7 +41,7 @@ class Share extends Element {
       this.said = said;
       if (said) announce(said);
     } catch (error) {
-      this.failed = error;
+      this.failed = named(error, { days: S.days });
       announce(error.message);
     } finally {
       this.busy = false;

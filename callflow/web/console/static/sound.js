@@ -7,9 +7,9 @@ import { get } from "./api.js";
 import { Element, announce, html, nothing } from "./base.js";
 import { colour } from "./charts.js";
 import { at, duration, precise } from "./format.js";
-import { moment } from "./moment.js";
+import { moment, onMoment } from "./moment.js";
 import { Player } from "./player.js";
-import { laid } from "./sounds.js";
+import { laid } from "./recording_parts.js";
 import { T } from "./texts.js";
 
 const EVERY = 2000; // ms between two looks at a recording that grows
@@ -43,7 +43,6 @@ class Sound extends Element {
   #told = 0;
   #asking = null;
   #key = (event) => this.#pressed(event);
-  #moved = () => this.#follow();
   #colours = () => this.#paint();
 
   constructor() {
@@ -55,6 +54,7 @@ class Sound extends Element {
     this.seconds = 0;
     this.muted = [false, false];
     this.carriers = [];
+    onMoment(this, () => this.#follow());
   }
 
   connectedCallback() {
@@ -62,7 +62,6 @@ class Sound extends Element {
     document.addEventListener("keydown", this.#key);
     document.addEventListener("cf-theme", this.#colours);
     dark.addEventListener("change", this.#colours);
-    moment.addEventListener("change", this.#moved);
   }
 
   disconnectedCallback() {
@@ -70,7 +69,6 @@ class Sound extends Element {
     document.removeEventListener("keydown", this.#key);
     document.removeEventListener("cf-theme", this.#colours);
     dark.removeEventListener("change", this.#colours);
-    moment.removeEventListener("change", this.#moved);
     this.#clear();
   }
 

@@ -1,7 +1,7 @@
 // A call's journal as a story: turns with what was heard of them, tools, states, and what happened in between.
 // Pure: nothing here touches the page.
 import { precise } from "./format.js";
-import { Happened } from "./happened.js";
+import { Problems } from "./problems.js";
 import { lastAt } from "./links.js";
 import { rungsOf, singleRung } from "./rungs.js";
 import { T } from "./texts.js";
@@ -36,13 +36,15 @@ export class Story {
   held = false;
   muted = { caller: false, agent: false };
   over = null;
+  /** How many people were rung for the caller and no longer are. */
+  wereRung = 0;
   seq = 0;
   /** Unix time (seconds) of the call's beginning. */
   began = null;
   rungs = [];
   /** How long the caller waited for each answer, with when that wait began (`from`). */
   waits = [];
-  happened = new Happened();
+  happened = new Problems();
   /** It rises with every change. */
   version = 0;
   #turns = new Map();
@@ -51,6 +53,7 @@ export class Story {
   #speech = [];
   #rungs = 0;
   #single = 0;
+  #rings = false;
   /** How many rungs are single events. */
   singles = 0;
 
@@ -63,7 +66,10 @@ export class Story {
     this.began ??= (entry.seq || 0) / 1e6 - entry.at;
     for (const rung of rungsOf(entry, event)) this.#climb({ ...rung, key: (this.#rungs += 1) });
     this.happened.take(entry, event);
-    if (entry.step) this.#moved(entry);
+    if (entry.step) {
+      this.#moved(entry);
+      this.#rang(entry.step, event);
+    }
     const does = this[`_${event.event}`];
     if (does) does.call(this, event, entry.at);
     const ofOther = event.leg && event.leg !== "caller" && event.event in T.othersNotices;
@@ -118,6 +124,15 @@ export class Story {
     if (!after) return;
     if (!this.path.length) this.path.push({ state: before || after, at: entry.at });
     if (this.path.at(-1).state !== after) this.path.push({ state: after, at: entry.at });
+  }
+
+  #rang({ commands = [], after, taken }, { event, leg }) {
+    if (event === "transfer_requested") this.#rings ||= taken !== false;
+    else if (this.#rings) {
+      const ends = commands.some((each) => each.command === "join" || (each.command === "tell_transfer" && each.outcome !== "rings"));
+      this.#rings = !(ends || after === "bridged" || after === "hangup" || (event === "call_answered" && leg === "human"));
+      if (!this.#rings) this.wereRung += 1;
+    }
   }
 
   #put(item) {

@@ -2,7 +2,7 @@
 import { get, post } from "./api.js";
 import { html, nothing } from "./base.js";
 import { pretty } from "./format.js";
-import { Sheet, may, trouble } from "./sheet.js";
+import { FormPage, may, trouble } from "./form_page.js";
 import { T } from "./texts.js";
 import "./own_tools.js";
 
@@ -12,8 +12,8 @@ const EMPTY = { string: "", number: 0, integer: 0, boolean: false, array: [], ob
 const template = ({ properties = {}, required = [] } = {}) =>
   JSON.stringify(Object.fromEntries(required.map((name) => [name, properties[name]?.enum?.[0] ?? EMPTY[properties[name]?.type] ?? null])), null, 2);
 
-class Tools extends Sheet {
-  static properties = { ...Sheet.properties, tried: { state: true } };
+class Tools extends FormPage {
+  static properties = { ...FormPage.properties, tried: { state: true } };
 
   get heading() { return T.pages.tools; }
 

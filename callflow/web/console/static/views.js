@@ -2,7 +2,8 @@
 import { ask, get, send } from "./api.js";
 import { Element, announce, html, nothing, repeat } from "./base.js";
 import { addressOf } from "./history_query.js";
-import { may } from "./sheet.js";
+import { named } from "./named.js";
+import { may } from "./form_page.js";
 import { T } from "./texts.js";
 
 const V = T.views;
@@ -23,7 +24,7 @@ class Views extends Element {
       announce(done);
       await this.#load();
     } catch (error) {
-      this.failed = error.message;
+      this.failed = named(error, { ...T.historyFilters, name: V.name }).message;
       announce(error.message);
     }
   }

@@ -2,7 +2,7 @@
 import { Element, html, nothing, repeat, svg } from "./base.js";
 import { precise } from "./format.js";
 import { lastAt } from "./links.js";
-import { moment } from "./moment.js";
+import { moment, onMoment } from "./moment.js";
 import { T } from "./texts.js";
 import { PARTS } from "./transcript.js";
 
@@ -17,16 +17,10 @@ class Waterfalls extends Element {
   static properties = { story: { attribute: false, hasChanged: () => true } };
   #count = -1;
   #now = null;
-  #moved = () => this.#stand();
 
-  connectedCallback() {
-    super.connectedCallback();
-    moment.addEventListener("change", this.#moved);
-  }
-
-  disconnectedCallback() {
-    super.disconnectedCallback();
-    moment.removeEventListener("change", this.#moved);
+  constructor() {
+    super();
+    onMoment(this, () => this.#stand());
   }
 
   shouldUpdate() {
