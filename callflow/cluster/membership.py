@@ -145,11 +145,13 @@ class Membership:
         await self.announce()
         self._is_known.set()
 
-    async def known(self) -> None:
+    async def known(self) -> bool:
         """Wait until the other nodes know this one, which has just joined: before, they send nothing here that is about
-        its calls. One that cannot join is known to nobody."""
-        if self.epoch:
+        its calls. One that cannot join is known to nobody. Returns whether it had to wait."""
+        waits = bool(self.epoch) and not self._is_known.is_set()
+        if waits:
             await self._is_known.wait()
+        return waits
 
     async def look_again(self) -> None:
         """Learn which nodes there are at this moment, if the database says so within a quarter of a second."""
@@ -321,9 +323,6 @@ class Membership:
         except Exception as error:
             log.warning("call %s: the node that has this call is not known: %s", call, type(error).__name__)
             return None
-
-    def has_let_go(self, call: str) -> bool:
-        return self.claims.has_let_go(call)
 
     def suspect(self, name: str) -> None:
         node = self.view.named(name)

@@ -39,11 +39,24 @@ class NodeConfig:
     """The names of the nodes that begin on this machine at the same time."""
 
 
+class OwnClaims(Protocol):
+    """Which calls this node has, as far as it knows: see `callflow.cluster.claims`."""
+
+    def has(self, call: str) -> bool: ...
+
+    def has_let_go(self, call: str) -> bool:
+        """Return whether this node had a call, lately, which another one was given or has taken over."""
+
+
 class Peers(Protocol):
     """The nodes that share one history."""
 
     me: str
     """The name of this node."""
+
+    @property
+    def claims(self) -> OwnClaims:
+        """Those of this node."""
 
     def peer(self, name: str) -> Peer | None:
         """Return a living node; None: it is this one, or it is dead or unknown."""
@@ -59,9 +72,6 @@ class Peers(Protocol):
 
         Waits while a call of a dead node is being taken over, within a bound. Never raises.
         """
-
-    def has_let_go(self, call: str) -> bool:
-        """Return whether this node had a call, lately, which another one was given or has taken over."""
 
     def suspect(self, name: str) -> None:
         """Learn that a node refuses connections: its process is gone."""

@@ -170,9 +170,17 @@ class Recovery:
         """Return whether another worker of this machine takes new calls."""
         return self._membership is not None and self._membership.has_room_beside
 
-    async def hold(self, webhook_event: events.WebhookEvent | None) -> None:
-        """Wait until it is known which call a request is about: see `WebhookGate.hold`."""
-        await self._gate.hold(webhook_event)
+    async def begun(self, webhook_event: events.WebhookEvent | None) -> bool:
+        """Wait until this process knows which calls it has: see `WebhookGate.begun`."""
+        return await self._gate.begun(webhook_event)
+
+    async def hold(self, webhook_event: events.WebhookEvent, *, coming: str = "") -> bool:
+        """Wait while the call of a webhook is being moved: see `WebhookGate.hold`."""
+        return await self._gate.hold(webhook_event, coming=coming)
+
+    async def look_up(self, webhook_event: events.WebhookEvent) -> None:
+        """Ask the history about the call of a webhook: see `WebhookGate.look_up`."""
+        await self._gate.look_up(webhook_event)
 
     async def close(self) -> None:
         """Write the last journal entries, then release the history for another process."""

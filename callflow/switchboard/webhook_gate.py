@@ -2,13 +2,12 @@
 
 Every webhook passes here before `Switchboard.dispatch`. That of a live call of this process passes at once; one of a
 call that is not here may be about a call that the previous process had, that another node has just given up, or that
-is over.
+is over. Whose a call is, is not asked for here: see `callflow.cluster.destination`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _RESUME_SECONDS: Final = 10.0
 _HOLD_SECONDS: Final = 1.0
-"""This time and `_RESUME_SECONDS` count from the start of the process: see `WebhookGate.hold`."""
+"""This time and `_RESUME_SECONDS` count from the start of the process: see `WebhookGate.begun`."""
 _RESTORED_SECONDS: Final = 2.0
 """How long a webhook waits for a call that is being moved."""
 _KNOWN_SECONDS: Final = 0.5
@@ -64,27 +63,51 @@ class WebhookGate:
         self._switchboard, self._carriers = switchboard, carriers
         self._in_transit = CallsInTransit(membership, switchboard) if membership is not None else None
 
-    async def hold(self, webhook_event: events.WebhookEvent | None) -> None:
-        """Return when it is known which call a request is about. None: the request opens a media socket.
+    async def begun(self, webhook_event: events.WebhookEvent | None) -> bool:
+        """Return when this process knows which calls it has. None: the request opens a media socket. Returns True if
+        that took time: what was known before is old.
 
         At the start, requests wait at most 1 s for the calls of the previous process; webhooks that ask what to do with
         a caller on the line (`CallResumed`) at most 10 s, because the reply for an unknown call is to hang up. In a
-        cluster, webhooks wait at most 2 s for a call that is just being moved. A caller who is still on the line of a
-        call that is over for us is looked up in the history.
-
-        Raises Overloaded: the call has not arrived yet, and the carrier sends the webhook again.
+        cluster, webhooks wait until the other nodes know this one.
         """
         if webhook_event is not None and self._switchboard.has(webhook_event):
-            return
-        if not self._opening.opened.is_set():
-            await self._await_opening(webhook_event)
+            return False
+        has_waited = not self._opening.opened.is_set() and await self._await_opening(webhook_event)
         if self._membership is not None and webhook_event is not None:
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(_KNOWN_SECONDS):
-                    await self._membership.known()
-        if webhook_event is not None:
-            await self._await_restored(webhook_event)
-        if webhook_event is not None and self._may_be_old(webhook_event):
+                    has_waited |= await self._membership.known()
+            except TimeoutError:
+                return True
+        return has_waited
+
+    async def hold(self, webhook_event: events.WebhookEvent, *, coming: str = "") -> bool:
+        """Return when no call is being moved here that a webhook for this node is about. Returns True if that took
+        time: what was known before is old.
+
+        That is at most 2 s. `coming`: a call that was given to this node, which does not have it yet; "": none. Raises
+        Overloaded: the call has not arrived by then, and the carrier sends the webhook again.
+        """
+        if self._in_transit is None or self._switchboard.has(webhook_event):
+            return False
+        name, has_waited = webhook_event.call or self._switchboard.name_of(webhook_event), False
+        for call in filter(None, (name, webhook_event.linked_call)):
+            comes = call == coming
+            if not self._in_transit.is_under_way(call, comes=comes):
+                continue
+            has_waited = True
+            if not await self._in_transit.settled(call, _RESTORED_SECONDS, comes=comes):
+                carrier = self._carriers.get(webhook_event.carrier)
+                if carrier is not None and "answers_in_reply" not in carrier.can:
+                    raise Overloaded("this call is being moved between two nodes")
+                break
+        return has_waited
+
+    async def look_up(self, webhook_event: events.WebhookEvent) -> None:
+        """Ask the history about a webhook that this process is to take: whether its call is over for us, though its
+        caller is still on the line; and in a cluster, how many calls a new caller has at other nodes."""
+        if not self._switchboard.has(webhook_event) and self._may_be_old(webhook_event):
             await self._look_for_the_end(webhook_event)
             await self._count_caller(webhook_event.event)
 
@@ -113,27 +136,15 @@ class WebhookGate:
         asks = (events.CallResumed, events.CallAnswered)
         return isinstance(webhook_event.event, (*asks, events.CallInitiated) if sends_for_days else asks)
 
-    async def _await_opening(self, webhook_event: events.WebhookEvent | None) -> None:
+    async def _await_opening(self, webhook_event: events.WebhookEvent | None) -> bool:
+        """Return False if that was waited for long enough before."""
         asks = (events.CallResumed, events.CallAnswered) if webhook_event and webhook_event.call else events.CallResumed
         resumed = webhook_event is not None and isinstance(webhook_event.event, asks)
         most = _RESUME_SECONDS if resumed else _HOLD_SECONDS
-        await self._opening.is_open(max(self._opening.began + most - asyncio.get_running_loop().time(), 0.0))
-
-    async def _await_restored(self, webhook_event: events.WebhookEvent) -> None:
-        """Wait while a call is being moved, or the one whose other side it is: this node has the claim and not the call
-        yet, or has just given both."""
-        if self._in_transit is None:
-            return
-        name = webhook_event.call or self._switchboard.name_of(webhook_event)
-        begins = isinstance(webhook_event.event, events.CallInitiated)
-        here = await self._in_transit.settled(name, _RESTORED_SECONDS, asks=not begins)
-        if here and webhook_event.linked_call:
-            here = await self._in_transit.settled(webhook_event.linked_call, _RESTORED_SECONDS, asks=False)
-        if here:
-            return
-        carrier = self._carriers.get(webhook_event.carrier)
-        if carrier is not None and "answers_in_reply" not in carrier.can:
-            raise Overloaded("this call is being moved between two nodes")
+        left = self._opening.began + most - asyncio.get_running_loop().time()
+        if left > 0:
+            await self._opening.is_open(left)
+        return left > 0
 
     async def _look_for_the_end(self, webhook_event: events.WebhookEvent) -> None:
         """Tell the switchboard if the history knows that this leg's call is over. A leg that was dialled for a call is

@@ -92,7 +92,7 @@ async def test_where_it_hangs_for_one_node_the_other_has_its_calls(postgresql: s
         await until(lambda: other.switchboard.calls and not hangs.switchboard.calls, "the takeover", 15)
         await until(lambda: len(call.streams) == 2, "its new media stream", 10)
         name = other.switchboard.calls[0].id
-        assert member(hangs).has_let_go(name)
+        assert member(hangs).claims.has_let_go(name)
         assert await member(hangs).owner(name) is None
         await the.answered()
         link.go_on()

@@ -52,9 +52,13 @@ class World:
         return SimpleNamespace(is_handed_over=self._handed_over, mailbox=mailbox)
 
 
-def settled(world: World, seconds: float = 5.0, *, asks: bool = True) -> bool:
+def settled(world: World, seconds: float = 5.0, *, comes: bool = False) -> bool:
     one = CallsInTransit(cast(Membership, world), cast(Switchboard, world))
-    return asyncio.run(one.settled("c", seconds, asks=asks))
+    return asyncio.run(one.settled("c", seconds, comes=comes))
+
+
+def owner(world: World, seconds: float = 5.0) -> str | None:
+    return asyncio.run(CallsInTransit(cast(Membership, world), cast(Switchboard, world)).owner("c", seconds))
 
 
 @pytest.fixture(autouse=True)
@@ -62,20 +66,18 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls_in_transit, "_LOOK_SECONDS", 0.0)
 
 
-def test_a_call_that_nobody_moves_is_where_it_is() -> None:
-    for owner in ("", "other", None):
-        world = World(owner=owner)
-        assert settled(world)
-        assert world.asked == 1
+@pytest.mark.parametrize("whose", ["", "other", None])
+def test_a_call_that_nobody_moves_is_where_it_is(whose: str | None) -> None:
+    world = World(owner=whose)
+    assert (settled(world), world.asked) == (True, 0)
+    assert (owner(world), world.asked) == (whose, 1)
 
 
 def test_the_database_is_not_asked_about_what_this_node_knows() -> None:
-    for world in (World(live=True), World(has=True), World(going=True, looks=2), World(coming=True, looks=2)):
-        assert settled(world)
-        assert world.asked == 0
-    unasked = World(owner="me", looks=3)
-    assert settled(unasked, asks=False)
-    assert unasked.asked == 0
+    world = World(live=True)
+    assert (owner(world), world.asked) == ("me", 0)
+    for world in (World(has=True), World(going=True, looks=2), World(coming=True, looks=2)):
+        assert (owner(world), world.asked) == ("", 1), "where it is after the wait"
 
 
 @pytest.mark.parametrize("way", ["going", "coming"])
@@ -93,5 +95,7 @@ def test_a_live_call_whose_events_are_held_is_under_way_and_one_that_was_handed_
 
 
 def test_a_call_that_was_given_to_this_node_is_waited_for() -> None:
-    assert settled(World(owner="me", looks=4))
-    assert not settled(World(owner="me", looks=10**6), 0.0)
+    assert settled(World(owner="me", looks=4), comes=True)
+    assert not settled(World(owner="me", looks=10**6), 0.0, comes=True)
+    with pytest.raises(TimeoutError):
+        owner(World(owner="me", looks=10**6), 0.0)

@@ -57,11 +57,18 @@ def signal(event: events.Event) -> WebhookEvent:
 RESUMED, RINGS = signal(events.CallResumed()), signal(events.CallInitiated())
 
 
-async def is_held(gate: WebhookGate, asked: WebhookEvent | None, seconds: float) -> bool:
+async def passes(gate: WebhookGate, asked: WebhookEvent | None, coming: str = "") -> None:
+    await gate.begun(asked)
+    if asked is not None:
+        await gate.hold(asked, coming=coming)
+        await gate.look_up(asked)
+
+
+async def is_held(gate: WebhookGate, asked: WebhookEvent | None, seconds: float, coming: str = "") -> bool:
     """Whether a request still waits after so long."""
     try:
         async with asyncio.timeout(seconds):
-            await gate.hold(asked)
+            await passes(gate, asked, coming)
     except TimeoutError:
         return True
     return False
@@ -92,21 +99,41 @@ async def test_what_is_about_a_live_call_never_waits() -> None:
     assert await is_held(made(Opening(), live=True), None, 0.02), "whose a media socket is, only its token says"
 
 
+async def test_what_was_known_before_a_wait_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KNOWN_SECONDS", 0.05)
+    opening, known = Opening(), asyncio.Event()
+
+    async def joins() -> bool:
+        return not known.is_set() and await known.wait()
+
+    gate = made(opening, membership=SimpleNamespace(known=joins))
+    asyncio.get_running_loop().call_later(0.01, opening.opened.set)
+    asyncio.get_running_loop().call_later(0.02, known.set)
+    assert await gate.begun(RINGS)
+    assert not await gate.begun(RINGS)
+    known.clear()
+    assert await gate.begun(RINGS), "also one that was not known in time"
+    late = made(Opening())
+    assert [await late.begun(None) for _ in range(2)] == [True, False], "and not for ever"
+    claims = Claims()
+    gate = made(opening, membership=SimpleNamespace(claims=claims))
+    assert not await gate.hold(RINGS)
+    claims.hold(["c1"], ("me", 1))
+    asyncio.get_running_loop().call_later(0.01, claims.drop_all)
+    assert await gate.hold(RINGS)
+    assert not await made(Opening(), live=True).begun(RINGS)
+
+
 async def test_a_webhook_waits_while_its_call_is_being_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     opening, claims, known = Opening(), Claims(), asyncio.Event()
     opening.opened.set()
-    owner = ""
-
-    async def asks(call: str) -> str:
-        return owner
-
-    gate = made(opening, membership=SimpleNamespace(claims=claims, known=known.wait, owner=asks, me="me"))
+    gate = made(opening, membership=SimpleNamespace(claims=claims, known=known.wait))
     answered = signal(events.CallAnswered())
     assert await is_held(gate, answered, 0.1), "the other nodes do not know this one yet"
     known.set()
     assert not await is_held(gate, answered, 0.1)
     claims.hold(["c1"], ("me", 1))
-    held = asyncio.create_task(gate.hold(answered))
+    held = asyncio.create_task(passes(gate, answered))
     await asyncio.sleep(0.05)
     assert not held.done()
     claims.arrived("c1")
@@ -118,19 +145,17 @@ async def test_a_webhook_waits_while_its_call_is_being_taken_over(monkeypatch: p
     claims.drop(["c1"])
     assert not claims.is_coming("c1"), "another node has it meanwhile"
     assert not await is_held(gate, answered, 0.02)
-    owner = "me"
     monkeypatch.setattr(module, "_RESTORED_SECONDS", 5)
-    assert await is_held(gate, answered, 0.05), "it was given to this node, which has not been told yet"
+    assert await is_held(gate, answered, 0.05, "c1"), "it was given to this node, which has not been told yet"
     claims.gave("c1")
     assert await is_held(gate, answered, 0.05), "nor the other one of what this node gave"
-    owner = "other"
     claims.confirm_taken("c1")
     assert not await is_held(gate, answered, 0.02)
     claims.hold(["c1"], ("me", 1))
     monkeypatch.setattr(module, "_RESTORED_SECONDS", 0.05)
     gate._carriers = {"fake": as_carrier(FakeCarrier())}
     with pytest.raises(Overloaded):
-        await gate.hold(answered)  # the carrier sends it again
+        await passes(gate, answered)  # the carrier sends it again
 
 
 async def test_the_other_side_of_a_call_that_was_dialled_waits_while_that_one_is_being_taken_over() -> None:
@@ -141,6 +166,10 @@ async def test_the_other_side_of_a_call_that_was_dialled_waits_while_that_one_is
     claims.hold(["dialled"], ("me", 1))
     assert await is_held(gate, signal(events.CallInitiated(linked="call:dialled")), 0.05)
     assert not await is_held(gate, signal(events.CallInitiated(linked="twilio:CA0")), 0.05)
+    claims.arrived("dialled")
+    begins = signal(events.CallInitiated(linked="call:dialled"))
+    assert not await is_held(gate, begins, 0.05)
+    assert await is_held(gate, begins, 0.05, "dialled"), "it was given to this node, which has not been told yet"
 
 
 @pytest.mark.parametrize("in_cluster", [True, False])
@@ -158,14 +187,13 @@ async def test_a_late_webhook_that_names_its_call_does_not_open_it_again(
         history.journal.note(JournalEntry.of(note, call=NAME, at=history.now()))
     await history.journal.flushed()
     member: Any = SimpleNamespace(
-        claims=Claims(), known=opening.opened.wait, ask=lambda reading: history.database.soon(reading, 10.0), me="me",
-        owner=lambda call: asyncio.sleep(0, ""),
+        claims=Claims(), known=opening.opened.wait, ask=lambda reading: history.database.soon(reading, 10.0),
     )  # fmt: skip
     async with stage() as the:
         the.board.on_lost_leg = lambda carrier, leg: lost.append(leg.call)
         gate = WebhookGate(opening, history, member if in_cluster else None, the.board, {})
         late = WebhookEvent("fake", "d1", THE_IDS, events.CallAnswered(), call=call)
-        await gate.hold(late)
+        await passes(gate, late)
         await the.board.dispatch(as_carrier(the.carrier), late)
         assert the.board.calls == []
         assert lost == (["of another call"] if call == "of another call" else []), "its leg rings for nobody"

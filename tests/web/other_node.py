@@ -63,9 +63,6 @@ class Known:
         self.asked += 1
         return self.owner_is
 
-    def has_let_go(self, call: str) -> bool:
-        return False
-
     def suspect(self, name: str) -> None:
         self.suspects.append(name)
 

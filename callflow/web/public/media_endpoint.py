@@ -87,7 +87,7 @@ class MediaEndpoint:
 
         `scope`: the handshake, as in ASGI. Raises Refused and Forged.
         """
-        await self._webhook_hold().hold(None)
+        await self._webhook_hold().begun(None)
         handshake = read_request(scope, "GET", b"", self._address, socket=True)
         return self._switchboard().claim(_token(scope["path"]), handshake, self._carriers)
 

@@ -35,9 +35,17 @@ refusals: Final = RepeatedWarnings(log)
 class WebhookHold(Protocol):
     """Holds requests back until it is known which call they are about: see `switchboard/webhook_gate.py`."""
 
-    async def hold(self, webhook_event: WebhookEvent | None) -> None:
-        """Return when the request may continue: at once, if it is about a live call of this process. None: the request
-        opens a media socket. Raises Overloaded for a webhook that the carrier must send again."""
+    async def begun(self, webhook_event: WebhookEvent | None) -> bool:
+        """Return when this process knows which calls it has. None: the request opens a media socket. Returns True if
+        that took time: what was known before is old."""
+
+    async def hold(self, webhook_event: WebhookEvent, *, coming: str = "") -> bool:
+        """Return when no call is being moved here that a webhook is about: at once, if its call is live here. `coming`:
+        a call that was given to this node, which does not have it yet; "": none. Returns True if that took time. Raises
+        Overloaded for a webhook that the carrier must send again."""
+
+    async def look_up(self, webhook_event: WebhookEvent) -> None:
+        """Ask the history about a webhook that this process is to take."""
 
 
 def read_request(scope: Any, method: str, body: bytes, address: PublicAddress, *, socket: bool = False) -> Request:

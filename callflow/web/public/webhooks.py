@@ -6,7 +6,6 @@ through our own fault 503, upon which a carrier sends the webhook again. No requ
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import cast
@@ -14,7 +13,7 @@ from typing import cast
 from quart import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from callflow.cluster.node_paths import FORWARDED
+from callflow.cluster.destination import AGAIN, MISLED, Here, Refused, To
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply, WebhookRoute
 from callflow.contracts.commands import Speak
 from callflow.contracts.errors import CallElsewhere, Forged, Malformed, Overloaded
@@ -22,7 +21,7 @@ from callflow.contracts.events import WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress
 from callflow.web.public.request import WebhookHold, error_response, read_request, refusals, target_of
-from callflow.web.public.routing import MISLED, WebhookRouting
+from callflow.web.public.routing import WebhookRouting
 
 
 log = logging.getLogger(__name__)
@@ -66,72 +65,88 @@ class WebhookEndpoint:
         if not self._address.known:
             self._address.learn(webhook.url[: -len(target_of(request.scope))])
         reply: WebhookReply | None = None
-        routing = self._routing()
         for webhook_event in webhook_events:
-            if routing is not None and (answer := await self._elsewhere(routing, webhook_event, body)) is not None:
-                return answer
-            if routing is not None:
-                await routing.tell_others(request.scope, webhook_event, request.method, body)
             try:
-                await self._webhook_hold().hold(webhook_event)
-                if routing is not None and await routing.is_misled(request.scope, webhook_event):
-                    return error_response(MISLED, _ANOTHERS)
-                if routing is not None and await routing.is_anothers(webhook_event):
-                    return error_response(503, _ANOTHERS)
-                reply = await self._dispatch(webhook_event)
+                answer = await self._take(webhook_event, body)
             except Overloaded as error:
                 refusals.say("overloaded", "%s webhook refused for now: %s", self._carrier.name, error)
                 return error_response(503, str(error))
-            except CallElsewhere as error:
-                found = await self._let_go_of(str(error), routing, webhook_event, body)
-                if isinstance(found, Response):
-                    return found
-                reply = found
+            if isinstance(answer, Response):
+                return answer
+            reply = answer
         reply = reply or self._carrier.reply(None, ())
         return Response(reply.body, reply.status, content_type=reply.content_type)
 
-    async def _elsewhere(self, routing: WebhookRouting, webhook_event: WebhookEvent, body: bytes) -> Response | None:
-        """Send a webhook to the node that it is for, and return the answer. None: it is for this node.
+    async def _take(self, webhook_event: WebhookEvent, body: bytes) -> WebhookReply | Response:
+        """Pass one event to its call, here or at another node, and return its answer. Raises Overloaded.
+
+        A call that this node lets go of meanwhile is looked for once more, and may have come back: a carrier asks only
+        a few times."""
+        routing, let_go = self._routing(), ""
+        for _ in range(2):
+            found = await self._destination(routing, webhook_event, body, let_go)
+            if isinstance(found, Response):
+                return found
+            if routing is not None and not let_go:
+                await routing.tell_others(request.scope, webhook_event, request.method, body, found.owner)
+            await self._webhook_hold().look_up(webhook_event)
+            try:
+                return await self._dispatch(webhook_event)
+            except CallElsewhere as error:
+                let_go = str(error)
+            if routing is None:
+                break
+            await routing.wound_up(let_go)
+        return error_response(AGAIN, _ANOTHERS)
+
+    async def _destination(
+        self, routing: WebhookRouting | None, webhook_event: WebhookEvent, body: bytes, let_go: str
+    ) -> Here | Response:
+        """Return that a webhook is for this node, or the answer of the node that it is for. Raises Overloaded.
+
+        After a wait it is decided anew: a call that was just coming may have gone on to a third node. A node that knows
+        no other one can send it to none, so that it waits for its start first."""
+        hold = self._webhook_hold()
+        if routing is None or routing.is_alone:
+            await hold.begun(webhook_event)
+        if routing is None:
+            return Here()
+        found = await self._lead(routing, webhook_event, body, let_go)
+        if not isinstance(found, Response) and await hold.begun(webhook_event):
+            found = await self._lead(routing, webhook_event, body, let_go)
+        if isinstance(found, Here) and await hold.hold(webhook_event, coming=found.coming):
+            found = await self._lead(routing, webhook_event, body, let_go)
+        if isinstance(found, To):
+            return error_response(AGAIN, f"node {found.node} has this call, and does not answer")
+        return found
+
+    async def _lead(
+        self, routing: WebhookRouting, webhook_event: WebhookEvent, body: bytes, let_go: str
+    ) -> Here | To | Response:
+        """Send a webhook to the node that it is for, and return the answer; or that it is for this node, or for one
+        that does not answer.
 
         It may be for this node when the other one has not answered: its calls have been taken over then, and a new call
         that was only to go there begins here. A carrier that takes commands from the reply does not send a webhook
         again, so this goes on until a node that hangs has lost its calls."""
-        to, by_name = "", True
-        for tries in range(_TRIES):
-            to = await routing.elsewhere(request.scope, webhook_event, may_place=tries == 0, by_name=by_name)
-            if not to:
-                return None
-            answer = await routing.forward(request.scope, webhook_event, request.method, body, to)
+        left, is_misled = _TRIES, False
+        while True:
+            found = await routing.destination(
+                request.scope, webhook_event, let_go=let_go, by_name=not (let_go or is_misled),
+                may_place=left == _TRIES and not let_go,
+            )  # fmt: skip
+            if isinstance(found, Refused):
+                return error_response(found.status, _ANOTHERS)
+            if isinstance(found, Here) or not left:
+                return found
+            left -= 1
+            answer = await routing.forward(request.scope, webhook_event, request.method, body, found.node)
             if answer is not None and answer.status_code != MISLED:
                 return answer
-            if answer is not None and by_name:
-                by_name = False
-                continue
-            if not await routing.is_gone(to) and "answers_in_reply" not in self._carrier.can:
-                break
-        if not await routing.elsewhere(request.scope, webhook_event, may_place=False, by_name=by_name):
-            return None
-        return error_response(503, f"node {to} has this call, and does not answer")
-
-    async def _let_go_of(
-        self, call: str, routing: WebhookRouting | None, webhook_event: WebhookEvent, body: bytes
-    ) -> WebhookReply | Response:
-        """Send a webhook after its call, of which this node has just let go. Where nobody has the call, or it has come
-        back, it is taken here once more, because a carrier asks only a few times."""
-        answer = None
-        if routing is not None:
-            to = await routing.owner(call)
-            if to in ("", routing.me):
-                with contextlib.suppress(CallElsewhere, Overloaded):
-                    await self._webhook_hold().hold(webhook_event)
-                    return await self._dispatch(webhook_event)
-            elif to and request.scope.get(FORWARDED):
-                return error_response(MISLED, _ANOTHERS)  # whoever has sent it here sends it there
-            elif to:
-                answer = await routing.forward(request.scope, webhook_event, request.method, body, to)
-        if answer is None or answer.status_code == MISLED:
-            return error_response(503, _ANOTHERS)
-        return answer
+            if answer is not None and not is_misled:
+                is_misled = True
+            elif not await routing.is_gone(found.node) and "answers_in_reply" not in self._carrier.can:
+                left = 0
 
     async def _dispatch(self, webhook_event: WebhookEvent) -> WebhookReply:
         """Pass one event to its call. Raises on failure, so that the carrier sends the webhook again. A carrier that

@@ -36,8 +36,15 @@ class Scene:
             self.app, lambda: cast(Switchboard, self), PublicAddress("https://phone.example", ""), lambda: self
         )
 
-    async def hold(self, signal: Any) -> None:
+    async def begun(self, signal: Any) -> bool:
         assert signal is None
+        return False
+
+    async def hold(self, signal: Any, *, coming: str = "") -> bool:
+        raise AssertionError("of webhooks alone")
+
+    async def look_up(self, signal: Any) -> None:
+        raise AssertionError("of webhooks alone")
 
     def claim(self, token: str, handshake: Any, carriers: Any = None) -> Any:
         self.claimed.append((token, handshake.url))

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from callflow.cluster.destination import MISLED
 from callflow.cluster.forwarding import Answer, Forwarding
 from callflow.cluster.node_paths import FORWARDED
 from callflow.cluster.peers import Peer, Peers
@@ -18,7 +19,7 @@ from callflow.contracts.events import CallAnswered, CallHangup, CallInitiated, E
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public import routing as module
 from callflow.web.public.app import create_public
-from callflow.web.public.routing import MISLED, WebhookRouting
+from callflow.web.public.routing import WebhookRouting
 from tests.web.asgi import Answer as Answered
 from tests.web.asgi import ask
 from tests.web.public.test_webhooks import FakeCarrier, FakeSwitchboard, Scene
@@ -92,8 +93,9 @@ class Cluster:
     async def owner(self, call: str) -> str | None:
         return self.owners.get(call, self.owner_is if call != "call" else self.owner_after)
 
-    def has_let_go(self, call: str) -> bool:
-        return call in self.let_go
+    @property
+    def claims(self) -> Any:
+        return SimpleNamespace(has=lambda call: False, has_let_go=lambda call: call in self.let_go)
 
     async def who_has(self, call: str) -> str:
         return self.lives_at
@@ -310,8 +312,9 @@ class Several:
             answer = await ask(forwarded, method, target, body=given[1], host="phone.example")
             return Answer(answer.status, [], answer.body)
 
+        claims = SimpleNamespace(has=lambda call: False, has_let_go=lambda call: me in self.let_go)
         peers: Any = SimpleNamespace(
-            me=me, owner=owner, place=lambda: me, has_let_go=lambda call: me in self.let_go, living=list,
+            me=me, owner=owner, place=lambda: me, claims=claims, living=list,
             peer=lambda name: Peer(name, f"unix:/{name}") if name in self.boards and name != me else None,
         )  # fmt: skip
         board, scene = cast(Switchboard, self.boards[me]), Scene(self.carriers[me])

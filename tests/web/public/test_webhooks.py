@@ -63,8 +63,14 @@ class NoHold:
     def __init__(self) -> None:
         self.held: list[str] = []
 
-    async def hold(self, webhook_event: WebhookEvent | None) -> None:
-        self.held.append(webhook_event.id if webhook_event else "media")
+    async def begun(self, webhook_event: WebhookEvent | None) -> bool:
+        return False
+
+    async def hold(self, webhook_event: WebhookEvent, *, coming: str = "") -> bool:
+        return False
+
+    async def look_up(self, webhook_event: WebhookEvent) -> None:
+        self.held.append(webhook_event.id)
 
     def lacks(self) -> str:
         return ""
