@@ -51,7 +51,9 @@ _NOT_UNIT: Final = re.compile("mark[.](e2e|process|alone)|postgresql|database_ur
 """Without one of these words a file outside the folders above holds unit tests only."""
 _DATABASES: Final = ("database_url", "empty_database_url")
 _EVEN: Final = 19702
-"""A number with which six parts of --fast take the same time, and two of --alone."""
+"""A number with which six parts of --fast take the same time."""
+_EVEN_ALONE: Final = 1439
+"""The same for two parts of --alone."""
 _COMPUTING_SECONDS: Final = 600
 """Time limit of a test that only computes: beside the others it gets what they leave of the cores."""
 _SERVER: Final = "postgresql"
@@ -126,7 +128,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         if config.getoption(f"--{marker}") and f"mark.{marker}" not in collection_path.read_text(encoding="utf-8"):
             return True
     part, parts = map(int, config.getoption("--part").split("/"))
-    return True if zlib.crc32(f"{_EVEN}{inside}".encode()) % parts != part - 1 else None
+    seed = _EVEN_ALONE if config.getoption("--alone") else _EVEN
+    return True if zlib.crc32(f"{seed}{inside}".encode()) % parts != part - 1 else None
 
 
 def _may_hold_slow_ones(inside: str, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Plays the tests of one run in several processes: `--processes 8`.
+"""Plays the tests of one run in several processes: `--processes 10`.
 
 What the tests need is loaded, and the tests are collected, once: each process is a fork of the one that has done so.
 They take what is next from one queue, a pipe that holds the number of each group of tests (see `tests/order.py`), and
