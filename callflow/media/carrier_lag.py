@@ -218,7 +218,8 @@ class CarrierLag:
         else:
             self._delays = [delay - seconds for delay in self._delays]
             if self._suspect is not None:  # an engine that is slow to speak leaves a gap before each piece
-                self._suspect = self._suspect._replace(late=self._suspect.late - seconds)
+                before, late, marks = self._suspect
+                self._suspect = _Suspect(max(0.0, before - seconds), max(0.0, late - seconds), marks)
             self.behind = self._judge(self._delays)
 
     def cleared(self, now: float) -> None:

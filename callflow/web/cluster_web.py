@@ -27,7 +27,7 @@ from callflow.web.listener import Listener
 from callflow.web.public.routing import WebhookRouting
 
 
-_MEET_SECONDS: Final = 1.0
+_MEET_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.01
 
 

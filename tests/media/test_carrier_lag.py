@@ -190,6 +190,7 @@ def test_whatever_link_and_pace_the_error_is_small_on_a_plain_link(
     st.lists(st.tuples(st.sampled_from(["mark", "gap", "overtaken", "clear", "stall"]), st.floats(0, 2)), max_size=60)
 )
 @example([("mark", 0.0), ("mark", 1.0), ("mark", 1.0), ("mark", 1.0), ("gap", 1.0)])
+@example([("mark", 0.5), ("mark", 1.0), ("mark", 2.0), ("gap", 0.75), ("mark", 0.0)])
 @settings(max_examples=200, deadline=None)
 def test_whatever_the_marks_say_the_lag_is_no_more_than_the_latest_mark_was_late(acts: list[tuple[str, float]]) -> None:
     lag, now, latest = CarrierLag(), 10.0, 0.0
