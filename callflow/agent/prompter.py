@@ -26,7 +26,7 @@ _MOST_KEYS_FAILED: Final = 2
 """Times in a call that the agent is told of keys which the carrier refuses: it would press them again without end."""
 _HEAR_AGAIN_SECONDS: Final = 1.2
 """Time in which a restored session must notice the caller's last turn, before it is asked to speak."""
-_PATIENCES: Final = 2.0
+_FILLERS_UNANSWERED: Final = 2.0
 """After so many times `reply_filler_seconds` an engine that decides for itself is asked for the answer that it has not
 given: nothing else tells one that has gone mute from one that is silent on purpose."""
 _MOST_OWED: Final = 4
@@ -97,7 +97,7 @@ class Prompter:
             greeting = prompt(Prompt.GREET, disclosure=config.disclosure, greeting=config.greeting)
             self.say(greeting, lasting=protected, whole=protected)
         else:
-            self._listen()
+            self._let_caller_speak()
 
     def prompt(self, about: str, time: int) -> None:
         """Ask the agent to speak: see `commands.Prompt`. `time`: how many times in a row, from 1."""
@@ -180,7 +180,7 @@ class Prompter:
             if not self._turns.is_agent_shut:
                 self._sessions.request_response()
         elif not answer_due:
-            self._timers.start(_ASK, _PATIENCES * self._config.reply_filler_seconds, self._unanswered)
+            self._timers.start(_ASK, _FILLERS_UNANSWERED * self._config.reply_filler_seconds, self._unanswered)
 
     def _unanswered(self) -> None:
         turns = self._turns

@@ -141,8 +141,7 @@ class Call:
         if self.mailbox.is_full_for(event):
             raise Overloaded("this call has more events waiting than it can take")
         reply: asyncio.Future[WebhookReply] = self._loop.create_future()
-        seen = self._prepared(event)
-        if seen is None:
+        if (seen := self._prepared(event)) is None:
             reply.set_result(self.carrier.reply(event, ()))
         else:
             self._put(seen, reply)
@@ -180,8 +179,7 @@ class Call:
             if self._handover.restored is None:
                 self._begin(await self._ask())
             while not (machine.is_over(self.model) or self.is_handed_over):
-                waiting = await self.mailbox.next()
-                if waiting is None:
+                if (waiting := await self.mailbox.next()) is None:
                     break
                 event, reply = waiting
                 try:
@@ -235,6 +233,8 @@ class Call:
                 self.legs.not_written(command.leg)
             elif id(command) in requests:
                 self._carrier_commands.send(requests[id(command)])
+        if isinstance(event, events.EngineReady) and step.before == step.after and machine.is_talking(self.model):
+            self.agent.prompter.heard_again()  # nothing resumes where a person gave the caller back before
         self._handover.left.carry_out(self.model, self.requests.line.words.keep, self.post)
 
     def _request(self, command: Command, ordinal: int, of: CommandPlace | None = None) -> CarrierRequest:
@@ -347,8 +347,8 @@ class Call:
     @property
     def is_quiet(self) -> bool:
         """Whether nobody speaks or types, no operator has the caller, and no answer, tool or transcript is due."""
-        talks = self.model.state == machine.STREAMING and not self.model.farewell
-        return talks and self.agent.is_quiet and not self._dtmf.is_typing and not self.take_over.by
+        talks = machine.is_talking(self.model) and self.agent.is_quiet
+        return talks and not self._dtmf.is_typing and not self.take_over.by
 
     @property
     def is_handed_over(self) -> bool:

@@ -146,8 +146,8 @@ class Claims:
         Returns the calls of which nothing may be written, because another node has them. Raises JournalError, so that
         it is tried again, if calls are new and this node is no member of the cluster yet, or again.
 
-        A call that is dialled, and of which something is on record, is another's, too, although nobody has it any more:
-        that node got the same request, and has made the call, while this one stood still.
+        A call that is dialled, and of which the journal has something, is another's, too, although nobody has it any
+        more: that node got the same request, and has made the call, while this one stood still.
 
         One that was let go before it was known whether it is in the database, and is not, is claimed, too: this node
         finds it at its next look, as one that it was given, and goes on with it.

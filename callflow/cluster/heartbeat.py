@@ -91,6 +91,7 @@ class Heartbeat:
 
     def start(self) -> None:
         """Join the cluster, and stay in it until `close`."""
+        self._answered = time.monotonic()  # nothing was asked of the loop before
         self._thread.start()
 
     def declare_dead(self, node: Node) -> None:

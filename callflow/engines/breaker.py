@@ -196,7 +196,7 @@ class Breaker:
         return self.state != "closed"
 
     @property
-    def probe_patience(self) -> float:
+    def probe_seconds(self) -> float:
         """Return how many seconds a probe may take. Later probes may take longer: a slow vendor is better than none."""
         return min(max(self._delay(0.0), 2.5), 10.0)
 

@@ -99,7 +99,7 @@ class DurableJournal(MemoryJournal):
         """Called for each call that turned out to be another process's. Must neither wait nor raise."""
         self._elsewhere: set[str] = set()
         """Such calls of the present batch."""
-        self._hand_overs = HandoverEntries()
+        self._handover_entries = HandoverEntries()
         self.on_events: Callable[[], None] = lambda: None
         """Called when a commit has brought events for EVENTS_URL. Must neither wait nor raise."""
         self.trouble = ""
@@ -147,7 +147,7 @@ class DurableJournal(MemoryJournal):
         if self.trouble or self._database is None or len(self._waiting) >= self._most_waiting:
             one.given.set_result(False)
             return one
-        self._hand_overs.add(self._queue(last, None), one)
+        self._handover_entries.add(self._queue(last, None), one)
         self._urgent.set()
         return one
 
@@ -276,7 +276,7 @@ class DurableJournal(MemoryJournal):
             failures, self.trouble = 0, ""
             for _ in batch:
                 key, entry, done = self._waiting.popleft()
-                self._hand_overs.settle(key, given=False)  # unless it was given
+                self._handover_entries.settle(key, given=False)  # unless it was given
                 self._of_call[entry.call] -= 1
                 if not self._of_call[entry.call]:
                     del self._of_call[entry.call]
@@ -306,7 +306,7 @@ class DurableJournal(MemoryJournal):
     def _fail(self, batch: Sequence[Waiting], error: Exception) -> None:
         what = self._database.trouble(error) if self._database is not None else ""
         self.trouble = f"{type(error).__name__}: {what}"
-        self._hand_overs.withdraw_all()
+        self._handover_entries.withdraw_all()
         now = time.monotonic()
         if now - self._said >= _SAY_EVERY_SECONDS:
             self._said = now
@@ -375,7 +375,7 @@ class DurableJournal(MemoryJournal):
         )  # fmt: skip
 
     async def _commit(self, database: Database, batch: Sequence[Waiting]) -> None:
-        may_be = self._hand_overs.may_be_written
+        may_be = self._handover_entries.may_be_written
         wanted = [(key, entry) for key, entry, _ in batch if entry.call not in self._forgotten and may_be(key)]
         if not wanted:
             return
@@ -399,7 +399,7 @@ class DurableJournal(MemoryJournal):
             return
         self.guard.written([entry for _, entry in written])
         for key, entry in written:
-            if (one := self._hand_overs.settle(key, given=True)) is None:
+            if (one := self._handover_entries.settle(key, given=True)) is None:
                 continue
             super().note(entry)  # told only now: it could have been refused
             self.on_entry(entry)
@@ -416,7 +416,7 @@ class DurableJournal(MemoryJournal):
         other process takes, which were not written either."""
         elsewhere = set() if self.guard is None else set(self.guard.admit(connection, [entry for _, entry in wanted]))
         wanted = [each for each in wanted if each[1].call not in elsewhere]
-        refused = self._hand_overs.refused(connection, wanted, self.guard)
+        refused = self._handover_entries.refused(connection, wanted, self.guard)
         wanted = [each for each in wanted if each[0] not in refused]
         if not wanted:
             return elsewhere, refused

@@ -215,6 +215,20 @@ async def test_what_is_to_be_spoken_about_during_a_break_is_the_sentence_after_i
     assert asked(scene) == [""]
 
 
+@in_loop
+async def test_what_a_caller_typed_before_the_first_session_is_answered_also_where_nobody_is_greeted() -> None:
+    """It was forgotten: an agent without a greeting waited for the caller."""
+    scene = Scene(greeting="")
+    scene.agent.connect()
+    scene.agent.respond_to("The caller has typed 12#.", shown="The caller has typed something.")
+    assert asked(scene) == []
+    scene.tell(SessionReady())
+    scene.agent.prompter.greet()
+    assert asked(scene) == [""]
+    assert scene.turns.is_answer_due
+    assert not scene.agent.prompter.owes_speech
+
+
 @pytest.mark.parametrize(("lasting", "then"), [(False, []), (True, ["Say it."])])
 @in_loop
 async def test_an_agent_that_speaks_by_itself_owes_only_what_lasts(lasting: bool, then: list[str]) -> None:

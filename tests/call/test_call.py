@@ -23,12 +23,13 @@ from callflow.call.requests import HELD
 from callflow.call.restore import RestoredCall, restore_call
 from callflow.call.services import CallServices
 from callflow.contracts import events
+from callflow.contracts.engine import SessionReady
 from callflow.contracts.errors import CarrierError, Overloaded, Refused
 from callflow.contracts.events import LegIds
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.tools.builtin import transfer_call
-from tests.call.offline import FakeCarrier, as_carrier, events_of, services, until
+from tests.call.offline import FakeCarrier, FakeEngine, as_carrier, events_of, services, until
 
 
 NAME = "7f1c7d0e-6a57-4c39-8f3c-0f4ad6f2a1bc"
@@ -618,6 +619,38 @@ def test_a_person_is_told_when_the_last_sentence_of_the_call_begins_whoever_want
             assert told == (["began", "ended"] if ends else ["began"])
             assert the.call.take_over.by == ("" if ends else "token mia")
             assert bool(the.call.model.farewell) == ends
+
+    play(main)
+
+
+def test_a_caller_who_is_given_back_before_the_first_session_is_there_hears_the_agent_when_it_is() -> None:
+    """It said nothing until it was taken for one that has gone mute: who was with a person is not greeted."""
+
+    async def main() -> None:
+        async with stage() as the:
+            tell, asked = list[Any](), list[str]()
+
+            def make(context: Any, hear: Any) -> Any:
+                tell.append(hear)
+                engine = cast(Any, FakeEngine())
+                engine.request_response = lambda instructions="", **_: asked.append(instructions)
+                return engine
+
+            the.call.agent.sessions.make = make
+            await the.ask(RINGS)
+            await the.ask(events.CallAnswered())
+            the.call.post(events.MediaStarted())
+            await until(lambda: the.call.model.state == machine.STREAMING and tell)
+            assert the.call.take_over.begin("token mia") == ""
+            await until(lambda: "bridged" in the.call.model.armed)
+            the.call.take_over.give_back()
+            await until(lambda: not the.call.take_over.by)
+            assert asked == []
+            tell[-1](SessionReady())
+            await until(lambda: asked)
+            the.call.post(events.CarrierNotice())
+            await until(lambda: "carrier_notice" in the.happened())  # what came before is done
+            assert asked == [""]
 
     play(main)
 

@@ -178,6 +178,17 @@ async def test_a_lease_is_not_renewed_while_the_loop_of_the_calls_hangs(
 
 
 @in_loop
+async def test_a_node_that_joins_long_after_it_was_made_has_not_hung(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its database had been away: nothing was asked of the loop meanwhile."""
+    async with stage(tmp_path) as the:
+        the.heart._answered -= 60
+        await begun(the)
+        assert "hung" not in caplog.text
+
+
+@in_loop
 async def test_what_comes_after_its_end_or_without_a_beginning_is_nothing(tmp_path: Path) -> None:
     async with stage(tmp_path) as the:
         await Stage(tmp_path).heart.close()

@@ -258,7 +258,7 @@ def probes(
     while (now := breaker.probe_at) < until:
         breaker.probe_began(now)
         found.append(now)
-        assert not breaker.probe_ended(now + min(takes, breaker.probe_patience), kind, "HTTP 503", 0.0, jitter)
+        assert not breaker.probe_ended(now + min(takes, breaker.probe_seconds), kind, "HTTP 503", 0.0, jitter)
         assert breaker.is_open
     return found
 

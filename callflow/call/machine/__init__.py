@@ -26,6 +26,7 @@ from callflow.call.machine.model import (
     Model,
     Step,
     is_over,
+    is_talking,
 )
 from callflow.call.machine.row import Row
 from callflow.call.machine.step import TRIGGERS, take
@@ -37,5 +38,5 @@ __all__ = [
     "ANSWERED", "AWAITS_BEEP", "BRIDGED", "CLIP", "DEADLINES", "FALLBACK", "FAREWELL_BY_AGENT",
     "FAREWELL_BY_AGENT_FINAL", "FAREWELL_NONE", "FAREWELL_PENDING", "HANGUP", "LEG_TABLE", "MESSAGE", "MESSAGE_DUE",
     "NO_LEG", "RECOVERING", "RINGING", "SPEAKING", "STATES", "STREAMING", "TABLE", "TO_MACHINE", "TRANSFERRING",
-    "TRIGGERS", "Fallback", "Model", "Row", "Step", "is_over", "take",
+    "TRIGGERS", "Fallback", "Model", "Row", "Step", "is_over", "is_talking", "take",
 ]  # fmt: skip

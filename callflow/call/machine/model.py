@@ -167,3 +167,8 @@ class Step:
 def is_over(model: Model) -> bool:
     """Return whether the call has ended."""
     return model.state == HANGUP
+
+
+def is_talking(model: Model) -> bool:
+    """Return whether the agent has the caller, and no last sentence is due."""
+    return model.state == STREAMING and not model.farewell

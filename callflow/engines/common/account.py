@@ -235,7 +235,7 @@ class Account:
                 continue
             breaker.probe_began(_now())
             assert self._refused is not None
-            answer = await self._try(self._refused, breaker.probe_patience)
+            answer = await self._try(self._refused, breaker.probe_seconds)
             if isinstance(answer, HandshakeError):
                 closed = breaker.probe_ended(_now(), answer.counts, answer.why, answer.wait, random.random())
             else:

@@ -33,8 +33,6 @@ _LARGE: Final = 300
 """From so many items on, a conversation is a large one: its JSON has some 200 kB."""
 _MOST: Final = 2
 """Processes at the same time; while all are busy, further answers are made by the server itself, in slices."""
-_MOST_WITH_MCP: Final = _MOST + 1
-"""With one for what cannot be sliced: the package of MCP makes an answer in one step, on the loop."""
 _IDLE_SECONDS: Final = 300.0
 _FIRST_SECONDS: Final = 5.0
 """How long a process may take to begin, its start included."""
@@ -64,6 +62,7 @@ class LargeAnswers:
         self._timers: Timers | None = None
         self._repeats = RepeatedWarnings(log)
         self._turn_of_mcp = asyncio.Lock()
+        """What has it has a process beside the others: the package of MCP makes an answer in one step, on the loop."""
 
     async def whole(self, name: str, *arguments: Any) -> list[bytes]:
         """Return the pieces of an answer. `name`: of `ANSWERS`. Raises what the database's driver raises."""
@@ -74,7 +73,7 @@ class LargeAnswers:
     async def mcp(self, headers: Headers, body: bytes) -> Answer:
         """Return the answer to a request at `/mcp`, made by a process. Raises WorkerFailed."""
         async with self._turn_of_mcp:
-            head, *pieces = [piece async for piece in self._made_apart("mcp", (headers, body), _MOST_WITH_MCP)]
+            head, *pieces = [piece async for piece in self._made_apart("mcp", (headers, body))]
         status, named = pickle.loads(head)
         return status, named, await asyncio.to_thread(b"".join, pieces)
 
@@ -104,11 +103,9 @@ class LargeAnswers:
         for burial in self._burials:
             await asyncio.to_thread(burial.join, _BURIAL_SECONDS)
 
-    async def _made_apart(
-        self, name: str, arguments: tuple[Any, ...], most: int = _MOST
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield the pieces of an answer that a process makes, one of `most`. Raises WorkerFailed."""
-        process = self._take(most)
+    async def _made_apart(self, name: str, arguments: tuple[Any, ...]) -> AsyncGenerator[bytes, None]:
+        """Yield the pieces of an answer that a process makes. Raises WorkerFailed."""
+        process = self._take()
         if process is None:
             raise WorkerFailed("all of them are busy")
         is_whole, timers = False, Timers()
@@ -138,8 +135,8 @@ class LargeAnswers:
             else:
                 self._end(process)  # what is left of its answer nobody reads
 
-    def _take(self, most: int) -> _Process | None:
-        if len(self._all) - len(self._free) >= most:
+    def _take(self) -> _Process | None:
+        if len(self._all) - len(self._free) >= _MOST + self._turn_of_mcp.locked():
             return None
         while self._free:
             process = self._free.pop()

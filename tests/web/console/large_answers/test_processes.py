@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -174,6 +175,15 @@ def test_mcp_has_a_process_also_while_the_others_are_busy(tmp_path: Path) -> Non
             await collected(each)
 
     scene(tmp_path, main)
+
+
+async def test_an_answer_over_mcp_takes_no_process_from_the_others() -> None:
+    database = SimpleNamespace(url="sqlite://")
+    made = LargeAnswers(cast(Any, SimpleNamespace(database=database, country="US")))
+    async with made._turn_of_mcp:
+        assert [made._take() is not None for _ in range(4)] == [True] * (processes._MOST + 1) + [False]
+    assert made._take() is None
+    await made.close()
 
 
 async def test_what_an_answer_was_made_of_is_not_left_to_the_loop_to_free() -> None:
