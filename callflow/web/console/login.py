@@ -13,9 +13,9 @@ from callflow.contracts.errors import BadRequest
 from callflow.web.console import login_page
 from callflow.web.console.identity import ASKING, Operator
 from callflow.web.console.login_limit import LoginLimit
+from callflow.web.console.login_sessions import COOKIE, SECONDS, LoginSessions
 from callflow.web.console.node_fan_out import NodeFanOut
 from callflow.web.console.policy import cookies
-from callflow.web.console.sessions import COOKIE, SECONDS, Sessions
 from callflow.web.responses import error_response, json_object, json_response, query_parameters, unknown_names
 
 
@@ -27,7 +27,7 @@ _LONGEST_TOKEN: Final = 4096
 
 def add_login(
     app: Quart,
-    sessions: Sessions,
+    sessions: LoginSessions,
     fan_out: NodeFanOut | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:

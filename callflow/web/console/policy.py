@@ -13,6 +13,7 @@ from typing import Final
 from callflow.contracts.errors import AccessRefused
 from callflow.contracts.printable import line
 from callflow.web.console.identity import NOBODY, Operator
+from callflow.web.console.login_sessions import COOKIE, LoginSessions
 from callflow.web.console.roles import (
     READING,
     SEARCHING,
@@ -20,7 +21,6 @@ from callflow.web.console.roles import (
     least_role,
     query_asks_for_numbers,
 )
-from callflow.web.console.sessions import COOKIE, Sessions
 
 
 PHONE_PATH: Final = "/api/phone"
@@ -70,14 +70,16 @@ class AccessPolicy:
         own_tokens: Mapping[str, str] | None = None,
     ) -> None:
         """`host`: a name of the listener, beside localhost and the loopback addresses. `token` "": no token is
-        needed. `named`: further tokens, which need `token`, and their holders. `secrets_now`: see `Sessions`. `free`:
+        needed. `named`: further tokens, which need `token`, and their holders. `secrets_now`: see `LoginSessions`. `free`:
         paths of `COSTLY` that cost nothing here. `own_tokens`: by path, a token that is let in there and nowhere else;
         "": there is none."""
         self._free = free
         self._own_tokens = {path: own.encode() for path, own in (own_tokens or {}).items() if own}
         self._hosts = _LOCAL | {host.lower()}
         holders = [(token, Operator()), *named] if token else []
-        self.sessions = Sessions([(each.encode("utf-8", "surrogateescape"), of) for each, of in holders], secrets_now)
+        self.sessions = LoginSessions(
+            [(each.encode("utf-8", "surrogateescape"), of) for each, of in holders], secrets_now
+        )
 
     def check(self, headers: Headers, method: str, path: str, query: bytes = b"") -> Operator:
         """Check a request without its body. `method`: `SOCKET` for a WebSocket. `path`: percent-decoded. Returns who

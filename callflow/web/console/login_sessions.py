@@ -28,7 +28,7 @@ _MOST_ENDED: Final = 10_000
 _LONGEST: Final = 400
 
 
-class Sessions:
+class LoginSessions:
     """The tokens of all operators, and the logins with them."""
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from callflow.web.console.identity import Operator
-from callflow.web.console.sessions import SECONDS, Sessions
+from callflow.web.console.login_sessions import SECONDS, LoginSessions
 
 
 TOKEN, OTHER = b"the-token-of-all-1234", b"the-token-of-the-desk"
@@ -20,9 +20,11 @@ class Clock:
         return self.now
 
 
-def sessions(clock: Clock, *tokens: tuple[bytes, Operator], secret: bytes = SECRET, before: bytes = b"") -> Sessions:
+def sessions(
+    clock: Clock, *tokens: tuple[bytes, Operator], secret: bytes = SECRET, before: bytes = b""
+) -> LoginSessions:
     known = [each for each in (secret, before) if each]
-    return Sessions(tokens or ((TOKEN, Operator()), (OTHER, DESK)), (lambda: known) if known else None, clock)
+    return LoginSessions(tokens or ((TOKEN, Operator()), (OTHER, DESK)), (lambda: known) if known else None, clock)
 
 
 def test_a_login_is_its_holders_until_it_ends() -> None:
@@ -88,5 +90,5 @@ def test_wrong_tokens_are_nobodys() -> None:
     the = sessions(Clock())
     for wrong in (b"", TOKEN[:-1], TOKEN + b"x", b"desk", "ü".encode()):
         assert the.holder_of_token(wrong) is None
-    assert not Sessions([]).is_needed
-    assert Sessions([]).holder_of_token(b"") is None
+    assert not LoginSessions([]).is_needed
+    assert LoginSessions([]).holder_of_token(b"") is None
