@@ -140,7 +140,7 @@ def create_console(
     is not known. `carriers`: by name; their recordings are loaded from them. `campaigns`: lists of calls; None: there
     are none. `spending`: returns what the calls of today took; None: that is not counted. `client_keys`: a request
     for a call may bring a key of its own. `profiles`: changes those of the database; None: there are none.
-    `named_tokens`: CONSOLE_TOKENS. `login_secrets`: see `Sessions`; None: logins end with this process.
+    `named_tokens`: CONSOLE_TOKENS. `login_secrets`: see `LoginSessions`; None: logins end with this process.
     `business_of`: returns whose a number of ours is; "": nobody's in particular. `setting_service`: explains settings
     and limits; None: nobody does. `try_tool`: runs a tool for no call; None: nobody may. `tool_service`: changes those
     that operators define; None: there are none. `live`: what is watched live; None: nothing is. `health`: looks at the

@@ -70,9 +70,9 @@ class AccessPolicy:
         own_tokens: Mapping[str, str] | None = None,
     ) -> None:
         """`host`: a name of the listener, beside localhost and the loopback addresses. `token` "": no token is
-        needed. `named`: further tokens, which need `token`, and their holders. `secrets_now`: see `LoginSessions`. `free`:
-        paths of `COSTLY` that cost nothing here. `own_tokens`: by path, a token that is let in there and nowhere else;
-        "": there is none."""
+        needed. `named`: further tokens, which need `token`, and their holders. `secrets_now`: see `LoginSessions`.
+        `free`: paths of `COSTLY` that cost nothing here. `own_tokens`: by path, a token that is let in there and
+        nowhere else; "": there is none."""
         self._free = free
         self._own_tokens = {path: own.encode() for path, own in (own_tokens or {}).items() if own}
         self._hosts = _LOCAL | {host.lower()}
