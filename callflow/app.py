@@ -51,8 +51,8 @@ from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.engine_choice import realtime_config
 from callflow.switchboard.health.make import make_health
 from callflow.switchboard.keep_running import Part
+from callflow.switchboard.lag_admission import LoadGuard
 from callflow.switchboard.limits import CallerLimits
-from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.moving import Moving
 from callflow.switchboard.number_service import NumberService
 from callflow.switchboard.opt_outs import OptOuts

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from typing import Literal
 
 from callflow.call import machine
+from callflow.call.bridged_listening import FIRST
 from callflow.call.call_config import CallConfig
 from callflow.call.call_log import CallLog
 from callflow.call.call_notes import began_note, describe, ended_note, without_voice
@@ -25,7 +26,6 @@ from callflow.call.dtmf import MASK
 from callflow.call.handover import ProcessHandover, StatusAtCarrier
 from callflow.call.handover_input import HandoverInputBuffer, keep_listening
 from callflow.call.legs import Legs
-from callflow.call.listening import FIRST
 from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks

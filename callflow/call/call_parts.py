@@ -12,11 +12,11 @@ from callflow.agent.agent import Agent
 from callflow.agent.prompts import typed, typing_lost
 from callflow.agent.tool_calls import PERSON_SPEAKS, PendingToolCalls
 from callflow.call import machine
+from callflow.call.bridged_listening import Listening
 from callflow.call.call_config import CallConfig
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK, DtmfCollector
 from callflow.call.legs import Legs
-from callflow.call.listening import Listening
 from callflow.call.local_commands import LocalCommands
 from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_order import OutboundOrder

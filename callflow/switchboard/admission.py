@@ -14,8 +14,8 @@ from callflow.call.call_notes import without_voice
 from callflow.config import opening_hours
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.events import CallInitiated, CallRefused, CallTurnedAway, Event, GoodbyeRequested
+from callflow.switchboard.lag_admission import LoadGuard
 from callflow.switchboard.limits import CallerLimits
-from callflow.switchboard.load import LoadGuard
 
 
 _FULL: Final = "busy"

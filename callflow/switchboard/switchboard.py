@@ -48,9 +48,9 @@ from callflow.switchboard.admission import Admission, BudgetRules
 from callflow.switchboard.call_ids import call_id
 from callflow.switchboard.dedupe import REMEMBERED_SECONDS, Deliveries, Tombstones, leg_keys
 from callflow.switchboard.drain import Drain
+from callflow.switchboard.lag_admission import LoadGuard
 from callflow.switchboard.leftover_legs import hang_up_leg
 from callflow.switchboard.limits import CallerLimits
-from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.sip_route import SipRoute
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callflow.call.listening import FIRST
+from callflow.call.bridged_listening import FIRST
 from callflow.contracts.errors import Refused
 from callflow.sandbox.common.callee import Callee
 from callflow.sandbox.common.faults import ApiFault

@@ -21,8 +21,8 @@ from callflow.contracts.events import (
     GoodbyeRequested,
 )
 from callflow.switchboard.admission import Admission
+from callflow.switchboard.lag_admission import LoadGuard
 from callflow.switchboard.limits import CallerLimits
-from callflow.switchboard.load import LoadGuard
 
 
 RINGS = CallInitiated(from_number="+15550100001", to_number="+15550100002")

@@ -19,8 +19,8 @@ from callflow.contracts.events import Event, GoodbyeRequested, HangupRequested
 from callflow.switchboard import drain
 from callflow.switchboard.admission import Admission
 from callflow.switchboard.drain import Drain
+from callflow.switchboard.lag_admission import LoadGuard
 from callflow.switchboard.limits import CallerLimits
-from callflow.switchboard.load import LoadGuard
 
 
 class FakeCall:

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from callflow.switchboard.admission import Admission
+from callflow.switchboard.lag_admission import LoadGuard
 from callflow.switchboard.limits import CallerLimits
-from callflow.switchboard.load import LoadGuard
 from callflow.switchboard.readiness import RETRY_AFTER, unready
 
 

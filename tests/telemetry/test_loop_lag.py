@@ -17,7 +17,7 @@ import pytest
 
 from callflow.contracts.loop_work import is_own_work
 from callflow.switchboard.health import findings
-from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.lag_admission import LoadGuard
 from callflow.telemetry import loop_lag
 from callflow.telemetry.loop_lag import EVERY_SECONDS, LoopLag, RunDelay
 

@@ -29,7 +29,7 @@ from callflow.journal.redaction import Redactor
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.health.doctor import Doctor
 from callflow.switchboard.health.service import Checklist, HealthService
-from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.lag_admission import LoadGuard
 from callflow.switchboard.profile_service import ProfileService
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.setting_service import SettingService

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from callflow.switchboard.load import LoadGuard
+from callflow.switchboard.lag_admission import LoadGuard
 from callflow.telemetry.last_hour import LastHour
 from callflow.web.console.live import wall as module
 from callflow.web.console.live.log_feed import events_in

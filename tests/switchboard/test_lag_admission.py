@@ -10,8 +10,8 @@ import pytest
 
 from callflow.contracts.events import CallInitiated, CallRefused
 from callflow.switchboard.admission import Admission
+from callflow.switchboard.lag_admission import LoadGuard
 from callflow.switchboard.limits import CallerLimits
-from callflow.switchboard.load import LoadGuard
 
 
 def fed(windows: list[tuple[float, float]], lag_ms: float = 15) -> tuple[LoadGuard, list[int]]:

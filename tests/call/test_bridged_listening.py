@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from callflow.call import machine
+from callflow.call.bridged_listening import FIRST, Listening
 from callflow.call.legs import Transfer
-from callflow.call.listening import FIRST, Listening
 from callflow.call.stream_lease import StreamLease
 from callflow.call.stream_tokens import StreamTokens
 from callflow.contracts import events
