@@ -74,6 +74,7 @@ def test_what_the_readme_claims_is_five_lines_each_with_its_command() -> None:
     assert INTERRUPTED in DEMOS
 
 
+@pytest.mark.alone  # to within 40 ms they show what was heard, which needs a core
 @pytest.mark.proof
 @pytest.mark.process
 @pytest.mark.parametrize("command", DEMOS)

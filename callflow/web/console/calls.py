@@ -16,6 +16,7 @@ from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.history_query import whole_number
 from callflow.web.console.large_answers import answers
 from callflow.web.console.large_answers.processes import LargeAnswers, is_large
+from callflow.web.console.live_call import live_call
 from callflow.web.console.requested_by import WAYS, requester
 from callflow.web.responses import (
     error_response,
@@ -75,9 +76,7 @@ def add_calls(
         """Change the session of a live call: names of settings, or a session of the Realtime API. The answer lists the
         changes left out."""
         asked = await _session_changes(checked)
-        live = switchboard().live(call)
-        if live is None:
-            return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls/live lists them.")
+        live = live_call(switchboard(), call)
         by = requester(has_token=has_token)
         left_out = live.requests.step_in.change(asked.taken, by) if asked.taken else []
         return json_response({"warnings": [*asked.warnings, *left_out][:_MOST_WARNINGS]})

@@ -25,6 +25,7 @@ from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.call_recording import send_recording
 from callflow.web.console.history_query import parameter
 from callflow.web.console.identity import own_business
+from callflow.web.console.live_call import live_call
 from callflow.web.console.node_fan_out import NodeFanOut
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import (
@@ -115,9 +116,7 @@ def add_recordings(
     async def record(call: str) -> Response:
         """Let the carrier record a live call from now on: `{"on": true}`; `{"on": false}`: no longer."""
         on = _switch(await json_object(_EXAMPLE), "on", _EXAMPLE)
-        live = switchboard().live(call)
-        if live is None:
-            return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls/live lists them.")
+        live = live_call(switchboard(), call)
         by = requester(has_token=has_token)
         if not live.requests.record(on=on, by=by):
             return error_response(409, REMOTE if live.relay.is_remote else _NOT_NOW)
@@ -128,9 +127,7 @@ def add_recordings(
         """Keep nothing of a live call for a while, neither sound nor words: `{"pause": true}`; then again:
         `{"pause": false}`."""
         on = _switch(await json_object(_PAUSE_EXAMPLE), "pause", _PAUSE_EXAMPLE)
-        live = switchboard().live(call)
-        if live is None:
-            return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls/live lists them.")
+        live = live_call(switchboard(), call)
         by = requester(has_token=has_token)
         if not live.requests.pause(on=on, by=by):
             return error_response(409, "Nothing of this call is being recorded, so there is nothing to pause.")

@@ -10,9 +10,9 @@ from quart import Quart, Response
 from callflow.call.requests import MOST_SUMMARY, referred
 from callflow.contracts.e164 import is_e164
 from callflow.contracts.errors import BadRequest
-from callflow.contracts.printable import quoted
 from callflow.contracts.sip_addresses import SIP, TEL
 from callflow.switchboard.switchboard import Switchboard
+from callflow.web.console.live_call import live_call
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import error_response, json_object, json_response, unknown_names
 
@@ -42,9 +42,7 @@ def add_transfer(
         person is told who calls and accepts; `cold`: they are connected at once. `summary`: what the person is told.
         To a SIP address, which needs a name, the caller's own telephone system is referred."""
         to, mode, summary = _asked(await json_object(_EXAMPLE))
-        live = switchboard().live(call)
-        if live is None:
-            return error_response(404, f"There is no live call {quoted(call)}; GET /api/calls/live lists them.")
+        live = live_call(switchboard(), call)
         name = " ".join(to.split()).casefold()
         number = live.config.transfer_targets.get(name, to if is_e164(to) else "")
         if not number:
