@@ -74,97 +74,114 @@ def earlier(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_the_tools_are_those_of_the_earlier_system_and_two_more(earlier: Path) -> None:
+async def the_tools_are_those_of_the_earlier_system_and_two_more(client: Client) -> None:
+    info = client.server_info
+    assert info is not None
+    assert (info.name, info.version) == ("twilio-conversations", "1.0.0")
+    tools = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
+    assert list(tools) == OLD + NEW
+    assert {name: sorted(schema["properties"]) for name, schema in tools.items()} == {
+        "get_conversations": ["limit", "phoneNumber", "phoneNumberSid"],
+        "get_conversation_details": ["streamSid"],
+        "search_conversations": ["endDate", "limit", "startDate"],
+        "search_conversations_by_caller": ["callerNumber", "limit"],
+        "search_conversations_by_text": ["limit", "query"],
+        "get_conversation_timeline": ["streamSid"],
+    }
+    assert {name: schema.get("required", []) for name, schema in tools.items()} == {
+        "get_conversations": [], "get_conversation_details": ["streamSid"], "search_conversations": [],
+        "search_conversations_by_caller": ["callerNumber"], "search_conversations_by_text": ["query"],
+        "get_conversation_timeline": ["streamSid"],
+    }  # fmt: skip
+
+
+async def every_tool_answers_and_dates_mean_what_they_say(client: Client) -> None:
+    rows = await asked(client, "get_conversations")
+    assert len(rows) == 50
+    assert [row["stream_sid"] for row in rows[:2]] == ["MZold2", "MZold1"]
+    assert list(rows[0]) == [*ROW, "created_at"]
+    assert rows[1]["started_at"] == "2025-12-01T23:00:00.000Z"
+    assert len(await asked(client, "get_conversations", limit=10**9)) == 102
+    assert len(await asked(client, "get_conversations", limit=0)) == 1
+    assert len(await asked(client, "get_conversations", phoneNumber="+1 555 010 0002")) == 2
+    assert await asked(client, "get_conversations", phoneNumber="+15550100002", phoneNumberSid="PNx") == []
+
+    # a call at 23:00 is after 10:00 of the same day, and a date as an end means that whole day
+    for arguments in (
+        {"startDate": "2025-12-01T10:00:00Z"},
+        {"startDate": "2025-12-01", "endDate": "2025-12-01"},
+    ):
+        found = [row["stream_sid"] for row in await asked(client, "search_conversations", **arguments)]
+        assert "MZold1" in found, arguments
+    by_caller = await asked(client, "search_conversations_by_caller", callerNumber="(555) 010-0001")
+    assert [row["stream_sid"] for row in by_caller] == ["MZold1"]
+    by_text = await asked(client, "search_conversations_by_text", query="rye loaf")
+    assert [row["stream_sid"] for row in by_text] == ["MZold1"]
+
+    details = await asked(client, "get_conversation_details", streamSid="MZold1")
+    assert list(details["conversation"]) == ROW
+    assert [item["content"] for item in details["items"]][:2] == [
+        "Welcome to the bakery",
+        "A loaf of rye please",
+    ]
+    assert list(details["items"][0]) == ["role", "content", "timestamp", "type"]
+    timeline = await asked(client, "get_conversation_timeline", streamSid="MZold1")
+    assert (timeline["conversation"], timeline["ended"]) == (details["conversation"], "why is not in the history")
+    assert timeline["timeline"] == [
+        {"seconds": 2.0, "what": "agent: Welcome to the bakery"},
+        {"seconds": 5.25, "what": "caller: A loaf of rye please"},
+    ], "an earlier system kept no journal: what was said is all there is"
+    timeline = await asked(client, "get_conversation_timeline", streamSid="MZold2")
+    assert (timeline["ended"], timeline["timeline"]) == ("no end is in the history", [])
+
+
+async def what_cannot_be_answered_is_an_error_in_english(client: Client) -> None:
+    assert "streamSid is needed" in await refused(client, "get_conversation_details")
+    assert "no conversation 'MZnone'" in await refused(client, "get_conversation_details", streamSid="MZnone")
+    assert "callerNumber is needed" in await refused(client, "search_conversations_by_caller")
+    assert "is no date" in await refused(client, "search_conversations", startDate="yesterday")
+    assert "limit must be" in await refused(client, "get_conversations", limit="many")
+    assert "there is no tool 'delete_all'" in await refused(client, "delete_all")
+    assert (await refused(client, "get_conversation_details")).startswith("Error: ")
+
+
+async def resources_are_the_newest_hundred_conversations(client: Client) -> None:
+    resources = (await client.list_resources()).resources
+    assert len(resources) == 100
+    second = resources[1]
+    at = datetime.fromisoformat("2025-12-01T23:00:00Z").astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    assert str(second.uri) == "conversation://MZold1"
+    assert second.name == f"Conversation +15550100001 - {at}"
+    assert second.description == f"Conversation of {at} (caller: +15550100001)"
+    assert second.mime_type == "application/json"
+    (content,) = (await client.read_resource(str(second.uri))).contents
+    assert json.loads(getattr(content, "text", "")) == await asked(
+        client, "get_conversation_details", streamSid="MZold1"
+    )
+    for uri in ("conversation://MZnone", "file:///etc/passwd"):
+        with pytest.raises(MCPError):
+            await client.read_resource(uri)
+
+
+async def a_number_of_another_country_is_not_missed_in_silence(client: Client) -> None:
+    for tool, argument in (
+        ("get_conversations", "phoneNumber"), ("search_conversations_by_caller", "callerNumber"),
+    ):  # fmt: skip
+        result = await client.call_tool(tool, {argument: "030 12345678"})
+        found, note = (getattr(content, "text", "") for content in result.content)
+        assert (json.loads(found), result.is_error) == ([], False)
+        assert "looked for as a number of US (default_country)" in note
+        assert await asked(client, tool, **{argument: "+49 30 12345678"}) == []
+
+
+async def test_what_an_earlier_system_left_is_answered_over_standard_input_and_output(earlier: Path) -> None:
+    """All by one process: each start takes more than a second of a core."""
     async with reading(earlier) as client:
-        info = client.server_info
-        assert info is not None
-        assert (info.name, info.version) == ("twilio-conversations", "1.0.0")
-        tools = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
-        assert list(tools) == OLD + NEW
-        assert {name: sorted(schema["properties"]) for name, schema in tools.items()} == {
-            "get_conversations": ["limit", "phoneNumber", "phoneNumberSid"],
-            "get_conversation_details": ["streamSid"],
-            "search_conversations": ["endDate", "limit", "startDate"],
-            "search_conversations_by_caller": ["callerNumber", "limit"],
-            "search_conversations_by_text": ["limit", "query"],
-            "get_conversation_timeline": ["streamSid"],
-        }
-        assert {name: schema.get("required", []) for name, schema in tools.items()} == {
-            "get_conversations": [], "get_conversation_details": ["streamSid"], "search_conversations": [],
-            "search_conversations_by_caller": ["callerNumber"], "search_conversations_by_text": ["query"],
-            "get_conversation_timeline": ["streamSid"],
-        }  # fmt: skip
-
-
-async def test_every_tool_answers_and_dates_mean_what_they_say(earlier: Path) -> None:
-    async with reading(earlier) as client:
-        rows = await asked(client, "get_conversations")
-        assert len(rows) == 50
-        assert [row["stream_sid"] for row in rows[:2]] == ["MZold2", "MZold1"]
-        assert list(rows[0]) == [*ROW, "created_at"]
-        assert rows[1]["started_at"] == "2025-12-01T23:00:00.000Z"
-        assert len(await asked(client, "get_conversations", limit=10**9)) == 102
-        assert len(await asked(client, "get_conversations", limit=0)) == 1
-        assert len(await asked(client, "get_conversations", phoneNumber="+1 555 010 0002")) == 2
-        assert await asked(client, "get_conversations", phoneNumber="+15550100002", phoneNumberSid="PNx") == []
-
-        # a call at 23:00 is after 10:00 of the same day, and a date as an end means that whole day
-        for arguments in (
-            {"startDate": "2025-12-01T10:00:00Z"},
-            {"startDate": "2025-12-01", "endDate": "2025-12-01"},
-        ):
-            found = [row["stream_sid"] for row in await asked(client, "search_conversations", **arguments)]
-            assert "MZold1" in found, arguments
-        by_caller = await asked(client, "search_conversations_by_caller", callerNumber="(555) 010-0001")
-        assert [row["stream_sid"] for row in by_caller] == ["MZold1"]
-        by_text = await asked(client, "search_conversations_by_text", query="rye loaf")
-        assert [row["stream_sid"] for row in by_text] == ["MZold1"]
-
-        details = await asked(client, "get_conversation_details", streamSid="MZold1")
-        assert list(details["conversation"]) == ROW
-        assert [item["content"] for item in details["items"]][:2] == [
-            "Welcome to the bakery",
-            "A loaf of rye please",
-        ]
-        assert list(details["items"][0]) == ["role", "content", "timestamp", "type"]
-        timeline = await asked(client, "get_conversation_timeline", streamSid="MZold1")
-        assert (timeline["conversation"], timeline["ended"]) == (details["conversation"], "why is not in the history")
-        assert timeline["timeline"] == [
-            {"seconds": 2.0, "what": "agent: Welcome to the bakery"},
-            {"seconds": 5.25, "what": "caller: A loaf of rye please"},
-        ], "an earlier system kept no journal: what was said is all there is"
-        timeline = await asked(client, "get_conversation_timeline", streamSid="MZold2")
-        assert (timeline["ended"], timeline["timeline"]) == ("no end is in the history", [])
-
-
-async def test_what_cannot_be_answered_is_an_error_in_english(earlier: Path) -> None:
-    async with reading(earlier) as client:
-        assert "streamSid is needed" in await refused(client, "get_conversation_details")
-        assert "no conversation 'MZnone'" in await refused(client, "get_conversation_details", streamSid="MZnone")
-        assert "callerNumber is needed" in await refused(client, "search_conversations_by_caller")
-        assert "is no date" in await refused(client, "search_conversations", startDate="yesterday")
-        assert "limit must be" in await refused(client, "get_conversations", limit="many")
-        assert "there is no tool 'delete_all'" in await refused(client, "delete_all")
-        assert (await refused(client, "get_conversation_details")).startswith("Error: ")
-
-
-async def test_resources_are_the_newest_hundred_conversations(earlier: Path) -> None:
-    async with reading(earlier) as client:
-        resources = (await client.list_resources()).resources
-        assert len(resources) == 100
-        second = resources[1]
-        at = datetime.fromisoformat("2025-12-01T23:00:00Z").astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        assert str(second.uri) == "conversation://MZold1"
-        assert second.name == f"Conversation +15550100001 - {at}"
-        assert second.description == f"Conversation of {at} (caller: +15550100001)"
-        assert second.mime_type == "application/json"
-        (content,) = (await client.read_resource(str(second.uri))).contents
-        assert json.loads(getattr(content, "text", "")) == await asked(
-            client, "get_conversation_details", streamSid="MZold1"
-        )
-        for uri in ("conversation://MZnone", "file:///etc/passwd"):
-            with pytest.raises(MCPError):
-                await client.read_resource(uri)
+        await the_tools_are_those_of_the_earlier_system_and_two_more(client)
+        await every_tool_answers_and_dates_mean_what_they_say(client)
+        await what_cannot_be_answered_is_an_error_in_english(client)
+        await resources_are_the_newest_hundred_conversations(client)
+        await a_number_of_another_country_is_not_missed_in_silence(client)
 
 
 async def test_without_a_record_the_client_is_told_what_to_do(tmp_path: Path) -> None:
@@ -219,18 +236,6 @@ async def test_it_reads_beside_a_server_that_writes(tmp_path: Path, database_url
             await the.app.journal.flushed()
         for arguments in ({"phoneNumber": "555 010 0002"}, {"phoneNumberSid": rows[0]["phone_number_sid"]}):
             assert len(await asked(client, "get_conversations", **arguments)) == 3, arguments
-
-
-async def test_a_number_of_another_country_is_not_missed_in_silence(earlier: Path) -> None:
-    async with reading(earlier) as client:
-        for tool, argument in (
-            ("get_conversations", "phoneNumber"), ("search_conversations_by_caller", "callerNumber"),
-        ):  # fmt: skip
-            result = await client.call_tool(tool, {argument: "030 12345678"})
-            found, note = (getattr(content, "text", "") for content in result.content)
-            assert (json.loads(found), result.is_error) == ([], False)
-            assert "looked for as a number of US (default_country)" in note
-            assert await asked(client, tool, **{argument: "+49 30 12345678"}) == []
 
 
 @pytest.mark.proof
