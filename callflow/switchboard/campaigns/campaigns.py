@@ -29,8 +29,8 @@ from callflow.history.dial_keys import call_of, key_of
 from callflow.history.history import History
 from callflow.history.tables import iso
 from callflow.switchboard.campaigns import zones
-from callflow.switchboard.campaigns.plan import Plan, read_plan
 from callflow.switchboard.campaigns.rows import MOST_ROWS, Row, judge, variable_warnings
+from callflow.switchboard.campaigns.schedule import Schedule, read_schedule
 from callflow.switchboard.dialer import Dialer, DialRequest
 from callflow.switchboard.setting_service import SettingService
 
@@ -51,7 +51,7 @@ class CampaignRequest:
 
     rows: Callable[[], Iterator[Row]]
     """Reads the list, in a thread. Raises BadList."""
-    plan: Plan
+    schedule: Schedule
     call: DialRequest
     """How each row is called, without its number and its key."""
     name: str = ""
@@ -107,7 +107,7 @@ class Campaigns:
             told = {**_skipped(rows), "warnings": await asyncio.to_thread(variable_warnings, asked, rows)}
             if request.is_dry:
                 call = await self._one_call(request.call)
-                return {"dry_run": True, **request.plan.to_json(), **told, "call": call}, True
+                return {"dry_run": True, **request.schedule.to_json(), **told, "call": call}, True
             is_new = await self._to_its_end(self._keep(campaign, request, carrier, business, rows))
             found = await self._history.campaigns.find(campaign) or {}
             if not is_new:  # another node has been sent the same
@@ -134,12 +134,12 @@ class Campaigns:
         return await asyncio.shield(writing)
 
     async def _judged(self, request: CampaignRequest, business: str) -> list[Row]:
-        reading, plan, now = await asyncio.to_thread(request.rows), request.plan, self._history.now()
+        reading, schedule, now = await asyncio.to_thread(request.rows), request.schedule, self._history.now()
         rows: list[Row] = []
         seen: set[str] = set()
         while True:
             some = await asyncio.to_thread(
-                judge, reading, plan, now, check=self._check, seen=seen, most=min(_SOME, MOST_ROWS + 1 - len(rows))
+                judge, reading, schedule, now, check=self._check, seen=seen, most=min(_SOME, MOST_ROWS + 1 - len(rows))
             )
             if not some:
                 break
@@ -167,7 +167,7 @@ class Campaigns:
         entry = {
             "id": campaign, "name": request.name, "digest": request.digest, "business": business,
             "created_by": request.call.by, "start_at": request.start_at,
-            "asked": json.dumps({"plan": request.plan.to_json(), "call": call}),
+            "asked": json.dumps({"plan": request.schedule.to_json(), "call": call}),
         }  # fmt: skip
         now = self._history.now()
         kept = await asyncio.to_thread(lambda: [_kept(number, row, now) for number, row in enumerate(rows, start=1)])
@@ -195,16 +195,16 @@ class Campaigns:
         return changed
 
     async def describe(self, campaign: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the API tells of a campaign (`GET /api/campaigns/{id}`): its plan, and how far it has come.
+        """Return what the API tells of a campaign (`GET /api/campaigns/{id}`): its schedule, and how far it has come.
         `campaign`: its row."""
         store = self._history.campaigns
         counts = await store.counts(campaign["id"])
         asked = json.loads(campaign["asked"])
-        plan = read_plan(asked["plan"], [])
+        schedule = read_schedule(asked["plan"], [])
         following: float | None = None
         if campaign["state"] == RUNNING and counts["state"].get(WAITING):
             waiting, now = await store.waiting(campaign["id"]), self._history.now()
-            following = await asyncio.to_thread(zones.next_open, plan, waiting, max(now, campaign["start_at"]))
+            following = await asyncio.to_thread(zones.next_open, schedule, waiting, max(now, campaign["start_at"]))
         call = asked["call"]
         return {
             "id": campaign["id"],

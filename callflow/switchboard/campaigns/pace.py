@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from callflow.switchboard.campaigns.plan import Plan
+from callflow.switchboard.campaigns.schedule import Schedule
 
 
 _REST_SECONDS, _MOST_REST_SECONDS = 5.0, 300.0
@@ -32,10 +32,10 @@ class Pace:
         self._limited = 0
         """How many were refused in a row, as far as is known because there were too many."""
 
-    def follow(self, plans: Sequence[Plan]) -> None:
-        """Take the highest figures of these plans."""
-        self.per_second = max(plan.per_second for plan in plans)
-        self.at_once = max(plan.at_once for plan in plans)
+    def follow(self, schedules: Sequence[Schedule]) -> None:
+        """Take the highest figures of these schedules."""
+        self.per_second = max(schedule.per_second for schedule in schedules)
+        self.at_once = max(schedule.at_once for schedule in schedules)
 
     def dialled(self, at: float) -> None:
         """Note a call that begins at this time."""

@@ -21,7 +21,7 @@ from callflow.contracts.e164 import is_e164
 from callflow.contracts.errors import BadList
 from callflow.contracts.printable import line as printable
 from callflow.switchboard.campaigns import zones
-from callflow.switchboard.campaigns.plan import Plan
+from callflow.switchboard.campaigns.schedule import Schedule
 
 
 MOST_ROWS: Final = 100_000
@@ -164,13 +164,13 @@ def _checked(row: Row) -> Row:
 
 
 def judge(
-    rows: Iterable[Row], plan: Plan, now: float, *, check: Callable[[str], str], seen: set[str], most: int
+    rows: Iterable[Row], schedule: Schedule, now: float, *, check: Callable[[str], str], seen: set[str], most: int
 ) -> list[Row]:
     """Return the next `most` rows, each with its zones, or with the reason why it is skipped. `check`: returns why a
     number may not be dialled, as `DialRules.check`. `seen`: the numbers of the rows before. `now`: Unix time."""
     found: list[Row] = []
     for row in rows:
-        row.reason = row.reason or _reason(row, plan, now, check, seen)
+        row.reason = row.reason or _reason(row, schedule, now, check, seen)
         if not is_e164(row.number):
             row.number = ""
         found.append(row)
@@ -181,7 +181,7 @@ def judge(
     return found
 
 
-def _reason(row: Row, plan: Plan, now: float, check: Callable[[str], str], seen: set[str]) -> str:
+def _reason(row: Row, schedule: Schedule, now: float, check: Callable[[str], str], seen: set[str]) -> str:
     if row.number in seen:
         return DUPLICATE
     if why := check(row.number):
@@ -194,7 +194,7 @@ def _reason(row: Row, plan: Plan, now: float, check: Callable[[str], str], seen:
         row.zones = zones.zones_of(row.number)
     if not row.zones:
         return NO_ZONE
-    if plan.next_open(now, zones.read(row.zones)) is None:
+    if schedule.next_open(now, zones.read(row.zones)) is None:
         return NEVER
     seen.add(row.number)
     return ""

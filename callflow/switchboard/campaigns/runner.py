@@ -21,20 +21,19 @@ from callflow.history.call_list import of_row
 from callflow.history.campaign_store import FINISHED, PAUSED, RUNNING
 from callflow.history.dial_keys import call_of, key_of
 from callflow.history.history import History
-from callflow.switchboard.campaigns import endings, zones
+from callflow.switchboard.campaigns import outcomes, zones
 from callflow.switchboard.campaigns.campaigns import request_of
-from callflow.switchboard.campaigns.endings import Refusal
-from callflow.switchboard.campaigns.pace import Pace, moments
-from callflow.switchboard.campaigns.plan import (
+from callflow.switchboard.campaigns.outcomes import (
     ANSWERED,
     MACHINE,
     MESSAGE_LEFT,
     REFUSED,
     UNKNOWN,
-    Plan,
+    Refusal,
     outcome_of,
-    read_plan,
 )
+from callflow.switchboard.campaigns.pace import Pace, moments
+from callflow.switchboard.campaigns.schedule import Schedule, read_schedule
 from callflow.switchboard.dialer import Dialled, DialRequest
 from callflow.switchboard.switchboard import Switchboard
 
@@ -87,11 +86,11 @@ class _Job:
     def __init__(self, campaign: Mapping[str, Any], groups: list[str]) -> None:
         """`groups`: the different texts of zones of its rows."""
         self.asked = json.loads(campaign["asked"])
-        self.plan: Plan = read_plan(self.asked["plan"], [])
+        self.schedule: Schedule = read_schedule(self.asked["plan"], [])
         self.groups = groups
         self.carrier = str(self.asked["call"]["carrier"])
         self.pace = Pace()
-        self.pace.follow([self.plan])
+        self.pace.follow([self.schedule])
         self.rests_until = 0.0
         self.is_refused = bool(campaign["error"])
         """The campaign tells why the carrier refuses its calls."""
@@ -214,7 +213,7 @@ class CampaignRunner:
                 self._jobs[one["id"]] = _Job(one, await self._store.zones(one["id"]))
         for carrier in {job.carrier for job in self._jobs.values()}:
             account = self._accounts.setdefault(carrier, Pace())
-            account.follow([job.plan for job in self._jobs.values() if job.carrier == carrier])
+            account.follow([job.schedule for job in self._jobs.values() if job.carrier == carrier])
         self._turn += 1
         first = self._turn % len(running)  # of several campaigns each is the first to find room in its turn
         for campaign in running[first:] + running[:first]:
@@ -229,11 +228,11 @@ class CampaignRunner:
         if clock < job.rests_until:
             return
         ours, of_account, all_ = self._live_calls(name, job.carrier)
-        room = min(job.plan.at_once - ours, account.most(clock) - of_account, self._most * self._nodes() - all_)
+        room = min(job.schedule.at_once - ours, account.most(clock) - of_account, self._most * self._nodes() - all_)
         due = moments(clock, _LOOK_SECONDS, room, job.pace, account)
         if not due:
             return
-        open_ = await asyncio.to_thread(zones.open_now, job.plan, job.groups, now)
+        open_ = await asyncio.to_thread(zones.open_now, job.schedule, job.groups, now)
         rows = await self._store.take(name, now, open_, len(due)) if open_ else []
         for row, at in zip(rows, due, strict=False):
             self._begin_call(job, row, at)
@@ -247,7 +246,7 @@ class CampaignRunner:
             if await self._store.set_state(name, FINISHED, of=[RUNNING], now=now):
                 log.info("campaign %s is finished", name)
             return
-        following = await asyncio.to_thread(zones.next_open, job.plan, waiting, now)
+        following = await asyncio.to_thread(zones.next_open, job.schedule, waiting, now)
         seconds = _REST_SECONDS if following is None else min(following - now, _REST_SECONDS)
         job.rests_until = self._loop.time() + max(seconds, 0.0)
 
@@ -341,7 +340,7 @@ class CampaignRunner:
         if found is not None and found["ended_at"]:
             listed = of_row(found)
             outcome = outcome_of(str(listed.to_json()["status"]), listed.cause)
-            if outcome == MACHINE and endings.message_was_left(
+            if outcome == MACHINE and outcomes.message_was_left(
                 await self._history.store.journal(listed.id, hidden=True)
             ):
                 outcome = MESSAGE_LEFT
@@ -354,17 +353,18 @@ class CampaignRunner:
             outcome = UNKNOWN  # deleted from the history, or its end was lost
         else:
             return
-        plan = await self._plan(taken.row["campaign"])
+        schedule = await self._schedule(taken.row["campaign"])
         refused = await self._refusal(found)
         if refused is not None and await self._is_put_back(taken, refused):
             self._drop(taken)
             return
         if refused is None and outcome != UNKNOWN:
             await self._carrier_calls(taken)
-        following = plan.after(outcome, taken.row["tries"] + 1, now)
-        if following is None and plan.after(outcome, 1, now) is not None:  # it is out of attempts, if all were any
-            counted = min(await self._refused_before(taken.row), endings.MOST_REFUSED)
-            following = plan.after(outcome, taken.row["tries"] + 1 - counted, now)
+        following = schedule.retry_at(outcome, taken.row["tries"] + 1, now)
+        if following is None and schedule.retry_at(outcome, 1, now) is not None:
+            # it is out of attempts, if all were any
+            counted = min(await self._refused_before(taken.row), outcomes.MOST_REFUSED)
+            following = schedule.retry_at(outcome, taken.row["tries"] + 1 - counted, now)
         why = refused.why if refused is not None else ""
         await self._store.settle(taken.row, now, outcome, following, ok=outcome in (ANSWERED, MESSAGE_LEFT), reason=why)
         self._drop(taken)
@@ -373,10 +373,10 @@ class CampaignRunner:
 
     async def _refusal(self, found: Mapping[str, Any] | None) -> Refusal | None:
         """Return why the carrier has called nobody. `found`: the call, as it is listed."""
-        if found is None or found["answered_at"] or not endings.may_be_refused(found["hangup_cause"] or ""):
+        if found is None or found["answered_at"] or not outcomes.may_be_refused(found["hangup_cause"] or ""):
             return None
         entries = await self._history.store.journal(found["call_id"], hidden=True)
-        return endings.refusal(found["hangup_cause"], entries)
+        return outcomes.refusal(found["hangup_cause"], entries)
 
     async def _refused_before(self, row: Mapping[str, Any]) -> int:
         """Return how many earlier calls of a row were refused, as their journals say."""
@@ -399,9 +399,9 @@ class CampaignRunner:
         if job is not None:
             job.is_refused = True
         before = await self._refused_before(row)
-        if before >= endings.MOST_REFUSED:
+        if before >= outcomes.MOST_REFUSED:
             return False
-        wait = 0.0 if gives_up else endings.wait_seconds(before + 1)
+        wait = 0.0 if gives_up else outcomes.wait_seconds(before + 1)
         await self._store.settle(row, now, REFUSED, now + wait, ok=False, reason=refused.why)
         return True
 
@@ -417,9 +417,9 @@ class CampaignRunner:
     def _drop(self, taken: _Taken) -> None:
         del self._taken[taken.call]
 
-    async def _plan(self, campaign: str) -> Plan:
+    async def _schedule(self, campaign: str) -> Schedule:
         job = self._jobs.get(campaign)
         if job is not None:
-            return job.plan
+            return job.schedule
         found = await self._store.find(campaign)
-        return read_plan(json.loads(found["asked"])["plan"], []) if found is not None else Plan()
+        return read_schedule(json.loads(found["asked"])["plan"], []) if found is not None else Schedule()

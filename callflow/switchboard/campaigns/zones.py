@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from callflow.switchboard.campaigns.plan import Plan
+from callflow.switchboard.campaigns.schedule import Schedule
 
 
 _SEPARATOR: Final = ","
@@ -39,26 +39,26 @@ def read(names: str) -> list[ZoneInfo]:
     return [each for each in found if each is not None]
 
 
-def open_now(plan: Plan, groups: Iterable[str], now: float) -> list[str]:
+def open_now(schedule: Schedule, groups: Iterable[str], now: float) -> list[str]:
     """Return those of these texts in whose zones numbers may be called now (Unix time, seconds). Zones that are not
     known any more are never open."""
     found = []
     for names in groups:
         try:
-            if plan.is_open(now, read(names)):
+            if schedule.is_open(now, read(names)):
                 found.append(names)
         except LookupError:
             continue
     return found
 
 
-def next_open(plan: Plan, waiting: Iterable[tuple[str, float]], now: float) -> float | None:
+def next_open(schedule: Schedule, waiting: Iterable[tuple[str, float]], now: float) -> float | None:
     """Return when the next row may be called, in Unix time; None: no row waits. `waiting`: a text of zones, and from
     when on a row in them waits."""
     times = []
     for names, at in waiting:
         try:
-            times.append(plan.next_open(max(at, now), read(names)))
+            times.append(schedule.next_open(max(at, now), read(names)))
         except LookupError:
             continue
     return min((at for at in times if at is not None), default=None)

@@ -20,8 +20,8 @@ from callflow.history.campaign_store import CANCELLED, PAUSED, ROW_STATES, RUNNI
 from callflow.history.history import History
 from callflow.history.query import can_be_stored
 from callflow.switchboard.campaigns.campaigns import CampaignRequest, Campaigns
-from callflow.switchboard.campaigns.plan import read_plan
 from callflow.switchboard.campaigns.rows import Row, from_csv, from_json
+from callflow.switchboard.campaigns.schedule import read_schedule
 from callflow.switchboard.dialer import DialRequest
 from callflow.web.console.dial import IDEMPOTENCY_KEY, SETTINGS, Checked
 from callflow.web.console.history_query import one_of, whole_number
@@ -159,7 +159,7 @@ async def _campaign_request(checked: Checked, *, has_token: bool) -> tuple[Campa
     key = request.headers.get(IDEMPOTENCY_KEY, "")
     if len(key) > _MOST_KEY or not key.isprintable():
         problems.append(f"An Idempotency-Key has {_MOST_KEY} printable characters at most.")
-    plan, start_at = read_plan(given, problems), _start(given.get("start", ""), problems)
+    schedule, start_at = read_schedule(given, problems), _start(given.get("start", ""), problems)
     if problems:
         raise BadRequest(400, *problems)
     session = {**session, **{setting: given[name] for name, setting in SETTINGS.items() if name in given}}
@@ -173,7 +173,7 @@ async def _campaign_request(checked: Checked, *, has_token: bool) -> tuple[Campa
         by=requester(has_token=has_token), business=own_business(),
     )  # fmt: skip
     return CampaignRequest(
-        rows=read, plan=plan, call=call, name=given.get("name", ""), start_at=start_at,
+        rows=read, schedule=schedule, call=call, name=given.get("name", ""), start_at=start_at,
         is_paused=given.get("start") == "paused", is_dry=given.get("dry_run", False), key=key,
         digest=await asyncio.to_thread(_digest, request.query_string, body),
     ), warnings  # fmt: skip

@@ -21,15 +21,15 @@ from callflow.history.database import url_of
 from callflow.history.history import History
 from callflow.switchboard.campaigns import campaigns as module
 from callflow.switchboard.campaigns.campaigns import CampaignRequest, Campaigns, request_of
-from callflow.switchboard.campaigns.plan import Plan
 from callflow.switchboard.campaigns.rows import Row
+from callflow.switchboard.campaigns.schedule import Schedule
 from callflow.switchboard.dialer import Dialer, DialRequest
 from tests.history import new_database
 from tests.in_loop import in_loop
 
 
 OURS = "+15550100002"
-PLAN = Plan(begins=0, ends=24 * 60, weekdays=tuple(range(7)))
+SCHEDULE = Schedule(begins=0, ends=24 * 60, weekdays=tuple(range(7)))
 
 
 class FakeDialer:
@@ -91,7 +91,7 @@ def asked(*numbers: str, **more: Any) -> CampaignRequest:
     def rows() -> Any:
         return iter([Row(line, number, "UTC") for line, number in enumerate(numbers, start=2)])
 
-    given = {"plan": PLAN, "call": DialRequest(to_number="", by="operator"), "digest": "".join(numbers), **more}
+    given = {"schedule": SCHEDULE, "call": DialRequest(to_number="", by="operator"), "digest": "".join(numbers), **more}
     return CampaignRequest(rows=rows, **given)
 
 

@@ -7,19 +7,19 @@ from itertools import pairwise
 import pytest
 
 from callflow.switchboard.campaigns.pace import Pace, moments
-from callflow.switchboard.campaigns.plan import Plan
+from callflow.switchboard.campaigns.schedule import Schedule
 
 
-def paces(*plans: Plan) -> tuple[Pace, list[Pace]]:
-    account, own = Pace(), [Pace() for _ in plans]
-    account.follow(plans)
-    for pace, plan in zip(own, plans, strict=True):
-        pace.follow([plan])
+def paces(*schedules: Schedule) -> tuple[Pace, list[Pace]]:
+    account, own = Pace(), [Pace() for _ in schedules]
+    account.follow(schedules)
+    for pace, schedule in zip(own, schedules, strict=True):
+        pace.follow([schedule])
     return account, own
 
 
 def test_a_list_alone_keeps_its_own_pace() -> None:
-    account, (own,) = paces(Plan(per_second=4, at_once=5))
+    account, (own,) = paces(Schedule(per_second=4, at_once=5))
     assert moments(10.0, 1.0, 9, own, account) == pytest.approx([10.0, 10.25, 10.5, 10.75])
     assert moments(10.0, 1.0, 2, own, account) == pytest.approx([10.0, 10.25])
     assert moments(10.0, 1.0, 0, own, account) == moments(10.0, 1.0, -3, own, account) == []
@@ -28,7 +28,7 @@ def test_a_list_alone_keeps_its_own_pace() -> None:
 
 
 def test_lists_on_one_account_do_not_add_up() -> None:
-    account, own = paces(Plan(per_second=2, at_once=5), Plan(per_second=1, at_once=9))
+    account, own = paces(Schedule(per_second=2, at_once=5), Schedule(per_second=1, at_once=9))
     assert (account.per_second, account.at_once) == (2, 9)
     begun: list[float] = []
     for look in range(400):
@@ -44,7 +44,7 @@ def test_lists_on_one_account_do_not_add_up() -> None:
 
 
 def test_lists_on_two_accounts_know_nothing_of_each_other() -> None:
-    (one, (first,)), (two, (second,)) = paces(Plan(per_second=1)), paces(Plan(per_second=1))
+    (one, (first,)), (two, (second,)) = paces(Schedule(per_second=1)), paces(Schedule(per_second=1))
     first.dialled(5.0)
     one.dialled(5.0)
     assert moments(5.0, 0.5, 9, second, two) == [5.0]
@@ -52,7 +52,7 @@ def test_lists_on_two_accounts_know_nothing_of_each_other() -> None:
 
 
 def test_an_account_that_is_refused_rests_and_calls_fewer_at_once_for_a_while() -> None:
-    account, (own,) = paces(Plan(per_second=10, at_once=8))
+    account, (own,) = paces(Schedule(per_second=10, at_once=8))
     assert account.most(100.0) == 8
     assert not account.refused(100.0, live=3)
     assert account.most(100.0) == 8, "one refusal alone may be about a number"
@@ -66,7 +66,7 @@ def test_an_account_that_is_refused_rests_and_calls_fewer_at_once_for_a_while() 
 
 
 def test_nothing_but_refusals_has_an_end() -> None:
-    account, _ = paces(Plan(at_once=2))
+    account, _ = paces(Schedule(at_once=2))
     at, ends = 0.0, []
     for _ in range(18):
         ends.append(account.refused(at, live=None))

@@ -11,7 +11,6 @@ import pytest
 
 from callflow.config.dial_rules import DialRules
 from callflow.contracts.errors import BadList
-from callflow.switchboard.campaigns.plan import Plan
 from callflow.switchboard.campaigns.rows import (
     DUPLICATE,
     NEVER,
@@ -22,15 +21,16 @@ from callflow.switchboard.campaigns.rows import (
     judge,
     variable_warnings,
 )
+from callflow.switchboard.campaigns.schedule import Schedule
 
 
 NOW = datetime.fromisoformat("2026-11-27T12:00:00+00:00").timestamp()
 BERLIN, HAMBURG = "+4930901820", "+4940123456"
 
 
-def judged(rows: Iterable[Row], plan: Plan | None = None) -> list[Row]:
+def judged(rows: Iterable[Row], schedule: Schedule | None = None) -> list[Row]:
     check = DialRules((), ()).check
-    return judge(iter(rows), plan or Plan(), NOW, check=check, seen=set(), most=1_000_000)
+    return judge(iter(rows), schedule or Schedule(), NOW, check=check, seen=set(), most=1_000_000)
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
@@ -75,7 +75,7 @@ def test_a_bad_row_is_skipped_with_its_line_and_the_reason(line: str, reason: st
 
 
 def test_a_number_whose_zones_never_have_the_hours_at_the_same_time_is_skipped() -> None:
-    (row,) = judged([Row(2, "+61491570006")], Plan(begins=9 * 60, ends=10 * 60))
+    (row,) = judged([Row(2, "+61491570006")], Schedule(begins=9 * 60, ends=10 * 60))
     assert row.reason == NEVER
 
 
@@ -162,7 +162,7 @@ def test_what_is_no_number_is_not_kept() -> None:
 @pytest.mark.exhaustive
 def test_a_long_list_is_read_as_it_is_asked_for() -> None:
     reading = from_csv(b"number,name\n" + b"".join(b"+4930%07d,Ann\n" % each for each in range(100_000)))
-    some = judge(reading, Plan(), NOW, check=lambda number: "", seen=set(), most=250)
+    some = judge(reading, Schedule(), NOW, check=lambda number: "", seen=set(), most=250)
     assert len(some) == 250
     assert sum(1 for _ in reading) == 100_000 - 250
 

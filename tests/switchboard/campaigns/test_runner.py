@@ -20,8 +20,8 @@ from callflow.history.history import History
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard.campaigns import runner as module
-from callflow.switchboard.campaigns.plan import Plan
 from callflow.switchboard.campaigns.runner import CampaignRunner
+from callflow.switchboard.campaigns.schedule import Schedule
 from callflow.switchboard.dialer import Dialled, DialRequest
 from tests.call.offline import until
 from tests.in_loop import in_loop
@@ -29,7 +29,7 @@ from tests.switchboard.test_switchboard import Stage, stage
 
 
 ASKED = {
-    "plan": Plan(begins=0, ends=24 * 60, weekdays=tuple(range(7)), per_second=50).to_json(),
+    "plan": Schedule(begins=0, ends=24 * 60, weekdays=tuple(range(7)), per_second=50).to_json(),
     "call": {"from": "+15550100002", "carrier": "fake", "profile": "", "session": {}, "record": None, "by": "operator"},
 }
 

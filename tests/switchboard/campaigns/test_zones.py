@@ -7,11 +7,11 @@ from datetime import datetime
 import pytest
 
 from callflow.switchboard.campaigns import zones
-from callflow.switchboard.campaigns.plan import Plan
+from callflow.switchboard.campaigns.schedule import Schedule
 
 
-OFFICE = Plan(begins=9 * 60, ends=18 * 60)
-ALWAYS = Plan(0, 1440, tuple(range(7)))
+OFFICE = Schedule(begins=9 * 60, ends=18 * 60)
+ALWAYS = Schedule(0, 1440, tuple(range(7)))
 
 
 def at(text: str) -> float:
@@ -28,7 +28,7 @@ def test_zones_of_numbers() -> None:
 
 
 def test_zones_that_are_not_known_any_more_are_never_open() -> None:
-    assert zones.open_now(Plan(0, 1440, tuple(range(7))), ["Mars/Olympus", "UTC"], 0.0) == ["UTC"]
+    assert zones.open_now(Schedule(0, 1440, tuple(range(7))), ["Mars/Olympus", "UTC"], 0.0) == ["UTC"]
     assert zones.next_open(OFFICE, [("Mars/Olympus", 0.0)], 0.0) is None
     assert zones.next_open(OFFICE, [("UTC", at("2026-11-27T12:00+00:00")), ("UTC", 0.0)], 0.0) == 9 * 3600
 

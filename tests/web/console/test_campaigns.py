@@ -104,7 +104,7 @@ async def test_a_list_in_json_is_read_with_how_its_rows_are_called() -> None:
     assert [row.number for row in asked.rows()] == ["+15550100001", "+15550100002"]
     assert (asked.name, asked.key, asked.is_paused, asked.is_dry) == ("Bread", "k", False, False)
     assert asked.start_at == 1_896_076_800.0
-    assert (asked.plan.begins, asked.plan.ends, asked.plan.attempts) == (9 * 60, 12 * 60, 2)
+    assert (asked.schedule.begins, asked.schedule.ends, asked.schedule.attempts) == (9 * 60, 12 * 60, 2)
     call = asked.call
     assert (call.from_number, call.profile, call.carrier, call.record) == ("+15550100003", "p", "fake", True)
     assert (call.session, call.by, call.business) == (
@@ -119,7 +119,7 @@ async def test_a_list_in_csv_has_everything_else_in_the_query_and_both_are_its_d
         assert (await the.csv(b"number\n+15550100001\n", query)).status == 201
     first, second = the.campaigns.asked
     assert ([row.number for row in first.rows()], first.is_paused, first.call.record) == (["+15550100001"], True, True)
-    assert first.plan.pauses["busy"] == 60
+    assert first.schedule.pauses["busy"] == 60
     assert first.digest != second.digest
     the.campaigns.is_new = False
     assert (await the.csv(b"number\n+15550100001\n", "?record=1")).status == 200, "it was made before"

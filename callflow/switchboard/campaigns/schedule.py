@@ -1,5 +1,4 @@
-"""How a list of calls is worked through: when its numbers may be called, how often and how fast. Pure: time is an
-argument.
+"""When the numbers of a campaign may be called, when and whether again, and how fast. Pure: time is an argument.
 
 Hours and weekdays are those of the number that is called. A number may lie in several time zones: then the hours must
 hold in all of them.
@@ -15,18 +14,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
 from callflow.config.opening_hours import WEEKDAYS
+from callflow.switchboard.campaigns.outcomes import ANSWERED, CANCELED, OUTCOMES
 
 
-ANSWERED: Final = "answered"
-CANCELED: Final = "canceled"
-MESSAGE_LEFT: Final = "message_left"
-"""A machine has answered, and was told all that there was to say."""
-UNKNOWN: Final = "unknown"
-"""Nobody knows whether the telephone has rung, or was answered."""
-REFUSED: Final = "refused"
-"""The carrier called nobody, for a reason that is not the number's: it is called again, and no attempt is used up."""
-OUTCOMES: Final = ("busy", "no_answer", "failed", "machine", UNKNOWN)
-"""Outcomes of a call after which the number may be called again."""
 PAUSES: Final[Mapping[str, float]] = {"busy": 300.0, "no_answer": 3600.0, "failed": 900.0, "machine": 3600.0}
 """Seconds until the next attempt, by outcome. After one that is not named here the number is not called again."""
 MOST_ATTEMPTS: Final = 20
@@ -36,19 +26,10 @@ _DAYS_AHEAD: Final = 9
 """Every weekday begins once within so many days, wherever the time zone changes its clocks."""
 _HOURS: Final = re.compile(r"([01]?[0-9]|2[0-4])(?::([0-5][0-9]))?-([01]?[0-9]|2[0-4])(?::([0-5][0-9]))?")
 _SEPARATOR: Final = re.compile(r"[,\s]+")
-_UNKNOWN_CAUSES: Final = frozenset({
-    "interrupted", "dial_lost", "not_at_carrier", "not_answered",
-    "normal_clearing", "already_ended",  # somebody hung up who must have picked up while we were away
-})  # fmt: skip
-"""Causes of calls that were not answered as far as we know, after which another call may bother somebody who was."""
-MACHINE: Final = "machine"
-"""A machine has answered, and was told nothing, or not to the end."""
-_MACHINES: Final = frozenset({MACHINE, "fax"})
-_OUTCOME_OF: Final = {"completed": ANSWERED, "busy": "busy", "no-answer": "no_answer", "canceled": CANCELED}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Schedule:
     """How the rows of one campaign are called."""
 
     begins: int = 9 * 60
@@ -65,7 +46,7 @@ class Plan:
     """The most live calls of this campaign, all on one account of a carrier."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plan in the words of the API: `{"hours", "weekdays", "attempts", "pauses", "calls_per_second",
+        """Return the schedule in the words of the API: `{"hours", "weekdays", "attempts", "pauses", "calls_per_second",
         "at_once"}`, the pauses in seconds."""
         return {
             "hours": f"{_clock(self.begins)}-{_clock(self.ends)}",
@@ -102,7 +83,7 @@ class Plan:
             if change is not None:
                 yield change
 
-    def after(self, outcome: str, tries: int, now: float) -> float | None:
+    def retry_at(self, outcome: str, tries: int, now: float) -> float | None:
         """Return when a number is called again after this outcome of its newest call; None: not any more. `now` and
         what is returned: Unix time, in seconds. `tries`: how many calls there were, this one included, and without
         those that the carrier refused."""
@@ -129,22 +110,11 @@ def _clock_change(midnight: datetime) -> float | None:
     return first + 60 * end
 
 
-def outcome_of(status: str, cause: str) -> str:
-    """Return what became of a call that is over. `status`: see `contracts/call_status.py`. `cause`: why it ended."""
-    if cause in _MACHINES:
-        return cause
-    if status != "completed" and cause in _UNKNOWN_CAUSES:
-        return UNKNOWN
-    if status == "canceled" and cause == "shutdown":  # nobody wanted that end
-        return "failed"
-    return _OUTCOME_OF.get(status, "failed")
-
-
-def read_plan(given: Mapping[str, Any], problems: list[str]) -> Plan:
-    """Read a plan in the words of the API; values may be texts. What is wrong is added to `problems`, a sentence
+def read_schedule(given: Mapping[str, Any], problems: list[str]) -> Schedule:
+    """Read a schedule in the words of the API; values may be texts. What is wrong is added to `problems`, a sentence
     each."""
     begins, ends = _hours(given.get("hours", "9-18"), problems)
-    return Plan(
+    return Schedule(
         begins=begins, ends=ends,
         weekdays=_weekdays(given.get("weekdays", "mon-fri"), problems),
         attempts=int(_number(given, "attempts", 3, 1, MOST_ATTEMPTS, problems, whole=True)),

@@ -8,11 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from callflow.contracts.call_status import call_status
-from callflow.contracts.events import CallHangup
 from callflow.switchboard.campaigns import zones
-from callflow.switchboard.campaigns.plan import ANSWERED, CANCELED, PAUSES, UNKNOWN, Plan, outcome_of, read_plan
-from carriers.twilio.webhooks import STATUS, read_event
+from callflow.switchboard.campaigns.outcomes import ANSWERED, CANCELED, UNKNOWN
+from callflow.switchboard.campaigns.schedule import PAUSES, Schedule, read_schedule
 
 
 def at(text: str) -> float:
@@ -20,7 +18,7 @@ def at(text: str) -> float:
 
 
 USUAL: dict[str, Any] = {**PAUSES, "unknown": None}
-OFFICE = Plan(begins=9 * 60, ends=18 * 60)
+OFFICE = Schedule(begins=9 * 60, ends=18 * 60)
 
 
 @pytest.mark.parametrize(
@@ -86,21 +84,21 @@ def test_the_next_moment_is_the_first_at_which_the_hours_hold_in_all_zones(
 )
 def test_hours_on_days_on_which_the_clocks_change(hours: str, after: str, name: str, following: str) -> None:
     problems: list[str] = []
-    plan = read_plan({"hours": hours, "weekdays": "mon-sun"}, problems)
+    schedule = read_schedule({"hours": hours, "weekdays": "mon-sun"}, problems)
     assert problems == []
-    assert plan.next_open(at(after), zones.read(name)) == at(following)
+    assert schedule.next_open(at(after), zones.read(name)) == at(following)
 
 
 @pytest.mark.parametrize(("name", "begin"), [("Europe/Berlin", "2026-03-22"), ("America/New_York", "2026-10-25")])
 def test_wherever_the_clocks_change_the_hours_hold(name: str, begin: str) -> None:
     """Each quarter of an hour of two weeks, in zones that change their clocks within them."""
-    plan, zone = Plan(begins=0, ends=3 * 60, weekdays=tuple(range(7))), ZoneInfo(name)
+    schedule, zone = Schedule(begins=0, ends=3 * 60, weekdays=tuple(range(7))), ZoneInfo(name)
     for quarter in range(14 * 96):
         now = at(f"{begin}T00:00:00+00:00") + quarter * 900
-        assert plan.is_open(now, [zone]) is (datetime.fromtimestamp(now, zone).hour < 3)
-        following = plan.next_open(now, [zone])
+        assert schedule.is_open(now, [zone]) is (datetime.fromtimestamp(now, zone).hour < 3)
+        following = schedule.next_open(now, [zone])
         assert following is not None
-        assert plan.is_open(following, [zone])
+        assert schedule.is_open(following, [zone])
         assert following - now <= 26 * 3600
 
 
@@ -112,36 +110,7 @@ def test_wherever_the_clocks_change_the_hours_hold(name: str, begin: str) -> Non
     ],
 )  # fmt: skip
 def test_a_number_is_called_again_after_the_pause_of_its_outcome(outcome: str, tries: int, pause: float | None) -> None:
-    assert Plan().after(outcome, tries, 1000.0) == (None if pause is None else 1000.0 + pause)
-
-
-@pytest.mark.parametrize(
-    ("status", "cause", "outcome"),
-    [
-        ("completed", "normal_clearing", ANSWERED), ("completed", "interrupted", ANSWERED),
-        ("busy", "user_busy", "busy"), ("no-answer", "timeout", "no_answer"), ("canceled", "operator", CANCELED),
-        ("canceled", "shutdown", "failed"), ("failed", "dial_failed", "failed"), ("failed", "dial_lost", UNKNOWN),
-        ("failed", "interrupted", UNKNOWN), ("no-answer", "normal_clearing", UNKNOWN),
-        ("completed", "machine", "machine"), ("completed", "fax", "fax"),
-    ],
-)  # fmt: skip
-def test_outcomes(status: str, cause: str, outcome: str) -> None:
-    assert outcome_of(status, cause) == outcome
-
-
-@pytest.mark.parametrize(
-    ("word", "outcome"), [("completed", ANSWERED), ("no-answer", "no_answer"), ("busy", "busy"), ("canceled", CANCELED)]
-)
-def test_whoever_has_answered_is_not_called_again_although_the_webhook_of_the_answer_was_lost(
-    word: str, outcome: str
-) -> None:
-    """Twilio's word for the end says it all the same: of a call that nobody answered it would be another one."""
-    told, _ = read_event(STATUS, {"CallSid": "CA1", "CallStatus": word, "CallDuration": "12"})
-    assert isinstance(told, CallHangup)
-    status = call_status(state="hangup", cause=told.cause, direction="outbound", was_answered=False)
-    assert outcome_of(status, told.cause) == outcome
-    pauses = {"busy": 60.0, "no_answer": 60.0, UNKNOWN: 60.0}
-    assert (Plan(pauses=pauses).after(outcome, 1, 1000.0) is None) is (outcome in (ANSWERED, CANCELED))
+    assert Schedule().retry_at(outcome, tries, 1000.0) == (None if pause is None else 1000.0 + pause)
 
 
 @pytest.mark.parametrize(
@@ -157,12 +126,12 @@ def test_whoever_has_answered_is_not_called_again_although_the_webhook_of_the_an
         ({"pauses": "busy:1, failed:never"}, {"pauses": {**USUAL, "busy": 1, "failed": None}}),
     ],
 )
-def test_a_plan_is_read_and_told(given: dict[str, Any], told: dict[str, Any]) -> None:
+def test_a_schedule_is_read_and_told(given: dict[str, Any], told: dict[str, Any]) -> None:
     problems: list[str] = []
-    plan = read_plan(given, problems)
+    schedule = read_schedule(given, problems)
     assert problems == []
-    assert {name: plan.to_json()[name] for name in told} == told
-    assert read_plan(plan.to_json(), problems) == plan
+    assert {name: schedule.to_json()[name] for name in told} == told
+    assert read_schedule(schedule.to_json(), problems) == schedule
     assert problems == []
 
 
@@ -178,6 +147,6 @@ def test_a_plan_is_read_and_told(given: dict[str, Any], told: dict[str, Any]) ->
 )  # fmt: skip
 def test_what_cannot_be_used_is_named(given: dict[str, Any]) -> None:
     problems: list[str] = []
-    read_plan(given, problems)
+    read_schedule(given, problems)
     assert len(problems) == 1
     assert problems[0].startswith(next(iter(given)))

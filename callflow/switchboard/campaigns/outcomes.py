@@ -1,4 +1,4 @@
-"""What became of a call of a list, where its cause alone does not say: read from its journal. Pure."""
+"""What became of a call of a campaign: by its status and cause, and by its journal where these do not say. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,26 @@ from callflow.contracts import commands, hangup_causes
 from callflow.contracts.events import CALLER, CommandFailed, MessageLeft
 from callflow.journal.journal import JournalEntry
 
+
+ANSWERED: Final = "answered"
+CANCELED: Final = "canceled"
+MACHINE: Final = "machine"
+"""A machine has answered, and was told nothing, or not to the end."""
+MESSAGE_LEFT: Final = "message_left"
+"""A machine has answered, and was told all that there was to say."""
+UNKNOWN: Final = "unknown"
+"""Nobody knows whether the telephone has rung, or was answered."""
+REFUSED: Final = "refused"
+"""The carrier called nobody, for a reason that is not the number's: it is called again, and no attempt is used up."""
+OUTCOMES: Final = ("busy", "no_answer", "failed", MACHINE, UNKNOWN)
+"""Outcomes of a call after which the number may be called again."""
+_UNKNOWN_CAUSES: Final = frozenset({
+    "interrupted", "dial_lost", "not_at_carrier", "not_answered",
+    "normal_clearing", "already_ended",  # somebody hung up who must have picked up while we were away
+})  # fmt: skip
+"""Causes of calls that were not answered as far as we know, after which another call may bother somebody who was."""
+_MACHINES: Final = frozenset({MACHINE, "fax"})
+_OUTCOME_OF: Final = {"completed": ANSWERED, "busy": "busy", "no-answer": "no_answer", "canceled": CANCELED}
 
 About = Literal["limit", "account", "unknown"]
 """See `callflow.contracts.errors.Refuses`."""
@@ -25,6 +45,17 @@ class Refusal(NamedTuple):
 
     about: About
     why: str
+
+
+def outcome_of(status: str, cause: str) -> str:
+    """Return what became of a call that is over. `status`: see `contracts/call_status.py`. `cause`: why it ended."""
+    if cause in _MACHINES:
+        return cause
+    if status != "completed" and cause in _UNKNOWN_CAUSES:
+        return UNKNOWN
+    if status == "canceled" and cause == "shutdown":  # nobody wanted that end
+        return "failed"
+    return _OUTCOME_OF.get(status, "failed")
 
 
 def may_be_refused(cause: str) -> bool:
