@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code. Raises SystemExit after `--help` and for wrong arguments."""
-    from callflow.cli.safe_output import guarded, leave_pipe
+    from callflow.cli.safe_output import escaped_output, leave_pipe
 
-    with guarded():
+    with escaped_output():
         try:
             try:
                 return _main(sys.argv[1:] if arguments is None else arguments)

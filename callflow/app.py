@@ -41,6 +41,7 @@ from callflow.journal.redaction import is_private
 from callflow.switchboard.budget.carrier_costs import CostLookups
 from callflow.switchboard.budget.make import make_budget
 from callflow.switchboard.call_configs import CallConfigs
+from callflow.switchboard.caller_limits import CallerLimits
 from callflow.switchboard.caller_lookup import make_lookup
 from callflow.switchboard.campaigns.campaigns import Campaigns
 from callflow.switchboard.campaigns.runner import CampaignRunner
@@ -51,8 +52,7 @@ from callflow.switchboard.dialer import Dialer
 from callflow.switchboard.engine_choice import realtime_config
 from callflow.switchboard.health.make import make_health
 from callflow.switchboard.keep_running import Part
-from callflow.switchboard.lag_admission import LoadGuard
-from callflow.switchboard.limits import CallerLimits
+from callflow.switchboard.lag_admission import LagAdmission
 from callflow.switchboard.moving import Moving
 from callflow.switchboard.number_service import NumberService
 from callflow.switchboard.opt_outs import OptOuts
@@ -268,7 +268,7 @@ class Application:
         self.history = make_history(settings, self.redactor.data)
         self._trouble = lambda: self.history.sounds.trouble
         self.sender, self._tokens = make_sender(settings, self.history), stream_tokens(settings)
-        self._load = LoadGuard(settings.admission_lag_ms, settings.admission_min_calls)
+        self._load = LagAdmission(settings.admission_lag_ms, settings.admission_min_calls)
         if self._node is not None:
             self.cluster = Membership(
                 self._node, self.history, calls=lambda: self.switchboard.count, lag=lambda: self._load.p99_ms

@@ -18,7 +18,7 @@ VERBS: Final = """
 Accept Act Add Allow Announce Answer Append Apply Ask Assign Await Begin Bind Break Bridge Bring Call Cancel Carry
 Change Charge Check Choose Claim Close Collect Commit Compare Compile Compute Connect Continue Convert Correct Count
 Create Cut Decide Declare Decode Delete Describe Detect Dial Discard Do Drain Draw Drop Empty Encode End Enter Explain
-Fence Find Fit Follow Forget Free Gather Get Give Go Guard Hand Handle Hang Hash Have Hear Hide Hold Ignore Import
+Fence Find Fit Follow Forget Free Gather Get Give Go Hand Handle Hang Hash Have Hear Hide Hold Ignore Import
 Insert Install Interrupt Join Journal Judge Keep Kill Lead Learn Leave Let List Listen Load Log Look Make Mark Mask
 Measure Mix Move Mute Narrow Note Obey Open Parse Pass Pause Play Post Press Print Process Put Queue Raise Read
 Reconnect Record Redirect Refer Refuse Release Remember Remove Render Renew Replace Replay Report Request Reserve Reset

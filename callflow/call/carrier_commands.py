@@ -24,11 +24,11 @@ from callflow.call.services import alone
 from callflow.call.stream_lease import StreamLease
 from callflow.contracts import commands, events
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
+from callflow.contracts.command_fence import fenced
 from callflow.contracts.commands import Command
 from callflow.contracts.engine import SessionOffer
 from callflow.contracts.errors import CarrierError
 from callflow.contracts.events import Event, LegIds
-from callflow.contracts.fence import fenced
 from callflow.contracts.log_format import CALL
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from callflow.cli.safe_output import Guarded
+from callflow.cli.safe_output import EscapedOutput
 from callflow.contracts import printable
 
 
@@ -36,7 +36,7 @@ class Section:
 
 def show(sections: Sequence[Section]) -> None:
     """Print the table to standard output, as wide as the terminal is, or 80 columns."""
-    out = sys.stdout.inner if isinstance(sys.stdout, Guarded) else sys.stdout
+    out = sys.stdout.inner if isinstance(sys.stdout, EscapedOutput) else sys.stdout
     colours = out.isatty() and os.name == "posix" and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
     width = shutil.get_terminal_size().columns
     out.writelines(f"{line}\n" for line in render(sections, width=width, colours=colours))

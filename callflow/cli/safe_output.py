@@ -1,7 +1,7 @@
 """Makes everything that a command prints safe for a terminal.
 
 A caller's number, a tool's name or a transcript may hold control codes (`ESC ]`, BEL, `CR`) or characters that change
-the direction of text. Within `guarded` every `print` shows them as escapes. `leave_pipe` handles a closed pipe.
+the direction of text. Within `escaped_output` every `print` shows them as escapes. `leave_pipe` handles a closed pipe.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Checked:
         return getattr(self._inner, name)
 
 
-class Guarded:
+class EscapedOutput:
     """A stream that writes unsafe characters as escapes to the stream `inner`."""
 
     def __init__(self, inner: TextIO) -> None:
@@ -68,10 +68,10 @@ class Guarded:
 
 
 @contextlib.contextmanager
-def guarded() -> Iterator[None]:
-    """Guard standard output and standard error within this context."""
-    out = cast(TextIO, Guarded(cast(TextIO, _Checked(sys.stdout))))
-    err = cast(TextIO, Guarded(sys.stderr))
+def escaped_output() -> Iterator[None]:
+    """Show control codes of whatever is printed within this context as escapes."""
+    out = cast(TextIO, EscapedOutput(cast(TextIO, _Checked(sys.stdout))))
+    err = cast(TextIO, EscapedOutput(sys.stderr))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield
 

@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from callflow.cli.safe_output import Guarded
+from callflow.cli.safe_output import EscapedOutput
 from callflow.contracts import printable
 
 
@@ -30,7 +30,7 @@ class Screen(Console):
 
     def __init__(self, **options: Any) -> None:
         file = options.pop("file", sys.stdout)
-        super().__init__(file=file.inner if isinstance(file, Guarded) else file, **options)
+        super().__init__(file=file.inner if isinstance(file, EscapedOutput) else file, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render as rich does, with escapes for unsafe characters."""

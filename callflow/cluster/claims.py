@@ -1,4 +1,4 @@
-"""Which calls this node has: the guard of its journal.
+"""Which calls this node has, and the fence of its journal: nothing is written of a call that another node has.
 
 A call is claimed in the transaction of its first entry, and given up in that of its last one. Each transaction first
 looks whether this node was declared dead meanwhile, because then its calls are another's: nothing more is written about

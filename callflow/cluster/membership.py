@@ -86,7 +86,7 @@ class Membership:
         self.me = config.name
         self._database: Database = history.database
         self._calls = calls
-        self.claims = history.journal.guard = Claims()
+        self.claims = history.journal.fence = Claims()
         self.view = View()
         self.epoch = 0
         """Of this node; 0: it has not joined yet."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from callflow.contracts.errors import Overloaded
-from callflow.history.journal_guard import Guard
+from callflow.history.journal_fence import JournalFence
 from callflow.journal.journal import JournalEntry
 
 
@@ -54,16 +54,16 @@ class HandoverEntries:
         return one is None or one.is_wanted
 
     def refused(
-        self, connection: Connection, wanted: Sequence[tuple[int, JournalEntry]], guard: Guard | None
+        self, connection: Connection, wanted: Sequence[tuple[int, JournalEntry]], fence: JournalFence | None
     ) -> Collection[int]:
         """Give the claims away whose entries this transaction writes. Returns the entries that it must not write,
         because the other process takes no calls. May run on a thread."""
         found = set()
         for key, one in [(key, self._open[key]) for key, _ in wanted if key in self._open]:
             try:
-                if guard is None:
+                if fence is None:
                     raise Overloaded("there is no other process")
-                guard.hand_over(connection, one.entry.call, one.to)
+                fence.hand_over(connection, one.entry.call, one.to)
             except Overloaded:
                 found.add(key)
         return found

@@ -22,7 +22,7 @@ from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.database import Database
 from callflow.history.events_out import EventMaker
 from callflow.history.handover_entries import HandoverEntries, HandoverEntry
-from callflow.history.journal_guard import Guard
+from callflow.history.journal_fence import JournalFence
 from callflow.history.projection import Projection, json_of
 from callflow.history.side_file import SideFile
 from callflow.history.tables import steps
@@ -46,7 +46,7 @@ _FLUSH_SECONDS: Final = 3.0
 """How long the end of the process waits for the last entries."""
 _FORGOTTEN: Final = 10_000
 _LANES: Final = 1000
-"""The id of an entry is a time in µs, times this, and the lane of its process: see `Guard.lane`."""
+"""The id of an entry is a time in µs, times this, and the lane of its process: see `JournalFence.lane`."""
 _SAY_EVERY_SECONDS: Final = 5.0
 
 Waiting = tuple[int, JournalEntry, "asyncio.Future[None] | None"]
@@ -93,7 +93,7 @@ class DurableJournal(MemoryJournal):
         """Called for each entry that a call writes down. Must neither wait nor raise."""
         self.on_put: Callable[[int, JournalEntry], None] = lambda key, entry: None
         """Called for each entry that is to be written, with the id of its row. Must neither wait nor raise."""
-        self.guard: Guard | None = None
+        self.fence: JournalFence | None = None
         """None: no other process has calls of this history."""
         self.on_elsewhere: Callable[[str], None] = lambda call: None
         """Called for each call that turned out to be another process's. Must neither wait nor raise."""
@@ -129,8 +129,8 @@ class DurableJournal(MemoryJournal):
     def note(self, entry: JournalEntry) -> None:
         super().note(entry)
         self.on_entry(entry)
-        if self.guard is not None and entry.name == Began.kind:
-            self.guard.begin(entry.call)
+        if self.fence is not None and entry.name == Began.kind:
+            self.fence.begin(entry.call)
         if entry.is_step or entry.name in _ENDS or self._of_call[entry.call] < _MOST_NOTES:
             self._put(entry, None)
         else:
@@ -152,7 +152,7 @@ class DurableJournal(MemoryJournal):
         return one
 
     def is_whole(self, call: str) -> bool:
-        return super().is_whole(call) and not (self.guard is not None and self.guard.has_let_go(call))
+        return super().is_whole(call) and not (self.fence is not None and self.fence.has_let_go(call))
 
     def seed_read(self, keyed: Sequence[tuple[int, JournalEntry]]) -> None:
         """Take over what another process wrote about a call, as it was read: each entry with the id of its row. What
@@ -212,7 +212,7 @@ class DurableJournal(MemoryJournal):
         # Ids follow the order of happening, also over several processes, as far as clocks allow: a microsecond, and
         # three digits that no other process uses.
         self._tick = max(time.time_ns() // 1000, self._tick + 1)
-        key = self._tick * _LANES + (self.guard.lane if self.guard is not None else 0)
+        key = self._tick * _LANES + (self.fence.lane if self.fence is not None else 0)
         self._waiting.append((key, entry, done))
         self._put_so_far += 1
         self._of_call[entry.call] += 1
@@ -395,9 +395,9 @@ class DurableJournal(MemoryJournal):
             self.on_events()
 
     def _are_written(self, written: Sequence[tuple[int, JournalEntry]]) -> None:
-        if self.guard is None:
+        if self.fence is None:
             return
-        self.guard.written([entry for _, entry in written])
+        self.fence.written([entry for _, entry in written])
         for key, entry in written:
             if (one := self._handover_entries.settle(key, given=True)) is None:
                 continue
@@ -407,16 +407,16 @@ class DurableJournal(MemoryJournal):
             if one.given.cancelled():  # nobody waits for it: it is like a call that another process has taken over
                 self.on_elsewhere(entry.call)
             else:
-                self.guard.gave(entry.call)
+                self.fence.gave(entry.call)
 
     def _apply(
         self, connection: Connection, wanted: Sequence[tuple[int, JournalEntry]]
     ) -> tuple[set[str], Collection[int]]:
         """Returns the calls of another process, of which nothing was written, and the last entries of calls that no
         other process takes, which were not written either."""
-        elsewhere = set() if self.guard is None else set(self.guard.admit(connection, [entry for _, entry in wanted]))
+        elsewhere = set() if self.fence is None else set(self.fence.admit(connection, [entry for _, entry in wanted]))
         wanted = [each for each in wanted if each[1].call not in elsewhere]
-        refused = self._handover_entries.refused(connection, wanted, self.guard)
+        refused = self._handover_entries.refused(connection, wanted, self.fence)
         wanted = [each for each in wanted if each[0] not in refused]
         if not wanted:
             return elsewhere, refused
@@ -427,8 +427,8 @@ class DurableJournal(MemoryJournal):
                 if self._events is not None:
                     self._events.apply(connection, entry)
             self._projection.finish(connection)
-        if self.guard is not None:
-            self.guard.committing([entry for _, entry in wanted])
+        if self.fence is not None:
+            self.fence.committing([entry for _, entry in wanted])
         return elsewhere, refused
 
 

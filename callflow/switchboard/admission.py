@@ -14,8 +14,8 @@ from callflow.call.call_notes import without_voice
 from callflow.config import opening_hours
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.events import CallInitiated, CallRefused, CallTurnedAway, Event, GoodbyeRequested
-from callflow.switchboard.lag_admission import LoadGuard
-from callflow.switchboard.limits import CallerLimits
+from callflow.switchboard.caller_limits import CallerLimits
+from callflow.switchboard.lag_admission import LagAdmission
 
 
 _FULL: Final = "busy"
@@ -47,7 +47,7 @@ class Admission:
         self,
         max_calls: int,
         callers: CallerLimits,
-        load: LoadGuard,
+        load: LagAdmission,
         counts: Counter[str],
         now: Callable[[], float] = time.time,
     ) -> None:

@@ -13,7 +13,7 @@ _BAD_WINDOWS: Final = 2
 """So many in a row close the door; one good one opens it again."""
 
 
-class LoadGuard:
+class LagAdmission:
     """Judges the loop's lag in windows, by its 99th percentile (nearest rank)."""
 
     def __init__(self, lag_ms: float, min_calls: int, *, window_seconds: float = _WINDOW_SECONDS) -> None:

@@ -46,11 +46,11 @@ from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard.admission import Admission, BudgetRules
 from callflow.switchboard.call_ids import call_id
+from callflow.switchboard.caller_limits import CallerLimits
 from callflow.switchboard.dedupe import REMEMBERED_SECONDS, Deliveries, Tombstones, leg_keys
 from callflow.switchboard.drain import Drain
-from callflow.switchboard.lag_admission import LoadGuard
+from callflow.switchboard.lag_admission import LagAdmission
 from callflow.switchboard.leftover_legs import hang_up_leg
-from callflow.switchboard.limits import CallerLimits
 from callflow.switchboard.sip_route import SipRoute
 
 
@@ -73,7 +73,7 @@ class Switchboard:
         max_calls: int,
         farewell_seconds: float,
         callers: CallerLimits | None = None,
-        load: LoadGuard | None = None,
+        load: LagAdmission | None = None,
     ) -> None:
         """`max_calls`: at the same time. `farewell_seconds`: how long a goodbye may take when the server stops.
         `callers`: the limits of each caller; None: no limits. `load`: refuses calls while the loop is late; None: none
@@ -89,7 +89,7 @@ class Switchboard:
             _MOST_ENDED_DIALS, REMEMBERED_SECONDS, lambda: self._deliveries.clock()
         )
         """The legs that were dialled for calls that have ended here, by call and leg."""
-        self.load = load or LoadGuard(0, 0)
+        self.load = load or LagAdmission(0, 0)
         """How late the event loop is, and whether new calls are refused for that."""
         self.admission = Admission(max_calls, callers or CallerLimits(), self.load, self.counts)
         self._drain = Drain(self._calls, self.admission, most_unwritten=max_calls, farewell_seconds=farewell_seconds)

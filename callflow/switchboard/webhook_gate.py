@@ -19,8 +19,8 @@ from callflow.contracts.errors import Overloaded
 from callflow.history import caller_counts
 from callflow.history.history import History
 from callflow.switchboard.call_ids import call_id
+from callflow.switchboard.caller_limits import HOUR
 from callflow.switchboard.calls_in_transit import CallsInTransit
-from callflow.switchboard.limits import HOUR
 from callflow.switchboard.switchboard import Switchboard
 
 

@@ -148,7 +148,7 @@ class _Walk:
 
     @contextmanager
     def _entered(self, whose: Any, depth: int) -> Iterator[bool]:
-        """Guard a value with parts against containing itself. Yields False if it is nested too deep to be shown."""
+        """Refuse a value with parts that contains itself. Yields False if it is nested too deep to be shown."""
         if id(whose) in self._inside:
             raise NotJson("it contains itself")
         self._inside.add(id(whose))

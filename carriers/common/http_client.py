@@ -19,8 +19,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from callflow import runtime
 from callflow.contracts import secret_text
+from callflow.contracts.command_fence import may_send
 from callflow.contracts.errors import CarrierError, Refuses
-from callflow.contracts.fence import may_send
 from callflow.contracts.secret_text import Secrets
 
 
@@ -87,7 +87,8 @@ class Api:
     ) -> Any:
         """Send `content` as httpx takes it (`json`, `data` for a form, `params`) and return the decoded answer.
 
-        An answer that is no JSON is `{}`. Nothing is sent for a call that another node has: see `contracts/fence.py`.
+        An answer that is no JSON is `{}`. Nothing is sent for a call that another node has: see
+        `contracts/command_fence.py`.
         `repeatable`: the carrier may get the request twice without harm; "answered": only if it has answered the first.
         Raises CarrierError when the last try failed; `unknown`: the request may have had an effect all the same.
         """

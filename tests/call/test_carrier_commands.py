@@ -17,7 +17,7 @@ from callflow.call.line_requests import Words
 from callflow.call.stream_lease import StreamLease
 from callflow.call.stream_tokens import StreamTokens
 from callflow.config.settings import Settings
-from callflow.contracts import commands, events, fence
+from callflow.contracts import command_fence, commands, events
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
@@ -187,9 +187,9 @@ def test_what_is_sent_late_is_asked_about_first(monkeypatch: pytest.MonkeyPatch)
 
     class Careful(FakeCarrier):
         async def execute(self, order: CarrierRequest) -> None:
-            may.append(await fence.may_send())
+            may.append(await command_fence.may_send())
             now[0] += 10.0
-            may.append(await fence.may_send())
+            may.append(await command_fence.may_send())
 
     async def elsewhere(call: str) -> bool:
         assert call == CALL
@@ -201,7 +201,7 @@ def test_what_is_sent_late_is_asked_about_first(monkeypatch: pytest.MonkeyPatch)
         for command in (commands.StartStream(), commands.Hangup()):
             await scene.sent(command)
         assert may == [True, False] * 2
-        assert await fence.may_send(), "it is asked about those tasks alone"
+        assert await command_fence.may_send(), "it is asked about those tasks alone"
 
     play(main)
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callflow.call.services import alone
-from callflow.contracts import fence
+from callflow.contracts import command_fence
 from callflow.contracts.errors import CarrierError
 from carriers.common import http_client
 from carriers.common.http_client import Api, asked_to_wait
@@ -179,12 +179,12 @@ def test_nothing_is_sent_or_sent_again_for_a_call_that_another_process_has_meanw
         return httpx.Response(503)
 
     async def twice(api: Api) -> None:
-        with fence.fenced(still, "c1", lambda: now[0]):
+        with command_fence.fenced(still, "c1", lambda: now[0]):
             sending = asyncio.create_task(api.post("/calls/1/actions/answer", BODY))
         with pytest.raises(CarrierError, match="another node") as refused:
             await sending
         assert refused.value.unknown, "the first try may have come"
-        with fence.fenced(still, "c1", lambda: now[0]):
+        with command_fence.fenced(still, "c1", lambda: now[0]):
             sending = asyncio.create_task(api.post("/calls/1/actions/answer", BODY))
         now[0] += 10.0
         with pytest.raises(CarrierError, match="another node"):
@@ -200,7 +200,7 @@ def test_a_late_request_of_a_call_that_is_still_here_is_sent() -> None:
     now = [100.0]
 
     async def late(api: Api) -> Any:
-        with fence.fenced(alone, "c1", lambda: now[0]):
+        with command_fence.fenced(alone, "c1", lambda: now[0]):
             sending = asyncio.create_task(api.post("/calls/1/actions/answer", BODY))
         now[0] += 10.0
         return await sending

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import respx
 
-from callflow.contracts import commands, fence
+from callflow.contracts import command_fence, commands
 from callflow.contracts.carrier import CarrierRequest
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
@@ -243,7 +243,7 @@ def test_the_stream_of_the_process_that_has_the_call_meanwhile_is_not_stopped() 
 
     respx.post(url("streaming_start")).mock(side_effect=refused_late)
     stop = respx.post(url("streaming_stop")).respond(json={})
-    with fence.fenced(elsewhere, "c1", lambda: now[0]), pytest.raises(CarrierError, match="another node"):
+    with command_fence.fenced(elsewhere, "c1", lambda: now[0]), pytest.raises(CarrierError, match="another node"):
         execute(order(commands.StartStream()))
     assert stop.call_count == 0
 

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from callflow.cli.plain_table import Section, render, show
-from callflow.cli.safe_output import guarded
+from callflow.cli.safe_output import escaped_output
 
 
 TABLE = [
@@ -55,7 +55,7 @@ def test_whatever_is_printed_is_shown_as_text(
     out = io.StringIO()
     monkeypatch.setattr(out, "isatty", lambda: is_terminal)
     monkeypatch.setattr("sys.stdout", out)
-    with guarded():
+    with escaped_output():
         show([Section([("label", HOSTILE)])])
     text = out.getvalue()
     assert "a\\x1b]0;owned\\x07\\x9b2J\\rb\\u202ec\\x08\\n" in text

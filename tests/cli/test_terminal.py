@@ -9,7 +9,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from callflow.cli.safe_output import guarded
+from callflow.cli.safe_output import escaped_output
 from callflow.cli.terminal import Screen, new_table, print_wide
 
 
@@ -17,7 +17,7 @@ HOSTILE = "a\x1b]0;owned\x07\x9b2J\rb\u202ec\x08"
 
 
 def test_whatever_is_printed_is_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    with guarded():
+    with escaped_output():
         print(HOSTILE, "next")
         print(HOSTILE, file=sys.stderr)
         sys.stdout.writelines([HOSTILE, "\n"])
@@ -44,7 +44,7 @@ def test_rich_keeps_its_colours_and_shows_all_else() -> None:
 
 
 def test_a_screen_within_a_guarded_command_keeps_its_colours(capsys: pytest.CaptureFixture[str]) -> None:
-    with guarded():
+    with escaped_output():
         Screen(force_terminal=True, color_system="truecolor").print(Text("x\x9b", style="red"))
     assert capsys.readouterr().out == "\x1b[31mx\\x9b\x1b[0m\n"
 

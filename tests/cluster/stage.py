@@ -42,7 +42,7 @@ class Stage:
         journal, claims = DurableJournal(), Claims()
         epoch = await self.run(lambda connection: node_store.join(connection, Node(name=name, epoch=0)))
         claims.key = self.keys[name] = (name, epoch)
-        journal.guard = claims
+        journal.fence = claims
         journal.open(self.database)
         self.journals.append(journal)
         return journal, claims

@@ -80,11 +80,11 @@ async def test_calls_of_a_process_that_served_alone_are_adopted_although_the_dat
     async with machine(tmp_path) as the, stage() as board:
         node = await the.node("w1")
         journal = the.histories[0].journal
-        guard, journal.guard = journal.guard, None
+        fence, journal.fence = journal.fence, None
         calls = [f"{number}{CALL[1:]}" for number in range(1, 6)]
         for call in calls:
             await the.began(0, call)
-        journal.guard = guard
+        journal.fence = fence
         ownership = Ownership(the.histories[0].database)
         duties = ClusterDuties(
             node, board.board, ownership, bring_back=bring_back, lead=nothing, opened=asyncio.Event()

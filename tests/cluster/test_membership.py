@@ -385,9 +385,9 @@ async def test_a_node_drains_and_takes_calls_again(tmp_path: Path) -> None:
 async def test_calls_of_nobody_are_adopted_or_claimed_once(tmp_path: Path) -> None:
     async with machine(tmp_path) as the:
         a, b = await the.node("w1"), await the.node("w2")
-        guard, the.histories[0].journal.guard = the.histories[0].journal.guard, None
+        fence, the.histories[0].journal.fence = the.histories[0].journal.fence, None
         await the.began(0)
-        the.histories[0].journal.guard = guard
+        the.histories[0].journal.fence = fence
         assert await b.adopt() == [CALL]
         assert not await a.claim(CALL)
         assert await a.claim(OTHER)

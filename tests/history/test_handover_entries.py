@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from callflow.contracts.errors import Overloaded
 from callflow.history.handover_entries import HandoverEntries, HandoverEntry
-from callflow.history.journal_guard import Guard
+from callflow.history.journal_fence import JournalFence
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Ended
 
@@ -41,7 +41,7 @@ def one(call: str = "c", to: str = "w2") -> HandoverEntry:
 
 def refused(them: HandoverEntries, claims: Claims | None, *keys: int) -> set[int]:
     wanted = [(key, entry("any")) for key in keys]
-    return set(them.refused(cast(Connection, None), wanted, cast(Guard, claims) if claims is not None else None))
+    return set(them.refused(cast(Connection, None), wanted, cast(JournalFence, claims) if claims is not None else None))
 
 
 def test_a_claim_is_given_with_the_entry_of_its_own_call_and_with_no_other() -> None:

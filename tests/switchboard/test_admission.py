@@ -21,8 +21,8 @@ from callflow.contracts.events import (
     GoodbyeRequested,
 )
 from callflow.switchboard.admission import Admission
-from callflow.switchboard.lag_admission import LoadGuard
-from callflow.switchboard.limits import CallerLimits
+from callflow.switchboard.caller_limits import CallerLimits
+from callflow.switchboard.lag_admission import LagAdmission
 
 
 RINGS = CallInitiated(from_number="+15550100001", to_number="+15550100002")
@@ -44,7 +44,7 @@ class FakeCall:
 class Scene:
     def __init__(self, max_calls: int = 10, **limits: int) -> None:
         self.counts: Counter[str] = Counter()
-        self.admission = Admission(max_calls, CallerLimits(**limits), LoadGuard(0, 0), self.counts)
+        self.admission = Admission(max_calls, CallerLimits(**limits), LagAdmission(0, 0), self.counts)
 
     def admit(self, call: FakeCall, event: Event = RINGS, live: int = 1) -> Event:
         return self.admission.admit(cast(Call, call), event, live)

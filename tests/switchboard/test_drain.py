@@ -18,9 +18,9 @@ from callflow.call.call import Call
 from callflow.contracts.events import Event, GoodbyeRequested, HangupRequested
 from callflow.switchboard import drain
 from callflow.switchboard.admission import Admission
+from callflow.switchboard.caller_limits import CallerLimits
 from callflow.switchboard.drain import Drain
-from callflow.switchboard.lag_admission import LoadGuard
-from callflow.switchboard.limits import CallerLimits
+from callflow.switchboard.lag_admission import LagAdmission
 
 
 class FakeCall:
@@ -59,7 +59,7 @@ class FakeCall:
 class Scene:
     def __init__(self, *, most_unwritten: int = 2) -> None:
         self.calls: dict[str, Call] = {}
-        self.admission = Admission(10, CallerLimits(), LoadGuard(0, 0), Counter())
+        self.admission = Admission(10, CallerLimits(), LagAdmission(0, 0), Counter())
         self.drain = Drain(self.calls, self.admission, most_unwritten=most_unwritten, farewell_seconds=0.05)
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from callflow.switchboard.admission import Admission
-from callflow.switchboard.lag_admission import LoadGuard
-from callflow.switchboard.limits import CallerLimits
+from callflow.switchboard.caller_limits import CallerLimits
+from callflow.switchboard.lag_admission import LagAdmission
 from callflow.switchboard.readiness import RETRY_AFTER, unready
 
 
@@ -26,7 +26,7 @@ class FakeNode:
 class CapacityOfAdmission:
     """The switchboard's part of it, over the real admission."""
 
-    def __init__(self, live: int, load: LoadGuard) -> None:
+    def __init__(self, live: int, load: LagAdmission) -> None:
         self.admission = Admission(3, CallerLimits(), load, Counter())
         self.live = live
 
@@ -55,7 +55,7 @@ class CapacityOfAdmission:
 async def test_new_calls_are_asked_for_only_where_they_would_be_taken_and_be_on_record(
     live: int, late: bool, open_: bool, lacks: str, beside: bool, word: str
 ) -> None:
-    load = LoadGuard(15, 0, window_seconds=1)
+    load = LagAdmission(15, 0, window_seconds=1)
     for second in range(4):
         load.sample(0.5 if late else 0.0, 1.0, float(second))
     switchboard = CapacityOfAdmission(live, load)

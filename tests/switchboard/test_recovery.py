@@ -91,7 +91,7 @@ async def test_a_call_that_cannot_be_read_leaves_no_other_one_in_silence(
     async with machine(tmp_path) as the, stage(max_calls=50) as board:
         before, written = the.made("w1")
         if is_alone:
-            written.journal.guard = None
+            written.journal.fence = None
         await written.open()
         if not is_alone:
             await before.join()
@@ -104,7 +104,7 @@ async def test_a_call_that_cannot_be_read_leaves_no_other_one_in_silence(
         await written.close()
         member, history = the.made("w2")
         if is_alone:
-            history.journal.guard = None
+            history.journal.fence = None
         recovery = Recovery(history, reconcile_seconds=0, membership=None if is_alone else member)
         fails(history, CALLS[1], times)
         recovery.begin(board.board, [as_carrier(board.carrier)])
@@ -157,7 +157,7 @@ async def test_only_a_call_that_no_process_has_is_nobodys(tmp_path: Path, is_alo
     async with machine(tmp_path) as the, stage() as board, stage() as elsewhere:
         member, history = the.made("w1")
         if is_alone:
-            history.journal.guard = None
+            history.journal.fence = None
         recovery = Recovery(history, reconcile_seconds=0, membership=None if is_alone else member)
         recovery.begin(board.board, [as_carrier(board.carrier)])
         if is_alone:

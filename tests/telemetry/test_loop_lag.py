@@ -17,7 +17,7 @@ import pytest
 
 from callflow.contracts.loop_work import is_own_work
 from callflow.switchboard.health import findings
-from callflow.switchboard.lag_admission import LoadGuard
+from callflow.switchboard.lag_admission import LagAdmission
 from callflow.telemetry import loop_lag
 from callflow.telemetry.loop_lag import EVERY_SECONDS, LoopLag, RunDelay
 
@@ -121,7 +121,7 @@ def test_what_callers_hear_is_told_also_where_the_loop_has_not_done_it(
     monkeypatch.setattr(loop_lag, "thread_time", lambda: thread.used)
     monkeypatch.setattr(loop_lag, "RunDelay", lambda: SimpleNamespace(seconds=lambda: waited[0], close=lambda: None))
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: thread)
-    lag, guard = LoopLag(lambda *sample: samples.append(sample)), LoadGuard(15, 10)
+    lag, load = LoopLag(lambda *sample: samples.append(sample)), LagAdmission(15, 10)
     lag.start()
     for _ in range(50):
         thread.run(until=lag._due - 0.01)
@@ -129,11 +129,11 @@ def test_what_callers_hear_is_told_also_where_the_loop_has_not_done_it(
         waited[0] += delayed
         thread.run(until=thread.now)
     for sample in samples:
-        guard.sample(*sample)
+        load.sample(*sample)
     lag.close()
     assert 390 < lag.felt_ms < 510
-    assert (guard.p99_ms, guard.is_overloaded) == (0.0, False)
-    told = findings.of_loop(guard.p99_ms, is_overloaded=guard.is_overloaded, felt_ms=lag.felt_ms)
+    assert (load.p99_ms, load.is_overloaded) == (0.0, False)
+    told = findings.of_loop(load.p99_ms, is_overloaded=load.is_overloaded, felt_ms=lag.felt_ms)
     assert (told.state, "late" in told.what) == ("wrong", True)
 
 

@@ -1,6 +1,6 @@
 """`scripts/bench cluster`: what a database carries that several nodes share.
 
-Writer processes, each with the real journal and its guard, on SQLite and on a PostgreSQL server of its own, which keeps
+Writer processes, each with the real journal and its fence, on SQLite and on a PostgreSQL server of its own, which keeps
 its promises on the disk (`fsync`). Measured are entries and beginning calls in a second, how long a step waits, and
 the processor time that the database takes for each, from which follows how far one goes.
 """

@@ -1,4 +1,4 @@
-"""One node's journal for `scripts/bench cluster`, without a call: the real writer and its guard, on a given database.
+"""One node's journal for `scripts/bench cluster`, without a call: the real writer and its fence, on a given database.
 
 Reads from its standard input what to do, a word a line, and answers each with a line of JSON: what the function of that
 name returns. It holds `seconds` (how long it took), `waits_ms` (how long single ones waited), and what was done, as far
@@ -51,7 +51,7 @@ class Writer:
         self.database = Database(make_url(url))
         self._claims, self._name = Claims(), name
         self.journal = DurableJournal()
-        self.journal.guard = self._claims
+        self.journal.fence = self._claims
         self._steps = itertools.count(1)
         self.gone_on = 0
         """Steps that did not wait any longer."""

@@ -97,7 +97,7 @@ ROUTES: Final = {
 def add_business_scope(
     app: Quart, switchboard: Callable[[], Switchboard], history: History, business_of_number: Callable[[str], str]
 ) -> None:
-    """Add the guard to the app, before anything else that looks at a request.
+    """Add the scope to the app, before anything else that looks at a request.
 
     `business_of_number`: returns whose a number of ours is; "": nobody's in particular.
     """

@@ -29,7 +29,7 @@ from callflow.journal.redaction import Redactor
 from callflow.switchboard.call_configs import CallConfigs
 from callflow.switchboard.health.doctor import Doctor
 from callflow.switchboard.health.service import Checklist, HealthService
-from callflow.switchboard.lag_admission import LoadGuard
+from callflow.switchboard.lag_admission import LagAdmission
 from callflow.switchboard.profile_service import ProfileService
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.setting_service import SettingService
@@ -136,7 +136,7 @@ class Stage:
     def board(self) -> Any:
         return SimpleNamespace(
             calls=list(self.calls.values()), live=self.calls.get, is_live=self.calls.__contains__, is_accepting=True,
-            count=len(self.calls), counts={"calls": 3}, load=LoadGuard(15, 10),
+            count=len(self.calls), counts={"calls": 3}, load=LagAdmission(15, 10),
         )  # fmt: skip
 
     def live(self, name: str = CALL, **more: Any) -> FakeCall:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from callflow.switchboard.lag_admission import LoadGuard
+from callflow.switchboard.lag_admission import LagAdmission
 from callflow.telemetry.last_hour import LastHour
 from callflow.web.console.live import wall as module
 from callflow.web.console.live.log_feed import events_in
@@ -36,7 +36,7 @@ class World:
 
     def __init__(self, *, others: bool = False) -> None:
         self.calls: list[Any] = []
-        self.load = LoadGuard(15, 10)
+        self.load = LagAdmission(15, 10)
         self.hour = LastHour()
         self.told: Callable[[str, str, Any], None] | None = None
         self.fails = 0

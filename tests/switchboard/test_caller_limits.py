@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callflow.switchboard.limits import HOUR, CallerLimits, caller_of
+from callflow.switchboard.caller_limits import HOUR, CallerLimits, caller_of
 
 
 def remembered(limits: CallerLimits) -> int:

@@ -1,4 +1,4 @@
-"""What keeps the journal of one process apart from those of the others that share its history."""
+"""What keeps a process from writing about calls of another one that shares its history: `cluster/claims.py` is it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from callflow.journal.journal import JournalEntry
 
 
-class Guard(Protocol):
+class JournalFence(Protocol):
     """Keeps entries out that are about calls of another process: see `callflow.cluster.claims`."""
 
     @property
