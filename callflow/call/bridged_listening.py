@@ -42,7 +42,7 @@ from callflow.contracts.events import LegIds
 from callflow.contracts.media import MediaProtocol, MediaSocket, StreamStarted
 from callflow.journal import notes
 from callflow.journal.notes import Note
-from callflow.media.listening_stream import ListeningStream
+from callflow.media.bridged_stream import BridgedStream
 from callflow.media.media_config import MediaConfig
 
 
@@ -57,7 +57,7 @@ _MOST_LINES: Final = 400
 Side = Literal["caller", "person"]
 
 
-class Listening:
+class BridgedListening:
     """Listens to one call."""
 
     def __init__(
@@ -91,7 +91,7 @@ class Listening:
         self._bridged = asyncio.Event()
         self._spoken = asyncio.Event()
         self._wanted = False
-        self._stream: ListeningStream | None = None
+        self._stream: BridgedStream | None = None
         self._engines: dict[Side, Engine] = {}
         self._speaking: set[Side] = set()
         self._lines = 0
@@ -170,7 +170,7 @@ class Listening:
 
     # Its media socket: as of the call itself, see `StreamHolder`
 
-    def claim(self, ordinal: int) -> Listening:
+    def claim(self, ordinal: int) -> BridgedListening:
         """Reserve the stream for one socket, and return what serves it. Raises Refused."""
         if not self._wanted:
             raise Refused("this call is not listened to now")
@@ -187,7 +187,7 @@ class Listening:
         if not self._wanted:
             await socket.close(1000, "")
             return
-        self._stream = stream = ListeningStream(
+        self._stream = stream = BridgedStream(
             self, socket, self._protocol(), secret, self._media, lambda payload: self._hear("person", payload)
         )
         stream.await_start()

@@ -12,7 +12,7 @@ from callflow.agent.agent import Agent
 from callflow.agent.prompts import typed, typing_lost
 from callflow.agent.tool_calls import PERSON_SPEAKS, PendingToolCalls
 from callflow.call import machine
-from callflow.call.bridged_listening import Listening
+from callflow.call.bridged_listening import BridgedListening
 from callflow.call.call_config import CallConfig
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK, DtmfCollector
@@ -46,7 +46,7 @@ class Parts(NamedTuple):
     agent: Agent
     local_commands: LocalCommands
     dtmf: DtmfCollector
-    listening: Listening
+    listening: BridgedListening
     take_over: TakeOver
 
 
@@ -118,7 +118,7 @@ def make_parts(
         entered=lambda digits: _entered(this, services, digits), pressed=to_owner(agent.no_input.key_pressed),
         dropped=lambda: this.relay.counts.update(keys_dropped=1), waits=lambda: mailbox.has(Dtmf),
     )  # fmt: skip
-    listening = Listening(
+    listening = BridgedListening(
         call.id, call.carrier, call.legs, StreamLease(call.id, services.stream_tokens, services.address),
         make=config.make_listener, media=config.media, ids=lambda: this.ids, is_ours=relay.is_ours,
         is_paused=lambda: recordings.pause.is_on, learn=lambda text: agent.prompter.learn(text, speak=False),

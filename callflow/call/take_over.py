@@ -77,7 +77,7 @@ class TakeOver:
         before: str = "",
     ) -> None:
         """`learn`: takes a fact of the conversation, as `Prompter.learn`. `before`: who had taken the call over when
-        the previous process lost it. The rest: see `Listening`."""
+        the previous process lost it. The rest: see `BridgedListening`."""
         self._call, self._relay, self._line, self._make = call, relay, line, make
         self._learn, self._is_paused, self._bill = learn, is_paused, bill
         self._note, self._own, self._seconds = note, own, seconds

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from callflow.call import machine
-from callflow.call.bridged_listening import FIRST, Listening
+from callflow.call.bridged_listening import FIRST, BridgedListening
 from callflow.call.legs import Transfer
 from callflow.call.stream_lease import StreamLease
 from callflow.call.stream_tokens import StreamTokens
@@ -44,7 +44,7 @@ class Scene:
         self.tasks: list[asyncio.Task[None]] = []
         self.is_paused = False
         self.lease = StreamLease(CALL, TOKENS, lambda: "https://phone.example")
-        self.listening = Listening(
+        self.listening = BridgedListening(
             CALL,
             cast(Carrier, self.carrier),
             cast(Any, SimpleNamespace(transfer=self.transfer, human=LegIds("person"))),

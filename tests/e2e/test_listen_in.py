@@ -17,7 +17,7 @@ from callflow.sandbox.common.phone import tone
 from tests.e2e.product import Product, until
 from tests.e2e.talk import greeted, noise, talk
 from tests.e2e.test_live import asked, port, stage
-from tests.media.test_live_audio import pieces
+from tests.media.test_listen_in_audio import pieces
 
 
 CARRIERS = ("telnyx", "twilio")

@@ -8,7 +8,7 @@ import os
 import pytest
 from playwright.async_api import async_playwright
 
-from callflow.media.live_audio import LiveAudio
+from callflow.media.listen_in_audio import ListenInAudio
 from callflow.sandbox.common.phone import tone
 from tests.e2e.browser import chromium, tab
 from tests.e2e.product import until
@@ -94,7 +94,7 @@ async def test_who_listens_and_speaks_goes_on_when_the_call_moves_to_another_nod
             assert after is not None
             await until(lambda: after.take_over.number == 1, "the operator to speak there")
             await call.phone.hears(0.05, timeout=10)  # the microphone's beep: the agent is muted
-            await until(lambda: any(isinstance(tap, LiveAudio) for tap in after.relay.taps), "the listener")
+            await until(lambda: any(isinstance(tap, ListenInAudio) for tap in after.relay.taps), "the listener")
             assert after.take_over.by == "operator"
             assert after.requests.line.muted == ["agent"]
             await it.sees("cf-listen", "The caller hears you.")

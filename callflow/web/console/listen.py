@@ -1,7 +1,7 @@
 """The WebSocket on which an operator listens to a live call. It carries sound in one direction only.
 
-The first message is JSON, and the others are binary: pieces as `media/live_audio.py` packs them, some 25 messages a
-second. Nothing is done for a call to which nobody listens.
+The first message is JSON, and the others are binary: pieces as `media/listen_in_audio.py` packs them, some 25 messages
+a second. Nothing is done for a call to which nobody listens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from callflow.call import machine
 from callflow.call.call import Call
 from callflow.call.line_requests import REMOTE
 from callflow.journal import notes
-from callflow.media.live_audio import LiveAudio
+from callflow.media.listen_in_audio import ListenInAudio
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.console.live.sse import Seats
 from callflow.web.console.requested_by import asker
@@ -63,7 +63,7 @@ def add_listen(app: Quart, switchboard: Callable[[], Switchboard], *, has_token:
 
 def listeners(call: Call) -> int:
     """Return how many listen to a call."""
-    return sum(isinstance(tap, LiveAudio) for tap in call.relay.taps)
+    return sum(isinstance(tap, ListenInAudio) for tap in call.relay.taps)
 
 
 def is_over(call: Call, switchboard: Switchboard) -> bool:
@@ -80,7 +80,7 @@ def ending(call: Call) -> tuple[int, str]:
 
 async def _serve(call: Call, switchboard: Callable[[], Switchboard], by: str) -> None:
     ready = asyncio.Event()
-    audio = LiveAudio(asyncio.get_running_loop().time, lambda: call.recordings.pause.is_on, ready.set)
+    audio = ListenInAudio(asyncio.get_running_loop().time, lambda: call.recordings.pause.is_on, ready.set)
     relay = call.relay
     relay.taps.add(audio)
     call.note(notes.ListenIn(state="began", by=by))

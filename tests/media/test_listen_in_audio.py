@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from callflow.media.live_audio import LiveAudio
+from callflow.media.listen_in_audio import ListenInAudio
 
 
 FRAME = bytes(range(160))
@@ -28,7 +28,7 @@ def pieces(message: bytes) -> list[tuple[int, int, bytes]]:
 
 def test_both_sides_have_their_places_and_a_cut_takes_back_what_was_not_heard() -> None:
     now, woken = Now(), []
-    audio = LiveAudio(now, lambda: False, lambda: woken.append(1))
+    audio = ListenInAudio(now, lambda: False, lambda: woken.append(1))
     now.at += 0.02
     audio.caller(FRAME)
     now.at += 0.03  # late, and still joined to the first
@@ -50,7 +50,7 @@ def test_both_sides_have_their_places_and_a_cut_takes_back_what_was_not_heard() 
 
 def test_a_slow_listener_loses_the_oldest_and_hears_nothing_that_must_not_be_kept() -> None:
     now, hidden = Now(), [False]
-    audio = LiveAudio(now, lambda: hidden[0], lambda: None)
+    audio = ListenInAudio(now, lambda: hidden[0], lambda: None)
     for _ in range(205):
         now.at += 0.02
         audio.caller(FRAME)
@@ -64,7 +64,7 @@ def test_a_slow_listener_loses_the_oldest_and_hears_nothing_that_must_not_be_kep
 def test_a_frame_of_many_seconds_is_several_pieces() -> None:
     """A carrier's frame may have half a minute, and the length of a piece has two bytes."""
     now = Now()
-    audio = LiveAudio(now, lambda: False, lambda: None)
+    audio = ListenInAudio(now, lambda: False, lambda: None)
     now.at += 10
     long = bytes(range(250)) * 320
     audio.caller(long)

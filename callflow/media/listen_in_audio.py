@@ -28,7 +28,7 @@ _HEAD: Final = struct.Struct(">BIH")
 """Before the audio of each piece: whose it is, its first sample since the listening began, its length in bytes."""
 
 
-class LiveAudio:
+class ListenInAudio:
     """An `AudioTap` that keeps what its listener has not got yet."""
 
     __slots__ = ("_agent", "_began", "_caller", "_clock", "_is_hidden", "_kept", "_wake", "lost")

@@ -13,7 +13,7 @@ from callflow.media.media_config import MediaConfig
 from callflow.media.media_stream import MediaStream, StreamOwner
 
 
-class ListeningStream(MediaStream):
+class BridgedStream(MediaStream):
     """The inbound track goes to the owner, as of any stream, and the outbound track to `other`: base64 of µ-law."""
 
     def __init__(

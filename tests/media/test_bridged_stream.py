@@ -10,7 +10,7 @@ import pytest
 
 from callflow.contracts.media import OtherAudio
 from callflow.media import g711
-from callflow.media.listening_stream import ListeningStream
+from callflow.media.bridged_stream import BridgedStream
 
 
 AUDIO = bytes(range(0, 256, 3))
@@ -28,7 +28,7 @@ async def test_it_is_plain_base64_of_ulaw(sent: str, alaw: bool) -> None:
     owner: Any = SimpleNamespace(counts={})
     socket: Any = SimpleNamespace(put=None)
     config: Any = SimpleNamespace(reorder_frames=5)
-    stream = ListeningStream(owner, socket, owner, "", config, heard.append)
+    stream = BridgedStream(owner, socket, owner, "", config, heard.append)
     stream.started, stream._alaw = True, alaw
     stream._other(OtherAudio(sent))
     assert heard == [base64.b64encode(g711.alaw_to_ulaw(AUDIO) if alaw else AUDIO).decode()]
