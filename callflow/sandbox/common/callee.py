@@ -39,7 +39,7 @@ class Callee:
 
     does: Does = "answers"
     ring_s: float | None = None
-    """How long it rings before it does that; None: the carrier's `Timing.ring_s`."""
+    """How long it rings before it does that; None: `CarrierTiming.ring_s`."""
     after_s: float = 0.0
     """The pause between the answer and the first word, or the first key when nothing is said: 0.2 s at least then."""
     says: bytes = b""

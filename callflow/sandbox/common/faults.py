@@ -1,4 +1,4 @@
-"""Faults that every emulated carrier can show: in its API and on its media socket."""
+"""Faults that every emulated carrier can show, in its API, its webhooks and its media socket; and what takes time."""
 
 from __future__ import annotations
 
@@ -66,6 +66,14 @@ class CarrierFaults:
 
     # HTTP API
     api: list[ApiFault] = field(default_factory=list)
+
+    # Webhooks. The keys of these tables are a carrier's own: see its `Faults`
+    webhook_duplicates: dict[str, int] = field(default_factory=dict)
+    """How many more times a webhook is sent, as the same one: with the same id or token."""
+    webhook_drop: list[str] = field(default_factory=list)
+    """Webhooks that are never sent."""
+    webhook_delay_s: dict[str, float] = field(default_factory=dict)
+    """Seconds before a webhook is sent."""
 
     # Answering machine detection
     amd_result: str | None = None
@@ -140,6 +148,30 @@ class CarrierFaults:
                 fault.times -= 1
                 return fault
         return None
+
+
+@dataclass(slots=True)
+class CarrierTiming:
+    """How long a carrier takes without faults, in seconds."""
+
+    ring_s: float = 0.1
+    """How long a dialled phone rings before it answers."""
+    no_answer_s: float = 0.3
+    """The longest that a dialled phone rings which is not answered; the carrier's limit for it ends it before, if that
+    is shorter."""
+    second_s: float = 1.0
+    """How long one second of the carrier's own limits is: of ringing, of a call, and of the detection."""
+    amd_s: float = 0.3
+    """From the answer to what answering machine detection says. On real calls it takes up to 3.5 s at Telnyx,
+    about 4 s at Twilio."""
+    amd_silence_s: float = 0.2
+    """The silence after which a greeting without a beep has ended."""
+    speak_s_per_char: float = 0.06
+    """Speech in the carrier's voice: 0.06 s per character is an unhurried one."""
+    playback_s: float = 0.5
+    """Length of every audio file that the carrier plays."""
+    connect_timeout_s: float = 5.0
+    """The longest that opening the media socket may take."""
 
 
 def _refuse_unknown(where: str, values: Mapping[str, Any], known: set[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from callflow.sandbox.common.faults import ANY, ApiFault, CarrierFaults, Garbage
+from callflow.sandbox.common.faults import ANY, ApiFault, CarrierFaults, CarrierTiming, Garbage
 
 
 __all__ = ["ANY", "ApiFault", "Faults", "Garbage", "Timing"]
@@ -12,17 +12,14 @@ __all__ = ["ANY", "ApiFault", "Faults", "Garbage", "Timing"]
 
 @dataclass(slots=True)
 class Faults(CarrierFaults):
-    """Faults of the emulator, or of one call instead. Keys of the webhook faults are event types or "*"."""
+    """Faults of the emulator, or of one call instead. Keys of the webhook faults are event types or "*".
+
+    Those that other carriers can show too are in `sandbox/common/faults.py`.
+    """
 
     # Webhooks. Telnyx docs: they are unordered, may be simultaneous and may be duplicated.
-    webhook_duplicates: dict[str, int] = field(default_factory=dict)
-    """How many more times an event is delivered with the same id."""
     webhook_new_ids: dict[str, int] = field(default_factory=dict)
     """How many more times an event is delivered, each time with another id."""
-    webhook_drop: list[str] = field(default_factory=list)
-    """Events that are never sent."""
-    webhook_delay_s: dict[str, float] = field(default_factory=dict)
-    """Seconds before an event is sent."""
     webhook_hold: dict[str, str] = field(default_factory=dict)
     """{X: Y}: event X of a call waits until its event Y has been delivered."""
     webhook_hold_limit_s: float = 5.0
@@ -54,21 +51,11 @@ class Faults(CarrierFaults):
 
 
 @dataclass(slots=True)
-class Timing:
+class Timing(CarrierTiming):
     """How long the carrier takes without faults, in seconds."""
 
     answer_s: float = 0.05
     """From the answer command to the answered leg. On real calls about 0.9 s pass from call.initiated to it."""
-    ring_s: float = 0.1
-    """How long a dialled phone rings before it answers."""
-    no_answer_s: float = 0.3
-    """The longest that a dialled phone rings which is not answered; timeout_secs ends it before, if that is shorter."""
-    second_s: float = 1.0
-    """How long one second of timeout_secs and time_limit_secs is, and one of the detection's limits."""
-    amd_s: float = 0.3
-    """From the answer to what answering machine detection says. On real calls it takes up to 3.5 s."""
-    amd_silence_s: float = 0.2
-    """The silence after which a greeting without a beep has ended."""
     recording_s: float = 0.0
     """From the end of a recording to call.recording.saved."""
     download_s: float = 600.0
@@ -77,10 +64,6 @@ class Timing:
     """From streaming.stopped to call.hangup."""
     cost_s: float = 0.02
     """From call.hangup to call.cost."""
-    speak_s_per_char: float = 0.06
-    """Speech of `speak`: 0.06 s per character is an unhurried voice."""
-    playback_s: float = 0.5
-    """Length of every audio file that `playback_start` plays."""
     webhook_timeout_s: float = 2.0
     """Telnyx docs: retried if there is no answer within 2000 ms."""
     webhook_retries_s: tuple[float, ...] = (0.2, 0.4)
@@ -89,5 +72,3 @@ class Timing:
     """Telnyx docs: the same command_id is ignored for 60 seconds."""
     forget_call_s: float = 600.0
     """Telnyx docs: a call can be asked for until 10 minutes after its end."""
-    connect_timeout_s: float = 5.0
-    """The longest that opening the media socket may take."""
