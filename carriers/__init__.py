@@ -1,1 +1,4 @@
-"""One folder for each carrier, with the same file names; `registry.py` makes them from the settings."""
+"""One folder for each carrier, with the same file names; `registry.py` makes them from the settings.
+
+Begin with `telnyx/carrier.py`. Retries: `common/http_client.py`.
+"""

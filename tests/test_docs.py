@@ -157,6 +157,28 @@ def test_every_package_is_in_the_table_of_rooms() -> None:
     assert [name for name in (*packages, *modules) if f"`{name}`" not in rooms] == []
 
 
+def read_first() -> dict[Path, set[str]]:
+    """The files of the column "read first" in the table of packages, by the package whose row it is."""
+    found: dict[Path, set[str]] = {}
+    for row in re.findall(r"^\| `.*\|$", ARCHITECTURE.split("**Imports point down only**")[0], re.MULTILINE):
+        _, packages, _, files, _ = row.split("|")
+        for package in re.findall(r"`([\w/]+)/`", packages):
+            path = next(top / package for top in (ROOT / "callflow", ROOT) if (top / package).is_dir())
+            found[path] = set(re.findall(rf"`{package}/([\w/.]+)`", files))
+    return found
+
+
+def test_a_package_names_what_to_read_first_as_the_table_does() -> None:
+    assert len(read_first()) > 15
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path, files in read_first().items()
+        for name in files
+        if f"`{name}`" not in (path / "__init__.py").read_text(encoding="utf-8")
+    }
+    assert missing == set()
+
+
 def test_every_library_is_in_the_table_of_libraries() -> None:
     libraries = ARCHITECTURE.split("## Libraries")[1]
     names = [re.split(r"[\[<>=; ]", each)[0] for each in PROJECT["dependencies"]]

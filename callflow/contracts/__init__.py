@@ -1,1 +1,4 @@
-"""The types that packages share, and helpers on text: events, commands, errors, carriers, media, engines. No I/O."""
+"""The types that packages share, and helpers on text: events, commands, errors, carriers, media, engines. No I/O.
+
+Begin with `events.py` and `carrier.py`.
+"""

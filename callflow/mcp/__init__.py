@@ -1,1 +1,1 @@
-"""The history of the calls, as an MCP server tells it."""
+"""The history of the calls, as an MCP server tells it. Begin with `server.py`."""

@@ -1,1 +1,2 @@
-"""The audio: media sockets, the relay (the hot path), playout, codecs, clips, recording. Begin with `relay.py`."""
+"""The audio: media sockets, the relay (the hot path), playout, codecs, clips, recording. Begin with `relay.py` and
+`playout.py`."""

@@ -1,1 +1,4 @@
-"""The operator's functions for the model: reading them, running them apart from the audio, bounding their results."""
+"""The operator's functions for the model: reading them, running them apart from the audio, bounding their results.
+
+Begin with `runner.py`.
+"""

@@ -124,7 +124,7 @@ def is_transferred(model: Model, step: Step) -> bool:
 
 
 def takes_back(model: Model, step: Step) -> bool:
-    """Return whether the agent has the caller again when a transfer fails or is over (`transfer_take_back`)."""
+    """Return whether the agent has the caller again when the person hangs up (`transfer_take_back`)."""
     return model.takes_back
 
 

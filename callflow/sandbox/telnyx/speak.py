@@ -60,12 +60,12 @@ class Announcer:
         await self._idle.wait()
 
     def speak(self, text: str, legs: str = "self") -> None:
-        """Queue a text; it takes `Timing.speak_s_per_char` seconds a character."""
+        """Queue a text; it takes `CarrierTiming.speak_s_per_char` seconds a character."""
         fields = {"speak_id": secrets.token_urlsafe(8)}
         self._add(Announcement("speak", fields, text, SPEECH_HZ, len(text) * self._timing.speak_s_per_char, legs))
 
     def play(self, body: Mapping[str, Any]) -> None:
-        """Queue an audio file. It is not downloaded and takes `Timing.playback_s` seconds."""
+        """Queue an audio file. It is not downloaded and takes `CarrierTiming.playback_s` seconds."""
         legs = body.get("target_legs") or "self"
         fields: dict[str, Any] = {"overlay": bool(body.get("overlay"))}
         fields |= {"media_name": body["media_name"]} if body.get("media_name") else {}

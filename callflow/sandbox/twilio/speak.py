@@ -23,13 +23,13 @@ class Announcer:
         self._timing = timing
 
     async def speak(self, text: str) -> None:
-        """Say a text; it takes `Timing.speak_s_per_char` seconds a character."""
+        """Say a text; it takes `CarrierTiming.speak_s_per_char` seconds a character."""
         self.spoken.append(text)
         self._leg.note("says something")
         await self._sound(len(text) * self._timing.speak_s_per_char, SPEECH_HZ)
 
     async def play(self) -> None:
-        """Play an audio file. It is not downloaded and takes `Timing.playback_s` seconds."""
+        """Play an audio file. It is not downloaded and takes `CarrierTiming.playback_s` seconds."""
         await self._sound(self._timing.playback_s, PLAYBACK_HZ)
 
     async def ring(self) -> None:

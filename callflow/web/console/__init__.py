@@ -1,1 +1,4 @@
-"""The operators' listener: a module for the routes of each thing. `policy.py` and `roles.py` say who may ask."""
+"""The operators' listener: a module for the routes of each thing. Begin with `app.py`.
+
+`policy.py` says who is asking, `roles.py` which role each route needs, and `masking.py` what a viewer sees of numbers.
+"""

@@ -1,1 +1,1 @@
-"""The carriers' listener: webhooks, media sockets, and a few pages."""
+"""The carriers' listener: webhooks, media sockets, and a few pages. Begin with `webhooks.py`."""
