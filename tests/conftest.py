@@ -2,8 +2,8 @@
 harder), databases, and a machine of one's own for those that need it (`@pytest.mark.alone`).
 
 Where to begin: CONTRIBUTING.md has the rules. `tests/e2e/product.py` makes a carrier, a model and the server between
-them; the `offline.py` of `tests/agent/`, `tests/call/` and `tests/media/` makes a part without sockets; what carrier and
-model can do wrong is in `sandbox/common/faults.py` and the `faults.py` of each emulator.
+them; the `offline.py` of `tests/agent/`, `tests/call/` and `tests/media/` makes a part without sockets. What carrier
+and model can do wrong is in `sandbox/common/faults.py` and the `faults.py` of each emulator.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from tests.e2e.outbound import DIALS, OURS, TOKEN
 from tests.e2e.process import ROOT
 from tests.e2e.product import PUBLIC, Exchange, until
 from tests.e2e.talk import noise
-from tests.e2e.test_machines import begin, kill_all
+from tests.e2e.test_two_hosts import begin, kill_all
 from tests.e2e.test_workers import eventually
 from tests.history import postgres
 from tests.ports import free_port

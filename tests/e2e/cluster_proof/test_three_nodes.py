@@ -24,7 +24,7 @@ from tests.e2e.haproxy import in_front_of, program
 from tests.e2e.process import ROOT
 from tests.e2e.product import until
 from tests.e2e.talk import noise
-from tests.e2e.test_machines import kill_all, machine
+from tests.e2e.test_two_hosts import kill_all, machine
 from tests.e2e.test_workers import eventually
 from tests.history import postgres
 from tests.ports import free_port

@@ -20,7 +20,7 @@ from callflow.sandbox.telnyx import Telnyx
 from tests.e2e.process import ROOT
 from tests.e2e.product import until
 from tests.e2e.talk import noise
-from tests.e2e.test_machines import machine
+from tests.e2e.test_two_hosts import machine
 from tests.history import postgres
 from tests.ports import free_port
 
