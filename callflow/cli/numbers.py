@@ -27,7 +27,7 @@ from callflow.config.profiles import country
 from callflow.config.settings import Settings
 from callflow.contracts import addresses, printable
 from callflow.contracts.errors import NumberRefused, SettingsError
-from callflow.contracts.numbers import OwnNumber, Plan, Pointed
+from callflow.contracts.numbers import OwnNumber, Pointed, PointingPlan
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.pointed_numbers import PointedNumbers
 from callflow.switchboard.number_service import NumberService, previous, shown
@@ -128,7 +128,7 @@ async def _point(settings: Settings, service: NumberService, arguments: argparse
     return 0
 
 
-def _show_plan(plan: Plan) -> None:
+def _show_plan(plan: PointingPlan) -> None:
     """Print what a plan changes, and what that does besides."""
     for part in plan.parts:
         for name, value in part.changes.items():

@@ -52,7 +52,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PointingPlan:
     """What has to be changed so that the calls of a number come to `address`."""
 
     number: OwnNumber
@@ -83,7 +83,7 @@ class NumberAccount(Protocol):
     async def list_numbers(self, address: str) -> Sequence[OwnNumber]:
         """List all numbers. `address`: our public address; "": not known, so that none is here."""
 
-    async def plan(self, number: str, address: str) -> Plan | None:
+    async def plan(self, number: str, address: str) -> PointingPlan | None:
         """Look up what has to be changed so that the calls of a number (E.164) come to `address`; nothing is changed
         yet. None: the account has no such number."""
 

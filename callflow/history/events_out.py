@@ -23,7 +23,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from callflow.contracts import commands, events, hangup_causes
-from callflow.history.dial_keys import call_of, key_of
+from callflow.history.idempotency_keys import call_of, key_of
 from callflow.history.projection import clean, json_of
 from callflow.history.tables import campaigns, conversations, iso, items, recordings
 from callflow.history.tables import events_out as table

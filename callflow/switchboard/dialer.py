@@ -25,8 +25,8 @@ from callflow.contracts.errors import CarrierError, DialRefused, Overloaded, Set
 from callflow.contracts.events import LegIds
 from callflow.contracts.printable import quoted
 from callflow.contracts.rate_limit import RateLimit
-from callflow.history.dial_keys import call_of
 from callflow.history.history import History
+from callflow.history.idempotency_keys import call_of
 from callflow.journal import notes
 from callflow.switchboard.call_configs import CallConfigs, with_key
 from callflow.switchboard.switchboard import Switchboard

@@ -20,7 +20,7 @@ from callflow.contracts import addresses
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.e164 import is_subscriber
 from callflow.contracts.errors import CarrierError, DatabaseError, NumberRefused
-from callflow.contracts.numbers import OwnNumber, Part, Plan, Pointed, Value
+from callflow.contracts.numbers import OwnNumber, Part, Pointed, PointingPlan, Value
 from callflow.contracts.printable import quoted
 from callflow.history.pointed_numbers import PointedNumbers
 
@@ -76,7 +76,7 @@ class NumberService:
         numbers = [(one, kept.get((one.carrier, one.number))) for some in found for one in some]
         return Listing(sorted(numbers, key=lambda row: (row[0].number, row[0].carrier)), problems)
 
-    async def plan(self, number: str, address: str, carrier: str = "") -> Plan:
+    async def plan(self, number: str, address: str, carrier: str = "") -> PointingPlan:
         """Look up what has to be changed so that the calls of a number come to `address`; nothing is changed yet.
 
         `carrier`: whose number it is; "": of whichever account has it."""
@@ -85,7 +85,7 @@ class NumberService:
         problems, answers = _apart(await asyncio.gather(*asked, return_exceptions=True))
         return self._only([plan for plan in answers if plan is not None], plain, problems)
 
-    async def point(self, plan: Plan, *, temporary: bool = False) -> Pointed:
+    async def point(self, plan: PointingPlan, *, temporary: bool = False) -> Pointed:
         """Carry a plan out. `temporary`: only until the server stops; see `Pointed`."""
         return await self._to_its_end(self._point(plan, temporary))
 
@@ -110,7 +110,7 @@ class NumberService:
 
     # One change
 
-    async def _point(self, plan: Plan, temporary: bool) -> Pointed:
+    async def _point(self, plan: PointingPlan, temporary: bool) -> Pointed:
         name, number = plan.number.carrier, plan.number.number
         older = next((one for one in await self._kept.all() if _key(one) == (name, number, temporary)), None)
         parts = tuple(_merged(part, older) for part in plan.parts)

@@ -38,9 +38,10 @@ from callflow.contracts.events import Event, LegIds, WebhookEvent
 from callflow.contracts.media import MediaProtocol
 from callflow.contracts.sip_addresses import TEL
 from carriers.common.http_client import Api
-from carriers.openai_sip.accounts import NoFailover, NoNumbers
 from carriers.openai_sip.diagnostics import checkup
 from carriers.openai_sip.errors import read_error
+from carriers.openai_sip.failover import NoFailover
+from carriers.openai_sip.numbers import NoNumbers
 from carriers.openai_sip.signature import ID, Verifier
 from carriers.openai_sip.webhooks import Other, read_webhook
 

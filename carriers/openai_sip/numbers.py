@@ -1,15 +1,11 @@
-"""What an account at OpenAI does not have: telephone numbers, and an address to ask when this server does not answer.
-
-Numbers lead there from other carriers, as a SIP address.
-"""
+"""An account at OpenAI has no telephone numbers: they lead there from other carriers, to a SIP address."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from callflow.contracts.errors import CarrierError
-from callflow.contracts.failover import Failover, FailoverPlan
-from callflow.contracts.numbers import OwnNumber, Part, Plan, Value
+from callflow.contracts.numbers import OwnNumber, Part, PointingPlan, Value
 
 
 _NONE = "OpenAI has no telephone numbers: they lead there from another carrier"
@@ -22,7 +18,7 @@ class NoNumbers:
         """Return none."""
         return ()
 
-    async def plan(self, number: str, address: str) -> Plan | None:
+    async def plan(self, number: str, address: str) -> PointingPlan | None:
         """Return None: there is no such number."""
         return None
 
@@ -35,21 +31,5 @@ class NoNumbers:
         raise CarrierError(_NONE)
 
     async def release(self, number_id: str) -> None:
-        """Raise CarrierError."""
-        raise CarrierError(_NONE)
-
-
-class NoFailover:
-    """An account that does nothing by itself: see `callflow.contracts.failover.FailoverAccount`."""
-
-    async def plan(self, wanted: Failover) -> FailoverPlan:
-        """Return that nothing is to be changed."""
-        return FailoverPlan(())
-
-    async def values(self, part: Part) -> Mapping[str, Value]:
-        """Raise CarrierError."""
-        raise CarrierError(_NONE)
-
-    async def change(self, resource: str, values: Mapping[str, Value]) -> None:
         """Raise CarrierError."""
         raise CarrierError(_NONE)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from callflow.contracts import addresses
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.errors import CarrierError
-from callflow.contracts.numbers import OwnNumber, Part, Plan, Value
+from callflow.contracts.numbers import OwnNumber, Part, PointingPlan, Value
 from carriers.common.http_client import Api
 from carriers.telnyx.diagnostics import find_application
 from carriers.telnyx.webhooks import text
@@ -52,7 +52,7 @@ class TelnyxNumbers:
         own = "" if isinstance(ours, Finding) else id_of(ours)
         return [self._own(one, applications, own, address) async for one in self.pages("number", {})]
 
-    async def plan(self, number: str, address: str) -> Plan | None:
+    async def plan(self, number: str, address: str) -> PointingPlan | None:
         """Look up what has to be changed so that the calls of a number come to `address`. Raises CarrierError."""
         params = {"filter[phone_number]": number}  # also finds numbers that contain these digits
         found = [one async for one in self.pages("number", params) if one.get("phone_number") == number]
@@ -77,7 +77,7 @@ class TelnyxNumbers:
         if connection and connection not in applications:
             consequences.append(f"it is taken out of the connection {_named(found[0])}")
         own = self._own(found[0], applications, id_of(ours), address)
-        return Plan(own, address, (application, assignment), tuple(consequences))
+        return PointingPlan(own, address, (application, assignment), tuple(consequences))
 
     async def values(self, part: Part) -> Mapping[str, Value]:
         """Return what the fields of an application or a number hold now. Raises CarrierError."""

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from callflow.contracts import addresses
 from callflow.contracts.errors import CarrierError
-from callflow.contracts.numbers import OwnNumber, Part, Plan, Value
+from callflow.contracts.numbers import OwnNumber, Part, PointingPlan, Value
 from carriers.common.http_client import Api
 
 
@@ -60,7 +60,7 @@ class TwilioNumbers:
             raise CarrierError("Twilio's answer says nothing")
         return found
 
-    async def plan(self, number: str, address: str) -> Plan | None:
+    async def plan(self, number: str, address: str) -> PointingPlan | None:
         """Look up what has to be changed so that the calls of a number come to `address`. Raises CarrierError."""
         params = {"PhoneNumber": number}  # also finds numbers that contain these digits
         found = [one async for one in self._pages(params) if one.get("phone_number") == number]
@@ -85,7 +85,7 @@ class TwilioNumbers:
         if application := before["VoiceApplicationSid"]:
             consequences.append(f"it is taken away from the TwiML app {application}")
         part = Part(f"number/{_text(found[0], 'sid')}", before, wanted)
-        return Plan(self._own(found[0], address), address, (part,), tuple(consequences))
+        return PointingPlan(self._own(found[0], address), address, (part,), tuple(consequences))
 
     async def values(self, part: Part) -> Mapping[str, Value]:
         """Return what the fields of a number hold now. Raises CarrierError."""

@@ -14,7 +14,7 @@ import pytest
 import respx
 
 from callflow.contracts.errors import CarrierError
-from callflow.contracts.numbers import OwnNumber, Part, Plan
+from callflow.contracts.numbers import OwnNumber, Part, PointingPlan
 from tests.carriers import product, twilio_product
 
 
@@ -194,7 +194,7 @@ def test_what_overrides_a_webhook_at_telnyx_is_told(
 def test_twilio_is_told_of_webhook_and_status_and_what_overrides_is_taken_away() -> None:
     held = {"voice_url": "https://old.test/x", "voice_method": "GET", "status_callback": None, "trunk_sid": "TK1"}
     rows = [{**AT_TWILIO, "phone_number": f"{NUMBER}5"}, {**AT_TWILIO, **held}]
-    plan: Plan = twilio(rows, lambda one: one.plan(NUMBER, HERE))
+    plan: PointingPlan = twilio(rows, lambda one: one.plan(NUMBER, HERE))
     (part,) = plan.parts
     assert part.resource == "number/PN1"
     assert part.changes == {
@@ -215,7 +215,7 @@ def test_twilio_is_told_of_webhook_and_status_and_what_overrides_is_taken_away()
 
 def test_what_leads_here_already_is_left_as_it_is() -> None:
     held = {"voice_url": f"{HERE}/twiml#rc=2", "status_callback": f"{HERE}/twilio/status#rc=3"}
-    plan: Plan = twilio([{**AT_TWILIO, **held}], lambda one: one.plan(NUMBER, HERE))
+    plan: PointingPlan = twilio([{**AT_TWILIO, **held}], lambda one: one.plan(NUMBER, HERE))
     assert [part.changes for part in plan.parts] == [{}]
     plan = telnyx([APPLICATION], [AT_TELNYX], lambda one: one.plan(NUMBER, HERE))
     assert [part.changes for part in plan.parts] == [{}, {}]
@@ -226,7 +226,7 @@ def test_a_number_that_is_led_to_sip_by_its_query_leads_here_and_keeps_it() -> N
     url, answers = f"{HERE}/api/twiml?mode=sip", f"{HERE}/webhooks?line=2"
     assert twilio_one(voice_url=url, status_callback=f"{HERE}/twilio/status?line=2").lacks == ()
     assert twilio_one(voice_url=url).is_here
-    plan: Plan = twilio([{**AT_TWILIO, "voice_url": url}], lambda one: one.plan(NUMBER, HERE))
+    plan: PointingPlan = twilio([{**AT_TWILIO, "voice_url": url}], lambda one: one.plan(NUMBER, HERE))
     assert [part.changes for part in plan.parts] == [{}], "pointing it here takes the query away"
     assert telnyx_one(AT_TELNYX, {**APPLICATION, "webhook_event_url": answers}).is_here
     plan = telnyx([{**APPLICATION, "webhook_event_url": answers}], [AT_TELNYX], lambda one: one.plan(NUMBER, HERE))
@@ -236,7 +236,9 @@ def test_a_number_that_is_led_to_sip_by_its_query_leads_here_and_keeps_it() -> N
 def test_telnyx_is_told_of_the_application_first_and_whose_calls_move_along() -> None:
     old = {**APPLICATION, "webhook_event_url": "https://old.test", "webhook_api_version": "1", "active": False}
     others = [{**AT_TELNYX, "id": str(place), "phone_number": f"+1555{place:07d}"} for place in range(7)]
-    plan: Plan = telnyx([old], [*others, {**AT_TELNYX, "connection_id": "99"}], lambda one: one.plan(NUMBER, HERE))
+    plan: PointingPlan = telnyx(
+        [old], [*others, {**AT_TELNYX, "connection_id": "99"}], lambda one: one.plan(NUMBER, HERE)
+    )
     application, assignment = plan.parts
     assert (application.resource, assignment.resource) == ("application/17", "number/1001")
     assert application.changes == {
@@ -255,7 +257,7 @@ def test_the_application_is_the_one_of_the_settings_or_there_is_no_plan() -> Non
     two = [{**APPLICATION, "webhook_event_url": "https://a.test"}, {**APPLICATION, "id": "18", "webhook_event_url": ""}]
     with pytest.raises(CarrierError, match=r"set TELNYX_CONNECTION_ID to one of: 17 \(mine\), 18 \(mine\)"):
         telnyx(two, [AT_TELNYX], lambda one: one.plan(NUMBER, HERE))
-    plan: Plan = telnyx(two, [AT_TELNYX], lambda one: one.plan(NUMBER, HERE), connection_id="18")
+    plan: PointingPlan = telnyx(two, [AT_TELNYX], lambda one: one.plan(NUMBER, HERE), connection_id="18")
     assert plan.parts[0].resource == "application/18"
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import respx
 
-from callflow.contracts.numbers import Plan
+from callflow.contracts.numbers import PointingPlan
 from tests.carriers import product, test_numbers, twilio_product
 from tests.carriers.test_numbers import APPLICATION, AT_TELNYX, AT_TWILIO, HERE, NUMBER, asked
 from tests.conformance.schemas import complaints, load, unknown_keys
@@ -34,7 +34,7 @@ def test_what_changes_at_telnyx_is_as_documented(path: str) -> None:
     schema = body_schema(path)
     old = {**APPLICATION, "webhook_event_url": "https://old.test", "webhook_api_version": "1", "active": False}
     number = {**AT_TELNYX, "connection_id": "99"}
-    plan: Plan = test_numbers.telnyx([old], [number], lambda one: one.plan(NUMBER, HERE))
+    plan: PointingPlan = test_numbers.telnyx([old], [number], lambda one: one.plan(NUMBER, HERE))
     kind = "application/" if "application" in path else "number/"
     (part,) = (each for each in plan.parts if each.resource.startswith(kind))
     with respx.mock(assert_all_called=False) as router:
@@ -55,7 +55,7 @@ def test_what_changes_at_twilio_is_as_documented() -> None:
     known = load(TWILIO)["paths"][path]["post"]["requestBody"]["content"][kind]["schema"]["properties"]
     held = {"voice_url": "https://old.test", "voice_method": "GET", "status_callback": "", "trunk_sid": "TK1"}
     held |= {"status_callback_method": "GET", "voice_application_sid": "AP1"}
-    plan: Plan = test_numbers.twilio([{**AT_TWILIO, **held}], lambda one: one.plan(NUMBER, HERE))
+    plan: PointingPlan = test_numbers.twilio([{**AT_TWILIO, **held}], lambda one: one.plan(NUMBER, HERE))
     (part,) = plan.parts
     with respx.mock:
         route = respx.post(f"{test_numbers.TWILIO}/PN1.json").mock(httpx.Response(200, json=AT_TWILIO))

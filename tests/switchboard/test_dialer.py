@@ -13,7 +13,7 @@ from callflow.call.legs import NOT_WRITTEN
 from callflow.contracts.carrier import CarrierAccount
 from callflow.contracts.errors import CarrierError, DialRefused, Overloaded, SettingsError
 from callflow.contracts.event import LegIds
-from callflow.history.dial_keys import call_of
+from callflow.history.idempotency_keys import call_of
 from callflow.switchboard import dialer as module
 from callflow.switchboard.dialer import Dialer, Dialled, DialRequest
 

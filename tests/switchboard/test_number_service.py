@@ -12,7 +12,7 @@ import pytest
 from callflow.config.phone_numbers import Numbers
 from callflow.config.settings import Settings
 from callflow.contracts.errors import NumberRefused
-from callflow.contracts.numbers import Plan
+from callflow.contracts.numbers import PointingPlan
 from callflow.history.database import Database, url_of
 from callflow.history.pointed_numbers import PointedNumbers
 from callflow.sandbox.telnyx import CONNECTION_ID, ApiFault, Telnyx
@@ -75,7 +75,9 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         yield Stage(folder, telnyx, twilio)
 
 
-async def pointed(service: NumberService, carrier: str, number: str = NUMBER, address: str = HERE, **way: Any) -> Plan:
+async def pointed(
+    service: NumberService, carrier: str, number: str = NUMBER, address: str = HERE, **way: Any
+) -> PointingPlan:
     plan = await service.plan(number, address, carrier)
     await service.point(plan, **way)
     return plan

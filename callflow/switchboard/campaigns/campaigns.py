@@ -25,8 +25,8 @@ from callflow.history.campaign_store import (
     SKIPPED,
     WAITING,
 )
-from callflow.history.dial_keys import call_of, key_of
 from callflow.history.history import History
+from callflow.history.idempotency_keys import call_of, key_of
 from callflow.history.tables import iso
 from callflow.switchboard.campaigns import zones
 from callflow.switchboard.campaigns.rows import MOST_ROWS, Row, judge, variable_warnings

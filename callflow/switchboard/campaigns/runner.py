@@ -19,8 +19,8 @@ from callflow.contracts.errors import CarrierError, DialRefused
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.call_list import of_row
 from callflow.history.campaign_store import FINISHED, PAUSED, RUNNING
-from callflow.history.dial_keys import call_of, key_of
 from callflow.history.history import History
+from callflow.history.idempotency_keys import call_of, key_of
 from callflow.switchboard.campaigns import outcomes, zones
 from callflow.switchboard.campaigns.campaigns import request_of
 from callflow.switchboard.campaigns.outcomes import (

@@ -9,7 +9,7 @@ from quart import Quart, Response
 
 from callflow.contracts import addresses
 from callflow.contracts.errors import BadRequest, NumberRefused
-from callflow.contracts.numbers import OwnNumber, Plan, Pointed
+from callflow.contracts.numbers import OwnNumber, Pointed, PointingPlan
 from callflow.history.history import History
 from callflow.history.tables import iso
 from callflow.switchboard.number_service import NumberService, previous, shown
@@ -110,7 +110,7 @@ def _checked(body: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return body
 
 
-def _named(plan: Plan) -> dict[str, Any]:
+def _named(plan: PointingPlan) -> dict[str, Any]:
     return {"number": plan.number.number, "carrier": plan.number.carrier, "address": plan.address}
 
 

@@ -15,8 +15,8 @@ import pytest
 from callflow.cluster.nodes import View
 from callflow.history.campaign_store import LOADING, RUNNING, CampaignStore
 from callflow.history.database import url_of
-from callflow.history.dial_keys import call_of, key_of
 from callflow.history.history import History
+from callflow.history.idempotency_keys import call_of, key_of
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.switchboard.campaigns import runner as module
