@@ -1,4 +1,7 @@
-"""OpenAI does nothing by itself when this server does not answer: there is no other address that it would ask."""
+"""OpenAI does nothing by itself when this server does not answer: there is no other address that it would ask.
+
+Vendor: developers.openai.com/api/docs/guides/realtime-sip.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""An account at OpenAI has no telephone numbers: they lead there from other carriers, to a SIP address."""
+"""An account at OpenAI has no telephone numbers: they lead there from other carriers, to a SIP address.
+
+Vendor: developers.openai.com/api/docs/guides/realtime-sip.
+"""
 
 from __future__ import annotations
 
