@@ -18,7 +18,7 @@ from hypercorn.config import Sockets
 from hypercorn.events import Event, Updated
 from quart import Quart
 
-from callflow.media.split_listener import Handshake, Passing, SplitListener, Waits
+from callflow.media.listener import Handshake, Passing, SplitListener, Waits
 from callflow.media.websocket import MOST_MESSAGE
 from callflow.web import http1
 from callflow.web.media_pings import ListenerConfig

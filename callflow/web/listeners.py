@@ -12,7 +12,7 @@ from quart import Quart
 from callflow import runtime
 from callflow.cluster import node_paths
 from callflow.config.settings import Settings
-from callflow.media.split_listener import Passing
+from callflow.media.listener import Passing
 from callflow.web.listener import HandshakeServer, Listener
 from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint, MediaServer
 

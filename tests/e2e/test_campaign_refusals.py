@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from callflow.sandbox.common.callee import Callee
-from callflow.switchboard.campaigns import endings, pace
+from callflow.switchboard.campaigns import outcomes, pace
 from tests.e2e import product as products
 from tests.e2e.campaigns import NUMBERS, SHORT, called, make, progress, reaches
 from tests.e2e.outbound import ask, dialling
@@ -19,7 +19,7 @@ CARRIERS = ("telnyx", "twilio")
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endings, "_FIRST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(outcomes, "_FIRST_WAIT_SECONDS", 0.1)
     monkeypatch.setattr(pace, "_REST_SECONDS", 0.1)
     monkeypatch.setattr(pace, "_DOUBLES_SECONDS", 1.0)
 
@@ -70,7 +70,7 @@ async def test_without_money_a_list_is_paused_and_goes_on_when_there_is_some() -
 @pytest.mark.carrier("telnyx")
 @pytest.mark.one_node("which node dials does not matter to the account")
 async def test_what_is_refused_for_ever_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endings, "MOST_REFUSED", 2)
+    monkeypatch.setattr(outcomes, "MOST_REFUSED", 2)
     async with dialling() as the:
         the.telnyx.exchange.application.channel_limit = 0
         the.telnyx.exchange.application.over_limit = "refused"

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from callflow import runtime
 from callflow.media import direct_socket, picows_socket, websockets_socket
 from callflow.media.direct_socket import DirectSocket
-from callflow.media.split_listener import Handshake, SplitListener, Waits
+from callflow.media.listener import Handshake, SplitListener, Waits
 from callflow.media.websocket import CLOSED, MOST_MESSAGE
 from tests.e2e.product import until
 

@@ -50,9 +50,9 @@ def test_admission_is_what_refuses() -> None:
     """The reasons of refusals are words of `Admission` and of `CallerLimits`: they must have values of their own."""
     import inspect
 
-    from callflow.switchboard import limits
+    from callflow.switchboard import caller_limits
     from callflow.switchboard.budget import budget
     from callflow.telemetry.metrics import REFUSALS
 
-    text = inspect.getsource(Admission) + inspect.getsource(limits) + inspect.getsource(budget)
+    text = inspect.getsource(Admission) + inspect.getsource(caller_limits) + inspect.getsource(budget)
     assert [name for name in REFUSALS if name != OTHER and f'"{name}"' not in text] == []

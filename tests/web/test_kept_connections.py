@@ -10,8 +10,8 @@ import pytest
 from quart import Quart, request
 
 from callflow import runtime
-from callflow.media import split_listener as first_look
-from callflow.media.split_listener import Passing
+from callflow.media import listener as first_look
+from callflow.media.listener import Passing
 from callflow.web import listener as module
 from callflow.web.listener import Listener
 from tests.e2e.product import until

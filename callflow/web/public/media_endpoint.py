@@ -16,7 +16,7 @@ from callflow.call.stream_lease import StreamHolder
 from callflow.cluster import node_paths
 from callflow.contracts.errors import Forged, Refused
 from callflow.contracts.media import MediaSocket
-from callflow.media.split_listener import MOST_HEAD, Handshake
+from callflow.media.listener import MOST_HEAD, Handshake
 from callflow.media.websocket import AsgiWire
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public.address import PublicAddress

@@ -18,8 +18,8 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from callflow import runtime
-from callflow.media import split_listener as module
-from callflow.media.split_listener import Handshake, Passing, SplitListener, Waits, parse
+from callflow.media import listener as module
+from callflow.media.listener import Handshake, Passing, SplitListener, Waits, parse
 
 
 PATHS = ("/media-stream/", "/call/")
