@@ -114,8 +114,6 @@ class Agent:
         self.tool_turns = ToolTurns(tool_calls, self.sessions, self.turns, self.prompter, post, this)
         self.voicemail = VoicemailMessage(config.voicemail_message, this, post)
         self.usage = UsageTotal()
-        self._heard_since_recovery = True
-        """The caller has heard an answer since engine or stream were last lost."""
         self._silent_sessions = 0
 
     def restore(self, state: AgentState, ago_seconds: float) -> None:
@@ -172,7 +170,7 @@ class Agent:
 
     def lost(self, lost: SessionLost) -> None:
         """Report that the present session is gone."""
-        self._heard_since_recovery = False
+        self.turns.taking.doubt()
         self.protected_greeting.again()
         self.turns.taking.engine_lost(hears_speech=self.turns.hears_speech)
         self.no_input.stop()
@@ -267,8 +265,8 @@ class Agent:
         protected = self.protected_greeting.is_open
         if self.turns.taking.caller_speaking and not protected:
             return  # what the caller is saying now gets the answer
-        if self._heard_since_recovery and not protected and self.turns.interject("trouble", "sorry"):
-            self._heard_since_recovery = False
+        if not (self.turns.taking.in_doubt or protected) and self.turns.interject("trouble", "sorry"):
+            self.turns.taking.doubt()
             self.turns.no_answer_due()
         else:
             self._post(events.EngineLost(reason=f"it cannot answer: {heard.reason}", retry=False))
@@ -321,8 +319,8 @@ class Agent:
 
     def played_out(self) -> None:
         """Check whether greeting or goodbye are over, now that the caller has heard everything sent so far."""
-        if not self._heard_since_recovery and not self.turns.is_answer_due and self.sessions.is_ready:
-            self._heard_since_recovery, self._silent_sessions = True, 0
+        if not self.turns.is_answer_due and self.sessions.is_ready and self.turns.taking.heard_out():
+            self._silent_sessions = 0
             self._post(events.AgentHeard())
         self.check_sentences()
         self.changed()
@@ -422,7 +420,7 @@ class Agent:
 
     def stream_lost(self) -> None:
         """Note that the media stream was lost. It counts as recovered once the caller has heard an answer."""
-        self._heard_since_recovery = False
+        self.turns.taking.doubt()
 
     async def close(self) -> None:
         """Close the sessions."""

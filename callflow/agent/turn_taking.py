@@ -27,6 +27,9 @@ class TurnTaking:
         """The sentence being played cannot be interrupted."""
         self.spoken_over = False
         """The caller has spoken during a protected sentence; the agent answers after the sentence."""
+        self.in_doubt = False
+        """Engine or stream were lost, or the engine had no answer, and the caller has heard no answer since."""
+        self._spoke_in_doubt = False
         self._responses: dict[str, None] = {}
         self._spoke: dict[str, None] = {}
         self._unanswered: str | None = None
@@ -102,6 +105,7 @@ class TurnTaking:
 
     def spoke(self, response: str) -> None:
         """Note that something of a response could be heard. The last 64 are remembered."""
+        self._spoke_in_doubt = True
         self._spoke[response] = None
         if len(self._spoke) > _MOST_RESPONSES:
             del self._spoke[next(iter(self._spoke))]
@@ -109,6 +113,17 @@ class TurnTaking:
     def has_spoken(self, response: str) -> bool:
         """Return whether something of a response could be heard."""
         return response in self._spoke
+
+    def doubt(self) -> None:
+        """Note that engine or stream were lost, or the engine has no answer: only an answer that is heard from now on
+        shows that all works again."""
+        self.in_doubt, self._spoke_in_doubt = True, False
+
+    def heard_out(self) -> bool:
+        """Note that the caller has heard everything. Returns whether that ends a doubt: clips of ours do not."""
+        ends = self.in_doubt and self._spoke_in_doubt
+        self.in_doubt = self.in_doubt and not ends
+        return ends
 
     def response_ended(self, done: ResponseDone) -> AnswerStatus:
         """Note that a response has ended."""

@@ -43,6 +43,19 @@ async def test_an_answer_after_a_loss_proves_that_all_works_again() -> None:
 
 
 @in_loop
+async def test_a_clip_after_a_loss_proves_nothing() -> None:
+    """A session that was opened and lost again and again had no end, if the caller heard a clip in between."""
+    scene = Scene()
+    scene.ready()
+    scene.tell(SessionLost("gone"))
+    scene.ready()
+    assert scene.turns.interject("one-moment")
+    scene.turns.no_answer_due()
+    scene.hear(0.5)
+    assert events.AgentHeard() not in scene.events
+
+
+@in_loop
 async def test_what_the_engine_tells_of_its_vendors_tools_is_written_down() -> None:
     scene = Scene()
     scene.ready()
@@ -81,7 +94,10 @@ async def test_an_answer_that_fails_is_covered_by_a_clip_once() -> None:
     scene.ready()
     scene.tell(SpeechStarted(), SpeechStopped(500.0), ResponseFailed("no quota"))
     assert scene.took(notes.Filler) == [notes.Filler(clip="trouble")]
-    scene.tell(ResponseFailed("no quota"))
+    scene.hear(0.5)
+    assert events.AgentHeard() not in scene.events, "the excuse counts as an answer"
+    scene.tell(SpeechStarted(), SpeechStopped(500.0), ResponseFailed("no quota"))
+    assert scene.took(notes.Filler) == [notes.Filler(clip="trouble")], "an excuse for each answer that fails"
     assert scene.events[-1] == events.EngineLost(reason="it cannot answer: no quota", retry=False)
 
 

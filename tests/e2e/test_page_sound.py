@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 
 import pytest
 
@@ -19,6 +18,11 @@ from tests.e2e.test_recording import MODEL, model
 AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
 WATCHED = """
 addEventListener('securitypolicyviolation', (event) => console.error(event.violatedDirective));
+const play = AudioContext.prototype.createMediaElementSource;
+AudioContext.prototype.createMediaElementSource = function (sound) {
+  window.sound = sound;
+  return play.call(this, sound);
+};
 const make = AudioContext.prototype.createChannelMerger;
 AudioContext.prototype.createChannelMerger = function (count) {
   const merger = make.call(this, count), splitter = this.createChannelSplitter(2);
@@ -56,6 +60,20 @@ async def stands(it: Tab, at: float) -> None:
     async with asyncio.timeout(10):
         while abs(await shown(it) - at) > 0.06:  # noqa: ASYNC110 - the page's own time
             await asyncio.sleep(0.02)
+
+
+async def follows(it: Tab, begins: float, seconds: float) -> None:
+    """Wait until so much of a recording was played; cursor and page must then stand where the sound is, which on a
+    busy machine does not keep up with the clock. `begins`: its place in the call."""
+    where = f"""import('/static/{load().digest}/moment.js').then(({{ moment }}) => [
+        window.sound.currentTime, Number(document.querySelector('.sound-seek').value), moment.at,
+    ])"""
+    async with asyncio.timeout(10):
+        while True:
+            heard, cursor, page = await it.page.evaluate(where)
+            if heard > seconds and max(abs(cursor - begins - heard), abs(page - begins - heard)) < 0.15:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def loud(it: Tab, *sides: bool) -> None:
@@ -103,11 +121,7 @@ async def test_the_sound_is_drawn_and_played_and_its_cursor_is_the_moment_of_the
         await it.page.keyboard.press(" ")
         await it.sees("cf-sound", "Pause")
         await loud(it, False, True)
-        first, at = time.monotonic(), await shown(it)
-        await asyncio.sleep(0.5)
-        went, passed = await shown(it) - at, time.monotonic() - first
-        assert went == pytest.approx(passed, abs=0.25)
-        assert await moment(it) == pytest.approx(await shown(it), abs=0.3)
+        await follows(it, recorded - began, 0.5)
         await it.page.keyboard.press(" ")
         await it.sees("cf-sound", "Play")
 

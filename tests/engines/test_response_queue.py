@@ -103,6 +103,18 @@ def test_a_response_that_the_server_begins_after_the_answers_makes_ours_superflu
     assert responses.done("vad", ANSWERED) == [], "the caller's turn was answered with the tool's result before it"
 
 
+def test_the_server_is_not_told_to_cancel_what_it_has_ended_or_is_cancelling() -> None:
+    """It refuses that; over SIP, what was generated long ago is played still."""
+    responses = opened()
+    for name in ("running", "over"):
+        responses.created(name)
+    responses.done("over", ANSWERED)
+    responses.ended("over")
+    assert responses.cancelled("over") is False
+    responses.caller_speaks(interrupts=True, answers=True)
+    assert [responses.cancelled("running"), responses.cancelled("running")] == [True, False]
+
+
 def test_what_lasts_outlives_a_response_that_the_server_begins_and_what_does_not_is_dropped() -> None:
     responses = opened()
     responses.created("r")

@@ -97,8 +97,8 @@ class ResponseDriver:
 
         Vendor: https://platform.openai.com/docs/api-reference/realtime-client-events/response/cancel
         """
-        self.queue.cancelled(response)
-        self._channel.send({"type": "response.cancel", "response_id": response})
+        if self.queue.cancelled(response):
+            self._channel.send({"type": "response.cancel", "response_id": response})
 
     def act(self, actions: Sequence[Action]) -> None:
         """Carry out what the queue has decided.

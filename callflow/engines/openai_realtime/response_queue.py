@@ -78,8 +78,8 @@ class ResponseQueue:
         self._is_open = False
         self._running: dict[str, ResponseRequest | None] = {}
         """Running responses, each with its request; None: the server began the response by itself."""
-        self._interrupted: FIFOCache[str, None] = FIFOCache(_MOST_IDS)
-        """Responses interrupted by the caller or cancelled by us."""
+        self._interrupted: FIFOCache[str, bool] = FIFOCache(_MOST_IDS)
+        """Responses interrupted by the caller or cancelled by us, each with whether we have cancelled it."""
         self._over: FIFOCache[str, None] = FIFOCache(_MOST_IDS)
         """Responses that the server has ended."""
         self._given_up: FIFOCache[str, ResponseRequest | None] = FIFOCache(_MOST_IDS)
@@ -214,11 +214,14 @@ class ResponseQueue:
             self._sent = None
         return self._next_request()
 
-    def cancelled(self, response: str) -> None:
-        """Note that we cancel this response."""
-        self._interrupted[response] = None
+    def cancelled(self, response: str) -> bool:
+        """Note that we cancel this response. Returns whether the server is to be told: not of one that it has ended, or
+        that was cancelled before."""
+        is_new = response not in self._over and not self._interrupted.get(response, False)
+        self._interrupted[response] = True
         if self._may_go_on == response:
             self._may_go_on = ""
+        return is_new
 
     # Events of the server
 
@@ -362,7 +365,7 @@ class ResponseQueue:
         self._caller_speaks, self._awaits, self._turn_ends, self._may_go_on = True, False, False, ""
         if interrupts:
             for response in self._running:
-                self._interrupted[response] = None
+                self._interrupted.setdefault(response, False)
         if answers:
             self._failed = None
             self._attempts = self._remote = 0
