@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _Found = TypeVar("_Found")
 
-HEAD: Final = "0025"
+HEAD: Final = "0026"
 """The newest migration."""
 _BUSY_MS: Final = 1000
 """How long SQLite waits while another process writes."""

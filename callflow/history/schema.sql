@@ -343,4 +343,4 @@ CREATE TABLE spent_calls (
     PRIMARY KEY (call)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0025');
+INSERT INTO alembic_version (version_num) VALUES ('0026');

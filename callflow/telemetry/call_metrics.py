@@ -22,6 +22,7 @@ _MOST_CALLS: Final = 20_000
 _HANGUP: Final = "hangup"
 """The state in which a call is over."""
 _RINGING: Final = "ringing"
+_ANSWERED: Final = "answered"
 _FRAME_BYTES: Final = 160
 """Of 20 ms of µ-law."""
 _BYTES_PER_SECOND: Final = 8000
@@ -41,6 +42,8 @@ _MISSED_DEADLINES: Final = {
 _TURNED_AWAY: Final = ("call_refused", "call_turned_away")
 _ANSWERED_REFUSALS: Final = frozenset(REFUSALS) - {"budget"}
 """Reasons of a goodbye to a call that was answered before it could be refused. A budget ends calls that were taken."""
+_ORDERLY: Final = ("success", "caller")
+"""Results of a call that somebody ended: where the agent broke off then, nothing was lost."""
 _STREAM_ERRORS: Final = {"stream_failed": "stream_failed", "media_refused": "stream_refused"}
 _MEDIA: Final = (
     "frames_in", "bytes_out", "late_frames", "reordered_frames", "malformed_frames", "made_up_silence_ms", "late_bytes",
@@ -52,13 +55,15 @@ _MEDIA: Final = (
 class _Tally:
     """What is known of one call that has not ended."""
 
-    __slots__ = ("answered_at", "began_at", "caller_began_at", "heard_agent", "media")
+    __slots__ = ("answered_at", "began_at", "caller_began_at", "cut_off", "heard_agent", "media")
 
     def __init__(self, at: float) -> None:
         self.began_at = at
         self.answered_at: float | None = None
         self.caller_began_at: float | None = None
         """When the engine reported that the caller began to speak, until the agent was stopped for it."""
+        self.cut_off = 0
+        """How often the agent broke off without the caller, and it is still open whether that was the call's end."""
         self.heard_agent = False
         self.media: Mapping[str, Any] = {}
         """The figures of its media when somebody asked last."""
@@ -179,6 +184,8 @@ class CallMetrics:
             retry = event.get("retry") is not False
             self._count("callflow_engine_errors_total", "lost" if retry else "lost_for_good")
         elif name in _STREAM_ERRORS:
+            if not entry.taken and entry.before == _ANSWERED:  # during a goodbye: we have refused that stream
+                return
             self._count("callflow_carrier_errors_total", _STREAM_ERRORS[name])
         elif name == "deadline_passed" and entry.taken:
             self._deadline_passed(event.get("deadline"))
@@ -233,6 +240,8 @@ class CallMetrics:
     def _ended(self, tally: _Tally | None, entry: Entry) -> None:
         cause = known_cause(str(entry.event.get("cause") or ""))
         result = result_of(cause, heard_agent=tally is not None and tally.heard_agent)
+        if tally is not None and result not in _ORDERLY:
+            self._count_cut_off(tally)
         self._count("callflow_calls_ended_total", result, cause)
         self.hour.ended(entry.at, entry.call, result)
         _add(self._media, entry.event)
@@ -240,6 +249,7 @@ class CallMetrics:
 
     def _handed_over(self, tally: _Tally | None, entry: Entry) -> None:
         if tally is not None:
+            self._count_cut_off(tally)
             self._evict(entry.call)
 
     def _first_word(self, tally: _Tally | None, entry: Entry) -> None:
@@ -249,6 +259,12 @@ class CallMetrics:
     def _agent_speaks(self, tally: _Tally | None, entry: Entry) -> None:
         if tally is not None:
             tally.heard_agent = True
+            self._count_cut_off(tally)
+
+    def _count_cut_off(self, tally: _Tally) -> None:
+        """Count where the agent broke off: the call was not simply ended there."""
+        self._count("callflow_interruptions_total", "cut_off", times=tally.cut_off)
+        tally.cut_off = 0
 
     def _reply(self, tally: _Tally | None, entry: Entry) -> None:
         self._observe("turn_to_reply", entry.event.get("ms"))
@@ -278,7 +294,8 @@ class CallMetrics:
             tally.caller_began_at = None
 
     def _cut_off(self, tally: _Tally | None, entry: Entry) -> None:
-        self._count("callflow_interruptions_total", "cut_off")
+        if tally is not None:
+            tally.cut_off += 1
         self._truncated(entry)
 
     def _truncated(self, entry: Entry) -> None:
@@ -291,8 +308,9 @@ class CallMetrics:
         if isinstance(ms, (int, float)):
             self._stages[stage].observe(ms / 1000)
 
-    def _count(self, name: str, *labels: str) -> None:
-        self._counts[(name, *bounded(NAMED[name], labels))] += 1
+    def _count(self, name: str, *labels: str, times: int = 1) -> None:
+        if times:
+            self._counts[(name, *bounded(NAMED[name], labels))] += times
 
 
 def _add(total: Counter[str], figures: Mapping[str, Any]) -> None:

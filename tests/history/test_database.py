@@ -18,6 +18,7 @@ from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.query import Query
 from callflow.history.store import Store
 from callflow.history.tables import metadata
+from tests.history.sql import execute
 from tests.loop import run_apart
 
 
@@ -119,6 +120,45 @@ async def test_a_database_of_the_earlier_system_goes_on(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [row["stream_sid"] for row in await store.find(Query(words="rye"))] == ["MZold1"]
     assert await store.unfinished() == [], "calls of the earlier system are nobody's to recover"
+    await database.close()
+
+
+async def test_calls_of_before_the_answer_was_kept_have_it_from_their_transitions(database_url: str) -> None:
+    database = Database(url_of(database_url, "data"))
+    await database.migrate()
+    calls = {
+        "answered": ("2026-01-31T23:59:58.000Z", "'2026-02-01T00:00:10.250Z'"),
+        "not answered": ("2026-01-31T10:00:00.000Z", "'2026-01-31T10:00:20.000Z'"),
+        "still live": ("2026-01-31T12:00:00.000Z", "NULL"),
+    }
+    moves = {
+        "2026-01-31T23:59:59.500Z": (1, "ringing", "answered"),
+        "2026-02-01T00:00:00.000Z": (1, "answered", "streaming"),
+        "2026-01-31T10:00:20.000Z": (2, "ringing", "hangup"),
+        "2026-01-31T12:00:01.000Z": (3, "ringing", "answered"),
+    }
+    await execute(
+        database,
+        *(
+            "INSERT INTO conversations (id, stream_sid, call_id, phone_number, started_at, ended_at) "
+            f"VALUES ({number}, '{call}', '{call}', '+15550100002', '{began}', {ended})"
+            for number, (call, (began, ended)) in enumerate(calls.items(), start=1)
+        ),
+        *(
+            "INSERT INTO transitions (conversation_id, at, event, before, after) "
+            f"VALUES ({number}, '{at}', 'a', '{before}', '{after}')"
+            for at, (number, before, after) in moves.items()
+        ),
+        "UPDATE alembic_version SET version_num = '0025'",
+    )
+    assert await database.migrate() is True
+    wanted = text("SELECT call_id, answered_at, answered_seconds FROM conversations ORDER BY id")
+    rows = await database.read(lambda connection: [tuple(row) for row in connection.execute(wanted)])
+    assert rows == [
+        ("answered", "2026-01-31T23:59:59.500Z", 10.75),
+        ("not answered", None, None),
+        ("still live", "2026-01-31T12:00:01.000Z", None),
+    ]
     await database.close()
 
 

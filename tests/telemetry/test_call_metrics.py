@@ -128,8 +128,21 @@ def test_what_broke_off_without_the_caller_is_no_barge_in() -> None:
     written.note(notes.CutOff(cuts=()), at=21)
     written.note(notes.Interrupted(cuts=(), by_caller=True), at=30)
     assert written.snapshot.histograms["callflow_barge_in_stop_seconds"][()].count == 0
+    written.note(notes.AgentSpeaks(), at=31)
     assert written.value("callflow_interruptions_total", "cut_off") == 2
     assert written.value("callflow_interruptions_total", "false_start") == 1
+
+
+@pytest.mark.parametrize(("cause", "times"), [("normal_clearing", 0), ("operator", 0), ("stream_lost", 1)])
+def test_an_agent_that_breaks_off_because_somebody_ends_the_call_is_not_counted(cause: str, times: int) -> None:
+    written = Written()
+    written.talk()
+    # the carrier closes the stream before it says that the caller has hung up
+    written.note(notes.Interrupted(cuts=(), by_caller=False), at=20)
+    written.step(events.MediaLost(), "streaming", at=20)
+    assert written.value("callflow_interruptions_total", "cut_off") == 0
+    written.end(cause, at=20.1)
+    assert written.value("callflow_interruptions_total", "cut_off") == times
 
 
 # Errors
@@ -155,6 +168,7 @@ def test_errors_of_the_carrier_have_classes() -> None:
         written.step(events.CommandFailed(command=command), "answered")
         written.step(events.CommandFailed(command=command, gone=True), "answered")
     written.step(events.StreamFailed(reason="the text of the carrier's"), "answered")
+    written.step(events.StreamFailed(reason="refused by us, for it is not wanted any more"), "answered", taken=False)
     written.step(events.MediaRefused(reason="G722"), "answered")
     for deadline in ("ring", "stream", "restream", "grace", "farewell"):
         written.step(events.DeadlinePassed(deadline=deadline), "answered")
