@@ -113,10 +113,9 @@ class Agent:
         self.goodbye = Goodbye(self.conversation, post)
         self.tool_turns = ToolTurns(tool_calls, self.sessions, self.turns, self.prompter, post, this)
         self.voicemail = VoicemailMessage(config.voicemail_message, this, post)
-        self.usage = UsageTotal()
+        self.usage, self._silent_sessions = UsageTotal(), 0
         self._heard_since_recovery = True
         """The caller has heard an answer since engine or stream were last lost."""
-        self._silent_sessions = 0
 
     def restore(self, state: AgentState, ago_seconds: float) -> None:
         """Continue a call that another process had. `ago_seconds`: how long ago that process wrote its last entry."""
@@ -168,6 +167,7 @@ class Agent:
         """Report that the present session is configured."""
         self.turns.engine_back()
         self.remote.ready()
+        self.prompter.session_ready()
         self._post(events.EngineReady())
 
     def lost(self, lost: SessionLost) -> None:

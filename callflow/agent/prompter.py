@@ -68,6 +68,8 @@ class Prompter:
         self._owed: dict[str, bool] = {}
         """The instructions of the speech that waits until the caller hears the agent again, oldest first, each with
         whether it lasts. Of those that do not last there is one at most."""
+        self._awaits_step = False
+        """A session is ready, and the machine's step, which says how the conversation goes on, is still to come."""
         self.remote: RemoteSpeaker | None = None
         """Decides how a conversation goes on in a call whose audio never comes here."""
 
@@ -126,7 +128,7 @@ class Prompter:
         is `whole`: the protected sentence has its own proof. `lasting`, `whole`: see `Engine.request_response`."""
         if self._turns.is_agent_shut and not whole:
             self._owe(instructions, lasting=lasting)
-        elif not (instructions or self._sessions.is_ready) and self._sessions.is_there:
+        elif not instructions and self.is_in_break and self._sessions.is_there:
             self._owe("", lasting=False)  # asked for now, it would be said beside the sentence after the break
             self._turns.expect_speech()
         elif self._sessions.request_response(instructions, lasting=lasting, whole=whole):
@@ -157,10 +159,27 @@ class Prompter:
         """Whether the agent has something to say as soon as the caller hears it again."""
         return bool(self._owed)
 
+    @property
+    def is_in_break(self) -> bool:
+        """Whether no session is ready, or the machine has not yet said how the conversation goes on with one that is:
+        what is asked for now would be said beside that."""
+        return self._awaits_step or not self._sessions.is_ready
+
+    def session_ready(self) -> None:
+        """Note that a session is ready: the machine learns it now, and says how the conversation goes on."""
+        self._awaits_step = True
+
+    def break_over(self, *, asked: bool) -> None:
+        """Note that the machine has taken that step. `asked`: the step asks for a sentence, or none is to be said;
+        otherwise what is owed is said, because nothing resumes."""
+        self._awaits_step = False
+        if not asked:
+            self.heard_again()
+
     def heard_again(self) -> bool:
         """Ask for what waited while the caller could not hear the agent, if they can now. Returns whether it was asked
-        for: without a session that is ready it waits for the end of the break."""
-        if not self._owed or self._turns.is_agent_shut or not self._sessions.is_ready:
+        for: in a break it waits for its end."""
+        if not self._owed or self._turns.is_agent_shut or self.is_in_break:
             return False
         owed, self._owed = self._owed, {}
         for text, lasts in owed.items():
@@ -254,7 +273,7 @@ class Prompter:
     def still_busy(self, floor: Floor) -> bool:
         """Ask the agent to say that a tool is slow. Returns False if somebody speaks or no session is ready."""
         is_busy = floor.caller_speaking or floor.responses or floor.unplayed or self._turns.is_silenced
-        if is_busy or not self._sessions.is_ready:
+        if is_busy or self.is_in_break:
             return False
         return self._sessions.request_response(prompt(Prompt.STILL_BUSY))
 

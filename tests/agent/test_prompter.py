@@ -11,7 +11,7 @@ from callflow.agent import prompter as module
 from callflow.agent.line_control import LineControl
 from callflow.agent.prompts import Prompt, prompt
 from callflow.contracts import events
-from callflow.contracts.engine import AudioDelta, SessionLost, SessionReady, SpeechStarted, SpeechStopped, ToolCalls
+from callflow.contracts.engine import AudioDelta, SessionLost, SpeechStarted, SpeechStopped, ToolCalls
 from callflow.contracts.tools import ToolCall
 from tests.agent.offline import CAN, Scene
 from tests.in_loop import in_loop
@@ -178,7 +178,7 @@ async def test_what_is_owed_after_a_hold_is_said_by_the_session_that_follows() -
     scene.agent.connect()
     line.unhold()
     assert asked(scene) == [], "a session that is not ready was asked"
-    scene.tell(SessionReady())
+    scene.configured()
     scene.agent.prompter.prompt("resume", 1)
     assert asked(scene) == ["Say what you have found."]
     scene.answer(2)
@@ -196,7 +196,7 @@ async def test_an_agent_heard_again_without_a_ready_session_speaks_when_one_is()
     line.mute("agent", False)
     assert asked(scene) == [], "the session may be lost before it is ready"
     assert scene.agent.prompter.owes_speech
-    scene.tell(SessionReady())
+    scene.configured()
     scene.agent.prompter.prompt("resume", 1)
     assert asked(scene) == ["Say what you have found."]
 
@@ -210,7 +210,7 @@ async def test_what_is_to_be_spoken_about_during_a_break_is_the_sentence_after_i
     scene.agent.prompter.learn("Go on with the conversation.", speak=True)
     assert asked(scene) == [], "the session may be lost before it is ready"
     assert scene.turns.is_answer_due, "nothing fills the silence"
-    scene.tell(SessionReady())
+    scene.configured()
     scene.agent.prompter.prompt("resume", 1)
     assert asked(scene) == [""]
 
@@ -222,7 +222,7 @@ async def test_what_a_caller_typed_before_the_first_session_is_answered_also_whe
     scene.agent.connect()
     scene.agent.respond_to("The caller has typed 12#.", shown="The caller has typed something.")
     assert asked(scene) == []
-    scene.tell(SessionReady())
+    scene.configured()
     scene.agent.prompter.greet()
     assert asked(scene) == [""]
     assert scene.turns.is_answer_due

@@ -23,9 +23,10 @@ from callflow.call.requests import HELD
 from callflow.call.restore import RestoredCall, restore_call
 from callflow.call.services import CallServices
 from callflow.contracts import events
-from callflow.contracts.engine import SessionReady
+from callflow.contracts.engine import SessionLost, SessionReady
 from callflow.contracts.errors import CarrierError, Overloaded, Refused
 from callflow.contracts.events import LegIds
+from callflow.contracts.tools import ToolCall
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.tools.builtin import transfer_call
@@ -651,6 +652,60 @@ def test_a_caller_who_is_given_back_before_the_first_session_is_there_hears_the_
             the.call.post(events.CarrierNotice())
             await until(lambda: "carrier_notice" in the.happened())  # what came before is done
             assert asked == [""]
+
+    play(main)
+
+
+@pytest.mark.parametrize("how", ["a whisper", "a mute that ends", "a tool", "a slow tool"])
+def test_what_is_to_be_said_between_the_session_and_the_step_that_takes_it_is_one_sentence_with_the_resumption(
+    how: str,
+) -> None:
+    """The agent said what was asked for, and then that the line had been interrupted."""
+
+    async def main() -> None:
+        async with stage() as the:
+            tell, asked = list[Any](), list[str]()
+
+            def make(context: Any, hear: Any) -> Any:
+                tell.append(hear)
+                engine = cast(Any, FakeEngine())
+                engine.request_response = lambda instructions="", **_: asked.append(instructions)
+                engine.answer_tool = lambda call, output, speak: asked.append("the tool") if speak else None
+                return engine
+
+            agent = the.call.agent
+            agent.sessions.make = make
+            await the.ask(RINGS)
+            await the.ask(events.CallAnswered())
+            the.call.post(events.MediaStarted())
+            await until(lambda: the.call.model.state == machine.STREAMING and tell)
+            tell[-1](SessionReady())
+            await until(lambda: the.call.model.engine == "ready")
+            agent.conversation.sounds("item_1")
+            agent.tool_calls.called(ToolCall("call_a", "look_up", "{}"), spoken=False)
+            if how == "a mute that ends":
+                assert the.call.requests.line.mute("agent", True, by="token mia") == ""
+                await until(lambda: "agent" in the.call.relay.gates.muted)
+                agent.prompter.say("")
+            tell[-1](SessionLost("gone"))
+            await until(lambda: len(tell) == 2)
+            asked.clear()
+            tell[-1](SessionReady())
+            assert the.call.model.engine == "connecting"
+            match how:
+                case "a whisper":
+                    agent.prompter.whisper("note", "Offer the earlier one.", now=True)
+                case "a mute that ends":
+                    the.call._local_commands.line.mute("agent", False)
+                case "a tool":
+                    await agent.tool_calls.run("call_a")
+                    agent.tool_turns.answer("call_a")
+                case _:
+                    agent._fill_for_tool()
+            await until(lambda: the.call.model.engine == "ready" and asked)
+            the.call.post(events.CarrierNotice())
+            await until(lambda: "carrier_notice" in the.happened())  # what came before is done
+            assert len(asked) == 1, asked
 
     play(main)
 
