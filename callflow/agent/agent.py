@@ -126,7 +126,7 @@ class Agent:
         self.usage.restore(state.usage)
         self.turns.first_word_ms = state.first_word_ms
         self.remote.restored(state.unanswered, was_there=state.had_session)
-        self.prompter.restored(ago_seconds, left_quietly=state.left_quietly)
+        self.prompter.restored(ago_seconds, left_quietly=state.left_quietly, met_person=state.met_person)
 
     @property
     def _floor(self) -> Floor:
@@ -392,7 +392,7 @@ class Agent:
     def silence(self) -> None:
         """Stop speaking and hearing, because the caller talks with a person now."""
         self.turns.silence(fills=False)
-        self.prompter.forget_owed()
+        self.prompter.person_speaks()
         if not self.remote.silence():
             self.sessions.leave()
         self.no_input.stop()

@@ -63,7 +63,7 @@ class Prompter:
         self._timers = Timers()
         self._away_since: float | None = None
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
-        self._left_quietly = self._was_moved = self._was_heard = False
+        self._left_quietly = self._was_moved = self._was_heard = self._met_person = False
         self._keys_failed = 0
         self._owed: dict[str, bool] = {}
         """The instructions of the speech that waits until the caller hears the agent again, oldest first, each with
@@ -73,8 +73,10 @@ class Prompter:
         self.remote: RemoteSpeaker | None = None
         """Decides how a conversation goes on in a call whose audio never comes here."""
 
-    def restored(self, ago_seconds: float, *, left_quietly: bool) -> None:
-        """Note that no process had the call for `ago_seconds`. `left_quietly`: nobody spoke at the handover."""
+    def restored(self, ago_seconds: float, *, left_quietly: bool, met_person: bool = False) -> None:
+        """Note that no process had the call for `ago_seconds`. `left_quietly`: nobody spoke at the handover.
+        `met_person`: the caller has talked with a person before."""
+        self._met_person = met_person
         self._away_since, self._left_quietly = self._clock() - ago_seconds, left_quietly
 
     def moved(self) -> None:
@@ -186,6 +188,11 @@ class Prompter:
             self.say(text, lasting=lasts)
         return True
 
+    def person_speaks(self) -> None:
+        """Note that a person has the caller, who is not greeted any more, and hears nothing of what the agent owes."""
+        self._met_person = True
+        self.forget_owed()
+
     def forget_owed(self) -> None:
         """Drop what waits until the caller hears the agent again, and what the engine has not begun: others speak now,
         or nobody any more."""
@@ -229,7 +236,9 @@ class Prompter:
         conversation = self._turns.conversation
         match turn_taking.resume(
             greeting_open=self._protected_greeting.is_open,
-            agent_was_heard=any(turn.who == "agent" and turn.heard_ms != 0 for turn in conversation.turns),
+            is_new=not (
+                self._met_person or any(turn.who == "agent" and turn.heard_ms != 0 for turn in conversation.turns)
+            ),
             away=None
             if since is None
             else ProcessGap(self._heard_since() - since, self._left_quietly, self._was_moved, self._was_heard),

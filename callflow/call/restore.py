@@ -138,6 +138,8 @@ class RestoredCall:
     """The highest number of a session of the model that ids tell of: see `session_ids.last_number`."""
     taken_by: str = ""
     """Who spoke with the caller in place of the agent."""
+    was_taken: bool = False
+    """Somebody has spoken with the caller in place of the agent."""
     muted_for: str = ""
     """For whom the agent was muted still."""
     cuts: list[Turn] = field(default_factory=list)
@@ -173,6 +175,7 @@ class RestoredCall:
             engine=self.engine,
             last_session=self.last_session,
             had_session=self.model.media != "none",
+            met_person=self.was_taken or self.joined_at is not None,
         )
 
 
@@ -317,7 +320,7 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
         case notes.Listening(state="began"):
             call.was_listened = True
         case notes.TakeOver():
-            call.taken_by = note.by if note.state != "ended" else ""
+            call.taken_by, call.was_taken = note.by if note.state != "ended" else "", True
         case notes.Recording():
             call.recordings = note.file.split(",")
         case notes.Digits():

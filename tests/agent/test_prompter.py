@@ -81,6 +81,26 @@ async def test_a_new_session_greets_if_nothing_was_heard_yet_and_else_resumes() 
     assert asked(scene) == [prompt(Prompt.RESUME)]
 
 
+@pytest.mark.parametrize("how", ["taken over", "transferred", "in the process of before"])
+@in_loop
+async def test_a_caller_whom_a_person_has_had_is_not_greeted_although_they_have_not_heard_the_agent(how: str) -> None:
+    """A person had taken them over at once; then the session broke, and the agent greeted as if nobody had spoken."""
+    scene = Scene()
+    line = LineControl(scene.agent, scene.relay, hold_music="silence", is_taken=lambda: how == "taken over")
+    if how == "in the process of before":
+        scene.agent.prompter.restored(1.0, left_quietly=False, met_person=True)
+    scene.ready()
+    if how == "taken over":
+        line.mute("agent", True)
+    elif how == "transferred":
+        scene.agent.silence()
+    line.mute("agent", False)
+    scene.agent.prompter.learn("A person has said hello.", speak=False)
+    scene.ready()
+    scene.agent.prompter.prompt("resume", 1)
+    assert asked(scene) == [prompt(Prompt.RESUME)]
+
+
 @in_loop
 async def test_after_a_gap_without_a_process_the_agent_apologises() -> None:
     scene = Scene()

@@ -656,6 +656,43 @@ def test_a_caller_who_is_given_back_before_the_first_session_is_there_hears_the_
     play(main)
 
 
+@pytest.mark.parametrize("gives_back", ["before the session", "after the session"])
+def test_a_caller_whom_a_person_has_greeted_is_not_greeted_by_the_agent_after_a_break(gives_back: str) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            tell, asked = list[Any](), list[str]()
+
+            def make(context: Any, hear: Any) -> Any:
+                tell.append(hear)
+                engine = cast(Any, FakeEngine())
+                engine.request_response = lambda instructions="", **_: asked.append(instructions)
+                return engine
+
+            the.call.agent.sessions.make = make
+            await the.ask(RINGS)
+            await the.ask(events.CallAnswered())
+            the.call.post(events.MediaStarted())
+            await until(lambda: the.call.model.state == machine.STREAMING and tell)
+            assert the.call.take_over.begin("token mia") == ""
+            await until(lambda: "bridged" in the.call.model.armed)
+            tell[-1](SessionLost("gone", retry=gives_back == "after the session"))
+            if gives_back == "after the session":
+                await until(lambda: len(tell) == 2)
+                tell[-1](SessionReady())
+                await until(lambda: the.call.model.engine == "ready")
+                tell[-1](SessionLost("gone again"))
+            await until(lambda: the.call.model.engine == ("connecting" if len(tell) > 2 else "lost"))
+            the.call.take_over.give_back()
+            await until(lambda: not the.call.take_over.by)
+            tell[-1](SessionReady())
+            await until(lambda: asked and the.call.model.engine == "ready")
+            the.call.post(events.CarrierNotice())
+            await until(lambda: "carrier_notice" in the.happened())  # what came before is done
+            assert asked == [""], "it knows what the person has said, and goes on from there"
+
+    play(main)
+
+
 @pytest.mark.parametrize("how", ["a whisper", "a mute that ends", "a tool", "a slow tool"])
 def test_what_is_to_be_said_between_the_session_and_the_step_that_takes_it_is_one_sentence_with_the_resumption(
     how: str,
