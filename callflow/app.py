@@ -282,7 +282,6 @@ class Application:
             self._services,
             load=self._load,
             max_calls=settings.max_concurrent_calls,
-            farewell_seconds=settings.farewell_seconds,
             callers=CallerLimits(settings.max_calls_per_caller, settings.max_calls_per_caller_hour),
         )
         self.budget = make_budget(settings, self.history, lambda: self.switchboard.calls, node=self._name)
