@@ -273,7 +273,9 @@ class Application:
             self.cluster = Membership(
                 self._node, self.history, calls=lambda: self.switchboard.count, lag=lambda: self._load.p99_ms
             )
-            self._cluster_web = ClusterWeb(self._node, self.cluster, self.history, lambda: self.switchboard)
+            self._cluster_web = ClusterWeb(
+                self._node, self.cluster, self.history, lambda: self.switchboard, self._by_name()
+            )
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds, membership=self.cluster)
         self._lookup = make_lookup(settings, self.tools.current) if settings.caller_lookup else None
         self._control = make_follower(settings, self.apis.control, self._secrets, self.live, lambda: self.switchboard)
