@@ -26,7 +26,7 @@ from callflow.contracts import events
 from callflow.contracts.engine import SessionLost, SessionReady
 from callflow.contracts.errors import CarrierError, Overloaded, Refused
 from callflow.contracts.events import LegIds
-from callflow.contracts.tools import ToolCall
+from callflow.contracts.tools import ToolAnswer, ToolCall
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.tools.builtin import transfer_call
@@ -569,6 +569,35 @@ def test_who_was_lost_for_long_does_not_take_the_caller_from_the_agent_by_coming
         async with stage(restored=typed_before()) as the:
             the.call.recover("answered")
             assert the.call.take_over.begin("token mia", again=True) == "The agent has the caller back."
+
+    play(main)
+
+
+def test_a_tool_that_was_running_in_the_process_of_before_is_not_run_again_and_no_other_is_refused() -> None:
+    async def main() -> None:
+        began = {"event": "began", "carrier": "fake", "control": IDS.control}
+        running = [("a", "book", '{"card":"[…]"}'), ("b", "end_call", "{}")]
+        written = [{"event": "tool_called", "id": name, "tool": of, "arguments": text} for name, of, text in running]
+        told = [JournalEntry(NAME, 0, time.time(), began)]
+        told += [JournalEntry(NAME, 1, time.time(), event, "streaming", "streaming", taken=True) for event in written]
+        async with stage(restored=restore_call(told)) as the:
+            calls, ran = the.call.agent.tool_calls, list[str]()
+
+            class Ran:
+                async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
+                    ran.append(call.id)
+                    return ToolAnswer("{}", ok=True)
+
+            calls._toolbox = cast(Any, Ran())
+            cast(Any, the.services.redact).text = lambda text: text.replace("4111", "[…]")
+            asked = [("1", "book", '{"card": "4111"}'), ("2", "book", '{"card": "none"}'), ("3", "end_call", "{}")]
+            for each in asked:
+                calls.called(ToolCall(*each), spoken=False)
+                await calls.run(each[0])
+            assert ran == ["2", "3"]
+            answer = calls.answer("1")
+            assert answer is not None
+            assert "not known" in answer[1]
 
     play(main)
 
