@@ -273,7 +273,9 @@ class Application:
             self.cluster = Membership(
                 self._node, self.history, calls=lambda: self.switchboard.count, lag=lambda: self._load.p99_ms
             )
-            self._cluster_web = ClusterWeb(self._node, self.cluster, self.history, lambda: self.switchboard)
+            self._cluster_web = ClusterWeb(
+                self._node, self.cluster, self.history, lambda: self.switchboard, self._by_name()
+            )
         self.recovery = Recovery(self.history, reconcile_seconds=settings.reconcile_seconds, membership=self.cluster)
         self._lookup = make_lookup(settings, self.tools.current) if settings.caller_lookup else None
         self._control = make_follower(settings, self.apis.control, self._secrets, self.live, lambda: self.switchboard)
@@ -282,7 +284,6 @@ class Application:
             self._services,
             load=self._load,
             max_calls=settings.max_concurrent_calls,
-            farewell_seconds=settings.farewell_seconds,
             callers=CallerLimits(settings.max_calls_per_caller, settings.max_calls_per_caller_hour),
         )
         self.budget = make_budget(settings, self.history, lambda: self.switchboard.calls, node=self._name)

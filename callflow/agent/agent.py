@@ -113,8 +113,7 @@ class Agent:
         self.goodbye = Goodbye(self.conversation, post)
         self.tool_turns = ToolTurns(tool_calls, self.sessions, self.turns, self.prompter, post, this)
         self.voicemail = VoicemailMessage(config.voicemail_message, this, post)
-        self.usage = UsageTotal()
-        self._silent_sessions = 0
+        self.usage, self._silent_sessions = UsageTotal(), 0
 
     def restore(self, state: AgentState, ago_seconds: float) -> None:
         """Continue a call that another process had. `ago_seconds`: how long ago that process wrote its last entry."""
@@ -125,7 +124,7 @@ class Agent:
         self.usage.restore(state.usage)
         self.turns.first_word_ms = state.first_word_ms
         self.remote.restored(state.unanswered, was_there=state.had_session)
-        self.prompter.restored(ago_seconds, left_quietly=state.left_quietly)
+        self.prompter.restored(ago_seconds, left_quietly=state.left_quietly, met_person=state.met_person)
 
     @property
     def _floor(self) -> Floor:
@@ -166,6 +165,7 @@ class Agent:
         """Report that the present session is configured."""
         self.turns.engine_back()
         self.remote.ready()
+        self.prompter.session_ready()
         self._post(events.EngineReady())
 
     def lost(self, lost: SessionLost) -> None:
@@ -390,7 +390,7 @@ class Agent:
     def silence(self) -> None:
         """Stop speaking and hearing, because the caller talks with a person now."""
         self.turns.silence(fills=False)
-        self.prompter.forget_owed()
+        self.prompter.person_speaks()
         if not self.remote.silence():
             self.sessions.leave()
         self.no_input.stop()

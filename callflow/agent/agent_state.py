@@ -34,3 +34,5 @@ class AgentState:
     """The highest number of a session that ids of the call tell of."""
     had_session: bool = False
     """A session of the engine was open in the call."""
+    met_person: bool = False
+    """A person has had the caller, after a transfer or in the agent's place."""

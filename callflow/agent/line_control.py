@@ -76,7 +76,7 @@ class LineControl:
         begun to say waits until it is heard; but not until it follows a person, who says what there is to say."""
         self._agent.prompter.unheard()
         if self._is_taken():
-            self._agent.prompter.forget_owed()
+            self._agent.prompter.person_speaks()
         self._agent.turns.cut_short()
         if self._agent.engine_has("interrupts_itself"):
             for response in self._agent.turns.taking.responses:

@@ -63,16 +63,20 @@ class Prompter:
         self._timers = Timers()
         self._away_since: float | None = None
         """When the previous process lost the call, on the loop's clock; None once the agent has spoken again."""
-        self._left_quietly = self._was_moved = self._was_heard = False
+        self._left_quietly = self._was_moved = self._was_heard = self._met_person = False
         self._keys_failed = 0
         self._owed: dict[str, bool] = {}
         """The instructions of the speech that waits until the caller hears the agent again, oldest first, each with
         whether it lasts. Of those that do not last there is one at most."""
+        self._awaits_step = False
+        """A session is ready, and the machine's step, which says how the conversation goes on, is still to come."""
         self.remote: RemoteSpeaker | None = None
         """Decides how a conversation goes on in a call whose audio never comes here."""
 
-    def restored(self, ago_seconds: float, *, left_quietly: bool) -> None:
-        """Note that no process had the call for `ago_seconds`. `left_quietly`: nobody spoke at the handover."""
+    def restored(self, ago_seconds: float, *, left_quietly: bool, met_person: bool = False) -> None:
+        """Note that no process had the call for `ago_seconds`. `left_quietly`: nobody spoke at the handover.
+        `met_person`: the caller has talked with a person before."""
+        self._met_person = met_person
         self._away_since, self._left_quietly = self._clock() - ago_seconds, left_quietly
 
     def moved(self) -> None:
@@ -126,7 +130,7 @@ class Prompter:
         is `whole`: the protected sentence has its own proof. `lasting`, `whole`: see `Engine.request_response`."""
         if self._turns.is_agent_shut and not whole:
             self._owe(instructions, lasting=lasting)
-        elif not (instructions or self._sessions.is_ready) and self._sessions.is_there:
+        elif not instructions and self.is_in_break and self._sessions.is_there:
             self._owe("", lasting=False)  # asked for now, it would be said beside the sentence after the break
             self._turns.expect_speech()
         elif self._sessions.request_response(instructions, lasting=lasting, whole=whole):
@@ -157,15 +161,37 @@ class Prompter:
         """Whether the agent has something to say as soon as the caller hears it again."""
         return bool(self._owed)
 
+    @property
+    def is_in_break(self) -> bool:
+        """Whether no session is ready, or the machine has not yet said how the conversation goes on with one that is:
+        what is asked for now would be said beside that."""
+        return self._awaits_step or not self._sessions.is_ready
+
+    def session_ready(self) -> None:
+        """Note that a session is ready: the machine learns it now, and says how the conversation goes on."""
+        self._awaits_step = True
+
+    def break_over(self, *, asked: bool) -> None:
+        """Note that the machine has taken that step. `asked`: the step asks for a sentence, or none is to be said;
+        otherwise what is owed is said, because nothing resumes."""
+        self._awaits_step = False
+        if not asked:
+            self.heard_again()
+
     def heard_again(self) -> bool:
         """Ask for what waited while the caller could not hear the agent, if they can now. Returns whether it was asked
-        for: without a session that is ready it waits for the end of the break."""
-        if not self._owed or self._turns.is_agent_shut or not self._sessions.is_ready:
+        for: in a break it waits for its end."""
+        if not self._owed or self._turns.is_agent_shut or self.is_in_break:
             return False
         owed, self._owed = self._owed, {}
         for text, lasts in owed.items():
             self.say(text, lasting=lasts)
         return True
+
+    def person_speaks(self) -> None:
+        """Note that a person has the caller, who is not greeted any more, and hears nothing of what the agent owes."""
+        self._met_person = True
+        self.forget_owed()
 
     def forget_owed(self) -> None:
         """Drop what waits until the caller hears the agent again, and what the engine has not begun: others speak now,
@@ -210,7 +236,9 @@ class Prompter:
         conversation = self._turns.conversation
         match turn_taking.resume(
             greeting_open=self._protected_greeting.is_open,
-            agent_was_heard=any(turn.who == "agent" and turn.heard_ms != 0 for turn in conversation.turns),
+            is_new=not (
+                self._met_person or any(turn.who == "agent" and turn.heard_ms != 0 for turn in conversation.turns)
+            ),
             away=None
             if since is None
             else ProcessGap(self._heard_since() - since, self._left_quietly, self._was_moved, self._was_heard),
@@ -254,7 +282,7 @@ class Prompter:
     def still_busy(self, floor: Floor) -> bool:
         """Ask the agent to say that a tool is slow. Returns False if somebody speaks or no session is ready."""
         is_busy = floor.caller_speaking or floor.responses or floor.unplayed or self._turns.is_silenced
-        if is_busy or not self._sessions.is_ready:
+        if is_busy or self.is_in_break:
             return False
         return self._sessions.request_response(prompt(Prompt.STILL_BUSY))
 

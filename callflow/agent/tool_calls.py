@@ -84,8 +84,8 @@ class PendingToolCalls:
         self._timers = Timers()
         self.filler: Callable[[], object] = lambda: True
         """Called when a tool is slow, so that the agent says so. Something false: the agent cannot speak now."""
-        self.refused: Callable[[], ToolAnswer | None] = lambda: None
-        """Returns the answer that takes the place of any tool just now; None: tools run."""
+        self.refused: Callable[[ToolCall], ToolAnswer | None] = lambda call: None
+        """Returns the answer that takes the place of a tool just now; None: it runs."""
         self.runs = 0
 
     @property
@@ -127,7 +127,7 @@ class PendingToolCalls:
         job.running = True
         self.runs += 1
         began = self._loop.time()
-        refusal = _TOO_MANY if job.too_many else self.refused()
+        refusal = _TOO_MANY if job.too_many else self.refused(job.call)
         answer = refusal if refusal is not None else await self._answer_of(job)
         job.output = answer.output
         ms = round((self._loop.time() - began) * 1000)

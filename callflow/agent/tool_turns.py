@@ -38,7 +38,8 @@ class ToolTurns:
         self._tool_calls, self._sessions, self._turns = tool_calls, sessions, turns
         self._prompter, self._post, self._agent = prompter, post, agent
         self._is_unsaid = False
-        """A result came while the caller did not hear the agent; it speaks when the last tool of now is answered."""
+        """A result came in a break, or while the caller did not hear the agent; it speaks when the last tool of now is
+        answered."""
 
     def called(self, heard: ToolCalls) -> None:
         """Handle the engine's tool calls."""
@@ -55,14 +56,16 @@ class ToolTurns:
             return
         asked, output, speak = answer
         self._turns.conversation.fact(tool_answered(asked.name, asked.arguments, output))
-        waits = speak and self._turns.is_agent_shut
+        in_break = self._prompter.is_in_break  # it speaks once, of this and of the break
+        waits = speak and (self._turns.is_agent_shut or in_break)
         self._is_unsaid = waits or (self._is_unsaid and not speak)
         if speak and not waits:
             self._turns.expect_speech()
         elif not self._tool_calls.is_busy:
             self._turns.no_answer_due()
         # One that cannot be stopped was told that nobody hears it, and without this would never learn the result.
-        self._sessions.answer_tool(call, output, speak=speak and not (waits and self._sessions.can("cancels")))
+        is_kept_back = waits and (in_break or self._sessions.can("cancels"))
+        self._sessions.answer_tool(call, output, speak=speak and not is_kept_back)
         if self._is_unsaid and not self._tool_calls.is_busy:
             self._is_unsaid = False
             self._prompter.say("")

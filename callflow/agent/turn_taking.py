@@ -210,15 +210,16 @@ something and ended."""
 def resume(
     *,
     greeting_open: bool,
-    agent_was_heard: bool,
+    is_new: bool,
     away: ProcessGap | None,
     callers_turn: bool,
     audio_is_needed: bool,
     tools_busy: bool,
 ) -> Resume:
-    """Decide how the conversation continues. `callers_turn`: the caller has an answer to everything, and the agent's
+    """Decide how the conversation continues. `is_new`: the caller has heard neither the agent nor a person in its place
+    yet. `callers_turn`: the caller has an answer to everything, and the agent's
     last words were not cut off. `away` None: the process is the same."""
-    if greeting_open or not agent_was_heard:
+    if greeting_open or is_new:
         return "greet"
     if away is not None and not (away.quietly and away.seconds < _unnoticed(away)):
         may_answer = away.was_heard and away.seconds < _unnoticed(away)

@@ -226,6 +226,8 @@ class Call:
         self._listening.after(step)
         self.take_over.after(self.model)
         self.requests.after(step)
+        if isinstance(event, events.EngineReady):  # nothing resumes where a person gave the caller back before
+            self.agent.prompter.break_over(asked=machine.is_asked_to_speak(step) or not machine.is_talking(self.model))
         for command in step.commands:
             if not isinstance(command, CarrierCommand):
                 self._local_commands.do(command, is_written=is_written)
@@ -233,8 +235,6 @@ class Call:
                 self.legs.not_written(command.leg)
             elif id(command) in requests:
                 self._carrier_commands.send(requests[id(command)])
-        if isinstance(event, events.EngineReady) and step.before == step.after and machine.is_talking(self.model):
-            self.agent.prompter.heard_again()  # nothing resumes where a person gave the caller back before
         self._handover.left.carry_out(self.model, self.requests.line.words.keep, self.post)
 
     def _request(self, command: Command, ordinal: int, of: CommandPlace | None = None) -> CarrierRequest:

@@ -18,6 +18,7 @@ from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK, DtmfCollector
 from callflow.call.legs import Legs
 from callflow.call.local_commands import LocalCommands
+from callflow.call.lost_tools import LostTools
 from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks
@@ -30,7 +31,7 @@ from callflow.call.take_over import TakeOver
 from callflow.contracts.back_references import to_owner
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.events import Dtmf, Event, LegIds
-from callflow.contracts.tools import Caller
+from callflow.contracts.tools import Caller, ToolAnswer, ToolCall
 from callflow.journal import notes
 from callflow.journal.notes import Note, UnknownNote
 from callflow.media.relay import Relay
@@ -132,7 +133,16 @@ def make_parts(
         before=restored.taken_by if restored is not None else "",
     )  # fmt: skip
     line = requests.line
-    tool_calls.refused = lambda: PERSON_SPEAKS if line.taken_by else None
+    lost = restored.lost_tools if restored is not None else LostTools()
+
+    def refused(asked: ToolCall) -> ToolAnswer | None:
+        if line.taken_by:
+            return PERSON_SPEAKS
+        # What our own tools do to the call is done once anyway, and the caller may need it again.
+        shown = asked._replace(arguments=services.redact.text(asked.arguments))
+        return None if asked.name in acts else lost.refusal(shown)
+
+    tool_calls.refused = refused
     return Parts(relay, recordings, requests, agent, local_commands, dtmf, listening, take_over)
 
 

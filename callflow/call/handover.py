@@ -19,8 +19,9 @@ from typing import Final, Literal, Protocol
 from callflow.agent.conversation import Turn
 from callflow.call import machine
 from callflow.call.command_ids import CommandPlace
+from callflow.call.lost_tools import UNKNOWN_RESULT
 from callflow.call.requests_after_move import LeftRequests
-from callflow.call.restore import UNKNOWN_RESULT, RestoredCall
+from callflow.call.restore import RestoredCall
 from callflow.contracts.carrier import Carrier, WebhookReply
 from callflow.contracts.errors import CallElsewhere, Overloaded
 from callflow.contracts.events import (

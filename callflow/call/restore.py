@@ -20,6 +20,7 @@ from callflow.call.command_ids import CommandPlace
 from callflow.call.deadlines import COUNTED, GO_ON
 from callflow.call.dtmf import MASK, KeyBuffer, as_source
 from callflow.call.legs import by_machine
+from callflow.call.lost_tools import UNKNOWN_RESULT, LostTools
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.replay import replay
 from callflow.call.take_over import TAKES_OVER
@@ -42,8 +43,6 @@ from callflow.journal.timeline import broke_in
 from callflow.media.remote_line import ENCODING as REMOTE
 
 
-UNKNOWN_RESULT: Final = '{"error":"the line broke while this was running: whether it was done is not known"}'
-"""What the model is told of a tool that was running then."""
 _IDS: Final = ("item", "id")
 """Where events and notes have ids of the model: of turns, tool calls, and tools that it runs itself."""
 _NOT_ON_RECORD: Final = CommandPlace(0, 0)
@@ -89,6 +88,8 @@ class RestoredCall:
     """The caller has heard the whole protected sentence."""
     unanswered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Tool calls without a known result: their `tool_called` events, by id."""
+    lost_tools: LostTools = field(default_factory=LostTools)
+    """Those, and the ones of processes of before."""
     left: list[events.Event] = field(default_factory=list)
     """Requests that came while the previous process handed the call over, oldest first: they are still to be done."""
     left_since: float = math.inf
@@ -138,6 +139,8 @@ class RestoredCall:
     """The highest number of a session of the model that ids tell of: see `session_ids.last_number`."""
     taken_by: str = ""
     """Who spoke with the caller in place of the agent."""
+    was_taken: bool = False
+    """Somebody has spoken with the caller in place of the agent."""
     muted_for: str = ""
     """For whom the agent was muted still."""
     cuts: list[Turn] = field(default_factory=list)
@@ -173,6 +176,7 @@ class RestoredCall:
             engine=self.engine,
             last_session=self.last_session,
             had_session=self.model.media != "none",
+            met_person=self.was_taken or self.joined_at is not None,
         )
 
 
@@ -203,6 +207,7 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
         except Exception as error:  # a caller is waiting: losing one entry is better than losing the call
             count, problem = call.problems or (0, f"{type(error).__name__} in {entry.event.get('event')!r:.60}")
             call.problems = count + 1, problem
+    call.lost_tools = LostTools(entries)
     call.armed = {name: at for name, at in call.armed.items() if name in call.model.armed}
     call.left = call.left if call.at - call.left_since <= _LEFT_SECONDS else []
     call.taken_by = call.taken_by or call.muted_for
@@ -317,7 +322,7 @@ def _note(call: RestoredCall, talk: _Talk, at: float, note: Note | UnknownNote) 
         case notes.Listening(state="began"):
             call.was_listened = True
         case notes.TakeOver():
-            call.taken_by = note.by if note.state != "ended" else ""
+            call.taken_by, call.was_taken = note.by if note.state != "ended" else "", True
         case notes.Recording():
             call.recordings = note.file.split(",")
         case notes.Digits():

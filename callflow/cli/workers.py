@@ -27,6 +27,7 @@ from callflow.cli.worker_order import Order
 from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.socket_passing import TAKE_LISTENERS, send, socket_path
 from callflow.config.display import secrets_of
+from callflow.config.profiles import Profiles
 from callflow.config.settings import Settings
 from callflow.contracts.errors import DatabaseError, SettingsError
 from callflow.history.database import url_of
@@ -76,6 +77,8 @@ class Workers:
         given = settings.cluster_secret.get_secret_value()
         # The same as of an earlier main process, whose workers may still be there.
         self._secret = given.encode() if given else stream_tokens(settings).secrets_for("nodes of this machine")[0]
+        self._farewell_seconds = max(each.farewell_seconds for each in Profiles(settings).all().values())
+        """The longest; profiles of the database, which this process does not open, have `_END_SECONDS` more."""
         self._workers: dict[int, _Worker] = {}
         self._due: list[tuple[float, int, int]] = []
         """When to start which worker again, and how often it has failed."""
@@ -112,8 +115,8 @@ class Workers:
         self._signals += 1
         of = self._settings
         # Twice: calls that were not moved within the first time have the second one.
-        drain = 2 * of.drain_seconds + of.farewell_seconds + of.transcript_seconds if self._signals == 1 else 0.0
-        self._end_at = time.monotonic() + drain + _END_SECONDS
+        drain = 2 * of.drain_seconds + self._farewell_seconds + of.transcript_seconds
+        self._end_at = time.monotonic() + (drain if self._signals == 1 else 0.0) + _END_SECONDS
         self._signal_all(signal.SIGTERM if self._signals < 3 else signal.SIGKILL)
 
     def _signal_all(self, number: signal.Signals) -> None:

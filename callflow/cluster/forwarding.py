@@ -44,6 +44,9 @@ _TELL_SECONDS: Final = 1.0
 _OTHER_SECRET: Final = (
     "NODE %s REFUSES WHAT THIS NODE SIGNS: CLUSTER_SECRET must be the same on all machines, and their clocks agree"
 )
+OTHER_CARRIERS: Final = (
+    "NODE %s HAS NOT THE SAME KEYS OF CARRIERS (%s): calls that it is to take over are lost. All nodes need the same"
+)
 _HANDOVER_INPUT_SECONDS: Final = 0.5
 """A caller waits."""
 _HOP: Final = frozenset({
@@ -76,8 +79,9 @@ class Stream:
 class Forwarding:
     """Sends requests to other nodes, over connections that stay open."""
 
-    def __init__(self, me: str, secret: bytes, peers: Peers) -> None:
-        self._me, self._secret, self._peers = me, secret, peers
+    def __init__(self, me: str, secret: bytes, peers: Peers, carriers: Collection[str] = ()) -> None:
+        """`carriers`: the names of those that this node has the keys of."""
+        self._me, self._secret, self._peers, self._carriers = me, secret, peers, sorted(carriers)
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._is_closed = False
 
@@ -213,9 +217,17 @@ class Forwarding:
 
         async def one(peer: Peer) -> None:
             with contextlib.suppress(PeerAway):  # it learns of this node at its next renewal
-                await self.ask(peer, "POST", "/nodes")
+                self.met(peer.name, await self.ask(peer, "POST", "/nodes", {"carriers": self._carriers}))
 
         await asyncio.gather(*(one(peer) for peer in self._peers.living()))
+
+    def met(self, node: str, told: object) -> dict[str, Any]:
+        """Compare the carriers that another node has told with those of this one, say so if they differ, and return
+        what this one tells. A node of before tells none."""
+        theirs = told.get("carriers") if isinstance(told, Mapping) else None
+        if isinstance(theirs, list) and (differ := {*map(str, theirs)} ^ {*self._carriers}):
+            _warnings.say(f"carriers {node}", OTHER_CARRIERS, node, ", ".join(sorted(differ)))
+        return {"carriers": self._carriers}
 
     async def tell_deleted(self, files: Sequence[str], calls: Sequence[str]) -> None:
         """Tell all other nodes that these recordings and these calls are deleted, so that those who have something of

@@ -6,18 +6,16 @@ is when much comes at once, when pings are sent, and how long a peer may take.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from callflow.media.ping_numbers import PingNumbers
 from callflow.media.websocket import CLOSED, FIRST_PING_SECONDS, MOST_MESSAGE
 from callflow.timers import Timers
 
-
-log = logging.getLogger("callflow.media")
 
 # RFC 6455, sections 5.2 and 7.4.1
 TEXT: Final = 1
@@ -76,11 +74,7 @@ class DirectSocket(ABC):
         self._write_seconds = 0.0
         self._timers = Timers()
         self._ping_seconds = ping_seconds
-        self._answers = False
-        """The peer has answered a ping."""
-        self._pings, self._awaited = 0, b""
-        """How many were sent; what the pong of the last one must hold, b"": it has come. A peer may send pongs that
-        answer nothing (RFC 6455, section 5.5.3)."""
+        self._pings = PingNumbers()
         self._answered: Callable[[], None] | None = None
         """Is called with the next pong."""
 
@@ -106,10 +100,11 @@ class DirectSocket(ABC):
 
     def ping(self, answered: Callable[[], None]) -> bool:
         """See `MediaSocket.ping`."""
-        if not self._answers or self._awaited or self._reason or self._closing or self._is_paused:
+        pings = self._pings
+        if not pings.peer_answers or pings.is_awaiting or self._reason or self._closing or self._is_paused:
             return False
         self._answered = answered
-        self._next_ping()
+        self._send_ping(pings.next())
         return True
 
     async def close(self, code: int, reason: str) -> None:
@@ -193,7 +188,7 @@ class DirectSocket(ABC):
         if self._reason:
             return
         if kind == _PONG:
-            if payload and payload == self._awaited:
+            if self._pings.answered_by(payload):
                 self._ponged()
         elif kind == _PING:
             if self._has_turn:
@@ -299,22 +294,16 @@ class DirectSocket(ABC):
             ended(self._reason)
 
     def _ponged(self) -> None:
-        self._answers, self._awaited = True, b""
         answered, self._answered = self._answered, None
         if answered is not None:
             answered()
 
-    def _next_ping(self) -> None:
-        self._pings += 1
-        self._awaited = self._pings.to_bytes(4, "big")
-        self._send_ping(self._awaited)
-
     def _ping(self) -> None:
-        if self._awaited and not self._answers:
-            log.debug("the peer of a media socket answers no ping: it is sent no other")
+        content = self._pings.due()
+        if content is None:
             return
-        if not self._awaited:
-            self._next_ping()
+        if content:
+            self._send_ping(content)
         self._timers.start("ping", self._ping_seconds, self._ping)
 
 

@@ -26,13 +26,11 @@ _DRAIN: Final = "drain"
 class Drain:
     """The tasks of all calls, live and ended, and the ways to end them."""
 
-    def __init__(
-        self, calls: Mapping[str, Call], admission: Admission, *, most_unwritten: int, farewell_seconds: float
-    ) -> None:
+    def __init__(self, calls: Mapping[str, Call], admission: Admission, *, most_unwritten: int) -> None:
         """`calls`: the live calls by id, as the switchboard keeps them. `most_unwritten`: how many ended calls may wait
-        for transcripts. `farewell_seconds`: how long a goodbye may take."""
+        for transcripts."""
         self._calls, self._admission = calls, admission
-        self._most_unwritten, self._farewell_seconds = most_unwritten, farewell_seconds
+        self._most_unwritten = most_unwritten
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._after_call: set[asyncio.Task[None]] = set()
@@ -82,9 +80,10 @@ class Drain:
         """Refuse new calls, give live calls `seconds` to end by themselves, then end them with a goodbye."""
         self._admission.close()
         await self._until_empty(seconds)
+        goodbyes = [call.config.deadline_seconds["farewell"] for call in self._calls.values()]  # profiles differ
         for call in list(self._calls.values()):
             call.post(GoodbyeRequested(reason="shutdown", by=_DRAIN))
-        await self._until_empty(self._farewell_seconds + _RELEASE_SECONDS)
+        await self._until_empty(max(goodbyes, default=0.0) + _RELEASE_SECONDS)
         await self.stop()
 
     async def hand_over(self, seconds: float) -> None:

@@ -71,13 +71,11 @@ class Switchboard:
         make_services: Callable[[Switchboard], CallServices],
         *,
         max_calls: int,
-        farewell_seconds: float,
         callers: CallerLimits | None = None,
         load: LagAdmission | None = None,
     ) -> None:
-        """`max_calls`: at the same time. `farewell_seconds`: how long a goodbye may take when the server stops.
-        `callers`: the limits of each caller; None: no limits. `load`: refuses calls while the loop is late; None: none
-        are refused for that."""
+        """`max_calls`: at the same time. `callers`: the limits of each caller; None: no limits. `load`: refuses calls
+        while the loop is late; None: none are refused for that."""
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, Call] = {}
         self._legs: dict[str, tuple[Call, str]] = {}
@@ -92,7 +90,7 @@ class Switchboard:
         self.load = load or LagAdmission(0, 0)
         """How late the event loop is, and whether new calls are refused for that."""
         self.admission = Admission(max_calls, callers or CallerLimits(), self.load, self.counts)
-        self._drain = Drain(self._calls, self.admission, most_unwritten=max_calls, farewell_seconds=farewell_seconds)
+        self._drain = Drain(self._calls, self.admission, most_unwritten=max_calls)
         self._signature_warnings = RepeatedWarnings(log, seconds=_SIGNATURE_WARNING_SECONDS)
         self.on_lost_leg: Callable[[Carrier, ActiveCall], None] = lambda carrier, leg: None
         """Called for a leg that we dialled, and whose call is not live here."""

@@ -8,6 +8,7 @@ listeners; `/cluster/…` is between nodes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
@@ -103,12 +104,13 @@ def create_cluster_app(
     is_live: Callable[[str], bool],
     handover_input: Callable[[str], Awaitable[HandoverInput]],
     now: Callable[[], float] = time.time,
+    met: Callable[[str, object], Mapping[str, Any]] = lambda node, told: {},
 ) -> Quart:
     """Make the app. `apps`: those that requests are forwarded to, by name. `take_given`: takes calls that the node of
     this name has given to this one, and returns those that are here; None: it is not known yet. `live`: what is watched
     live. `kept`: what lies here of calls. `dial`: makes a call that another node asks for. `is_live`: whether this node
     has a call. `handover_input`: ends the stream of a call that was given away, and returns what its caller has said
-    and typed since."""
+    and typed since. `met`: takes what a node that joins tells of itself, and returns what this one tells it."""
     app = WebApp("cluster")
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY
 
@@ -119,7 +121,10 @@ def create_cluster_app(
     @app.post("/nodes")
     async def nodes() -> dict[str, Any]:
         await node.look_again()
-        return {"ok": True}
+        told: object = None
+        with contextlib.suppress(msgspec.DecodeError):  # a node of before tells nothing
+            told = msgspec.json.decode(cast(bytes, await request.get_data()))
+        return {"ok": True, **met(str(request.scope.get(FORWARDED, "")), told)}
 
     @app.post("/calls")
     async def calls() -> tuple[dict[str, Any], int]:

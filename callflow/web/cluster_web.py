@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from quart import Quart
@@ -35,11 +35,17 @@ class ClusterWeb:
     """Of one node. Made when a loop runs."""
 
     def __init__(
-        self, config: NodeConfig, membership: Membership, history: History, switchboard: Callable[[], Switchboard]
+        self,
+        config: NodeConfig,
+        membership: Membership,
+        history: History,
+        switchboard: Callable[[], Switchboard],
+        carriers: Collection[str] = (),
     ) -> None:
+        """`carriers`: the names of those that this node has the keys of."""
         self._config, self._membership, self._history = config, membership, history
         self._switchboard = switchboard
-        self.forwarding = Forwarding(config.name, config.secret, membership)
+        self.forwarding = Forwarding(config.name, config.secret, membership, carriers)
         membership.tell = self.forwarding.tell_given
         membership.handover_input = self.forwarding.handover_input
         membership.announce = self.forwarding.announce
@@ -86,7 +92,7 @@ class ClusterWeb:
         dialling = DiallingElsewhere(dialer, self._membership, self.forwarding)
         app = create_cluster_app(
             self._membership, self._config.secret, apps, take_given, live, self._history, dialling.take,
-            lambda call: self._switchboard().is_live(call), self._handover_input,
+            lambda call: self._switchboard().is_live(call), self._handover_input, met=self.forwarding.met,
         )  # fmt: skip
         self._listener = Listener(bind(self._config.address), app, media_ping_seconds=0)
         await self._listener.open()

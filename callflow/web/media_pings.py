@@ -9,7 +9,6 @@ Hypercorn's own pings never stop, and keep a closed connection until the next on
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 
 from hypercorn.config import Config
@@ -19,11 +18,9 @@ from hypercorn.typing import WebsocketAcceptEvent
 from wsproto.events import Event as FrameEvent
 from wsproto.events import Ping, Pong
 
+from callflow.media.ping_numbers import PingNumbers
 from callflow.media.websocket import FIRST_PING_SECONDS
 from callflow.timers import Timers
-
-
-log = logging.getLogger("callflow.media")
 
 
 class ListenerConfig(Config):
@@ -41,12 +38,8 @@ class PingingStream(WSStream):
     """A WebSocket of Hypercorn, with these pings instead of Hypercorn's."""
 
     _timers: Timers | None = None
-    _pings = 0
-    """How many were sent."""
-    _awaited = b""
-    """What the pong of the last one must hold; b"": it has come."""
-    _answers = False
-    """The peer has answered a ping."""
+    _pings: PingNumbers
+    """Since the handshake, if any are sent."""
 
     async def handle(self, event: Event) -> None:
         """Handle an event of the connection."""
@@ -59,12 +52,13 @@ class PingingStream(WSStream):
         await super()._accept(message)
         seconds = getattr(self.config, "media_ping_seconds", 0.0)
         if self.state is ASGIWebsocketState.CONNECTED and seconds:
-            events = self.connection.events
+            events, pings = self.connection.events, PingNumbers()
+            self._pings = pings
 
             def noting() -> Iterator[FrameEvent]:
                 for event in events():
-                    if isinstance(event, Pong) and self._awaited and bytes(event.payload) == self._awaited:
-                        self._answers, self._awaited = True, b""
+                    if isinstance(event, Pong):
+                        pings.answered_by(event.payload)
                     yield event
 
             self.connection.events = noting  # type: ignore[assignment,method-assign]
@@ -74,15 +68,13 @@ class PingingStream(WSStream):
     def _due(self, timers: Timers, seconds: float) -> None:
         if self.closed or self.state is not ASGIWebsocketState.CONNECTED:
             return
-        if self._awaited and not self._answers:
-            log.debug("the peer of a media socket answers no ping: it is sent no other")
+        content = self._pings.due()
+        if content is None:
             return
-        if not self._awaited:
-            self._pings += 1
-            self._awaited = self._pings.to_bytes(4, "big")
-            self.task_group.spawn(self._ping)
+        if content:
+            self.task_group.spawn(self._ping, content)
         timers.start("ping", seconds, self._due, timers, seconds)
 
-    async def _ping(self) -> None:
+    async def _ping(self, content: bytes) -> None:
         if not self.closed and self.state is ASGIWebsocketState.CONNECTED:
-            await self._send_wsproto_event(Ping(payload=self._awaited))  # which sends nothing behind a close frame
+            await self._send_wsproto_event(Ping(payload=content))  # which sends nothing behind a close frame

@@ -186,7 +186,12 @@ class Scene:
     def ready(self) -> None:
         """Open a session, and let it be configured."""
         self.agent.connect()
+        self.configured()
+
+    def configured(self) -> None:
+        """Let the newest session be configured, and the machine take that without a word."""
         self.tell(SessionReady())
+        self.agent.prompter.break_over(asked=True)
 
     def tell(self, *told: EngineEvent) -> None:
         """Let the newest session report this."""

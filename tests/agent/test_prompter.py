@@ -11,7 +11,7 @@ from callflow.agent import prompter as module
 from callflow.agent.line_control import LineControl
 from callflow.agent.prompts import Prompt, prompt
 from callflow.contracts import events
-from callflow.contracts.engine import AudioDelta, SessionLost, SessionReady, SpeechStarted, SpeechStopped, ToolCalls
+from callflow.contracts.engine import AudioDelta, SessionLost, SpeechStarted, SpeechStopped, ToolCalls
 from callflow.contracts.tools import ToolCall
 from tests.agent.offline import CAN, Scene
 from tests.in_loop import in_loop
@@ -76,6 +76,26 @@ async def test_a_new_session_greets_if_nothing_was_heard_yet_and_else_resumes() 
     scene.tell(AudioDelta("resp_1", "item_1", 0, bytes(160)))
     scene.hear(0.2)
     scene.tell(SessionLost("gone"))
+    scene.ready()
+    scene.agent.prompter.prompt("resume", 1)
+    assert asked(scene) == [prompt(Prompt.RESUME)]
+
+
+@pytest.mark.parametrize("how", ["taken over", "transferred", "in the process of before"])
+@in_loop
+async def test_a_caller_whom_a_person_has_had_is_not_greeted_although_they_have_not_heard_the_agent(how: str) -> None:
+    """A person had taken them over at once; then the session broke, and the agent greeted as if nobody had spoken."""
+    scene = Scene()
+    line = LineControl(scene.agent, scene.relay, hold_music="silence", is_taken=lambda: how == "taken over")
+    if how == "in the process of before":
+        scene.agent.prompter.restored(1.0, left_quietly=False, met_person=True)
+    scene.ready()
+    if how == "taken over":
+        line.mute("agent", True)
+    elif how == "transferred":
+        scene.agent.silence()
+    line.mute("agent", False)
+    scene.agent.prompter.learn("A person has said hello.", speak=False)
     scene.ready()
     scene.agent.prompter.prompt("resume", 1)
     assert asked(scene) == [prompt(Prompt.RESUME)]
@@ -178,7 +198,7 @@ async def test_what_is_owed_after_a_hold_is_said_by_the_session_that_follows() -
     scene.agent.connect()
     line.unhold()
     assert asked(scene) == [], "a session that is not ready was asked"
-    scene.tell(SessionReady())
+    scene.configured()
     scene.agent.prompter.prompt("resume", 1)
     assert asked(scene) == ["Say what you have found."]
     scene.answer(2)
@@ -196,7 +216,7 @@ async def test_an_agent_heard_again_without_a_ready_session_speaks_when_one_is()
     line.mute("agent", False)
     assert asked(scene) == [], "the session may be lost before it is ready"
     assert scene.agent.prompter.owes_speech
-    scene.tell(SessionReady())
+    scene.configured()
     scene.agent.prompter.prompt("resume", 1)
     assert asked(scene) == ["Say what you have found."]
 
@@ -210,7 +230,7 @@ async def test_what_is_to_be_spoken_about_during_a_break_is_the_sentence_after_i
     scene.agent.prompter.learn("Go on with the conversation.", speak=True)
     assert asked(scene) == [], "the session may be lost before it is ready"
     assert scene.turns.is_answer_due, "nothing fills the silence"
-    scene.tell(SessionReady())
+    scene.configured()
     scene.agent.prompter.prompt("resume", 1)
     assert asked(scene) == [""]
 
@@ -222,7 +242,7 @@ async def test_what_a_caller_typed_before_the_first_session_is_answered_also_whe
     scene.agent.connect()
     scene.agent.respond_to("The caller has typed 12#.", shown="The caller has typed something.")
     assert asked(scene) == []
-    scene.tell(SessionReady())
+    scene.configured()
     scene.agent.prompter.greet()
     assert asked(scene) == [""]
     assert scene.turns.is_answer_due

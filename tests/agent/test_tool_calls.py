@@ -195,7 +195,7 @@ async def test_the_model_is_told_that_nobody_answered() -> None:
 
 async def test_no_tool_runs_while_it_is_refused_and_each_is_answered_at_once() -> None:
     tool_calls, toolbox, posted = made(ToolAnswer("{}", ok=True))
-    tool_calls.refused = lambda: PERSON_SPEAKS
+    tool_calls.refused = lambda call: PERSON_SPEAKS
     tool_calls.called(ToolCall("c1", "end_call", "{}"), spoken=False)
     await tool_calls.run("c1")
     assert toolbox.ran == []

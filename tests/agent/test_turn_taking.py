@@ -43,8 +43,8 @@ def test_what_each_decision_waits_for() -> None:
 
 RESUME: list[tuple[str, dict[str, Any], Resume]] = [
     ("a disclosure was not heard in full", {"greeting_open": True}, "greet"),
-    ("nothing was heard yet", {"agent_was_heard": False}, "greet"),
-    ("and the process was away", {"agent_was_heard": False, "away": ProcessGap(60, quietly=False)}, "greet"),
+    ("nothing was heard yet", {"is_new": True}, "greet"),
+    ("and the process was away", {"is_new": True, "away": ProcessGap(60, quietly=False)}, "greet"),
     ("it is the caller's turn", {}, "listen"),
     ("their words are known as audio only", {"audio_is_needed": True}, "hear_again"),
     ("the agent was cut off", {"callers_turn": False}, "apologise"),
@@ -62,22 +62,22 @@ RESUME: list[tuple[str, dict[str, Any], Resume]] = [
 @pytest.mark.parametrize(("what", "how", "goes_on"), RESUME, ids=[row[0] for row in RESUME])
 def test_how_a_conversation_goes_on(what: str, how: dict[str, Any], goes_on: Resume) -> None:
     usual: dict[str, Any] = {
-        "greeting_open": False, "agent_was_heard": True, "away": None, "callers_turn": True, "audio_is_needed": False,
+        "greeting_open": False, "is_new": False, "away": None, "callers_turn": True, "audio_is_needed": False,
         "tools_busy": False,
     }  # fmt: skip
     assert turn_taking.resume(**usual | how) == goes_on
 
 
 def test_after_any_interruption_somebody_has_the_turn() -> None:
-    for greeting, heard, callers, audio, tools in product((True, False), repeat=5):
+    for greeting, new, callers, audio, tools in product((True, False), repeat=5):
         for away in (None, ProcessGap(0.1, quietly=True), ProcessGap(9, quietly=True), ProcessGap(0.1, quietly=False)):
             found = turn_taking.resume(
-                greeting_open=greeting, agent_was_heard=heard, away=away, callers_turn=callers, audio_is_needed=audio,
+                greeting_open=greeting, is_new=new, away=away, callers_turn=callers, audio_is_needed=audio,
                 tools_busy=tools,
             )  # fmt: skip
             if found == "listen":
                 assert callers
-                assert not any((audio, tools, greeting)), "somebody waits for an answer"
+                assert not any((audio, tools, greeting, new)), "somebody waits for an answer"
 
 
 @pytest.mark.parametrize(

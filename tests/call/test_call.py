@@ -23,9 +23,10 @@ from callflow.call.requests import HELD
 from callflow.call.restore import RestoredCall, restore_call
 from callflow.call.services import CallServices
 from callflow.contracts import events
-from callflow.contracts.engine import SessionReady
+from callflow.contracts.engine import SessionLost, SessionReady
 from callflow.contracts.errors import CarrierError, Overloaded, Refused
 from callflow.contracts.events import LegIds
+from callflow.contracts.tools import ToolAnswer, ToolCall
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.tools.builtin import transfer_call
@@ -572,6 +573,35 @@ def test_who_was_lost_for_long_does_not_take_the_caller_from_the_agent_by_coming
     play(main)
 
 
+def test_a_tool_that_was_running_in_the_process_of_before_is_not_run_again_and_no_other_is_refused() -> None:
+    async def main() -> None:
+        began = {"event": "began", "carrier": "fake", "control": IDS.control}
+        running = [("a", "book", '{"card":"[…]"}'), ("b", "end_call", "{}")]
+        written = [{"event": "tool_called", "id": name, "tool": of, "arguments": text} for name, of, text in running]
+        told = [JournalEntry(NAME, 0, time.time(), began)]
+        told += [JournalEntry(NAME, 1, time.time(), event, "streaming", "streaming", taken=True) for event in written]
+        async with stage(restored=restore_call(told)) as the:
+            calls, ran = the.call.agent.tool_calls, list[str]()
+
+            class Ran:
+                async def run(self, call: ToolCall, seconds: float) -> ToolAnswer:
+                    ran.append(call.id)
+                    return ToolAnswer("{}", ok=True)
+
+            calls._toolbox = cast(Any, Ran())
+            cast(Any, the.services.redact).text = lambda text: text.replace("4111", "[…]")
+            asked = [("1", "book", '{"card": "4111"}'), ("2", "book", '{"card": "none"}'), ("3", "end_call", "{}")]
+            for each in asked:
+                calls.called(ToolCall(*each), spoken=False)
+                await calls.run(each[0])
+            assert ran == ["2", "3"]
+            answer = calls.answer("1")
+            assert answer is not None
+            assert "not known" in answer[1]
+
+    play(main)
+
+
 @pytest.mark.parametrize("state", [machine.ANSWERED, machine.HANGUP])
 def test_a_call_that_is_being_recovered_is_left_as_it_is_when_the_process_hands_over(state: str) -> None:
     """It was hung up as the process ended, if its carrier answered just then that the call is there."""
@@ -651,6 +681,97 @@ def test_a_caller_who_is_given_back_before_the_first_session_is_there_hears_the_
             the.call.post(events.CarrierNotice())
             await until(lambda: "carrier_notice" in the.happened())  # what came before is done
             assert asked == [""]
+
+    play(main)
+
+
+@pytest.mark.parametrize("gives_back", ["before the session", "after the session"])
+def test_a_caller_whom_a_person_has_greeted_is_not_greeted_by_the_agent_after_a_break(gives_back: str) -> None:
+    async def main() -> None:
+        async with stage() as the:
+            tell, asked = list[Any](), list[str]()
+
+            def make(context: Any, hear: Any) -> Any:
+                tell.append(hear)
+                engine = cast(Any, FakeEngine())
+                engine.request_response = lambda instructions="", **_: asked.append(instructions)
+                return engine
+
+            the.call.agent.sessions.make = make
+            await the.ask(RINGS)
+            await the.ask(events.CallAnswered())
+            the.call.post(events.MediaStarted())
+            await until(lambda: the.call.model.state == machine.STREAMING and tell)
+            assert the.call.take_over.begin("token mia") == ""
+            await until(lambda: "bridged" in the.call.model.armed)
+            tell[-1](SessionLost("gone", retry=gives_back == "after the session"))
+            if gives_back == "after the session":
+                await until(lambda: len(tell) == 2)
+                tell[-1](SessionReady())
+                await until(lambda: the.call.model.engine == "ready")
+                tell[-1](SessionLost("gone again"))
+            await until(lambda: the.call.model.engine == ("connecting" if len(tell) > 2 else "lost"))
+            the.call.take_over.give_back()
+            await until(lambda: not the.call.take_over.by)
+            tell[-1](SessionReady())
+            await until(lambda: asked and the.call.model.engine == "ready")
+            the.call.post(events.CarrierNotice())
+            await until(lambda: "carrier_notice" in the.happened())  # what came before is done
+            assert asked == [""], "it knows what the person has said, and goes on from there"
+
+    play(main)
+
+
+@pytest.mark.parametrize("how", ["a whisper", "a mute that ends", "a tool", "a slow tool"])
+def test_what_is_to_be_said_between_the_session_and_the_step_that_takes_it_is_one_sentence_with_the_resumption(
+    how: str,
+) -> None:
+    """The agent said what was asked for, and then that the line had been interrupted."""
+
+    async def main() -> None:
+        async with stage() as the:
+            tell, asked = list[Any](), list[str]()
+
+            def make(context: Any, hear: Any) -> Any:
+                tell.append(hear)
+                engine = cast(Any, FakeEngine())
+                engine.request_response = lambda instructions="", **_: asked.append(instructions)
+                engine.answer_tool = lambda call, output, speak: asked.append("the tool") if speak else None
+                return engine
+
+            agent = the.call.agent
+            agent.sessions.make = make
+            await the.ask(RINGS)
+            await the.ask(events.CallAnswered())
+            the.call.post(events.MediaStarted())
+            await until(lambda: the.call.model.state == machine.STREAMING and tell)
+            tell[-1](SessionReady())
+            await until(lambda: the.call.model.engine == "ready")
+            agent.conversation.sounds("item_1")
+            agent.tool_calls.called(ToolCall("call_a", "look_up", "{}"), spoken=False)
+            if how == "a mute that ends":
+                assert the.call.requests.line.mute("agent", True, by="token mia") == ""
+                await until(lambda: "agent" in the.call.relay.gates.muted)
+                agent.prompter.say("")
+            tell[-1](SessionLost("gone"))
+            await until(lambda: len(tell) == 2)
+            asked.clear()
+            tell[-1](SessionReady())
+            assert the.call.model.engine == "connecting"
+            match how:
+                case "a whisper":
+                    agent.prompter.whisper("note", "Offer the earlier one.", now=True)
+                case "a mute that ends":
+                    the.call._local_commands.line.mute("agent", False)
+                case "a tool":
+                    await agent.tool_calls.run("call_a")
+                    agent.tool_turns.answer("call_a")
+                case _:
+                    agent._fill_for_tool()
+            await until(lambda: the.call.model.engine == "ready" and asked)
+            the.call.post(events.CarrierNotice())
+            await until(lambda: "carrier_notice" in the.happened())  # what came before is done
+            assert len(asked) == 1, asked
 
     play(main)
 

@@ -282,6 +282,17 @@ def test_no_session_of_the_next_process_gets_a_number_that_ids_of_the_call_have(
     assert call.agent_state.last_session == 3
 
 
+def test_whether_a_person_has_had_the_caller_is_known_again() -> None:
+    talk = {"event": "call_bridged", "leg": "caller"}
+    bridged = JournalEntry("call", 1, 2.0, talk, machine.TRANSFERRING, machine.BRIDGED, taken=True)
+    took = recorded({"event": "take_over", "state": "began", "by": "mia"})
+    gave_back = [*took, *recorded({"event": "take_over", "state": "ended", "by": "mia"})[1:]]
+    for entries, met in ((recorded(), False), (took, True), (gave_back, True), ([*recorded(), bridged], True)):
+        call = restore_call(entries)
+        assert call is not None
+        assert call.agent_state.met_person is met
+
+
 @pytest.mark.parametrize("speaks", ["caller_speaks", "agent_speaks"])
 def test_a_call_was_left_quietly_unless_somebody_began_to_speak_behind_the_hand_over(speaks: str) -> None:
     left = {"event": "handed_over", "quiet": True}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from callflow.cli import workers as module
+from callflow.config.loader import load
 from tests.e2e.process import ROOT
 
 
@@ -34,6 +39,21 @@ settings = Settings(
 )
 sys.exit(Main(settings, {}, socket.create_server(("127.0.0.1", 0)), None).run())
 """
+
+
+def test_a_worker_is_not_taken_to_hang_while_a_farewell_of_one_of_its_profiles_may_last(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[profiles.sales]\nnumbers = ["+15550100002"]\nfarewell_seconds = 90\n', encoding="utf-8")
+    times = {"drain_seconds": 5, "farewell_seconds": 8, "transcript_seconds": 2}
+    settings = load({"data_dir": str(tmp_path), "database_url": "", **times}, toml=file, env_file=None)
+    with socket.create_server(("127.0.0.1", 0)) as public:
+        main = module.Workers(settings, {}, public, None)
+        main._on_signal()
+        assert main._end_at - time.monotonic() > 2 * 5 + 90 + 2
+        main._on_signal()
+        assert main._end_at - time.monotonic() <= module._END_SECONDS
+        os.close(main._woken)
+        os.close(main._wake)
 
 
 def test_a_worker_that_hangs_is_killed_in_the_end(tmp_path: Path) -> None:

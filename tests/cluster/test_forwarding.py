@@ -14,10 +14,12 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from callflow.cluster import forwarding as module
 from callflow.cluster import signing
 from callflow.cluster.forwarding import CONSOLE, FROM, PUBLIC, Forwarding
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.errors import PeerAway
+from callflow.contracts.repeated_warnings import RepeatedWarnings
 
 
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -74,6 +76,36 @@ def raises(error: Exception) -> Handler:
         raise error
 
     return handler
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"ok": True, "carriers": ["twilio"]}, "NODE w2 HAS NOT THE SAME KEYS OF CARRIERS (telnyx)"),
+        ({"ok": True, "carriers": ["telnyx", "twilio"]}, ""),
+        ({"ok": True}, ""),
+        (["carriers"], ""),
+    ],
+)
+def test_nodes_that_have_not_the_same_carriers_are_told_of_when_one_joins(
+    told: Any, says: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_warnings", RepeatedWarnings(module.log))
+    asked: list[Any] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content))
+        return response(body=told)
+
+    async def main() -> None:
+        forwarding = Cluster(w2=handler).forwarding
+        forwarding._carriers = ["telnyx", "twilio"]
+        await forwarding.announce()
+
+    run(main())
+    assert asked == [{"carriers": ["telnyx", "twilio"]}]
+    assert says in caplog.text
+    assert bool(says) == ("SAME KEYS" in caplog.text)
 
 
 def refused() -> Handler:

@@ -449,6 +449,7 @@ async def test_an_interrupted_turn_keeps_what_was_heard_apart_from_what_was_not(
         assert agent.interrupted
         assert agent.heard_ms == pytest.approx(truth, abs=40 + 2 * watched.stall_ms)
         assert agent.spoken_ms == 4000
+        assert agent.heard_ms is not None
         heard = agent.heard_text.split()
         assert text.startswith(agent.heard_text)
         assert len(heard) == pytest.approx(agent.heard_ms / 100, abs=1), f"{len(heard)} words for {agent.heard_ms} ms"

@@ -370,7 +370,7 @@ async def test_a_ping_beside_a_mark_goes_to_a_peer_that_is_known_to_answer(monke
         our = stream.socket
         assert our is not None
         assert not our.ping(lambda: pongs.append("too soon")), "nobody knows yet whether the peer answers"
-        await until(lambda: our._answers, "the answer to the first ping", 2)
+        await until(lambda: our._pings.peer_answers, "the answer to the first ping", 2)
         assert our.ping(lambda: pongs.append("one"))
         for unasked in (b"", b"x"):
             our._other(direct_socket._PONG, True, unasked)
@@ -393,11 +393,11 @@ async def test_a_pong_that_nobody_asked_for_does_not_show_that_the_peer_answers(
         await peer.send("behind it")
         await stream.has("behind it")
         assert stream.socket is not None
-        assert not stream.socket._answers
+        assert not stream.socket._pings.peer_answers
 
 
 async def test_a_peer_is_pinged_as_long_as_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(direct_socket, "FIRST_PING_SECONDS", 0.01)
     async with connected(ping_seconds=0.02) as (stream, _):
         assert stream.socket is not None
-        await until(lambda: stream.socket is not None and stream.socket._answers, "the answer", 2)
+        await until(lambda: stream.socket is not None and stream.socket._pings.peer_answers, "the answer", 2)

@@ -29,6 +29,7 @@ class FakeCall:
     def __init__(self, scene: Scene, name: str, *, ends_at: type[Event] | None = HangupRequested) -> None:
         self.scene, self.name, self.ends_at = scene, name, ends_at
         self.posted: list[Event] = []
+        self.config = SimpleNamespace(deadline_seconds={"farewell": 0.05})
         self.is_quiet = True
         self.handed_over = self.gave_up = False
         self.words = asyncio.Event()
@@ -60,7 +61,7 @@ class Scene:
     def __init__(self, *, most_unwritten: int = 2) -> None:
         self.calls: dict[str, Call] = {}
         self.admission = Admission(10, CallerLimits(), LagAdmission(0, 0), Counter())
-        self.drain = Drain(self.calls, self.admission, most_unwritten=most_unwritten, farewell_seconds=0.05)
+        self.drain = Drain(self.calls, self.admission, most_unwritten=most_unwritten)
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +95,22 @@ def test_a_drain_waits_for_calls_to_end_and_then_lets_them_say_goodbye() -> None
         assert kinds(polite) == [GoodbyeRequested]
         assert kinds(stubborn) == [GoodbyeRequested, HangupRequested]
         assert polite.posted == [GoodbyeRequested(reason="shutdown", by="drain")]
+
+    play(main)
+
+
+def test_a_call_whose_profile_has_a_long_farewell_is_not_cut_off_in_it() -> None:
+    async def main(the: Scene) -> None:
+        FakeCall(the, "a", ends_at=None)
+        long = FakeCall(the, "b", ends_at=None)
+        long.config.deadline_seconds["farewell"] = 60.0
+        draining = asyncio.ensure_future(the.drain.drain(0.0))
+        await asyncio.sleep(0.2)  # longer than the other's farewell and release
+        assert kinds(long) == [GoodbyeRequested]
+        assert not draining.done()
+        for name in list(the.calls):
+            cast(FakeCall, the.calls[name]).end()
+        await draining
 
     play(main)
 
@@ -182,7 +199,7 @@ async def test_the_task_of_a_call_holds_nothing_of_the_request_that_began_it() -
     present: ContextVar[Request] = ContextVar("present")
     requests = [Request()]
     gone = weakref.ref(requests[0])
-    one = Drain({}, cast(Admission, None), most_unwritten=1, farewell_seconds=1.0)
+    one = Drain({}, cast(Admission, None), most_unwritten=1)
 
     def begin() -> None:
         present.set(requests.pop())

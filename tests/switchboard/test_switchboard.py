@@ -31,7 +31,7 @@ class Stage:
     def __init__(self, *can: str, max_calls: int = 10) -> None:
         self.carrier = FakeCarrier(*can)
         self.services: CallServices
-        self.board = Switchboard(self._services, max_calls=max_calls, farewell_seconds=0.05)
+        self.board = Switchboard(self._services, max_calls=max_calls)
         self.deliveries = 0
 
     def _services(self, board: Switchboard) -> CallServices:

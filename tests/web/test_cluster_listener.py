@@ -49,6 +49,7 @@ class Stage:
         self.app: Any = create_cluster_app(
             self, SECRET, {PUBLIC: self._inner, CONSOLE: self._inner}, self._take, live, self, self._dial,
             lambda call: call == CALL, self._words, now=lambda: NOW,
+            met=lambda node, told: {"met": told},
         )  # fmt: skip
 
     async def look_again(self) -> None:
@@ -87,7 +88,8 @@ def told(**said: Any) -> bytes:
     ("method", "path", "body", "status", "answer"),
     [
         ("GET", "/state", b"", 200, {"database": True}),
-        ("POST", "/nodes", b"", 200, {"ok": True}),
+        ("POST", "/nodes", b"", 200, {"ok": True, "met": None}),
+        ("POST", "/nodes", b'{"carriers": []}', 200, {"ok": True, "met": {"carriers": []}}),
         ("POST", "/calls", told(calls=[CALL, "x"]), 200, {"taken": [CALL]}),
         ("GET", f"/calls/{CALL}", b"", 200, {"live": True}),
         ("GET", "/calls/x", b"", 200, {"live": False}),

@@ -28,7 +28,7 @@ class Stream(PingingStream):
         self.arrived: list[Any] = []
         self.pings, self.content = 0, b""
         self.connection = mock.Mock(events=lambda: iter(self.arrived), send=self._count)
-        self.task_group = mock.Mock(spawn=lambda work: asyncio.ensure_future(work()))
+        self.task_group = mock.Mock(spawn=lambda work, *of: asyncio.ensure_future(work(*of)))
 
     def _count(self, event: Any) -> bytes:
         if isinstance(event, Ping):
@@ -87,7 +87,7 @@ def test_a_peer_that_does_not_answer_is_sent_one_and_left_open(caplog: pytest.Lo
 
 def test_a_peer_that_answers_late_keeps_its_pings() -> None:
     async def main(stream: Stream) -> None:
-        stream._answers = True
+        stream._pings.peer_answers = True
         await asyncio.sleep(0.05)
         assert stream.pings == 1, "the newest is not answered yet"
         stream.comes([Pong(), Pong(b"x")])
@@ -122,8 +122,8 @@ def test_a_socket_whose_close_frame_was_sent_is_left_in_peace_when_a_ping_is_due
         connection, pings = Connection(ConnectionType.SERVER), asyncio.Queue[asyncio.Future[None]]()
         connection.send(CloseConnection(code=1009))
 
-        def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-            pings.put_nowait(asyncio.ensure_future(work()))
+        def spawn(work: Callable[..., Coroutine[Any, Any, None]], *of: Any) -> None:
+            pings.put_nowait(asyncio.ensure_future(work(*of)))
 
         stream.connection, stream.task_group = mock.Mock(send=connection.send), mock.Mock(spawn=spawn)
         async with asyncio.timeout(5):

@@ -172,3 +172,8 @@ def is_over(model: Model) -> bool:
 def is_talking(model: Model) -> bool:
     """Return whether the agent has the caller, and no last sentence is due."""
     return model.state == STREAMING and not model.farewell
+
+
+def is_asked_to_speak(step: Step) -> bool:
+    """Return whether this step asks the agent for a sentence."""
+    return any(isinstance(command, (do.Greet, do.Prompt)) for command in step.commands)

@@ -11,6 +11,7 @@ from typing import Protocol
 from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from callflow.cluster.node_paths import FORWARDED
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.printable import line
 from callflow.switchboard.control.service import ControlService
@@ -74,7 +75,9 @@ def create_public(
 
 
 async def _closed(reason: str) -> Response:
-    """Refuse a webhook, so that it is sent again: what is missing is ours."""
+    """Refuse a webhook, so that it is sent again: what is missing is ours. The node that has forwarded one has it."""
+    if FORWARDED in request.scope:
+        return error_response(404, reason)
     refusals.say(f"closed {reason}", "a webhook is refused: %s", reason)
     return error_response(503, reason)
 

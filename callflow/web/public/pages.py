@@ -12,8 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from quart import Quart, Response, request
+from quart import Quart, Response, abort, request
 
+from callflow.cluster.node_paths import FORWARDED
 from callflow.history.tables import iso
 from callflow.switchboard.readiness import RETRY_AFTER
 
@@ -50,6 +51,8 @@ def create_pages(app: Quart, address: Address, unready: Callable[[], str]) -> Sh
         for parameter, receive in shared["/"]:
             if f"{parameter}=".encode() in request.query_string:
                 return await receive()
+        if FORWARDED in request.scope:
+            abort(404)  # it is a webhook of a carrier that only the node has which sends it
         return {"message": "Media Stream Server is running!"}
 
     @app.get("/health")

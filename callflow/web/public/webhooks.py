@@ -14,6 +14,7 @@ from quart import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from callflow.cluster.destination import AGAIN, MISLED, Here, Refused, To
+from callflow.cluster.forwarding import OTHER_CARRIERS
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply, WebhookRoute
 from callflow.contracts.commands import Speak
 from callflow.contracts.errors import CallElsewhere, Forged, Malformed, Overloaded
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 _MOST_REASON = 300
 """The most characters of a reason in the log, because it may quote the request."""
 _ANOTHERS = "another node has this call"
+_OTHER_KEYS = (400, 403, 404, 405)
+"""What a node answers to a webhook that this one has verified, if its keys of the carrier are others or missing."""
 _TRIES = 3
 """How often a webhook is sent to a node that hangs, each time for two seconds: together more than its lease."""
 
@@ -127,8 +130,9 @@ class WebhookEndpoint:
         that does not answer.
 
         It may be for this node when the other one has not answered: its calls have been taken over then, and a new call
-        that was only to go there begins here. A carrier that takes commands from the reply does not send a webhook
-        again, so this goes on until a node that hangs has lost its calls."""
+        that was only to go there begins here. So does one that the other node cannot take, for want of this carrier's
+        keys. A carrier that takes commands from the reply does not send a webhook again, so this goes on until a node
+        that hangs has lost its calls."""
         left, is_misled = _TRIES, False
         while True:
             found = await routing.destination(
@@ -141,7 +145,9 @@ class WebhookEndpoint:
                 return found
             left -= 1
             answer = await routing.forward(request.scope, webhook_event, request.method, body, found.node)
-            if answer is not None and answer.status_code != MISLED:
+            if answer is not None and answer.status_code in _OTHER_KEYS:
+                refusals.say(f"keys {found.node}", OTHER_CARRIERS, found.node, self._carrier.name)
+            elif answer is not None and answer.status_code != MISLED:
                 return answer
             if answer is not None and not is_misled:
                 is_misled = True

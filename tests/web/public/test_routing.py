@@ -16,8 +16,10 @@ from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.carrier import Carrier
 from callflow.contracts.errors import CallElsewhere, PeerAway
 from callflow.contracts.events import CallAnswered, CallHangup, CallInitiated, Event, LegIds, WebhookEvent
+from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.switchboard.switchboard import Switchboard
 from callflow.web.public import routing as module
+from callflow.web.public import webhooks
 from callflow.web.public.app import create_public
 from callflow.web.public.routing import WebhookRouting
 from tests.web.asgi import Answer as Answered
@@ -187,6 +189,42 @@ def test_a_new_call_begins_here_if_the_node_that_was_to_have_it_hangs() -> None:
     cluster = Cluster(has=False, is_hung=True)
     answer, here = asked(cluster)
     assert (answer.body, here) == (b"did d1", ["d1"])
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405])
+def test_a_new_call_begins_here_if_the_node_that_was_to_have_it_has_not_the_carriers_keys(
+    status: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The carrier was told 404, and the caller heard nobody."""
+    monkeypatch.setattr(webhooks, "refusals", RepeatedWarnings(webhooks.log))
+    cluster = Cluster(has=False)
+    cluster.takes, cluster.status = lambda: True, status
+    answer, here = asked(cluster)
+    assert (answer.body, here, cluster.sent) == (b"did d1", ["d1"], 1)
+    assert "NODE w2 HAS NOT THE SAME KEYS" in caplog.text
+
+
+def test_a_webhook_of_a_call_that_such_a_node_has_is_to_be_sent_again() -> None:
+    cluster = Cluster(has=True)
+    cluster.takes, cluster.status = lambda: True, 404
+    assert asked(cluster)[0].status == 503
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/?CallSid=CA1"), ("POST", "/closed"), ("POST", "/nowhere")])
+def test_a_node_says_that_it_cannot_take_what_another_one_has_forwarded(method: str, path: str) -> None:
+    async def main() -> None:
+        board, scene = RoutingSwitchboard(), Scene()
+        app: Any = create_public(
+            [], lambda: cast(Switchboard, board), scene.address, lambda: scene.webhook_hold,
+            closed={"/closed": "a key is missing"},
+        )  # fmt: skip
+
+        async def led(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, FORWARDED: "w2"}, receive, send)
+
+        assert (await ask(led, method, path)).status == 404
+
+    asyncio.run(main())
 
 
 def test_a_carrier_that_sends_again_is_told_that_a_node_hangs() -> None:
