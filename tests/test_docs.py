@@ -30,6 +30,11 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
+def test_no_page_holds_two_versions() -> None:
+    marked = [page.name for page in PAGES if re.search(r"^(<<<<<<<|>>>>>>>) ", page.read_text(encoding="utf-8"), re.M)]
+    assert marked == [], "a merge was not finished"
+
+
 # The state machine in docs/architecture.md
 
 

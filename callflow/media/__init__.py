@@ -1,2 +1,2 @@
 """The audio: media sockets, the relay (the hot path), playout, codecs, clips, recording. Begin with `relay.py` and
-`playout.py`."""
+`playout.py`, which knows what the caller has heard."""

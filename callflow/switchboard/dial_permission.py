@@ -1,4 +1,7 @@
-"""Says whether a number may be dialled: by the rules of `config/dial_rules.py`, and by the do-not-call list."""
+"""Says whether a number may be dialled: by the rules of `config/dial_rules.py`, and by the do-not-call list.
+
+Not the hours of the person called: those are a campaign's (`campaigns/schedule.py`).
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Restores the calls of the previous process from the history, and keeps other processes from restoring them.
 
-Callers are served meanwhile.
+Callers are served meanwhile. What follows for each call is decided by the rows `call_recovered` of
+`callflow/call/machine/table.py`.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ from callflow.switchboard.caller_limits import CallerLimits
 from callflow.switchboard.dedupe import REMEMBERED_SECONDS, Deliveries, Tombstones, leg_keys
 from callflow.switchboard.drain import Drain
 from callflow.switchboard.lag_admission import LagAdmission
+from callflow.switchboard.lead_to_sip import SipLeading
 from callflow.switchboard.leftover_legs import hang_up_leg
-from callflow.switchboard.sip_route import SipRoute
 
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Switchboard:
         self.on_lost_leg: Callable[[Carrier, ActiveCall], None] = lambda carrier, leg: None
         """Called for a leg that we dialled, and whose call is not live here."""
         self._services = make_services(self)
-        self.sip_route = SipRoute(self._services, self._tombstones, self.counts, self.dispatch, call_id, self.live)
+        self.sip_leading = SipLeading(self._services, self._tombstones, self.counts, self.dispatch, call_id, self.live)
         self.on_call_gone: Callable[[], None] = lambda: None
         """Called when nothing of a call is left to be done."""
 
@@ -165,7 +165,7 @@ class Switchboard:
         if self._drain.is_handing_over:
             reply.set_result(self._defer_to_next_process(carrier, webhook_event))
             return reply
-        led = self.sip_route.take(carrier, webhook_event, is_open=self.admission.is_open)
+        led = self.sip_leading.take(carrier, webhook_event, is_open=self.admission.is_open)
         if led is not None:
             reply.set_result(led)
             return reply
@@ -226,7 +226,7 @@ class Switchboard:
             if isinstance(event, (CallHangup, CallInitiated)):
                 self._add_tombstone(webhook_event, name)
             return None
-        ids, order = self.sip_route.other_side(webhook_event)
+        ids, order = self.sip_leading.other_side(webhook_event)
         caller, called = (self._services.number(getattr(order or event, n, "")) for n in ("from_number", "to_number"))
         call = Call(name, carrier, ids, self._services, caller, called, part_of=order)
         self._begin(call)

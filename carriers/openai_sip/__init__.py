@@ -1,1 +1,2 @@
-"""OpenAI as a carrier (SIP): `webhooks.py` reads its reports, `carrier.py` sends commands; audio never comes here."""
+"""OpenAI as a carrier (SIP): `webhooks.py` reads its reports, `carrier.py` accepts, rejects and refers.
+Audio never comes here."""

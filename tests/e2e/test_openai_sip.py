@@ -380,7 +380,7 @@ async def _telnyx_leads_there() -> None:
         assert len(made.actions("answer")) == 1
         await back.hang_up()
         await until(lambda: not made.app.switchboard.calls, "its end")
-        route = made.app.switchboard.sip_route
+        route = made.app.switchboard.sip_leading
         made.telnyx.callee = Callee("busy", ring_s=0.5)
         back = await made.telnyx.ring()
         await until(lambda: len(made.actions("transfer")) == 3, "the transfer")

@@ -54,7 +54,7 @@ _CALLED_OFF: Final = ("originator_cancel", "time_limit")
 """Those after which the caller is not on the line any more. Only where it is not known whether they were answered."""
 
 
-class SipRoute:
+class SipLeading:
     """Leads callers of one process to one SIP address."""
 
     def __init__(

@@ -157,7 +157,7 @@ async def test_what_a_caller_costs_who_is_led_away_is_told_of_the_leg_that_the_o
     """The history adds it to that call."""
     async with stage("leads_to_sip") as the:
         the.board._services = dataclasses.replace(the.services, config=lambda *_: SIP_CONFIG)
-        the.board.sip_route._services = the.board._services
+        the.board.sip_leading._services = the.board._services
         leg = LegIds("v3:x", "leg-1")
         await the.tell(events.CallInitiated(from_number="+15550100001", to_number="+15550100002"), leg)
         assert (the.board.calls, the.board.counts["led_to_sip"]) == ([], 1)
