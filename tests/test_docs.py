@@ -31,7 +31,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def test_no_page_holds_two_versions() -> None:
-    marked = [page.name for page in PAGES if re.search(r"^(<<<<<<<|>>>>>>>) ", page.read_text(encoding="utf-8"), re.M)]
+    marked = [
+        page.name for page in PAGES if re.search(r"^(<<<<<<<|>>>>>>>) ", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
     assert marked == [], "a merge was not finished"
 
 
