@@ -42,8 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _row(table: Table, name: str, one: Mapping[str, Any]) -> None:
     limits = one.get("ceilings") or {}
-    said = [f"{limits['minutes']:g} min"] if limits.get("minutes") else []
-    said += [f"${limits['usd']:g}"] if limits.get("usd") else []
+    said = [f"{limits['minutes']:.15g} min"] if limits.get("minutes") else []
+    said += [f"${limits['usd']:.15g}"] if limits.get("usd") else []
     is_estimate = "~" if one["unpricedMinutes"] else ""
     table.add_row(
         printable.line(name),

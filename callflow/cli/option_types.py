@@ -59,7 +59,7 @@ def number(least: float, most: float) -> Callable[[str], float]:
 
 
 def _range(least: float, most: float | None) -> str:
-    return f"from {least:g} to {most:g}" if most is not None else f"of {least:g} or more"
+    return f"from {least:.15g} to {most:.15g}" if most is not None else f"of {least:.15g} or more"
 
 
 PORT: Final = whole(0, 65535)

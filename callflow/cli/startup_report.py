@@ -139,8 +139,8 @@ def _limits(settings: Settings) -> str:
     of_all = f"{settings.max_concurrent_calls} calls at once, {_duration(settings.max_call_seconds)} each"
     at_once, per_hour = settings.max_calls_per_caller, settings.max_calls_per_caller_hour
     of_one = [f"{at_once} at once"] * bool(at_once) + [f"{per_hour} an hour"] * bool(per_hour)
-    of_day = [f"{settings.max_daily_minutes:g} minutes"] * bool(settings.max_daily_minutes)
-    of_day += [f"${settings.max_daily_usd:g}"] * bool(settings.max_daily_usd)
+    of_day = [f"{settings.max_daily_minutes:.15g} minutes"] * bool(settings.max_daily_minutes)
+    of_day += [f"${settings.max_daily_usd:.15g}"] * bool(settings.max_daily_usd)
     parts = [of_all]
     parts += [f"of one caller {', '.join(of_one)}"] * bool(of_one)
     parts += [f"a day {' and '.join(of_day)} ({settings.budget_zone})"] * bool(of_day)

@@ -47,7 +47,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "input_audio_buffer.cleared": ({}, ""),
     "input_audio_buffer.speech_started": ({"audio_start_ms": 10, "item_id": "item_1"}, "item_1"),
     "input_audio_buffer.speech_stopped": ({"audio_end_ms": 900, "item_id": "item_1"}, "at 900 ms"),
-    "input_audio_buffer.timeout_triggered": ({"audio_end_ms": 900, "item_id": "item_1"}, "at 900 ms"),
+    "input_audio_buffer.timeout_triggered": ({"audio_end_ms": 1234567, "item_id": "item_1"}, "at 1234567 ms"),
     "input_audio_buffer.dtmf_event_received": ({"event": SECRET}, ""),
     "output_audio_buffer.started": ({"response_id": "resp_1"}, "resp_1"),
     "output_audio_buffer.stopped": ({"response_id": "resp_1"}, "resp_1"),

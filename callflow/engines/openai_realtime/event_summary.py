@@ -36,7 +36,7 @@ def _details(event: ServerEvent) -> Iterator[str]:
     if event.item_id:
         yield f"item {event.item_id}"
     if event.audio_end_ms is not None:
-        yield f"at {event.audio_end_ms:g} ms"
+        yield f"at {event.audio_end_ms:.15g} ms"
     if event.error is not None:
         code, message, about = server_events.error_of(event)
         yield f"{code}: {message}" + (f" (about {about})" if about else "")

@@ -83,7 +83,7 @@ class Ceilings:
         """Return what has been used of which ceiling, as a clause."""
         parts = []
         if self.minutes > 0:
-            parts.append(f"{spent.minutes:.2f} of {self.minutes:g} minutes")
+            parts.append(f"{spent.minutes:.2f} of {self.minutes:.15g} minutes")
         if self.usd > 0:
-            parts.append(f"${spent.usd(dearest_minute):.2f} of ${self.usd:g}")
+            parts.append(f"${spent.usd(dearest_minute):.2f} of ${self.usd:.15g}")
         return " and ".join(parts)

@@ -179,7 +179,7 @@ def _number(
 ) -> float:  # fmt: skip
     value = _float(given.get(name, usual))
     if value is None or not least <= value <= most or (whole and value != int(value)):
-        problems.append(f"{name} must be a {'whole ' if whole else ''}number from {least:g} to {most:g}.")
+        problems.append(f"{name} must be a {'whole ' if whole else ''}number from {least:.15g} to {most:.15g}.")
         return usual
     return value
 

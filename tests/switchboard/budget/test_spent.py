@@ -55,6 +55,9 @@ def test_the_nearer_ceiling_counts() -> None:
     assert not Ceilings().any
     assert Ceilings(minutes=60, usd=2.5).share(spent, DEAREST) == pytest.approx(0.8)
     assert Ceilings(minutes=60, usd=2.5).said(spent, DEAREST) == "30.00 of 60 minutes and $2.00 of $2.5"
+    assert Ceilings(minutes=1234567, usd=12345.67).said(spent, DEAREST) == (
+        "30.00 of 1234567 minutes and $2.00 of $12345.67"
+    )
 
 
 @given(st.lists(st.builds(Spent, st.integers(0, 9), *[st.floats(0, 100)] * 4), max_size=5))

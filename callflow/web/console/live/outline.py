@@ -103,5 +103,5 @@ def _leaf(name: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     if name.endswith("_ms"):
-        return f"at {value:g} ms"
-    return f"{value:g} {name.replace('_', ' ')}" if value or not name.endswith("_index") else ""
+        return f"at {value:.15g} ms"
+    return f"{value:.15g} {name.replace('_', ' ')}" if value or not name.endswith("_index") else ""

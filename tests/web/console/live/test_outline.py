@@ -124,6 +124,7 @@ def test_an_event_within_events_is_followed_some_way_and_no_further() -> None:
 def test_one_line_names_each_thing_once_and_few_of_them() -> None:
     assert in_words({"id": "a", "item": {"id": "a", "role": "user"}}) == "a, user"
     assert in_words({"audio_end_ms": 0, "content_index": 0, "output_index": 2}) == "at 0 ms, 2 output index"
+    assert in_words({"audio_end_ms": 1234567, "input_tokens": 1234567}) == "at 1234567 ms, 1234567 input tokens"
     assert in_words({}) == ""
     many = {"output": [{"id": f"i{number}"} for number in range(20)]}
     assert in_words(many).count(",") == 7
