@@ -98,7 +98,7 @@ class ClusterWeb:
         await self._listener.open()
 
     async def meet(self) -> None:
-        """Wait until this node knows those that began at the same time, a second at most: else the first one that is
+        """Wait until this node knows those that began at the same time, two seconds at most: else the first one that is
         ready would take all calls that come in before it knows of another."""
         member, beside = self._membership, set(self._config.beside)
         with contextlib.suppress(TimeoutError):

@@ -452,7 +452,9 @@ async def test_an_interrupted_turn_keeps_what_was_heard_apart_from_what_was_not(
         assert agent.heard_ms is not None
         heard = agent.heard_text.split()
         assert text.startswith(agent.heard_text)
-        assert len(heard) == pytest.approx(agent.heard_ms / 100, abs=1), f"{len(heard)} words for {agent.heard_ms} ms"
+        assert len(heard) == pytest.approx((agent.heard_ms or 0) / 100, abs=1), (
+            f"{len(heard)} words for {agent.heard_ms} ms"
+        )
         assert not caller.interrupted
         (note,) = the.happened("interrupted")
         assert note["cuts"][0]["heard_text"] == agent.heard_text
