@@ -178,6 +178,8 @@ async def serve_until_signal(
     from callflow.cli.pointing import TemporaryPointing, left_over
     from callflow.switchboard.garbage_collection import GarbageCollection
 
+    if reports:
+        _load_report()
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[None] = asyncio.Queue()
     if threading.current_thread() is threading.main_thread():
@@ -217,6 +219,12 @@ def _with_phone(application: Application) -> AbstractAsyncContextManager[None]:
     from callflow.cli.phone_line import phone_line
 
     return phone_line(application)
+
+
+def _load_report() -> None:
+    """Load what the start table needs: once callers are served, nothing is loaded on their loop."""
+    from callflow.cli import model_shutdowns, plain_table, startup_report  # noqa: F401
+    from callflow.config import setup_checks  # noqa: F401
 
 
 async def _endings(application: Application) -> list[str]:
