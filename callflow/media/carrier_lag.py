@@ -11,8 +11,9 @@ no more than the least late of the last marks. How much a single late mark count
 the late marks before it. A mark that is overdue counts as one that is late by as much as it is overdue by now; as long
 as the carrier is not known to fall behind, that mark may be lost, and the one behind it is waited for.
 
-If three marks are overdue, none of them is lost: the carrier, or the link to it, stands still. What it held may have
-been played meanwhile, so the second of them counts. After some seconds it is taken to return no marks any more.
+If three marks are overdue of a carrier that has returned one, none of them is lost: the carrier, or the link to it,
+stands still. What it held may have been played meanwhile, so the second of them counts. After some seconds it is taken
+to return no marks any more, until three have come again.
 
 The usual delay of a mark is the network's, there and back. If the marks that a `clear` returns come back faster than
 any mark of played audio did, the carrier waits for some audio before it begins to play.
@@ -95,8 +96,8 @@ class CarrierLag:
         """A mark was late once, so the reason of the next ones matters."""
         self._marks = 0
         """Marks judged so far."""
-        self._returning = 0
-        """The same since the carrier seemed to return none."""
+        self._returning = _ENOUGH_MARKS - 1
+        """How many came since the carrier seemed to return none. At first, one shows that it returns them."""
         self._usual_delay = _UNKNOWN
         """How much later than the send clock the quickest mark came back."""
         self._minima = [_UNKNOWN]

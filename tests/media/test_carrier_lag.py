@@ -92,7 +92,7 @@ def test_a_carrier_stands_still_if_three_marks_are_overdue_and_for_three_seconds
         """What is believed so long after the third mark was expected."""
         return lag.seconds(due + 0.5 + after)
 
-    returned(2)
+    lag.await_marks(due, due + 0.2, due + 0.4)
     assert believed(2.0) <= 0.5, "nobody knows whether it returns marks"
     returned(1)
     assert [believed(after) for after in (1.0, 2.9)] == pytest.approx([1.2, 3.1])
