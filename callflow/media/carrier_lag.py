@@ -16,7 +16,8 @@ stands still. What it held may have been played meanwhile, so the second of them
 to return no marks any more, until three have come again.
 
 The usual delay of a mark is the network's, there and back. If the marks that a `clear` returns come back faster than
-any mark of played audio did, the carrier waits for some audio before it begins to play.
+any mark of played audio did, the carrier waits for some audio before it begins to play. Until one has come back so, a
+`clear` for which none would goes out with a mark right before it (`PlaybackClock.wants_probe`).
 
 Where the carrier answers pings, they tell the network's part: see `ping_evidence.py`. It is subtracted, or a stall of
 our own process, whichever is longer. Pings are sent at the first marks, which show the usual round trip, and again once
@@ -158,6 +159,11 @@ class CarrierLag:
         """The delay of the network, there and back; None: not known yet."""
         quickest = min([self._usual_delay, *self._round_trips])
         return None if quickest == _UNKNOWN else max(0.0, quickest)
+
+    @property
+    def wants_round_trip(self) -> bool:
+        """Whether no mark has come back for a `clear` yet: a carrier that waits before it plays is not found out."""
+        return not self._round_trips
 
     @property
     def wants_marks(self) -> bool:
