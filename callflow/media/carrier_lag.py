@@ -11,11 +11,13 @@ no more than the least late of the last marks. How much a single late mark count
 the late marks before it. A mark that is overdue counts as one that is late by as much as it is overdue by now; as long
 as the carrier is not known to fall behind, that mark may be lost, and the one behind it is waited for.
 
-If three marks are overdue, none of them is lost: the carrier, or the link to it, stands still. What it held may have
-been played meanwhile, so the second of them counts. After some seconds it is taken to return no marks any more.
+If three marks are overdue of a carrier that has returned one, none of them is lost: the carrier, or the link to it,
+stands still. What it held may have been played meanwhile, so the second of them counts. After some seconds it is taken
+to return no marks any more, until three have come again.
 
 The usual delay of a mark is the network's, there and back. If the marks that a `clear` returns come back faster than
-any mark of played audio did, the carrier waits for some audio before it begins to play.
+any mark of played audio did, the carrier waits for some audio before it begins to play. Until one has come back so, a
+`clear` for which none would goes out with a mark right before it (`PlaybackClock.wants_probe`).
 
 Where the carrier answers pings, they tell the network's part: see `ping_evidence.py`. It is subtracted, or a stall of
 our own process, whichever is longer. Pings are sent at the first marks, which show the usual round trip, and again once
@@ -95,8 +97,8 @@ class CarrierLag:
         """A mark was late once, so the reason of the next ones matters."""
         self._marks = 0
         """Marks judged so far."""
-        self._returning = 0
-        """The same since the carrier seemed to return none."""
+        self._returning = _ENOUGH_MARKS - 1
+        """How many came since the carrier seemed to return none. At first, one shows that it returns them."""
         self._usual_delay = _UNKNOWN
         """How much later than the send clock the quickest mark came back."""
         self._minima = [_UNKNOWN]
@@ -157,6 +159,11 @@ class CarrierLag:
         """The delay of the network, there and back; None: not known yet."""
         quickest = min([self._usual_delay, *self._round_trips])
         return None if quickest == _UNKNOWN else max(0.0, quickest)
+
+    @property
+    def wants_round_trip(self) -> bool:
+        """Whether no mark has come back for a `clear` yet: a carrier that waits before it plays is not found out."""
+        return not self._round_trips
 
     @property
     def wants_marks(self) -> bool:

@@ -173,9 +173,12 @@ class MediaStream:
         if not self._is_over:
             playout.ponged(self._loop.time())
 
-    def clear(self) -> None:
-        """Queue a `clear`; the carrier then discards the audio it holds."""
+    def clear(self, probe: str = "") -> None:
+        """Queue a `clear`; the carrier then discards the audio it holds. `probe`: a mark that goes before it; "": none
+        does."""
         if self.started:
+            if probe:
+                self.send_mark(probe)
             if self._shows:
                 log.debug("call %s: media out: clear", self._relay.call)
             if (watcher := self._relay.tap.watcher) is not None:

@@ -43,6 +43,7 @@ class _Mark(NamedTuple):
     """The gaps in the audio before it, in seconds."""
     is_evidence: bool
     """Whether its lateness shows anything."""
+    sent_at: float
 
 
 _NEVER: Final = float("inf")
@@ -110,7 +111,7 @@ class PlaybackClock:
         """Note that a mark is sent now, behind all audio so far. Names must not repeat."""
         self.marked = self.sent
         is_evidence = now <= self._ends + _TIMELY_SECONDS
-        self._marks.append(_Mark(name, self.sent, max(self._ends, now), self._gaps, is_evidence))
+        self._marks.append(_Mark(name, self.sent, max(self._ends, now), self._gaps, is_evidence, now))
         if len(self._marks) <= 3:
             self._await_marks()
 
@@ -170,11 +171,22 @@ class PlaybackClock:
         """When all sent audio has been played by the send clock alone, regardless of marks."""
         return self._ends
 
+    def wants_probe(self, now: float) -> bool:
+        """Return whether a mark is to be sent right before a `clear` that is sent now: it shows how long the network
+        takes, of which nothing that comes back tells."""
+        return self.sent > 0 and self.lag.wants_round_trip and not self._returns_for_clear(now)
+
+    def _returns_for_clear(self, now: float) -> bool:
+        """Return whether the last mark comes back for a `clear` that is sent now, or no earlier than that would. One
+        that is sent beside it does, whatever the carrier has played."""
+        last = self._marks[-1] if self._marks else None
+        return last is not None and (last.sent_at >= now or last.due - now > _CLEARED_SECONDS)
+
     def reset(self, now: float) -> None:
         """Restart at 0, because a `clear` is sent now and the carrier discards its audio. What is known of the network
         and of the carrier's habits is kept."""
         self._cleared = _NOTHING_CLEARED
-        if self._marks and self._marks[-1].due - now > _CLEARED_SECONDS:
+        if self._returns_for_clear(now):
             self._cleared = (self._marks[-1].name, now)
         self._marks.clear()
         self.sent = self.marked = self.confirmed = 0

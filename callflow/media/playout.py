@@ -70,6 +70,8 @@ class Playout:
         """The stretch of the last sent audio."""
         self.lag_ms = 0
         """How far the carrier was believed to be behind at the last interruption, in ms."""
+        self.probe = ""
+        """The mark that goes before the `clear` of the last interruption; "": none does."""
         self.late_bytes = 0
         """Bytes of interrupted responses that came after the interruption; they were dropped."""
 
@@ -263,7 +265,7 @@ class Playout:
         return sum(entry.waiting for entry in self._entries) / BYTES_PER_MS
 
     def interrupt(self, now: float) -> list[Cut]:
-        """Discard all audio that was not heard. A `clear` must be sent to the carrier at the same time.
+        """Discard all audio that was not heard. A `clear` must be sent to the carrier at the same time, behind `probe`.
 
         Returns the cut stretches in order, each with its heard ms. A stretch heard in full is not cut. `add` drops
         later audio of a cut stretch.
@@ -281,6 +283,7 @@ class Playout:
             if not entry.finished:  # a finished stretch may be said again, under the same id
                 _remember(self._discarded_responses, entry.response)
                 _remember(self._discarded_items, entry.key.item)
+        self.probe = self._new_probe(now)
         self._forget(now)
         return cuts
 
@@ -384,6 +387,14 @@ class Playout:
             entry.marked = True
             self._firsts[name] = (entry.key, self._clock.sent - entry.start)
         return Mark(name)
+
+    def _new_probe(self, now: float) -> str:
+        if not self._clock.wants_probe(now):
+            return ""
+        self._sequence += 1
+        name = f"probe:{self._sequence}"
+        self._clock.send_mark(name, now)
+        return name
 
     @staticmethod
     def _heard(entry: LedgerEntry, position: int) -> int:

@@ -302,7 +302,7 @@ class Relay:
         if self.recorder is not None:
             self.recorder.cut(now)
         if self._stream is not None:
-            self._stream.clear()
+            self._stream.clear(self.playout.probe)
         self._stop_pacer()
         self._heard_out.stop()
         if not self.is_silenced:

@@ -46,8 +46,8 @@ class FakeStream:
     def send_mark(self, name: str) -> None:
         self.sent.append(name)
 
-    def clear(self) -> None:
-        self.sent.append("clear")
+    def clear(self, probe: str = "") -> None:
+        self.sent += [probe, "clear"] if probe else ["clear"]
 
     def ping(self, playout: Playout, now: float) -> None: ...
 

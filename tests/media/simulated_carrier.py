@@ -292,6 +292,9 @@ class Simulation:
                 self._return(name, self.now, late=False)
 
         self.playout.interrupt(self.now)
+        if self.playout.probe:
+            self.outcome.marks += 1
+            self.at(self._there(), partial(self.carrier.arrive, self.playout.probe))
         self.pump()
         self.at(self._there(), arrived)
 

@@ -171,6 +171,30 @@ def test_a_clear_shows_that_the_carrier_waits_before_it_plays() -> None:
     assert clock.position(2.3) == pytest.approx(0.2 * SECOND, abs=1), "it began 100 ms later"
 
 
+@pytest.mark.parametrize(
+    ("sent_ms", "after_ms", "marked", "wants"),
+    [(0, 0, False, False), (40, 20, False, True), (200, 20, False, True), (200, 20, True, False), (40, 20, True, True)],
+    ids=["nothing was sent", "no mark", "no mark, much audio", "one that comes back for it", "one under way anyway"],
+)
+def test_a_clear_for_which_no_mark_comes_back_wants_one_beside_it(
+    sent_ms: int, after_ms: int, marked: bool, wants: bool
+) -> None:
+    clock = PlaybackClock()
+    if sent_ms:
+        clock.send(sent_ms * 8, 10.0)
+    if marked:
+        clock.send_mark("m", 10.0)
+    now = 10.0 + after_ms / 1000
+    assert clock.wants_probe(now) is wants
+    if wants:
+        clock.send_mark("probe", now)
+        clock.reset(now)
+        clock.mark_returned("probe", now + 0.1)
+        assert clock.lag.network == pytest.approx(0.1)
+        clock.send(320, now + 1.0)
+        assert not clock.wants_probe(now + 1.0), "one is enough"
+
+
 def test_a_mark_that_was_under_way_anyway_does_not_show_the_round_trip() -> None:
     clock = PlaybackClock()
     clock.send(SECOND, 0.0)

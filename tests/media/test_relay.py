@@ -156,7 +156,7 @@ async def test_an_interruption_stops_and_clears_within_one_call_and_returns_what
         one.listener.take()
         one.now += 0.15
         assert one.relay.interrupt(one.now) == [Cut(A, 150, 500)]
-        assert await one.sent() == ["clear"]
+        assert await one.sent() == ["probe:3", "clear"]
         assert not one.say(A, 100), "what still comes of it is dropped"
         assert await one.sent() == []
         assert one.listener.take() == [], "it asked for it, and need not be told"
