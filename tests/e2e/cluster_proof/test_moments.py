@@ -54,7 +54,7 @@ Scene = Callable[[Office], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def workers(**env: object) -> AsyncIterator[Office]:
+async def workers(**env: Any) -> AsyncIterator[Office]:
     async with office(**ENV, **env) as the:
         if isinstance(the.carrier, Twilio):
             the.carrier.exchange.number(OURS)
@@ -77,15 +77,15 @@ async def all_over(the: Office) -> None:
     """All hang up. Then no call is live, nothing was done twice, and what is on record can be replayed."""
     for call in [one for one in the.carrier.calls.values() if one.ended_at is None]:
         await call.hang_up()
-    for call in the.realtime.sip.calls.values():
-        await call.hang_up()
+    for led in the.realtime.sip.calls.values():
+        await led.hang_up()
     database = Database(url_of("", str(the.folder / "data")), read_only=True)
     store = Store(database)
     try:
         await until(lambda: not the.rows("SELECT 1 FROM conversations WHERE ended_at IS NULL"), "all ends", 20)
-        for call in the.rows("SELECT * FROM conversations"):
-            assert call["state"] == "hangup"
-            entries = await store.journal(call["call_id"])
+        for row in the.rows("SELECT call_id, state FROM conversations"):
+            assert row["state"] == "hangup"
+            entries = await store.journal(row["call_id"])
             assert replay(entries).divergences == []
             assert [entry.name for entry in entries].count("ended") == 1
     finally:
