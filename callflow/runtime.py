@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import logging
     import socket
     import ssl
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
     from pathlib import Path
     from typing import Any, TypeAlias
 
@@ -171,14 +171,20 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Leave out what is no error. Python 3.11's streams report a connection as an error when its handler is cancelled,
-    as by a closing listener. anyio's Unix sockets give a result to a future that is cancelled already, when a request
-    to another worker is given up in the moment in which its answer comes."""
+    as by a closing listener."""
     import asyncio
 
-    error, what = context.get("exception"), str(context.get("message", ""))
-    gives_result_late = isinstance(error, asyncio.InvalidStateError) and "set_result of _asyncio.Future" in what
-    if not (gives_result_late or isinstance(error, asyncio.CancelledError)):
+    if not (gives_result_late(context) or isinstance(context.get("exception"), asyncio.CancelledError)):
         loop.default_exception_handler(context)
+
+
+def gives_result_late(context: Mapping[str, Any]) -> bool:
+    """Return whether what a loop reports is no error: anyio's Unix sockets give a result to a future that is cancelled
+    already, when a request to another worker is given up in the moment in which its answer comes."""
+    import asyncio
+
+    is_late = isinstance(context.get("exception"), asyncio.InvalidStateError)
+    return is_late and "set_result of _asyncio.Future" in str(context.get("message", ""))
 
 
 def run_interruptible(main: Coroutine[Any, Any, int]) -> int:

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -30,6 +30,8 @@ _Found = TypeVar("_Found")
 
 log = logging.getLogger(__name__)
 
+_RENEW, _LOOK = "renew", "look"
+"""Timers."""
 _TRY_SECONDS: Final = 2.0
 """How long one renewal may take at a server; a file waits for a shorter time by itself."""
 _LOOK_SECONDS: Final = 0.1
@@ -77,6 +79,8 @@ class Heartbeat:
         """When the loop of the calls last did what it was asked for, and whether it has something to do."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
+        self._timers = Timers()
+        """Of the thread's loop."""
         self._is_closing = False
         self._suspects: set[tuple[str, int]] = set()
         self._judgement = LeaseJudgement()
@@ -238,21 +242,18 @@ class Heartbeat:
         loop, wake = self._loop, self._wake
         if self._is_closing or loop is None or wake is None:
             return
-        timers = Timers(loop)
-        timers.start("renew", RENEW_SECONDS, wake.set)
-        unwatched = self._watch(loop, wake)
-
-        def look_for_the_dead() -> None:
-            if any(map(self._has_ended, unwatched)):
-                wake.set()
-            else:
-                timers.start("look", _LOOK_SECONDS, look_for_the_dead)
-
-        if unwatched:
-            timers.start("look", _LOOK_SECONDS, look_for_the_dead)
+        self._timers.start(_RENEW, RENEW_SECONDS, wake.set)
+        if unwatched := self._watch(loop, wake):
+            self._timers.start(_LOOK, _LOOK_SECONDS, self._look_for_the_dead, unwatched, wake)
         await wake.wait()
         wake.clear()
-        timers.close()
+        self._timers.stop(_RENEW, _LOOK)
+
+    def _look_for_the_dead(self, unwatched: Sequence[Node], wake: asyncio.Event) -> None:
+        if any(map(self._has_ended, unwatched)):
+            wake.set()
+        else:
+            self._timers.start(_LOOK, _LOOK_SECONDS, self._look_for_the_dead, unwatched, wake)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, wake: asyncio.Event) -> list[Node]:
         """Wait for the ends of the others' processes. Returns the nodes of this machine whose ends have to be looked

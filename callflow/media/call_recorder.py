@@ -5,8 +5,8 @@ What operators did is marked: a WAV cue with a label for each, behind the audio.
 closed, before the header says so; a recording of a process that died has none, and is valid.
 
 `Tape` is pure: it gets audio and times, and returns finished audio. `CallRecorder` writes the finished audio to disk
-once a second, in another thread, and beside it how loud it is (`media/waveform_peaks.py`); both files are valid after
-every second, even if the process dies. A failure ends the recording only.
+at once and then once a second, in another thread, and beside it how loud it is (`media/waveform_peaks.py`); both files
+are valid after each time, even if the process dies. A failure ends the recording only.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def header(samples: int, more: int = 0) -> bytes:
 
 
 class CallRecorder:
-    """The recording of one call: written to disk once a second, in another thread."""
+    """The recording of one call: written to disk at once and then once a second, in another thread."""
 
     def __init__(self, path: Path, clock: Callable[[], float], failed: Callable[[str], Any]) -> None:
         """`failed`: called once, with the reason, if the file cannot be written; this ends the recording."""
@@ -167,9 +167,10 @@ class CallRecorder:
         self._marks: list[tuple[int, str]] = []
         self._is_paused = False
         self._loop = asyncio.get_running_loop()
+        self._is_made = False
         self._timer = Timer(self._loop)
-        self._timer.start(_EVERY_SECONDS, self._tick)
         self._writing: asyncio.Task[None] | None = None
+        self._tick()  # the history names the file at once: it is there, whenever this process dies
 
     def caller(self, audio: bytes) -> None:
         """Record a frame of the caller, which arrived now."""
@@ -226,11 +227,12 @@ class CallRecorder:
             self._failed(str(error.strerror or error))
 
     def _append(self, left: bytes, right: bytes, marks: Sequence[tuple[int, str]], *, is_last: bool) -> None:
-        if not self._samples:
+        if not self._is_made:
             private_files.make_ours(self.path.parent)
         # Not made again when it is gone: a process that was frozen for long is not to put a hole in place of what its
         # successors have moved to the store of the recordings.
-        handle = os.open(self.path, os.O_RDWR | (0 if self._samples else os.O_CREAT), 0o600)
+        handle = os.open(self.path, os.O_RDWR | (0 if self._is_made else os.O_CREAT), 0o600)
+        self._is_made = True
         with os.fdopen(handle, "r+b") as file:
             file.seek(WAV_HEADER.size + self._samples * 4)
             file.write(interleaved(left, right))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +22,7 @@ from callflow.cluster.heartbeat import Heartbeat, Renewal
 from callflow.cluster.node_lock import NodeLock
 from callflow.cluster.nodes import LEASE_SECONDS, Node
 from callflow.history.database import Database, url_of
+from callflow.timers import Timers
 from tests.e2e.product import until
 from tests.history import new_database
 from tests.in_loop import in_loop
@@ -82,6 +84,26 @@ async def test_it_joins_tells_how_it_is_and_leaves(tmp_path: Path) -> None:
         await the.heart.close()
         assert (await the.run(node_store.view)).nodes == ()
         assert the.trouble == []
+
+
+@in_loop
+async def test_no_beat_leaves_a_timer_for_a_garbage_collection(tmp_path: Path) -> None:
+    def timers() -> int:
+        return sum(type(one) is Timers for one in gc.get_objects())
+
+    async with stage(tmp_path) as the:
+        await begun(the)
+        gc.collect()
+        gc.disable()
+        try:
+            before = timers()
+            for _ in range(3):
+                seen = len(the.beats)
+                the.heart.renew_now()
+                await until(lambda seen=seen: len(the.beats) > seen, "another renewal")  # type: ignore[misc]
+            assert timers() == before
+        finally:
+            gc.enable()
 
 
 @in_loop

@@ -29,7 +29,6 @@ async def rows_of(the: Product, campaign: dict[str, Any]) -> list[dict[str, Any]
     return found
 
 
-@pytest.mark.one_node("which node dials does not matter to the account")
 @pytest.mark.parametrize("way", ["refused", "hangs_up"])
 async def test_who_is_one_too_many_for_the_account_is_called_when_there_is_room(way: Any) -> None:
     async with dialling(command_retries=0) as the:
@@ -48,7 +47,6 @@ async def test_who_is_one_too_many_for_the_account_is_called_when_there_is_room(
 
 
 @pytest.mark.carrier("telnyx")
-@pytest.mark.one_node("which node dials does not matter to the account")
 async def test_without_money_a_list_is_paused_and_goes_on_when_there_is_some() -> None:
     async with dialling() as the:
         the.carrier.exchange.callee = SHORT
@@ -68,7 +66,6 @@ async def test_without_money_a_list_is_paused_and_goes_on_when_there_is_some() -
 
 
 @pytest.mark.carrier("telnyx")
-@pytest.mark.one_node("which node dials does not matter to the account")
 async def test_what_is_refused_for_ever_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes, "MOST_REFUSED", 2)
     async with dialling() as the:

@@ -362,7 +362,7 @@ async def test_a_database_in_trouble_stops_no_call_and_is_plain_to_see(tmp_path:
         assert row["message_count"] == 3
 
 
-@pytest.mark.one_node("a node begins only when it reaches the database")
+@pytest.mark.one_node("nodes meet in the database")
 async def test_a_record_that_cannot_be_opened_keeps_nobody_from_being_answered(tmp_path: Path) -> None:
     broken = tmp_path / "broken.db"
     broken.write_bytes(b"this is no database" * 100)

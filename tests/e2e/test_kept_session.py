@@ -184,7 +184,7 @@ async def test_a_locked_database_is_told_and_nothing_has_changed(tmp_path: Path)
         await operator.change(voice="ash")
 
 
-@pytest.mark.one_node("a node begins only when it reaches the database")
+@pytest.mark.one_node("nodes meet in the database")
 async def test_without_a_database_the_files_hold_and_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "callflow.db").mkdir()
     async with line(data_dir=str(tmp_path), voice="verse") as (the, operator):

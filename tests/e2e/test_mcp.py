@@ -421,7 +421,7 @@ async def test_when_it_cannot_answer_that_is_said_once_and_it_is_tried_again(
         assert (await it.ask("GET", "/health")).status == 200
 
 
-@pytest.mark.one_node("a node begins only when it reaches the database")
+@pytest.mark.one_node("nodes meet in the database")
 def test_while_the_record_cannot_be_read_the_tools_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     broken = tmp_path / "broken.db"
     broken.write_bytes(b"this is no database" * 100)

@@ -46,7 +46,12 @@ class Scrape:
         return self.value(name, **labels) - earlier.value(name, **labels)
 
     def names(self) -> set[Series]:
-        return {series for series in self.values if not series[0].startswith("process_")}
+        """The series that are not about the process; those of several nodes without their names."""
+        return {
+            (name, frozenset(label for label in labels if label[0] != "node"))
+            for name, labels in self.values
+            if not name.startswith("process_")
+        }
 
 
 async def ask(the: Product, port: int | None = None, **headers: str) -> httpx.Response:

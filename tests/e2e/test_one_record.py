@@ -113,6 +113,7 @@ class Places:
 
 
 @pytest.mark.proof
+@pytest.mark.one_node("each node has room of its own")
 async def test_every_place_says_the_same(
     tmp_path: Path, database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,6 +163,7 @@ async def test_every_call_of_a_tool_is_answered_once_whatever_it_does(workshop: 
 
 
 @pytest.mark.proof
+@pytest.mark.one_node("both nodes have it")
 @pytest.mark.parametrize("kind", ["hangs", "blocks_its_loop", "waits"])
 async def test_a_hundred_tools_that_hang_in_one_call_do_not_keep_anothers_from_answering(
     kind: str, workshop: Path

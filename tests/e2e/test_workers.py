@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import sqlite3
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -106,6 +107,12 @@ class Office:
                 if b"callflow.cli.worker" in words and where == self.folder:
                     found.append(int(path.parent.name))
         return found
+
+    def rows(self, query: str, *values: str) -> list[dict[str, Any]]:
+        """What the history has."""
+        with contextlib.closing(sqlite3.connect(self.folder / "data" / "callflow.db")) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(query, values)]
 
     def said(self) -> str:
         return (self.folder / "log").read_text(encoding="utf-8")

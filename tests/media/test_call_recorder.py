@@ -145,6 +145,21 @@ def test_the_file_is_a_stereo_wav(tmp_path: Path) -> None:
     assert samples[:4] == ulaw_to_pcm16(left)[:2] + ulaw_to_pcm16(right)[:2]
 
 
+def test_the_file_is_there_at_once(tmp_path: Path) -> None:
+    """The history names it from the first moment on. Of a process that died within a second there was none."""
+    path = tmp_path / "x.wav"
+
+    async def main() -> None:
+        one = call_recorder.CallRecorder(path, lambda: 0.0, lambda reason: None)
+        assert one._writing is not None
+        await one._writing
+        with wave.open(str(path)) as file:
+            assert file.getnframes() == 0
+        await one.close()
+
+    asyncio.run(main())
+
+
 def test_a_file_that_is_gone_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was frozen for long goes on when others have moved its part to the store: it put a hole there."""
     monkeypatch.setattr(call_recorder, "_EVERY_SECONDS", 0.01)

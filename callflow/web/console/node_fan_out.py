@@ -42,11 +42,13 @@ class NodeFanOut:
         headers = [(name, value) for name, value in request.headers if not (accept and name.lower() == "accept")]
         if accept:
             headers.append(("Accept", accept))
+        # The answer to HEAD has no body, and this node needs it to say how long its own would be.
+        method = "GET" if request.method == "HEAD" else request.method
 
         async def one(peer: Peer) -> Answer | None:
             try:
                 return await self._forwarding.send(
-                    peer, CONSOLE, request.method, target_of(request.scope), headers, seconds=_SECONDS
+                    peer, CONSOLE, method, target_of(request.scope), headers, seconds=_SECONDS
                 )
             except PeerAway as error:
                 _warnings.say(peer.name, "the data of all nodes is shown without that of one node: %s", error)

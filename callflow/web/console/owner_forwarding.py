@@ -178,7 +178,10 @@ class OwnerForwarder:
             )
         except (PeerAway, InvalidStatus, WebSocketException, OSError, TimeoutError) as error:
             log.warning("an operator's WebSocket could not be forwarded: %s", type(error).__name__)
-            await send({"type": "websocket.close", "code": 1011})
+            if isinstance(error, InvalidStatus):
+                await send({"type": "websocket.close", "code": 1011})  # refused there, and so here
+            else:
+                await _try_again(send, _AWAY)
             return
         await send({"type": "websocket.accept", "subprotocol": other.subprotocol})
         inwards = asyncio.ensure_future(_pass_in(receive, other))
@@ -223,6 +226,11 @@ async def _not_now(scope: Any, receive: Any, send: Any, sentence: str) -> None:
         await _refuse(send, sentence)
         return
     await receive()  # websocket.connect
+    await _try_again(send, sentence)
+
+
+async def _try_again(send: Any, sentence: str) -> None:
+    """Tell who has opened a socket to come again. One that was not accepted would be refused with 403."""
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.close", "code": MOVED, "reason": sentence[:_MOST_REASON]})
 

@@ -10,6 +10,7 @@ import re
 import signal
 import sqlite3
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -48,8 +49,10 @@ def dialler(leg: Any) -> str:
     return found[1]
 
 
-def kill(the: Office, node: str) -> None:
+def kill(the: Office, node: str) -> float:
+    """Kill that worker. Returns when that was."""
     os.kill(process_of(the.folder, node), signal.SIGKILL)
+    return monotonic()
 
 
 def test_what_is_on_its_way_when_a_worker_is_killed_is_done_once(

@@ -48,7 +48,9 @@ def ok(body: bytes = b"[]", status: int = 200) -> Answer:
     return Answer(status, [], body)
 
 
-def asked(nodes: Nodes, wanted: str = "", *, forwarded: str = "", **headers: Any) -> dict[str, Answer]:
+def asked(
+    nodes: Nodes, wanted: str = "", *, forwarded: str = "", method: str = "GET", **headers: Any
+) -> dict[str, Answer]:
     app, found = bare_app(), dict[str, Answer]()
     every = NodeFanOut(cast(Membership, nodes), cast(Forwarding, nodes))
     assert every.me == "me"
@@ -62,7 +64,7 @@ def asked(nodes: Nodes, wanted: str = "", *, forwarded: str = "", **headers: Any
         more = {FORWARDED: forwarded} if forwarded else {}
         await cast(Any, app)({**scope, "raw_path": b"/%78", **more}, receive, send)
 
-    assert asyncio.run(ask(as_it_came, "GET", "/x", **headers)).status == 200
+    assert asyncio.run(ask(as_it_came, method, "/x", **headers)).status == 200
     return found
 
 
@@ -71,6 +73,13 @@ def test_each_other_node_is_asked_the_same_to_the_letter() -> None:
     assert {name: answer.body for name, answer in asked(nodes, cookie="k=v").items()} == {"a": b"1", "b": b"2"}
     assert nodes.asked == [("a", CONSOLE, "GET", "/%78"), ("b", CONSOLE, "GET", "/%78")]
     assert ("cookie", "k=v") in [(name.lower(), value) for name, value in nodes.headers]
+
+
+def test_who_asks_for_the_head_alone_has_it_made_of_whole_answers() -> None:
+    """A list of all nodes was made of bodies that were empty, and failed."""
+    nodes = Nodes({"a": ok(b"1")})
+    assert asked(nodes, method="HEAD")["a"].body == b"1"
+    assert [method for _, _, method, _ in nodes.asked] == ["GET"]
 
 
 def test_a_node_that_is_away_or_refuses_is_left_out_and_the_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:

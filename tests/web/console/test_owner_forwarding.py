@@ -13,14 +13,17 @@ from typing import Any, cast
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
-from websockets.exceptions import ConnectionClosedOK
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.frames import Close
+from websockets.http11 import Response
 
 from callflow.cluster.forwarding import CONSOLE, Stream
 from callflow.cluster.node_paths import FORWARDED
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
 from callflow.web.console import owner_forwarding as module
+from callflow.web.console.listen import MOVED
 from callflow.web.console.owner_forwarding import OwnerForwarder
 from tests.web.asgi import Answer, ask, scope
 
@@ -237,6 +240,40 @@ def test_an_operators_socket_is_closed_as_the_other_node_closes_its_own(told: An
         return [message["code"] for message in world.messages if message["type"] == "websocket.close"]
 
     assert asyncio.run(main()) == closed
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (ConnectionRefusedError(), [("websocket.accept", None), ("websocket.close", MOVED)]),
+        (PeerAway("gone", sent=False), [("websocket.accept", None), ("websocket.close", MOVED)]),
+        (InvalidStatus(Response(401, "", Headers())), [("websocket.close", 1011)]),
+    ],
+    ids=["its process has ended", "it does not answer", "it refuses"],
+)
+def test_who_opens_a_socket_for_a_call_of_a_node_that_has_just_died_is_told_to_come_again(
+    trouble: Exception, told: list[Any]
+) -> None:
+    """A server answered 403, as to somebody who may not listen."""
+
+    async def main() -> list[Any]:
+        world = World()
+
+        async def connect(*about: Any) -> Any:
+            raise trouble
+
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            world.messages.append(message)
+
+        world.connect = connect  # type: ignore[attr-defined]
+        one = OwnerForwarder(world.inner, cast(Any, world), cast(Any, world), lambda: world)
+        await one(scope("GET", f"/api/calls/{CALL}/listen", kind="websocket"), receive, send)
+        return [(message["type"], message.get("code")) for message in world.messages]
+
+    assert asyncio.run(main()) == told
 
 
 @pytest.mark.parametrize(
