@@ -384,3 +384,25 @@ def test_audio_before_the_update_is_answered_with_the_defaults() -> None:
         assert session.config["audio"]["input"]["turn_detection"]["silence_duration_ms"] != VAD["silence_duration_ms"]
 
     hold(talk, script=Script.tone(0.1))
+
+
+def test_a_cancel_that_meets_the_end_of_its_response_is_refused_and_no_violation() -> None:
+    """A client that cancels what it knows to be over, or cancels twice, could have known better."""
+
+    async def talk(client: Client, session: Session) -> None:
+        await client.send("response.create")
+        await client.get("response.done")
+        assert (await client.ask("response.cancel"))["code"] == "response_cancel_not_active"
+        assert session.violations == []
+        session.responses[0].ended_by_itself_at -= 1
+        await client.ask("response.cancel", response_id=session.responses[0].id)
+        assert len(session.violations) == 1
+        session.script = Script.tone(60.0)
+        await client.send("response.create")
+        await client.get("response.created", 2)
+        for _ in range(2):
+            await client.send("response.cancel", response_id=session.responses[1].id)
+        await client.get("error", 3)
+        assert len(session.violations) == 2
+
+    hold(talk, script=Script.tone(0.1))

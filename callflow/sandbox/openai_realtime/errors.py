@@ -28,6 +28,7 @@ class Refusal(Exception):
         param: the path of the field that is at fault, such as "session.audio.input.format".
         kind: the error's `type`.
         anonymous: whether the error's `event_id` is null, as some of OpenAI's are.
+        met: whether the client could not know yet of what makes it wrong: then it is no violation.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Refusal(Exception):
         *,
         kind: str = "invalid_request_error",
         anonymous: bool = False,
+        met: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -45,6 +47,7 @@ class Refusal(Exception):
         self.param = param
         self.kind = kind
         self.anonymous = anonymous
+        self.met = met
 
     def error(self, event_id: str | None) -> dict[str, Any]:
         """Return the `error` object: {"type", "code", "message", "param", "event_id"}.

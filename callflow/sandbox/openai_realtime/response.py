@@ -66,6 +66,8 @@ class Response:
         self.audio_ms = 0.0
         """Length of the audio sent so far, in ms."""
         self.first_audio_at: float | None = None
+        self.ended_by_itself_at = float("-inf")
+        """When it ended without having been cancelled, on the loop's clock."""
         self._session = session
         self._on_end = on_end
         self._taken = session.input_tokens(params)
@@ -159,6 +161,8 @@ class Response:
     def _finish(self, status: str, details: dict[str, Any] | None) -> None:
         session = self._session
         self.status, self.details = status, details
+        if status != "cancelled":
+            self.ended_by_itself_at = session.now()
         given = sum((item.tokens for item in self.items), Tokens())
         self.usage = usage(self._taken, session.cached_tokens(self._taken), given)
         limits = session.quirks.rate_limits

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -24,6 +24,10 @@ from callflow.sandbox.openai_realtime.items import Item, Tokens
 from callflow.sandbox.openai_realtime.response import RATE_LIMITED, Response
 from callflow.sandbox.openai_realtime.script import Pace, Script, Turn
 from callflow.sandbox.openai_realtime.state import SessionState
+
+
+_ON_ITS_WAY_SECONDS: Final = 0.25
+"""How long a client may not know yet that a response has ended, and so cancel it."""
 
 
 class Session(SessionState):
@@ -159,7 +163,8 @@ class Session(SessionState):
         except Refusal as refusal:
             if not self.received or self.received[-1].event is not event:
                 self.note(event)
-            self.violations.append(f"{event.get('type', 'frame')}: {refusal.message}")
+            if not refusal.met:
+                self.violations.append(f"{event.get('type', 'frame')}: {refusal.message}")
             event_id = event.get("event_id")
             self.emit("error", error=refusal.error(event_id if isinstance(event_id, str) else None))
 
@@ -276,7 +281,9 @@ class Session(SessionState):
         running = [one for one in self.responses if one.active and wanted in (None, one.id)]
         running = [one for one in running if wanted is not None or one.in_conversation]
         if not running:
-            raise Refusal("Cancellation failed: no active response found", "response_cancel_not_active")
+            over = [one.ended_by_itself_at for one in self.responses if wanted in (None, one.id)]
+            met = bool(over) and over[-1] > self.now() - _ON_ITS_WAY_SECONDS
+            raise Refusal("Cancellation failed: no active response found", "response_cancel_not_active", met=met)
         running[-1].stop("client_cancelled")
 
     _HANDLERS = {  # noqa: RUF012 - a table, never changed
