@@ -23,6 +23,7 @@ from callflow.history.database import Database
 from callflow.history.events_out import EventMaker
 from callflow.history.handover_entries import HandoverEntries, HandoverEntry
 from callflow.history.journal_guard import Guard
+from callflow.history.prepared import Prepared
 from callflow.history.projection import Projection, json_of
 from callflow.history.side_file import SideFile
 from callflow.history.tables import steps
@@ -421,7 +422,7 @@ class DurableJournal(MemoryJournal):
         if not wanted:
             return elsewhere, refused
         with unless_of_the_database():
-            connection.execute(_INSERT, [_row(key, entry) for key, entry in wanted])
+            _INSERT.run(connection, *[_row(key, entry) for key, entry in wanted])
             for _, entry in wanted:
                 self._projection.apply(connection, entry)
                 if self._events is not None:
@@ -432,7 +433,7 @@ class DurableJournal(MemoryJournal):
         return elsewhere, refused
 
 
-_INSERT: Final = insert(steps)
+_INSERT: Final = Prepared(insert(steps))
 
 
 def _row(key: int, entry: JournalEntry) -> dict[str, Any]:
