@@ -438,13 +438,7 @@ _INSERT: Final = Prepared(insert(steps))
 
 def _row(key: int, entry: JournalEntry) -> dict[str, Any]:
     return {
-        "id": key,
-        "call": entry.call,
-        "step": entry.step,
-        "at": entry.at,
-        "event": json_of(entry.event),
-        "before": entry.before,
-        "after": entry.after,
-        "taken": entry.taken,
+        "id": key, "call": entry.call, "step": entry.step, "at": entry.at, "event": json_of(entry.event),
+        "before": entry.before, "after": entry.after, "taken": entry.taken,
         "commands": json_of(list(entry.commands)) if entry.commands else "[]",
-    }
+    }  # fmt: skip

@@ -33,7 +33,7 @@ class Prepared:
         """By the name of the kind of database."""
 
     def run(self, connection: Connection, *rows: Mapping[str, Any]) -> CursorResult[Any]:
-        """Execute it, once for each of these rows of values. Raises KeyError where a value is missing."""
+        """Run it, once for each of these rows of values. Raises KeyError where a value is missing."""
         dialect = connection.dialect
         text, order, fixed = self._written.get(dialect.name) or self._write(dialect)
         values = [tuple([row[name] if name in row else fixed[name] for name in order]) for row in rows]

@@ -6,7 +6,7 @@ call without a `began` note changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -148,7 +148,8 @@ class Projection:
 
     def _ended(self, connection: Connection, entry: JournalEntry, note: notes.Ended) -> None:
         until = entry.at if note.until is None else note.until
-        began, answered = rows.TIMES.run(connection, {"call": entry.call}).first() or (None, None)
+        times: Sequence[Any] = rows.TIMES.run(connection, {"call": entry.call}).first() or (None, None)
+        began, answered = times
         rows.END.run(
             connection,
             {

@@ -6,6 +6,8 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from websockets.proxy import get_proxy
+from websockets.uri import WebSocketURI
 
 from callflow.contracts.errors import HandshakeError
 from callflow.engines.common import connection
@@ -19,10 +21,10 @@ def test_a_connection_goes_over_the_proxy_of_the_environment(monkeypatch: pytest
         asked.append(await reader.readline())
         writer.close()
 
-    def counted(uri: object) -> str | None:
+    def counted(uri: WebSocketURI) -> str | None:
         nonlocal looked_up
         looked_up += 1
-        return found(uri)
+        return get_proxy(uri)
 
     async def main() -> None:
         async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
@@ -31,7 +33,6 @@ def test_a_connection_goes_over_the_proxy_of_the_environment(monkeypatch: pytest
                 with pytest.raises(HandshakeError):
                     await connection.open_once(config, url=f"{config.address}?call_id={call}")
 
-    found = connection.get_proxy
     monkeypatch.setattr(connection, "get_proxy", counted)
     config = SimpleNamespace(api_key="k", address="ws://model.example/v1/realtime", connect_seconds=5.0)
     asyncio.run(main())
