@@ -6,6 +6,7 @@ secret that was put into the wrong place, so every value is checked before it is
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, Final
 
@@ -124,6 +125,7 @@ def mask(text: str) -> str:
     return f"set (…{text[-4:]})" if len(text) >= TOKEN_CHARACTERS else "set"
 
 
+@functools.lru_cache(1024)
 def is_address(name: str) -> bool:
     """Return whether the setting of this name holds an address, which may hold a password."""
     return _IS_ADDRESS.search(name) is not None

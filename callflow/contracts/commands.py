@@ -362,4 +362,4 @@ class Release(LocalCommand):
 
 def to_json(command: Command) -> dict[str, Any]:
     """Return the command as plain data for the journal: its name as `command`, and all its fields."""
-    return {"command": command.name, **dataclasses.asdict(command)}
+    return {"command": command.name, **{each.name: getattr(command, each.name) for each in dataclasses.fields(command)}}

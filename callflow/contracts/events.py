@@ -398,11 +398,12 @@ class CallRecovered(Event):
 
 def to_json(event: Event) -> dict[str, Any]:
     """Return the event as plain data for the journal: its name as `event`, and every field that says something."""
-    fields = dataclasses.asdict(event)
+    written: dict[str, Any] = {"event": event.name}
     for each in dataclasses.fields(event):
-        if fields[each.name] == each.default == "":  # empty where something else is the default says something
-            del fields[each.name]
-    return {"event": event.name, **fields}
+        value = getattr(event, each.name)
+        if value != "" or each.default != "":  # empty where something else is the default says something
+            written[each.name] = value
+    return written
 
 
 def from_json(written: dict[str, Any]) -> Event:

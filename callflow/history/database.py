@@ -128,6 +128,8 @@ class Database:
             event.listen(self._files, "connect", _prepare)
         self._reader = ThreadPoolExecutor(_READERS, thread_name_prefix="history")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._writing: Connection | None = None
+        """That of the thread that writes, kept: to take one from the pool is dearer than a short transaction."""
 
     def _point(self, _dialect: Any, _record: Any, arguments: list[Any], _: Any) -> None:
         """Make SQLAlchemy open the read-only file. Raises DatabaseError."""
@@ -207,7 +209,7 @@ class Database:
         if found == HEAD:
             return False
         self._check_revision(found)
-        if self.server is None and await self._on_file(self._writer, self._create):
+        if self.server is None and await self.write(self._create):
             return True
         await asyncio.to_thread(importlib.import_module, "alembic.command")  # slow, and rarely needed
         async with _one_at_a_time():
@@ -241,7 +243,7 @@ class Database:
         `work` runs on a thread. A file is read in one go: see `write`.
         """
         if self.server is None:
-            return await self._on_file(self._reader, work, keeps=False)
+            return await asyncio.get_running_loop().run_in_executor(self._reader, self._read_file, work)
 
         async def reading(server: AsyncEngine) -> _Found:
             async with server.connect() as connection:
@@ -290,7 +292,7 @@ class Database:
         event loop several times for each statement, and each time wait for its turn among all the audio.
         """
         if self.server is None:
-            return await self._on_file(self._writer, work)
+            return await asyncio.get_running_loop().run_in_executor(self._writer, self._write_file, work)
 
         async def writing(server: AsyncEngine) -> _Found:
             async with server.begin() as connection:
@@ -305,17 +307,30 @@ class Database:
         with self._files.begin() as connection:
             return work(connection)
 
-    async def _on_file(
-        self, threads: ThreadPoolExecutor, work: Callable[[Connection], _Found], *, keeps: bool = True
-    ) -> _Found:
-        files = self._files
-        assert files is not None
+    def _read_file(self, work: Callable[[Connection], _Found]) -> _Found:
+        assert self._files is not None
+        with self._files.connect() as connection:
+            return work(connection)
 
-        def run() -> _Found:
-            with files.begin() if keeps else files.connect() as connection:
+    def _write_file(self, work: Callable[[Connection], _Found]) -> _Found:
+        assert self._files is not None
+        connection = self._writing = self._writing or self._files.connect()
+        try:
+            with connection.begin():
                 return work(connection)
+        except BaseException:
+            self._drop_writing()  # the pool looks after it, as it does after every other one
+            raise
 
-        return await asyncio.get_running_loop().run_in_executor(threads, run)
+    def _drop_writing(self) -> None:
+        connection, self._writing = self._writing, None
+        if connection is not None:
+            connection.close()
+
+    def _close_file(self) -> None:
+        assert self._files is not None
+        self._drop_writing()
+        self._files.dispose()
 
     async def close(self) -> None:
         """Close all connections, for good."""
@@ -324,8 +339,7 @@ class Database:
             if self._thread is not None:
                 await self._thread.close()
             return
-        assert self._files is not None
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._files.dispose)
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._close_file)
         if self._read_only_file is not None:
             await asyncio.to_thread(self._read_only_file.close)
         for threads in (self._reader, self._writer):

@@ -23,6 +23,7 @@ from callflow.history.database import Database
 from callflow.history.events_out import EventMaker
 from callflow.history.handover_entries import HandoverEntries, HandoverEntry
 from callflow.history.journal_fence import JournalFence
+from callflow.history.prepared import Prepared
 from callflow.history.projection import Projection, json_of
 from callflow.history.side_file import SideFile
 from callflow.history.tables import steps
@@ -421,7 +422,7 @@ class DurableJournal(MemoryJournal):
         if not wanted:
             return elsewhere, refused
         with unless_of_the_database():
-            connection.execute(_INSERT, [_row(key, entry) for key, entry in wanted])
+            _INSERT.run(connection, *[_row(key, entry) for key, entry in wanted])
             for _, entry in wanted:
                 self._projection.apply(connection, entry)
                 if self._events is not None:
@@ -432,18 +433,12 @@ class DurableJournal(MemoryJournal):
         return elsewhere, refused
 
 
-_INSERT: Final = insert(steps)
+_INSERT: Final = Prepared(insert(steps))
 
 
 def _row(key: int, entry: JournalEntry) -> dict[str, Any]:
     return {
-        "id": key,
-        "call": entry.call,
-        "step": entry.step,
-        "at": entry.at,
-        "event": json_of(entry.event),
-        "before": entry.before,
-        "after": entry.after,
-        "taken": entry.taken,
+        "id": key, "call": entry.call, "step": entry.step, "at": entry.at, "event": json_of(entry.event),
+        "before": entry.before, "after": entry.after, "taken": entry.taken,
         "commands": json_of(list(entry.commands)) if entry.commands else "[]",
-    }
+    }  # fmt: skip

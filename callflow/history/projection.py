@@ -6,21 +6,19 @@ call without a `began` note changes nothing.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from cachetools import FIFOCache
-from sqlalchemy import Connection, bindparam, case, select
+from sqlalchemy import Connection, select
 
 from callflow.contracts import events
 from callflow.contracts.event import LED
 from callflow.contracts.printable import whole
 from callflow.history import conversation_rows as rows
-from callflow.history import recording_rows
-from callflow.history.tables import conversations, find_words, iso, items, steps, streams, transitions
+from callflow.history.tables import iso, steps
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import UnknownNote
@@ -66,40 +64,12 @@ class Projection:
     """For one kind of database, `sqlite` or `postgresql`. `apply` within a transaction, then `finish` once."""
 
     def __init__(self, dialect: str) -> None:
-        self._is_sqlite = dialect == "sqlite"
-        insert: Any = importlib.import_module(f"sqlalchemy.dialects.{dialect}").insert
-        self._begin = insert(conversations).on_conflict_do_nothing()
-        self._message = self._upsert(insert, "role", "content", "text", keep_stopped=True)
-        self._tool = self._upsert(
-            insert,
-            "role",
-            "content",
-            "call_id",
-            "function_name",
-            "function_params",
-            "function_output",
-            keep_stopped=False,
-        )
-        self._stream = rows.insert_of(insert, streams, "stream_sid", "started_at")
-        self._transition = rows.insert_of(insert, transitions, "at", "event", "before", "after")
-        self._recording = recording_rows.upsert(insert)
-        self._find_words = find_words(self._is_sqlite, "call_id = :call")
+        self._statements = rows.statements(dialect)
         self._changed: dict[str, None] = {}
         self._worded: dict[str, None] = {}
         self._early: FIFOCache[tuple[str, str], str] = FIFOCache(_MOST_EARLY)
         """Latencies of answers, by call and item, that came before any word: an answer is heard before it is written
         down. They are kept after that, for a transaction that is rolled back."""
-
-    def _upsert(self, insert: Any, *fields: str, keep_stopped: bool) -> Any:
-        names = ("item_id", "item_type", "status", "timestamp", "created_at", *fields)
-        statement = rows.insert_of(insert, items, *names)
-        status: Any = statement.excluded.status
-        if keep_stopped:
-            status = case((items.c.status == rows.STOPPED, items.c.status), else_=status)
-        return statement.on_conflict_do_update(
-            index_elements=["conversation_id", "item_id"],
-            set_={"status": status, **{name: getattr(statement.excluded, name) for name in fields}},
-        )
 
     def apply(self, connection: Connection, entry: JournalEntry) -> None:
         """Write one entry into the tables. Raises ValueError for an entry that makes no sense; a value of a wrong type
@@ -120,10 +90,10 @@ class Projection:
     def finish(self, connection: Connection) -> None:
         """Update the counts and the search words once for each conversation that changed in this transaction."""
         for call in self._changed:
-            connection.execute(rows.COUNT, {"call": call})
+            rows.COUNT.run(connection, {"call": call})
         for call in self._worded:
-            for statement in self._find_words:
-                connection.execute(statement, {"call": call})
+            for statement in self._statements.find_words:
+                statement.run(connection, {"call": call})
         self._changed.clear()
         self._worded.clear()
 
@@ -138,8 +108,8 @@ class Projection:
         ours, theirs = note.to_number, note.from_number
         if note.direction == "outbound":
             ours, theirs = theirs, ours
-        connection.execute(
-            self._begin,
+        self._statements.begin.run(
+            connection,
             {
                 "stream_sid": entry.call,
                 "call_id": entry.call,
@@ -162,11 +132,11 @@ class Projection:
         )
 
     def _move(self, connection: Connection, entry: JournalEntry) -> None:
-        connection.execute(rows.STATE, {"call": entry.call, "new_state": entry.after})
+        rows.STATE.run(connection, {"call": entry.call, "new_state": entry.after})
         if entry.before == _RINGING and entry.after not in (_RINGING, _OVER):
-            connection.execute(rows.ANSWERED, {"call": entry.call, "answered": iso(entry.at)})
-        connection.execute(
-            self._transition,
+            rows.ANSWERED.run(connection, {"call": entry.call, "answered": iso(entry.at)})
+        self._statements.transition.run(
+            connection,
             {
                 "call": entry.call,
                 "at": iso(entry.at),
@@ -178,10 +148,10 @@ class Projection:
 
     def _ended(self, connection: Connection, entry: JournalEntry, note: notes.Ended) -> None:
         until = entry.at if note.until is None else note.until
-        of_call = select(conversations.c.started_at, conversations.c.answered_at).where(rows.CALL)
-        began, answered = connection.execute(of_call, {"call": entry.call}).first() or (None, None)
-        connection.execute(
-            rows.END,
+        times: Sequence[Any] = rows.TIMES.run(connection, {"call": entry.call}).first() or (None, None)
+        began, answered = times
+        rows.END.run(
+            connection,
             {
                 "call": entry.call,
                 "ended": iso(until),
@@ -190,37 +160,36 @@ class Projection:
                 "cause": clean(note.cause or None),
             },
         )
-        connection.execute(rows.STOP_ITEMS, {"call": entry.call})
-        connection.execute(rows.STOP_STREAM, {"call": entry.call, "ended": iso(until), "why": "the call is over"})
-        self._changed[entry.call] = self._worded[entry.call] = None
+        rows.STOP_ITEMS.run(connection, {"call": entry.call})
+        rows.STOP_STREAM.run(connection, {"call": entry.call, "ended": iso(until), "why": "the call is over"})
 
     def _number_id(self, connection: Connection, entry: JournalEntry, note: notes.NumberId) -> None:
-        connection.execute(rows.NUMBER_ID, {"call": entry.call, "number": clean(note.number or None)})
+        rows.NUMBER_ID.run(connection, {"call": entry.call, "number": clean(note.number or None)})
 
     def _ids(self, connection: Connection, entry: JournalEntry, note: notes.Ids) -> None:
         if note.of:  # the leg of a person: the call has the caller's
             return
         names = {"control": note.control, "leg": note.leg, "session": note.session}
-        connection.execute(rows.IDS, {"call": entry.call, **{name: clean(value) for name, value in names.items()}})
+        rows.IDS.run(connection, {"call": entry.call, **{name: clean(value) for name, value in names.items()}})
 
     def _hung_up(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         if event.get("leg", events.CALLER) != events.CALLER:  # a person who hangs up has not ended the caller's leg
             return
-        connection.execute(rows.SOURCE, {"call": entry.call, "source": clean(event.get("source") or None)})
+        rows.SOURCE.run(connection, {"call": entry.call, "source": clean(event.get("source") or None)})
         seconds = events.CallHangup(seconds=str(event.get("seconds", ""))).answered_seconds()
         if seconds:  # it was answered, if nobody has told us so
-            connection.execute(rows.ANSWERED, {"call": entry.call, "answered": iso(entry.at - seconds)})
+            rows.ANSWERED.run(connection, {"call": entry.call, "answered": iso(entry.at - seconds)})
 
     def _stream_began(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         name = clean(event.get("stream") or "")
         if not name:
             return
-        connection.execute(self._stream, {"call": entry.call, "stream_sid": name, "started_at": iso(entry.at)})
-        connection.execute(rows.NAME, {"call": entry.call, "name": name})
+        self._statements.stream.run(connection, {"call": entry.call, "stream_sid": name, "started_at": iso(entry.at)})
+        rows.NAME.run(connection, {"call": entry.call, "name": name})
 
     def _stream_ended(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         why = clean(event.get("reason", ""))
-        connection.execute(rows.STOP_STREAM, {"call": entry.call, "ended": iso(entry.at), "why": why})
+        rows.STOP_STREAM.run(connection, {"call": entry.call, "ended": iso(entry.at), "why": why})
 
     def _say(
         self,
@@ -235,15 +204,15 @@ class Projection:
     ) -> None:
         words = clean(words)
         at = iso(entry.at - ago_ms / 1000)
-        connection.execute(
-            self._message,
+        self._statements.message.run(
+            connection,
             {
                 "call": entry.call, "item_id": clean(item), "item_type": "message", "status": status,
                 "timestamp": at, "created_at": at, "role": role, "content": words_of(words), "text": words,
             },
         )  # fmt: skip
         if (parts := self._early.get((entry.call, clean(item)))) is not None:
-            connection.execute(rows.LATENCY, {"call": entry.call, "item": clean(item), "parts": parts})
+            rows.LATENCY.run(connection, {"call": entry.call, "item": clean(item), "parts": parts})
         self._changed[entry.call] = self._worded[entry.call] = None
 
     def _turn(self, connection: Connection, entry: JournalEntry, note: notes.Turn) -> None:
@@ -267,8 +236,8 @@ class Projection:
             self._say(connection, entry, note.item, "assistant", note.so_far, "in_progress")
         elif not note.done:
             return  # the tables get the final position only; positions in between are in the journal
-        connection.execute(
-            rows.HEARD,
+        rows.HEARD.run(
+            connection,
             {
                 "call": entry.call,
                 "item": clean(note.item),
@@ -279,13 +248,13 @@ class Projection:
 
     def _interrupted(self, connection: Connection, entry: JournalEntry, note: notes.Interrupted | notes.CutOff) -> None:
         if broke_in(note):
-            connection.execute(rows.INTERRUPTED, {"call": entry.call})
+            rows.INTERRUPTED.run(connection, {"call": entry.call})
         for cut in note.cuts:
             words = f"{cut.heard_text} {cut.unheard_text}".strip()
             if words:
                 self._say(connection, entry, cut.item, "assistant", words, rows.STOPPED)
-            connection.execute(
-                rows.CUT,
+            rows.CUT.run(
+                connection,
                 {
                     "call": entry.call, "item": clean(cut.item), "heard": cut.heard_ms, "of": cut.received_ms,
                     "words": clean(cut.heard_text),
@@ -294,22 +263,20 @@ class Projection:
             self._worded[entry.call] = None  # also where the words were there before: now it is known who heard them
 
     def _first_word(self, connection: Connection, entry: JournalEntry, note: notes.FirstWord) -> None:
-        connection.execute(rows.FIRST_WORD, {"call": entry.call, "first_word": note.ms})
+        rows.FIRST_WORD.run(connection, {"call": entry.call, "first_word": note.ms})
 
     def _latency(self, connection: Connection, entry: JournalEntry, note: notes.Latency) -> None:
         parts = {name: value for name, value in notes.to_json(note).items() if name not in ("event", "item")}
         told = {"call": entry.call, "item": clean(note.item), "parts": json_of(parts)}
-        if not connection.execute(rows.LATENCY, told).rowcount:
+        if not rows.LATENCY.run(connection, told).rowcount:
             self._early[entry.call, told["item"]] = told["parts"]
 
     def _tool_called(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         self._do_tool(connection, entry, event, "function_call", "assistant", "running", event.get("arguments", ""))
 
     def _tool_finished(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
-        asked = select(items.c.function_params).where(
-            items.c.conversation_id == rows.OURS, items.c.item_id == bindparam("item")
-        )
-        arguments = connection.execute(asked, {"call": entry.call, "item": clean(event["id"])}).scalar() or ""
+        asked = {"call": entry.call, "item": clean(event["id"])}
+        arguments = rows.ARGUMENTS.run(connection, asked).scalar() or ""
         for kind, role in (("function_call", "assistant"), ("function_call_output", "tool")):
             self._do_tool(connection, entry, event, kind, role, "completed", arguments, event.get("output", ""))
 
@@ -330,8 +297,8 @@ class Projection:
         output: str | None = None,
     ) -> None:
         at = iso(entry.at)
-        connection.execute(
-            self._tool,
+        self._statements.tool.run(
+            connection,
             {
                 "call": entry.call, "item_id": clean(event["id"] + ("" if kind == "function_call" else "_output")),
                 "item_type": kind, "status": status, "timestamp": at, "created_at": at, "role": role, "content": "[]",
@@ -341,10 +308,10 @@ class Projection:
         )  # fmt: skip
 
     def _usage(self, connection: Connection, entry: JournalEntry, note: notes.Usage) -> None:
-        connection.execute(rows.USAGE, {"call": entry.call, "used": json_of(note.total), "cost": note.usd})
+        rows.USAGE.run(connection, {"call": entry.call, "used": json_of(note.total), "cost": note.usd})
 
     def _recorded(self, connection: Connection, entry: JournalEntry, note: notes.Recording) -> None:
-        connection.execute(rows.RECORDING, {"call": entry.call, "file": clean(note.file)})
+        rows.RECORDING.run(connection, {"call": entry.call, "file": clean(note.file)})
 
     def _carrier_cost(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         """Add up what the legs of a call have cost, or of a caller who was led to us by SIP. What is told twice of a
@@ -357,14 +324,14 @@ class Projection:
                 of_legs.setdefault(str(earlier.get("of")), earlier)
         # Another currency is in the journal only: dollars are not made of it here.
         usd = sum(float(one["amount"]) for one in of_legs.values() if one.get("currency") == "USD")
-        if not connection.execute(rows.CARRIER_COST, {"call": entry.call, "cost": usd}).rowcount:
+        if not rows.CARRIER_COST.run(connection, {"call": entry.call, "cost": usd}).rowcount:
             led = {"leg": f"{LED}%:{entry.call}", "since": iso(entry.at - _COST_SECONDS), "cost": usd}
-            connection.execute(rows.LED_COST, led)
+            rows.LED_COST.run(connection, led)
 
     def _carrier_recorded(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         began = event.get("began") or entry.at
-        connection.execute(
-            self._recording,
+        self._statements.recording.run(
+            connection,
             {
                 "call": entry.call, "recording_id": clean(event.get("recording", "")), "state": event["state"],
                 "channels": event.get("channels") or None, "seconds": event.get("seconds"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from callflow.contracts.errors import JournalError
 from callflow.history.database import Database, url_of
@@ -260,9 +260,7 @@ def test_a_full_disk_is_loud_and_what_is_lost_is_counted(tmp_path: Path, caplog:
         database = Database(url_of(f"sqlite:///{tmp_path}/callflow.db", "data"))
         await database.migrate()
         one = DurableJournal(most_waiting=50)
-        assert database._files is not None
-        database._files.dispose()  # what is opened from now on is full
-        event.listen(database._files, "connect", lambda raw, _: raw.execute("PRAGMA max_page_count=1").close())
+        await database.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=1").close())
         one.open(database)
         big = {"event": "turn", "who": "caller", "item": "i", "text": "x" * 200_000}
         for number in range(200):

@@ -7,14 +7,18 @@ https://platform.openai.com/docs/guides/realtime-websocket
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import socket
 import time
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.proxy import get_proxy
+from websockets.uri import parse_uri
 
 from callflow import runtime
 from callflow.contracts.errors import HandshakeError
@@ -72,6 +76,7 @@ async def open_once(config: Destination, *, ping_seconds: float = PING_SECONDS, 
     try:
         connection = await connect(
             url,
+            proxy=_proxy(urlsplit(url)._replace(path="", query="", fragment="").geturl()),
             ssl=runtime.tls() if url.startswith("wss:") else None,
             additional_headers={"Authorization": f"Bearer {config.api_key}"},
             compression=None,
@@ -95,6 +100,13 @@ async def open_once(config: Destination, *, ping_seconds: float = PING_SECONDS, 
         # Without the message of the error, which may contain the address and a key in it.
         why = f"the engine cannot be reached: {type(error).__name__}"
         raise HandshakeError(why, why, counts="one" if retry else "", retry=retry) from None
+
+
+@functools.lru_cache(16)
+def _proxy(server: str) -> str | None:
+    """Return the proxy on the way to a server, from the environment as it is when this is first asked. To look through
+    it takes a large part of what opening a socket takes. Raises InvalidURI."""
+    return get_proxy(parse_uri(server))
 
 
 def _ahead(headers: Headers) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from callflow.engines.common.refused_fields import FieldPath, tool_names
@@ -51,12 +51,12 @@ def refused_field(session: Mapping[str, Any], param: Any, message: str) -> Field
     return None
 
 
-def without(session: dict[str, Any], paths: Iterable[FieldPath]) -> dict[str, Any]:
-    """Return a session, or a part of one, without these fields.
+def without(session: dict[str, Any], paths: Collection[FieldPath]) -> dict[str, Any]:
+    """Return a session, or a part of one, without these fields; where there are none, itself.
 
     An audio format or a turn detection is not removed, but replaced by the form that every server accepts.
     """
-    left = copy.deepcopy(session)
+    left = copy.deepcopy(session) if paths else session
     for path in paths:
         _leave_out(left, path)
     return left

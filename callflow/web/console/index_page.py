@@ -4,6 +4,7 @@ list as a plain page, which loads nothing and runs nothing, is at `/api`."""
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import html
 from importlib.metadata import PackageNotFoundError, version
@@ -156,6 +157,7 @@ def _what(what: str) -> str:
     return f"<dd>{html.escape(what)}</dd>"
 
 
+@functools.cache
 def _version() -> str:
     try:
         return version("callflow")
