@@ -89,8 +89,10 @@ async def test_a_dead_server_is_passed_over_at_once_and_what_it_may_have_seen_is
             waits.append(time.perf_counter() - began)
             await asyncio.sleep(0.01)
         told("longest wait of two requests beside a dead server", max(waits))
-        assert max(waits) < 0.4
-        # Whoever is on the way to it at the moment in which the checks find it dead is sent away, and comes again.
+        # Whoever is on the way to it at the moment in which the checks find it dead waits for `timeout connect`, or is
+        # sent away, and comes again.
+        assert sorted(waits)[-2] < 0.4
+        assert max(waits) < 0.5 + 0.4
         closed = [answer for answer in answers if answer != (200, "b")]
         assert len(closed) <= 1, closed
         assert {status for status, _ in closed} <= {0, 502, 503}
