@@ -7,6 +7,7 @@ lets one writer in at a time, with the same effect.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -33,6 +34,7 @@ from callflow.cluster.nodes import LEASE_SECONDS, Node, View, next_epoch, share
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.event import PART_OF
 from callflow.history.node_tables import claims, nodes
+from callflow.history.prepared import Prepared
 from callflow.history.tables import conversations, steps
 
 
@@ -43,15 +45,21 @@ _NO_EPOCH: Final = 0
 """No node has it."""
 _DRAINED: Final = 0
 """The capacity of a dead node that had been told to drain: it still drains if it turns out to live."""
-# What a node asks several times a second is made once: making a statement takes longer than SQLite takes for it.
+# What a node asks several times a second, or for each call, is written once: see `Prepared`.
 _CLOCK: Final = text("SELECT extract(epoch FROM clock_timestamp())")
 _this_node: Final = and_(_node.name == bindparam("of"), _node.epoch == bindparam("since"), _node.state != "dead")
-_IS_ALIVE: Final = select(_node.state).where(_this_node).with_for_update(read=True, key_share=True)
-_RENEW: Final = (
+_IS_ALIVE: Final = Prepared(select(_node.state).where(_this_node).with_for_update(read=True, key_share=True))
+_RENEW: Final = Prepared(
     update(nodes)
     .where(_this_node)
     .values(
         lease_until=bindparam("until"), calls=bindparam("has"), lag_ms=bindparam("late"), capacity=bindparam("room")
+    )
+)
+_WHOSE: Final = Prepared(select(_claim.node, _claim.epoch).where(_claim.call == bindparam("call")))
+_RELEASE: Final = Prepared(
+    delete(claims).where(
+        _claim.call == bindparam("call"), _claim.node == bindparam("of"), _claim.epoch == bindparam("since")
     )
 )
 _VIEW: Final = select(nodes).order_by(_node.name)
@@ -121,7 +129,7 @@ def renew(connection: Connection, node: Node) -> bool:
         "of": node.name, "since": node.epoch, "until": clock(connection) + LEASE_SECONDS,
         "has": node.calls, "late": node.lag_ms, "room": node.capacity,
     }  # fmt: skip
-    return connection.execute(_RENEW, said).rowcount > 0
+    return _RENEW.run(connection, said).rowcount > 0
 
 
 def view(connection: Connection) -> View:
@@ -181,16 +189,22 @@ def is_alive(connection: Connection, key: tuple[str, int]) -> bool:
 
     KEY SHARE lets the renewal of the lease pass, and keeps out what declares a node dead, which asks FOR UPDATE.
     """
-    return connection.execute(_IS_ALIVE, {"of": key[0], "since": key[1]}).first() is not None
+    return _IS_ALIVE.run(connection, {"of": key[0], "since": key[1]}).first() is not None
 
 
 def claim(connection: Connection, calls: Sequence[str], key: tuple[str, int]) -> dict[str, tuple[str, int]]:
     """Claim calls for a node unless somebody has them. Returns who has each of them now."""
-    insert_new: Any = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert
-    rows = [{"call": call, "node": key[0], "epoch": key[1]} for call in calls]
-    connection.execute(insert_new(claims).on_conflict_do_nothing(), rows)
-    found = connection.execute(select(claims).where(_claim.call.in_(calls)))
-    return {row.call: (row.node, int(row.epoch)) for row in found}
+    _claim_new(connection.dialect.name).run(
+        connection, *({"call": call, "node": key[0], "epoch": key[1]} for call in calls)
+    )
+    found = {call: _WHOSE.run(connection, {"call": call}).first() for call in calls}
+    return {call: (row.node, int(row.epoch)) for call, row in found.items() if row is not None}
+
+
+@functools.cache
+def _claim_new(dialect: str) -> Prepared:
+    insert_new: Any = importlib.import_module(f"sqlalchemy.dialects.{dialect}").insert
+    return Prepared(insert_new(claims).on_conflict_do_nothing(), "call", "node", "epoch")
 
 
 def on_record(connection: Connection, calls: Collection[str]) -> set[str]:
@@ -200,7 +214,8 @@ def on_record(connection: Connection, calls: Collection[str]) -> set[str]:
 
 def release(connection: Connection, calls: Collection[str], key: tuple[str, int]) -> None:
     """Give up the claims of a node on calls."""
-    connection.execute(delete(claims).where(_claim.call.in_(calls), _claim.node == key[0], _claim.epoch == key[1]))
+    for call in calls:
+        _RELEASE.run(connection, {"call": call, "of": key[0], "since": key[1]})
 
 
 def hand_over(

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from callflow.cluster import node_store
 from callflow.history import conversation_rows, journal_writer
 from callflow.history.database import Database, url_of
 from callflow.history.prepared import Prepared
@@ -65,7 +66,10 @@ def test_no_value_has_to_be_converted_and_none_has_to_be_counted(dialect: Dialec
     """SQLAlchemy would do both while it runs a statement. SQLite takes true and false as they are, and its columns make
     a whole number one with a fraction."""
     of_kind = conversation_rows.statements(dialect.name)
-    everything = [*vars(conversation_rows).values(), *of_kind, *of_kind.find_words, journal_writer._INSERT]
+    everything = [
+        *vars(conversation_rows).values(), *of_kind, *of_kind.find_words, journal_writer._INSERT,
+        *vars(node_store).values(), node_store._claim_new(dialect.name),
+    ]  # fmt: skip
     found = [each for each in everything if isinstance(each, Prepared)]
     assert len(found) > 25
     for each in found:
