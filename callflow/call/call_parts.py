@@ -138,9 +138,9 @@ def make_parts(
     def refused(asked: ToolCall) -> ToolAnswer | None:
         if line.taken_by:
             return PERSON_SPEAKS
-        # What our own tools do to the call is done once anyway, and the caller may need it again.
-        shown = asked._replace(arguments=services.redact.text(asked.arguments))
-        return None if asked.name in acts else lost.refusal(shown)
+        if asked.name in acts or lost.is_empty:  # what our own tools do is done once anyway, and may be needed again
+            return None
+        return lost.refusal(asked._replace(arguments=services.redact.text(asked.arguments)))
 
     tool_calls.refused = refused
     return Parts(relay, recordings, requests, agent, local_commands, dtmf, listening, take_over)
