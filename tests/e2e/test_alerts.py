@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from callflow.switchboard.health import alert_life_cycle, service
@@ -14,11 +16,16 @@ async def test_an_alert_is_told_when_it_opens_and_when_it_is_over(monkeypatch: p
     monkeypatch.setitem(alert_life_cycle.OPEN_AFTER, "wrong", 0.3)
     monkeypatch.setattr(alert_life_cycle, "CLOSE_AFTER", 0.3)
     async with receiver() as there, product(events_url=there.url, events_secret=SECRET) as the:
+
+        def told() -> list[dict[str, Any]]:
+            """Return what was told of it: a busy machine may have others."""
+            return [one.payload for one in there.taken if one.payload["about"] == "journal"]
+
         the.app.journal.trouble = "no room on the disk"
-        await the.until(lambda: len(there.taken) == 1, "the alert")
+        await the.until(lambda: len(told()) == 1, "the alert")
         the.app.journal.trouble = ""
-        await the.until(lambda: len(there.taken) == 2, "its end")
-        opened, closed = (one.payload for one in there.taken)
+        await the.until(lambda: len(told()) == 2, "its end")
+        opened, closed = told()
         assert (opened["type"], opened["about"], opened["closed_at"]) == ("alert.opened", "journal", None)
         assert (closed["type"], closed["alert"], closed["closed_by"]) == ("alert.closed", opened["alert"], "")
         assert closed["closed_at"] > opened["opened_at"]

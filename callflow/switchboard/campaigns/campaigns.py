@@ -42,6 +42,8 @@ _MOST_SHOWN: Final = 100
 """Skipped rows that the answer to a new list has; the others are read a page at a time."""
 _LISTED: Final = "it is on the do-not-call list"
 _NO_ROOM_SECONDS: Final = 5
+_CLOSE_SECONDS: Final = 5.0
+"""What is not written by then, the next process in charge of campaigns ends."""
 _Found = TypeVar("_Found")
 
 
@@ -132,6 +134,11 @@ class Campaigns:
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
         return await asyncio.shield(writing)
+
+    async def close(self) -> None:
+        """Wait, for some seconds at most, until what was asked for is written."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=_CLOSE_SECONDS)
 
     async def _judged(self, request: CampaignRequest, business: str) -> list[Row]:
         reading, schedule, now = await asyncio.to_thread(request.rows), request.schedule, self._history.now()
