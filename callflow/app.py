@@ -383,7 +383,7 @@ class Application:
         await self._listeners.close()
         if self._cluster_web is not None:
             await self._cluster_web.close()
-        await self.campaigns.close()
+        await asyncio.gather(self.campaigns.close(), self.number_service.close())
         for carrier in self.carriers:
             await carrier.close()
         if self._lookup is not None:

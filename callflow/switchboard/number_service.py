@@ -23,6 +23,7 @@ from callflow.contracts.errors import CarrierError, DatabaseError, NumberRefused
 from callflow.contracts.numbers import OwnNumber, Part, Pointed, PointingPlan, Value
 from callflow.contracts.printable import quoted
 from callflow.history.pointed_numbers import PointedNumbers
+from callflow.switchboard.shielded_changes import ShieldedChanges
 
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ class NumberService:
         self._carriers = {carrier.name: carrier for carrier in carriers}
         self._kept, self._normal, self._may_release, self._now = kept, normal, may_release, now
         self._one_at_a_time = asyncio.Lock()
-        self._changes: set[asyncio.Task[Any]] = set()
+        self._shielded = ShieldedChanges()
+        self.close = self._shielded.close
 
     async def listed(self, address: str) -> Listing:
         """List all numbers. `address`: our public address; "": not known, so that none is here."""
@@ -246,10 +248,7 @@ class NumberService:
             finally:
                 work.close()
 
-        task = asyncio.create_task(bounded(), name="change of a number")
-        self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
-        return await asyncio.shield(task)
+        return await self._shielded(bounded())
 
 
 def shown(value: Value) -> str:

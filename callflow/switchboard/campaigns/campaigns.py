@@ -9,9 +9,9 @@ import asyncio
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from callflow.contracts import prompt_variables
 from callflow.contracts.errors import BadList, DialRefused
@@ -33,6 +33,7 @@ from callflow.switchboard.campaigns.rows import MOST_ROWS, Row, judge, variable_
 from callflow.switchboard.campaigns.schedule import Schedule, read_schedule
 from callflow.switchboard.dialer import Dialer, DialRequest
 from callflow.switchboard.setting_service import SettingService
+from callflow.switchboard.shielded_changes import ShieldedChanges
 
 
 _CAMPAIGNS: Final = uuid.UUID("7a0c3d62-4a1e-5f39-9f0e-1c9d2a6b8e54")
@@ -42,9 +43,6 @@ _MOST_SHOWN: Final = 100
 """Skipped rows that the answer to a new list has; the others are read a page at a time."""
 _LISTED: Final = "it is on the do-not-call list"
 _NO_ROOM_SECONDS: Final = 5
-_CLOSE_SECONDS: Final = 5.0
-"""What is not written by then, the next process in charge of campaigns ends."""
-_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +88,8 @@ class Campaigns:
         dial."""
         self._history, self._dialer, self._check, self._wake = history, dialer, check, wake
         self._reading = asyncio.Lock()
-        self._writing: set[asyncio.Task[Any]] = set()
+        self._shielded = ShieldedChanges()
+        self.close = self._shielded.close
 
     # Making
 
@@ -110,7 +109,7 @@ class Campaigns:
             if request.is_dry:
                 call = await self._one_call(request.call)
                 return {"dry_run": True, **request.schedule.to_json(), **told, "call": call}, True
-            is_new = await self._to_its_end(self._keep(campaign, request, carrier, business, rows))
+            is_new = await self._shielded(self._keep(campaign, request, carrier, business, rows))
             found = await self._history.campaigns.find(campaign) or {}
             if not is_new:  # another node has been sent the same
                 return await self._made_before(found, request), False
@@ -127,18 +126,6 @@ class Campaigns:
         `seconds` (the longest)."""
         outline = await self._dialer.outline(request)
         return {"carrier": outline.carrier, "from": outline.from_number, **SettingService.of_call(outline.config)}
-
-    async def _to_its_end(self, work: Coroutine[Any, Any, _Found]) -> _Found:
-        """Do this although whoever asked for it may hang up meanwhile."""
-        writing = asyncio.create_task(work, name="list of calls")
-        self._writing.add(writing)
-        writing.add_done_callback(self._writing.discard)
-        return await asyncio.shield(writing)
-
-    async def close(self) -> None:
-        """Wait, for some seconds at most, until what was asked for is written."""
-        if self._writing:
-            await asyncio.wait(self._writing, timeout=_CLOSE_SECONDS)
 
     async def _judged(self, request: CampaignRequest, business: str) -> list[Row]:
         reading, schedule, now = await asyncio.to_thread(request.rows), request.schedule, self._history.now()
@@ -190,7 +177,7 @@ class Campaigns:
 
     async def change(self, campaign: str, state: str) -> bool:
         """Pause, resume or cancel a campaign. Returns False if it is over, or still being written."""
-        return await self._to_its_end(self._change(campaign, state))
+        return await self._shielded(self._change(campaign, state))
 
     async def _change(self, campaign: str, state: str) -> bool:
         store = self._history.campaigns

@@ -10,9 +10,9 @@ from quart import Quart, Response, request
 from callflow.contracts.errors import BadRequest, SessionRefused
 from callflow.history.history import History
 from callflow.switchboard.control.service import ControlService
+from callflow.switchboard.shielded_changes import ShieldedChanges
 from callflow.web.console.live_call import only
 from callflow.web.console.requested_by import requester
-from callflow.web.console.session import ShieldedChange
 from callflow.web.responses import history_not_open, json_object, json_response
 
 
@@ -30,7 +30,7 @@ _WRONG: Final = f"This needs the admin secret, as bearer, or in the header {ADMI
 def add_control_settings(app: Quart, service: ControlService, history: History, *, asks: str, has_token: bool) -> None:
     """Add the routes to the app. `asks`: who our own calls ask: "self", "url" or "". `has_token`: operators need
     CONSOLE_TOKEN."""
-    shielded = ShieldedChange()
+    shielded = ShieldedChanges()
 
     def check() -> None:
         """Raise BadRequest unless the request has the admin secret."""

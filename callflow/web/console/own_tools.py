@@ -12,10 +12,11 @@ from quart import Quart, Response
 from callflow.config.kept_profiles import VERSION
 from callflow.contracts.errors import BadRequest, ToolRefused
 from callflow.history.history import History
+from callflow.switchboard.shielded_changes import ShieldedChanges
 from callflow.switchboard.tool_service import ToolService
 from callflow.tools import own
 from callflow.web.console.requested_by import requester
-from callflow.web.console.session import ShieldedChange, seen_version
+from callflow.web.console.session import seen_version
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -33,7 +34,7 @@ _SEEN: Final = '{"version": 3}'
 
 def add_own_tools(app: Quart, history: History, service: ToolService, *, has_token: bool) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
-    shielded = ShieldedChange()
+    shielded = ShieldedChanges()
 
     @app.get("/api/tools/own")
     async def own_tools() -> Response:

@@ -9,9 +9,10 @@ from quart import Quart, Response
 from callflow.contracts.errors import ProfileRefused
 from callflow.history.history import History
 from callflow.switchboard.profile_service import ProfileService
+from callflow.switchboard.shielded_changes import ShieldedChanges
 from callflow.web.console.identity import own_business
 from callflow.web.console.requested_by import requester
-from callflow.web.console.session import ShieldedChange, seen_version
+from callflow.web.console.session import seen_version
 from callflow.web.responses import (
     error_response,
     history_not_open,
@@ -28,7 +29,7 @@ _MOST_VERSION: Final = (1 << 31) - 1
 
 def add_profiles(app: Quart, history: History, service: ProfileService, *, has_token: bool) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
-    shielded = ShieldedChange()
+    shielded = ShieldedChanges()
 
     @app.get("/api/profiles")
     async def list_profiles() -> Response:

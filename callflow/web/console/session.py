@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from quart import Quart, Response
@@ -12,6 +11,7 @@ from callflow.config.kept_profiles import VERSION
 from callflow.contracts.errors import BadRequest, SessionRefused
 from callflow.history.history import History
 from callflow.switchboard.session_overrides import SessionOverrides
+from callflow.switchboard.shielded_changes import ShieldedChanges
 from callflow.web.console.requested_by import requester
 from callflow.web.responses import history_not_open, json_object, json_response, unknown_names
 
@@ -20,23 +20,9 @@ _EXAMPLE: Final = '{"voice": "cedar"}'
 _SEEN: Final = '{"version": 3}'
 
 
-class ShieldedChange:
-    """Finishes a change even if its client closes the connection, so that database and server agree."""
-
-    def __init__(self) -> None:
-        self._changes: set[asyncio.Task[Any]] = set()
-
-    async def __call__(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Return what it returns."""
-        task = asyncio.create_task(work, name="change of settings")
-        self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
-        return await asyncio.shield(task)
-
-
 def add_session(app: Quart, history: History, overrides: SessionOverrides, *, has_token: bool) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
-    shielded = ShieldedChange()
+    shielded = ShieldedChanges()
 
     @app.get("/api/session")
     async def session() -> Response:

@@ -232,7 +232,7 @@ async def test_a_list_is_written_although_whoever_sent_it_has_gone(tmp_path: Pat
         assert (is_new, told["state"]) == (False, LOADING)
         assert not await node.campaigns.change(told["id"], PAUSED), "it is not whole yet"
         goes_on.set()
-        await asyncio.gather(*node.campaigns._writing)
+        await node.campaigns.close()
         assert [state for _, _, state in await node.rows(told["id"])] == ["waiting"] * 5
         assert node.campaigns.is_over({"state": CANCELLED})
 
