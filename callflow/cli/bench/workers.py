@@ -28,7 +28,7 @@ from callflow.contracts.errors import BenchError
 
 SHARE: Final = 0.3
 SECONDS: Final = 3.0
-STEP: Final = 4
+STEP: Final = 12
 _ROUNDS: Final = 3
 _MOST_CALLS: Final = 400
 _MOST_P99_SECONDS: Final = 0.2
@@ -88,15 +88,16 @@ async def most_calls(subject: Subject, share: float, seconds: float, step: int) 
         while len(probes) < _MOST_CALLS:
             new = [Probe(len(probes) + number + 1) for number in range(step)]
             probes += new
-            await ring_all(the.telnyx, new)
-            # A process that cannot keep up does not the second time either; what else the machine did may be over.
-            for _ in range(2):
-                before, began = use(), time.monotonic()
-                is_served = await _is_served(probes, seconds)
+            is_served, before, began = False, use(), time.monotonic()
+            with contextlib.suppress(BenchError):  # it does not even answer them: it does not carry them
+                await ring_all(the.telnyx, new)
+                # A process that cannot keep up does not the second time either; what else the machine did may be over.
+                for _ in range(2):
+                    before, began = use(), time.monotonic()
+                    if is_served := await _is_served(probes, seconds):
+                        break
+            if not is_served:
                 used = max(now - then for now, then in zip(use(), before, strict=True)) / (time.monotonic() - began)
-                if is_served:
-                    break
-            else:
                 if used < _MOSTLY_USED * share:
                     raise BenchError(
                         f"{len(probes)} calls are late although no process has used its {share:g} of a core, but"
