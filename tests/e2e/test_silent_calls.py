@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import binascii
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 import psutil
 import pytest
 
 from callflow.cli.bench.relay import Probe, _figures
+from callflow.cli.bench.subjects import without_collections
 from callflow.sandbox.common.phone import Phone
 from callflow.sandbox.openai_realtime import Realtime, Script
 from callflow.sandbox.telnyx import Call, Telnyx
@@ -58,6 +60,12 @@ def _best(probes: list[Probe], windows: list[tuple[float, float]], percentile: s
     """Milliseconds from the caller to the model, in the best of these windows."""
     found: list[dict[str, Any]] = [_figures(probes, began, ended) for began, ended in windows]
     return min(float(each["caller_to_model_ms"][percentile]) for each in found)
+
+
+@pytest.fixture(autouse=True)
+def _no_collections() -> Iterator[None]:
+    with without_collections():
+        yield
 
 
 @pytest.mark.proof

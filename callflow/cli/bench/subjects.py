@@ -138,7 +138,7 @@ async def world(subject: Subject, on_echo: Callable[[str], None], **more: str) -
                 started = (time.monotonic() - began) * 1000
                 await asyncio.wait_for(_all_there(subject.workers, console), _START_SECONDS)
                 telnyx.set_server(f"http://127.0.0.1:{port}")
-                with _on(cores[1:]), _without_collections():
+                with _on(cores[1:]), without_collections():
                     yield World(telnyx, server, started, console)
             except TimeoutError:
                 raise BenchError(f"The server was not ready within {_START_SECONDS:g} s: try again.") from None
@@ -164,7 +164,7 @@ def _on(cores: Sequence[int]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_collections() -> Iterator[None]:
+def without_collections() -> Iterator[None]:
     """Have Python's garbage collector off meanwhile.
 
     The emulators of 80 calls have a million objects, and a full collection of them takes 0.15 s, in which they neither
