@@ -33,7 +33,7 @@ class Scene:
         self.channel: Any = SimpleNamespace(
             socket=socket if is_open else None, notify=self.told.append, give_up=self._give_up,
             start_timer=lambda name, *_: self.timers.append(name), stop_timer=self.timers.remove,
-            is_timed=self.timers.__contains__, counts={"audio_format": 0}, call="call",
+            is_timed=self.timers.__contains__, call="call",
             report=lambda *about: None,
         )  # fmt: skip
         session: Any = SimpleNamespace(

@@ -451,7 +451,7 @@ GARBAGE: list[str | bytes] = [
 ]
 
 
-def test_garbage_is_counted_and_ends_nothing() -> None:
+def test_garbage_ends_nothing_and_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         async with client() as one:
             one.start()
@@ -462,11 +462,10 @@ def test_garbage_is_counted_and_ends_nothing() -> None:
             await peer.send("of.next.year", shape=[1, 2, {"a": None}])
             await peer.send("input_audio_buffer.speech_started", of_next_year={})
             await one.until(lambda: one.of(SpeechStarted))
-            assert one.engine.counts["malformed"] == len(GARBAGE)
-            assert one.engine.counts["of.next.year"] == 1
             assert one.heard == [SessionReady(), SpeechStarted()]
 
     run(work)
+    assert caplog.text.count("an event cannot be read") == 1, caplog.text
 
 
 def test_an_error_that_ends_nothing_is_a_complaint() -> None:
@@ -503,8 +502,6 @@ def test_what_two_who_speak_at_once_cannot_avoid_is_counted_and_ends_nothing() -
             await peer.send("input_audio_buffer.speech_started")
             await one.until(lambda: one.of(SpeechStarted))
             assert one.heard == [SessionReady(), *(ErrorReported(*each) for each in BENIGN), SpeechStarted()]
-            for code, _ in BENIGN:
-                assert one.engine.counts[f"benign:{code}"] == 1
 
     run(work)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -33,14 +32,14 @@ class Channel:
         self.secrets = secrets
         self.socket: EngineSocket | None = None
         """None: it is not open."""
-        self.counts: Counter[str] = Counter()
-        """Received events by type, unreadable events as `malformed`, and harmless errors as `benign:<code>`."""
         self.is_debugging = log.isEnabledFor(logging.DEBUG)
         """Every event except audio is logged in a few words."""
         self.is_over = False
         """The call has ended. No event is sent any more, except `response.cancel` for a response that the server
         begins."""
         self.is_closed = False
+        self._warns = True
+        """The next event that cannot be read is worth a warning."""
         self.lost: asyncio.Future[SessionLost] | None = None
         """A future of the reason of the end; created when the session begins."""
         self._timers = Timers()
@@ -65,6 +64,13 @@ class Channel:
     def report(self, code: str, message: str) -> None:
         """Report an error that does not end the session to the call."""
         self.notify(ErrorReported(code, message))
+
+    def cannot_read(self, why: Exception) -> None:
+        """Log that an event of the server cannot be read, and is passed over; all but a session's first at debug."""
+        level, self._warns = logging.WARNING if self._warns else logging.DEBUG, False
+        if log.isEnabledFor(level):
+            said = self.secrets.safe_text(str(why))[:200]
+            log.log(level, "call %s: engine %d: an event cannot be read: %s", self.call, self.session, said)
 
     def give_up(self, reason: str, *, retry: bool = True) -> None:
         """End the session. `retry`: another session may succeed. Only the first reason counts."""

@@ -59,7 +59,6 @@ _START: Final = "session-start"
 _ANSWER: Final = "Speak to the caller now: answer what was said or has become known last."
 _NO_DELEGATE: Final = "Nothing can be looked up or done for this. Say so if the caller asked for it, and go on."
 _MOST_WAITING: Final = 128 << 10
-_MOST_TYPES: Final = 200
 _MOST_ADOPTED: Final = 100
 _DELEGATION_SECONDS: Final = 2.0
 """How long the end of a response may take that has called a tool."""
@@ -83,7 +82,6 @@ class OpenAILive:
         self._account = account or Account()
         secrets = Secrets([config.api_key, *addresses.secrets_in(config.url)])
         self._channel = Channel(context, listener, secrets)
-        self.counts = self._channel.counts
         self._turns = LiveTurns(context.session)
         self._listens = context.turn_detection
         self._has_tools = bool(config.delegation_model and live_config.functions(context.tools))
@@ -272,17 +270,16 @@ class OpenAILive:
             self._later.append(event)
 
     def _received(self, message: bytes) -> None:
-        channel, counts = self._channel, self.counts
+        channel = self._channel
         if channel.lost is None or channel.lost.done():
             return
         try:
             event = server_events.decode(message)
-            counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
             if channel.tap.watcher is not None:
                 channel.tap.watcher.event("from_model", event.type, message, channel.secrets.safe_text)
             self._handle(event)
-        except Malformed:
-            counts["malformed"] += 1
+        except Malformed as error:
+            channel.cannot_read(error)
         except Exception as error:
             log.exception("call %s: engine %d: an internal error in an event", channel.call, channel.session)
             channel.give_up(f"the engine broke off: {error!r}")

@@ -53,8 +53,6 @@ _CONTEXT_ITEM: Final = "told_"
 """Prefix of the ids of context items, which we add to the conversation and which are not spoken now."""
 _MOST_LOGGED: Final = 600
 """The most characters of an event in the log."""
-_MOST_TYPES: Final = 200
-"""The most types of events that are counted separately."""
 _MOST_WAITING: Final = 128 << 10
 """Bytes of events that may wait for a server that does not read, beside the caller's audio."""
 
@@ -85,8 +83,6 @@ class OpenAIRealtime:
         self._beside = SidebandEvents(self._channel, self._responses) if context.remote else None
         self.append: Callable[[str], None] = self._audio.append
         """The bound method itself, for speed: called 50 times a second for each call."""
-        self.counts = self._channel.counts
-        """See `Channel.counts`."""
         self._socket: EngineSocket | None = None
         self._idle_item: str | None = None
         """The caller's item that the server created because the caller said nothing."""
@@ -223,7 +219,7 @@ class OpenAIRealtime:
 
     def _received(self, message: bytes) -> None:
         """Handle one event of the server's."""
-        channel, counts = self._channel, self.counts
+        channel = self._channel
         if channel.lost is None or channel.lost.done():
             return
         try:
@@ -231,7 +227,6 @@ class OpenAIRealtime:
             if channel.is_debugging:
                 text = channel.secrets.safe_text(event_summary.in_short(event))[:_MOST_LOGGED]
                 log.debug("call %s: engine %d: %s", channel.call, channel.session, text)
-            counts[event.type if len(counts) < _MOST_TYPES else "more"] += 1
             if channel.tap.watcher is not None:
                 channel.tap.watcher.event("from_model", event.type, message, channel.secrets.safe_text)
             if event.type != server_events.AUDIO_DELTA:
@@ -240,9 +235,7 @@ class OpenAIRealtime:
             elif not self._context.remote and (audio := server_events.audio_delta(event)) is not None:
                 self._audio.delta(audio)
         except Malformed as error:
-            counts["malformed"] += 1
-            if channel.is_debugging:
-                log.debug("call %s: engine %d: cannot be read: %s", channel.call, channel.session, error)
+            channel.cannot_read(error)
         except Exception as error:
             log.exception("call %s: engine %d: an internal error in an event", channel.call, channel.session)
             channel.give_up(f"the engine broke off: {error!r}")
@@ -343,7 +336,6 @@ class OpenAIRealtime:
         if channel.secrets.within(str(event.error)):  # search the whole error, because half a key is not recognised
             code, message = channel.secrets.safe_text(code), NOT_SHOWN
         if server_events.is_benign(code, message):
-            self.counts[f"benign:{code}"] += 1
             channel.report(code, message[:300])
             if code == server_events.ACTIVE_RESPONSE:
                 self._responses.response_active()

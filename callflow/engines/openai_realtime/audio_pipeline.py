@@ -63,6 +63,7 @@ class AudioPipeline:
         """None: µ-law passes through unchanged."""
         self._stretches: dict[tuple[str, int], audio_format.ToTelephone] = {}
         """By item and content index."""
+        self._has_complained = False
         self._plain = _NO_STRETCH
         """Item, content index and response of the one whose audio goes straight to the call."""
 
@@ -274,7 +275,7 @@ class AudioPipeline:
 
     def _complain(self, what: str) -> None:
         channel = self._channel
-        if not channel.counts["audio_format"]:
+        if not self._has_complained:
+            self._has_complained = True
             log.error("call %s: the engine's audio is wrong: %s; it is transcoded from here on", channel.call, what)
             channel.report("audio_format", f"{what}; it is transcoded from here on")
-        channel.counts["audio_format"] += 1

@@ -211,14 +211,12 @@ class ResponseDriver:
     def _is_there(self, response: str) -> None:
         """Take a response as begun of which the server has not said so, while it should begin an answer by itself."""
         if response and self.queue.is_new(response):
-            self._channel.counts["never began"] += 1
             self._begin(ResponseStarted(response))
 
     def _goes_on(self, response: str) -> bool:
         """Let a response run again that was given up too early. Returns whether it was one."""
         goes_on = self.queue.goes_on(response)
         if goes_on:
-            self._channel.counts["went on"] += 1
             self._channel.notify(ResponseStarted(response))
         return goes_on
 
@@ -328,7 +326,6 @@ class ResponseDriver:
         """Stop waiting for the end of a response whose audio is complete."""
         self._awaits_done.discard(response)
         if response in self.queue.running:
-            self._channel.counts["never ended"] += 1
             self._end(ResponseDone(response, "completed"), None, self._calls.pop(response, []), is_known=False)
 
     def _end(
@@ -391,6 +388,5 @@ class ResponseDriver:
 
     def _tool_calls(self, items: Any) -> list[ToolCall]:
         if server_events.has_nameless_calls(items):
-            self._channel.counts["malformed"] += 1
             self._channel.report("tool_call", "a tool was called without an id or a name that can be answered")
         return server_events.tool_calls(items)
