@@ -411,9 +411,10 @@ def _bench(parser: Parser) -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("callflow", "workers", "websockets", "naive", "splice"),
+        choices=("callflow", "workers", "twilio", "websockets", "naive", "splice"),
         help="measure only this program; may be given more than once; workers: this server as two processes, which"
-        " share that core; websockets: this server with that media_server (default: all but these two)",
+        " share that core; twilio: this server, called by way of Twilio and not Telnyx; websockets: this server with that"
+        " media_server (default: all but these three)",
     )
     parser.add_argument(
         "--watched",

@@ -21,7 +21,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from rich.table import Table
 
@@ -33,11 +33,12 @@ from callflow.cli.bench.subjects import CALLFLOW, SUBJECTS, USUAL, Subject, proc
 from callflow.cli.terminal import Screen
 from callflow.contracts.errors import BenchError
 from callflow.media.g711 import FRAME_BYTES, ulaw_to_pcm16
+from callflow.sandbox import telnyx, twilio
 from callflow.sandbox.common.phone import Phone
-from callflow.sandbox.telnyx import Telnyx
-from callflow.sandbox.telnyx.call import Call
 
 
+Carrier: TypeAlias = telnyx.Telnyx | twilio.Twilio
+Leg: TypeAlias = telnyx.Call | twilio.Call
 SECONDS: Final = 10.0
 _SETTLE_SECONDS: Final = 1.5
 """Left out at the start of every call, while sockets open."""
@@ -251,22 +252,22 @@ async def measure(subject: Subject, calls: int, seconds: float, *, watched: str 
 
     async with world(subject, on_coded_echo if coded else on_echo) as the:
         process = processes(the.server.pid)
-        cost = await _set_up_cost(the.telnyx, process)
+        cost = await _set_up_cost(the.carrier, process)
         before = _memory(process)
-        legs = await ring_all(the.telnyx, probes)
+        legs = await ring_all(the.carrier, probes)
         await asyncio.sleep(_SETTLE_SECONDS)
         cpu, began = _cpu(process), time.monotonic()
         await asyncio.sleep(seconds)
         used, ended = _cpu(process) - cpu, time.monotonic()
         memory = _memory(process) - before
-        storm = await _storm(the.telnyx, probes, min(seconds, 5.0))
+        storm = await _storm(the.carrier, probes, min(seconds, 5.0))
         await asyncio.sleep(1.0)
         for leg in legs:
             await leg.hang_up()
         first, beside = [*probes], dict[str, Any]()
         if watched is not None:
             beside = await viewers.compare(
-                the.console, watched, seconds, functools.partial(_new_calls, the.telnyx, probes),
+                the.console, watched, seconds, functools.partial(_new_calls, the.carrier, probes),
                 functools.partial(_figures, probes, above_least=True), functools.partial(_cpu, process),
             )  # fmt: skip
             probes[:] = first
@@ -289,19 +290,19 @@ async def measure(subject: Subject, calls: int, seconds: float, *, watched: str 
 
 
 @contextlib.asynccontextmanager
-async def _new_calls(telnyx: Telnyx, probes: list[Probe]) -> AsyncIterator[None]:
+async def _new_calls(carrier: Carrier, probes: list[Probe]) -> AsyncIterator[None]:
     """Have as many calls anew."""
     probes[:] = [Probe(probe.call) for probe in probes]
-    legs = await ring_all(telnyx, probes)
+    legs = await ring_all(carrier, probes)
     await asyncio.sleep(_SETTLE_SECONDS)
     yield
     for leg in legs:
         await leg.hang_up()
 
 
-async def ring_all(telnyx: Telnyx, probes: Sequence[Probe]) -> list[Call]:
+async def ring_all(carrier: Carrier, probes: Sequence[Probe]) -> list[Leg]:
     """Have a call of each, with its audio. Raises BenchError."""
-    legs = [await _ring(telnyx, probe) for probe in probes]
+    legs = [await _ring(carrier, probe) for probe in probes]
     try:
         for leg in legs:
             await leg.wait_streaming(_ANSWER_SECONDS)
@@ -312,8 +313,8 @@ async def ring_all(telnyx: Telnyx, probes: Sequence[Probe]) -> list[Call]:
     return legs
 
 
-async def _ring(telnyx: Telnyx, probe: Probe) -> Call:
-    leg = await telnyx.ring(phone=Phone(source=probe.frame, on_media=probe.on_media))
+async def _ring(carrier: Carrier, probe: Probe) -> Leg:
+    leg = await carrier.ring(phone=Phone(source=probe.frame, on_media=probe.on_media))
     await asyncio.sleep(0.02)
     return leg
 
@@ -326,25 +327,25 @@ def _memory(process: Sequence[Any]) -> int:
     return sum(each.memory_info().rss for each in process)
 
 
-async def _short_call(telnyx: Telnyx) -> None:
+async def _short_call(carrier: Carrier) -> None:
     """Ring, be answered, hear a moment and hang up."""
-    leg = await telnyx.ring()
+    leg = await carrier.ring()
     await leg.wait_streaming(_ANSWER_SECONDS)
     await asyncio.sleep(_SHORT_SECONDS)
     await leg.hang_up()
 
 
-async def _set_up_cost(telnyx: Telnyx, process: Sequence[Any]) -> float:
+async def _set_up_cost(carrier: Carrier, process: Sequence[Any]) -> float:
     """Return the processor time in ms to set up and end a call of 0.2 s, after some that are not counted."""
     for counted in (False, True):
         began = _cpu(process)
         for _ in range(_SHORT_CALLS if counted else 5):
-            await _short_call(telnyx)
+            await _short_call(carrier)
     await asyncio.sleep(_SETTLE_SECONDS)  # what is left of these calls ends
     return round((_cpu(process) - began) * 1000 / _SHORT_CALLS, 1)
 
 
-async def _storm(telnyx: Telnyx, probes: list[Probe], seconds: float) -> dict[str, Any]:
+async def _storm(carrier: Carrier, probes: list[Probe], seconds: float) -> dict[str, Any]:
     """Measure the talking calls while others come and go, ten a second. Those that a program which has too much to do
     does not answer are counted."""
     began = time.monotonic()
@@ -353,7 +354,7 @@ async def _storm(telnyx: Telnyx, probes: list[Probe], seconds: float) -> dict[st
     async def short_call() -> None:
         nonlocal unanswered
         try:
-            await _short_call(telnyx)
+            await _short_call(carrier)
         except TimeoutError:
             unanswered += 1
 

@@ -24,6 +24,7 @@ from callflow.config.settings import Settings
 from callflow.contracts.errors import BenchError
 from callflow.sandbox.openai_realtime import Realtime, Script
 from callflow.sandbox.telnyx import Telnyx
+from callflow.sandbox.twilio import Twilio
 
 
 ROOT: Final = Path(__file__).parents[3]
@@ -49,6 +50,7 @@ class Subject:
     """Processes of the server that share the calls; 0: it is one process."""
     media_server: str = "picows"
     """The server's setting."""
+    carrier: str = "telnyx"
 
     @property
     def command(self) -> list[str]:
@@ -74,7 +76,8 @@ NAIVE: Final = Subject(
 SPLICE: Final = Subject(
     "splice", "the limit: two sockets joined, nothing parsed or kept", "callflow.cli.bench.splice", ("picows",)
 )
-SUBJECTS: Final = {each.name: each for each in (CALLFLOW, WORKERS, WEBSOCKETS, NAIVE, SPLICE)}
+TWILIO: Final = Subject("twilio", "the server, called by way of Twilio", carrier="twilio")
+SUBJECTS: Final = {each.name: each for each in (CALLFLOW, WORKERS, TWILIO, WEBSOCKETS, NAIVE, SPLICE)}
 USUAL: Final = [each.name for each in (CALLFLOW, NAIVE, SPLICE)]
 
 
@@ -82,7 +85,7 @@ USUAL: Final = [each.name for each in (CALLFLOW, NAIVE, SPLICE)]
 class World:
     """A subject at work."""
 
-    telnyx: Telnyx
+    carrier: Telnyx | Twilio
     server: asyncio.subprocess.Process
     started_ms: float
     """From the start of its process to its address."""
@@ -100,7 +103,7 @@ async def world(subject: Subject, on_echo: Callable[[str], None], **more: str) -
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     with tempfile.TemporaryDirectory(prefix="callflow-bench-") as folder:
         async with (
-            Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_bench") as telnyx,
+            _carrier(subject.carrier) as carrier,
             Realtime(script=Script.echoing(on_echo), keep_audio=False) as realtime,
         ):
             console = free_port()
@@ -111,7 +114,7 @@ async def world(subject: Subject, on_echo: Callable[[str], None], **more: str) -
                 **{name: value for name, value in os.environ.items() if name.upper() not in _settings()},
                 "OPENAI_API_KEY": realtime.api_key,
                 "OPENAI_REALTIME_URL": realtime.url,
-                **{name.upper(): value for name, value in telnyx.settings().items()},
+                **{name.upper(): value for name, value in carrier.settings().items()},
                 "PORT": "0",
                 "CONSOLE_PORT": str(console),
                 "DATA_DIR": folder,
@@ -137,9 +140,9 @@ async def world(subject: Subject, on_echo: Callable[[str], None], **more: str) -
                 port = await asyncio.wait_for(_port(server), _START_SECONDS)
                 started = (time.monotonic() - began) * 1000
                 await asyncio.wait_for(_all_there(subject.workers, console), _START_SECONDS)
-                telnyx.set_server(f"http://127.0.0.1:{port}")
+                carrier.set_server(f"http://127.0.0.1:{port}")
                 with _on(cores[1:]), without_collections():
-                    yield World(telnyx, server, started, console)
+                    yield World(carrier, server, started, console)
             except TimeoutError:
                 raise BenchError(f"The server was not ready within {_START_SECONDS:g} s: try again.") from None
             finally:
@@ -176,6 +179,12 @@ def without_collections() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def _carrier(name: str) -> Telnyx | Twilio:
+    if name == "twilio":
+        return Twilio("https://callflow.test")
+    return Telnyx(webhook_url="http://127.0.0.1:9/webhooks", api_key="KEY_of_the_bench")
 
 
 def processes(pid: int) -> list[Any]:

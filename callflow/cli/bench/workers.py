@@ -90,7 +90,7 @@ async def most_calls(subject: Subject, share: float, seconds: float, step: int) 
             probes += new
             is_served, before, began = False, use(), time.monotonic()
             with contextlib.suppress(BenchError):  # it does not even answer them: it does not carry them
-                await ring_all(the.telnyx, new)
+                await ring_all(the.carrier, new)
                 # A process that cannot keep up does not the second time either; what else the machine did may be over.
                 for _ in range(2):
                     before, began = use(), time.monotonic()
