@@ -413,7 +413,7 @@ def _bench(parser: Parser) -> None:
         action="append",
         choices=("callflow", "workers", "twilio", "websockets", "naive", "splice"),
         help="measure only this program; may be given more than once; workers: this server as two processes, which"
-        " share that core; twilio: this server, called by way of Twilio and not Telnyx; websockets: this server with that"
+        " share that core; twilio: this server, called by way of Twilio; websockets: this server with that"
         " media_server (default: all but these three)",
     )
     parser.add_argument(
