@@ -11,7 +11,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, Final, TypeGuard
+from typing import Annotated, Any, Final, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -77,15 +77,27 @@ _SHORTER: Final = "is already shorter than"
 audio."""
 
 
+_MOST_BYTES: Final = 1 << 20
+"""The most bytes of an event other than audio."""
+_MOST_NAME: Final = 200
+"""The most characters of an id, a code or a status; the vendor's have at most 40."""
+_MOST_MESSAGE: Final = 2000
+"""The most characters of an error's message."""
+_MOST_MS: Final = 1e9
+_MOST_CONTENT: Final = 1_000_000
+"""The largest content index."""
+_Id: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=_MOST_NAME)]
+
+
 class ServerEvent(msgspec.Struct):
     """The fields that we read, of all events together. None: the field is missing or null."""
 
     type: str
     delta: str | None = None
-    response_id: str | None = None
-    item_id: str | None = None
-    content_index: int | None = None
-    audio_end_ms: int | float | None = None
+    response_id: _Id | None = None
+    item_id: _Id | None = None
+    content_index: Annotated[int, msgspec.Meta(ge=0, le=_MOST_CONTENT)] | None = None
+    audio_end_ms: Annotated[float, msgspec.Meta(ge=0.0, le=_MOST_MS)] | None = None
     transcript: str | None = None
     text: str | None = None
     item: Any = None
@@ -111,15 +123,6 @@ _new_audio: Final = partial(tuple.__new__, AudioDelta)
 """Makes one without a function of Python."""
 _decode: Final = msgspec.json.Decoder(ServerEvent).decode
 _decode_delta: Final = msgspec.json.Decoder(_Delta).decode
-_MOST_BYTES: Final = 1 << 20
-"""The most bytes of an event other than audio."""
-_MOST_NAME: Final = 200
-"""The most characters of an id, a code or a status; the vendor's have at most 40."""
-_MOST_MESSAGE: Final = 2000
-"""The most characters of an error's message."""
-_MOST_MS: Final = 1e9
-_MOST_CONTENT: Final = 1_000_000
-"""The largest content index."""
 
 
 def decode(message: bytes | str) -> ServerEvent:
@@ -130,15 +133,6 @@ def decode(message: bytes | str) -> ServerEvent:
         event = _leniently(message, error)
     if event.type != AUDIO_DELTA:  # by far the most frequent
         event.type = BETA_NAMES.get(event.type, event.type)[:_MOST_NAME]
-    item, response = event.item_id, event.response_id
-    if (item is not None and not 0 < len(item) <= _MOST_NAME) or (
-        response is not None and not 0 < len(response) <= _MOST_NAME
-    ):
-        raise Malformed(f"{event.type} with an id that is empty or too long")
-    if event.audio_end_ms is not None and not 0 <= event.audio_end_ms <= _MOST_MS:
-        event.audio_end_ms = None  # no call lasts that long; the event itself is still of use
-    if event.content_index is not None and not 0 <= event.content_index <= _MOST_CONTENT:
-        event.content_index = None
     return event
 
 
@@ -161,17 +155,21 @@ def _leniently(message: bytes | str, refusal: Exception) -> ServerEvent:
 
 
 def _fitted(fields: Mapping[str, Any]) -> ServerEvent:
-    """Return an event with each field in its declared type, or None."""
+    """Return an event with each field in its declared type, or None. Raises Malformed for an id that is empty or too
+    long; without another field the event is still of use."""
     kind = fields.get("type")
     if not isinstance(kind, str):
         raise Malformed("an event without a type")
     names = ("delta", "response_id", "item_id", "transcript", "text", "event")
     texts = {name: lenient_json.text(fields.get(name)) for name in names}
+    if not all(texts[name] is None or _is_id(texts[name]) for name in ("response_id", "item_id")):
+        raise Malformed(f"{kind[:_MOST_NAME]} with an id that is empty or too long")
     parts = {name: fields.get(name) for name in ("item", "response", "session", "error", "usage", "rate_limits")}
+    content, ends = lenient_json.integer(fields.get("content_index")), lenient_json.number(fields.get("audio_end_ms"))
     return ServerEvent(
         kind,
-        content_index=lenient_json.integer(fields.get("content_index")),
-        audio_end_ms=lenient_json.number(fields.get("audio_end_ms")),
+        content_index=content if content is not None and 0 <= content <= _MOST_CONTENT else None,
+        audio_end_ms=ends if ends is not None and 0 <= ends <= _MOST_MS else None,
         **texts,
         **parts,
     )
