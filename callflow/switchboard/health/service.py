@@ -131,6 +131,11 @@ class HealthService:
         self._wake = asyncio.Event()
         self._troubles = RepeatedWarnings(log)
 
+    @property
+    def node(self) -> str:
+        """The name of the node that is looked at; "": it serves alone."""
+        return self._nodes.me if self._nodes is not None else ""
+
     # Looking
 
     async def status(self) -> Mapping[str, Any]:
