@@ -90,6 +90,8 @@ class Forwarding:
         """`carriers`: the names of those that this node has the keys of. `address`: of this node's own listener."""
         self._me, self._secret, self._peers, self._carriers = me, secret, peers, sorted(carriers)
         self._is_local = _is_local(address)
+        self.apart: dict[str, str] = {}
+        """Why this node and another one do not understand each other, by the name of that one."""
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._is_closed = False
 
@@ -131,6 +133,7 @@ class Forwarding:
             raise PeerAway("this node is ending", sent=False)
         if not self._leads_there(peer):
             _warnings.say(f"address {peer.name}", _NO_ADDRESS, peer.name)
+            self.apart[peer.name] = "its address leads nowhere from here; it needs CLUSTER_HOST and CLUSTER_PORT"
             raise PeerAway(f"node {peer.name} has no address for other machines", sent=False)
         client, base = self._client(peer)
         whole = f"/{app}{target}"
@@ -150,7 +153,9 @@ class Forwarding:
         if signing.REFUSED in answer.headers:  # no app has seen it: it is this node's, whatever it is
             await answer.aclose()
             _warnings.say(peer.name, _OTHER_SECRET, peer.name)
+            self.apart[peer.name] = "it refuses what this node signs; CLUSTER_SECRET must be the same, and clocks agree"
             raise PeerAway(f"node {peer.name} refuses what this node signs", sent=False)
+        self.apart.pop(peer.name, None)
         raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw]
         told = [(name, value) for name, value in raw if name.lower() not in _HOP]
         try:

@@ -311,6 +311,7 @@ async def test_an_address_that_leads_nowhere_from_here_is_no_evidence_of_a_death
     with pytest.raises(PeerAway) as error:
         await forwarding.send(Peer("b-w1", address), PUBLIC, "POST", "/webhooks", seconds=1)
     assert (error.value.sent, error.value.refused, the.suspected) == (False, False, [])
+    assert "CLUSTER_PORT" in forwarding.apart["b-w1"]
     with pytest.raises(ConnectionError):
         await forwarding.connect(Peer("b-w1", address), CONSOLE, "/logs", (), ())
     await forwarding.close()
@@ -333,3 +334,20 @@ async def test_nodes_that_cannot_be_reached_from_here_do_not_tell_that_this_one_
     the.living = lambda: [Peer(f"{name}-w1", f"unix:/x/{name}.sock") for name in "bc"]  # type: ignore[method-assign]
     the.me = "a-w1"
     assert not await Forwarding("a-w1", SECRET, cast(Peers, the)).others_take_over()
+
+
+def test_who_refuses_this_nodes_signature_is_known_until_it_takes_it() -> None:
+    refuses = [True]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        return response(401, **{signing.REFUSED: "1"}) if refuses else response(body={})
+
+    async def main() -> None:
+        forwarding = Cluster(w2=handler).forwarding
+        await forwarding.announce()
+        assert "CLUSTER_SECRET" in forwarding.apart["w2"]
+        refuses.clear()
+        await forwarding.announce()
+        assert forwarding.apart == {}
+
+    run(main())
