@@ -336,7 +336,8 @@ async def test_nodes_that_cannot_be_reached_from_here_do_not_tell_that_this_one_
     assert not await Forwarding("a-w1", SECRET, cast(Peers, the)).others_take_over()
 
 
-def test_who_refuses_this_nodes_signature_is_known_until_it_takes_it() -> None:
+def test_who_refuses_this_nodes_signature_is_known_until_it_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_warnings", RepeatedWarnings(module.log))
     refuses = [True]
 
     def handler(request: httpx.Request) -> httpx.Response:
