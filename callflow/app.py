@@ -294,6 +294,7 @@ class Application:
             settings, self.switchboard, self.history, self.account, self.telemetry, self._budget_told, self.sender,
             self.carriers, lambda: self.number_service, lambda: self.configs.rules.profiles,
             lambda: (self.address.reached_at(), self.public_at[1], self.warnings, self._secrets), self.cluster,
+            self._cluster_web.forwarding.apart if self._cluster_web is not None else None,
         )  # fmt: skip
         watched = (self.budget, self.health, *([self.moving] if self.moving is not None else ()))
         self._watches = [asyncio.create_task(each.run(), name="watch") for each in watched]

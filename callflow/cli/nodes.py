@@ -66,7 +66,13 @@ def _wait(port: OperatorsPort, name: str, seconds: float) -> int:
     until, shown, empty = time.monotonic() + seconds, -1, 0
     while True:
         time.sleep(_LOOK_SECONDS)
-        _, told = port.ask("GET", "/api/nodes")
+        status, told = port.ask("GET", "/api/nodes")
+        if status != 200 or told["trouble"]:  # then what is known of the others is of before
+            if time.monotonic() > until:
+                why = told.get("error") or told.get("trouble") or f"the server answered {status}"
+                print(f"whether node {name} has calls is not known: {why}", file=sys.stderr)
+                return 1
+            continue
         left = _calls(told, name)
         empty = 0 if left else empty + 1
         if empty == 2:  # how many calls a node has is known half a second late

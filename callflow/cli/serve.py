@@ -171,10 +171,15 @@ def _load_and_run(settings: Settings, ports: Ports, point: str, yes: bool) -> in
 
 
 async def serve_until_signal(
-    make: Callable[[], Application], point: str = "", yes: bool = False, *, reports: bool = True
+    make: Callable[[], Application],
+    point: str = "",
+    yes: bool = False,
+    *,
+    reports: bool = True,
+    of_all: Mapping[str, object] | None = None,
 ) -> int:
     """Serve until the first SIGTERM or SIGINT, then drain; a second one ends it at once. `make`: makes what serves.
-    `reports`: print the start table."""
+    `reports`: print the start table. `of_all`: settings of which this process has its share."""
     from callflow.cli.pointing import TemporaryPointing, left_over
     from callflow.switchboard.garbage_collection import GarbageCollection
 
@@ -192,7 +197,8 @@ async def serve_until_signal(
         TemporaryPointing(application, point, yes=yes) as pointing,
     ):
         if reports:
-            _report(application, [*await left_over(application), *await _endings(application)])
+            more = [*await left_over(application), *await _endings(application)]
+            _report(application, more, of_all or {})
         switchboard = application.switchboard
         garbage = GarbageCollection(lambda: len(switchboard.calls) + switchboard.unwritten)
         switchboard.on_call_gone = garbage.call_gone
@@ -233,14 +239,14 @@ async def _endings(application: Application) -> list[str]:
     return await model_shutdowns(application.settings, application.configs, application.warnings)
 
 
-def _report(application: Application, more: Sequence[str]) -> None:
+def _report(application: Application, more: Sequence[str], of_all: Mapping[str, object]) -> None:
     from callflow.cli.plain_table import show
     from callflow.cli.startup_report import start_table
     from callflow.config.setup_checks import webhooks
 
     known = application.address.known
     table = start_table(
-        application.effective,
+        application.effective.model_copy(update=of_all),
         public=application.public_at,
         console=application.console_at,
         address=known,

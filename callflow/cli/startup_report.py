@@ -42,6 +42,7 @@ def start_table(
         Section([
             ("Callflow", f"{_address(*public)}  for carriers"),
             ("console", f"{_address(*console)}  for operators{', with a token' if settings.console_token else ''}"),
+            *_processes(settings),
         ]),
         Section([
             ("public address", addresses.shown(address) or "not set"),
@@ -114,6 +115,15 @@ def _twilio(settings: Settings) -> str:
     if not settings.twilio_on:
         return "off"
     return "on" if not settings.allow_unsigned_webhooks else "on, but unsigned webhooks are taken"
+
+
+def _processes(settings: Settings) -> list[tuple[str, str]]:
+    """Who serves beside this process, if anybody does."""
+    of_machine = "one process" if settings.workers == 1 else f"{settings.workers} processes"
+    if settings.cluster_port:
+        where = f"other machines reach it at {_address(settings.cluster_host, settings.cluster_port)} and above"
+        return [("node", f"{settings.node}: {of_machine}; {where}")]
+    return [("workers", of_machine)] if settings.workers > 1 else []
 
 
 def _noise(settings: Settings) -> list[tuple[str, str]]:

@@ -62,6 +62,7 @@ def main(fd: int) -> int:
         print("\n".join(error.problems), file=sys.stderr)
         return 2
     shares = {"max_concurrent_calls": order.capacity, "dials_per_minute": order.dials}
+    of_all = {name: getattr(settings, name) for name in shares}
     settings = settings.model_copy(update=shares)
     form = f"[{order.name}] {FORM}"
     runtime.log_to_stderr(settings.log_level, Formatter(form, redactors.for_the_log(settings)))
@@ -79,7 +80,7 @@ def main(fd: int) -> int:
         return application
 
     try:
-        return runtime.run(serve_until_signal(make, reports=order.reports))
+        return runtime.run(serve_until_signal(make, reports=order.reports, of_all=of_all))
     except (OSError, SettingsError, *CANNOT_START) as error:
         print(f"[{order.name}] cannot start: {error}", file=sys.stderr)
         return 2

@@ -193,7 +193,7 @@ class Workers:
         read, write = os.pipe()
         order = Order(
             name=name,
-            address=f"http://{settings.cluster_host}:{port}" if port else f"unix:{self._folder / name}.sock",
+            address=_address(settings.cluster_host, port) if port else f"unix:{self._folder / name}.sock",
             folder=str(self._folder),
             capacity=_share(settings.max_concurrent_calls, settings.workers, index),
             dials=_share(settings.dials_per_minute, settings.workers, index),
@@ -246,6 +246,11 @@ def _file_of(settings: Settings) -> Path | None:
     except DatabaseError:  # the workers say so
         return None
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def _address(host: str, port: int) -> str:
+    """Return the address of a cluster listener, as others have it."""
+    return f"http://[{host.strip('[]')}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _share(calls: int, workers: int, index: int) -> int:

@@ -20,8 +20,9 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 
 from callflow.cluster import signing
-from callflow.cluster.nodes import is_cut_off
+from callflow.cluster.nodes import is_cut_off, machine_of
 from callflow.cluster.peers import Peer, Peers
+from callflow.config.validators import is_loopback
 from callflow.contracts.errors import PeerAway
 from callflow.contracts.media import HandoverInput
 from callflow.contracts.repeated_warnings import RepeatedWarnings
@@ -43,6 +44,10 @@ _CONNECT_SECONDS: Final = 0.5
 _TELL_SECONDS: Final = 1.0
 _OTHER_SECRET: Final = (
     "NODE %s REFUSES WHAT THIS NODE SIGNS: CLUSTER_SECRET must be the same on all machines, and their clocks agree"
+)
+_NO_ADDRESS: Final = (
+    "NODE %s IS ON ANOTHER MACHINE, AND ITS ADDRESS LEADS NOWHERE FROM HERE: set CLUSTER_HOST, CLUSTER_PORT and"
+    " CLUSTER_SECRET there; if it is not to serve together with this one, give it a database of its own"
 )
 OTHER_CARRIERS: Final = (
     "NODE %s HAS NOT THE SAME KEYS OF CARRIERS (%s): calls that it is to take over are lost. All nodes need the same"
@@ -79,9 +84,14 @@ class Stream:
 class Forwarding:
     """Sends requests to other nodes, over connections that stay open."""
 
-    def __init__(self, me: str, secret: bytes, peers: Peers, carriers: Collection[str] = ()) -> None:
-        """`carriers`: the names of those that this node has the keys of."""
+    def __init__(
+        self, me: str, secret: bytes, peers: Peers, carriers: Collection[str] = (), *, address: str = ""
+    ) -> None:
+        """`carriers`: the names of those that this node has the keys of. `address`: of this node's own listener."""
         self._me, self._secret, self._peers, self._carriers = me, secret, peers, sorted(carriers)
+        self._is_local = _is_local(address)
+        self.apart: dict[str, str] = {}
+        """Why this node and another one do not understand each other, by the name of that one."""
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._is_closed = False
 
@@ -121,6 +131,10 @@ class Forwarding:
         PeerAway, also while it is read."""
         if self._is_closed:
             raise PeerAway("this node is ending", sent=False)
+        if not self._leads_there(peer):
+            _warnings.say(f"address {peer.name}", _NO_ADDRESS, peer.name)
+            self.apart[peer.name] = "its address leads nowhere from here; it needs CLUSTER_HOST and CLUSTER_PORT"
+            raise PeerAway(f"node {peer.name} has no address for other machines", sent=False)
         client, base = self._client(peer)
         whole = f"/{app}{target}"
         # As they came, byte for byte: the library itself takes nothing but ASCII.
@@ -139,7 +153,9 @@ class Forwarding:
         if signing.REFUSED in answer.headers:  # no app has seen it: it is this node's, whatever it is
             await answer.aclose()
             _warnings.say(peer.name, _OTHER_SECRET, peer.name)
+            self.apart[peer.name] = "it refuses what this node signs; CLUSTER_SECRET must be the same, and clocks agree"
             raise PeerAway(f"node {peer.name} refuses what this node signs", sent=False)
+        self.apart.pop(peer.name, None)
         raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw]
         told = [(name, value) for name, value in raw if name.lower() not in _HOP]
         try:
@@ -160,6 +176,8 @@ class Forwarding:
         self, peer: Peer, app: str, target: str, headers: Sequence[tuple[str, str]], subprotocols: Sequence[str]
     ) -> ClientConnection:
         """Open a WebSocket at another node. Raises OSError, TimeoutError, and what `websockets` raises."""
+        if not self._leads_there(peer):
+            raise ConnectionError(f"node {peer.name} has no address for other machines")
         whole = f"/{app}{target}"
         # Origin and the handshake's own headers are made anew by the library.
         kept = [(name, value) for name, value in headers if not name.lower().startswith("sec-websocket-")]
@@ -274,9 +292,16 @@ class Forwarding:
             except (KeyError, TypeError):
                 return False
 
-        peers = self._peers.living()
+        peers = [peer for peer in self._peers.living() if self._leads_there(peer)]
         answers = await asyncio.gather(*(one(peer) for peer in peers))
         return is_cut_off(self._peers.me, {peer.name: answer for peer, answer in zip(peers, answers, strict=True)})
+
+    def _leads_there(self, peer: Peer) -> bool:
+        """Return whether a node's address leads to it from here. A socket's path, or an address such as 127.0.0.1, that
+        a node of another machine gives, means something else on this one: whoever refuses there is no evidence."""
+        if machine_of(peer.name) == machine_of(self._me):
+            return True
+        return not peer.address.startswith(_UNIX) and (self._is_local or not _is_local(peer.address))
 
     def _client(self, peer: Peer) -> tuple[httpx.AsyncClient, str]:
         client = self._clients.get(peer.address)
@@ -295,6 +320,11 @@ class Forwarding:
         self._is_closed = True
         for client in self._clients.values():
             await client.aclose()
+
+
+def _is_local(address: str) -> bool:
+    """Return whether other machines cannot use an address, "" and that of a Unix socket among them."""
+    return not address.startswith("http") or is_loopback(urlsplit(address).hostname or "")
 
 
 def _is_refused(error: BaseException) -> bool:

@@ -417,9 +417,10 @@ class Membership:
         """Return those of the calls that some node has, dead or alive. Raises what the driver raises."""
         return await self._database.read(lambda connection: node_store.claimed(connection, calls))
 
-    async def set_state(self, name: str, state: Literal["up", "draining"]) -> bool:
-        """Let a node drain, or take calls again. Returns whether there is one. Raises what the driver raises."""
-        done = await self._database.write(lambda connection: node_store.set_state(connection, name, state))
+    async def set_state(self, name: str, state: Literal["up", "draining"], epoch: int | None = None) -> bool:
+        """Let a node drain, or take calls again: the one of this epoch, None: whichever has the name. Returns whether
+        there is one. Raises what the driver raises."""
+        done = await self._database.write(lambda connection: node_store.set_state(connection, name, state, epoch))
         self._heartbeat.renew_now()
         return done
 
@@ -428,7 +429,8 @@ class Membership:
         Raises what the driver raises."""
         self.is_leaving = True
         self._heartbeat.leave_soon()
-        await self.ask(self.set_state(self.me, "draining"), _LEAVE_SECONDS)
+        # With a wrong NODE another machine has this name, and goes on.
+        await self.ask(self.set_state(self.me, "draining", self.epoch), _LEAVE_SECONDS)
         await asyncio.sleep(_TOGETHER_SECONDS)
         await self.look_again()
 

@@ -171,11 +171,12 @@ def forget(connection: Connection, dead: Iterable[Node]) -> None:
         connection.execute(delete(nodes).where(*gone))
 
 
-def set_state(connection: Connection, name: str, state: str) -> bool:
-    """Let a living node drain (`draining`), or take calls again (`up`). Returns whether there is such a node."""
+def set_state(connection: Connection, name: str, state: str, epoch: int | None = None) -> bool:
+    """Let a living node drain (`draining`), or take calls again (`up`). Returns whether there is such a node. `epoch`:
+    only the one that joined under it; None: whichever has this name."""
     begin(connection)
-    changed = connection.execute(update(nodes).where(_node.name == name, _node.state != "dead").values(state=state))
-    return changed.rowcount > 0
+    which = [_node.name == name, _node.state != "dead", *([_node.epoch == epoch] if epoch is not None else [])]
+    return connection.execute(update(nodes).where(*which).values(state=state)).rowcount > 0
 
 
 def leave(connection: Connection, node: Node) -> None:

@@ -55,6 +55,8 @@ def to_do(settings: Settings, address: str) -> list[str]:
         lines.append("PUBLIC_BASE_URL is an address of this machine only: carriers cannot reach it.")
     elif address.startswith("http://"):
         lines.append("PUBLIC_BASE_URL is http: calls travel in the clear. Use https for real ones.")
+    if settings.cluster_port and is_loopback(settings.cluster_host):
+        lines.append("CLUSTER_HOST is an address of this machine only: nodes of other machines cannot reach it.")
     if client_keys.in_force(settings):
         lines.append("ALLOW_CLIENT_CREDS is on: POST /api/calls takes keys of whoever asks. For development only.")
     if settings.allow_unsigned_webhooks:

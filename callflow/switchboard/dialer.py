@@ -118,8 +118,8 @@ class Dialer:
         """As it was given."""
         self._pace = RateLimit(per_second=per_minute / 60, at_once=per_minute)
         self._loop = asyncio.get_running_loop()
-        self.elsewhere: Callable[[DialRequest], Awaitable[Dialled | None]] | None = None
-        """Has another node of the cluster make the call, and raises as `dial` does; None from it: this one makes it."""
+        self.elsewhere: Callable[[DialRequest], Awaitable[Dialled]] | None = None
+        """Has a node of the cluster make the call, and raises as `dial` does."""
         self._at_work: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """A lock for each call id, as long as a request with its key is at work or waits."""
 
@@ -131,8 +131,7 @@ class Dialer:
         # What is written down nowhere is told to no other node either.
         if self.elsewhere is not None and request.account is None and not request.api_key:
             self._order(request)
-            if (made := await self.elsewhere(request)) is not None:
-                return made
+            return await self.elsewhere(request)
         return await self.dial_here(request)
 
     async def dial_here(self, request: DialRequest) -> Dialled:

@@ -180,7 +180,7 @@ class Moving:
                 log.error("no worker of the next main process takes calls: this one goes on until one does")
             await asyncio.sleep(_WATCH_SECONDS)
         with contextlib.suppress(Exception):  # then they are told when it leaves
-            await membership.set_state(membership.me, "draining")
+            await membership.set_state(membership.me, "draining", membership.epoch)
         await asyncio.sleep(_WATCH_SECONDS)  # others are leaving at the same moment
         leave()
 

@@ -45,7 +45,7 @@ class ClusterWeb:
         """`carriers`: the names of those that this node has the keys of."""
         self._config, self._membership, self._history = config, membership, history
         self._switchboard = switchboard
-        self.forwarding = Forwarding(config.name, config.secret, membership, carriers)
+        self.forwarding = Forwarding(config.name, config.secret, membership, carriers, address=config.address)
         membership.tell = self.forwarding.tell_given
         membership.handover_input = self.forwarding.handover_input
         membership.announce = self.forwarding.announce

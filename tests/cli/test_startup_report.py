@@ -74,6 +74,14 @@ def test_what_is_off_is_said() -> None:
     assert row(text, "caller's words") == "not written down"
 
 
+def test_who_serves_beside_this_process_is_said() -> None:
+    assert row(printed(READY.model_copy(update={"workers": 4})), "workers") == "4 processes"
+    told = printed(READY.model_copy(update={"node": "a", "cluster_host": "10.0.0.11", "cluster_port": 6010}))
+    assert row(told, "node") == "a: one process; other machines reach it at"  # and the rest in the next line
+    assert " http://10.0.0.11:6010 and above" in told
+    assert "workers" not in printed(READY)
+
+
 def test_a_setting_is_never_read_as_markup() -> None:
     assert row(printed(READY.model_copy(update={"voice": "[red]x[/]"})), "model").endswith("voice [red]x[/]")
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -20,6 +21,7 @@ from callflow.cluster.forwarding import CONSOLE, FROM, PUBLIC, Forwarding
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.errors import PeerAway
 from callflow.contracts.repeated_warnings import RepeatedWarnings
+from tests.in_loop import in_loop
 
 
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -291,3 +293,62 @@ def test_recordings_that_may_still_lie_somewhere_are_told_loudly(caplog: pytest.
     caplog.clear()
     run(Cluster(b=answers(500, {})).forwarding.tell_deleted([], ["c"]))
     assert [each.levelname for each in caplog.records] == ["WARNING"]
+
+
+ELSEWHERE = [
+    ("unix:/var/lib/callflow/cluster/b-w1.sock", "http://10.0.0.11:6010"),
+    ("unix:/var/lib/callflow/cluster/b-w1.sock", "unix:/var/lib/callflow/cluster/a-w1.sock"),
+    ("http://127.0.0.1:9", "http://10.0.0.11:6010"),
+]
+
+
+@pytest.mark.parametrize(("address", "mine"), ELSEWHERE)
+@in_loop
+async def test_an_address_that_leads_nowhere_from_here_is_no_evidence_of_a_death(address: str, mine: str) -> None:
+    """A machine without CLUSTER_PORT, or with its default host, was declared dead whenever a call was placed there."""
+    the = Cluster()
+    forwarding = Forwarding("a-w1", SECRET, cast(Peers, the), address=mine)
+    with pytest.raises(PeerAway) as error:
+        await forwarding.send(Peer("b-w1", address), PUBLIC, "POST", "/webhooks", seconds=1)
+    assert (error.value.sent, error.value.refused, the.suspected) == (False, False, [])
+    assert "CLUSTER_PORT" in forwarding.apart["b-w1"]
+    with pytest.raises(ConnectionError):
+        await forwarding.connect(Peer("b-w1", address), CONSOLE, "/logs", (), ())
+    await forwarding.close()
+
+
+@in_loop
+async def test_a_socket_of_this_machine_that_is_gone_is_evidence(tmp_path: Path) -> None:
+    the = Cluster()
+    forwarding = Forwarding("a-w1", SECRET, cast(Peers, the), address="unix:/nowhere/a-w1.sock")
+    with pytest.raises(PeerAway) as error:
+        await forwarding.send(Peer("a-w2", f"unix:{tmp_path}/a-w2.sock"), PUBLIC, "GET", "/", seconds=1)
+    assert (error.value.refused, the.suspected) == (True, ["a-w2"])
+    await forwarding.close()
+
+
+@in_loop
+async def test_nodes_that_cannot_be_reached_from_here_do_not_tell_that_this_one_is_cut_off() -> None:
+    """Two other machines that do not answer would mean that this one is; these two never do."""
+    the = Cluster()
+    the.living = lambda: [Peer(f"{name}-w1", f"unix:/x/{name}.sock") for name in "bc"]  # type: ignore[method-assign]
+    the.me = "a-w1"
+    assert not await Forwarding("a-w1", SECRET, cast(Peers, the)).others_take_over()
+
+
+def test_who_refuses_this_nodes_signature_is_known_until_it_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_warnings", RepeatedWarnings(module.log))
+    refuses = [True]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        return response(401, **{signing.REFUSED: "1"}) if refuses else response(body={})
+
+    async def main() -> None:
+        forwarding = Cluster(w2=handler).forwarding
+        await forwarding.announce()
+        assert "CLUSTER_SECRET" in forwarding.apart["w2"]
+        refuses.clear()
+        await forwarding.announce()
+        assert forwarding.apart == {}
+
+    run(main())

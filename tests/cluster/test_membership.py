@@ -295,6 +295,9 @@ async def test_two_machines_with_a_node_of_one_name_do_not_fence_each_other(tmp_
             await until(lambda: second.trouble or second.epoch, "it to say so", 5)
             assert "set another NODE here" in second.trouble
             assert (fenced, second.epoch, one.lease_holds) == ([], 0, True)
+            await second.begin_to_leave()  # as it is told to: the first one has no part in that
+            await one.look_again()
+            assert not one.is_draining, "the node whose name it had drains instead of it"
             await one.close()  # and then its name is free
             await until(lambda: second.epoch, "it to join", 5)
 

@@ -16,6 +16,7 @@ from callflow.sandbox.telnyx import Faults
 from callflow.telemetry.metrics import CAUSES, NAMED, PROCESS, RESULTS
 from tests.e2e.product import Product, product
 from tests.e2e.scenes import conversing, exchange, stage
+from tests.e2e.several_nodes import cluster
 from tests.e2e.talk import FAST, noise, saying, talk
 
 
@@ -195,3 +196,13 @@ async def test_only_operators_are_told() -> None:
         assert public.status_code == 404
     async with stage() as the:
         assert (await ask(the, Host="evil.example")).status_code == 421
+
+
+@pytest.mark.one_node("it begins one itself")
+async def test_the_figures_of_the_only_node_of_a_cluster_have_its_name_too() -> None:
+    """Without it the series of a cluster were others whenever only one of its nodes answered."""
+    async with cluster() as the, httpx.AsyncClient(trust_env=False, verify=False) as client:
+        node = await the.begin()
+        text = (await client.get(f"http://127.0.0.1:{node.console_at[1]}/metrics")).text
+    assert 'callflow_accepting{node="w1"} 1.0' in text
+    assert "\ncallflow_accepting " not in text

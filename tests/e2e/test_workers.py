@@ -251,14 +251,19 @@ def test_operators_reach_every_call_at_whichever_worker_they_come_in() -> None:
 
 
 async def operated() -> None:
-    async with office() as the:
+    async with office(MAX_CONCURRENT_CALLS=9, DIALS_PER_MINUTE=7) as the:
+        assert re.search(r" limits +9 calls at once", the.said()), the.said()
         calls = await the.ring(4)
         base = f"http://127.0.0.1:{the.console}"
         seen: list[list[str]] = []
         for _ in range(4):  # a connection each, so that both workers are asked
             async with httpx.AsyncClient(trust_env=False, verify=False) as client:
                 live = (await client.get(f"{base}/api/calls/live")).json()["live"]
-                seen.append(sorted(call["id"] for call in live))
+                seen.append([call["id"] for call in live])
+                limits = (await client.get(f"{base}/api/limits")).json()
+                assert (limits["calls"], limits["dialsPerMinute"]) == ({"live": 4, "most": 9}, 7), "the share of one"
+                asked = [(await client.get(f"{base}/{path}")).json()["node"] for path in ("health", "api/checks")]
+                assert asked in (["w1", "w1"], ["w2", "w2"])
         assert all(len(ids) == 4 for ids in seen)
         assert seen.count(seen[0]) == 4
         for name in seen[0]:

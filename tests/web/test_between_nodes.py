@@ -8,10 +8,12 @@ from typing import cast
 import httpx
 import pytest
 
+from callflow.cluster import forwarding as module
 from callflow.cluster.forwarding import PUBLIC, Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.peers import Peer
 from callflow.contracts.errors import PeerAway
+from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.web.console.live.other_nodes import LOST, OtherNodes
 from tests.e2e.product import until
 from tests.in_loop import in_loop
@@ -62,8 +64,9 @@ async def test_a_node_joins_whether_the_others_listen_or_not() -> None:
 
 @in_loop
 async def test_what_is_not_signed_is_refused_and_a_refusal_is_no_answer(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "_warnings", RepeatedWarnings(module.log))  # another test may have just said it
     async with other_node(tmp_path) as (known, _):
         transport = httpx.AsyncHTTPTransport(uds=f"{tmp_path}/cluster/w2.sock")
         async with httpx.AsyncClient(transport=transport) as client:

@@ -62,9 +62,10 @@ def make_health(
     profiles: Callable[[], Profiles],
     known: Callable[[], Known],
     nodes: Nodes | None = None,
+    apart: Mapping[str, str] | None = None,
 ) -> tuple[HealthService, Doctor]:
     """Make the health service and the doctor. `number_service` is called later, `profiles` whenever the carriers are
-    asked, and `known` by a thread. `nodes`: see `HealthService`."""
+    asked, and `known` by a thread. `nodes`, `apart`: see `HealthService`."""
 
     def checklist() -> Checklist:
         address, _, warnings, secrets = known()
@@ -86,5 +87,6 @@ def make_health(
         sender=sender, spending=spending, carrier_errors=lambda: telemetry.calls.carrier_errors,
         felt_ms=lambda: telemetry.felt_ms,
         numbers=(lambda: number_service().listed(known()[0])) if carriers else None, failover=failover, nodes=nodes,
+        apart=apart,
     )  # fmt: skip
     return service, Doctor(given, service.doctor_found, lambda: known()[3])

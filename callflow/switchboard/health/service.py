@@ -20,6 +20,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from callflow.cluster.nodes import View
 from callflow.contracts.diagnostics import Finding
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.contracts.secret_text import NOT_SHOWN, Secrets
@@ -29,6 +30,7 @@ from callflow.history.history import History
 from callflow.switchboard.health import findings as judged
 from callflow.switchboard.health.alert_life_cycle import CLOSE_AFTER, DOCTOR, NODE, Alert, LifeCycle, scope_of
 from callflow.switchboard.health.finding_history import FindingHistory, RecentIncrease
+from callflow.switchboard.health.node_findings import NODES, of_nodes
 from callflow.switchboard.health.numbers import FailoverCheck, Listed, NumberWatch, no_failover
 from callflow.switchboard.health.stolen_time import stolen_time
 from callflow.switchboard.switchboard import Switchboard
@@ -44,9 +46,11 @@ _TIDY_SECONDS: Final = 3600.0
 _KEPT_SECONDS: Final = 30 * 86400.0
 """How long an alert that is over is kept."""
 _MOST_UNSAVED: Final = 200
-_NOTED: Final = frozenset({"carriers", "clock", "database", "disk", "events", "journal", "model", "time"})
+_NOTED: Final = frozenset({
+    "carriers", "clock", "database", "disk", "events", "journal", "model", "time", NODES,
+})  # fmt: skip
 """Of these, what is only worth a look is an alert, too."""
-_SHARED: Final = frozenset({"budget", "database", "events"})
+_SHARED: Final = frozenset({"budget", "database", "events", NODES})
 """Of these, what is found in one process concerns all."""
 _NO_SECRETS: Final = Secrets(())
 
@@ -72,6 +76,11 @@ class Nodes(Protocol):
 
     @property
     def me(self) -> str: ...
+    @property
+    def view(self) -> View: ...
+    @property
+    def trouble(self) -> str:
+        """Why the lease of this node cannot be renewed; "": it can."""
 
     def living(self) -> Collection[Any]:
         """Return all living nodes but this one, each with its `name`."""
@@ -104,16 +113,18 @@ class HealthService:
         numbers: Listed | None = None,
         failover: FailoverCheck = no_failover,
         nodes: Nodes | None = None,
+        apart: Mapping[str, str] | None = None,
     ) -> None:
         """`engine`: describes the model's account, as `Account.describe` does. `checklist`: is called by a thread.
         `sender`: sends events; None: EVENTS_URL is not set. `spending`: see `Budget.describe`; None: that is not
         counted. `carrier_errors`: returns how many commands and streams have failed with carriers since the start.
         `felt_ms`: see `LoopLag`. `numbers`, `failover`: see `NumberWatch`. `nodes`: None: this process serves
-        alone."""
+        alone. `apart`: see `Forwarding`."""
         self._switchboard, self._history, self._engine, self._checklist = switchboard, history, engine, checklist
         self._sender, self._spending, self._carrier_errors = sender, spending, carrier_errors
         self._felt_ms = felt_ms
         self._numbers, self._nodes = NumberWatch(numbers, failover=failover), nodes
+        self._apart: Mapping[str, str] = apart if apart is not None else {}
         self._mine = f"{NODE}{nodes.me}/" if nodes is not None else ""
         """The scope of what this process finds in itself."""
         self._gone_at: dict[str, float] = {}
@@ -130,6 +141,11 @@ class HealthService:
         self._tidied_at = -inf
         self._wake = asyncio.Event()
         self._troubles = RepeatedWarnings(log)
+
+    @property
+    def node(self) -> str:
+        """The name of the node that is looked at; "": it serves alone."""
+        return self._nodes.me if self._nodes is not None else ""
 
     # Looking
 
@@ -168,12 +184,20 @@ class HealthService:
             judged.of_disk(free),
             *judged.of_budget(spent),
             judged.of_events(self._sender.describe() if self._sender is not None else None),
+            *self._of_nodes(),
         ]
         now = [_without(one, known.secrets) for one in found]
         setup = [_without(one, known.secrets) for one in [*known.setup, *self._numbers.findings]]
         at = history.now()
         self.finding_history.take([*now, *(named_setup(one) for one in setup)], at)
         return Look(at, setup, now, known.secrets)
+
+    def _of_nodes(self) -> Iterable[Finding]:
+        if self._nodes is None:
+            return ()
+        # Without the database no lease can be renewed, which is a finding of its own.
+        trouble = self._nodes.trouble if self.answers else ""
+        return of_nodes(self._nodes.view, trouble, self._apart)
 
     async def _spent(self) -> Mapping[str, Any] | None:
         if self._spending is None or not self.answers:

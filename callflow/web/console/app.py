@@ -218,7 +218,7 @@ def create_console(
     if tool_service is not None:
         add_own_tools(app, history, tool_service, has_token=bool(token))
     if setting_service is not None:
-        add_settings(app, setting_service, switchboard)
+        add_settings(app, setting_service, switchboard, fan_out)
     if spending is not None:
         add_budget(app, spending)
     if profiles is not None:
@@ -250,6 +250,7 @@ def create_console(
             writing["trouble"] = journal.trouble
         return {
             "ok": True,
+            **({"node": cluster.me} if cluster is not None else {}),
             "accepting": board.is_accepting,
             "calls": len(board.calls),
             "loop": {"late_ms": round(board.load.p99_ms, 1), "refuses_calls": board.load.is_overloaded},

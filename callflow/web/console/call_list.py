@@ -76,7 +76,8 @@ def add_call_list(
         live = {call.id: call.describe() for call in switchboard().calls}
         for answer in (await fan_out.answers()).values() if fan_out is not None else ():
             live = {call["id"]: call for call in json.loads(answer.body)["live"]} | live
-        return {"live": [call for call in live.values() if business in ("", call["business"])], "recorded": names}
+        told = sorted(live.values(), key=lambda call: (call["began"], call["id"]))  # the same at every node
+        return {"live": [call for call in told if business in ("", call["business"])], "recorded": names}
 
 
 class _Lists:

@@ -37,4 +37,5 @@ def add_checks(app: Quart, service: HealthService) -> None:
         """Tell what is set up, and how the server is: a list each of what was looked at."""
         look = await service.look()
         setup = [told(one, named_setup(one), look.at) for one in look.setup]
-        return json_response({"at": look.at, "setup": setup, "now": [told(one, one, look.at) for one in look.now]})
+        now = [told(one, one, look.at) for one in look.now]
+        return json_response({"node": service.node, "at": look.at, "setup": setup, "now": now})

@@ -67,7 +67,8 @@ def add_metrics(
             snapshot.set("callflow_breaker_state", float(each == state), "engine", each)
         accept = request.headers.get("Accept", "") if fan_out is None else _PLAIN
         body, content_type = await asyncio.to_thread(_write, snapshot, accept)
-        if fan_out is not None and (answers := await fan_out.answers(_PLAIN)):
+        if fan_out is not None and not fan_out.is_asked_by_node:  # labelled also while no other node is there
+            answers = await fan_out.answers(_PLAIN)
             texts = {name: answer.body.decode() for name, answer in answers.items()} | {fan_out.me: body.decode()}
             body = (await asyncio.to_thread(merged, texts)).encode()
         return Response(body, content_type=content_type)

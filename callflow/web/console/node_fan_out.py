@@ -34,10 +34,15 @@ class NodeFanOut:
         """The name of this node."""
         return self._cluster.me
 
+    @property
+    def is_asked_by_node(self) -> bool:
+        """Whether the present request is one of another node, which puts the answers of all together."""
+        return bool(request.scope.get(FORWARDED))
+
     async def answers(self, accept: str = "") -> dict[str, Answer]:
         """Send the present request to all other nodes, and return their answers by name, without those that do not
         answer within a second. Empty for a request that another node has sent. `accept`: the form that is wanted."""
-        if request.scope.get(FORWARDED):
+        if self.is_asked_by_node:
             return {}
         headers = [(name, value) for name, value in request.headers if not (accept and name.lower() == "accept")]
         if accept:

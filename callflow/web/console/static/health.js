@@ -66,7 +66,7 @@ class Health extends Element {
         ${told ? html`<p id="health-summary">${this.#summary()}</p>` : failed ? nothing : html`<p class="empty">${T.healthLoading}</p>`}
       </section>
       ${told ? html`<cf-alerts .me=${this.me}></cf-alerts><cf-nodes .me=${this.me}></cf-nodes>
-        ${this.#list("now", T.healthNow, told.now)} ${this.#list("setup", T.healthSetup, told.setup)}
+        ${this.#list("now", T.healthNow(told.node), told.now)} ${this.#list("setup", T.healthSetup, told.setup)}
         <cf-doctor .me=${this.me}></cf-doctor>` : nothing}`;
   }
 

@@ -348,7 +348,7 @@ export const T = {
   open: "Open",
 
   healthTitle: "Health",
-  healthNow: "Now",
+  healthNow: (node) => (node ? `Now, at node ${node}` : "Now"),
   healthSetup: "Set up",
   healthLoading: "Asking the server…",
   healthWell: "All is well: the next call will be answered.",
