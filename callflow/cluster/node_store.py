@@ -34,7 +34,7 @@ from callflow.cluster.nodes import LEASE_SECONDS, Node, View, next_epoch, share
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.event import PART_OF
 from callflow.history.node_tables import claims, nodes
-from callflow.history.prepared import Prepared
+from callflow.history.prepared import Prepared, run_on_file
 from callflow.history.tables import conversations, steps
 
 
@@ -74,12 +74,9 @@ _living: Final = (
 def begin(connection: Connection) -> None:
     """Begin a transaction that will write, unless it has begun. SQLite: other writers wait from now on, so that what is
     read holds."""
-    if connection.dialect.name == "sqlite" and not _driver(connection).in_transaction:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _driver(connection: Connection) -> Any:
-    return connection.connection.dbapi_connection
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite" and not driver.in_transaction:
+        run_on_file(connection, "BEGIN IMMEDIATE")
 
 
 def clock(connection: Connection) -> float:
@@ -129,7 +126,7 @@ def renew(connection: Connection, node: Node) -> bool:
         "of": node.name, "since": node.epoch, "until": clock(connection) + LEASE_SECONDS,
         "has": node.calls, "late": node.lag_ms, "room": node.capacity,
     }  # fmt: skip
-    return _RENEW.run(connection, said).rowcount > 0
+    return _RENEW.run(connection, said) > 0
 
 
 def view(connection: Connection) -> View:
@@ -189,7 +186,7 @@ def is_alive(connection: Connection, key: tuple[str, int]) -> bool:
 
     KEY SHARE lets the renewal of the lease pass, and keeps out what declares a node dead, which asks FOR UPDATE.
     """
-    return _IS_ALIVE.run(connection, {"of": key[0], "since": key[1]}).first() is not None
+    return _IS_ALIVE.first(connection, {"of": key[0], "since": key[1]}) is not None
 
 
 def claim(connection: Connection, calls: Sequence[str], key: tuple[str, int]) -> dict[str, tuple[str, int]]:
@@ -197,8 +194,8 @@ def claim(connection: Connection, calls: Sequence[str], key: tuple[str, int]) ->
     _claim_new(connection.dialect.name).run(
         connection, *({"call": call, "node": key[0], "epoch": key[1]} for call in calls)
     )
-    found = {call: _WHOSE.run(connection, {"call": call}).first() for call in calls}
-    return {call: (row.node, int(row.epoch)) for call, row in found.items() if row is not None}
+    found = {call: _WHOSE.first(connection, {"call": call}) for call in calls}
+    return {call: (row[0], int(row[1])) for call, row in found.items() if row is not None}
 
 
 @functools.cache
