@@ -62,13 +62,17 @@ _RELEASE: Final = Prepared(
         _claim.call == bindparam("call"), _claim.node == bindparam("of"), _claim.epoch == bindparam("since")
     )
 )
-_VIEW: Final = select(nodes).order_by(_node.name)
+_VIEW: Final = Prepared(select(nodes).order_by(_node.name))
+_COLUMNS: Final = nodes.c.keys()
 _living: Final = (
     select(_node.name)
     .where(_node.name == _claim.node, _node.epoch == _claim.epoch, _node.state != "dead")
     .correlate(claims)
     .exists()
 )
+_OWNER: Final = Prepared(select(_claim.node, _living).where(_claim.call == bindparam("call")))
+_OWN: Final = Prepared(select(_claim.call).where(_claim.node == bindparam("of"), _claim.epoch == bindparam("since")))
+_ORPHANS: Final = Prepared(select(func.count()).select_from(claims).where(~_living))
 
 
 def begin(connection: Connection) -> None:
@@ -131,8 +135,8 @@ def renew(connection: Connection, node: Node) -> bool:
 
 def view(connection: Connection) -> View:
     """Read all nodes."""
-    rows = connection.execute(_VIEW).mappings()
-    return View(tuple(Node(**row) for row in rows), clock(connection))
+    rows = _VIEW.all(connection, {})
+    return View(tuple(Node(**dict(zip(_COLUMNS, row, strict=True))) for row in rows), clock(connection))
 
 
 def fence(connection: Connection, victims: Iterable[Node], *, expired: bool) -> list[Node]:
@@ -239,8 +243,7 @@ def disown(connection: Connection, calls: Collection[str], key: tuple[str, int])
 
 def claimed_by(connection: Connection, key: tuple[str, int]) -> list[str]:
     """Return the calls that a node has."""
-    found = connection.execute(select(_claim.call).where(_claim.node == key[0], _claim.epoch == key[1]))
-    return [row.call for row in found]
+    return [call for (call,) in _OWN.all(connection, {"of": key[0], "since": key[1]})]
 
 
 def claimed(connection: Connection, calls: Collection[str]) -> set[str]:
@@ -250,13 +253,14 @@ def claimed(connection: Connection, calls: Collection[str]) -> set[str]:
 
 def owner(connection: Connection, call: str) -> tuple[str, bool]:
     """Return the name of the node that has a call, and whether it lives; ("", False): nobody has it."""
-    row = connection.execute(select(_claim.node, _living.label("lives")).where(_claim.call == call)).first()
-    return (row.node, bool(row.lives)) if row is not None else ("", False)
+    node, lives = _OWNER.first(connection, {"call": call}) or ("", False)
+    return str(node), bool(lives)
 
 
 def orphans(connection: Connection) -> int:
     """Count the calls whose node is dead."""
-    return int(connection.execute(select(func.count()).select_from(claims).where(~_living)).scalar_one())
+    ((count,),) = _ORPHANS.all(connection, {})
+    return int(count)
 
 
 def take_orphans(connection: Connection, key: tuple[str, int], survivors: int, most: int = _MANY) -> list[str]:

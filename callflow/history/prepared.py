@@ -42,16 +42,16 @@ class Prepared:
             return run_on_file(connection, text, *values).rowcount
         return connection.exec_driver_sql(text, values).rowcount
 
-    def first(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[Any] | None:
-        """Run it with these values, and return the first row of what it finds; None: it finds nothing. Raises as `run`
-        does."""
+    def all(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """Run it with these values, and return the rows that it finds. Raises as `run` does."""
         text, filled = self._filled(connection.dialect, (values,))
-        if connection.dialect.name != "sqlite":
-            return connection.exec_driver_sql(text, filled).first()
-        cursor = run_on_file(connection, text, *filled)
-        found: Sequence[Any] | None = cursor.fetchone()
-        cursor.close()
-        return found
+        if connection.dialect.name == "sqlite":
+            return run_on_file(connection, text, *filled).fetchall()
+        return connection.exec_driver_sql(text, filled).all()
+
+    def first(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[Any] | None:
+        """Return the first row that it finds with these values; None: it finds nothing. Raises as `run` does."""
+        return next(iter(self.all(connection, values)), None)
 
     def _filled(self, dialect: Dialect, rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[tuple[Any, ...]]]:
         text, order, fixed = self._written.get(dialect.name) or self._write(dialect)
