@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from callflow.cluster import node_store
-from callflow.history import conversation_rows, journal_writer
+from callflow.history import conversation_rows, journal_writer, kept_profiles, own_tools, store
 from callflow.history.database import Database, url_of
 from callflow.history.prepared import Prepared
 from callflow.history.tables import conversations
@@ -85,6 +85,7 @@ def test_no_value_has_to_be_converted_and_none_has_to_be_counted(dialect: Dialec
     everything = [
         *vars(conversation_rows).values(), *of_kind, *of_kind.find_words, journal_writer._INSERT,
         *vars(node_store).values(), node_store._claim_new(dialect.name),
+        kept_profiles._LOOK, own_tools._LOOK, store._ENDED,
     ]  # fmt: skip
     found = [each for each in everything if isinstance(each, Prepared)]
     assert len(found) > 25
