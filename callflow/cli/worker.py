@@ -66,9 +66,10 @@ def main(fd: int) -> int:
     settings = settings.model_copy(update=shares)
     form = f"[{order.name}] {FORM}"
     runtime.log_to_stderr(settings.log_level, Formatter(form, redactors.for_the_log(settings)))
+    beside = order.beside if isinstance(order.beside, dict) else dict.fromkeys(order.beside, "")
     node = NodeConfig(
         name=order.name, address=order.address, folder=Path(order.folder), capacity=order.capacity,
-        secret=bytes.fromhex(order.secret), beside=order.beside,
+        secret=bytes.fromhex(order.secret), beside=beside,
     )  # fmt: skip
     inherited = Inherited(
         socket.socket(fileno=order.public), socket.socket(fileno=order.console) if order.console >= 0 else None

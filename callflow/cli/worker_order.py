@@ -30,9 +30,9 @@ class Order:
     """Settings of the command line."""
     reports: bool
     """It prints the start table."""
-    beside: list[str] = field(default_factory=list)
-    """The names of the workers that are started at the same time, its own among them. A main process of before, under
-    which the program was replaced, names none."""
+    beside: dict[str, str] | list[str] = field(default_factory=dict)
+    """The names of the workers that are started at the same time, its own among them, each with the address of its
+    cluster listener. A main process of before, under which the program was replaced, names them without, or none."""
 
     def line(self) -> bytes:
         """Return the order as a line of JSON."""

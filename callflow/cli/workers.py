@@ -56,8 +56,8 @@ class _Worker:
     process: subprocess.Popen[bytes]
     pipe: int
     began: float
-    port: int
-    """Of its cluster listener; 0: that is a Unix socket."""
+    address: str
+    """Of its cluster listener."""
     failures: int = 0
 
 
@@ -174,26 +174,26 @@ class Workers:
     def _start_due(self) -> None:
         now = time.monotonic()
         ready, self._due = [one for one in self._due if one[0] <= now], [one for one in self._due if one[0] > now]
-        beside: list[str] = []
+        beside: dict[str, str] = {}
         for _, index, failures in ready:
             if not self._signals:
                 try:
-                    beside = beside or self._free_names(len(ready))
+                    beside = beside or self._free_places(len(ready))
                     self._start(index, failures, beside)
                 except OSError as error:
                     print(f"a worker cannot be started: {error}; it is tried again", file=sys.stderr)
                     pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
                     self._due.append((now + pause, index, failures + 1))
 
-    def _start(self, index: int, failures: int, beside: list[str]) -> None:
-        """Start one of the workers that begin now, under the next of their names."""
+    def _start(self, index: int, failures: int, beside: Mapping[str, str]) -> None:
+        """Start one of the workers that begin now, under the next of their names. `beside`: all of these, each with its
+        address."""
         settings, taken = self._settings, {worker.name for worker in self._workers.values()}
         name = next(each for each in beside if each not in taken)
-        port = self._free_port() if settings.cluster_port else 0
         read, write = os.pipe()
         order = Order(
             name=name,
-            address=_address(settings.cluster_host, port) if port else f"unix:{self._folder / name}.sock",
+            address=beside[name],
             folder=str(self._folder),
             capacity=_share(settings.max_concurrent_calls, settings.workers, index),
             dials=_share(settings.dials_per_minute, settings.workers, index),
@@ -202,7 +202,7 @@ class Workers:
             console=self._console.fileno() if self._console is not None else -1,
             overrides=dict(self._overrides),
             reports=index == 0 and failures == 0,
-            beside=beside,
+            beside=dict(beside),
         )
         kept = [read, order.public, *([order.console] if order.console >= 0 else [])]
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
@@ -213,20 +213,32 @@ class Workers:
         )  # fmt: skip
         os.close(read)
         os.write(write, order.line())
-        self._workers[process.pid] = _Worker(name, index, process, write, time.monotonic(), port, failures)
+        self._workers[process.pid] = _Worker(name, index, process, write, time.monotonic(), beside[name], failures)
         if self._signals:  # one came between
             process.send_signal(signal.SIGTERM)
 
-    def _free_port(self) -> int:
-        """Return the first port for a cluster listener that nobody has: a worker of an earlier main process may."""
-        taken = {worker.port for worker in self._workers.values()}
-        first = self._settings.cluster_port
-        for port in range(first, first + 2 * self._settings.workers):
-            if port not in taken:
+    def _free_places(self, count: int) -> dict[str, str]:
+        """Return the names of so many workers that begin now, each with the address of its cluster listener. Raises
+        OSError."""
+        names = self._free_names(count)
+        if not self._settings.cluster_port:
+            return {name: f"unix:{self._folder / name}.sock" for name in names}
+        return dict(zip(names, self._free_addresses(count), strict=True))
+
+    def _free_addresses(self, count: int) -> list[str]:
+        """Return the first ports for cluster listeners that nobody has: a worker of an earlier main process may."""
+        taken, host = {worker.address for worker in self._workers.values()}, self._settings.cluster_host
+        first, found = self._settings.cluster_port, list[str]()
+        last = first + 2 * self._settings.workers - 1
+        for port in range(first, last + 1):
+            address = _address(host, port)
+            if address not in taken and len(found) < count:
                 with contextlib.suppress(OSError):
-                    bind(self._settings.cluster_host, port).close()
-                    return port
-        raise OSError(f"no port of {first} to {port} on {self._settings.cluster_host} is free")
+                    bind(host, port).close()
+                    found.append(address)
+        if len(found) < count:
+            raise OSError(f"no port of {first} to {last} on {host} is free")
+        return found
 
     def _free_names(self, count: int) -> list[str]:
         """Return the first names that no living process has: workers of an earlier main process may still be there."""

@@ -263,7 +263,8 @@ class Forwarding:
         await asyncio.gather(*(one(peer) for peer in self._peers.living()))
 
     async def who_has(self, call: str) -> str:
-        """Return the name of the other node that has a live call, as far as they answer; "": none of them says so."""
+        """Return the name of the other node that has a live call, as far as they answer; "": none of them says so.
+        Those are asked, too, of which the database says nothing."""
 
         async def one(peer: Peer) -> str:
             try:
@@ -271,7 +272,8 @@ class Forwarding:
             except (PeerAway, KeyError, TypeError):
                 return ""
 
-        asked = [asyncio.create_task(one(peer), name="who has a call") for peer in self._peers.living()]
+        others = [*self._peers.living(), *self._peers.beside()]
+        asked = [asyncio.create_task(one(peer), name="who has a call") for peer in others]
         try:
             for answer in asyncio.as_completed(asked):
                 if name := await answer:

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, TypeVar
 from sqlalchemy import Connection
 
 from callflow.cluster import node_store
+from callflow.cluster.beside import Beside
 from callflow.cluster.claims import Claims
 from callflow.cluster.heartbeat import Heartbeat, Renewal
 from callflow.cluster.node_lock import NodeLock
@@ -125,9 +126,11 @@ class Membership:
         self.takes_given = True
         """What others give to this node goes on here. Not once it lets go of its last calls."""
         self._watch: asyncio.Task[None] | None = None
+        lock = NodeLock(config.folder, config.name)
+        self.together = Beside(config, lock)
         node = Node(name=config.name, epoch=0, address=config.address, capacity=config.capacity)
         self._heartbeat = Heartbeat(
-            self._database.url, node, NodeLock(config.folder, config.name), measure=lambda: (calls(), lag()),
+            self._database.url, node, lock, measure=lambda: (calls(), lag()),
             on_beat=self._on_beat, on_trouble=self._on_trouble,
         )  # fmt: skip
 
@@ -166,6 +169,7 @@ class Membership:
     async def close(self) -> None:
         """Leave the cluster: calls that are still here are taken over by others."""
         if self._watch is None:
+            self.together.vanish()
             return
         self._watch.cancel()
         await asyncio.gather(self._watch, return_exceptions=True)
@@ -272,10 +276,14 @@ class Membership:
 
     def peer(self, name: str) -> Peer | None:
         node = self.view.named(name)
-        return Peer(name, node.address) if node is not None and name != self.me else None
+        known = Peer(name, node.address) if node is not None else self.together.peer(name, self.view)
+        return known if name != self.me else None
 
     def living(self) -> Sequence[Peer]:
         return [Peer(node.name, node.address) for node in self.view.alive() if node.name != self.me]
+
+    def beside(self) -> Sequence[Peer]:
+        return self.together.unseen(self.view)
 
     def place(self) -> str:
         chosen = place(self.view.punctual(), self._placed.counts(time.monotonic()), self.me)
@@ -346,13 +354,8 @@ class Membership:
     def has_room_beside(self) -> bool:
         """Whether another worker of this machine takes new calls: whoever accepts a connection passes it on."""
         machine = machine_of(self.me)
-        return any(
-            node.name != self.me
-            and machine_of(node.name) == machine
-            and node.state == "up"
-            and node.calls < node.capacity
-            for node in self.view.alive()
-        )
+        others = [node for node in self.view.alive() if node.name != self.me and machine_of(node.name) == machine]
+        return any(node.state == "up" and node.calls < node.capacity for node in others)
 
     # Calls of dead nodes
 

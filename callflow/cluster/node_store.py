@@ -34,7 +34,7 @@ from callflow.cluster.nodes import LEASE_SECONDS, Node, View, next_epoch, share
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.event import PART_OF
 from callflow.history.node_tables import claims, nodes
-from callflow.history.prepared import Prepared
+from callflow.history.prepared import Prepared, run_on_file
 from callflow.history.tables import conversations, steps
 
 
@@ -62,24 +62,25 @@ _RELEASE: Final = Prepared(
         _claim.call == bindparam("call"), _claim.node == bindparam("of"), _claim.epoch == bindparam("since")
     )
 )
-_VIEW: Final = select(nodes).order_by(_node.name)
+_VIEW: Final = Prepared(select(nodes).order_by(_node.name))
+_COLUMNS: Final = nodes.c.keys()
 _living: Final = (
     select(_node.name)
     .where(_node.name == _claim.node, _node.epoch == _claim.epoch, _node.state != "dead")
     .correlate(claims)
     .exists()
 )
+_OWNER: Final = Prepared(select(_claim.node, _living).where(_claim.call == bindparam("call")))
+_OWN: Final = Prepared(select(_claim.call).where(_claim.node == bindparam("of"), _claim.epoch == bindparam("since")))
+_ORPHANS: Final = Prepared(select(func.count()).select_from(claims).where(~_living))
 
 
 def begin(connection: Connection) -> None:
     """Begin a transaction that will write, unless it has begun. SQLite: other writers wait from now on, so that what is
     read holds."""
-    if connection.dialect.name == "sqlite" and not _driver(connection).in_transaction:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _driver(connection: Connection) -> Any:
-    return connection.connection.dbapi_connection
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite" and not driver.in_transaction:
+        run_on_file(connection, "BEGIN IMMEDIATE")
 
 
 def clock(connection: Connection) -> float:
@@ -129,13 +130,13 @@ def renew(connection: Connection, node: Node) -> bool:
         "of": node.name, "since": node.epoch, "until": clock(connection) + LEASE_SECONDS,
         "has": node.calls, "late": node.lag_ms, "room": node.capacity,
     }  # fmt: skip
-    return _RENEW.run(connection, said).rowcount > 0
+    return _RENEW.run(connection, said) > 0
 
 
 def view(connection: Connection) -> View:
     """Read all nodes."""
-    rows = connection.execute(_VIEW).mappings()
-    return View(tuple(Node(**row) for row in rows), clock(connection))
+    rows = _VIEW.all(connection, {})
+    return View(tuple(Node(**dict(zip(_COLUMNS, row, strict=True))) for row in rows), clock(connection))
 
 
 def fence(connection: Connection, victims: Iterable[Node], *, expired: bool) -> list[Node]:
@@ -190,7 +191,7 @@ def is_alive(connection: Connection, key: tuple[str, int]) -> bool:
 
     KEY SHARE lets the renewal of the lease pass, and keeps out what declares a node dead, which asks FOR UPDATE.
     """
-    return _IS_ALIVE.run(connection, {"of": key[0], "since": key[1]}).first() is not None
+    return _IS_ALIVE.first(connection, {"of": key[0], "since": key[1]}) is not None
 
 
 def claim(connection: Connection, calls: Sequence[str], key: tuple[str, int]) -> dict[str, tuple[str, int]]:
@@ -198,8 +199,8 @@ def claim(connection: Connection, calls: Sequence[str], key: tuple[str, int]) ->
     _claim_new(connection.dialect.name).run(
         connection, *({"call": call, "node": key[0], "epoch": key[1]} for call in calls)
     )
-    found = {call: _WHOSE.run(connection, {"call": call}).first() for call in calls}
-    return {call: (row.node, int(row.epoch)) for call, row in found.items() if row is not None}
+    found = {call: _WHOSE.first(connection, {"call": call}) for call in calls}
+    return {call: (row[0], int(row[1])) for call, row in found.items() if row is not None}
 
 
 @functools.cache
@@ -243,8 +244,7 @@ def disown(connection: Connection, calls: Collection[str], key: tuple[str, int])
 
 def claimed_by(connection: Connection, key: tuple[str, int]) -> list[str]:
     """Return the calls that a node has."""
-    found = connection.execute(select(_claim.call).where(_claim.node == key[0], _claim.epoch == key[1]))
-    return [row.call for row in found]
+    return [call for (call,) in _OWN.all(connection, {"of": key[0], "since": key[1]})]
 
 
 def claimed(connection: Connection, calls: Collection[str]) -> set[str]:
@@ -254,13 +254,14 @@ def claimed(connection: Connection, calls: Collection[str]) -> set[str]:
 
 def owner(connection: Connection, call: str) -> tuple[str, bool]:
     """Return the name of the node that has a call, and whether it lives; ("", False): nobody has it."""
-    row = connection.execute(select(_claim.node, _living.label("lives")).where(_claim.call == call)).first()
-    return (row.node, bool(row.lives)) if row is not None else ("", False)
+    node, lives = _OWNER.first(connection, {"call": call}) or ("", False)
+    return str(node), bool(lives)
 
 
 def orphans(connection: Connection) -> int:
     """Count the calls whose node is dead."""
-    return int(connection.execute(select(func.count()).select_from(claims).where(~_living)).scalar_one())
+    ((count,),) = _ORPHANS.all(connection, {})
+    return int(count)
 
 
 def take_orphans(connection: Connection, key: tuple[str, int], survivors: int, most: int = _MANY) -> list[str]:

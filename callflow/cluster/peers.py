@@ -5,7 +5,7 @@ A node is one serving process. A process that serves alone has no `Peers`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -35,8 +35,8 @@ class NodeConfig:
     """Calls at the same time."""
     secret: bytes = field(repr=False)
     """With which nodes sign what they say to each other."""
-    beside: Collection[str] = ()
-    """The names of the nodes that begin on this machine at the same time."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """The names of the nodes that begin on this machine at the same time, each with its address; "": not known."""
 
 
 class OwnClaims(Protocol):
@@ -59,10 +59,14 @@ class Peers(Protocol):
         """Those of this node."""
 
     def peer(self, name: str) -> Peer | None:
-        """Return a living node; None: it is this one, or it is dead or unknown."""
+        """Return a living node, also one of those `beside`; None: it is this one, or it is dead or unknown."""
 
     def living(self) -> Sequence[Peer]:
         """Return all living nodes but this one."""
+
+    def beside(self) -> Sequence[Peer]:
+        """Return the living nodes that began together with this one, and of which the database says nothing yet: they
+        may have calls, and no lease."""
 
     def place(self) -> str:
         """Return the name of the node that takes a new call: the one with the most room, maybe this one."""

@@ -292,7 +292,7 @@ class Database:
         event loop several times for each statement, and each time wait for its turn among all the audio.
         """
         if self.server is None:
-            return await asyncio.get_running_loop().run_in_executor(self._writer, self._write_file, work)
+            return await asyncio.get_running_loop().run_in_executor(self._writer, self.write_here, work)
 
         async def writing(server: AsyncEngine) -> _Found:
             async with server.begin() as connection:
@@ -302,17 +302,7 @@ class Database:
 
     def write_here(self, work: Callable[[Connection], _Found]) -> _Found:
         """Write as `write` does, but to a file, by the thread that calls this: it waits, so it must have nothing else
-        to do."""
-        assert self._files is not None
-        with self._files.begin() as connection:
-            return work(connection)
-
-    def _read_file(self, work: Callable[[Connection], _Found]) -> _Found:
-        assert self._files is not None
-        with self._files.connect() as connection:
-            return work(connection)
-
-    def _write_file(self, work: Callable[[Connection], _Found]) -> _Found:
+        to do, and be the only one that writes with this object."""
         assert self._files is not None
         connection = self._writing = self._writing or self._files.connect()
         try:
@@ -321,6 +311,11 @@ class Database:
         except BaseException:
             self._drop_writing()  # the pool looks after it, as it does after every other one
             raise
+
+    def _read_file(self, work: Callable[[Connection], _Found]) -> _Found:
+        assert self._files is not None
+        with self._files.connect() as connection:
+            return work(connection)
 
     def _drop_writing(self) -> None:
         connection, self._writing = self._writing, None

@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, delete, func, insert, select
 
 from callflow.history import setting_versions
 from callflow.history.database import Database, look_at
+from callflow.history.prepared import Prepared
 from callflow.history.session_overrides import DEFAULT
 from callflow.history.setting_versions import NEWEST
 from callflow.history.tables import control_settings, iso, kept_settings, profile_versions
@@ -49,6 +50,17 @@ class StoredProfiles:
         return self.changes[profile].version if profile in self.changes else 0
 
 
+_LOOK: Final = Prepared(
+    select(
+        NEWEST.scalar_subquery(),
+        func.count(),
+        func.max(_row.changed_at),
+        select(func.max(control_settings.c.changed_at)).scalar_subquery(),
+    ).where(_row.profile == DEFAULT)
+)
+"""See `ProfileStore.newest`: every process asks each second."""
+
+
 class ProfileStore:
     """The profiles in one database. Every method raises what the driver raises."""
 
@@ -62,11 +74,8 @@ class ProfileStore:
     async def newest(self) -> tuple[Any, ...]:
         """Return what is another value after any change of a profile, of what is kept for all numbers, or of the
         control endpoint's settings."""
-        control = select(func.max(control_settings.c.changed_at)).scalar_subquery()
-        wanted = select(NEWEST.scalar_subquery(), func.count(), func.max(_row.changed_at), control)
-        return await self._database.read(
-            lambda connection: tuple(connection.execute(wanted.where(_row.profile == DEFAULT)).one())
-        )
+        found = await self._database.read(lambda connection: _LOOK.first(connection, {}))
+        return tuple(found or ())
 
     async def put(self, profile: str, rows: Mapping[str, str] | None, *, by: str, seen: int) -> int | None:
         """Keep a profile with these rows and no others; None: keep it no more.

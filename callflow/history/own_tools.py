@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select, text
 
 from callflow.history.database import Database
+from callflow.history.prepared import Prepared
 from callflow.history.tables import iso, own_tools
 
 
@@ -25,6 +26,7 @@ _LOCK: Final = 0x63616C6C746F6F6C
 """Of the advisory lock that a change holds in PostgreSQL."""
 _row = own_tools.c
 _NEWEST: Final = select(func.coalesce(func.max(_row.seq), 0))
+_LOOK: Final = Prepared(_NEWEST)
 _NEWEST_OF_EACH: Final = select(func.max(_row.seq)).group_by(_row.name)
 
 
@@ -47,7 +49,8 @@ class OwnToolStore:
 
     async def newest(self) -> int:
         """Return the number of the newest change; 0: there was none."""
-        return int(await self._database.read(lambda connection: connection.execute(_NEWEST).scalar_one()))
+        (newest,) = await self._database.read(lambda connection: _LOOK.first(connection, {})) or (0,)
+        return int(newest)
 
     async def read(self) -> StoredTools:
         """Return the newest version of each tool, and the number of the newest change."""

@@ -148,7 +148,7 @@ class Projection:
 
     def _ended(self, connection: Connection, entry: JournalEntry, note: notes.Ended) -> None:
         until = entry.at if note.until is None else note.until
-        times: Sequence[Any] = rows.TIMES.run(connection, {"call": entry.call}).first() or (None, None)
+        times: Sequence[Any] = rows.TIMES.first(connection, {"call": entry.call}) or (None, None)
         began, answered = times
         rows.END.run(
             connection,
@@ -268,7 +268,7 @@ class Projection:
     def _latency(self, connection: Connection, entry: JournalEntry, note: notes.Latency) -> None:
         parts = {name: value for name, value in notes.to_json(note).items() if name not in ("event", "item")}
         told = {"call": entry.call, "item": clean(note.item), "parts": json_of(parts)}
-        if not rows.LATENCY.run(connection, told).rowcount:
+        if not rows.LATENCY.run(connection, told):
             self._early[entry.call, told["item"]] = told["parts"]
 
     def _tool_called(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
@@ -276,7 +276,7 @@ class Projection:
 
     def _tool_finished(self, connection: Connection, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         asked = {"call": entry.call, "item": clean(event["id"])}
-        arguments = rows.ARGUMENTS.run(connection, asked).scalar() or ""
+        arguments = (rows.ARGUMENTS.first(connection, asked) or ("",))[0] or ""
         for kind, role in (("function_call", "assistant"), ("function_call_output", "tool")):
             self._do_tool(connection, entry, event, kind, role, "completed", arguments, event.get("output", ""))
 
@@ -324,7 +324,7 @@ class Projection:
                 of_legs.setdefault(str(earlier.get("of")), earlier)
         # Another currency is in the journal only: dollars are not made of it here.
         usd = sum(float(one["amount"]) for one in of_legs.values() if one.get("currency") == "USD")
-        if not rows.CARRIER_COST.run(connection, {"call": entry.call, "cost": usd}).rowcount:
+        if not rows.CARRIER_COST.run(connection, {"call": entry.call, "cost": usd}):
             led = {"leg": f"{LED}%:{entry.call}", "since": iso(entry.at - _COST_SECONDS), "cost": usd}
             rows.LED_COST.run(connection, led)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, bindparam, delete, func, or_, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from callflow.contracts.errors import BadQuery
@@ -22,6 +22,7 @@ from callflow.history import spent_calls
 from callflow.history.database import Database
 from callflow.history.deleted_conversations import VISIBLE, deleted_calls
 from callflow.history.older_schemas import fill_search
+from callflow.history.prepared import Prepared
 from callflow.history.query import TOO_MUCH, Query, can_be_stored, select_conversations, with_before
 from callflow.history.tables import (
     MESSAGES,
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 _MANY: Final = 200
 """Conversations that are deleted in one transaction, so that the journal never waits long for its turn."""
 _MOST_ID: Final = 2**63 - 1
+_ENDED: Final = Prepared(select(conversations.c.ended_at).where(conversations.c.call_id == bindparam("call")))
 _SHOWN: Final = steps.c.call.not_in(deleted_calls())
 """Holds for steps of calls that nobody has deleted."""
 
@@ -98,6 +100,15 @@ class Store:
         wanted = wanted if hidden else wanted.where(VISIBLE)
         rows = await self._rows(wanted.order_by(conversations.c.id).limit(1))
         return dict(rows[0]._mapping) if rows else None
+
+    async def is_over(self, call: str) -> bool:
+        """Return whether this call has ended, also one that was deleted a moment ago. False: or nothing is known of
+        it."""
+
+        def work(connection: Connection) -> bool:
+            return any(ended is not None for (ended,) in _ENDED.all(connection, {"call": call}))
+
+        return await self.database.read(work)
 
     async def of_carrier(self, carrier: str, name: str) -> dict[str, Any] | None:
         """Return the row of `tables.conversations` by the carrier's id of the call, also one that was deleted a moment

@@ -119,7 +119,9 @@ class SplitListener:
                 _warnings.say("accept", "a connection cannot be accepted: %s", error)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            self._start(connection, passes=self._passing is not None)
+            connection.setblocking(False)
+            if not self._passed_at_once(connection):
+                self._start(connection, passes=self._passing is not None)
 
     @property
     def count(self) -> int:
@@ -162,7 +164,6 @@ class SplitListener:
             self._unfinished.pop(task, None)
 
     async def _serve(self, connection: socket.socket, passes: bool) -> None:
-        connection.setblocking(False)
         task = asyncio.current_task()
         assert task is not None
         try:
@@ -186,6 +187,17 @@ class SplitListener:
                 await self._media(connection, handshake)
         except Exception:
             log.exception("a connection failed because of an internal error")
+
+    def _passed_at_once(self, connection: socket.socket) -> bool:
+        """Pass a connection on whose first request is there already, as nearly always, and names another worker. That
+        takes no task, as whoever serves a connection does. Returns whether it is gone."""
+        if self._passing is None:
+            return False
+        try:
+            named = _NODE.match(connection.recv(MOST_HEAD, socket.MSG_PEEK))
+            return named is not None and self._passing(connection, named[2].decode())
+        except OSError:  # nothing is there yet, or that worker takes none at the moment
+            return False
 
     async def _passed_on(self, connection: socket.socket) -> bool:
         """Pass the connection on if its first request names another worker. Returns whether it is gone."""

@@ -197,6 +197,8 @@ class Recovery:
         await self._ownership.release()
 
     async def _run(self) -> None:
+        if self._membership is not None:
+            await self._membership.together.appear()
         await self._history.open()
         self._tasks.append(asyncio.create_task(self._history.own_retention.run(), name="own retention"))
         await self._try_to_load()

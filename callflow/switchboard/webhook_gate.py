@@ -154,12 +154,12 @@ class WebhookGate:
             return
         if not self._history.is_readable:
             return
-        reading, member = self._history.store.conversation(name, hidden=True), self._membership
+        reading, member = self._history.store.is_over(name), self._membership
         try:
             soon = member.ask(reading) if member is not None else self._history.database.soon(reading, _HOLD_SECONDS)
-            row = await soon
+            is_over = await soon
         except Exception as error:
             log.warning("call %s: the history cannot be asked whether it is over: %s", name, type(error).__name__)
             return
-        if row is not None and row["ended_at"] is not None:
+        if is_over:
             self._switchboard.learn_end(webhook_event, name)

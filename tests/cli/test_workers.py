@@ -31,7 +31,8 @@ HANGS = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); pri
 class Main(module.Workers):
     def _start(self, index, failures, beside):
         process = subprocess.Popen([sys.executable, "-c", HANGS], process_group=0)
-        self._workers[process.pid] = module._Worker(beside[0], index, process, os.pipe()[1], time.monotonic(), 0)
+        (name,), pipe = beside, os.pipe()[1]
+        self._workers[process.pid] = module._Worker(name, index, process, pipe, time.monotonic(), "")
 
 
 settings = Settings(

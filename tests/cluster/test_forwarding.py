@@ -43,6 +43,9 @@ class Cluster:
     def peer(self, name: str) -> Peer:
         return Peer(name, f"http://{name}")
 
+    def beside(self) -> list[Peer]:
+        return []
+
     def living(self) -> list[Peer]:
         return [self.peer(name) for name in self.nodes]
 

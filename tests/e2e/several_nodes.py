@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -37,10 +37,13 @@ class Cluster:
     nodes: list[Application]
     realtime: Realtime
 
-    async def begin(self, database: str = "") -> Application:
-        """Open a node that reaches the database there; "": the file of all."""
+    async def begin(self, database: str = "", beside: Sequence[str] = ()) -> Application:
+        """Open a node that reaches the database there; "": the file of all. `beside`: the names of those that begin
+        together with it."""
         made = Settings(**self.settings, database_url=database, port=0 if self.nodes else self.port)
-        node = Application(made, node=product._node(f"w{len(self.nodes) + 1}", made))
+        config = product._node(f"w{len(self.nodes) + 1}", made)
+        began = {name: product._node(name, made).address for name in beside}
+        node = Application(made, node=replace(config, beside=began))
         self.nodes.append(await self.stack.enter_async_context(node))
         return node
 

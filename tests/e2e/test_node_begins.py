@@ -13,7 +13,7 @@ from callflow.history.history import History
 from callflow.sandbox.telnyx import Telnyx
 from tests.e2e.product import until
 from tests.e2e.scenes import webhook
-from tests.e2e.several_nodes import cluster
+from tests.e2e.several_nodes import cluster, member
 
 
 @pytest.mark.carrier("telnyx")
@@ -63,3 +63,29 @@ async def test_a_hang_up_that_comes_before_its_history_is_open_ends_the_call_at_
         await until(lambda: not first.switchboard.calls, "the end of the call")
         assert second.switchboard.counts["strays"] == 0
         await the.hang_up()
+
+
+@pytest.mark.carrier("telnyx")
+async def test_workers_that_began_without_the_database_make_a_call_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first webhook was sent again, and came to the other worker: that one answered the caller, too."""
+
+    async def stays_away(history: History) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(History, "open", stays_away)
+    monkeypatch.setattr(app, "_OPEN_SECONDS", 0.0)
+    async with cluster() as the:
+        names = ("w1", "w2")
+        first, second = [await the.begin(beside=names) for _ in names]
+        call, _ = await the.answered()
+        assert first.switchboard.calls
+        assert not any(member(node).epoch for node in the.nodes)
+        telnyx = cast(Telnyx, the.carrier)
+        begins = next(each for each in telnyx.deliveries if each.event_type == "call.initiated")
+        body = webhook("call.initiated", dict(begins.payload))
+        async with httpx.AsyncClient(trust_env=False) as client:
+            url = f"http://127.0.0.1:{second.public_at[1]}/webhooks"
+            answer = await client.post(url, content=body, headers=telnyx.sign(body))
+        assert answer.status_code == 200, answer.text
+        assert not second.switchboard.calls, "both workers have the call"
+        assert call.ended_at is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,13 +10,15 @@ import pytest
 from sqlalchemy import Boolean, Connection, Dialect, Double, bindparam, insert, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from callflow.cluster import node_store
-from callflow.history import conversation_rows, journal_writer
+from callflow.history import conversation_rows, journal_writer, kept_profiles, own_tools, store
 from callflow.history.database import Database, url_of
 from callflow.history.prepared import Prepared
 from callflow.history.tables import conversations
+from callflow.history.write_errors import whose_fault
 
 
 _OF_CALL = conversations.c.call_id == bindparam("call")
@@ -29,16 +32,16 @@ def _row(call: str) -> dict[str, Any]:
 
 
 async def test_values_go_by_their_names(database_url: str) -> None:
-    def work(connection: Connection) -> list[tuple[Any, ...]]:
+    def work(connection: Connection) -> list[Sequence[Any] | None]:
         _INSERT.run(connection, _row("a"), _row("b"))
-        assert _UPDATE.run(connection, {"call": "a", "now": "over"}).rowcount == 1
-        assert _UPDATE.run(connection, {"now": "over", "call": "nobody's"}).rowcount == 0
-        return [tuple(row) for call in ("a", "b") for row in _SELECT.run(connection, {"call": call})]
+        assert _UPDATE.run(connection, {"call": "a", "now": "over"}) == 1
+        assert _UPDATE.run(connection, {"now": "over", "call": "nobody's"}) == 0
+        return [_SELECT.first(connection, {"call": call}) for call in ("a", "b", "nobody's")]
 
     database = Database(url_of(database_url, "data"), here=True)
     await database.migrate()
     try:
-        assert await database.write(work) == [("over", "inbound"), (None, None)]
+        assert await database.write(work) == [("over", "inbound"), (None, None), None]
     finally:
         await database.close()
 
@@ -58,6 +61,19 @@ async def test_a_value_that_is_missing_is_a_fault_and_leaves_nothing(tmp_path: P
     assert found == [{"call_id": "b"}], "what had failed was written, or what came after it was not"
 
 
+async def test_what_a_database_refuses_is_told_as_sqlalchemy_tells_it(database_url: str) -> None:
+    """The writer of the journal tells by that whose fault it is."""
+    database = Database(url_of(database_url, "data"), here=True)
+    await database.migrate()
+    try:
+        with pytest.raises(IntegrityError) as refused:
+            await database.write(lambda connection: _INSERT.run(connection, {**_row("a"), "phone_number": None}))
+        assert whose_fault(refused.value) == "entry"
+        assert _row("a")["started_at"] not in str(refused.value), "what a caller said would stand in the log"
+    finally:
+        await database.close()
+
+
 _ASYNCPG = asyncpg.dialect()  # type: ignore[no-untyped-call]
 
 
@@ -69,6 +85,7 @@ def test_no_value_has_to_be_converted_and_none_has_to_be_counted(dialect: Dialec
     everything = [
         *vars(conversation_rows).values(), *of_kind, *of_kind.find_words, journal_writer._INSERT,
         *vars(node_store).values(), node_store._claim_new(dialect.name),
+        kept_profiles._LOOK, own_tools._LOOK, store._ENDED,
     ]  # fmt: skip
     found = [each for each in everything if isinstance(each, Prepared)]
     assert len(found) > 25

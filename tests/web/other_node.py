@@ -53,6 +53,9 @@ class Known:
     def peer(self, name: str) -> Peer | None:
         return self.peers.get(name)
 
+    def beside(self) -> Sequence[Peer]:
+        return []
+
     def living(self) -> Sequence[Peer]:
         return list(self.peers.values())
 

@@ -41,7 +41,7 @@ class Machine:
         self.folder, self.adopted, self.given = folder, list[socket.socket](), list[Any]()
         config = NodeConfig(
             name="w1", address=f"unix:{folder}/w1.sock", folder=folder / "cluster", capacity=10, secret=b"s" * 32,
-            beside=beside,
+            beside=dict.fromkeys(beside, ""),
         )  # fmt: skip
         self.membership: Any = SimpleNamespace(
             view=View((Node(name="w1", epoch=1), Node(name="w2", epoch=2), Node(name="w3", epoch=3, state="dead"))),

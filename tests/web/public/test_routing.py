@@ -89,6 +89,9 @@ class Cluster:
     def place(self) -> str:
         return "w2" if self.lives else "me"
 
+    def beside(self) -> list[Peer]:
+        return []
+
     def living(self) -> list[Peer]:
         return [Peer("w2", "unix:/w2")]
 

@@ -71,6 +71,9 @@ class Node:
     def peer(self, name: str) -> Peer | None:
         return Peer("w2", "unix:/w2") if name == "w2" and self.knows_w2 else None
 
+    def beside(self) -> list[Peer]:
+        return []
+
     def living(self) -> list[Peer]:
         return [Peer("w2", "unix:/w2")] if self.knows_w2 else []
 
