@@ -183,7 +183,7 @@ class CallMetrics:
             retry = event.get("retry") is not False
             self._count("callflow_engine_errors_total", "lost" if retry else "lost_for_good")
         elif name in _STREAM_ERRORS and entry.taken:
-            # else we have refused it, during a goodbye, or know already that it is lost, and a deadline says what came of it
+            # else we have refused it, during a goodbye, or have seen its end, and a deadline says what came of that
             self._count("callflow_carrier_errors_total", _STREAM_ERRORS[name])
         elif name == "deadline_passed" and entry.taken:
             self._deadline_passed(event.get("deadline"))

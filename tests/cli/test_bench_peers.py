@@ -137,10 +137,10 @@ def test_the_rest_is_measured_although_a_peer_cannot_be(
 def test_nothing_is_installed_for_more_calls_than_a_peer_can_be_asked_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from callflow.cli.bench import relay
+    from callflow.cli.bench import coded_frames, relay
 
     monkeypatch.setattr(relay, "PEERS", (_peer("x==1"),))
-    monkeypatch.setattr(relay.coded_frames, "MOST_CALLS", 0)
+    monkeypatch.setattr(coded_frames, "MOST_CALLS", 0)
     words = ["--calls", "1", "--seconds", "1", "--only", "splice", "--peers", str(tmp_path / "peers")]
     assert server.main(["bench", *words]) == 0
     assert "nobody: more than 0 calls cannot be told apart" in capsys.readouterr().out
