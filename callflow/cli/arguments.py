@@ -406,7 +406,7 @@ def _bench(parser: Parser) -> None:
         type=whole(0, 10_000_000),
         default=100_000,
         metavar="N",
-        help="how many calls in the history to search in; 0: leave that out",
+        help="how many calls in this server's history to search in, where it is measured; 0: leave that out",
     )
     parser.add_argument(
         "--only",

@@ -22,7 +22,6 @@ _MOST_CALLS: Final = 20_000
 _HANGUP: Final = "hangup"
 """The state in which a call is over."""
 _RINGING: Final = "ringing"
-_ANSWERED: Final = "answered"
 _FRAME_BYTES: Final = 160
 """Of 20 ms of µ-law."""
 _BYTES_PER_SECOND: Final = 8000
@@ -183,9 +182,8 @@ class CallMetrics:
         if name == "engine_lost":
             retry = event.get("retry") is not False
             self._count("callflow_engine_errors_total", "lost" if retry else "lost_for_good")
-        elif name in _STREAM_ERRORS:
-            if not entry.taken and entry.before == _ANSWERED:  # during a goodbye: we have refused that stream
-                return
+        elif name in _STREAM_ERRORS and entry.taken:
+            # else we have refused it, during a goodbye, or have seen its end, and a deadline says what came of that
             self._count("callflow_carrier_errors_total", _STREAM_ERRORS[name])
         elif name == "deadline_passed" and entry.taken:
             self._deadline_passed(event.get("deadline"))

@@ -21,6 +21,8 @@ from h11 import Data as H11Data
 from h11 import EndOfMessage, Request
 from h11 import Response as H11Response
 from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.events import EndBody, StreamClosed
+from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import H11Protocol
 
 from callflow.contracts.errors import RequestRefused
@@ -57,6 +59,13 @@ class StrictHttp1(H11Protocol):
         for start in range(0, len(event.data), most):
             await super().handle(RawData(event.data[start : start + most]))
             await asyncio.sleep(0)
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Pass on what an app or Hypercorn answers. After a handshake is refused the connection is over, as the refusal
+        says: Hypercorn would leave it open for as long as the peer likes, and an app that began would never know."""
+        await super().stream_send(event)
+        if isinstance(event, EndBody) and not isinstance(self.connection, H11Connection):
+            await super().stream_send(StreamClosed(stream_id=event.stream_id))
 
     async def _handle_events(self) -> None:
         try:

@@ -119,13 +119,29 @@ def test_the_rest_is_measured_although_a_peer_cannot_be(
     (tmp_path / "peers" / "nobody").touch()
     other = Peer("other", "a peer that does not start", "no.such.module", ("x==1",), 8000)
     monkeypatch.setattr(relay, "PEERS", (_peer("x==1"), other))
-    words = ["--calls", "1", "--seconds", "2", "--recorded", "0", "--only", "splice"]
+    words = ["--calls", "1", "--seconds", "2", "--only", "splice"]
     figures = tmp_path / "figures.json"
     assert server.main(["bench", *words, "--peers", str(tmp_path / "peers"), "--json", str(figures)]) == 0
     said = capsys.readouterr().out
     assert "not measured" in said
     assert "nobody: could not be installed: " in said
     assert "other: The server ended before it was ready" in said
+    assert "history" not in said, "that is another program's"
     told = json.loads(figures.read_text(encoding="utf-8"))
     assert set(told["others"]) == {"splice"}
     assert set(told["not_measured"]) == {"nobody", "other"}
+
+
+@pytest.mark.proof
+@pytest.mark.process
+def test_nothing_is_installed_for_more_calls_than_a_peer_can_be_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from callflow.cli.bench import coded_frames, relay
+
+    monkeypatch.setattr(relay, "PEERS", (_peer("x==1"),))
+    monkeypatch.setattr(coded_frames, "MOST_CALLS", 0)
+    words = ["--calls", "1", "--seconds", "1", "--only", "splice", "--peers", str(tmp_path / "peers")]
+    assert server.main(["bench", *words]) == 0
+    assert "nobody: more than 0 calls cannot be told apart" in capsys.readouterr().out
+    assert not (tmp_path / "peers").exists()

@@ -169,6 +169,7 @@ def test_errors_of_the_carrier_have_classes() -> None:
         written.step(events.CommandFailed(command=command, gone=True), "answered")
     written.step(events.StreamFailed(reason="the text of the carrier's"), "answered")
     written.step(events.StreamFailed(reason="refused by us, for it is not wanted any more"), "answered", taken=False)
+    written.step(events.StreamFailed(reason="said of a stream whose end we have seen"), "streaming", taken=False)
     written.step(events.MediaRefused(reason="G722"), "answered")
     for deadline in ("ring", "stream", "restream", "grace", "farewell"):
         written.step(events.DeadlinePassed(deadline=deadline), "answered")

@@ -111,7 +111,13 @@ def test_what_is_no_header_is_refused_in_a_time_that_grows_with_its_length_alone
         ("ftp://example.org/a", None, b"", b"localhost"),
     ],
 )
-@pytest.mark.parametrize("more", [(), ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")])
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {'A' * 22}=="),
+    ],
+)
 def test_a_target_in_the_absolute_form_is_one_in_the_origin_form_of_the_host_that_it_names(
     target: str, path: str | None, query: bytes, host: bytes, more: tuple[str, ...]
 ) -> None:

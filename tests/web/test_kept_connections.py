@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from quart import Quart, request
+from quart import Quart, request, websocket
 
 from callflow import runtime
 from callflow.media import listener as first_look
@@ -56,6 +56,11 @@ async def listening(
     @app.post("/")
     async def take() -> str:
         return str(len(await request.get_data()))
+
+    @app.websocket("/ws")
+    async def socket() -> None:
+        await websocket.accept()
+        await websocket.receive()
 
     bound = runtime.bind("127.0.0.1", 0)
     at, listener = runtime.name_of(bound), Listener(bound, app, media_ping_seconds=0.0, passing=passing)
@@ -142,6 +147,36 @@ async def test_one_that_the_peer_has_ended_is_gone_at_once(asks: bool) -> None:
             if asks:
                 await one.ask()
         await until(lambda: held[0]._connections.count == 0, "it is gone", 2)
+
+
+_HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("handshake", "status"),
+    [
+        (_HANDSHAKE.replace(b": 13", b": 8"), b"400"),
+        (_HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0"), b"400"),
+        (_HANDSHAKE.replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\n{"), b"400"),
+        (_HANDSHAKE + b"\x81\x80abcd", b"400"),
+        (_HANDSHAKE.replace(b"/ws", b"/nowhere"), b"404"),
+    ],
+    ids=["another version", "HTTP/1.0", "with a body", "frames before the answer", "no such path"],
+)
+@pytest.mark.parametrize("asks", [True, False])
+async def test_a_refused_handshake_is_the_end_of_its_connection(handshake: bytes, status: bytes, asks: bool) -> None:
+    """Whoever was refused could keep connections for as long as they liked, and as many as they liked."""
+    held: list[Listener] = []
+    async with listening(held) as at, connected(at) as one:
+        if asks:
+            await one.ask()
+        one.writer.write(handshake)
+        said = await asyncio.wait_for(one.reader.read(), 2)
+        assert said.startswith(b"HTTP/1.1 " + status), said
+        await until(lambda: held[0]._connections.count == 0, "it is gone, and so is the app's part of it", 2)
 
 
 async def test_beside_other_workers_none_is_kept() -> None:

@@ -29,7 +29,7 @@ from callflow import runtime
 from callflow.cli import output_file
 from callflow.cli.bench import coded_frames, journal, viewers
 from callflow.cli.bench.peers.install import PEERS, default_folder, prepare
-from callflow.cli.bench.subjects import CALLFLOW, SUBJECTS, USUAL, Subject, processes, world
+from callflow.cli.bench.subjects import CALLFLOW, SUBJECTS, USUAL, WEBSOCKETS, WORKERS, Subject, processes, world
 from callflow.cli.terminal import Screen
 from callflow.contracts.errors import BenchError
 from callflow.media.g711 import FRAME_BYTES, ulaw_to_pcm16
@@ -190,6 +190,7 @@ async def _bench(
     console.print(_side_by_side(found, left_out))
     for name, why in left_out.items():
         console.print(f"{name}: {why}")
+    is_ours = bool({CALLFLOW.name, WORKERS.name, WEBSOCKETS.name} & found.keys())
     figures = {**found.pop(CALLFLOW.name, {}), "python": platform.python_version()}
     if beside := {name: value for name, value in figures.items() if "watched" in name or "ratio_" in name}:
         console.print(f"\nthe same calls, with and without {viewers.BESIDE[watched or '']}:")
@@ -197,7 +198,7 @@ async def _bench(
     figures |= {"others": found, "ratios": _ratios(figures, found)}
     if peers is not None:
         figures |= {"peers": {peer.name: peer.version for peer in PEERS}, "not_measured": left_out}
-    if recorded:
+    if recorded and is_ours:
         console.print(f"\nthe history: 100 calls in this process, then a search in {recorded} made-up calls …")
         record = await journal.measure(min(seconds, 5.0), recorded)
         console.print(_table(record))
@@ -217,11 +218,11 @@ async def _peers(
     left_out: dict[str, str] = {}
     for peer in PEERS:
         try:
+            if calls > coded_frames.MOST_CALLS:
+                raise BenchError(f"more than {coded_frames.MOST_CALLS} calls cannot be told apart")
             python = await prepare(peer, folder, console.print)
             console.print(f"{peer.name} {peer.version}: {peer.what} …")
             subject = Subject(peer.name, peer.what, peer.module, python=str(python), coded_at=peer.engine_rate)
-            if calls > coded_frames.MOST_CALLS:
-                raise BenchError(f"more than {coded_frames.MOST_CALLS} calls cannot be told apart")
             found[peer.name] = await measure(subject, calls, seconds)
         except BenchError as error:
             left_out[peer.name] = str(error)
