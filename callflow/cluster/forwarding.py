@@ -20,6 +20,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 
 from callflow.cluster import signing
+from callflow.cluster.carrier_keys import CarrierKeys
 from callflow.cluster.nodes import is_cut_off
 from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.errors import PeerAway
@@ -45,7 +46,7 @@ _OTHER_SECRET: Final = (
     "NODE %s REFUSES WHAT THIS NODE SIGNS: CLUSTER_SECRET must be the same on all machines, and their clocks agree"
 )
 OTHER_CARRIERS: Final = (
-    "NODE %s HAS NOT THE SAME KEYS OF CARRIERS (%s): calls that it is to take over are lost. All nodes need the same"
+    "NODE %s HAS NOT THE SAME KEYS OF CARRIERS (%s): only nodes that have them take those calls. Give all the same"
 )
 _HANDOVER_INPUT_SECONDS: Final = 0.5
 """A caller waits."""
@@ -81,7 +82,7 @@ class Forwarding:
 
     def __init__(self, me: str, secret: bytes, peers: Peers, carriers: Collection[str] = ()) -> None:
         """`carriers`: the names of those that this node has the keys of."""
-        self._me, self._secret, self._peers, self._carriers = me, secret, peers, sorted(carriers)
+        self._me, self._secret, self._peers, self.keys = me, secret, peers, CarrierKeys(carriers)
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._is_closed = False
 
@@ -217,7 +218,7 @@ class Forwarding:
 
         async def one(peer: Peer) -> None:
             with contextlib.suppress(PeerAway):  # it learns of this node at its next renewal
-                self.met(peer.name, await self.ask(peer, "POST", "/nodes", {"carriers": self._carriers}))
+                self.met(peer.name, await self.ask(peer, "POST", "/nodes", {"carriers": self.keys.mine}))
 
         await asyncio.gather(*(one(peer) for peer in self._peers.living()))
 
@@ -225,9 +226,9 @@ class Forwarding:
         """Compare the carriers that another node has told with those of this one, say so if they differ, and return
         what this one tells. A node of before tells none."""
         theirs = told.get("carriers") if isinstance(told, Mapping) else None
-        if isinstance(theirs, list) and (differ := {*map(str, theirs)} ^ {*self._carriers}):
+        if isinstance(theirs, list) and (differ := self.keys.told(node, map(str, theirs))):
             _warnings.say(f"carriers {node}", OTHER_CARRIERS, node, ", ".join(sorted(differ)))
-        return {"carriers": self._carriers}
+        return {"carriers": self.keys.mine}
 
     async def tell_deleted(self, files: Sequence[str], calls: Sequence[str]) -> None:
         """Tell all other nodes that these recordings and these calls are deleted, so that those who have something of

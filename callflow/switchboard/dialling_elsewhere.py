@@ -39,7 +39,7 @@ class DiallingElsewhere:
     async def dial(self, request: DialRequest) -> Dialled | None:
         """Have another node make the call, if that has more room. Returns None if it is to be made here. Raises as
         `Dialer.dial`."""
-        peer = self._cluster.peer(self._cluster.place())
+        peer = self._cluster.peer(self._cluster.place(request.carrier))
         if peer is None:
             return None
         if not request.key:  # so that it may be made here if the other node does not answer

@@ -42,7 +42,7 @@ def asked(other: Dialled | Exception, wish: DialRequest = WISH, placed: str = "w
     far = DiallingElsewhere(cast(Dialer, there), cast(Membership, None), cast(Forwarding, None))
 
     class Cluster:
-        def place(self) -> str:
+        def place(self, carrier: str = "") -> str:
             return placed
 
         def peer(self, name: str) -> Peer | None:
