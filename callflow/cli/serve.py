@@ -171,10 +171,15 @@ def _load_and_run(settings: Settings, ports: Ports, point: str, yes: bool) -> in
 
 
 async def serve_until_signal(
-    make: Callable[[], Application], point: str = "", yes: bool = False, *, reports: bool = True
+    make: Callable[[], Application],
+    point: str = "",
+    yes: bool = False,
+    *,
+    reports: bool = True,
+    leaves: Callable[[Application], None] | None = None,
 ) -> int:
     """Serve until the first SIGTERM or SIGINT, then drain; a second one ends it at once. `make`: makes what serves.
-    `reports`: print the start table."""
+    `reports`: print the start table. `leaves`: called when it begins to drain."""
     from callflow.cli.pointing import TemporaryPointing, left_over
     from callflow.switchboard.garbage_collection import GarbageCollection
 
@@ -200,6 +205,8 @@ async def serve_until_signal(
         try:
             await signals.get()
             log.info("draining: no new calls, %d live", len(application.switchboard.calls))
+            if leaves is not None:
+                leaves(application)
             pointing.put_back()
             draining = asyncio.create_task(application.leave())
             again = asyncio.create_task(signals.get())
