@@ -62,6 +62,7 @@ from callflow.switchboard.redactors import redactor
 from callflow.switchboard.session_overrides import NOT_KNOWN, SessionOverrides
 from callflow.switchboard.setting_service import SettingService
 from callflow.switchboard.setting_warnings import setting_warnings
+from callflow.switchboard.shielded_changes import ShieldedChanges
 from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.tool_service import ToolService
 from callflow.telemetry.telemetry import Telemetry
@@ -129,17 +130,16 @@ class Application:
         )
         self.carriers = make_carriers(settings, self.address)
         self._dial_rules = DialRules.of(settings)
+        self._shielded = ShieldedChanges()
         self.apis = make_session_apis(settings, lambda: self.effective)
         self.public_at = self.console_at = self.own_console_at = ("off", 0)
         """Host and port as bound. `own`: where no other worker of this machine answers."""
         self.phone: PhoneLine | None = None
         """On which the operators' page can ring; None: it has no telephone."""
         self._listeners = Listeners(
-            inherited, node=self._name, ping_seconds=settings.media_ping_seconds,
-            media_server=settings.media_server,
+            inherited, node=self._name, ping_seconds=settings.media_ping_seconds, media_server=settings.media_server,
         )  # fmt: skip
-        self._start_warnings: list[str] = []
-        self._of_history: list[str] = []
+        self._start_warnings, self._of_history = list[str](), list[str]()
         self._trouble: Callable[[], str] = str
         if settings.otel_exporter_otlp_endpoint:
             headers = settings.otel_exporter_otlp_headers.get_secret_value()
@@ -207,6 +207,7 @@ class Application:
             lambda: self.switchboard,
             self.history,
             self.overrides,
+            self._shielded,
             host=self.settings.console_host,
             redact=self.redactor,
             token=self.settings.console_token.get_secret_value(),
@@ -296,9 +297,9 @@ class Application:
             lambda: (self.address.reached_at(), self.public_at[1], self.warnings, self._secrets), self.cluster,
             self._cluster_web.forwarding.apart if self._cluster_web is not None else None,
         )  # fmt: skip
-        watched = (self.budget, self.health, *([self.moving] if self.moving is not None else ()))
-        self._watches = [asyncio.create_task(each.run(), name="watch") for each in watched]
-        self._watches.append(asyncio.create_task(self.history.keep_recordings(), name="recordings"))
+        watched = (self.budget.run, self.health.run, *([self.moving.run] if self.moving is not None else ()))
+        watches = (*watched, self.history.keep_recordings)
+        self._watches = [asyncio.create_task(each(), name="watch") for each in watches]
         self.live_service = LiveService(
             lambda: self.switchboard, self.history, self.telemetry, self.redactor,
             costs=self.budget.live_costs, today=lambda: self.budget.calls_today,
@@ -319,14 +320,14 @@ class Application:
         )  # fmt: skip
         self.number_service = NumberService(
             self.carriers, PointedNumbers(self.history.database), self.configs.number,
-            may_release=settings.allow_number_release,
+            shielded=self._shielded, may_release=settings.allow_number_release,
         )  # fmt: skip
         self._campaign_runner = CampaignRunner(
             self.history, self.switchboard, self.dialer.dial, self.cluster,
             most_calls=max(int(settings.max_concurrent_calls * settings.campaign_share), 1),
         )  # fmt: skip
-        wake = self._campaign_runner.wake
-        self.campaigns = Campaigns(self.history, self.dialer, check=self._dial_rules.check, wake=wake)
+        check, wake = self._dial_rules.check, self._campaign_runner.wake
+        self.campaigns = Campaigns(self.history, self.dialer, self._shielded, check=check, wake=wake)
         self.account.start(realtime_config(self.effective))
         self.tools.watch()
         if self._tool_process is not None:
@@ -384,7 +385,7 @@ class Application:
         await self._listeners.close()
         if self._cluster_web is not None:
             await self._cluster_web.close()
-        await asyncio.gather(self.campaigns.close(), self.number_service.close())
+        await self._shielded.close()
         for carrier in self.carriers:
             await carrier.close()
         if self._lookup is not None:

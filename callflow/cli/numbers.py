@@ -31,6 +31,7 @@ from callflow.contracts.numbers import OwnNumber, Pointed, PointingPlan
 from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.pointed_numbers import PointedNumbers
 from callflow.switchboard.number_service import NumberService, previous, shown
+from callflow.switchboard.shielded_changes import ShieldedChanges
 from callflow.web.public.address import PublicAddress
 from carriers.registry import make_carriers
 
@@ -70,13 +71,15 @@ async def _open_service(settings: Settings, *, writes: bool) -> AsyncIterator[Nu
     url = url_of(settings.database_url, settings.data_dir)
     is_there = url.get_backend_name() != "sqlite" or await asyncio.to_thread(Path(url.database or "").is_file)
     database = Database(url, read_only=not writes) if writes or is_there else None
-    carriers = make_carriers(settings, PublicAddress(settings.public_base_url, ""))
+    carriers, shielded = make_carriers(settings, PublicAddress(settings.public_base_url, "")), ShieldedChanges()
     try:
         if writes and database is not None:
             await database.migrate()
         normal = Numbers(country(settings)).e164_or_same
-        yield NumberService(carriers, PointedNumbers(database), normal, may_release=settings.allow_number_release)
+        kept, may_release = PointedNumbers(database), settings.allow_number_release
+        yield NumberService(carriers, kept, normal, shielded=shielded, may_release=may_release)
     finally:
+        await shielded.close()
         for carrier in carriers:
             await carrier.close()
         if database is not None:

@@ -177,9 +177,11 @@ async def serve_until_signal(
     *,
     reports: bool = True,
     of_all: Mapping[str, object] | None = None,
+    leaves: Callable[[Application], None] | None = None,
 ) -> int:
     """Serve until the first SIGTERM or SIGINT, then drain; a second one ends it at once. `make`: makes what serves.
-    `reports`: print the start table. `of_all`: settings of which this process has its share."""
+    `reports`: print the start table. `of_all`: settings of which this process has its share. `leaves`: called when it
+    begins to drain."""
     from callflow.cli.pointing import TemporaryPointing, left_over
     from callflow.switchboard.garbage_collection import GarbageCollection
 
@@ -206,6 +208,8 @@ async def serve_until_signal(
         try:
             await signals.get()
             log.info("draining: no new calls, %d live", len(application.switchboard.calls))
+            if leaves is not None:
+                leaves(application)
             pointing.put_back()
             draining = asyncio.create_task(application.leave())
             again = asyncio.create_task(signals.get())

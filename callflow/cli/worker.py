@@ -1,13 +1,15 @@
 """`python -m callflow.cli.worker FD`: one of several processes that share a machine's calls; started by
 `callflow.cli.workers`.
 
-The pipe FD brings one line of JSON, see `worker_order.py`; its end says that the parent has died. A worker then goes
-on, until it gets a signal, or until the next `server.py --workers` asks for its listening sockets.
+The socket FD brings one line of JSON, see `worker_order.py`; its end says that the parent has died. A worker then goes
+on, until it gets a signal, or until the next `server.py --workers` asks for its listening sockets. When it is told to
+end, it says over the socket how long its longest goodbye may take, so that it is not taken to hang.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -15,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,10 +32,10 @@ log = logging.getLogger("callflow")
 _MOST_ORDER: Final = 1 << 16
 
 
-def _read(fd: int) -> Order:
+def _read(parent: socket.socket) -> Order:
     line = b""
     while not line.endswith(b"\n") and len(line) < _MOST_ORDER:
-        part = os.read(fd, 4096)
+        part = parent.recv(4096)
         if not part:
             raise SystemExit("the parent process has gone before it said what to do")
         line += part
@@ -44,7 +47,8 @@ def main(fd: int) -> int:
     from callflow import runtime
 
     runtime.quiet()
-    order = _read(fd)
+    parent = socket.socket(fileno=fd)
+    order = _read(parent)
     gc.disable()  # as `serve` does
     runtime.load_httpx()
     from callflow.app import CANNOT_START, Application
@@ -77,20 +81,30 @@ def main(fd: int) -> int:
 
     def make() -> Application:
         application = Application(settings, None, node, inherited)
-        asyncio.get_running_loop().add_reader(fd, _parent_is_gone, application, fd)
+        asyncio.get_running_loop().add_reader(parent, _parent_is_gone, application, parent)
         return application
 
     try:
-        return runtime.run(serve_until_signal(make, reports=order.reports, of_all=of_all))
+        told = partial(tell_goodbye, parent)
+        return runtime.run(serve_until_signal(make, reports=order.reports, of_all=of_all, leaves=told))
     except (OSError, SettingsError, *CANNOT_START) as error:
         print(f"[{order.name}] cannot start: {error}", file=sys.stderr)
         return 2
 
 
-def _parent_is_gone(application: Application, fd: int) -> None:
+def tell_goodbye(parent: socket.socket, application: Application) -> None:
+    """Tell the parent how long the longest goodbye may take: only here the profiles of the database are known, and what
+    holds for single calls."""
+    seconds = [each.farewell_seconds for each in application.configs.rules.profiles.all().values()]
+    seconds += [call.config.deadline_seconds["farewell"] for call in application.switchboard.calls]
+    with contextlib.suppress(OSError):  # it has gone
+        parent.send(b"%g" % max(seconds))
+
+
+def _parent_is_gone(application: Application, parent: socket.socket) -> None:
     """Go on without the parent: calls stay, and new ones are taken."""
-    asyncio.get_running_loop().remove_reader(fd)
-    os.close(fd)
+    asyncio.get_running_loop().remove_reader(parent)
+    parent.close()
     log.warning("the main process has gone: this worker goes on until the next one takes its place, or SIGTERM")
     application.orphaned(lambda: os.kill(os.getpid(), signal.SIGTERM))
 

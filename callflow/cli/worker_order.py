@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One line of JSON, over a pipe."""
+    """One line of JSON, over a socket."""
 
     name: str
     address: str

@@ -54,11 +54,13 @@ class _Worker:
     name: str
     index: int
     process: subprocess.Popen[bytes]
-    pipe: int
+    line: socket.socket
+    """Over which it got its order. At a stop it says there how long its longest goodbye may take, in seconds."""
     began: float
     address: str
     """Of its cluster listener."""
     failures: int = 0
+    says_more: bool = True
 
 
 class Workers:
@@ -78,7 +80,9 @@ class Workers:
         # The same as of an earlier main process, whose workers may still be there.
         self._secret = given.encode() if given else stream_tokens(settings).secrets_for("nodes of this machine")[0]
         self._farewell_seconds = max(each.farewell_seconds for each in Profiles(settings).all().values())
-        """The longest; profiles of the database, which this process does not open, have `_END_SECONDS` more."""
+        """The longest. What profiles of the database say, which this process does not open, the workers tell."""
+        self._told_at = 0.0
+        """When the workers were told to end."""
         self._workers: dict[int, _Worker] = {}
         self._due: list[tuple[float, int, int]] = []
         """When to start which worker again, and how often it has failed."""
@@ -113,11 +117,29 @@ class Workers:
 
     def _on_signal(self, *_: Any) -> None:
         self._signals += 1
+        self._told_at = time.monotonic()
+        self._set_end()
+        self._signal_all(signal.SIGTERM if self._signals < 3 else signal.SIGKILL)
+
+    def _set_end(self) -> None:
         of = self._settings
         # Twice: calls that were not moved within the first time have the second one.
         drain = 2 * of.drain_seconds + self._farewell_seconds + of.transcript_seconds
-        self._end_at = time.monotonic() + (drain if self._signals == 1 else 0.0) + _END_SECONDS
-        self._signal_all(signal.SIGTERM if self._signals < 3 else signal.SIGKILL)
+        self._end_at = self._told_at + (drain if self._signals == 1 else 0.0) + _END_SECONDS
+
+    def _hear(self, worker: _Worker) -> None:
+        """Take what a worker says of its longest goodbye."""
+        try:
+            told = worker.line.recv(64)
+        except OSError:
+            told = b""
+        if not told:
+            worker.says_more = False
+            return
+        with contextlib.suppress(ValueError):
+            self._farewell_seconds = max(self._farewell_seconds, float(told))
+        if self._end_at < math.inf:
+            self._set_end()
 
     def _signal_all(self, number: signal.Signals) -> None:
         for worker in self._workers.values():
@@ -128,8 +150,12 @@ class Workers:
         starts = [at for at, _, _ in self._due] if not self._signals else []
         due = min([*starts, self._end_at, *([self._frozen.due] if self._frozen.due is not None else [])])
         seconds = min(max(due - time.monotonic(), 0.0), 60.0)
-        if select.select([self._woken], [], [], seconds)[0]:
-            os.read(self._woken, 4096)
+        telling = {worker.line.fileno(): worker for worker in self._workers.values() if worker.says_more}
+        for ready in select.select([self._woken, *telling], [], [], seconds)[0]:
+            if ready == self._woken:
+                os.read(self._woken, 4096)
+            else:
+                self._hear(telling[ready])
 
     def _end_frozen(self) -> None:
         """End a worker that keeps all others from writing: they take its calls over, and another is started."""
@@ -156,7 +182,7 @@ class Workers:
             if ended is None:
                 continue
             del self._workers[pid]
-            os.close(worker.pipe)
+            worker.line.close()
             if self._signals:
                 code = code or (max(0, ended))
                 continue
@@ -190,7 +216,7 @@ class Workers:
         address."""
         settings, taken = self._settings, {worker.name for worker in self._workers.values()}
         name = next(each for each in beside if each not in taken)
-        read, write = os.pipe()
+        ours, theirs = socket.socketpair()
         order = Order(
             name=name,
             address=beside[name],
@@ -204,16 +230,16 @@ class Workers:
             reports=index == 0 and failures == 0,
             beside=dict(beside),
         )
-        kept = [read, order.public, *([order.console] if order.console >= 0 else [])]
+        kept = [theirs.fileno(), order.public, *([order.console] if order.console >= 0 else [])]
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
         process = subprocess.Popen(
-            [sys.executable, "-m", "callflow.cli.worker", str(read)], pass_fds=kept, stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "callflow.cli.worker", str(kept[0])], pass_fds=kept, stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path},
             process_group=0,  # Ctrl-C comes to this process alone, which passes it on
         )  # fmt: skip
-        os.close(read)
-        os.write(write, order.line())
-        self._workers[process.pid] = _Worker(name, index, process, write, time.monotonic(), beside[name], failures)
+        theirs.close()
+        ours.sendall(order.line())
+        self._workers[process.pid] = _Worker(name, index, process, ours, time.monotonic(), beside[name], failures)
         if self._signals:  # one came between
             process.send_signal(signal.SIGTERM)
 

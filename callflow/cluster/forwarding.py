@@ -20,6 +20,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 
 from callflow.cluster import signing
+from callflow.cluster.carrier_keys import CarrierKeys
 from callflow.cluster.nodes import is_cut_off, machine_of
 from callflow.cluster.peers import Peer, Peers
 from callflow.config.validators import is_loopback
@@ -50,7 +51,7 @@ _NO_ADDRESS: Final = (
     " CLUSTER_SECRET there; if it is not to serve together with this one, give it a database of its own"
 )
 OTHER_CARRIERS: Final = (
-    "NODE %s HAS NOT THE SAME KEYS OF CARRIERS (%s): calls that it is to take over are lost. All nodes need the same"
+    "NODE %s HAS NOT THE SAME KEYS OF CARRIERS (%s): only nodes that have them take those calls. Give all the same"
 )
 _HANDOVER_INPUT_SECONDS: Final = 0.5
 """A caller waits."""
@@ -88,7 +89,7 @@ class Forwarding:
         self, me: str, secret: bytes, peers: Peers, carriers: Collection[str] = (), *, address: str = ""
     ) -> None:
         """`carriers`: the names of those that this node has the keys of. `address`: of this node's own listener."""
-        self._me, self._secret, self._peers, self._carriers = me, secret, peers, sorted(carriers)
+        self._me, self._secret, self._peers, self.keys = me, secret, peers, CarrierKeys(carriers)
         self._is_local = _is_local(address)
         self.apart: dict[str, str] = {}
         """Why this node and another one do not understand each other, by the name of that one."""
@@ -235,7 +236,7 @@ class Forwarding:
 
         async def one(peer: Peer) -> None:
             with contextlib.suppress(PeerAway):  # it learns of this node at its next renewal
-                self.met(peer.name, await self.ask(peer, "POST", "/nodes", {"carriers": self._carriers}))
+                self.met(peer.name, await self.ask(peer, "POST", "/nodes", {"carriers": self.keys.mine}))
 
         await asyncio.gather(*(one(peer) for peer in self._peers.living()))
 
@@ -243,9 +244,9 @@ class Forwarding:
         """Compare the carriers that another node has told with those of this one, say so if they differ, and return
         what this one tells. A node of before tells none."""
         theirs = told.get("carriers") if isinstance(told, Mapping) else None
-        if isinstance(theirs, list) and (differ := {*map(str, theirs)} ^ {*self._carriers}):
+        if isinstance(theirs, list) and (differ := self.keys.told(node, map(str, theirs))):
             _warnings.say(f"carriers {node}", OTHER_CARRIERS, node, ", ".join(sorted(differ)))
-        return {"carriers": self._carriers}
+        return {"carriers": self.keys.mine}
 
     async def tell_deleted(self, files: Sequence[str], calls: Sequence[str]) -> None:
         """Tell all other nodes that these recordings and these calls are deleted, so that those who have something of

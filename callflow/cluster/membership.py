@@ -13,12 +13,14 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import Connection
 
 from callflow.cluster import node_store
 from callflow.cluster.beside import Beside
+from callflow.cluster.carrier_keys import CarrierKeys
 from callflow.cluster.claims import Claims
 from callflow.cluster.heartbeat import Heartbeat, Renewal
 from callflow.cluster.node_lock import NodeLock
@@ -88,7 +90,7 @@ class Membership:
         self._database: Database = history.database
         self._calls = calls
         self.claims = history.journal.fence = Claims()
-        self.view = View()
+        self.view, self.keys = View(), CarrierKeys()
         self.epoch = 0
         """Of this node; 0: it has not joined yet."""
         self.trouble = ""
@@ -104,8 +106,7 @@ class Membership:
         """Set while this node has been told to hand its calls over, as far as it knows."""
         self._keeps_waiting = False
         """The database has not answered the last question within its time."""
-        self._joined = asyncio.Event()
-        self._beat_came = asyncio.Event()
+        self._joined, self._beat_came = asyncio.Event(), asyncio.Event()
         self.on_fenced: Callable[[], None] = lambda: None
         """Called when this node turns out to have been declared dead: its calls are another's. Must not wait."""
         self.others_take_over: Callable[[], Awaitable[bool]] = _nobody
@@ -285,8 +286,9 @@ class Membership:
     def beside(self) -> Sequence[Peer]:
         return self.together.unseen(self.view)
 
-    def place(self) -> str:
-        chosen = place(self.view.punctual(), self._placed.counts(time.monotonic()), self.me)
+    def place(self, carrier: str = "") -> str:
+        nodes = [node for node in self.view.punctual() if node.name == self.me or self.keys.serves(node.name, carrier)]
+        chosen = place(nodes, self._placed.counts(time.monotonic()), self.me)
         self.count_placed(chosen)
         return chosen
 
@@ -294,11 +296,11 @@ class Membership:
         """Learn that a node gets a call, of which it will tell only at its next renewal."""
         self._placed.add(name, time.monotonic())
 
-    def place_elsewhere(self) -> str:
-        """Return the name of the node that would take a call from here; "": there is none that takes calls."""
-        now = time.monotonic()
+    def place_elsewhere(self, carrier: str = "") -> str:
+        """Return the name of the node that would take a call of that carrier from here; "": none takes calls."""
         others = [node for node in self.view.punctual() if node.name != self.me and node.state == "up"]
-        chosen = place(others, self._placed.counts(now), "")
+        others = [node for node in others if self.keys.serves(node.name, carrier)]
+        chosen = place(others, self._placed.counts(time.monotonic()), "")
         if not chosen and others:  # all are full: a call that lives goes before one that has not begun
             chosen = min(others, key=lambda node: node.calls / max(node.capacity, 1)).name
         return chosen
@@ -361,21 +363,20 @@ class Membership:
 
     async def allotment(self) -> int:
         """Return how many calls of dead nodes this node takes now. Raises what the driver raises."""
-        if self.is_leaving:
-            return 0
-        return allotment(self.view, self.me, await self._database.read(node_store.orphans))
+        orphans = partial(node_store.orphans, of=self.keys.mine)
+        return 0 if self.is_leaving else allotment(self.view, self.me, await self._database.read(orphans))
 
     async def take_orphans(self, most: int) -> list[str]:
         """Claim a share of the calls whose node is dead, at most so many. Returns their ids; none: no more are left."""
-        key, survivors = (self.me, self.epoch), len(self.view.alive())
-        found = await self._database.write(lambda connection: node_store.take_orphans(connection, key, survivors, most))
+        key, alive, of = (self.me, self.epoch), len(self.view.alive()), self.keys.mine
+        found = await self._database.write(lambda each: node_store.take_orphans(each, key, alive, most, of))
         self.claims.hold(found, key)
         return found
 
     async def adopt(self) -> list[str]:
         """Claim unfinished calls that no node ever had: those of a process that served alone. Returns their ids."""
-        key = (self.me, self.epoch)
-        found = await self._database.write(lambda connection: node_store.adopt(connection, key))
+        key, of = (self.me, self.epoch), self.keys.mine
+        found = await self._database.write(lambda connection: node_store.adopt(connection, key, of))
         self.claims.hold(found, key)
         return found
 
@@ -391,9 +392,7 @@ class Membership:
             raise Overloaded(f"node {to} is gone")
         key = of or (self.me, self.epoch)
         states = ("up", "draining") if to == self.me else ("up",)
-        is_given = await self._database.write(
-            lambda connection: node_store.hand_over(connection, call, key, node.key, states)
-        )
+        is_given = await self._database.write(lambda each: node_store.hand_over(each, call, key, node.key, states))
         self.claims.drop([call])
         if is_given and to == self.me:
             self.claims.hold([call], node.key)
@@ -445,7 +444,6 @@ class Membership:
             node_store.begin(connection)
             return node_store.claim(connection, [call], key).get(call) == key
 
-        is_mine = await self._database.write(work)
-        if is_mine:
+        if is_mine := await self._database.write(work):
             self.claims.hold([call], key)
         return is_mine

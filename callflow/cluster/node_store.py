@@ -26,11 +26,13 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+    true,
     tuple_,
     update,
 )
 
 from callflow.cluster.nodes import LEASE_SECONDS, Node, View, next_epoch, share
+from callflow.contracts.carrier import PHONE
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.event import PART_OF
 from callflow.history.node_tables import claims, nodes
@@ -258,15 +260,33 @@ def owner(connection: Connection, call: str) -> tuple[str, bool]:
     return str(node), bool(lives)
 
 
-def orphans(connection: Connection) -> int:
-    """Count the calls whose node is dead."""
+def _served(call: ColumnElement[str], carriers: Collection[str] | None) -> ColumnElement[bool]:
+    """Return whether a call is one of these carriers'. The telephone of the operators' page is nobody's."""
+    if carriers is None:
+        return true()
+    others = conversations.alias("others")
+    foreign = select(others.c.call_id).where(others.c.call_id == call, others.c.carrier.not_in([*carriers, PHONE]))
+    return ~foreign.exists()
+
+
+def orphans(connection: Connection, of: Collection[str] | None = None) -> int:
+    """Count the calls whose node is dead. `of`: only these carriers'; None: all."""
     ((count,),) = _ORPHANS.all(connection, {})
-    return int(count)
+    if not count or of is None:
+        return int(count)
+    dead = select(func.count()).select_from(claims).where(~_living, _served(_claim.call, of))
+    return int(connection.execute(dead).scalar_one())
 
 
-def take_orphans(connection: Connection, key: tuple[str, int], survivors: int, most: int = _MANY) -> list[str]:
-    """Claim a share of the calls whose node is dead, at most so many, each with its other side. Returns their ids;
-    none: there are no more.
+def take_orphans(
+    connection: Connection,
+    key: tuple[str, int],
+    survivors: int,
+    most: int = _MANY,
+    of: Collection[str] | None = None,
+) -> list[str]:
+    """Claim a share of the calls whose node is dead, at most so many, each with its other side. `of`: only these
+    carriers'; None: all. Returns their ids; none: there are no more.
 
     PostgreSQL passes over the claims that another survivor is taking at this moment.
     """
@@ -282,7 +302,8 @@ def take_orphans(connection: Connection, key: tuple[str, int], survivors: int, m
         return []
     most = min(most, share(sum(row.calls for row in dead), survivors))
     keys = [(row.node, row.epoch) for row in dead]
-    of_the_dead, sides = tuple_(_claim.node, _claim.epoch).in_(keys), _sides(connection, keys)
+    of_the_dead = and_(tuple_(_claim.node, _claim.epoch).in_(keys), _served(_claim.call, of))
+    sides = _sides(connection, keys)
     orphaned = select(_claim.call).where(of_the_dead).order_by(_claim.call).with_for_update(skip_locked=True)
     found = list(connection.execute(orphaned.where(_claim.call.not_in(sides)).limit(most)).scalars())
     if beside := [side for side, call in sides.items() if call in found]:
@@ -307,9 +328,10 @@ def _sides(connection: Connection, keys: Sequence[tuple[str, int]]) -> dict[str,
     return {row.call: row.whole for row in connection.execute(beside)}
 
 
-def adopt(connection: Connection, key: tuple[str, int]) -> list[str]:
+def adopt(connection: Connection, key: tuple[str, int], of: Collection[str] | None = None) -> list[str]:
     """Claim the unfinished calls that no node ever claimed: those of a process that served alone. Forget claims on
-    calls that are over. Returns the ids of the claimed ones, oldest first, at most 500."""
+    calls that are over. `of`: only these carriers'; None: all. Returns the ids of the claimed ones, oldest first, at
+    most 500."""
     begin(connection)
     over = select(conversations.c.call_id).where(
         conversations.c.call_id == _claim.call, conversations.c.ended_at.is_not(None)
@@ -317,7 +339,8 @@ def adopt(connection: Connection, key: tuple[str, int]) -> list[str]:
     connection.execute(delete(claims).where(over.exists(), ~_living))
     claimed = select(literal_column("1")).where(_claim.call == conversations.c.call_id).exists()
     wanted = select(conversations.c.call_id).where(
-        and_(conversations.c.ended_at.is_(None), conversations.c.call_id.is_not(None), ~claimed)
+        and_(conversations.c.ended_at.is_(None), conversations.c.call_id.is_not(None), ~claimed),
+        _served(conversations.c.call_id, of),
     )
     found = [row.call_id for row in connection.execute(wanted.order_by(conversations.c.id).limit(_MANY))]
     if not found:

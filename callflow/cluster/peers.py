@@ -68,8 +68,9 @@ class Peers(Protocol):
         """Return the living nodes that began together with this one, and of which the database says nothing yet: they
         may have calls, and no lease."""
 
-    def place(self) -> str:
-        """Return the name of the node that takes a new call: the one with the most room, maybe this one."""
+    def place(self, carrier: str = "") -> str:
+        """Return the name of the node that takes a new call of a carrier: the one with the most room of those that have
+        its keys, maybe this one. "": of any."""
 
     async def owner(self, call: str) -> str | None:
         """Return the name of the living node that has a call, maybe this one; "": nobody has it; None: it is not known.

@@ -185,6 +185,8 @@ class CallHangup(Event):
     sip_cause: str = ""
     seconds: str = ""
     """How long the call was, as the carrier counts; "" where it does not say."""
+    unanswered: bool = False
+    """The carrier says that nobody has answered, whatever we took for an answer: ours may have come too late."""
 
     def answered_seconds(self) -> int:
         """Return how long the call was since its answer, as the carrier counts; 0: it does not say, or nobody

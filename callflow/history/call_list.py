@@ -130,8 +130,9 @@ def of_entries(call: str, entries: Sequence[JournalEntry]) -> ListedCall | None:
                 answered = answered or iso(entry.at)
             if state == _OVER:
                 over = over or iso(entry.at)
-            if entry.name == CallHangup.name and entry.taken and entry.event.get("leg", CALLER) == CALLER:
-                source = str(entry.event.get("source") or "")
+            if entry.name == CallHangup.name and entry.event.get("leg", CALLER) == CALLER:
+                source = str(entry.event.get("source") or "") if entry.taken else source
+                answered = None if entry.event.get("unanswered") else answered
         elif entry.name in (notes.Began.kind, notes.Ids.kind, notes.Ended.kind):
             match entry.note:
                 case notes.Began() as note:

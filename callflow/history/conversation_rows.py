@@ -37,6 +37,7 @@ ANSWERED: Final = Prepared(
     .where(CALL, conversations.c.answered_at.is_(None))
     .values(answered_at=case((_BEGAN > _TOLD, _BEGAN), else_=_TOLD))  # as a carrier counts, it may have been before
 )
+NOT_ANSWERED: Final = Prepared(update(conversations).where(CALL).values(answered_at=None, answered_seconds=None))
 CARRIER_COST: Final = Prepared(update(conversations).where(CALL).values(carrier_usd=bindparam("cost")))
 LED_COST: Final = Prepared(
     update(conversations)

@@ -176,6 +176,9 @@ class Projection:
         if event.get("leg", events.CALLER) != events.CALLER:  # a person who hangs up has not ended the caller's leg
             return
         rows.SOURCE.run(connection, {"call": entry.call, "source": clean(event.get("source") or None)})
+        if event.get("unanswered"):  # our answer was on its way when the caller gave up
+            rows.NOT_ANSWERED.run(connection, {"call": entry.call})
+            return
         seconds = events.CallHangup(seconds=str(event.get("seconds", ""))).answered_seconds()
         if seconds:  # it was answered, if nobody has told us so
             rows.ANSWERED.run(connection, {"call": entry.call, "answered": iso(entry.at - seconds)})

@@ -328,11 +328,8 @@ _LISTED: Final = (
         for name in (
             "stream_sid", "phone_number", "caller_number", "started_at", "ended_at", "duration_seconds", "call_id",
             "carrier", "carrier_call_id", "direction", "state", "hangup_cause", "hangup_source",
-            "business",
+            "business", "answered_at",
         )
-    ),
-    _moment_of(transitions.c.before == "ringing", transitions.c.after.not_in(("ringing", "hangup"))).label(
-        "answered_at"
     ),
     _moment_of(transitions.c.after == "hangup").label("hung_up_at"),
 )  # fmt: skip

@@ -46,7 +46,7 @@ class DiallingElsewhere:
     async def dial(self, request: DialRequest) -> Dialled:
         """Make the call at the node that has the most room, or at the next one that may dial in this minute: each has a
         share of DIALS_PER_MINUTE. Raises as `Dialer.dial`."""
-        chosen = self._cluster.peer(self._cluster.place())
+        chosen = self._cluster.peer(self._cluster.place(request.carrier))
         # So that one that does not answer may have made it, and another one is asked.
         keyed = request if request.key else replace(request, key=str(uuid.uuid4()))
         if chosen is not None and (made := await self._dial_at(chosen, keyed)) is not None:
@@ -57,7 +57,11 @@ class DiallingElsewhere:
             if refused.status != _TOO_MANY:
                 raise
             now = time.monotonic()
-            others = [one for one in self._cluster.living() if one != chosen and self._rests.get(one.name, now) <= now]
+            others = [
+                one for one in self._cluster.living()
+                if one != chosen and self._rests.get(one.name, now) <= now
+                and self._cluster.keys.serves(one.name, request.carrier)
+            ]  # fmt: skip
             for peer in others:
                 if (made := await self._dial_at(peer, keyed)) is not None:
                     return made

@@ -194,8 +194,8 @@ class Moving:
         is_told = self._membership.is_leaving or self._membership.draining.is_set()
         return is_told and not self._ends_its_calls
 
-    def _target(self) -> Peer | None:
-        name = self._membership.place_elsewhere()
+    def _target(self, carrier: str = "") -> Peer | None:
+        name = self._membership.place_elsewhere(carrier)
         return self._membership.peer(name) if name else None
 
     def _target_of(self, call: Call) -> Peer | None:
@@ -205,8 +205,9 @@ class Moving:
         here = {_both(one) for one in self._switchboard.calls if one is not call}
         self._went_to = {each: node for each, node in self._went_to.items() if each in here or each == both}
         beside = self._membership.view.named(self._went_to.get(both, ""))
-        takes = beside is not None and beside.state == "up"
-        target = self._membership.peer(beside.name) if beside is not None and takes else self._target()
+        carrier = call.carrier.name
+        takes = beside is not None and beside.state == "up" and self._membership.keys.serves(beside.name, carrier)
+        target = self._membership.peer(beside.name) if beside is not None and takes else self._target(carrier)
         if target is not None and both in here:
             self._went_to[both] = target.name
         return target
@@ -222,7 +223,9 @@ class Moving:
         moves: set[asyncio.Task[None]] = set()
         try:
             while self._switchboard.calls and self.is_possible and self._is_wanted and loop.time() < end:
-                calls = {call.id: call for call in self._switchboard.calls if self._is_movable(call)}
+                here = self._switchboard.calls
+                served = {name for name in {call.carrier.name for call in here} if self._target(name) is not None}
+                calls = {each.id: each for each in here if each.carrier.name in served and self._is_movable(each)}
                 ready = moments.ready({name: _is_quiet(call) for name, call in calls.items()}, loop.time())
                 # A call that is given while the database hangs is nobody's.
                 most = at_once(len(calls), until - loop.time()) if self._membership.reaches_database else 0
@@ -313,7 +316,7 @@ class Moving:
                 return None
             log.warning("call %s: it is not moved to node %s", call.id, target.name)
             await self._membership.look_again()
-            another = self._target()
+            another = self._target(call.carrier.name)
             if another is None or not self.is_possible or loop.time() > until:
                 return None
             target = another
@@ -354,7 +357,7 @@ class Moving:
                     return target.name
             log.warning("call %s: node %s takes no calls any more", call.id, target.name)
             await self._membership.look_again()
-            another = self._target()
+            another = self._target(call.carrier.name)
             if another is None:
                 break
             target = another

@@ -53,16 +53,16 @@ class NumberService:
         kept: PointedNumbers,
         normal: Callable[[str], str],
         *,
+        shielded: ShieldedChanges,
         may_release: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`normal`: brings a number as people write it into E.164. `may_release`: the setting ALLOW_NUMBER_RELEASE.
-        `now`: Unix time, in seconds."""
+        """`normal`: brings a number as people write it into E.164. `shielded`: whoever closes the carriers waits for
+        it. `may_release`: the setting ALLOW_NUMBER_RELEASE. `now`: Unix time, in seconds."""
         self._carriers = {carrier.name: carrier for carrier in carriers}
         self._kept, self._normal, self._may_release, self._now = kept, normal, may_release, now
         self._one_at_a_time = asyncio.Lock()
-        self._shielded = ShieldedChanges()
-        self.close = self._shielded.close
+        self._shielded = shielded
 
     async def listed(self, address: str) -> Listing:
         """List all numbers. `address`: our public address; "": not known, so that none is here."""

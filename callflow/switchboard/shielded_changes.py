@@ -13,7 +13,8 @@ _CLOSE_SECONDS: Final = 5.0
 
 
 class ShieldedChanges:
-    """Finishes a change even if its client closes the connection, so that database and server agree."""
+    """Finishes a change even if its client closes the connection, so that database and server agree. One for all that a
+    server changes, so that its stop waits for all of them at once."""
 
     def __init__(self) -> None:
         self._changes: set[asyncio.Task[Any]] = set()

@@ -22,6 +22,7 @@ _MOST_CALLS: Final = 20_000
 _HANGUP: Final = "hangup"
 """The state in which a call is over."""
 _RINGING: Final = "ringing"
+_ANSWERED: Final = "answered"
 _FRAME_BYTES: Final = 160
 """Of 20 ms of µ-law."""
 _BYTES_PER_SECOND: Final = 8000
@@ -54,11 +55,15 @@ _MEDIA: Final = (
 class _Tally:
     """What is known of one call that has not ended."""
 
-    __slots__ = ("answered_at", "began_at", "caller_began_at", "cut_off", "heard_agent", "media")
+    __slots__ = ("began_at", "caller_began_at", "cut_off", "heard_agent", "is_answered", "is_counted", "media", "rang")
 
     def __init__(self, at: float) -> None:
         self.began_at = at
-        self.answered_at: float | None = None
+        self.is_answered = False
+        self.rang: float | None = None
+        """For how long, in seconds, until the answer; None: it was not seen ringing."""
+        self.is_counted = False
+        """It is counted as answered."""
         self.caller_began_at: float | None = None
         """When the engine reported that the caller began to speak, until the agent was stopped for it."""
         self.cut_off = 0
@@ -191,18 +196,24 @@ class CallMetrics:
             self._count("callflow_calls_rejected_total", str(event.get("reason")))
         elif name == "call_recovered" and entry.before != _RINGING:  # what it has heard before is not known here
             tally.heard_agent = True
-        if entry.before == _RINGING and entry.after != entry.before:
-            self._leaves_ringing(name, tally, entry)
+        if entry.before == _RINGING and entry.after not in (_RINGING, _HANGUP):
+            tally.is_answered = True
+            if entry.at > tally.began_at and name != "call_recovered":
+                tally.rang = entry.at - tally.began_at
+        if entry.after != _ANSWERED and not event.get("unanswered"):
+            self._count_answered(tally)
         if entry.after == _HANGUP:
             self._ending[entry.call] = entry.at
 
-    def _leaves_ringing(self, name: Any, tally: _Tally, entry: Entry) -> None:
-        if entry.after == _HANGUP:
+    def _count_answered(self, tally: _Tally) -> None:
+        """Count a call that was answered, once. While its stream is awaited the carrier may still say that the caller
+        gave up before our answer came, and a count cannot be taken back."""
+        if not tally.is_answered or tally.is_counted:
             return
-        tally.answered_at = entry.at
+        tally.is_counted = True
         self._count("callflow_calls_answered_total")
-        if entry.at > tally.began_at and name != "call_recovered":
-            self._stages["ring_to_answer"].observe(entry.at - tally.began_at)
+        if tally.rang is not None:
+            self._stages["ring_to_answer"].observe(tally.rang)
 
     def _command_failed(self, command: str) -> None:
         self._count("callflow_carrier_errors_total", f"{command}_failed")
@@ -247,6 +258,7 @@ class CallMetrics:
 
     def _handed_over(self, tally: _Tally | None, entry: Entry) -> None:
         if tally is not None:
+            self._count_answered(tally)
             self._count_cut_off(tally)
             self._evict(entry.call)
 

@@ -46,6 +46,7 @@ class ClusterWeb:
         self._config, self._membership, self._history = config, membership, history
         self._switchboard = switchboard
         self.forwarding = Forwarding(config.name, config.secret, membership, carriers, address=config.address)
+        membership.keys = self.forwarding.keys
         membership.tell = self.forwarding.tell_given
         membership.handover_input = self.forwarding.handover_input
         membership.announce = self.forwarding.announce

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from callflow.contracts.cost_events import CarrierCost
-
-
-_NEVER: Final = frozenset({"busy", "failed", "no-answer", "canceled"})
-"""The statuses of legs that nobody answered, which have no price."""
+from carriers.twilio.webhooks import NEVER_ANSWERED
 
 
 def costs_of(resources: Sequence[Mapping[str, Any]]) -> tuple[Sequence[CarrierCost], bool]:
-    """Read the prices of call resources. Returns those that are known, and whether none is still to come."""
+    """Read the prices of call resources. Returns those that are known, and whether none is still to come: what nobody
+    answered has no price."""
     found = [cost_of(each) for each in resources]
-    is_whole = all(cost or each.get("status") in _NEVER for cost, each in zip(found, resources, strict=True))
+    is_whole = all(cost or each.get("status") in NEVER_ANSWERED for cost, each in zip(found, resources, strict=True))
     return [cost for cost in found if cost is not None], is_whole
 
 

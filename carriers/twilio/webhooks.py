@@ -22,6 +22,8 @@ DIALLED: Final = "/twilio/voice"
 """The path that a dialled call's document is requested from, when it is answered."""
 ENDED: Final = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """`CallStatus` of a call that is over."""
+NEVER_ANSWERED: Final = ENDED - {"completed"}
+"""`CallStatus` of one that nobody answered: also where our document was on its way when the caller gave up."""
 UNANSWERED: Final = frozenset({"", "queued", "initiated", "ringing"})
 """`CallStatus` of a call that is not answered yet."""
 MOST_CHARACTERS: Final = 200
@@ -62,6 +64,7 @@ def read_event(path: str, params: Mapping[str, str]) -> tuple[Event, str]:
             source="carrier",
             sip_cause=params.get("SipResponseCode", "")[:3],
             seconds=params.get("CallDuration", "")[:10],
+            unanswered=status in NEVER_ANSWERED,
         )
         return ended, "ended"  # the terminal statuses exclude each other
     if path == STATUS and status == "in-progress" and params.get(JOINED):

@@ -52,6 +52,25 @@ class Stage:
     def happened(self) -> list[str]:
         return events_of(self.call, self.services)
 
+    async def talks(self) -> tuple[list[Any], list[str]]:
+        """Let the call come to its stream. Returns what each session of the model reports to, and what all of them are
+        asked to say; "the tool": to answer with its result."""
+        tell, asked = list[Any](), list[str]()
+
+        def make(context: Any, hear: Any) -> Any:
+            tell.append(hear)
+            engine = cast(Any, FakeEngine())
+            engine.request_response = lambda instructions="", **_: asked.append(instructions)
+            engine.answer_tool = lambda call, output, speak: asked.append("the tool") if speak else None
+            return engine
+
+        self.call.agent.sessions.make = make
+        await self.ask(RINGS)
+        await self.ask(events.CallAnswered())
+        self.call.post(events.MediaStarted())
+        await until(lambda: self.call.model.state == machine.STREAMING and tell)
+        return tell, asked
+
 
 @contextlib.asynccontextmanager
 async def stage(*can: str, restored: RestoredCall | None = None, **config: Any) -> AsyncIterator[Stage]:
@@ -658,19 +677,7 @@ def test_a_caller_who_is_given_back_before_the_first_session_is_there_hears_the_
 
     async def main() -> None:
         async with stage() as the:
-            tell, asked = list[Any](), list[str]()
-
-            def make(context: Any, hear: Any) -> Any:
-                tell.append(hear)
-                engine = cast(Any, FakeEngine())
-                engine.request_response = lambda instructions="", **_: asked.append(instructions)
-                return engine
-
-            the.call.agent.sessions.make = make
-            await the.ask(RINGS)
-            await the.ask(events.CallAnswered())
-            the.call.post(events.MediaStarted())
-            await until(lambda: the.call.model.state == machine.STREAMING and tell)
+            tell, asked = await the.talks()
             assert the.call.take_over.begin("token mia") == ""
             await until(lambda: "bridged" in the.call.model.armed)
             the.call.take_over.give_back()
@@ -689,19 +696,7 @@ def test_a_caller_who_is_given_back_before_the_first_session_is_there_hears_the_
 def test_a_caller_whom_a_person_has_greeted_is_not_greeted_by_the_agent_after_a_break(gives_back: str) -> None:
     async def main() -> None:
         async with stage() as the:
-            tell, asked = list[Any](), list[str]()
-
-            def make(context: Any, hear: Any) -> Any:
-                tell.append(hear)
-                engine = cast(Any, FakeEngine())
-                engine.request_response = lambda instructions="", **_: asked.append(instructions)
-                return engine
-
-            the.call.agent.sessions.make = make
-            await the.ask(RINGS)
-            await the.ask(events.CallAnswered())
-            the.call.post(events.MediaStarted())
-            await until(lambda: the.call.model.state == machine.STREAMING and tell)
+            tell, asked = await the.talks()
             assert the.call.take_over.begin("token mia") == ""
             await until(lambda: "bridged" in the.call.model.armed)
             tell[-1](SessionLost("gone", retry=gives_back == "after the session"))
@@ -730,21 +725,8 @@ def test_what_is_to_be_said_between_the_session_and_the_step_that_takes_it_is_on
 
     async def main() -> None:
         async with stage() as the:
-            tell, asked = list[Any](), list[str]()
-
-            def make(context: Any, hear: Any) -> Any:
-                tell.append(hear)
-                engine = cast(Any, FakeEngine())
-                engine.request_response = lambda instructions="", **_: asked.append(instructions)
-                engine.answer_tool = lambda call, output, speak: asked.append("the tool") if speak else None
-                return engine
-
+            tell, asked = await the.talks()
             agent = the.call.agent
-            agent.sessions.make = make
-            await the.ask(RINGS)
-            await the.ask(events.CallAnswered())
-            the.call.post(events.MediaStarted())
-            await until(lambda: the.call.model.state == machine.STREAMING and tell)
             tell[-1](SessionReady())
             await until(lambda: the.call.model.engine == "ready")
             agent.conversation.sounds("item_1")

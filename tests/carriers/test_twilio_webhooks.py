@@ -61,7 +61,9 @@ def test_a_call_that_comes_back(path: str, status: str) -> None:
 def test_the_end_of_a_call_wherever_it_is_told(path: str, status: str) -> None:
     ended = event(path, CallStatus=status, CallDuration="17", SipResponseCode="200")
     cause = {"busy": "user_busy", "no-answer": "no_answer"}.get(status, status)
-    assert ended == events.CallHangup(cause=cause, source="carrier", sip_cause="200", seconds="17")
+    assert ended == events.CallHangup(
+        cause=cause, source="carrier", sip_cause="200", seconds="17", unanswered=status != "completed"
+    )
 
 
 def test_a_person_who_is_busy_is_nobodys_fault() -> None:

@@ -9,12 +9,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from types import SimpleNamespace
+from typing import Final, cast
 
 import pytest
 
+from callflow.app import Application
 from callflow.cli import workers as module
+from callflow.cli.worker import tell_goodbye
+from callflow.config.kept_profiles import KeptProfile
 from callflow.config.loader import load
+from callflow.engines.common.account import Account
+from callflow.switchboard.call_configs import CallConfigs
 from tests.e2e.process import ROOT
 
 
@@ -31,8 +37,8 @@ HANGS = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); pri
 class Main(module.Workers):
     def _start(self, index, failures, beside):
         process = subprocess.Popen([sys.executable, "-c", HANGS], process_group=0)
-        (name,), pipe = beside, os.pipe()[1]
-        self._workers[process.pid] = module._Worker(name, index, process, pipe, time.monotonic(), "")
+        (name,), (line, _) = beside, socket.socketpair()
+        self._workers[process.pid] = module._Worker(name, index, process, line, time.monotonic(), "")
 
 
 settings = Settings(
@@ -53,6 +59,34 @@ def test_a_worker_is_not_taken_to_hang_while_a_farewell_of_one_of_its_profiles_m
         assert main._end_at - time.monotonic() > 2 * 5 + 90 + 2
         main._on_signal()
         assert main._end_at - time.monotonic() <= module._END_SECONDS
+        os.close(main._woken)
+        os.close(main._wake)
+
+
+def test_a_worker_tells_of_a_longer_goodbye_that_only_it_knows_of(tmp_path: Path) -> None:
+    """Of a profile of the database, or of one call: it was killed before the caller had heard it."""
+    settings = load({"data_dir": str(tmp_path), "database_url": ""}, toml=None, env_file=None)
+    configs = CallConfigs(settings, Account())
+    profile = KeptProfile("slow", ("+15550100002",), {"farewell_seconds": 90.0})
+    configs.rules = configs.rules_under({}, [profile])
+    with socket.create_server(("127.0.0.1", 0)) as public:
+        main = module.Workers(settings, {}, public, None)
+        ours, theirs = socket.socketpair()
+        gone = subprocess.Popen([sys.executable, "-c", "pass"])
+        gone.wait()
+        main._workers[gone.pid] = worker = module._Worker("w1", 0, gone, ours, time.monotonic(), "")
+        main._on_signal()
+        for calls, most in ((list[float](), 90), ([120.0], 120)):
+            live = [SimpleNamespace(config=SimpleNamespace(deadline_seconds={"farewell": each})) for each in calls]
+            board = SimpleNamespace(calls=live)
+            tell_goodbye(theirs, cast(Application, SimpleNamespace(configs=configs, switchboard=board)))
+            main._wait()
+            assert main._end_at - time.monotonic() > 2 * settings.drain_seconds + most
+        theirs.close()
+        main._wait()
+        assert not worker.says_more, "it would ask again and again"
+        tell_goodbye(theirs, cast(Application, SimpleNamespace(configs=configs, switchboard=board)))
+        ours.close()
         os.close(main._woken)
         os.close(main._wake)
 

@@ -104,7 +104,7 @@ def test_nodes_that_have_not_the_same_carriers_are_told_of_when_one_joins(
 
     async def main() -> None:
         forwarding = Cluster(w2=handler).forwarding
-        forwarding._carriers = ["telnyx", "twilio"]
+        forwarding.keys.mine = ["telnyx", "twilio"]
         await forwarding.announce()
 
     run(main())

@@ -96,6 +96,8 @@ async def test_nodes_find_each_other_and_the_first_one_leads(tmp_path: Path) -> 
         assert a.peer("w1") is None
         assert a.peer("w3") is None
         assert (a.place(), b.place(), a.place_elsewhere()) == ("w2", "w2", "w2")
+        a.keys.told("w2", ["twilio"])
+        assert [(a.place(each), a.place_elsewhere(each)) for each in ("telnyx", "twilio")] == [("w1", ""), ("w2", "w2")]
         assert a.has_room_beside
         assert await a.may_act()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callflow.cluster import node_store
@@ -13,7 +14,7 @@ from callflow.cluster.nodes import LEASE_SECONDS, Node
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.event import PART_OF
 from callflow.history.journal_writer import DurableJournal
-from callflow.history.node_tables import nodes
+from callflow.history.node_tables import claims, nodes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Began, Ended
 from tests.cluster.stage import CALL, OTHER, began, staged
@@ -134,6 +135,29 @@ async def test_a_process_that_begins_again_has_lost_its_calls(database_url: str)
         assert key is not None
         assert await stage.run(lambda connection: node_store.take_orphans(connection, key, 1)) == [CALL]
         assert await stage.owner() == ("a", True)
+
+
+@in_loop
+async def test_a_node_without_the_keys_of_a_carrier_takes_none_of_its_calls(database_url: str) -> None:
+    """It took them over, could not serve them, and closed them as interrupted."""
+    async with staged(database_url) as stage:
+        journal, _ = await stage.node("dead")
+        for call, carrier in ((CALL, "telnyx"), (OTHER, "phone")):
+            journal.note(JournalEntry.of(Began(carrier=carrier, direction="inbound"), call=call, at=1.0))
+        await journal.flushed()
+        await stage.node("a")
+        victim = Node(name="dead", epoch=stage.keys["dead"][1])
+        await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False))
+
+        async def taken(*of: str) -> tuple[int, list[str]]:
+            count = await stage.run(partial(node_store.orphans, of=of))
+            return count, await stage.run(partial(node_store.take_orphans, key=stage.keys["a"], survivors=1, of=of))
+
+        assert await taken("twilio") == (1, [OTHER]), "the page's telephone is no carrier's"
+        assert await taken("twilio", "telnyx") == (1, [CALL])
+        await stage.run(lambda connection: connection.execute(delete(claims)))
+        assert await stage.run(partial(node_store.adopt, key=stage.keys["a"], of=["twilio"])) == [OTHER]
+        assert await stage.run(partial(node_store.adopt, key=stage.keys["a"], of=["telnyx"])) == [CALL]
 
 
 @in_loop

@@ -18,6 +18,7 @@ from callflow.cli.operators_port import OperatorsPort
 from callflow.config.settings import Settings
 from callflow.contracts.errors import ConsoleError
 from callflow.journal.redaction import Redactor
+from callflow.switchboard.shielded_changes import ShieldedChanges
 from callflow.web.console import request_body
 from callflow.web.console.app import create_console
 from tests.e2e.operators_members import is_sent, members
@@ -49,7 +50,12 @@ async def ended(the: Product, **ring: Any) -> dict[str, Any]:
 def routes(the: Product) -> list[tuple[str, str]]:
     """Every method and rule of the app, those of the MCP server as well."""
     app = create_console(
-        lambda: the.app.switchboard, the.app.history, the.app.overrides, host="localhost", redact=Redactor()
+        lambda: the.app.switchboard,
+        the.app.history,
+        the.app.overrides,
+        ShieldedChanges(),
+        host="localhost",
+        redact=Redactor(),
     )
     found = {
         (method, rule.rule) for rule in app.url_map.iter_rules() if not rule.websocket for method in rule.methods or ()

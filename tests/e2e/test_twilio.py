@@ -15,7 +15,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from callflow.call.machine import ANSWERED
 from callflow.contracts import events
+from callflow.history import call_list
 from callflow.journal.journal import JournalEntry
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Pace, Realtime, Script, Session, Turn
@@ -143,6 +145,27 @@ async def test_a_repeated_request_gets_the_answer_of_the_first_and_starts_nothin
         assert len(the.realtime.sessions) == 1
         await call.hang_up()
         await the.quiet()
+
+
+async def test_a_caller_who_gives_up_while_our_document_is_on_its_way_was_never_answered() -> None:
+    """The answer counts as given once we have sent it; only Twilio knows that nobody was there any more."""
+    async with product(realtime=model()) as the:
+        the.twilio.timing.answer_s = 30
+        call = await the.twilio.ring()
+        await the.until(lambda: the.app.switchboard.calls and the.call.model.state == ANSWERED, "our answer")
+        name = the.call.id
+        await call.hang_up()
+        await the.quiet()
+        await the.app.journal.flushed()
+        assert the.timeline() == ["ringing>answered", "answered>hangup"], "it was not in the moment that this is about"
+        store = the.app.history.store
+        row, (listed,) = await store.conversation(name), await store.newest_calls(5)
+        assert row is not None
+        assert (row["answered_at"], row["answered_seconds"], listed["answered_at"]) == (None, None, None)
+        of_journal = call_list.of_entries(name, the.app.journal.read(name))
+        assert of_journal is not None
+        assert [each.to_json()["status"] for each in (call_list.of_row(listed), of_journal)] == ["no-answer"] * 2
+        assert the.app.telemetry.calls._counts["callflow_calls_answered_total",] == 0
 
 
 @pytest.mark.one_node("each node has room of its own")

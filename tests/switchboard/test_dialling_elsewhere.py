@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from callflow.cluster.carrier_keys import CarrierKeys
 from callflow.cluster.forwarding import Answer, Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.peers import Peer
@@ -40,10 +41,12 @@ class Node:
 class Cluster:
     """What one node knows of the other, and the way to it."""
 
+    keys = CarrierKeys()
+
     def __init__(self, far: DiallingElsewhere, placed: str = "") -> None:
         self._far, self._placed = far, placed
 
-    def place(self) -> str:
+    def place(self, carrier: str = "") -> str:
         return self._placed
 
     def peer(self, name: str) -> Peer | None:

@@ -11,6 +11,7 @@ import pytest
 
 from callflow.call.machine import BRIDGED
 from callflow.call.mailbox import Mailbox
+from callflow.cluster.carrier_keys import CarrierKeys
 from callflow.cluster.nodes import Node as NodeRow
 from callflow.cluster.nodes import State, View
 from callflow.cluster.peers import Peer
@@ -105,7 +106,9 @@ class Node:
         self.silent: list[str] = []
         """Nodes that do not take what they were given."""
         self.targets = ["w2"]
+        self.keys = CarrierKeys()
         self.membership = SimpleNamespace(
+            keys=self.keys,
             me="w1", is_leaving=True, takes_given=True, draining=asyncio.Event(), place_elsewhere=self._place,
             peer=lambda name: Peer(name, f"unix:/{name}"), reaches_database=True, trouble="",
             count_placed=lambda name: None, give=self._give, tell=self._tell, look_again=self._look_again,
@@ -126,7 +129,7 @@ class Node:
     ) -> SimpleNamespace:
         """`rests`: it waits for its next event. `part`: the call whose other side it is."""
         made = SimpleNamespace(
-            ids=LegIds(session=f"{PART_OF}{part}" if part else ""),
+            ids=LegIds(session=f"{PART_OF}{part}" if part else ""), carrier=SimpleNamespace(name="telnyx"),
             id=name, is_handed_over=False, is_quiet=is_quiet, awaits_return=awaits_return, is_noted=asyncio.Event(),
             model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming"), mailbox=Mailbox(),
             entry=lambda note: JournalEntry.of(note, call=name, at=1.0), note=self.noted.append,
@@ -163,8 +166,9 @@ class Node:
         self.states.append(f"{name} {state}")
         return True
 
-    def _place(self) -> str:
-        return self.targets[0] if self.targets else ""
+    def _place(self, carrier: str) -> str:
+        targets = [name for name in self.targets if self.keys.serves(name, carrier)]
+        return targets[0] if targets else ""
 
     async def _look_again(self) -> None:
         self.targets = [name for name in self.targets if name not in self.full]
@@ -242,6 +246,21 @@ async def test_nobody_waits_long_for_a_node_that_does_not_ask_for_them(monkeypat
     the.board.calls[0].keeps = SimpleNamespace(over=asyncio.Event().wait, give_up=lambda: given_up.append(1))
     await asyncio.wait_for(the.moving.move_all(60.0), 5)
     assert given_up, "who is told that nobody will ask ends the stream"
+
+
+@in_loop
+async def test_a_call_whose_carrier_no_other_node_has_the_keys_of_stays_and_holds_up_no_other() -> None:
+    """It was given to a node that could not serve it, and was lost."""
+    the = Node()
+    the.keys.told("w2", ["twilio"])
+    the.board.calls += [the.call(name) for name in ("d", "e", "f")]
+    the.board.calls[-1].carrier.name = "twilio"
+    moving = asyncio.create_task(the.moving.move_all(60.0))
+    await until(lambda: the.moving.moved)
+    assert the.given == ["f: w1 to w2"]
+    the.keys.told("w2", ["twilio", "telnyx"])
+    await until(lambda: the.moving.moved == 4)
+    await asyncio.wait_for(moving, 5)
 
 
 @in_loop

@@ -20,6 +20,7 @@ from callflow.sandbox.telnyx.numbers import Application
 from callflow.sandbox.twilio import ApiFault as TwilioFault
 from callflow.sandbox.twilio import Twilio
 from callflow.switchboard.number_service import NumberService
+from callflow.switchboard.shielded_changes import ShieldedChanges
 from carriers.registry import make_carriers
 from tests.history.new_database import put_into
 
@@ -45,7 +46,8 @@ class Stage:
         carriers = make_carriers(Settings(**keys), lambda: HERE)
         database = Database(url_of("", str(self.folder)))
         try:
-            yield NumberService(carriers, PointedNumbers(database), Numbers("US").e164_or_same, **options)
+            kept, shielded = PointedNumbers(database), ShieldedChanges()
+            yield NumberService(carriers, kept, Numbers("US").e164_or_same, shielded=shielded, **options)
         finally:
             await database.close()
             for one in carriers:

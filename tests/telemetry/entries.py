@@ -32,6 +32,7 @@ class Written:
         self.note(notes.Began(carrier="telnyx"), call=call, at=at)
         self.step(events.CallInitiated(), "ringing", at=at, call=call)
         self.step(events.CallAnswered(), "ringing", "answered", at=at + 1.5, call=call)
+        self.step(events.MediaStarted(), "answered", "streaming", at=at + 1.6, call=call)
         self.note(notes.FirstWord(ms=400), call=call, at=at + 1.9)
 
     def end(self, cause: str, call: str = "c", at: float = 10.0, **figures: Any) -> None:

@@ -40,6 +40,17 @@ def test_a_caller_who_goes_before_the_agent_speaks_is_no_success() -> None:
     assert written.ended() == {("caller", "normal_clearing"): 1, ("caller", "originator_cancel"): 1}
 
 
+@pytest.mark.parametrize("unanswered", [False, True])
+def test_a_call_whose_answer_came_too_late_was_never_answered(unanswered: bool) -> None:
+    written = Written()
+    written.step(events.CallInitiated(), "ringing")
+    written.step(events.CallAnswered(), "ringing", "answered", at=1)
+    written.step(events.EngineReady(), "answered", at=2)
+    written.step(events.CallHangup(cause="no_answer", unanswered=unanswered), "answered", "hangup", at=3)
+    assert written.value("callflow_calls_answered_total") == (0 if unanswered else 1)
+    assert stage(written, "ring_to_answer").count == (0 if unanswered else 1)
+
+
 def test_a_call_that_another_process_began_counts_as_heard() -> None:
     written = Written()
     written.step(events.CallRecovered(), "streaming", "recovering")
@@ -51,6 +62,8 @@ def test_a_call_that_another_process_began_counts_as_heard() -> None:
 def test_a_call_that_is_found_answered_has_not_been_seen_ringing() -> None:
     written = Written()
     written.step(events.CallAnswered(), "ringing", "answered", at=5)
+    written.step(events.MediaStarted(), "answered", "streaming", at=6)
+    written.step(events.MediaLost(), "streaming", at=7)
     assert written.value("callflow_calls_answered_total") == 1
     assert stage(written, "ring_to_answer").count == 0
 

@@ -82,14 +82,19 @@ class Campaigns:
     """All campaigns of the history."""
 
     def __init__(
-        self, history: History, dialer: Dialer, *, check: Callable[[str], str], wake: Callable[[], object]
+        self,
+        history: History,
+        dialer: Dialer,
+        shielded: ShieldedChanges,
+        *,
+        check: Callable[[str], str],
+        wake: Callable[[], object],
     ) -> None:
-        """`check`: returns why a number may not be dialled, as `DialRules.check`. `wake`: called when a campaign is to
-        dial."""
+        """`shielded`: whoever closes the history waits for it. `check`: returns why a number may not be dialled, as
+        `DialRules.check`. `wake`: called when a campaign is to dial."""
         self._history, self._dialer, self._check, self._wake = history, dialer, check, wake
         self._reading = asyncio.Lock()
-        self._shielded = ShieldedChanges()
-        self.close = self._shielded.close
+        self._shielded = shielded
 
     # Making
 

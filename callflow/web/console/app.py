@@ -31,6 +31,7 @@ from callflow.switchboard.number_service import NumberService
 from callflow.switchboard.profile_service import ProfileService
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.setting_service import SettingService
+from callflow.switchboard.shielded_changes import ShieldedChanges
 from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.tool_service import ToolService
 from callflow.telemetry.telemetry import Telemetry
@@ -96,6 +97,7 @@ def create_console(
     switchboard: Callable[[], Switchboard],
     history: History,
     overrides: SessionOverrides,
+    shielded: ShieldedChanges,
     *,
     host: str,
     redact: Redactor,
@@ -131,6 +133,7 @@ def create_console(
 ) -> Quart:
     """Make the app.
 
+    `shielded`: finishes what is changed here; whoever closes the history waits for it first.
     `host`: an allowed host name beside this machine's own. `redact`: redacts data that this listener writes into the
     history. `token`: CONSOLE_TOKEN. `tools`: returns the definitions of the agent's tools. `checked`: reads changes of
     a session, as `control_changes.of_session` does. `engine`: returns whether the engine accepts calls. `telemetry`:
@@ -212,21 +215,21 @@ def create_console(
     add_saved_views(app, history, has_token=bool(token))
     add_deletion(app, history, is_live=lambda call: switchboard().is_live(call), has_token=bool(token))
     add_do_not_call(app, history, redact, has_token=bool(token))
-    add_session(app, history, overrides, has_token=bool(token))
+    add_session(app, history, overrides, shielded, has_token=bool(token))
     if try_tool is not None:
         add_try_tool(app, try_tool)
     if tool_service is not None:
-        add_own_tools(app, history, tool_service, has_token=bool(token))
+        add_own_tools(app, history, tool_service, shielded, has_token=bool(token))
     if setting_service is not None:
         add_settings(app, setting_service, switchboard, fan_out)
     if spending is not None:
         add_budget(app, spending)
     if profiles is not None:
-        add_profiles(app, history, profiles, has_token=bool(token))
+        add_profiles(app, history, profiles, shielded, has_token=bool(token))
     add_phone(app, phone, needs_token=phone_costs and not token)
     if apis is not None:
         add_client_secrets(app, apis.secrets)
-        add_control_settings(app, apis.control, history, asks=apis.asks, has_token=bool(token))
+        add_control_settings(app, apis.control, history, shielded, asks=apis.asks, has_token=bool(token))
     if live is not None:
         add_live(app, live, switchboard, history, fan_out)
         other_logs = OtherLogs(cluster, forwarding) if cluster is not None and forwarding is not None else None

@@ -27,10 +27,11 @@ _NOT_SET: Final = (
 _WRONG: Final = f"This needs the admin secret, as bearer, or in the header {ADMIN} beside an operator's token."
 
 
-def add_control_settings(app: Quart, service: ControlService, history: History, *, asks: str, has_token: bool) -> None:
+def add_control_settings(
+    app: Quart, service: ControlService, history: History, shielded: ShieldedChanges, *, asks: str, has_token: bool
+) -> None:
     """Add the routes to the app. `asks`: who our own calls ask: "self", "url" or "". `has_token`: operators need
     CONSOLE_TOKEN."""
-    shielded = ShieldedChanges()
 
     def check() -> None:
         """Raise BadRequest unless the request has the admin secret."""

@@ -32,9 +32,10 @@ _TEXT: Final = '{"text": "{\\"name\\": …}"}'
 _SEEN: Final = '{"version": 3}'
 
 
-def add_own_tools(app: Quart, history: History, service: ToolService, *, has_token: bool) -> None:
+def add_own_tools(
+    app: Quart, history: History, service: ToolService, shielded: ShieldedChanges, *, has_token: bool
+) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
-    shielded = ShieldedChanges()
 
     @app.get("/api/tools/own")
     async def own_tools() -> Response:

@@ -27,9 +27,10 @@ _SEEN: Final = '{"version": 3}'
 _MOST_VERSION: Final = (1 << 31) - 1
 
 
-def add_profiles(app: Quart, history: History, service: ProfileService, *, has_token: bool) -> None:
+def add_profiles(
+    app: Quart, history: History, service: ProfileService, shielded: ShieldedChanges, *, has_token: bool
+) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
-    shielded = ShieldedChanges()
 
     @app.get("/api/profiles")
     async def list_profiles() -> Response:

@@ -20,9 +20,10 @@ _EXAMPLE: Final = '{"voice": "cedar"}'
 _SEEN: Final = '{"version": 3}'
 
 
-def add_session(app: Quart, history: History, overrides: SessionOverrides, *, has_token: bool) -> None:
+def add_session(
+    app: Quart, history: History, overrides: SessionOverrides, shielded: ShieldedChanges, *, has_token: bool
+) -> None:
     """Add the routes to the app. `has_token`: operators need CONSOLE_TOKEN."""
-    shielded = ShieldedChanges()
 
     @app.get("/api/session")
     async def session() -> Response:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, cast
 
 from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -67,26 +67,43 @@ def create_public(
                 name = f"{carrier.name}:{route.path}"
                 app.add_url_rule(route.path, name, endpoint.__call__, methods=methods, strict_slashes=True)
     for path, reason in closed.items():
-        app.add_url_rule(path, f"closed:{path}", partial(_closed, reason), methods=["POST"], strict_slashes=True)
-    _answer_errors(app)
+        app.add_url_rule(
+            path, f"closed:{path}", partial(_closed, reason, routing), methods=["POST"], strict_slashes=True
+        )
+    _answer_errors(app, routing)
     names = {carrier.name for carrier in carriers}
     app.asgi_app = MediaEndpoint(app.asgi_app, switchboard, address, webhook_hold, names)  # type: ignore[method-assign]
     return app
 
 
-async def _closed(reason: str) -> Response:
+async def _closed(reason: str, routing: Callable[[], WebhookRouting | None]) -> Response:
     """Refuse a webhook, so that it is sent again: what is missing is ours. The node that has forwarded one has it."""
     if FORWARDED in request.scope:
         return error_response(404, reason)
+    if (answer := await _of_another(routing)) is not None:
+        return answer
     refusals.say(f"closed {reason}", "a webhook is refused: %s", reason)
     return error_response(503, reason)
 
 
-def _answer_errors(app: Quart) -> None:
+async def _of_another(routing: Callable[[], WebhookRouting | None]) -> Response | None:
+    """Return what another node answers to the present request, which nobody takes here; None: none takes it."""
+    if (nodes := routing()) is None:
+        return None
+    try:
+        body = cast(bytes, await request.get_data())
+    except HTTPException:  # too large, or too slow
+        return None
+    return await nodes.forward_foreign(request.scope, request.method, body)
+
+
+def _answer_errors(app: Quart, routing: Callable[[], WebhookRouting | None]) -> None:
     @app.errorhandler(HTTPException)
     async def refused(error: HTTPException) -> Response:
         code = error.code or 400
         is_media = request.path.startswith(MEDIA_PATHS)  # what follows may be a token
+        if code in (404, 405) and not is_media and (answer := await _of_another(routing)) is not None:
+            return answer
         where = "a media socket's address" if is_media else line(request.path)[:MOST_PATH]
         refusals.say(f"HTTP {code}", "a request is refused: HTTP %d to %s %s", code, request.method, where)
         response = error_response(code, error.description or error.name)

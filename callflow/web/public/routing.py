@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from quart import Response
 
-from callflow.cluster.destination import Here, Known, Missing, Owner, Refused, To, destination
+from callflow.cluster.destination import AGAIN, MISLED, Here, Known, Missing, Owner, Refused, To, destination
 from callflow.cluster.forwarding import PUBLIC, Forwarding
 from callflow.cluster.node_paths import FORWARDED, NODE
-from callflow.cluster.peers import Peers
+from callflow.cluster.peers import Peer, Peers
 from callflow.contracts.errors import PeerAway
 from callflow.contracts.events import CallAnswered, CallHangup, CallInitiated, CallResumed, WebhookEvent
 from callflow.switchboard.switchboard import Switchboard
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 _SECONDS: Final = 1.3
 """How much longer than usual the other node may take."""
+_FOREIGN_SECONDS: Final = 5.0
+"""How long a node may take for a webhook that nobody here can read: it may ask about the caller first."""
 _REPEATS_SECONDS: Final = 1.5
 """A webhook that is answered within this time is not sent again before its call is in the history."""
 _GONE_SECONDS: Final = 0.5
@@ -64,7 +66,7 @@ class WebhookRouting:
             owner = await self._owner(webhook_event, calls)
             found = destination(known, owner)
         if found is Missing.PLACE:
-            found = destination(known, owner, self._peers.place())
+            found = destination(known, owner, self._peers.place(webhook_event.carrier))
         assert not isinstance(found, Missing), "both were asked"
         return found
 
@@ -145,6 +147,22 @@ class WebhookRouting:
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 
+    async def forward_foreign(self, scope: Any, method: str, body: bytes) -> Response | None:
+        """Send a request that may be the webhook of a carrier whose keys this node has not to those nodes that have
+        more of them, until one takes it, and return its answer. None: none has, or the request came from a node. The
+        node that its address names is asked first."""
+        if scope.get(FORWARDED):
+            return None
+        named, found = scope.get(NODE, ""), None
+        peers = [peer for peer in self._peers.living() if self._forwarding.keys.has_others(peer.name)]
+        for peer in sorted(peers, key=lambda peer: peer.name != named):
+            answer = await self._send(peer, scope, method, body, _FOREIGN_SECONDS)
+            if answer is not None and answer.status_code not in (404, 405, MISLED):
+                return answer
+            if answer is None or answer.status_code == MISLED:  # it has the keys
+                found = Response("the node that has this call does not answer", AGAIN)
+        return found
+
     async def forward(
         self, scope: Any, webhook_event: WebhookEvent, method: str, body: bytes, to: str
     ) -> Response | None:
@@ -152,8 +170,11 @@ class WebhookRouting:
         peer = self._peers.peer(to)
         if peer is None:
             return None
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         seconds = self._switchboard().reply_seconds(webhook_event.event) + _SECONDS
+        return await self._send(peer, scope, method, body, seconds)
+
+    async def _send(self, peer: Peer, scope: Any, method: str, body: bytes, seconds: float) -> Response | None:
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         try:
             answer = await self._forwarding.send(peer, PUBLIC, method, target_of(scope), headers, body, seconds=seconds)
         except PeerAway as error:

@@ -24,6 +24,7 @@ from callflow.switchboard.campaigns.campaigns import CampaignRequest, Campaigns,
 from callflow.switchboard.campaigns.rows import Row
 from callflow.switchboard.campaigns.schedule import Schedule
 from callflow.switchboard.dialer import Dialer, DialRequest
+from callflow.switchboard.shielded_changes import ShieldedChanges
 from tests.history import new_database
 from tests.in_loop import in_loop
 
@@ -57,8 +58,8 @@ class Node:
     """One process, with a history of its own over the database of all."""
 
     def __init__(self, history: History, dialer: FakeDialer) -> None:
-        self.history, self.woken = history, 0
-        self.campaigns = Campaigns(history, cast(Dialer, dialer), check=self._check, wake=self._wake)
+        self.history, self.woken, self.shielded = history, 0, ShieldedChanges()
+        self.campaigns = Campaigns(history, cast(Dialer, dialer), self.shielded, check=self._check, wake=self._wake)
 
     @staticmethod
     def _check(number: str) -> str:
@@ -232,7 +233,7 @@ async def test_a_list_is_written_although_whoever_sent_it_has_gone(tmp_path: Pat
         assert (is_new, told["state"]) == (False, LOADING)
         assert not await node.campaigns.change(told["id"], PAUSED), "it is not whole yet"
         goes_on.set()
-        await node.campaigns.close()
+        await node.shielded.close()
         assert [state for _, _, state in await node.rows(told["id"])] == ["waiting"] * 5
         assert node.campaigns.is_over({"state": CANCELLED})
 

@@ -33,6 +33,7 @@ from callflow.switchboard.lag_admission import LagAdmission
 from callflow.switchboard.profile_service import ProfileService
 from callflow.switchboard.session_overrides import SessionOverrides
 from callflow.switchboard.setting_service import SettingService
+from callflow.switchboard.shielded_changes import ShieldedChanges
 from callflow.switchboard.switchboard import Switchboard
 from callflow.switchboard.tool_service import ToolService
 from callflow.telemetry.telemetry import Telemetry
@@ -106,10 +107,12 @@ class Stage:
         self.tool_service = ToolService(lambda: self.of_file)
         self.tool_service.keep_in(OwnToolStore(history.database))
         self.apis = make_session_apis(settings or Settings(), lambda: configs.rules.settings)
+        self.shielded = ShieldedChanges()
         self.app: Quart = create_console(
             lambda: cast(Switchboard, self.board),
             history,
             SessionOverrides(configs, StoredOverrides(history.database), list),
+            self.shielded,
             host="localhost",
             redact=Redactor(),
             token=token,

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from callflow.cluster.carrier_keys import CarrierKeys
 from callflow.cluster.destination import MISLED
 from callflow.cluster.forwarding import Answer, Forwarding
 from callflow.cluster.node_paths import FORWARDED
@@ -82,11 +83,12 @@ class Cluster:
         """Of what the other one answers, if it takes the webhook."""
         self.lives = True
         self.takes: Callable[[], bool] = lambda: False
+        self.keys = CarrierKeys(())
 
     def peer(self, name: str) -> Peer | None:
         return Peer("w2", "unix:/w2") if name == "w2" and self.lives else None
 
-    def place(self) -> str:
+    def place(self, carrier: str = "") -> str:
         return "w2" if self.lives else "me"
 
     def beside(self) -> list[Peer]:
@@ -230,6 +232,41 @@ def test_a_node_says_that_it_cannot_take_what_another_one_has_forwarded(method: 
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "is_sent"),
+    [
+        ("POST", "/twilio/voice", 200, 1),
+        ("POST", "/closed", 200, 1),
+        ("POST", "/", 403, 1),
+        ("POST", "/nowhere", 404, 1),
+        ("POST", "/twilio/status", 421, 1),
+        ("POST", "/media-stream/x", 404, 0),
+    ],
+)
+def test_a_webhook_of_a_carrier_whose_keys_only_another_node_has_goes_there(
+    method: str, path: str, status: int, is_sent: int
+) -> None:
+    """It was answered 404: the carrier played an error to the caller, although the other node would have answered."""
+
+    async def main() -> None:
+        cluster, board, scene = Cluster(has=False), RoutingSwitchboard(), Scene()
+        cluster.status, cluster.takes = status, lambda: True
+        cluster.keys.told("w2", ["fake"])
+        routing = WebhookRouting(cast(Peers, cluster), cast(Forwarding, cluster), lambda: cast(Switchboard, board))
+        app: Any = create_public(
+            [], lambda: cast(Switchboard, board), scene.address, lambda: scene.webhook_hold,
+            closed={"/closed": "a key is missing"}, routing=lambda: routing,
+        )  # fmt: skip
+        answer = await ask(app, method, path)
+        assert (answer.status, cluster.sent) == (503 if status == 421 else status, is_sent)
+        cluster.keys.told("w2", [])
+        cluster.sent = 0
+        assert (await ask(app, method, path)).status in (404, 405, 503)
+        assert not cluster.sent, "it has no keys that this one lacks"
+
+    asyncio.run(main())
+
+
 def test_a_carrier_that_sends_again_is_told_that_a_node_hangs() -> None:
     cluster = Cluster(has=True, is_hung=True)
     answer, here = asked(cluster)
@@ -258,7 +295,7 @@ def test_the_webhook_of_a_call_that_was_let_go_goes_after_it(
     owner: str | None, times: int, told: tuple[int, bytes, list[str]]
 ) -> None:
     cluster = Cluster(has=False)
-    cluster.place = lambda: "me"  # type: ignore[method-assign]
+    cluster.place = lambda carrier="": "me"  # type: ignore[method-assign]
     cluster.owner_after, cluster.takes = owner, lambda: True
     answer, here = asked(cluster, lets_go=times)
     assert (answer.status, told[1] in answer.body, here) == (told[0], True, told[2]), answer.body
@@ -267,7 +304,7 @@ def test_the_webhook_of_a_call_that_was_let_go_goes_after_it(
 def test_no_carrier_is_told_that_a_call_has_gone_on_to_a_third_node() -> None:
     """It takes that for an answer to which it does not send the webhook again."""
     cluster = Cluster(has=False)
-    cluster.place = lambda: "me"  # type: ignore[method-assign]
+    cluster.place = lambda carrier="": "me"  # type: ignore[method-assign]
     cluster.owner_after, cluster.takes, cluster.status = "w2", lambda: True, MISLED
     assert asked(cluster, lets_go=1)[0].status == 503
 
@@ -277,7 +314,7 @@ def test_a_call_that_was_let_go_does_not_begin_here_where_it_may_be_anothers(own
     """A node that is cut off from the database does not learn that another one serves the caller."""
     cluster = Cluster(has=False)
     cluster.let_go.add("c1")
-    cluster.place = lambda: "me"  # type: ignore[method-assign]
+    cluster.place = lambda carrier="": "me"  # type: ignore[method-assign]
     cluster.owner_is = owner
     answer, here = asked(cluster)
     assert (answer.status, here) == ((202, ["d1"]) if begins else (503, [])), answer.body
@@ -295,7 +332,7 @@ def test_where_the_database_does_not_know_of_a_call_yet_the_nodes_are_asked(
     owner: str | None, waits: float, where: str
 ) -> None:
     cluster = Cluster(has=False)
-    cluster.place = lambda: "me"  # type: ignore[method-assign]
+    cluster.place = lambda carrier="": "me"  # type: ignore[method-assign]
     cluster.owner_is, cluster.lives_at, cluster.takes = owner, "w2", lambda: True
     answer, here = asked(cluster, waits=waits)
     assert (answer.body, here) == ((b"of w2", []) if where == "w2" else (b"did d1", ["d1"]))
@@ -307,7 +344,7 @@ def test_the_other_side_of_a_call_that_was_dialled_goes_to_the_node_that_has_tha
 ) -> None:
     """It went to the one with the most room, as a stranger's call: another agent talked with whom we had dialled."""
     cluster = Cluster(has=False)
-    cluster.place = lambda: "me"  # type: ignore[method-assign]
+    cluster.place = lambda carrier="": "me"  # type: ignore[method-assign]
     cluster.takes, cluster.owners = lambda: True, {"dialled": "w2"}
     if of_the_call_itself:  # it goes on elsewhere meanwhile, and this webhook comes once more
         cluster.owners = {"dialled": "me", "c1": "w2"}
