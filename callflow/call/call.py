@@ -12,6 +12,8 @@ import logging
 from dataclasses import asdict, replace
 from typing import Literal
 
+from msgspec import structs
+
 from callflow.call import machine
 from callflow.call.bridged_listening import FIRST
 from callflow.call.call_config import CallConfig
@@ -163,12 +165,12 @@ class Call:
             case events.StreamFailed():
                 return self._streams.failed(event)
             case events.CallInitiated(direction="incoming", leg=events.CALLER) | events.CallResumed(unanswered=True):
-                return replace(event, record=self.recordings.from_answer)
+                return structs.replace(event, record=self.recordings.from_answer)
             case events.ToolCalled():
                 return self.requests.line.without_digits(event)
             case events.AnsweredBy(leg=events.CALLER) if self.is_outbound:
                 exchanges = max(event.exchanges, self.agent.conversation.exchanges)
-                return replace(event, then=self.config.machines, exchanges=exchanges)
+                return structs.replace(event, then=self.config.machines, exchanges=exchanges)
         return event
 
     async def run(self) -> None:
