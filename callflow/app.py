@@ -72,7 +72,6 @@ from callflow.tools.loader import ToolLoader
 from callflow.tools.process import ToolProcess
 from callflow.tools.runner import default_runner
 from callflow.web.cluster_web import ClusterWeb
-from callflow.web.console.app import create_console
 from callflow.web.console.live.service import LiveService
 from callflow.web.console.phone import PhoneLine
 from callflow.web.console.session_apis import make_session_apis
@@ -203,6 +202,8 @@ class Application:
 
     def console(self) -> Quart:
         """Make the app for operators: console and API. Call `open` first."""
+        from callflow.web.console.app import create_console
+
         return create_console(
             lambda: self.switchboard,
             self.history,
@@ -405,12 +406,11 @@ class Application:
         self.open()
         app = self.public()
         carriers = await listeners.open_public(app, self._cluster_web.passing if self._cluster_web else None)
-        operators = self.console() if listeners.console is not None else None
-        if listeners.console is not None and operators is not None:
+        if listeners.console is not None:
             self.console_at = self.own_console_at = runtime.name_of(listeners.console)
-            await listeners.open(listeners.console, operators)
-            if self._node is not None and settings.console_phone:
-                self.own_console_at = await listeners.open_own(operators)
+        operators = await listeners.open_console(self.console, late=self._node is None)
+        if operators is not None and settings.console_phone:
+            self.own_console_at = await listeners.open_own(operators)
         if self._cluster_web is not None:
             given, dialer = self.recovery.take_given, self.dialer
             await self._cluster_web.open(app, operators, carriers.adopt, given, self.live_service, dialer)

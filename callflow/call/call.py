@@ -12,6 +12,8 @@ import logging
 from dataclasses import asdict, replace
 from typing import Literal
 
+from msgspec import structs
+
 from callflow.call import machine
 from callflow.call.bridged_listening import FIRST
 from callflow.call.call_config import CallConfig
@@ -66,15 +68,13 @@ class Call:
         """`order`: for an outbound call, with its config. `part_of`: that of the outbound call whose other side it is.
         `restored`: a call of the previous process, which then waits for `recover`."""
         self.id, self.carrier, self.ids = call_id, carrier, ids
-        self.from_number, self.to_number = from_number, to_number
-        self.order, self.part_of = order, part_of
+        self.from_number, self.to_number, self.order, self.part_of = from_number, to_number, order, part_of
         self.given_config = ordered.config if (ordered := order or part_of) is not None else None
         before = (restored.overrides, restored.looked_up, restored.profile) if restored is not None else (None, None)
         self.config = self.given_config or services.config(to_number, *before)
         self.began = services.now()
         self.answered_before = restored.answered_at if restored is not None else None  # Unix time
-        self._services = services
-        self._loop = asyncio.get_running_loop()
+        self._services, self._loop = services, asyncio.get_running_loop()
         self._log = CallLog(call_id, services)
         self.note, self.entry = self._log.note, self._log.entry
         self._handover = ProcessHandover(restored)
@@ -163,12 +163,12 @@ class Call:
             case events.StreamFailed():
                 return self._streams.failed(event)
             case events.CallInitiated(direction="incoming", leg=events.CALLER) | events.CallResumed(unanswered=True):
-                return replace(event, record=self.recordings.from_answer)
+                return structs.replace(event, record=self.recordings.from_answer)
             case events.ToolCalled():
                 return self.requests.line.without_digits(event)
             case events.AnsweredBy(leg=events.CALLER) if self.is_outbound:
                 exchanges = max(event.exchanges, self.agent.conversation.exchanges)
-                return replace(event, then=self.config.machines, exchanges=exchanges)
+                return structs.replace(event, then=self.config.machines, exchanges=exchanges)
         return event
 
     async def run(self) -> None:

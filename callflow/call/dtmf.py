@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, Literal
+
+from msgspec.structs import replace
 
 from callflow.contracts.events import CALLER, DTMF_KEYS, CarrierNotice, Dtmf, Event
 from callflow.contracts.rate_limit import RateLimit

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import structs
 
 from callflow.call import machine
 from callflow.call.mailbox import Mailbox
@@ -107,7 +109,7 @@ class Legs:
 
     def _outbound(self, leg: str) -> OutboundLeg:
         def post(event: Event) -> None:
-            self._post(event if self.dialled(leg) is outbound else replace(event, leg=FORMER))
+            self._post(event if self.dialled(leg) is outbound else structs.replace(event, leg=FORMER))
 
         def named(ids: LegIds) -> None:
             if self.dialled(leg) is outbound:

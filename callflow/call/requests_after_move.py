@@ -8,8 +8,9 @@ that it is done. So the request goes into the journal, and whoever goes on with 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from callflow.call.line_requests import are_digits
 from callflow.call.machine import BRIDGED, STREAMING, Model

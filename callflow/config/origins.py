@@ -14,6 +14,7 @@ class OriginSettings(BaseSettings):
         extra="forbid",
         str_strip_whitespace=True,
         hide_input_in_errors=True,  # it may be a secret
+        defer_build=True,  # of the parts that `Settings` is made of, nobody checks values apart
     )
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from callflow.contracts.event import Event
 from callflow.contracts.private_fields import PRIVATE
@@ -12,79 +11,70 @@ from callflow.contracts.private_fields import PRIVATE
 # What the engine says
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineReady(Event):
+class EngineReady(Event, frozen=True, kw_only=True):
     """The present session of the engine is configured."""
 
     name: ClassVar[str] = "engine_ready"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineLost(Event):
+class EngineLost(Event, frozen=True, kw_only=True):
     """This session of the engine is gone for good: its own adapter has given up. `retry`: a new one may do better."""
 
     name: ClassVar[str] = "engine_lost"
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
     retry: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineExpiring(Event):
+class EngineExpiring(Event, frozen=True, kw_only=True):
     """This session of the engine will end in `ms` milliseconds, because its time is limited."""
 
     name: ClassVar[str] = "engine_expiring"
     ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentHeard(Event):
+class AgentHeard(Event, frozen=True, kw_only=True):
     """A whole answer has come out of the caller's telephone: engine and stream both work again."""
 
     name: ClassVar[str] = "agent_heard"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCalled(Event):
+class ToolCalled(Event, frozen=True, kw_only=True):
     """The model calls a tool."""
 
     name: ClassVar[str] = "tool_called"
     id: str = ""
     tool: str = ""
-    arguments: str = field(default="", metadata=PRIVATE)
+    arguments: Annotated[str, PRIVATE] = ""
     """JSON as the model wrote it, which may be invalid."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolFinished(Event):
+class ToolFinished(Event, frozen=True, kw_only=True):
     """A tool has finished after `ms` milliseconds. `output`: JSON for the model; an error is an output, too."""
 
     name: ClassVar[str] = "tool_finished"
     id: str = ""
     tool: str = ""
     ok: bool = True
-    output: str = field(default="", metadata=PRIVATE)
+    output: Annotated[str, PRIVATE] = ""
     ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndRequested(Event):
+class EndRequested(Event, frozen=True, kw_only=True):
     """The agent wants the call to end, when its last words have been heard."""
 
     name: ClassVar[str] = "end_requested"
-    reason: str = field(default="agent", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = "agent"
     by: str = ""
     """Who asked for it: `agent`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoodbyeHeard(Event):
+class GoodbyeHeard(Event, frozen=True, kw_only=True):
     """The caller has heard what the agent said before the end, and nothing more is to come."""
 
     name: ClassVar[str] = "goodbye_heard"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoodbyeInterrupted(Event):
+class GoodbyeInterrupted(Event, frozen=True, kw_only=True):
     """The caller interrupted the agent's goodbye: there is more to be said."""
 
     name: ClassVar[str] = "goodbye_interrupted"
@@ -93,8 +83,7 @@ class GoodbyeInterrupted(Event):
 # What the caller does not say
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoInput(Event):
+class NoInput(Event, frozen=True, kw_only=True):
     """The caller has said nothing for too long, and should be asked. `last`: they were asked often enough."""
 
     name: ClassVar[str] = "no_input"

@@ -6,35 +6,29 @@ that after a retry or a crash the same command has the same id at the carrier.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
+
+from msgspec import Struct, structs
 
 from callflow.contracts.events import CALLER
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(Struct, frozen=True, kw_only=True):
     """The base class of all commands."""
 
     name: ClassVar[str] = "command"
     leg: str = CALLER
 
 
-class CarrierCommand(Command):
+class CarrierCommand(Command, frozen=True, kw_only=True):
     """A command for the carrier; its result is a `CommandDone` or a `CommandFailed`."""
 
-    __slots__ = ()
 
-
-class LocalCommand(Command):
+class LocalCommand(Command, frozen=True, kw_only=True):
     """A command that the call carries out itself, at once."""
 
-    __slots__ = ()
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(CarrierCommand):
+class Answer(CarrierCommand, frozen=True, kw_only=True):
     """Answer the call, and open the media stream with the same request."""
 
     name: ClassVar[str] = "answer"
@@ -46,8 +40,7 @@ class Answer(CarrierCommand):
     """Open no media stream: the caller only hears a sentence of the carrier's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dial(CarrierCommand):
+class Dial(CarrierCommand, frozen=True, kw_only=True):
     """Dial the other end, which makes the leg. It is never sent twice: nobody is to be rung twice."""
 
     name: ClassVar[str] = "dial"
@@ -64,38 +57,33 @@ class Dial(CarrierCommand):
     carrier then says when the message may begin. "": it does not listen."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record(CarrierCommand):
+class Record(CarrierCommand, frozen=True, kw_only=True):
     """Record the call from now on, both sides apart, or end that recording."""
 
     name: ClassVar[str] = "record"
     on: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PauseRecord(CarrierCommand):
+class PauseRecord(CarrierCommand, frozen=True, kw_only=True):
     """Record silence in place of the call for a while, or go on recording."""
 
     name: ClassVar[str] = "pause_record"
     on: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brief(CarrierCommand):
+class Brief(CarrierCommand, frozen=True, kw_only=True):
     """Tell the person who calls and why, in the carrier's voice, and ask for a key."""
 
     name: ClassVar[str] = "brief"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Join(CarrierCommand):
+class Join(CarrierCommand, frozen=True, kw_only=True):
     """Join the caller's leg and the person's, so that they hear each other. Each leg gets one of these."""
 
     name: ClassVar[str] = "join"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer(CarrierCommand):
+class Transfer(CarrierCommand, frozen=True, kw_only=True):
     """Let the carrier ring a person for the caller, and join the two."""
 
     name: ClassVar[str] = "transfer"
@@ -105,16 +93,14 @@ class Transfer(CarrierCommand):
     """The machine itself connects the caller, because this line cannot serve them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindPerson(CarrierCommand):
+class FindPerson(CarrierCommand, frozen=True, kw_only=True):
     """Ask the carrier whether the person whom it rang for the caller is on the line with them: the webhook that says so
     may be lost. It fails if nobody is."""
 
     name: ClassVar[str] = "find_person"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refer(CarrierCommand):
+class Refer(CarrierCommand, frozen=True, kw_only=True):
     """Let the caller's own telephone system call somebody else in our place (SIP REFER, RFC 3515). Only a leg that came
     over SIP can do that."""
 
@@ -123,8 +109,7 @@ class Refer(CarrierCommand):
     """`sip:…`"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeadToSip(CarrierCommand):
+class LeadToSip(CarrierCommand, frozen=True, kw_only=True):
     """Connect a caller who rings, or whoever has answered a call of ours, with a SIP address. Their numbers go with it
     in headers of ours, because they come back with the call that arrives there."""
 
@@ -134,16 +119,14 @@ class LeadToSip(CarrierCommand):
     ring_seconds: int = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reject(CarrierCommand):
+class Reject(CarrierCommand, frozen=True, kw_only=True):
     """Refuse a call that rings."""
 
     name: ClassVar[str] = "reject"
     cause: Literal["busy", "rejected"] = "busy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hangup(CarrierCommand):
+class Hangup(CarrierCommand, frozen=True, kw_only=True):
     """End the leg."""
 
     name: ClassVar[str] = "hangup"
@@ -151,8 +134,7 @@ class Hangup(CarrierCommand):
     """Without the last words that the carrier's own voice may be set up with: a machine would record them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartStream(CarrierCommand):
+class StartStream(CarrierCommand, frozen=True, kw_only=True):
     """Open a media stream on a call that is answered already."""
 
     name: ClassVar[str] = "stream"
@@ -160,8 +142,7 @@ class StartStream(CarrierCommand):
     """As of `Answer`, in whose place this is sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speak(CarrierCommand):
+class Speak(CarrierCommand, frozen=True, kw_only=True):
     """Let the carrier's text-to-speech say a sentence: only at the end of a call that has no media stream."""
 
     name: ClassVar[str] = "speak"
@@ -170,8 +151,7 @@ class Speak(CarrierCommand):
     """The call goes on afterwards: whoever is on the line is connected with somebody else."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announce(CarrierCommand):
+class Announce(CarrierCommand, frozen=True, kw_only=True):
     """Let the carrier's text-to-speech say an operator's text, beside the media stream."""
 
     name: ClassVar[str] = "announce"
@@ -181,15 +161,13 @@ class Announce(CarrierCommand):
     """The leg that this one is joined with hears it, too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listen(CarrierCommand):
+class Listen(CarrierCommand, frozen=True, kw_only=True):
     """Send what both ends of this leg say to a media stream of its own, on which nothing is said."""
 
     name: ClassVar[str] = "listen"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendDtmf(CarrierCommand):
+class SendDtmf(CarrierCommand, frozen=True, kw_only=True):
     """Let the carrier send keys of the telephone to the other end."""
 
     name: ClassVar[str] = "send_dtmf"
@@ -197,29 +175,25 @@ class SendDtmf(CarrierCommand):
     """Names the digits, which may be secret: as of `events.DtmfRequested`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuppressNoise(CarrierCommand):
+class SuppressNoise(CarrierCommand, frozen=True, kw_only=True):
     """Let the carrier take the noise out of the caller's audio, from now on."""
 
     name: ClassVar[str] = "suppress_noise"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold(LocalCommand):
+class Hold(LocalCommand, frozen=True, kw_only=True):
     """Play music to the caller; the agent is silent and does not hear them."""
 
     name: ClassVar[str] = "hold"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unhold(LocalCommand):
+class Unhold(LocalCommand, frozen=True, kw_only=True):
     """Stop the music; the agent has the caller again."""
 
     name: ClassVar[str] = "unhold"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mute(LocalCommand):
+class Mute(LocalCommand, frozen=True, kw_only=True):
     """Mute one party for the other, or end that."""
 
     name: ClassVar[str] = "mute"
@@ -227,8 +201,7 @@ class Mute(LocalCommand):
     on: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Say(LocalCommand):
+class Say(LocalCommand, frozen=True, kw_only=True):
     """Let the agent say an operator's text, word for word."""
 
     name: ClassVar[str] = "say"
@@ -236,8 +209,7 @@ class Say(LocalCommand):
     """As of `Announce`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlayDtmf(LocalCommand):
+class PlayDtmf(LocalCommand, frozen=True, kw_only=True):
     """Play the tones of keys of the telephone."""
 
     name: ClassVar[str] = "play_dtmf"
@@ -245,8 +217,7 @@ class PlayDtmf(LocalCommand):
     """As of `SendDtmf`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectEngine(LocalCommand):
+class ConnectEngine(LocalCommand, frozen=True, kw_only=True):
     """Open a session of the engine."""
 
     name: ClassVar[str] = "connect_engine"
@@ -254,29 +225,25 @@ class ConnectEngine(LocalCommand):
     """The agent falls silent, and the session is for nothing but the message on an answering machine."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Greet(LocalCommand):
+class Greet(LocalCommand, frozen=True, kw_only=True):
     """Let the engine speak first."""
 
     name: ClassVar[str] = "greet"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaveMessage(LocalCommand):
+class LeaveMessage(LocalCommand, frozen=True, kw_only=True):
     """Let the agent say the message on an answering machine, and report when it was played (`MessageLeft`)."""
 
     name: ClassVar[str] = "leave_message"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RotateEngine(LocalCommand):
+class RotateEngine(LocalCommand, frozen=True, kw_only=True):
     """Open the engine's next session beside the one that will end, and change over when nobody speaks."""
 
     name: ClassVar[str] = "rotate_engine"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt(LocalCommand):
+class Prompt(LocalCommand, frozen=True, kw_only=True):
     """Let the agent say something that neither side has asked for."""
 
     name: ClassVar[str] = "prompt"
@@ -284,77 +251,67 @@ class Prompt(LocalCommand):
     time: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTool(LocalCommand):
+class RunTool(LocalCommand, frozen=True, kw_only=True):
     """Run a tool call."""
 
     name: ClassVar[str] = "run_tool"
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerTool(LocalCommand):
+class AnswerTool(LocalCommand, frozen=True, kw_only=True):
     """Give the agent the result of a tool call."""
 
     name: ClassVar[str] = "answer_tool"
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwaitGoodbye(LocalCommand):
+class AwaitGoodbye(LocalCommand, frozen=True, kw_only=True):
     """Report when the caller has heard the agent's goodbye (`GoodbyeHeard`)."""
 
     name: ClassVar[str] = "await_goodbye"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TellTransfer(LocalCommand):
+class TellTransfer(LocalCommand, frozen=True, kw_only=True):
     """Tell how the transfer stands, or how it ended: the agent, and whoever takes events out."""
 
     name: ClassVar[str] = "tell_transfer"
     outcome: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SilenceAgent(LocalCommand):
+class SilenceAgent(LocalCommand, frozen=True, kw_only=True):
     """Silence the agent: the caller talks with a person now."""
 
     name: ClassVar[str] = "silence_agent"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlayClip(LocalCommand):
+class PlayClip(LocalCommand, frozen=True, kw_only=True):
     """Play a clip that ends the call; the agent is silent for the rest of the call."""
 
     name: ClassVar[str] = "play_clip"
     clip: str = "sorry"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseMedia(LocalCommand):
+class CloseMedia(LocalCommand, frozen=True, kw_only=True):
     """Close the media socket; the call goes on without it."""
 
     name: ClassVar[str] = "close_media"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm(LocalCommand):
+class Arm(LocalCommand, frozen=True, kw_only=True):
     """Start the deadline of this name, or start it again. Its length is a setting, in seconds."""
 
     name: ClassVar[str] = "arm"
     deadline: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disarm(LocalCommand):
+class Disarm(LocalCommand, frozen=True, kw_only=True):
     """Stop the deadline of this name."""
 
     name: ClassVar[str] = "disarm"
     deadline: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release(LocalCommand):
+class Release(LocalCommand, frozen=True, kw_only=True):
     """Free everything that the call owns: sockets, tasks, timers, and its place among the calls."""
 
     name: ClassVar[str] = "release"
@@ -362,4 +319,4 @@ class Release(LocalCommand):
 
 def to_json(command: Command) -> dict[str, Any]:
     """Return the command as plain data for the journal: its name as `command`, and all its fields."""
-    return {"command": command.name, **{each.name: getattr(command, each.name) for each in dataclasses.fields(command)}}
+    return {"command": command.name, **structs.asdict(command)}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from callflow.contracts.event import Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CarrierCost(Event):
+class CarrierCost(Event, frozen=True, kw_only=True):
     """What the carrier takes for a leg of the call. It comes after the end of the call, often minutes later."""
 
     name: ClassVar[str] = "carrier_cost"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from msgspec import Struct
+
 
 CALLER = "caller"
 """The leg between the carrier and the person who talks with the agent."""
@@ -45,8 +47,7 @@ def part_of(ids: LegIds) -> str:
     return ids.session.removeprefix(PART_OF) if ids.session.startswith(PART_OF) else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """The base class of all events."""
 
     name: ClassVar[str] = "event"

@@ -8,9 +8,11 @@ connects a caller with a person.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal
+import functools
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from msgspec import structs
 
 from callflow.contracts.agent_events import (
     AgentHeard,
@@ -96,8 +98,7 @@ class WebhookEvent:
 # What the carrier says
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallInitiated(Event):
+class CallInitiated(Event, frozen=True, kw_only=True):
     """A call has arrived, or one that was dialled begins. Numbers are as the carrier gives them, usually E.164."""
 
     name: ClassVar[str] = "call_initiated"
@@ -120,25 +121,23 @@ REFUSED: Final = "refused"
 """The reason of a call that the caller lookup refuses: rejected, while for every other reason the line is busy."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRefused(Event):
+class CallRefused(Event, frozen=True, kw_only=True):
     """A call has arrived and is not accepted. In the journal this stands in place of its `CallInitiated`."""
 
     name: ClassVar[str] = "call_refused"
-    reason: str = field(default="busy", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = "busy"
     why: str = ""
     """A sentence that explains the reason: "this caller has 2 calls already"."""
     from_number: str = ""
     to_number: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallTurnedAway(Event):
+class CallTurnedAway(Event, frozen=True, kw_only=True):
     """A call has arrived that nobody will talk with: it is answered, hears a sentence, and ends. In the journal this
     stands in place of its `CallInitiated`."""
 
     name: ClassVar[str] = "call_turned_away"
-    reason: str = field(default="budget", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = "budget"
     why: str = ""
     """As of `CallRefused`."""
     fall_back: bool = False
@@ -147,8 +146,7 @@ class CallTurnedAway(Event):
     to_number: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallAnswered(Event):
+class CallAnswered(Event, frozen=True, kw_only=True):
     """The carrier reports that the leg was answered."""
 
     name: ClassVar[str] = "call_answered"
@@ -156,8 +154,7 @@ class CallAnswered(Event):
     to_number: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallResumed(Event):
+class CallResumed(Event, frozen=True, kw_only=True):
     """The carrier has the caller on the line and asks what to do now: a stream has ended, or our answer never came."""
 
     name: ClassVar[str] = "call_resumed"
@@ -175,8 +172,7 @@ WITH_NUMBERS: Final = (CallInitiated, CallRefused, CallTurnedAway, CallAnswered,
 """Events that may tell both numbers of the call."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallHangup(Event):
+class CallHangup(Event, frozen=True, kw_only=True):
     """The carrier says that the leg is over. Nothing can be sent to it any more."""
 
     name: ClassVar[str] = "call_hangup"
@@ -194,44 +190,39 @@ class CallHangup(Event):
         return int(self.seconds) if self.seconds.isascii() and self.seconds.isdecimal() else 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotOurs(Event):
+class NotOurs(Event, frozen=True, kw_only=True):
     """The leg turned out to be one that Callflow neither dialled nor answered: forget it, and send nothing to the
     carrier."""
 
     name: ClassVar[str] = "not_ours"
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamAnnounced(Event):
+class StreamAnnounced(Event, frozen=True, kw_only=True):
     """The carrier's webhook about a stream that it opened or closed; the media socket itself is what counts."""
 
     name: ClassVar[str] = "stream_announced"
     what: Literal["started", "stopped"] = "started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamFailed(Event):
+class StreamFailed(Event, frozen=True, kw_only=True):
     """The carrier could not open the media stream."""
 
     name: ClassVar[str] = "stream_failed"
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
     address: str = ""
     """The name or the address of the stream. An address holds a token, so this is removed before the event goes into
     the journal."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpeakEnded(Event):
+class SpeakEnded(Event, frozen=True, kw_only=True):
     """The carrier's own voice has finished a sentence."""
 
     name: ClassVar[str] = "speak_ended"
     status: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dtmf(Event):
+class Dtmf(Event, frozen=True, kw_only=True):
     """A key of the caller's telephone. A carrier may report it twice: by webhook and in the stream."""
 
     name: ClassVar[str] = "dtmf"
@@ -246,8 +237,7 @@ DTMF_KEYS: Final = frozenset("0123456789*#ABCD")
 """The keys that there are (ITU-T Q.23); hardly a telephone has A to D."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CarrierNotice(Event):
+class CarrierNotice(Event, frozen=True, kw_only=True):
     """Anything else that the carrier reports (new types of event): noted in the journal."""
 
     name: ClassVar[str] = "carrier_notice"
@@ -261,8 +251,7 @@ class CarrierNotice(Event):
 # What the media stream says
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaStarted(Event):
+class MediaStarted(Event, frozen=True, kw_only=True):
     """The caller's audio flows: the strongest evidence that a call lives."""
 
     name: ClassVar[str] = "media_started"
@@ -270,24 +259,21 @@ class MediaStarted(Event):
     encoding: str = "PCMU"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaRefused(Event):
+class MediaRefused(Event, frozen=True, kw_only=True):
     """A stream was closed because it cannot be used, such as one with another codec."""
 
     name: ClassVar[str] = "media_refused"
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaLost(Event):
+class MediaLost(Event, frozen=True, kw_only=True):
     """The stream ended. That says nothing about the call."""
 
     name: ClassVar[str] = "media_lost"
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipPlayed(Event):
+class ClipPlayed(Event, frozen=True, kw_only=True):
     """The last byte of a spoken clip has been heard."""
 
     name: ClassVar[str] = "clip_played"
@@ -297,8 +283,7 @@ class ClipPlayed(Event):
 # Results of our commands
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandDone(Event):
+class CommandDone(Event, frozen=True, kw_only=True):
     """The carrier has accepted a command."""
 
     name: ClassVar[str] = "command_done"
@@ -310,8 +295,7 @@ class CommandDone(Event):
         return f"{self.command}_done"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandFailed(Event):
+class CommandFailed(Event, frozen=True, kw_only=True):
     """The carrier has refused a command. `gone`: because the call is over; else it failed after all retries."""
 
     name: ClassVar[str] = "command_failed"
@@ -323,7 +307,7 @@ class CommandFailed(Event):
     """Of a dial: what the refusal is about."""
     by: str = ""
     """Of keys: who pressed them, as of `DtmfRequested`."""
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
 
     @property
     def trigger(self) -> str:
@@ -334,8 +318,7 @@ class CommandFailed(Event):
 # Deadlines and operators
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadlinePassed(Event):
+class DeadlinePassed(Event, frozen=True, kw_only=True):
     """A deadline that the machine had set has passed."""
 
     name: ClassVar[str] = "deadline_passed"
@@ -347,12 +330,11 @@ class DeadlinePassed(Event):
         return f"{self.deadline}_deadline"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoodbyeRequested(Event):
+class GoodbyeRequested(Event, frozen=True, kw_only=True):
     """End this call politely: say goodbye, then hang up."""
 
     name: ClassVar[str] = "goodbye_requested"
-    reason: str = field(default="shutdown", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = "shutdown"
     why: str = ""
     """A sentence that explains the reason, if there is more to say."""
     fall_back: bool = False
@@ -362,8 +344,7 @@ class GoodbyeRequested(Event):
     """Who asked for it: `console`, `operator`, `command line`, `drain`; "": it follows from the rules."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetReached(Event):
+class BudgetReached(Event, frozen=True, kw_only=True):
     """The calls of today have taken what they may: the caller is told that the call has to end soon. What ends it is a
     `GoodbyeRequested` that follows."""
 
@@ -372,18 +353,16 @@ class BudgetReached(Event):
     """As of `CallRefused`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HangupRequested(Event):
+class HangupRequested(Event, frozen=True, kw_only=True):
     """End this call now."""
 
     name: ClassVar[str] = "hangup_requested"
-    reason: str = field(default="requested", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = "requested"
     by: str = ""
     """As of `GoodbyeRequested`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRecovered(Event):
+class CallRecovered(Event, frozen=True, kw_only=True):
     """Another process has taken this call over: no socket and no session of before is open any more."""
 
     name: ClassVar[str] = "call_recovered"
@@ -400,12 +379,15 @@ class CallRecovered(Event):
 
 def to_json(event: Event) -> dict[str, Any]:
     """Return the event as plain data for the journal: its name as `event`, and every field that says something."""
-    written: dict[str, Any] = {"event": event.name}
-    for each in dataclasses.fields(event):
-        value = getattr(event, each.name)
-        if value != "" or each.default != "":  # empty where something else is the default says something
-            written[each.name] = value
-    return written
+    empty = _empty_by_default(type(event))
+    said = {name: value for name, value in structs.asdict(event).items() if value != "" or name not in empty}
+    return {"event": event.name, **said}
+
+
+@functools.cache
+def _empty_by_default(kind: type[Event]) -> frozenset[str]:
+    """Return the fields that say nothing where they are empty; where something else is the default, "" says it."""
+    return frozenset(each.name for each in structs.fields(kind) if each.default == "")
 
 
 def from_json(written: dict[str, Any]) -> Event:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from callflow.contracts.event import Event
 from callflow.contracts.private_fields import PRIVATE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldRequested(Event):
+class HoldRequested(Event, frozen=True, kw_only=True):
     """Put the caller on hold: they hear music, and the agent neither hears them nor speaks."""
 
     name: ClassVar[str] = "hold_requested"
@@ -18,8 +16,7 @@ class HoldRequested(Event):
     """As of `GoodbyeRequested`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResumeRequested(Event):
+class ResumeRequested(Event, frozen=True, kw_only=True):
     """Take the caller off hold: the agent has them again, and says so."""
 
     name: ClassVar[str] = "resume_requested"
@@ -27,8 +24,7 @@ class ResumeRequested(Event):
     """As of `GoodbyeRequested`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MuteRequested(Event):
+class MuteRequested(Event, frozen=True, kw_only=True):
     """Mute one party for the other, or end that."""
 
     name: ClassVar[str] = "mute_requested"
@@ -41,28 +37,26 @@ class MuteRequested(Event):
     """Of the agent: so that a person can speak in its place."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SayRequested(Event):
+class SayRequested(Event, frozen=True, kw_only=True):
     """Say a text to the caller, word for word."""
 
     name: ClassVar[str] = "say_requested"
     id: str = ""
     """Names the text within this process's part of the call."""
-    text: str = field(default="", metadata=PRIVATE)
+    text: Annotated[str, PRIVATE] = ""
     otherwise: Literal["", "carrier"] = ""
     """Whose voice says it while the engine is away: the carrier's, or nobody's."""
     by: str = ""
     """As of `GoodbyeRequested`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DtmfRequested(Event):
+class DtmfRequested(Event, frozen=True, kw_only=True):
     """Press keys of the telephone, for the other end to hear."""
 
     name: ClassVar[str] = "dtmf_requested"
     id: str = ""
     """As of `SayRequested`."""
-    digits: str = field(default="", metadata=PRIVATE)
+    digits: Annotated[str, PRIVATE] = ""
     """Masked if digits must not be written down."""
     way: Literal["carrier", "tones"] = "tones"
     """Whether the carrier sends them by a command, or we play their tones."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from callflow.contracts.event import Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialRequested(Event):
+class DialRequested(Event, frozen=True, kw_only=True):
     """Somebody wants this call: the first event of an outbound call, whose caller's leg is the one that is dialled."""
 
     name: ClassVar[str] = "dial_requested"
@@ -31,8 +29,7 @@ class DialRequested(Event):
     """As of `GoodbyeRequested`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnsweredBy(Event):
+class AnsweredBy(Event, frozen=True, kw_only=True):
     """The carrier has listened to who answered a call that we dialled (answering machine detection, AMD).
 
     The carrier says `who` and `ready`; the call adds the rest.
@@ -55,8 +52,7 @@ class AnsweredBy(Event):
         return f"answered_by_{self.who}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageLeft(Event):
+class MessageLeft(Event, frozen=True, kw_only=True):
     """The answering machine has been played the whole message."""
 
     name: ClassVar[str] = "message_left"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from callflow.contracts.event import Event
 from callflow.contracts.private_fields import PRIVATE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordRequested(Event):
+class RecordRequested(Event, frozen=True, kw_only=True):
     """The carrier is to record the call from now on, or no longer. Whoever asks knows that this is news."""
 
     name: ClassVar[str] = "record_requested"
@@ -19,8 +17,7 @@ class RecordRequested(Event):
     """As of `GoodbyeRequested`; `settings`: they ask for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PauseRequested(Event):
+class PauseRequested(Event, frozen=True, kw_only=True):
     """Nothing of the call is to be kept for a while, neither sound nor words, or that is over."""
 
     name: ClassVar[str] = "pause_requested"
@@ -31,8 +28,7 @@ class PauseRequested(Event):
     """As of `GoodbyeRequested`; `agent`, or `deadline`: nobody has ended the pause."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CarrierRecording(Event):
+class CarrierRecording(Event, frozen=True, kw_only=True):
     """What the carrier says of a recording that it makes or has made. It may come long after the end of the call."""
 
     name: ClassVar[str] = "carrier_recording"
@@ -45,5 +41,5 @@ class CarrierRecording(Event):
     """How long it is; None: the carrier does not say."""
     began: float = 0.0
     """When it began, in Unix time (seconds); 0: the carrier does not say."""
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
     """Why it failed."""

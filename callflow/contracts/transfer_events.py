@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from callflow.contracts.event import Event
 from callflow.contracts.private_fields import PRIVATE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferRequested(Event):
+class TransferRequested(Event, frozen=True, kw_only=True):
     """The caller is to be connected with a person.
 
     Warm: the person is rung and told who calls while the caller stays with the agent; both are joined when the person
@@ -24,7 +22,7 @@ class TransferRequested(Event):
     """The name of the person or desk."""
     number: str = ""
     """Their telephone number, in E.164; with `refer` their SIP address."""
-    summary: str = field(default="", metadata=PRIVATE)
+    summary: Annotated[str, PRIVATE] = ""
     """What the person is told before they accept."""
     ring_seconds: int = 30
     takes_back: bool = True
@@ -36,15 +34,13 @@ class TransferRequested(Event):
     listens."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallBridged(Event):
+class CallBridged(Event, frozen=True, kw_only=True):
     """The carrier reports that this leg and another one hear each other."""
 
     name: ClassVar[str] = "call_bridged"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallReferred(Event):
+class CallReferred(Event, frozen=True, kw_only=True):
     """The carrier reports what has become of a REFER: the caller's telephone system has begun to call the other
     address, is connected with it (and done with us), or has not reached it."""
 

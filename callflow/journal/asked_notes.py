@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import field
 
 from callflow.contracts.private_fields import PRIVATE
 from callflow.journal.note import OPTIONAL, Note
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallerLookup(Note):
+class CallerLookup(Note, frozen=True, kw_only=True):
     """What the caller lookup told while the phone rang, and how the call goes on."""
 
     kind: ClassVar[str] = "caller_lookup"
     outcome: Literal["answered", "late", "failed"]
     ms: int = 0
     """How long it took."""
-    why: str = field(default="", metadata=OPTIONAL)
+    why: Annotated[str, OPTIONAL] = ""
     """What went wrong."""
-    profile: str = field(default="", metadata=OPTIONAL)
+    profile: Annotated[str, OPTIONAL] = ""
     """The profile that it asked for."""
-    variables: Mapping[str, Any] = field(default_factory=dict, metadata={**OPTIONAL, **PRIVATE})
+    variables: Annotated[Mapping[str, Any], OPTIONAL, PRIVATE] = field(default_factory=dict)
     """For `{{name}}` in what the model is told."""
-    left_out: list[str] = field(default_factory=list, metadata=OPTIONAL)
+    left_out: Annotated[list[str], OPTIONAL] = field(default_factory=list)
     """Names in there that it gave no value for."""
-    problems: list[str] = field(default_factory=list, metadata=OPTIONAL)
+    problems: Annotated[list[str], OPTIONAL] = field(default_factory=list)
     """A line for each part of the answer that was not used."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlAsked(Note):
+class ControlAsked(Note, frozen=True, kw_only=True):
     """The control endpoint was asked about this call. What it changed is in `session_changed`."""
 
     kind: ClassVar[str] = "control_asked"
@@ -40,9 +39,9 @@ class ControlAsked(Note):
     """What happened in the call: `session.created`, or the name of an entry of the journal."""
     ms: int = 0
     """How long it took."""
-    detail: str = field(default="", metadata={**OPTIONAL, **PRIVATE})
+    detail: Annotated[str, OPTIONAL, PRIVATE] = ""
     """What went wrong."""
-    names: list[str] = field(default_factory=list, metadata=OPTIONAL)
+    names: Annotated[list[str], OPTIONAL] = field(default_factory=list)
     """Names of the settings that it asked to change."""
-    problems: list[str] = field(default_factory=list, metadata=OPTIONAL)
+    problems: Annotated[list[str], OPTIONAL] = field(default_factory=list)
     """A line for each part of the answer that was left out."""

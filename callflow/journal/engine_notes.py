@@ -6,15 +6,15 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from msgspec import field
 
 from callflow.contracts.private_fields import PRIVATE
 from callflow.journal.note import OPTIONAL, Note
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineRotated(Note):
+class EngineRotated(Note, frozen=True, kw_only=True):
     """The engine's next session has taken the place of one that was to expire."""
 
     kind: ClassVar[str] = "engine_rotated"
@@ -24,75 +24,67 @@ class EngineRotated(Note):
     """Nobody spoke at that moment."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineChosen(Note):
+class EngineChosen(Note, frozen=True, kw_only=True):
     """The engine's sessions of this call are from here on those of the second engine."""
 
     kind: ClassVar[str] = "engine_chosen"
     engine: str = ""
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineUnable(Note):
+class EngineUnable(Note, frozen=True, kw_only=True):
     """The engine owes an answer and says that it cannot give it."""
 
     kind: ClassVar[str] = "engine_unable"
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineComplaint(Note):
+class EngineComplaint(Note, frozen=True, kw_only=True):
     """The engine reported an error that does not end its session."""
 
     kind: ClassVar[str] = "engine_complaint"
     code: str = ""
-    message: str = field(default="", metadata=PRIVATE)
+    message: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineMissedSpeech(Note):
+class EngineMissedSpeech(Note, frozen=True, kw_only=True):
     """Our own speech detector heard the caller begin to speak, and the engine did not."""
 
     kind: ClassVar[str] = "engine_missed_speech"
-    end: bool = field(default=False, metadata=OPTIONAL)
+    end: Annotated[bool, OPTIONAL] = False
     """It was the end of their speech that the engine did not hear."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseFailed(Note):
+class ResponseFailed(Note, frozen=True, kw_only=True):
     """A response of the engine's did not come to its end."""
 
     kind: ClassVar[str] = "response_failed"
     status: str = ""
-    detail: str = field(default="", metadata=PRIVATE)
+    detail: Annotated[str, PRIVATE] = ""
     final: bool = False
     """It is not tried again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionChanged(Note):
+class SessionChanged(Note, frozen=True, kw_only=True):
     """Settings of the engine's session were changed in mid-call: those in `changes`, by their names."""
 
     kind: ClassVar[str] = "session_changed"
     version: ClassVar[int] = 2
-    changes: Mapping[str, Any] = field(default_factory=dict, metadata=PRIVATE)
-    by: str = field(default="", metadata=OPTIONAL)
+    changes: Annotated[Mapping[str, Any], PRIVATE] = field(default_factory=dict)
+    by: Annotated[str, OPTIONAL] = ""
     """Who: see `callflow.web.console.requested_by`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listening(Note):
+class Listening(Note, frozen=True, kw_only=True):
     """Sessions of the engine write down what a transferred caller and a person say, or do so no longer."""
 
     kind: ClassVar[str] = "listening"
     state: str = ""
     """began, ended or failed"""
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenIn(Note):
+class ListenIn(Note, frozen=True, kw_only=True):
     """An operator listens to the call, or does so no longer."""
 
     kind: ClassVar[str] = "listen_in"
@@ -101,8 +93,7 @@ class ListenIn(Note):
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeOver(Note):
+class TakeOver(Note, frozen=True, kw_only=True):
     """An operator speaks to the caller in place of the agent, or does so no longer."""
 
     kind: ClassVar[str] = "take_over"
@@ -111,8 +102,7 @@ class TakeOver(Note):
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class McpApproval(Note):
+class McpApproval(Note, frozen=True, kw_only=True):
     """The engine asked whether it may use a tool of a remote MCP server."""
 
     kind: ClassVar[str] = "mcp_approval"
@@ -121,16 +111,15 @@ class McpApproval(Note):
     approved: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostedTool(Note):
+class HostedTool(Note, frozen=True, kw_only=True):
     """A tool of a remote MCP server, which the engine's vendor runs, has come to its end."""
 
     kind: ClassVar[str] = "hosted_tool"
     id: str = ""
     server: str = ""
     tool: str = ""
-    arguments: str = field(default="", metadata=PRIVATE)
-    output: str = field(default="", metadata=PRIVATE)
+    arguments: Annotated[str, PRIVATE] = ""
+    output: Annotated[str, PRIVATE] = ""
     """What it has answered; not `ok`: the error."""
     ok: bool = True
 
@@ -140,8 +129,7 @@ class HostedTool(Note):
         return f"{self.server}.{self.tool}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage(Note):
+class Usage(Note, frozen=True, kw_only=True):
     """What a response has used, and what the call has used so far."""
 
     kind: ClassVar[str] = "usage"

@@ -13,28 +13,28 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from types import MappingProxyType, UnionType
+from types import UnionType
 from typing import Any, ClassVar, Final, TypeVar
+
+from msgspec import NODEFAULT, Struct, field
+from msgspec.structs import FieldInfo, fields
 
 from callflow.contracts import private_fields
 
 
-OPTIONAL: Final[Mapping[str, Any]] = MappingProxyType({"optional": True})
-"""Metadata of a field that is not written where it holds its default."""
+OPTIONAL: Final = "optional"
+"""Marks a field that is not written where it holds its default."""
 _RESERVED: Final = frozenset({"event", "version"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """An object inside a note, such as each cut of an interruption."""
 
     more: Mapping[str, Any] = field(default_factory=dict)
     """Fields that this version does not know."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note(Part):
+class Note(Part, frozen=True, kw_only=True):
     """One kind of note. A field without a default is essential: a note without it cannot be read as this kind."""
 
     kind: ClassVar[str] = ""
@@ -42,8 +42,7 @@ class Note(Part):
     """Raised when a field is added or changes its meaning. Missing fields of an older version have their defaults."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownNote:
+class UnknownNote(Struct, frozen=True):
     """A note that cannot be read as one of ours: kept as it stands, and shown."""
 
     kind: str
@@ -55,8 +54,7 @@ class UnknownNote:
 P = TypeVar("P", bound=Part)
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(Struct, frozen=True):
     """One field of a kind."""
 
     name: str
@@ -64,7 +62,7 @@ class _Field:
     """Its name in JSON."""
     is_optional: bool
     default: Any
-    """MISSING: it has none, or one that is made anew each time."""
+    """NODEFAULT: it has none, or one that is made anew each time."""
     is_essential: bool
     types: tuple[type, ...]
     """Of its values in JSON; (object,): any."""
@@ -79,21 +77,24 @@ def schema(kind: type[Part]) -> tuple[_Field, ...]:
     """Return the fields of a kind, but for `more`."""
     found = _schemas.get(kind)
     if found is None:
-        hints = typing.get_type_hints(kind)
+        hints = private_fields.hints_of(kind)
         found = tuple(_field(each, hints[each.name]) for each in fields(kind) if each.name != "more")
         _schemas[kind] = found
     return found
 
 
-def _field(each: Any, hint: Any) -> _Field:
+def _field(each: FieldInfo, hint: Any) -> _Field:
+    marks = getattr(hint, "__metadata__", ())
+    if marks:
+        hint = hint.__origin__
     arguments = typing.get_args(hint)
     part = arguments[0] if arguments and isinstance(arguments[0], type) and issubclass(arguments[0], Part) else None
     return _Field(
         each.name,
-        each.metadata.get("key", each.name),
-        bool(each.metadata.get("optional")),
+        each.encode_name,
+        OPTIONAL in marks,
         each.default,
-        each.default is MISSING and each.default_factory is MISSING,
+        each.required,
         _types(hint),
         part,
     )
@@ -136,7 +137,7 @@ def to_json(note: Note | UnknownNote) -> dict[str, Any]:
 def _write(part: Part, written: dict[str, Any]) -> dict[str, Any]:
     for each in schema(type(part)):
         value = getattr(part, each.name)
-        if each.is_optional and (value == each.default or (each.default is MISSING and not value)):
+        if each.is_optional and (value == each.default or (each.default is NODEFAULT and not value)):
             continue
         written[each.key] = [_write(one, {}) for one in value] if each.part is not None else value
     written |= part.more

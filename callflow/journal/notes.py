@@ -1,4 +1,4 @@
-"""Every kind of note that a call writes down: a frozen dataclass each, with its fields and their units. Pure.
+"""Every kind of note that a call writes down: a frozen `Struct` each, with its fields and their units. Pure.
 
 `to_json(note)` is how one is written, `read(written)` how it is read again; `note.py` says by which rules. A new field
 needs a default, and raises the `version` of its kind. What ends in `_ms` is milliseconds; moments are those of the
@@ -10,8 +10,9 @@ what others were asked in `asked_notes.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from msgspec import field
 
 from callflow.contracts.private_fields import GROWING, PRIVATE
 from callflow.journal import aliases
@@ -64,8 +65,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Began(Note):
+class Began(Note, frozen=True, kw_only=True):
     """Before a call's first step: its carrier, its ids, its numbers, and what its machine was set up with."""
 
     kind: ClassVar[str] = "began"
@@ -76,84 +76,82 @@ class Began(Note):
     session: str = ""
     number: str = ""
     """The carrier's own ids, as in `contracts.events.LegIds`."""
-    from_number: str = field(default="", metadata={"key": "from"})
-    to_number: str = field(default="", metadata={"key": "to"})
+    from_number: str = field(default="", name="from")
+    to_number: str = field(default="", name="to")
     direction: str = "inbound"
     profile: str = ""
-    profile_version: int = field(default=0, metadata=OPTIONAL)
+    profile_version: Annotated[int, OPTIONAL] = 0
     """Which version of it the database had; 0: the database had none."""
-    business: str = field(default="", metadata=OPTIONAL)
+    business: Annotated[str, OPTIONAL] = ""
     """Whose call it is."""
-    kept: Mapping[str, Any] = field(default_factory=dict, metadata=OPTIONAL)
+    kept: Annotated[Mapping[str, Any], OPTIONAL] = field(default_factory=dict)
     """Settings that operators had changed for coming calls, by name."""
-    engine_tries: int | None = field(default=None, metadata=OPTIONAL)
-    stream_tries: int | None = field(default=None, metadata=OPTIONAL)
+    engine_tries: Annotated[int | None, OPTIONAL] = None
+    stream_tries: Annotated[int | None, OPTIONAL] = None
     """How many new sessions, and new streams, are worth trying. None: as many as the machine's model has by default."""
-    suppress_noise: bool = field(default=False, metadata=OPTIONAL)
+    suppress_noise: Annotated[bool, OPTIONAL] = False
     """The carrier is asked to take noise out of the caller's audio."""
-    fallback_number: str = field(default="", metadata=OPTIONAL)
-    fallback_seconds: int = field(default=0, metadata=OPTIONAL)
-    fallback_spoken: bool = field(default=False, metadata=OPTIONAL)
+    fallback_number: Annotated[str, OPTIONAL] = ""
+    fallback_seconds: Annotated[int, OPTIONAL] = 0
+    fallback_spoken: Annotated[bool, OPTIONAL] = False
     """What is done for a caller whom this line cannot serve: `call.machine.Fallback`."""
     address: str = ""
     """Our public address as the carrier knew it, http or https, without a path."""
-    session_settings: Mapping[str, Any] = field(default_factory=dict, metadata={**OPTIONAL, **PRIVATE})
+    session_settings: Annotated[Mapping[str, Any], OPTIONAL, PRIVATE] = field(default_factory=dict)
     """Settings for this outbound call alone, by name."""
-    variables: Mapping[str, Any] = field(default_factory=dict, metadata={**OPTIONAL, **PRIVATE})
+    variables: Annotated[Mapping[str, Any], OPTIONAL, PRIVATE] = field(default_factory=dict)
     """For `{{name}}` in what the model of this outbound call is told."""
-    order: str = field(default="", metadata=OPTIONAL)
+    order: Annotated[str, OPTIONAL] = ""
     """A digest of what an outbound call was asked to be, for requests that are repeated."""
-    record: bool = field(default=False, metadata=OPTIONAL)
+    record: Annotated[bool, OPTIONAL] = False
     """The order of an outbound call asks for a recording."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended(Note):
+class Ended(Note, frozen=True, kw_only=True):
     """After a call's last step: all that it owned is let go of. A call without this note was interrupted."""
 
     kind: ClassVar[str] = "ended"
     version: ClassVar[int] = 2
     cause: str = ""
     """Why it ended, in one word: see `contracts.hangup_causes`."""
-    until: float | None = field(default=None, metadata=OPTIONAL)
+    until: Annotated[float | None, OPTIONAL] = None
     """When it ended, in Unix time (seconds), if that was before this note."""
-    notes_dropped: int = field(default=0, metadata=OPTIONAL)  # they came faster than a conversation makes them
-    frames_in: int = field(default=0, metadata=OPTIONAL)
-    bytes_out: int = field(default=0, metadata=OPTIONAL)
+    notes_dropped: Annotated[int, OPTIONAL] = 0  # they came faster than a conversation makes them
+    frames_in: Annotated[int, OPTIONAL] = 0
+    bytes_out: Annotated[int, OPTIONAL] = 0
     """Media frames from the carrier, and bytes of audio that were sent to the carrier."""
-    malformed_frames: int = field(default=0, metadata=OPTIONAL)
-    ignored_frames: int = field(default=0, metadata=OPTIONAL)
-    late_frames: int = field(default=0, metadata=OPTIONAL)
-    reordered_frames: int = field(default=0, metadata=OPTIONAL)
+    malformed_frames: Annotated[int, OPTIONAL] = 0
+    ignored_frames: Annotated[int, OPTIONAL] = 0
+    late_frames: Annotated[int, OPTIONAL] = 0
+    reordered_frames: Annotated[int, OPTIONAL] = 0
     """Late: dropped, because they came twice or too late for their place. Reordered: held for others before them."""
-    carrier_complaints: int = field(default=0, metadata=OPTIONAL)
-    rejected_streams: int = field(default=0, metadata=OPTIONAL)
+    carrier_complaints: Annotated[int, OPTIONAL] = 0
+    rejected_streams: Annotated[int, OPTIONAL] = 0
     """Streams that ended because the carrier complained about all that it was sent."""
-    operator_frames_lost: int = field(default=0, metadata=OPTIONAL)
+    operator_frames_lost: Annotated[int, OPTIONAL] = 0
     """Of a person who spoke in place of the agent: they came while too much waited, or there was no stream."""
-    keys_dropped: int = field(default=0, metadata=OPTIONAL)
+    keys_dropped: Annotated[int, OPTIONAL] = 0
     """Keys that came faster than anybody types."""
     first_word_ms: float | None = None
     """From the answer to the agent's first audio; None: there was none, or it is not known."""
-    reply_ms: list[int] | None = field(default=None, metadata=OPTIONAL)
+    reply_ms: Annotated[list[int] | None, OPTIONAL] = None
     """From the end of each of the caller's turns to the first audio of the answer. None, here and below: not known."""
-    latency: list[Any] | None = field(default=None, metadata=OPTIONAL)
+    latency: Annotated[list[Any] | None, OPTIONAL] = None
     """The waterfall of each answer that was heard, with the fields of `Latency` but for its item."""
-    interruptions: int | None = field(default=None, metadata=OPTIONAL)
-    made_up_silence_ms: int | None = field(default=None, metadata=OPTIONAL)
+    interruptions: Annotated[int | None, OPTIONAL] = None
+    made_up_silence_ms: Annotated[int | None, OPTIONAL] = None
     """Silence that stood in for frames that the carrier did not send."""
-    stale_marks: int | None = field(default=None, metadata=OPTIONAL)
-    late_bytes: int | None = field(default=None, metadata=OPTIONAL)
+    stale_marks: Annotated[int | None, OPTIONAL] = None
+    late_bytes: Annotated[int | None, OPTIONAL] = None
     """Bytes of audio that arrived for what was cut off already."""
-    network_ms: int | None = field(default=None, metadata=OPTIONAL)
-    ping_ms: int | None = field(default=None, metadata=OPTIONAL)
+    network_ms: Annotated[int | None, OPTIONAL] = None
+    ping_ms: Annotated[int | None, OPTIONAL] = None
     """The usual time from a ping beside a mark to its pong; None: the carrier answers none, or too few were sent."""
-    carrier_lag_ms: int | None = field(default=None, metadata=OPTIONAL)
+    carrier_lag_ms: Annotated[int | None, OPTIONAL] = None
     """As in `Interrupted`; the lag is the largest of the call."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ids(Note):
+class Ids(Note, frozen=True, kw_only=True):
     """The carrier has told more of its names for a leg of this call: all that are known now."""
 
     kind: ClassVar[str] = "ids"
@@ -162,44 +160,39 @@ class Ids(Note):
     leg: str = ""
     session: str = ""
     number: str = ""
-    of: str = field(default="", metadata=OPTIONAL)
+    of: Annotated[str, OPTIONAL] = ""
     """Whose leg: `human`, or "" for the caller's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NumberId(Note):
+class NumberId(Note, frozen=True, kw_only=True):
     """The carrier's id of the number that was called. It may come when the call is over."""
 
     kind: ClassVar[str] = "number_id"
     number: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandedOver(Note):
+class HandedOver(Note, frozen=True, kw_only=True):
     """This process let go of the call, `quiet` when nobody spoke; another one goes on with it."""
 
     kind: ClassVar[str] = "handed_over"
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndCall(Note):
+class EndCall(Note, frozen=True, kw_only=True):
     """The agent asked for the end of the call."""
 
     kind: ClassVar[str] = "end_call"
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Digits(Note):
+class Digits(Note, frozen=True, kw_only=True):
     """An entry on the caller's keypad is complete."""
 
     kind: ClassVar[str] = "digits"
-    digits: str = field(default="", metadata=PRIVATE)
+    digits: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaSignature(Note):
+class MediaSignature(Note, frozen=True, kw_only=True):
     """A media socket was let in by its token alone."""
 
     kind: ClassVar[str] = "media_signature"
@@ -207,8 +200,7 @@ class MediaSignature(Note):
     """What is wrong with its handshake."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording(Note):
+class Recording(Note, frozen=True, kw_only=True):
     """A recording of the call begins now."""
 
     kind: ClassVar[str] = "recording"
@@ -218,16 +210,14 @@ class Recording(Note):
     """The caller was told of it before."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingFailed(Note):
+class RecordingFailed(Note, frozen=True, kw_only=True):
     """The recording cannot be written any further."""
 
     kind: ClassVar[str] = "recording_failed"
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable(Note):
+class Unreadable(Note, frozen=True, kw_only=True):
     """An entry of the journal that is there and cannot be read."""
 
     kind: ClassVar[str] = "unreadable"
@@ -236,44 +226,40 @@ class Unreadable(Note):
 # What was said and heard
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn(Note):
+class Turn(Note, frozen=True, kw_only=True):
     """The words of one turn are known."""
 
     kind: ClassVar[str] = "turn"
     who: Literal["caller", "agent"]
     item: str
     """The engine's id of the turn."""
-    text: str = field(metadata=PRIVATE)
+    text: Annotated[str, PRIVATE]
     ago_ms: int = 0
     """How long before this note the turn began."""
     whole: bool = True
     """False: more was said, or was to be said, than these words."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotTranscribed(Note):
+class NotTranscribed(Note, frozen=True, kw_only=True):
     """The caller has said something, and nobody knows what."""
 
     kind: ClassVar[str] = "not_transcribed"
     item: str
-    reason: str = field(default="", metadata=PRIVATE)
+    reason: Annotated[str, PRIVATE] = ""
     ago_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact(Note):
+class Fact(Note, frozen=True, kw_only=True):
     """A fact that the model was told and that the caller did not say, such as digits."""
 
     kind: ClassVar[str] = "told"
     version: ClassVar[int] = 2
-    text: str = field(metadata=PRIVATE)
-    by: str = field(default="", metadata=OPTIONAL)
+    text: Annotated[str, PRIVATE]
+    by: Annotated[str, OPTIONAL] = ""
     """Who told it: see `callflow.web.console.requested_by`; "": nobody, it happened."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard(Note):
+class Heard(Note, frozen=True, kw_only=True):
     """How far the caller is in what the agent says."""
 
     kind: ClassVar[str] = "heard"
@@ -284,99 +270,88 @@ class Heard(Note):
     """Milliseconds of its audio that came from the engine."""
     done: bool = False
     """It was heard to its end."""
-    so_far: str = field(default="", metadata={**GROWING, **OPTIONAL})
+    so_far: Annotated[str, GROWING, OPTIONAL] = ""
     """Its words, as long as they are not all known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cut(Part):
+class Cut(Part, frozen=True, kw_only=True):
     """One turn of the agent's that was cut: how much of its audio was heard, of how much that the engine had sent."""
 
     item: str
     heard_ms: int = 0
     received_ms: int = 0
-    heard_text: str = field(default="", metadata=PRIVATE)
-    unheard_text: str = field(default="", metadata=PRIVATE)
+    heard_text: Annotated[str, PRIVATE] = ""
+    unheard_text: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interrupted(Note):
+class Interrupted(Note, frozen=True, kw_only=True):
     """What the agent was saying was stopped."""
 
     kind: ClassVar[str] = "interrupted"
     version: ClassVar[int] = 2
     cuts: tuple[Cut, ...]
     by_caller: bool = False
-    network_ms: int | None = field(default=None, metadata=OPTIONAL)
-    carrier_lag_ms: int | None = field(default=None, metadata=OPTIONAL)
+    network_ms: Annotated[int | None, OPTIONAL] = None
+    carrier_lag_ms: Annotated[int | None, OPTIONAL] = None
     """What `heard_ms` rests on: the network's delay, there and back, and how far the carrier was behind in playing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutOff(Note):
+class CutOff(Note, frozen=True, kw_only=True):
     """What the agent was saying broke off, or never became audible; the caller had no part in it."""
 
     kind: ClassVar[str] = "cut_off"
     cuts: tuple[Cut, ...]
-    by_caller: bool = field(default=False, metadata=OPTIONAL)
+    by_caller: Annotated[bool, OPTIONAL] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterruptionEmpty(Note):
+class InterruptionEmpty(Note, frozen=True, kw_only=True):
     """What interrupted the agent was a noise: it goes on where it was."""
 
     kind: ClassVar[str] = "interruption_empty"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FalseStart(Note):
+class FalseStart(Note, frozen=True, kw_only=True):
     """A sound of the caller's, so short that nothing was stopped for it."""
 
     kind: ClassVar[str] = "false_start"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallerSpeaks(Note):
+class CallerSpeaks(Note, frozen=True, kw_only=True):
     """The engine, or as a call is left our own detector, hears the caller begin to speak."""
 
     kind: ClassVar[str] = "caller_speaks"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallerPauses(Note):
+class CallerPauses(Note, frozen=True, kw_only=True):
     """The engine hears the caller stop."""
 
     kind: ClassVar[str] = "caller_pauses"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSpeaks(Note):
+class AgentSpeaks(Note, frozen=True, kw_only=True):
     """The first audio of the agent's turn is on its way to the caller."""
 
     kind: ClassVar[str] = "agent_speaks"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protected(Note):
+class Protected(Note, frozen=True, kw_only=True):
     """How much of the protected greeting came out of the caller's telephone."""
 
     kind: ClassVar[str] = "protected"
     heard_ms: int = 0
     of_ms: int = 0
     in_full: bool = False
-    text: str = field(default="", metadata=PRIVATE)
+    text: Annotated[str, PRIVATE] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clip(Note):
+class Clip(Note, frozen=True, kw_only=True):
     """A sentence of our own is played, and the agent is silent from now on."""
 
     kind: ClassVar[str] = "clip"
     clip: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filler(Note):
+class Filler(Note, frozen=True, kw_only=True):
     """A sentence of our own is played in the agent's place; the call goes on."""
 
     kind: ClassVar[str] = "filler"
@@ -386,24 +361,21 @@ class Filler(Note):
 # How long the caller waited
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstWord(Note):
+class FirstWord(Note, frozen=True, kw_only=True):
     """The agent's first audio of the call is on its way: so long after the answer."""
 
     kind: ClassVar[str] = "first_word"
     ms: float = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply(Note):
+class Reply(Note, frozen=True, kw_only=True):
     """The first audio of an answer is on its way: so long after the end of the caller's turn was noticed."""
 
     kind: ClassVar[str] = "reply"
     ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency(Note):
+class Latency(Note, frozen=True, kw_only=True):
     """From the caller's last word to the first sound of the answer in the telephone, part by part."""
 
     kind: ClassVar[str] = "latency"
@@ -417,7 +389,7 @@ class Latency(Note):
     carrier_ms: int = 0
     """Until it was heard."""
     total_ms: int = 0
-    filler_ms: int | None = field(default=None, metadata=OPTIONAL)
+    filler_ms: Annotated[int | None, OPTIONAL] = None
     """Until one of our own sentences was heard meanwhile."""
 
 

@@ -6,29 +6,26 @@ Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from callflow.contracts.private_fields import PRIVATE
 from callflow.journal.note import Note
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Whispered(Note):
+class Whispered(Note, frozen=True, kw_only=True):
     """An operator told the model something that the caller does not hear."""
 
     kind: ClassVar[str] = "whispered"
     id: str = ""
     """Names the whisper within this process's part of the call."""
-    text: str = field(default="", metadata=PRIVATE)
+    text: Annotated[str, PRIVATE] = ""
     now: bool = False
     """The model was asked to speak about it at once."""
     by: str = ""
     """Who: see `callflow.web.console.requested_by`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WhisperUsed(Note):
+class WhisperUsed(Note, frozen=True, kw_only=True):
     """The model gave the first answer that it began with a whisper before it, and that could be heard."""
 
     kind: ClassVar[str] = "whisper_used"
@@ -37,8 +34,7 @@ class WhisperUsed(Note):
     """The answer's item, as in the note `turn`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorAsked(Note):
+class OperatorAsked(Note, frozen=True, kw_only=True):
     """A tool call waits for an operator's answer."""
 
     kind: ClassVar[str] = "operator_asked"
@@ -49,8 +45,7 @@ class OperatorAsked(Note):
     """How long it waits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorAnswered(Note):
+class OperatorAnswered(Note, frozen=True, kw_only=True):
     """An operator answered a tool call; the answer itself is in the event `tool_finished`."""
 
     kind: ClassVar[str] = "operator_answered"
@@ -62,14 +57,13 @@ class OperatorAnswered(Note):
     """As of `Whispered`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageShown(Note):
+class ImageShown(Note, frozen=True, kw_only=True):
     """An operator showed the model a picture. A small copy of it is in the history."""
 
     kind: ClassVar[str] = "image_shown"
     number: int = 0
     """Within the call, from 1."""
-    text: str = field(default="", metadata=PRIVATE)
+    text: Annotated[str, PRIVATE] = ""
     """What it shows, as they said."""
     mime: str = ""
     """Of what the model got."""

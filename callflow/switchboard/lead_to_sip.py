@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from cachetools import TTLCache
+from msgspec import structs
 
 from callflow.call.call import Call
 from callflow.call.command_ids import command_id
@@ -156,7 +157,7 @@ class SipLeading:
         found = self._led.pop(name, None) or elsewhere
         if found is not None and isinstance(found[1].event, CallInitiated):
             carrier, first = found
-            back = replace(first, id="", event=replace(found[1].event, led="failed"))
+            back = replace(first, id="", event=structs.replace(found[1].event, led="failed"))
             self._services.run_after_call(self._answer(carrier, back))
 
     async def _answer(self, carrier: Carrier, back: WebhookEvent) -> None:

@@ -10,10 +10,10 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Container, Coroutine
-from dataclasses import replace
 from typing import Any, Final
 
 from cachetools import TTLCache
+from msgspec.structs import replace
 
 from callflow.call.call import Call
 from callflow.call.call_config import CallConfig

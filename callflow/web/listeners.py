@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,6 +17,9 @@ from callflow.config.settings import Settings
 from callflow.media.listener import Passing
 from callflow.web.listener import HandshakeServer, Listener
 from callflow.web.public.media_endpoint import MEDIA_PATHS, MediaEndpoint, MediaServer
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Listeners:
         self.console: socket.socket | None = None
         """None: its port cannot be used."""
         self._open: list[Listener] = []
+        self._late: asyncio.Task[None] | None = None
 
     def bind(self, settings: Settings) -> list[str]:
         """Bind the ports. Returns warnings, a line each. Raises OSError if carriers cannot be served."""
@@ -77,6 +83,31 @@ class Listeners:
         await listener.open(accepts=passing is None)
         return listener
 
+    async def open_console(self, make: Callable[[], Quart], *, late: bool) -> Quart | None:
+        """Serve operators. `late`: a thread makes the app when somebody first connects, who waits for it; until then
+        its modules are not loaded. Returns the app; None: there is none, or not yet."""
+        if self.console is None:
+            return None
+        if late:
+            self._late = asyncio.create_task(self._open_when_asked(self.console, make), name="late listener")
+            return None
+        app = make()
+        await self.open(self.console, app)
+        return app
+
+    async def _open_when_asked(self, bound: socket.socket, make: Callable[[], Quart]) -> None:
+        connection: socket.socket | None = None
+        try:
+            connection, _ = await asyncio.get_running_loop().sock_accept(bound)
+            listener = await self.open(bound, await asyncio.to_thread(make))
+            listener.adopt(connection)
+        except BaseException as error:
+            for each in filter(None, (connection, bound)):
+                each.close()
+            if not isinstance(error, Exception):
+                raise
+            log.exception("nothing is served to operators because of an internal error")
+
     async def open_own(self, app: Quart) -> tuple[str, int]:
         """Serve an app on a port of this process alone, for this machine. Returns host and port."""
         bound = runtime.bind("127.0.0.1", 0)
@@ -85,4 +116,7 @@ class Listeners:
 
     async def close(self) -> None:
         """Close all listeners. Never raises."""
+        if self._late is not None:
+            self._late.cancel()
+            await asyncio.gather(self._late, return_exceptions=True)
         await asyncio.gather(*(listener.close() for listener in self._open))

@@ -182,7 +182,7 @@ class Telnyx:
         else:
             event = read(payload)
         if isinstance(event, events.Dtmf):
-            event = replace(event, delivery=text(data, "id"))
+            event = msgspec.structs.replace(event, delivery=text(data, "id"))
         told = payload.get("client_state")
         call, leg = call_of(told)
         rings_for = caller_of(told, self.name) if leg == LED else None

@@ -6,10 +6,11 @@ Vendor: www.twilio.com/docs/usage/webhooks/voice-webhooks, /docs/voice/twiml/str
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs
+
+from msgspec.structs import replace
 
 from callflow.contracts import events
 from callflow.contracts.events import CallAnswered, CallInitiated, CallReferred, CallResumed, Event

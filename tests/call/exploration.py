@@ -6,12 +6,13 @@ edge of that graph holds for every sequence of events, of whatever length.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
+
+from msgspec import structs
 
 from callflow.call.machine import DEADLINES, Fallback, Model, Step, take
 from callflow.contracts import commands as do
@@ -141,11 +142,11 @@ CALLERS_EVENTS: tuple[Event, ...] = (
 
 
 def of_another_leg(event: Event) -> Event:
-    return dataclasses.replace(event, leg="transfer")
+    return structs.replace(event, leg="transfer")
 
 
 def of_the_person(event: Event) -> Event:
-    return dataclasses.replace(event, leg=ev.HUMAN)
+    return structs.replace(event, leg=ev.HUMAN)
 
 
 PERSONS_EVENTS: tuple[Event, ...] = tuple(

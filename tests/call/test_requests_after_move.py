@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 
 import pytest
+from msgspec import structs
 
 from callflow.call import machine
 from callflow.call.call import Call
@@ -53,7 +54,7 @@ def test_what_another_process_has_taken_already_is_done() -> None:
 
 
 def test_the_agent_is_told_once_that_keys_were_lost() -> None:
-    secret = dataclasses.replace(KEYS, digits=MASK * 2)
+    secret = structs.replace(KEYS, digits=MASK * 2)
     (told,) = Keeps().carried_out(LeftRequests([secret]), media=True, agent=True)
     taken = entry(events.to_json(told), state=machine.STREAMING, step=1)
     assert left(HANDED_OVER, entry(events.to_json(secret))) == [secret]
@@ -111,7 +112,7 @@ def test_each_is_carried_out_once_as_soon_as_the_machine_can_take_it() -> None:
     requests, keeps = LeftRequests([END, TRANSFER, PAUSE, KEYS]), Keeps()
     assert keeps.carried_out(requests, media=False, agent=False) == [PAUSE]
     assert keeps.carried_out(requests, media=True, agent=False) == [END]
-    assert keeps.carried_out(requests, media=True, agent=True) == [TRANSFER, dataclasses.replace(KEYS, id="new 1")]
+    assert keeps.carried_out(requests, media=True, agent=True) == [TRANSFER, structs.replace(KEYS, id="new 1")]
     assert keeps.kept == ["42"]
     assert keeps.carried_out(requests, media=True, agent=True) == []
 
@@ -126,7 +127,7 @@ def test_an_operators_end_of_a_call_in_which_two_people_talk_waits_for_no_media(
 
 
 def test_keys_that_nobody_may_read_have_failed() -> None:
-    secret = dataclasses.replace(KEYS, digits=MASK * 2)
+    secret = structs.replace(KEYS, digits=MASK * 2)
     (told,) = Keeps().carried_out(LeftRequests([secret]), media=True, agent=True)
     assert isinstance(told, events.CommandFailed)
     assert (told.trigger, told.by) == ("send_dtmf_failed", "agent")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import respx
+from msgspec import structs
 
 from callflow.contracts import commands
 from callflow.contracts.events import AnsweredBy, CallResumed
@@ -52,7 +53,7 @@ def twilio_event(**params: str) -> AnsweredBy:
 @pytest.mark.parametrize("kind", OF_TELNYX)
 def test_telnyxs_words(kind: str) -> None:
     for word, meant in OF_TELNYX[kind].items():
-        assert telnyx_event(kind, result=word) == replace(meant, heard=word), word
+        assert telnyx_event(kind, result=word) == structs.replace(meant, heard=word), word
 
 
 @pytest.mark.parametrize("kind", OF_TELNYX)
@@ -68,7 +69,7 @@ def test_odd_words_of_telnyx_are_no_machine_and_no_beep(kind: str) -> None:
 
 @pytest.mark.parametrize("word", OF_TWILIO)
 def test_twilios_words(word: str) -> None:
-    assert twilio_event(AnsweredBy=word) == replace(OF_TWILIO[word], heard=word)
+    assert twilio_event(AnsweredBy=word) == structs.replace(OF_TWILIO[word], heard=word)
 
 
 def test_odd_words_of_twilio_are_no_fax_and_no_beep() -> None:

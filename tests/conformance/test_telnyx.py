@@ -100,7 +100,7 @@ def test_every_documented_error_is_read() -> None:
 
 # Webhooks
 
-ACTED_UPON = {
+ACTED_UPON: dict[str, type[events.Event]] = {
     "call.bridged": events.CallBridged,
     **dict.fromkeys(("call.refer.started", "call.refer.completed", "call.refer.failed"), events.CallReferred),
     "call.cost": events.CarrierCost,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
@@ -33,7 +32,7 @@ def test_every_command_goes_to_the_carrier_or_is_done_here() -> None:
 def test_a_record_holds_every_field_so_that_it_says_what_was_done_then() -> None:
     """A default may be another one in the next version."""
     for kind in COMMANDS:
-        names = {field.name for field in dataclasses.fields(kind)}
+        names = set(kind.__struct_fields__)
         assert set(commands.to_json(kind())) == names | {"command"}
 
 
@@ -41,5 +40,5 @@ def test_commands_are_about_the_caller_unless_they_say_otherwise_and_cannot_be_c
     for kind in COMMANDS:
         command = kind()
         assert command.leg == "caller" or not isinstance(command, commands.CarrierCommand)
-        with pytest.raises(dataclasses.FrozenInstanceError):
+        with pytest.raises(AttributeError, match="immutable"):
             command.leg = "other"

@@ -14,6 +14,7 @@ from tests.e2e.process import SERVER, python
 pytestmark = pytest.mark.process
 _OTHERS: Final = (
     "aiosqlite", "alembic", "asyncpg", "callflow.cli.doctor", "callflow.cli.terminal", "callflow.sandbox",
+    "callflow.mcp", "callflow.web.console.app", "callflow.web.console.calls", "callflow.web.console.policy",
     "callflow.history.posted_items", "callflow.history.stored_recordings", "callflow.telemetry.traces",
     "callflow.tools.json_schema", "carriers.twilio", "greenlet", "httpx._main", "jsonschema", "mako", "mcp",
     "numpy", "obstore", "opentelemetry", "prometheus_client", "pygments", "pyngrok", "referencing", "rich",

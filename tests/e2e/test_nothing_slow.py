@@ -94,8 +94,8 @@ class Watched:
 
 
 @contextlib.asynccontextmanager
-async def watched(folder: Path, *, tls: bool = True, **env: object) -> AsyncIterator[Watched]:
-    """`tls`: carrier and model speak it."""
+async def watched(folder: Path, *, tls: bool = True, operators: bool = True, **env: object) -> AsyncIterator[Watched]:
+    """`tls`: carrier and model speak it. `operators`: one of them has asked before, so that their app is loaded."""
     authority, realtime, carrier = Authority(folder), Realtime(script=Script.tone(0.3), pace=Pace.instant()), exchange()
     async with carrier, realtime, contextlib.AsyncExitStack() as stack:
 
@@ -117,6 +117,8 @@ async def watched(folder: Path, *, tls: bool = True, **env: object) -> AsyncIter
         port = await process.public_port()
         async with httpx.AsyncClient(trust_env=False, verify=False) as client:
             assert (await client.get(f"http://127.0.0.1:{port}/health")).text == "OK"
+        if operators:
+            await process.live(0)
         carrier.set_server(f"http://127.0.0.1:{port}")
         yield Watched(carrier, process, report)
 
@@ -136,6 +138,25 @@ async def test_a_call_loads_opens_and_looks_up_nothing_on_the_loop(loop: str, tm
     assert "open" in elsewhere, "the recordings: else nothing was watched"
     if loop == "standard":
         the.was_quick()
+
+
+@pytest.mark.carrier("telnyx")
+async def test_the_app_for_operators_is_loaded_by_a_thread_with_their_first_request(tmp_path: Path) -> None:
+    async with watched(tmp_path, operators=False, CALLBACKS=1) as the:
+        call = await the.carrier.ring(phone=Phone())
+        await call.wait_streaming()
+        begun = time.monotonic()
+        await the.process.live(1)
+        ended = time.monotonic()
+        await call.hang_up()
+        await the.stop()
+
+    found = the.found(begun, ended)
+    assert "callflow.web.console.app" in {one.what for one in found if one.kind == "import"}
+    told = [one for one in found if one.on_loop]
+    assert [one for one in told if one.kind in ("import", "process", "certificates", "open", "dns")] == []
+    longest = max((float(one.what.split()[0]) for one in told if one.kind == "callback"), default=0.0)
+    assert longest < _LONGEST_OF_THE_FIRST_MS
 
 
 @pytest.mark.proof

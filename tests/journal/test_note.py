@@ -5,34 +5,32 @@ The kinds themselves are tested in test_notes.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
+from msgspec import field
 
 from callflow.contracts.private_fields import PRIVATE
 from callflow.journal.note import OPTIONAL, Note, Part, UnknownNote, marks_of, read_as, schema, to_json
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crumb(Part):
-    what: str = field(metadata=PRIVATE)
+class Crumb(Part, frozen=True, kw_only=True):
+    what: Annotated[str, PRIVATE]
     grams: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Baked(Note):
+class Baked(Note, frozen=True, kw_only=True):
     kind: ClassVar[str] = "baked"
     version: ClassVar[int] = 3
     loaf: str
     who: Literal["anna", "ben"] = "anna"
-    from_: str = field(default="", metadata={"key": "from"})
+    from_: str = field(default="", name="from")
     count: int = 1
     minutes: float | None = None
-    crumbs: tuple[Crumb, ...] = field(default=(), metadata=OPTIONAL)
-    extra: dict[str, Any] = field(default_factory=dict, metadata=OPTIONAL)
-    anything: Any = field(default=None, metadata=OPTIONAL)
-    fresh: bool = field(default=True, metadata=OPTIONAL)
+    crumbs: Annotated[tuple[Crumb, ...], OPTIONAL] = ()
+    extra: Annotated[dict[str, Any], OPTIONAL] = field(default_factory=dict)
+    anything: Annotated[Any, OPTIONAL] = None
+    fresh: Annotated[bool, OPTIONAL] = True
 
 
 USUAL = {"event": "baked", "version": 3, "loaf": "rye", "who": "anna", "from": "", "count": 1, "minutes": None}
