@@ -40,6 +40,7 @@ from callflow.contracts.errors import CarrierError, Refused
 from callflow.contracts.event_tap import EventTap
 from callflow.contracts.events import LegIds
 from callflow.contracts.media import MediaProtocol, MediaSocket, StreamStarted
+from callflow.contracts.small_event import SmallEvent
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media.bridged_stream import BridgedStream
@@ -88,8 +89,8 @@ class BridgedListening:
         self._make, self._media, self._ids = make, media, ids
         self.is_ours, self._is_paused, self._learn, self._bill = is_ours, is_paused, learn, bill
         self._note, self._own, self._seconds = note, own, seconds
-        self._bridged = asyncio.Event()
-        self._spoken = asyncio.Event()
+        self._is_bridged = False
+        self._spoken = SmallEvent()
         self._wanted = False
         self._stream: BridgedStream | None = None
         self._engines: dict[Side, Engine] = {}
@@ -105,11 +106,11 @@ class BridgedListening:
             self._spoken.set()
         is_joined = step.before != machine.BRIDGED or isinstance(step.event, events.CallRecovered)
         if step.after == machine.BRIDGED and is_joined and transfer is not None and transfer.requested.notice:
-            self._bridged.set()
+            self._is_bridged = True
             self._spoken.clear()
             self._own(self._begin("" if transfer.was_listened else transfer.requested.notice), "listening")
-        elif step.before == machine.BRIDGED != step.after and self._bridged.is_set():
-            self._bridged.clear()
+        elif step.before == machine.BRIDGED != step.after and self._is_bridged:
+            self._is_bridged = False
             self._end()
 
     def restore(self, steps: int) -> None:
@@ -125,7 +126,7 @@ class BridgedListening:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_SPOKEN_SECONDS + len(notice) * _SECONDS_PER_CHARACTER):
                         await self._spoken.wait()
-            if not self._bridged.is_set():
+            if not self._is_bridged:
                 return
             self._lease.open()
             self._wanted = True

@@ -41,6 +41,7 @@ from callflow.contracts.errors import Overloaded, Refused
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.log_format import CALL
 from callflow.contracts.media import MediaSocket
+from callflow.contracts.small_event import SmallEvent
 from callflow.journal import notes
 
 
@@ -89,7 +90,7 @@ class Call:
         self.legs = Legs(carrier, dials=order is not None, post=post, named=to_owner(self.rename))
         self.legs.known(ids, events.CALLER)
         self._released = False
-        self.is_noted = asyncio.Event()  # set when what was said last is noted
+        self.is_noted = SmallEvent()  # set when what was said last is noted
         self.handover_input: HandoverInputBuffer | None = None  # once the call is let go of
         self._asking: asyncio.Future[WebhookReply] | None = None  # the reply that waits for the caller lookup
         self._use(self.config)

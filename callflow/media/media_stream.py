@@ -32,6 +32,7 @@ from callflow.contracts.media import (
     StreamStarted,
     StreamStopped,
 )
+from callflow.contracts.small_event import SmallEvent
 from callflow.media import g711
 from callflow.media.malformed_frames import shape_of
 from callflow.media.media_config import MediaConfig
@@ -96,7 +97,7 @@ class MediaStream:
         self._reorder = ReorderBuffer(config.reorder_frames * _BURST)
         self._put = socket.put
         self._over: asyncio.Future[str] = self._loop.create_future()
-        self.gone = asyncio.Event()
+        self.gone = SmallEvent()
         """Set by the relay when the stream has ended and the relay has released it."""
         self._timers = Timers()
         self._is_over = self._is_holding = False

@@ -48,7 +48,7 @@ class EngineSocket(ClientConnection):
         """By how many seconds our clock is ahead of the server's, as far as the answer to the handshake tells it."""
         self._message: Callable[[bytes], None] | None = None
         self._ended: Callable[[str], None] | None = None
-        self._backlog: deque[bytes] = deque()
+        self._backlog: list[bytes] = []
         """Messages that wait: for `start`, or because they came with too many others."""
         self._parts: list[bytes] = []
         """The fragments of an unfinished message (RFC 6455, section 5.4)."""
@@ -297,7 +297,7 @@ class EngineSocket(ClientConnection):
         self._has_turn = False
         ends = self.loop.time() + _TURN_SECONDS
         while self._backlog and (message := self._taken_by()) is not None:
-            message(self._backlog.popleft())
+            message(self._backlog.pop(0))
             if self._backlog and self.loop.time() >= ends:
                 self._schedule()
                 return
