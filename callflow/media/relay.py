@@ -53,6 +53,12 @@ class Relay:
 
     is_remote = False
     """The audio does not pass here: see `media/remote_line.py`."""
+    __slots__ = (
+        "__weakref__", "_answered", "_clock", "_config", "_heard_out", "_ids", "_loop", "_note", "_pacer",
+        "_progress_at", "_pump_at", "_stream", "_timers", "_unplayed", "answered_at", "before_audio", "bytes_out", "call",
+        "clips", "counts", "frame_batcher", "frames_in", "gates", "is_silenced", "listener", "playout", "post",
+        "recorder", "silence_filler", "sounds", "tap", "taps",
+    )  # fmt: skip
 
     @property
     def remote(self) -> str:

@@ -42,6 +42,13 @@ _HEAD_ENDS: Final = b"\r\n\r\n"
 class EngineSocket(ClientConnection):
     """A connection to the model; `websockets.connect` makes it."""
 
+    # With these in the dict of `websockets`, Python would keep a hash table of 1.5 kB for each connection.
+    __slots__ = (
+        "_allowed", "_backlog", "_ended", "_has_turn", "_head", "_is_behind", "_is_framed", "_is_held", "_message",
+        "_most_message", "_most_waiting", "_needed", "_parts", "_parts_size", "_reading_paused", "_reason",
+        "_takes_text", "_turn_ends", "_unread", "_write_deadline", "_write_seconds", "clock_ahead",
+    )  # fmt: skip
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.clock_ahead = 0.0
