@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
-from typing import TypeVarTuple
+from typing import Final, TypeVarTuple
 
 
 Args = TypeVarTuple("Args")
+
+
+_NONE: Final[dict[str, asyncio.TimerHandle]] = {}
+"""Of every owner that has started no timer yet, as most of those of a call: it stays empty."""
 
 
 class Timers:
@@ -24,7 +28,7 @@ class Timers:
         """`loop`: the event loop that keeps the time. None: the loop that runs when a timer is started. `context`: in
         which the callbacks run. None: that of the task which starts the timer."""
         self._loop, self._context = loop, context
-        self._running: dict[str, asyncio.TimerHandle] = {}
+        self._running = _NONE
         self._closed = False
 
     def start(self, name: str, seconds: float, callback: Callable[[*Args], object], *args: *Args) -> None:
@@ -35,6 +39,8 @@ class Timers:
         self.stop(name)
         if not self._closed:
             loop = self._loop or asyncio.get_running_loop()
+            if self._running is _NONE:
+                self._running = {}
             self._running[name] = loop.call_later(seconds, self._fire, name, callback, args, context=self._context)
 
     def stop(self, *names: str) -> bool:
