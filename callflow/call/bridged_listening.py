@@ -58,6 +58,39 @@ _MOST_LINES: Final = 400
 Side = Literal["caller", "person"]
 
 
+class WhenBridged:
+    """Listens to one call once it is bridged. Until then nothing is made: few calls ever are."""
+
+    __slots__ = ("_make", "made")
+
+    def __init__(self, make: Callable[[], BridgedListening]) -> None:
+        self._make = make
+        self.made: BridgedListening | None = None
+
+    def after(self, step: machine.Step) -> None:
+        """Follow a step of the machine."""
+        if self.made is not None or step.after == machine.BRIDGED:
+            self._listening().after(step)
+
+    def restore(self, steps: int) -> None:
+        """See `BridgedListening.restore`."""
+        self._listening().restore(steps)
+
+    def claim(self, ordinal: int) -> BridgedListening:
+        """See `BridgedListening.claim`. Raises Refused."""
+        return self._listening().claim(ordinal)
+
+    async def close(self) -> None:
+        """See `BridgedListening.close`."""
+        if self.made is not None:
+            await self.made.close()
+
+    def _listening(self) -> BridgedListening:
+        if self.made is None:
+            self.made = self._make()
+        return self.made
+
+
 class BridgedListening:
     """Listens to one call."""
 

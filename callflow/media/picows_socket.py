@@ -20,8 +20,8 @@ from callflow.media.websocket import MOST_MESSAGE
 
 _TEXT: Final = WSMsgType.TEXT
 _READ_BUFFER: Final = 2048
-"""Bytes of the first read buffer, the least that picows takes; a frame of 20 ms has about 350. It doubles with each read
-that fills it."""
+"""Bytes of the first read buffer, the least that picows takes; a frame of 20 ms has about 350. It doubles with each
+read that fills it."""
 _LOG: Final = logging.LoggerAdapter(logging.getLogger("picows.server"))
 """Of a plain `Logger`, picows makes another one for each connection."""
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, Literal, NamedTuple
 
-
 from callflow.contracts.newest import Newest
 from callflow.engines.openai_realtime.response_endings import ResponseEnding
 from callflow.engines.openai_realtime.response_request import ResponseRequest
