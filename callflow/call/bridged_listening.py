@@ -40,11 +40,11 @@ from callflow.contracts.errors import CarrierError, Refused
 from callflow.contracts.event_tap import EventTap
 from callflow.contracts.events import LegIds
 from callflow.contracts.media import MediaProtocol, MediaSocket, StreamStarted
-from callflow.contracts.small_event import SmallEvent
 from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media.bridged_stream import BridgedStream
 from callflow.media.media_config import MediaConfig
+from callflow.timers import SmallEvent
 
 
 log = logging.getLogger(__name__)

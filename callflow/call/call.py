@@ -41,8 +41,8 @@ from callflow.contracts.errors import Overloaded, Refused
 from callflow.contracts.events import Event, LegIds
 from callflow.contracts.log_format import CALL
 from callflow.contracts.media import MediaSocket
-from callflow.contracts.small_event import SmallEvent
 from callflow.journal import notes
+from callflow.timers import SmallEvent
 
 
 log = logging.getLogger(__name__)
@@ -78,8 +78,7 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self._log = CallLog(call_id, services)
         self.note, self.entry = self._log.note, self._log.entry
-        self._handover = ProcessHandover(restored)
-        self.mailbox = Mailbox()
+        self._handover, self.mailbox = ProcessHandover(restored), Mailbox()
         post = to_owner(self.post)  # see `contracts/back_references.py`
         self._deadlines = Deadlines(post)
         self._tasks = OwnedTasks(call_id)

@@ -35,9 +35,9 @@ from callflow.contracts.events import (
     ToolFinished,
 )
 from callflow.contracts.media import HandoverInput
-from callflow.contracts.small_event import SmallEvent
 from callflow.journal.notes import Cut
 from callflow.media.g711 import FRAME_BYTES
+from callflow.timers import SmallEvent
 
 
 StatusAtCarrier = Literal["ringing", "answered", "asking", "gone", "over"]

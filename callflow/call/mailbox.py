@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeVar
 from callflow.contracts import events
 from callflow.contracts.carrier import WebhookReply
 from callflow.contracts.events import Event
-from callflow.contracts.small_event import SmallEvent
+from callflow.timers import SmallEvent
 
 
 _MOST: Final = 1000

@@ -32,13 +32,12 @@ from callflow.contracts.media import (
     StreamStarted,
     StreamStopped,
 )
-from callflow.contracts.small_event import SmallEvent
 from callflow.media import g711
 from callflow.media.malformed_frames import shape_of
 from callflow.media.media_config import MediaConfig
 from callflow.media.playout import Playout
 from callflow.media.reorder_buffer import ReorderBuffer
-from callflow.timers import Timers
+from callflow.timers import SmallEvent, Timers
 
 
 log = logging.getLogger(__name__)

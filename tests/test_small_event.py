@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from callflow.contracts.small_event import SmallEvent
+from callflow.timers import SmallEvent
 
 
 async def _begun(*tasks: asyncio.Task[None]) -> None:
