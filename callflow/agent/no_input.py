@@ -45,7 +45,7 @@ class NoInputTimer:
         self._asked = self._asked_before = 0
         self._wordless = 0
         self._repeated, self._says_nothing_new = RepeatedSpeech(), False
-        self._pauses: set[str] = set()
+        self._pauses: frozenset[str] = frozenset()
 
     @property
     def asked(self) -> int:
@@ -55,7 +55,7 @@ class NoInputTimer:
     def pause(self, on: bool, why: str) -> None:
         """Count nothing while somebody is muted or on hold, or a person is rung for the caller (`why`, of which several
         may hold): a silence then says nothing of the caller."""
-        (self._pauses.add if on else self._pauses.discard)(why)
+        self._pauses = self._pauses | {why} if on else self._pauses - {why}
         if on:
             self.close()
 

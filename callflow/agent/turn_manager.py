@@ -52,7 +52,7 @@ class TurnManager:
         self.latency, self.continued = ResponseLatency(), continued
         self.dead_air = DeadAir(weakref.proxy(self), self.continued, config)
         self.whispers = Whispers(note)
-        self._discarded: set[SpeechSegmentId] = set()
+        self._discarded: frozenset[SpeechSegmentId] = frozenset()
         """Stretches that began after their response was interrupted; they are not played."""
         self.stream_since: float | None = None
         """Since when the caller is heard by the newest stream; None: there was none yet."""
@@ -242,7 +242,7 @@ class TurnManager:
         """Play audio of the engine. Returns False if the audio is dropped, because its response was interrupted."""
         if not self._relay.queue_speech(key, heard.response, heard.audio):
             if self._relay.discard(key):  # it began after the interruption of its response
-                self._discarded.add(key)
+                self._discarded |= {key}
             return False
         self.conversation.sounds(heard.item)
         self.dead_air.speaks()
@@ -254,7 +254,7 @@ class TurnManager:
     def speech_done(self, done: AudioDone, key: SpeechSegmentId) -> None:
         """Handle the end of a stretch: the engine has sent all its audio."""
         if key in self._discarded:
-            self._discarded.discard(key)
+            self._discarded -= {key}
             self._agent.truncate(key, 0)
             return
         self.conversation.complete(done.item)

@@ -44,6 +44,7 @@ from callflow.journal import notes
 from callflow.journal.notes import Note
 from callflow.media.bridged_stream import BridgedStream
 from callflow.media.media_config import MediaConfig
+from callflow.timers import SmallEvent
 
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,39 @@ _SECONDS_PER_CHARACTER: Final = 0.1
 _SPOKEN_SECONDS: Final = 1.5
 _MOST_LINES: Final = 400
 Side = Literal["caller", "person"]
+
+
+class WhenBridged:
+    """Listens to one call once it is bridged. Until then nothing is made: few calls ever are."""
+
+    __slots__ = ("_make", "made")
+
+    def __init__(self, make: Callable[[], BridgedListening]) -> None:
+        self._make = make
+        self.made: BridgedListening | None = None
+
+    def after(self, step: machine.Step) -> None:
+        """Follow a step of the machine."""
+        if self.made is not None or step.after == machine.BRIDGED:
+            self._listening().after(step)
+
+    def restore(self, steps: int) -> None:
+        """See `BridgedListening.restore`."""
+        self._listening().restore(steps)
+
+    def claim(self, ordinal: int) -> BridgedListening:
+        """See `BridgedListening.claim`. Raises Refused."""
+        return self._listening().claim(ordinal)
+
+    async def close(self) -> None:
+        """See `BridgedListening.close`."""
+        if self.made is not None:
+            await self.made.close()
+
+    def _listening(self) -> BridgedListening:
+        if self.made is None:
+            self.made = self._make()
+        return self.made
 
 
 class BridgedListening:
@@ -88,8 +122,8 @@ class BridgedListening:
         self._make, self._media, self._ids = make, media, ids
         self.is_ours, self._is_paused, self._learn, self._bill = is_ours, is_paused, learn, bill
         self._note, self._own, self._seconds = note, own, seconds
-        self._bridged = asyncio.Event()
-        self._spoken = asyncio.Event()
+        self._is_bridged = False
+        self._spoken = SmallEvent()
         self._wanted = False
         self._stream: BridgedStream | None = None
         self._engines: dict[Side, Engine] = {}
@@ -105,11 +139,11 @@ class BridgedListening:
             self._spoken.set()
         is_joined = step.before != machine.BRIDGED or isinstance(step.event, events.CallRecovered)
         if step.after == machine.BRIDGED and is_joined and transfer is not None and transfer.requested.notice:
-            self._bridged.set()
+            self._is_bridged = True
             self._spoken.clear()
             self._own(self._begin("" if transfer.was_listened else transfer.requested.notice), "listening")
-        elif step.before == machine.BRIDGED != step.after and self._bridged.is_set():
-            self._bridged.clear()
+        elif step.before == machine.BRIDGED != step.after and self._is_bridged:
+            self._is_bridged = False
             self._end()
 
     def restore(self, steps: int) -> None:
@@ -125,7 +159,7 @@ class BridgedListening:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_SPOKEN_SECONDS + len(notice) * _SECONDS_PER_CHARACTER):
                         await self._spoken.wait()
-            if not self._bridged.is_set():
+            if not self._is_bridged:
                 return
             self._lease.open()
             self._wanted = True

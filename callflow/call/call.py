@@ -44,6 +44,7 @@ from callflow.contracts.events import Event, LegIds
 from callflow.contracts.log_format import CALL
 from callflow.contracts.media import MediaSocket
 from callflow.journal import notes
+from callflow.timers import SmallEvent
 
 
 log = logging.getLogger(__name__)
@@ -77,8 +78,7 @@ class Call:
         self._services, self._loop = services, asyncio.get_running_loop()
         self._log = CallLog(call_id, services)
         self.note, self.entry = self._log.note, self._log.entry
-        self._handover = ProcessHandover(restored)
-        self.mailbox = Mailbox()
+        self._handover, self.mailbox = ProcessHandover(restored), Mailbox()
         post = to_owner(self.post)  # see `contracts/back_references.py`
         self._deadlines = Deadlines(post)
         self._tasks = OwnedTasks(call_id)
@@ -89,7 +89,7 @@ class Call:
         self.legs = Legs(carrier, dials=order is not None, post=post, named=to_owner(self.rename))
         self.legs.known(ids, events.CALLER)
         self._released = False
-        self.is_noted = asyncio.Event()  # set when what was said last is noted
+        self.is_noted = SmallEvent()  # set when what was said last is noted
         self.handover_input: HandoverInputBuffer | None = None  # once the call is let go of
         self._asking: asyncio.Future[WebhookReply] | None = None  # the reply that waits for the caller lookup
         self._use(self.config)

@@ -12,13 +12,12 @@ from callflow.agent.agent import Agent
 from callflow.agent.prompts import typed, typing_lost
 from callflow.agent.tool_calls import PERSON_SPEAKS, PendingToolCalls
 from callflow.call import machine
-from callflow.call.bridged_listening import BridgedListening
+from callflow.call.bridged_listening import BridgedListening, WhenBridged
 from callflow.call.call_config import CallConfig
 from callflow.call.deadlines import Deadlines
 from callflow.call.dtmf import MASK, DtmfCollector
 from callflow.call.legs import Legs
 from callflow.call.local_commands import LocalCommands
-from callflow.call.lost_tools import LostTools
 from callflow.call.mailbox import Mailbox
 from callflow.call.outbound_order import OutboundOrder
 from callflow.call.owned_tasks import OwnedTasks
@@ -47,7 +46,7 @@ class Parts(NamedTuple):
     agent: Agent
     local_commands: LocalCommands
     dtmf: DtmfCollector
-    listening: BridgedListening
+    listening: WhenBridged
     take_over: TakeOver
 
 
@@ -64,6 +63,7 @@ class Owner(Protocol):
     legs: Legs
     part_of: OutboundOrder | None
     relay: Relay
+    recordings: Recordings
     agent: Agent
 
     @property
@@ -83,17 +83,17 @@ def make_parts(
 ) -> Parts:
     """Make the parts under the config that the call has now. They do not keep the call alive: see
     `contracts/back_references.py`. `restored`: see `Call`."""
-    this, post, config = weakref.proxy(call), to_owner(call.post), call.config
+    this, post, note, config = weakref.proxy(call), to_owner(call.post), to_owner(call.note), call.config
     make_line = RemoteLine if "media_is_remote" in call.carrier.can else Relay
     relay = make_line(
         call=call.id, ids=lambda: this.ids, config=config.media, clips=config.clips, post=post, note=call.note,
     )  # fmt: skip
     recordings = Recordings(
         call.id, services.recordings, config, relay, restored, post=post,
-        note=to_owner(call.note), clock=asyncio.get_running_loop().time, now=services.now, redact=services.redact.text,
+        note=note, clock=asyncio.get_running_loop().time, now=services.now, redact=services.redact.text,
     )  # fmt: skip
     requests = Requests(
-        config, lambda: this.model, mailbox, recordings, post=post, note=to_owner(call.note),
+        config, lambda: this.model, mailbox, recordings, post=post, note=note,
         redact=services.redact.text, can=call.carrier.can, gates=relay.gates,
         agent=lambda: this.agent,
     )  # fmt: skip
@@ -101,7 +101,7 @@ def make_parts(
     was_called = call.is_outbound or call.part_of is not None
     caller = Caller(call.id, call.from_number, call.to_number, was_called, config.allowed_tools, config.business)
     tool_calls = PendingToolCalls(
-        services.make_toolbox(caller, acts), post=post, note=to_owner(call.note),
+        services.make_toolbox(caller, acts), post=post, note=note,
         seconds=config.tool_timeout_seconds, filler_seconds=config.tool_filler_after_ms / 1000,
     )  # fmt: skip
     agent = Agent(
@@ -119,13 +119,7 @@ def make_parts(
         entered=lambda digits: _entered(this, services, digits), pressed=to_owner(agent.no_input.key_pressed),
         dropped=lambda: this.relay.counts.update(keys_dropped=1), waits=lambda: mailbox.has(Dtmf),
     )  # fmt: skip
-    listening = BridgedListening(
-        call.id, call.carrier, call.legs, StreamLease(call.id, services.stream_tokens, services.address),
-        make=config.make_listener, media=config.media, ids=lambda: this.ids, is_ours=relay.is_ours,
-        is_paused=lambda: recordings.pause.is_on, learn=lambda text: agent.prompter.learn(text, speak=False),
-        bill=lambda used: this.note(agent.usage.added(used)), note=call.note, own=tasks.start,
-        seconds=config.agent.transcript_seconds,
-    )  # fmt: skip
+    listening = WhenBridged(partial(_listening, this, services, tasks))
     take_over = TakeOver(
         call.id, relay, requests.line, make=config.make_listener, learn=to_owner(agent.prompter.learn),
         is_paused=lambda: recordings.pause.is_on, bill=lambda used: this.note(agent.usage.added(used)), note=call.note,
@@ -133,17 +127,29 @@ def make_parts(
         before=restored.taken_by if restored is not None else "",
     )  # fmt: skip
     line = requests.line
-    lost = restored.lost_tools if restored is not None else LostTools()
+    lost = restored.lost_tools if restored is not None else None
 
     def refused(asked: ToolCall) -> ToolAnswer | None:
         if line.taken_by:
             return PERSON_SPEAKS
-        if asked.name in acts or lost.is_empty:  # what our own tools do is done once anyway, and may be needed again
+        if lost is None or asked.name in acts:  # what our own tools do is done once anyway, and may be needed again
             return None
         return lost.refusal(asked._replace(arguments=services.redact.text(asked.arguments)))
 
     tool_calls.refused = refused
     return Parts(relay, recordings, requests, agent, local_commands, dtmf, listening, take_over)
+
+
+def _listening(call: Owner, services: CallServices, tasks: OwnedTasks) -> BridgedListening:
+    """Make what listens to a call while it is bridged."""
+    config, agent, pause = call.config, call.agent, call.recordings.pause
+    return BridgedListening(
+        call.id, call.carrier, call.legs, StreamLease(call.id, services.stream_tokens, services.address),
+        make=config.make_listener, media=config.media, ids=lambda: call.ids, is_ours=call.relay.is_ours,
+        is_paused=lambda: pause.is_on, learn=lambda text: agent.prompter.learn(text, speak=False),
+        bill=lambda used: call.note(agent.usage.added(used)), note=call.note, own=tasks.start,
+        seconds=config.agent.transcript_seconds,
+    )  # fmt: skip
 
 
 def _entered(call: Owner, services: CallServices, digits: str) -> None:

@@ -37,6 +37,7 @@ from callflow.contracts.events import (
 from callflow.contracts.media import HandoverInput
 from callflow.journal.notes import Cut
 from callflow.media.g711 import FRAME_BYTES
+from callflow.timers import SmallEvent
 
 
 StatusAtCarrier = Literal["ringing", "answered", "asking", "gone", "over"]
@@ -110,9 +111,7 @@ class ProcessHandover:
         self.left = LeftRequests(restored.left if restored is not None else ())
         self._kept_until = -math.inf
         self._was_over = restored is not None and machine.is_over(restored.model)
-        self._is_ours = asyncio.Event()
-        if restored is None:
-            self._is_ours.set()
+        self._is_ours = SmallEvent(is_set=restored is None)
         self.is_leaving = False
         """This process has left the call, or never had it. Another process continues it."""
         self.is_elsewhere = False

@@ -6,7 +6,6 @@ the machine (`machine/transfer_table.py`).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -104,8 +103,8 @@ class Legs:
         self.caller = self._outbound(CALLER) if dials else None
         """The leg that is dialled; None: the call came in."""
         self.transfer: Transfer | None = None
-        self._former: deque[str] = deque(maxlen=_MOST_FORMER)
-        """The carrier's ids of the legs of earlier transfers."""
+        self._former: tuple[str, ...] = ()
+        """The carrier's ids of the legs of earlier transfers, the newest ones."""
 
     def _outbound(self, leg: str) -> OutboundLeg:
         def post(event: Event) -> None:
@@ -115,7 +114,7 @@ class Legs:
             if self.dialled(leg) is outbound:
                 self._named(ids, leg)
             else:
-                self._former.extend(ids.known())
+                self._keep_former(ids)
 
         outbound = OutboundLeg(self._carrier, leg, post, named)
         return outbound
@@ -123,6 +122,9 @@ class Legs:
     def present(self, leg: str, ids: LegIds) -> str:
         """Return the leg that events about these ids are of: `FORMER` for that of an earlier transfer."""
         return FORMER if leg == HUMAN and any(one in self._former for one in ids.known()) else leg
+
+    def _keep_former(self, ids: LegIds) -> None:
+        self._former = (*self._former, *ids.known())[-_MOST_FORMER:]
 
     def _transfer(self, requested: TransferRequested) -> Transfer:
         leg = self._outbound(HUMAN)
@@ -145,7 +147,7 @@ class Legs:
 
     def _begin(self, transfer: Transfer, mailbox: Mailbox) -> None:
         """Begin a transfer. Its person is not dialled yet, so what waits in the mailbox is about an earlier one."""
-        self._former.extend(self.human.known())
+        self._keep_former(self.human)
         mailbox.relabel(HUMAN, FORMER)
         self.transfer = transfer
 

@@ -49,11 +49,6 @@ class LostTools:
         self._lost = Counter(running.values())
         self._told: set[tuple[str, str]] = set()
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no tool was lost."""
-        return not self._lost
-
     def refusal(self, asked: ToolCall) -> ToolAnswer | None:
         """Return the answer that takes the place of a tool; None: it runs. `asked`: without private parts, as in the
         journal."""

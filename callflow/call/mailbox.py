@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from callflow.contracts import events
 from callflow.contracts.carrier import WebhookReply
 from callflow.contracts.events import Event
+from callflow.timers import SmallEvent
 
 
 _MOST: Final = 1000
@@ -51,8 +52,7 @@ class Mailbox:
         """Requests of operators that are being served."""
         self._holding: asyncio.Future[None] | None = None
         """Set while somebody waits to hold it."""
-        self._open = asyncio.Event()
-        self._open.set()
+        self._open = SmallEvent(is_set=True)
 
     def is_full_for(self, event: Event) -> bool:
         """Return whether the mailbox is too full for this event. Events that end the call always fit."""

@@ -5,7 +5,6 @@ The journal has when it began and ended, and who asked for it. A deadline ends i
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, Final
@@ -42,7 +41,8 @@ class RecordingPause:
         """`seconds`: after which a pause is `over`, unless it was ended. `since`: when one began that a process
         of before has left on; None: it has not. `now`: returns Unix time."""
         self._seconds, self._over, self._now = seconds, over, now
-        self._spans: deque[tuple[float, float]] = deque(maxlen=_MOST)
+        self._spans: list[tuple[float, float]] = []
+        """The newest, `_MOST` of them."""
         self._items: dict[str, None] = {}
         """The engine's ids of turns and tool calls that had a part in a pause."""
         self._timers = Timers()
@@ -66,6 +66,7 @@ class RecordingPause:
 
     def _begin(self, since: float) -> None:
         self._spans.append((since, inf))
+        del self._spans[:-_MOST]
         left = max(since + self._seconds - self._now(), 0.0)
         self._timers.start("pause", left, self._over)
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 class RateLimit:
     """A token bucket: lets `at_once` through at the same time, and `per_second` in the long run."""
 
+    __slots__ = ("_at", "_left", "_most", "_per_second")
+
     def __init__(self, *, per_second: float, at_once: int) -> None:
         self._per_second, self._most = per_second, float(at_once)
         self._left = self._most

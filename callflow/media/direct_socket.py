@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -58,7 +57,7 @@ class DirectSocket(ABC):
         self._send_text: Callable[[bytes], object] = _nowhere
         self._message: Callable[[str | bytes], None] | None = None
         self._ended: Callable[[str], None] | None = None
-        self._backlog: deque[str | bytes] = deque()
+        self._backlog: list[str | bytes] = []
         """Messages that wait: for `start`, or because they came with too many others."""
         self._run = 0
         """Frames that came with others since the last turn."""
@@ -239,7 +238,7 @@ class DirectSocket(ABC):
         for _ in range(_AT_ONCE):
             if self._message is None or not self._backlog:
                 break
-            self._message(self._backlog.popleft())
+            self._message(self._backlog.pop(0))
         if self._message is not None and self._backlog:
             self._schedule()
             return

@@ -5,7 +5,6 @@ Audio is µ-law, 8 bytes a millisecond; positions count bytes, as in `playout.py
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from callflow.contracts.media import SpeechSegmentId
@@ -32,7 +31,7 @@ class LedgerEntry:
     """Another stretch began before the engine had finished this stretch, so more audio may come."""
     marked: bool = False
     """A mark was sent behind the first frames of the stretch."""
-    pending: deque[bytes] = field(default_factory=deque)
+    pending: list[bytes] = field(default_factory=list)
     """Audio not sent yet."""
     waiting: int = 0
     """Bytes in `pending`."""
@@ -47,21 +46,21 @@ class LedgerEntry:
         a finished stretch is padded. May return b"": less than a frame waits."""
         pending = self.pending
         if len(pending) == 1 and len(pending[0]) <= most and len(pending[0]) % FRAME_BYTES == 0:
-            return self._sent(position, pending.popleft())
+            return self._sent(position, pending.pop(0))
         most -= most % FRAME_BYTES
         pieces: list[bytes] = []
         size = 0
         while pending and size < most:
-            piece = pending.popleft()
+            piece = pending.pop(0)
             if size + len(piece) > most:
-                pending.appendleft(piece[most - size :])
+                pending.insert(0, piece[most - size :])
                 piece = piece[: most - size]
             pieces.append(piece)
             size += len(piece)
         audio = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         odd = size % FRAME_BYTES
         if odd and not (self.finished and not pending):
-            pending.appendleft(audio[size - odd :])
+            pending.insert(0, audio[size - odd :])
             audio, size, odd = audio[: size - odd], size - odd, 0
         if not size:
             return b""

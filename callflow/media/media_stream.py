@@ -37,7 +37,7 @@ from callflow.media.malformed_frames import shape_of
 from callflow.media.media_config import MediaConfig
 from callflow.media.playout import Playout
 from callflow.media.reorder_buffer import ReorderBuffer
-from callflow.timers import Timers
+from callflow.timers import SmallEvent, Timers
 
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class MediaStream:
         self._reorder = ReorderBuffer(config.reorder_frames * _BURST)
         self._put = socket.put
         self._over: asyncio.Future[str] = self._loop.create_future()
-        self.gone = asyncio.Event()
+        self.gone = SmallEvent()
         """Set by the relay when the stream has ended and the relay has released it."""
         self._timers = Timers()
         self._is_over = self._is_holding = False

@@ -19,8 +19,11 @@ from callflow.media.websocket import MOST_MESSAGE
 
 
 _TEXT: Final = WSMsgType.TEXT
-_READ_BUFFER: Final = 4096
-"""Bytes of the first read buffer; a frame of 20 ms has about 350. It doubles with each read that fills it."""
+_READ_BUFFER: Final = 2048
+"""Bytes of the first read buffer, the least that picows takes; a frame of 20 ms has about 350. It doubles with each
+read that fills it."""
+_LOG: Final = logging.LoggerAdapter(logging.getLogger("picows.server"))
+"""Of a plain `Logger`, picows makes another one for each connection."""
 
 
 class PicowsSocket(DirectSocket, WSListener):
@@ -113,10 +116,12 @@ async def open_socket(connection: socket.socket, *, ping_seconds: float) -> Pico
         return media
 
     protocol = WSProtocol(
-        None, None, False, accepted, logging.getLogger("picows.server"), True, HANDSHAKE_SECONDS,
+        None, None, False, accepted, _LOG, True, HANDSHAKE_SECONDS,
         False, 20, 20, WSAutoPingStrategy.PING_WHEN_IDLE,
         False,  # pings are answered here, where they are counted
         MOST_MESSAGE, None, _READ_BUFFER,
     )  # fmt: skip
     await opened(connection, protocol, media)
+    for head in (protocol.transport.request, protocol.transport.response):  # which picows keeps as long as the socket
+        head.headers.clear()
     return media

@@ -73,8 +73,8 @@ class Relay:
         an event to the call's machine. `note`: adds a note to the journal."""
         self.call, self._ids, self._config = call, ids, config
         self.post, self._note = post, note
-        self._loop = asyncio.get_running_loop()
-        self._clock = self._loop.time
+        loop = asyncio.get_running_loop()
+        self._clock = loop.time
         self.playout = Playout(lead_ms=config.playout_lead_ms, mark_every_ms=config.mark_every_ms)
         self.clips = ClipPlayer(clips, self.playout)
         self.gates = AudioGates()
@@ -97,10 +97,10 @@ class Relay:
         """Called when a stream starts, before any audio of it."""
         self._stream: MediaStream | None = None
         self._timers = Timers()
-        self._pacer = Timer(self._loop)
-        self._heard_out = Timer(self._loop)
+        self._pacer = Timer(loop)
+        self._heard_out = Timer(loop)
         """Takes the place of the last mark, for a carrier that returns no marks."""
-        self._answered = self._unplayed = False
+        self._unplayed = False
         self.is_silenced = False
         """The agent has finished for good: its speech is no longer played."""
         self.answered_at: float | None = None
@@ -130,7 +130,7 @@ class Relay:
         if self._stream is not None:  # the previous stream was lost, but its end is not noticed yet
             await self._stream.end("another stream took its place")
         self._stream = stream = MediaStream(self, socket, protocol, secret, self._config)
-        if self._answered:
+        if self.answered_at is not None:
             stream.await_start()
         try:
             reason = await stream.run()
@@ -152,8 +152,8 @@ class Relay:
 
     def answered(self, *, ago: float = 0.0) -> None:
         """Note that the call was answered, `ago` seconds ago: an open socket must send its `start` frame in time."""
-        if not self._answered:
-            self._answered, self.answered_at = True, self._clock() - ago
+        if self.answered_at is None:
+            self.answered_at = self._clock() - ago
             if self._stream is not None:
                 self._stream.await_start()
 
@@ -204,7 +204,7 @@ class Relay:
 
     def started(self, stream: str, encoding: str) -> None:
         """Note that the carrier's `start` frame has come: audio flows both ways."""
-        self._answered, now = True, self._clock()
+        now = self._clock()
         self.answered_at = self.answered_at or now
         if self.before_audio is not None:
             self.before_audio()

@@ -103,7 +103,7 @@ class RemoteLine(Relay):
 
     def when_answered(self, begin: Callable[[], None]) -> None:
         """Call this once the call is answered: before that there is no session that it could open."""
-        if self._answered:
+        if self.answered_at is not None:
             begin()
         else:
             self._when_answered.append(begin)

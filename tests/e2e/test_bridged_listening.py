@@ -152,7 +152,7 @@ async def test_the_node_to_which_a_call_is_moved_listens_on() -> None:
         await until(lambda: two.switchboard.live(before.id), "the other node to have it")
         after = two.switchboard.live(before.id)
         assert after is not None
-        await until(lambda: len(after._listening._engines) == 2, "a session for each side")
+        await until(lambda: (made := after._listening.made) and len(made._engines) == 2, "a session for each side")
         call.phone.say(tone(600))
         turns = after.agent.conversation.turns
         await until(lambda: any("while you were not there" in turn.text for turn in turns), "what they say then")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 
-from callflow.engines.common import engine_socket
+from callflow.engines.common import connection, engine_socket
 from callflow.engines.common.engine_socket import EngineSocket
 
 
@@ -164,3 +165,25 @@ async def test_one_who_does_not_read_is_told_by_time_and_by_size() -> None:
             assert await heard.reason == "the peer does not read"
         socket.put("what nobody reads")
         over.set()
+
+
+async def test_of_the_handshake_nothing_is_kept_as_long_as_the_connection() -> None:
+    async def peer(ws: ServerConnection) -> None:
+        await ws.wait_closed()
+
+    async with serve(peer, "127.0.0.1", 0) as server:
+        address = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        config = SimpleNamespace(api_key="key", address=address, connect_seconds=5.0)
+        socket = await connection.open_once(config)
+        assert socket.request is not None
+        assert socket.response is not None
+        assert [*socket.request.headers, *socket.response.headers] == [], "each has some 2 kB"
+        await connection.shut(socket)
+
+
+async def test_python_keeps_no_hash_table_for_a_socket_of_which_each_call_has_one() -> None:
+    async def peer(ws: ServerConnection) -> None:
+        await ws.wait_closed()
+
+    async with connected(peer) as socket:
+        assert len(vars(socket)) <= 29, "with more than these beside its slots, Python 3.11 keeps a dict of 1.5 kB"

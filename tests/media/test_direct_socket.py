@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -221,6 +221,14 @@ async def test_of_a_peer_that_floods_little_is_read_at_a_time() -> None:
     async with connected() as (stream, peer):
         peer.transport.write(_frame(10, b"") * 20_000 + _frame(1, b"late"))
         await stream.has("late")
+
+
+async def test_of_the_handshake_nothing_is_kept_as_long_as_the_socket() -> None:
+    if Stream.library is not picows_socket:
+        return
+    async with connected() as (stream, _):
+        transport = cast(picows_socket.PicowsSocket, stream.socket)._transport
+        assert [*transport.request.headers, *transport.response.headers] == []
 
 
 async def test_a_peer_that_sends_too_many_frames_at_once_is_let_go_and_the_rest_is_thrown_away() -> None:

@@ -89,6 +89,9 @@ async def open_once(config: Destination, *, ping_seconds: float = PING_SECONDS, 
         )
         assert isinstance(connection, EngineSocket)
         connection.clock_ahead = _ahead(connection.response.headers if connection.response else Headers())
+        for head in (connection.request, connection.response):  # which `websockets` keeps as long as the connection
+            if head is not None:
+                head.headers.clear()
         # Small, because data that arrives at once is parsed at once, while all calls wait.
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         return connection

@@ -42,13 +42,20 @@ _HEAD_ENDS: Final = b"\r\n\r\n"
 class EngineSocket(ClientConnection):
     """A connection to the model; `websockets.connect` makes it."""
 
+    # With these in the dict of `websockets`, Python would keep a hash table of 1.5 kB for each connection.
+    __slots__ = (
+        "_allowed", "_backlog", "_ended", "_has_turn", "_head", "_is_behind", "_is_framed", "_is_held", "_message",
+        "_most_message", "_most_waiting", "_needed", "_parts", "_parts_size", "_reading_paused", "_reason",
+        "_takes_text", "_turn_ends", "_unread", "_write_deadline", "_write_seconds", "clock_ahead",
+    )  # fmt: skip
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.clock_ahead = 0.0
         """By how many seconds our clock is ahead of the server's, as far as the answer to the handshake tells it."""
         self._message: Callable[[bytes], None] | None = None
         self._ended: Callable[[str], None] | None = None
-        self._backlog: deque[bytes] = deque()
+        self._backlog: list[bytes] = []
         """Messages that wait: for `start`, or because they came with too many others."""
         self._parts: list[bytes] = []
         """The fragments of an unfinished message (RFC 6455, section 5.4)."""
@@ -297,7 +304,7 @@ class EngineSocket(ClientConnection):
         self._has_turn = False
         ends = self.loop.time() + _TURN_SECONDS
         while self._backlog and (message := self._taken_by()) is not None:
-            message(self._backlog.popleft())
+            message(self._backlog.pop(0))
             if self._backlog and self.loop.time() >= ends:
                 self._schedule()
                 return

@@ -104,16 +104,10 @@ class OpenAIRealtime:
         channel.lost = asyncio.get_running_loop().create_future()
         self._audio.await_session()
         beside = self._context.remote
-        opening = (
-            sideband.attach(self._config, beside, self._account, channel.call, was_there=self._context.was_there)
-            if beside
-            else open_socket(self._config, channel.call, self._account, arrives=channel.session == 1)
-        )
-        connecting = asyncio.create_task(opening, name=f"engine-connect {channel.call}")
+        connecting = asyncio.create_task(self._open(), name=f"engine-connect {channel.call}")
         lost: SessionLost | None = None
         try:
-            ends: set[asyncio.Future[Any]] = {connecting, channel.lost}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((connecting, channel.lost), return_when=asyncio.FIRST_COMPLETED)
             lost = channel.lost.result() if channel.lost.done() else await self._converse(await connecting)
             if beside and lost.retry and not channel.is_closed:
                 lost = lost._replace(over=await sideband.is_over(self._config, beside))
@@ -129,6 +123,12 @@ class OpenAIRealtime:
             await self.close()
             if lost is not None and not was_closed:
                 self._notify(lost)
+
+    async def _open(self) -> EngineSocket:
+        call, beside = self._channel.call, self._context.remote
+        if beside:
+            return await sideband.attach(self._config, beside, self._account, call, was_there=self._context.was_there)
+        return await open_socket(self._config, call, self._account, arrives=self._channel.session == 1)
 
     def add_context(self, items: Sequence[ContextPart]) -> None:
         if not self._session.is_ready:

@@ -64,7 +64,7 @@ class ResponseDriver:
         """Complete tool calls of running responses, by response."""
         self._approved: list[str] = []
         """Ids of approval requests that were answered."""
-        self._awaits_done: set[str] = set()
+        self._awaits_done: frozenset[str] = frozenset()
         """Responses whose audio is complete, and for whose ends a timer runs."""
 
     # Requests
@@ -315,16 +315,16 @@ class ResponseDriver:
             self._channel.notify(Usage(model, used, model_catalog.cost(model, used)))
 
     def _await_done(self, response: str) -> None:
-        self._awaits_done.add(response)
+        self._awaits_done |= {response}
         self._channel.start_timer(f"done {response}", _DONE_SECONDS, lambda: self._not_done(response))
 
     def _stop_awaiting_done(self, response: str) -> None:
-        self._awaits_done.discard(response)
+        self._awaits_done -= {response}
         self._channel.stop_timer(f"done {response}")
 
     def _not_done(self, response: str) -> None:
         """Stop waiting for the end of a response whose audio is complete."""
-        self._awaits_done.discard(response)
+        self._awaits_done -= {response}
         if response in self.queue.running:
             self._end(ResponseDone(response, "completed"), None, self._calls.pop(response, []), is_known=False)
 

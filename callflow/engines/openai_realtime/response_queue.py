@@ -19,8 +19,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, Literal, NamedTuple
 
-from cachetools import FIFOCache
-
+from callflow.contracts.newest import Newest
 from callflow.engines.openai_realtime.response_endings import ResponseEnding
 from callflow.engines.openai_realtime.response_request import ResponseRequest
 
@@ -78,11 +77,11 @@ class ResponseQueue:
         self._is_open = False
         self._running: dict[str, ResponseRequest | None] = {}
         """Running responses, each with its request; None: the server began the response by itself."""
-        self._interrupted: FIFOCache[str, bool] = FIFOCache(_MOST_IDS)
+        self._interrupted: Newest[str, bool] = Newest(_MOST_IDS)
         """Responses interrupted by the caller or cancelled by us, each with whether we have cancelled it."""
-        self._over: FIFOCache[str, None] = FIFOCache(_MOST_IDS)
+        self._over: Newest[str, None] = Newest(_MOST_IDS)
         """Responses that the server has ended."""
-        self._given_up: FIFOCache[str, ResponseRequest | None] = FIFOCache(_MOST_IDS)
+        self._given_up: Newest[str, ResponseRequest | None] = Newest(_MOST_IDS)
         """Responses whose ends are awaited no longer, each with its request."""
         self._may_go_on = ""
         """The response given up last, while nothing was asked for or heard that makes it outdated."""
@@ -95,13 +94,13 @@ class ResponseQueue:
         self._caller_speaks = self._turn_ends = False
         self._awaits = False
         """The caller has finished, and the server should begin the answer by itself."""
-        self._calls: FIFOCache[str, str] = FIFOCache(_MOST_IDS)
+        self._calls: Newest[str, str] = Newest(_MOST_IDS)
         """Tool calls by id, each with its response."""
         self._unanswered: dict[str, set[str]] = {}
         """Tool calls without an answer, by response."""
-        self._speak: set[str] = set()
+        self._speak: frozenset[str] = frozenset()
         """Responses with a tool result that the model should speak about."""
-        self._answered: FIFOCache[str, None] = FIFOCache(_MOST_IDS)
+        self._answered: Newest[str, None] = Newest(_MOST_IDS)
         """Tool calls that have an answer."""
 
     @property
@@ -172,7 +171,7 @@ class ResponseQueue:
         self._running |= {response: ResponseRequest() for response in unheard}
         self._sent = None if self._sent is None else ResponseRequest(withdrawn=self._sent)
         self._failed, self._pending = None, ResponseRequest()
-        self._speak.clear()
+        self._speak = frozenset()
         return back.instructions | ({"": False} if back.plain or back.after_tools else {})
 
     def answered(self, call: str, *, speak: bool) -> tuple[bool, list[Action]]:
@@ -185,12 +184,12 @@ class ResponseQueue:
         unanswered = self._unanswered.get(response, set())
         unanswered.discard(call)
         if speak:
-            self._speak.add(response)
+            self._speak |= {response}
         if unanswered:
             return True, []
         self._unanswered.pop(response, None)
         if response in self._speak:
-            self._speak.discard(response)
+            self._speak -= {response}
             self._pending.add(ResponseRequest(after_tools=True))
         return True, self._next_request()
 
@@ -365,7 +364,8 @@ class ResponseQueue:
         self._caller_speaks, self._awaits, self._turn_ends, self._may_go_on = True, False, False, ""
         if interrupts:
             for response in self._running:
-                self._interrupted.setdefault(response, False)
+                if response not in self._interrupted:
+                    self._interrupted[response] = False
         if answers:
             self._failed = None
             self._attempts = self._remote = 0

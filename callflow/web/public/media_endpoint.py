@@ -112,6 +112,7 @@ class MediaServer:
         except BaseException:
             connection.close()
             raise
+        handshake.headers.clear()  # whoever called keeps it as long as the connection
         try:
             media = await self._open(connection, ping_seconds=self._ping_seconds)
         except (OSError, TimeoutError) as error:
