@@ -16,8 +16,9 @@ stands still. What it held may have been played meanwhile, so the second of them
 to return no marks any more, until three have come again.
 
 The usual delay of a mark is the network's, there and back. If the marks that a `clear` returns come back faster than
-any mark of played audio did, the carrier waits for some audio before it begins to play. Until one has come back so, a
-`clear` for which none would goes out with a mark right before it (`PlaybackClock.wants_probe`).
+any mark of played audio did, the carrier waits for some audio before it begins to play. One that goes out as the stream
+starts, with nothing to play, comes back as fast: so this is known before anybody can interrupt. Until one has come back
+so, a `clear` for which none would goes out with a mark right before it (`PlaybackClock.wants_probe`).
 
 Where the carrier answers pings, they tell the network's part: see `ping_evidence.py`. It is subtracted, or a stall of
 our own process, whichever is longer. Pings are sent at the first marks, which show the usual round trip, and again once
@@ -39,7 +40,7 @@ _UNKNOWN: Final = float("inf")
 _STRETCHES: Final = 6
 """How many stretches are searched for the quickest mark."""
 _ROUND_TRIPS: Final = 8
-"""How many `clear`s are searched for the quickest round trip."""
+"""How many marks that came back at once are searched for the quickest."""
 _MARKS: Final = 3
 """How many of the last marks are judged together."""
 _ENOUGH_MARKS: Final = 3
@@ -104,7 +105,7 @@ class CarrierLag:
         self._minima = [_UNKNOWN]
         """The quickest mark of each of the last stretches, the present one last."""
         self._round_trips: list[float] = []
-        """How soon after a `clear` the marks came back that it returned."""
+        """How soon the marks came back that waited for no audio."""
         self._delays: list[float] = []
         """How much later than the send clock the last marks of this stretch came back, newest first."""
         self._expected = self._expected_second = self._expected_third = _UNKNOWN
@@ -162,7 +163,7 @@ class CarrierLag:
 
     @property
     def wants_round_trip(self) -> bool:
-        """Whether no mark has come back for a `clear` yet: a carrier that waits before it plays is not found out."""
+        """Whether no mark has come back at once yet: a carrier that waits before it plays is not found out."""
         return not self._round_trips
 
     @property
@@ -235,8 +236,8 @@ class CarrierLag:
         self._ran_empty()
         self._expected = self._expected_second = self._expected_third = _UNKNOWN
 
-    def clear_returned(self, round_trip: float, now: float) -> None:
-        """Note how soon after a `clear` a mark came back that can only have come back because of it."""
+    def returned_at_once(self, round_trip: float, now: float) -> None:
+        """Note how soon a mark came back that waited for no audio: of a `clear`, or with nothing to play."""
         self._round_trips.append(max(0.0, self._without(self._stalled(now), round_trip)))
         del self._round_trips[:-_ROUND_TRIPS]
         self._find_prebuffer()

@@ -87,10 +87,17 @@ class MediaStream:
     """One media socket: its protocol and the order of its frames."""
 
     def __init__(
-        self, relay: StreamOwner, socket: MediaSocket, protocol: MediaProtocol, secret: str, config: MediaConfig
+        self,
+        relay: StreamOwner,
+        socket: MediaSocket,
+        protocol: MediaProtocol,
+        secret: str,
+        config: MediaConfig,
+        playout: Playout | None = None,
     ) -> None:
+        """`playout`: what is played on the stream; None: nothing is."""
         self._relay, self._socket, self._protocol, self._secret = relay, socket, protocol, secret
-        self._config = config
+        self._config, self._playout = config, playout
         self._counts = relay.counts
         self._loop = asyncio.get_running_loop()
         self._reorder = ReorderBuffer(config.reorder_frames * _BURST)
@@ -300,6 +307,8 @@ class MediaStream:
         self._alaw = start.encoding == "PCMA"
         self.started = True
         self._timers.stop("start")
+        if self._playout is not None and (mark := self._playout.open(self._loop.time())):
+            self.send_mark(mark)
         self._relay.started(start.stream, start.encoding)
 
     def _refuse(self, reason: str) -> None:

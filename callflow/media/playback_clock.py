@@ -47,15 +47,15 @@ class _Mark(NamedTuple):
 
 
 _NEVER: Final = float("inf")
-_NOTHING_CLEARED: Final = ("", 0.0)
+_NO_MARK: Final = ("", 0.0)
 
 
 class PlaybackClock:
     """The position of the carrier's playback, in bytes of µ-law since the last `reset`."""
 
     __slots__ = (
-        "_cleared", "_ends", "_gaps", "_marks", "confirmed", "early_marks", "is_early", "lag", "marked", "sent",
-        "stale_marks",
+        "_cleared", "_ends", "_gaps", "_marks", "_opening", "confirmed", "early_marks", "is_early", "lag", "marked",
+        "sent", "stale_marks",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -79,8 +79,10 @@ class PlaybackClock:
         """When all sent audio has been played, by the send clock."""
         self._gaps = 0.0
         """The gaps in all audio so far, in seconds."""
-        self._cleared: tuple[str, float] = _NOTHING_CLEARED
+        self._cleared: tuple[str, float] = _NO_MARK
         """A mark that can only come back for the last `clear`, and when that was sent."""
+        self._opening: tuple[str, float] = _NO_MARK
+        """The mark that was sent with nothing to play, and when."""
 
     def send(self, size: int, now: float) -> None:
         """Count `size` bytes of audio that are sent now."""
@@ -116,7 +118,12 @@ class PlaybackClock:
             self._await_marks()
 
     def mark_returned(self, name: str, now: float) -> bool:
-        """Note that a mark came back: all audio before it was played. Returns False if the mark was not awaited."""
+        """Note that a mark came back: all audio before it was played. Returns False if the mark was not awaited, or had
+        no audio before it."""
+        if name == self._opening[0]:
+            self.lag.returned_at_once(now - self._opening[1], now)
+            self._opening = _NO_MARK
+            return False
         marks = self._marks
         for mark in marks:
             if mark.name == name:
@@ -124,8 +131,8 @@ class PlaybackClock:
         else:
             self.stale_marks += 1
             if name == self._cleared[0]:
-                self.lag.clear_returned(now - self._cleared[1], now)
-                self._cleared = _NOTHING_CLEARED
+                self.lag.returned_at_once(now - self._cleared[1], now)
+                self._cleared = _NO_MARK
             return False
         while marks:  # the marks before it count too: a carrier may drop some, and the network may delay some
             mark = marks.pop(0)
@@ -171,6 +178,14 @@ class PlaybackClock:
         """When all sent audio has been played by the send clock alone, regardless of marks."""
         return self._ends
 
+    def open(self, name: str, now: float) -> bool:
+        """Note that a mark is sent now with nothing to play, so that it comes back at once. Returns False if it would
+        not, or would tell nothing new: it is not to be sent then."""
+        if self.sent or not self.lag.wants_round_trip:
+            return False
+        self._opening = (name, now)
+        return True
+
     def wants_probe(self, now: float) -> bool:
         """Return whether a mark is to be sent right before a `clear` that is sent now: it shows how long the network
         takes, of which nothing that comes back tells."""
@@ -185,7 +200,7 @@ class PlaybackClock:
     def reset(self, now: float) -> None:
         """Restart at 0, because a `clear` is sent now and the carrier discards its audio. What is known of the network
         and of the carrier's habits is kept."""
-        self._cleared = _NOTHING_CLEARED
+        self._cleared = _NO_MARK
         if self._returns_for_clear(now):
             self._cleared = (self._marks[-1].name, now)
         self._marks.clear()

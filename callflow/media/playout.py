@@ -28,6 +28,7 @@ _CLOSE_MARKS: Final = 2 * FRAME_BYTES
 _PAUSE_SECONDS: Final = 0.01
 """How long the engine sends nothing, after all audio has been played, before a mark tells so. One that speaks as fast
 as we play is late by a moment again and again, and would cost a mark for each frame."""
+_OPENING: Final = "opening"
 _REMEMBERED: Final = 256
 """How many interrupted responses and items are remembered, to recognise their late audio."""
 
@@ -188,6 +189,11 @@ class Playout:
         if self._clock.sent > self._clock.marked:
             return max(now, self._clock.runs_until + _PAUSE_SECONDS)
         return None
+
+    def open(self, now: float) -> str:
+        """Return the mark to send as the stream starts, before any audio: it shows how long the network takes; "":
+        none."""
+        return _OPENING if self._clock.open(_OPENING, now) else ""
 
     # Marks back from the carrier
 

@@ -129,7 +129,7 @@ class Relay:
         """Serve one media socket until it ends or `close` is called."""
         if self._stream is not None:  # the previous stream was lost, but its end is not noticed yet
             await self._stream.end("another stream took its place")
-        self._stream = stream = MediaStream(self, socket, protocol, secret, self._config)
+        self._stream = stream = MediaStream(self, socket, protocol, secret, self._config, self.playout)
         if self.answered_at is not None:
             stream.await_start()
         try:

@@ -67,7 +67,7 @@ class SpeechDetector:
     def began(self) -> None:
         """Note that the engine has reported the beginning of speech, so it must report the end, too."""
         self._spoken, self._begun = 0, True
-        if self._quiet >= self._end:  # a voice too soft for this detector: allow more time
+        if not self.hears_speech:  # a voice too soft for this detector: allow more time, whatever was loud before
             self._quiet = self._end - _SOFT_MS * BYTES_PER_MS  # less than 0: not heard here
         self._features.keep(_BEFORE_FRAMES)
 

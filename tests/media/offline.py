@@ -192,9 +192,10 @@ class Line:
         await settle()
 
     async def sent(self) -> list[Any]:
-        """Return what the carrier was sent since the last time: bytes of audio, names of marks, "clear"."""
+        """Return what the carrier was sent since the last time: bytes of audio, names of marks, "clear". The mark with
+        which each stream begins is left out."""
         await settle()
-        sent, self.socket.sent[:] = list(self.socket.sent), []
+        sent, self.socket.sent[:] = [each for each in self.socket.sent if each.get("mark") != "opening"], []
         return [base64.b64decode(each["media"]) if "media" in each else each.get("mark") or "clear" for each in sent]
 
     def say(self, key: SpeechSegmentId, ms: int, *, response: str = "resp_1", whole: bool = True) -> bool:

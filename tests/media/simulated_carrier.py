@@ -165,6 +165,10 @@ class Simulation:
         self._spike = (0.0, 0.0)
         """From when until when the link from the carrier holds everything up."""
 
+        if mark := self.playout.open(self.now):
+            self.outcome.marks += 1
+            self.at(self._there(), partial(self.carrier.arrive, mark))
+
     def at(self, when: float, what: Callable[[], None]) -> None:
         """Let this happen at that time."""
         heapq.heappush(self._events, (when, next(self._order), what))

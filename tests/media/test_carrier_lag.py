@@ -55,10 +55,18 @@ def test_jitter_and_a_carrier_that_falls_behind(how: dict[str, Any], p95: float,
     assert outcome.percentile(0.95) <= (p95 if interruptions >= 500 else 1.25 * p95)
 
 
-def test_a_carrier_that_waits_before_it_plays_is_found_out_by_its_first_clear(interruptions: int) -> None:
-    """The first answer of a call is wrong by what the carrier waits, and no other."""
-    outcome = simulate(Condition(link_ms=50, prebuffer_ms=200, delta_ms=(60,)), interruptions=interruptions)
-    assert outcome.percentile(0.8) <= 10
+@pytest.mark.parametrize("how", [{"delta_ms": (60,)}, {"speed": 1.0}], ids=["quick engine", "as fast as we play"])
+def test_a_carrier_that_waits_before_it_plays_is_found_out_before_anybody_interrupts(how: dict[str, Any]) -> None:
+    """The first answer of each call was wrong by what the carrier waits."""
+    errors = []
+    for seed in range(1, 21):
+        one = Simulation(Condition(link_ms=50, prebuffer_ms=200, **how), seed)
+        one.speak(0, 4.0)
+        one.run(one.now + one.dice.uniform(1.5, 3.5))
+        one.interrupt(4.0)
+        one.run(one.now + 1.0)
+        errors += one.outcome.errors
+    assert max(errors) <= 10
 
 
 @pytest.mark.parametrize(
@@ -183,7 +191,7 @@ def test_marks_are_closer_together_only_for_a_carrier_that_falls_behind() -> Non
     jitter = simulate(Condition(link_ms=50, jitter_ms=250), interruptions=60)
     pauses = simulate(Condition(link_ms=50, pause_ms=120), interruptions=60)
     plainly = plain.marks / plain.seconds
-    assert jitter.marks / jitter.seconds < 1.1 * plainly
+    assert jitter.marks / jitter.seconds < 1.15 * plainly
     assert pauses.marks / pauses.seconds > 2 * plainly
 
 
@@ -227,7 +235,7 @@ def test_whatever_the_marks_say_the_lag_is_no_more_than_the_latest_mark_was_late
                 lag.overtaken(seconds, 0.0)
             case "clear":
                 lag.cleared(now)
-                lag.clear_returned(seconds, now)
+                lag.returned_at_once(seconds, now)
             case _:
                 lag.stalled(seconds, now)
         assert 0.0 <= lag.behind <= latest

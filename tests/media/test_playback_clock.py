@@ -195,6 +195,19 @@ def test_a_clear_for_which_no_mark_comes_back_wants_one_beside_it(
         assert not clock.wants_probe(now + 1.0), "one is enough"
 
 
+def test_a_mark_sent_with_nothing_to_play_shows_the_round_trip_and_is_not_stale() -> None:
+    clock = PlaybackClock()
+    assert clock.open("opening", 10.0)
+    clock.send(SECOND, 10.0)
+    assert not clock.open("again", 10.0), "it would wait for the audio"
+    assert not clock.mark_returned("opening", 10.1), "it proves nothing about the audio"
+    assert clock.lag.network == pytest.approx(0.1)
+    assert (clock.confirmed, clock.stale_marks) == (0, 0)
+    assert not clock.wants_probe(10.1)
+    clock.reset(11.0)
+    assert not clock.open("again", 11.0), "one is enough"
+
+
 def test_a_mark_that_was_under_way_anyway_does_not_show_the_round_trip() -> None:
     clock = PlaybackClock()
     clock.send(SECOND, 0.0)

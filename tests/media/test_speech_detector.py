@@ -77,6 +77,18 @@ def test_somebody_whom_only_the_engine_hears_has_more_time() -> None:
     assert feed(ear, PAUSE) == ["end"]
 
 
+@pytest.mark.parametrize("pauses", [0.5, 1, 1.5])
+def test_somebody_who_was_loud_a_moment_before_and_speaks_softly_now_has_it_too(pauses: float) -> None:
+    ear = SpeechDetector()
+    ear.began()
+    feed(ear, tone(300))
+    ear.ended()
+    feed(ear, SILENT_FRAME * int(pauses * 80))
+    ear.began()
+    assert feed(ear, PAUSE * 3) == [], "the soft turn was ended in the middle"
+    assert feed(ear, PAUSE * 2) == ["end"]
+
+
 @pytest.mark.parametrize("name", ["hours", "account", "bye", "order", "thanks", "interruption"])
 def test_speech_is_told_from(name: str) -> None:
     recording = voices.load(f"caller/{name}")
