@@ -124,9 +124,8 @@ class Application:
         self._secrets = display.secrets_of(settings)
         self.live = LiveFeed()
         self.telemetry = Telemetry(capacity=settings.max_concurrent_calls)
-        self.address = PublicAddress(
-            settings.public_base_url, f"http://{settings.host}:{settings.port}", node=self._name
-        )
+        here = f"http://{settings.host}:{settings.port}"
+        self.address = PublicAddress(settings.public_base_url, here, node=self._name)
         self.carriers = make_carriers(settings, self.address)
         self._dial_rules = DialRules.of(settings)
         self._shielded = ShieldedChanges()
