@@ -288,7 +288,8 @@ def test_twilios_webhooks_bring_our_id_back() -> None:
     answered = webhook("/twilio/voice", "in-progress", mine)
     assert (type(answered.event), answered.call) == (CallAnswered, product.CALL)
     ended = webhook("/twilio/status", "busy", mine)
-    assert (ended.event, ended.call) == (CallHangup(cause="user_busy", source="carrier"), product.CALL)
+    hangup = CallHangup(cause="user_busy", source="carrier", unanswered=True)
+    assert (ended.event, ended.call) == (hangup, product.CALL)
     assert isinstance(webhook("/twilio/status", "ringing", mine).event, CarrierNotice)
     for odd in ("", "call=", "call=somebody", "other=1", "call=%00"):
         assert webhook("/twilio/voice", "in-progress", odd).call == ""

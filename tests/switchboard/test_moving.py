@@ -113,7 +113,7 @@ class Node:
             peer=lambda name: Peer(name, f"unix:/{name}"), reaches_database=True, trouble="",
             count_placed=lambda name: None, give=self._give, tell=self._tell, look_again=self._look_again,
             claims=SimpleNamespace(drop=self.dropped.extend, noted=lambda call: None, confirm_taken=lambda call: None),
-            begin_to_leave=self._nothing, set_state=self._set_state,
+            begin_to_leave=self._nothing, set_state=self._set_state, epoch=1,
             view=View(tuple(map(node, ("w1", "w2", "w3", "w4")))),
         )  # fmt: skip
         self.states: list[str] = []
@@ -162,8 +162,8 @@ class Node:
     async def _nothing(self) -> None:
         pass
 
-    async def _set_state(self, name: str, state: str) -> bool:
-        self.states.append(f"{name} {state}")
+    async def _set_state(self, name: str, state: str, epoch: int) -> bool:
+        self.states.append(f"{name} {state} {epoch}")
         return True
 
     def _place(self, carrier: str) -> str:
@@ -355,7 +355,7 @@ async def test_a_worker_whose_main_process_has_died_goes_on_until_one_of_the_nex
     the.moving.leave_later(left.set)  # a second one asks
     the.membership.view = View((*the.membership.view.nodes, node("w6")))
     await asyncio.wait_for(left.wait(), 5)
-    assert the.states == ["w1 draining"]
+    assert the.states == ["w1 draining 1"]
 
 
 @in_loop
