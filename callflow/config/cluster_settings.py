@@ -18,8 +18,6 @@ _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?")
 _MOST_WORKERS: Final = 64
 _LONGEST_SOCKET: Final = 103
 """Characters of the path of a Unix socket: 107 on Linux, 103 elsewhere."""
-_EVERY_ADDRESS: Final = ("", "0.0.0.0", "::")
-"""Hosts with which a listener takes connections at all addresses of its machine."""
 _MAKE_SECRET: Final = 'make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
@@ -67,7 +65,7 @@ class ClusterSettings(OriginSettings):
             problems.append(f"CLUSTER_SECRET is not set, but CLUSTER_PORT is: {_MAKE_SECRET}")
         if secret and len(secret) < 32:
             problems.append(f"CLUSTER_SECRET has {len(secret)} characters: use at least 32")
-        if self.cluster_port and self.cluster_host.strip("[]") in _EVERY_ADDRESS:
+        if self.cluster_port and self.cluster_host.strip("[]") in validators.EVERY_ADDRESS:
             problems.append(
                 f"CLUSTER_HOST={self.cluster_host} is no address at which others find this machine: give its own"
             )

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from callflow.config import control_endpoint, paths, validators
 from callflow.config.settings import Settings
-
-
-_EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::", ""})
 
 
 def check_serve(settings: Settings) -> list[str]:
@@ -47,7 +42,11 @@ def check_serve(settings: Settings) -> list[str]:
         settings.media_server, settings.database_url, (settings.port, settings.console_port), settings.data_dir
     )
     hosts = {settings.host, settings.console_host}
-    if settings.port and settings.port == settings.console_port and (len(hosts) == 1 or hosts & _EVERY_ADDRESS):
+    if (
+        settings.port
+        and settings.port == settings.console_port
+        and (len(hosts) == 1 or hosts & validators.EVERY_ADDRESS)
+    ):
         problems.append(f"CONSOLE_PORT={settings.console_port} is also PORT: give the console a port of its own")
     return [*problems, *paths.problems(settings)]
 

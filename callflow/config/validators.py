@@ -28,6 +28,8 @@ UNREADABLE: Final = (
     "cannot be read in one way only: a port must be a number up to 65535, and special characters in user, password or"
     " query must be percent-encoded (%40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %20 for a blank)"
 )
+EVERY_ADDRESS: Final = frozenset({"", "0.0.0.0", "::"})
+"""Hosts with which a listener takes connections at all addresses of its machine."""
 BUSINESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """The name of a business, or of a token."""
 TOKEN_CHARACTERS: Final = 16

@@ -130,8 +130,8 @@ class Dialer:
         """
         # What is written down nowhere is told to no other node either.
         if self.elsewhere is not None and request.account is None and not request.api_key:
-            self._order(request)
-            return await self.elsewhere(request)
+            # Which carrier is decided here: another node may have other keys, and would choose by them.
+            return await self.elsewhere(replace(request, carrier=self._order(request).carrier))
         return await self.dial_here(request)
 
     async def dial_here(self, request: DialRequest) -> Dialled:

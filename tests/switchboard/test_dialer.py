@@ -296,6 +296,7 @@ def test_a_request_with_a_key_of_its_own_is_told_to_no_other_node() -> None:
             assert "sk-1" not in repr(secret)
         await world.dialer.dial(wish(account=CarrierAccount("AC1", "t")))
         assert [each.by for each in told] == ["other"]
+        assert told[0].carrier == "twilio", "another node, with other keys, would choose another carrier"
         with pytest.raises(DialRefused):
             await world.dialer.dial(wish(to_number="", by="other"))
         assert len(told) == 1, "what makes no sense is not even told"

@@ -29,7 +29,7 @@ from callflow import runtime
 from callflow.cli import output_file
 from callflow.cli.bench import coded_frames, journal, viewers
 from callflow.cli.bench.peers.install import PEERS, default_folder, prepare
-from callflow.cli.bench.subjects import CALLFLOW, SUBJECTS, USUAL, WEBSOCKETS, WORKERS, Subject, processes, world
+from callflow.cli.bench.subjects import CALLFLOW, SUBJECTS, USUAL, Subject, processes, world
 from callflow.cli.terminal import Screen
 from callflow.contracts.errors import BenchError
 from callflow.media.g711 import FRAME_BYTES, ulaw_to_pcm16
@@ -190,7 +190,7 @@ async def _bench(
     console.print(_side_by_side(found, left_out))
     for name, why in left_out.items():
         console.print(f"{name}: {why}")
-    is_ours = bool({CALLFLOW.name, WORKERS.name, WEBSOCKETS.name} & found.keys())
+    is_ours = any(SUBJECTS[name].is_ours for name in found if name in SUBJECTS)
     figures = {**found.pop(CALLFLOW.name, {}), "python": platform.python_version()}
     if beside := {name: value for name, value in figures.items() if "watched" in name or "ratio_" in name}:
         console.print(f"\nthe same calls, with and without {viewers.BESIDE[watched or '']}:")
