@@ -286,15 +286,15 @@ class Membership:
     def beside(self) -> Sequence[Peer]:
         return self.together.unseen(self.view)
 
-    def place(self, carrier: str = "") -> str:
+    def place(self, carrier: str = "", call: str = "") -> str:
         nodes = [node for node in self.view.punctual() if node.name == self.me or self.keys.serves(node.name, carrier)]
-        chosen = place(nodes, self._placed.counts(time.monotonic()), self.me)
-        self.count_placed(chosen)
+        chosen = place(nodes, self._placed.counts(time.monotonic(), call), self.me)
+        self.count_placed(chosen, call)
         return chosen
 
-    def count_placed(self, name: str) -> None:
+    def count_placed(self, name: str, call: str) -> None:
         """Learn that a node gets a call, of which it will tell only at its next renewal."""
-        self._placed.add(name, time.monotonic())
+        self._placed.add(name, time.monotonic(), call)
 
     def place_elsewhere(self, carrier: str = "") -> str:
         """Return the name of the node that would take a call of that carrier from here; "": none takes calls."""

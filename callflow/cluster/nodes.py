@@ -6,7 +6,7 @@ All of them are taken from a `View`, which every node reads from the database at
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -200,17 +200,25 @@ class RecentPlacements:
     """Calls that this node has placed lately, of which their nodes have not said yet that they have them."""
 
     def __init__(self) -> None:
-        self._placed: deque[tuple[float, str]] = deque(maxlen=_MOST_PLACED)
+        self._placed: dict[object, tuple[float, str]] = {}
+        """By call, the oldest first."""
 
-    def add(self, name: str, now: float) -> None:
-        """Note a call for a node. `now`: seconds of a monotonic clock."""
-        self._placed.append((now, name))
+    def add(self, name: str, now: float, call: str = "") -> None:
+        """Note a call for a node, in place of what was noted of that call. "": it has no id yet. `now`: seconds of a
+        monotonic clock."""
+        key = call or object()
+        self._placed.pop(key, None)
+        if len(self._placed) >= _MOST_PLACED:
+            del self._placed[next(iter(self._placed))]
+        self._placed[key] = (now, name)
 
-    def counts(self, now: float) -> Counter[str]:
-        """Return how many calls each node has got that it may not have told of. `now`: as for `add`."""
-        while self._placed and self._placed[0][0] <= now - 2 * RENEW_SECONDS:
-            self._placed.popleft()
-        return Counter(name for _, name in self._placed)
+    def counts(self, now: float, but: str = "") -> Counter[str]:
+        """Return how many calls each node has got that it may not have told of, without the call `but`: what is decided
+        anew must not count twice. `now`: as for `add`."""
+        old = now - 2 * RENEW_SECONDS
+        while self._placed and next(iter(self._placed.values()))[0] <= old:
+            del self._placed[next(iter(self._placed))]
+        return Counter(name for call, (_, name) in self._placed.items() if call != but)
 
 
 def share(orphans: int, survivors: int) -> int:

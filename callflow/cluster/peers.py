@@ -68,9 +68,10 @@ class Peers(Protocol):
         """Return the living nodes that began together with this one, and of which the database says nothing yet: they
         may have calls, and no lease."""
 
-    def place(self, carrier: str = "") -> str:
+    def place(self, carrier: str = "", call: str = "") -> str:
         """Return the name of the node that takes a new call of a carrier: the one with the most room of those that have
-        its keys, maybe this one. "": of any."""
+        its keys, maybe this one. `carrier`: "": any. `call`: its id, by which it counts once however often it is asked
+        for; "": it has none yet."""
 
     async def owner(self, call: str) -> str | None:
         """Return the name of the living node that has a call, maybe this one; "": nobody has it; None: it is not known.

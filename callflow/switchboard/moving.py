@@ -246,7 +246,7 @@ class Moving:
         target = self._target_of(call) if self._is_movable(call) else None
         if target is None:
             return
-        self._membership.count_placed(target.name)
+        self._membership.count_placed(target.name, call.id)
         self._under_way.add(call.id)
         try:
             await self._give(call, target, lasts)

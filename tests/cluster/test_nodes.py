@@ -8,6 +8,7 @@ from callflow.cluster.nodes import (
     LEASE_SECONDS,
     LeaseJudgement,
     Node,
+    RecentPlacements,
     State,
     View,
     allotment,
@@ -73,6 +74,33 @@ def test_placed_calls_are_spread_evenly_before_the_others_have_counted_them() ->
     for _ in range(90):
         placed[place(nodes, placed, "a")] += 1
     assert max(placed.values()) - min(placed.values()) <= 2
+
+
+def test_a_call_that_is_placed_once_more_counts_once() -> None:
+    """Webhooks that had to wait are decided on anew, as those that come while a node starts."""
+    nodes, placed = [node("a", capacity=100), node("b", capacity=100)], RecentPlacements()
+
+    def put(call: str) -> str:
+        chosen = place(nodes, placed.counts(7.0, call), "a")
+        placed.add(chosen, 7.0, call)
+        return chosen
+
+    once = {call: put(call) for call in map(str, range(8))}
+    assert sorted(once.values()) == ["a"] * 4 + ["b"] * 4
+    anew = {call: put(call) for call in ("0", "2", "4", "6")}
+    assert sorted((once | anew).values()) == ["a"] * 4 + ["b"] * 4
+    assert placed.counts(7.0) == {"a": 4, "b": 4}
+
+
+def test_placements_are_forgotten_when_their_nodes_have_told_of_them() -> None:
+    placed = RecentPlacements()
+    for now, call in ((0.0, ""), (0.0, ""), (0.9, "c"), (1.0, "d")):
+        placed.add("a", now, call)
+    assert placed.counts(0.9) == {"a": 4}
+    assert placed.counts(1.0, "d") == {"a": 1}
+    for _ in range(5000):
+        placed.add("b", 1.0)
+    assert placed.counts(1.0) == {"b": 1000}, "they are bounded"
 
 
 def test_nodes_that_know_the_same_do_not_all_choose_the_same_node() -> None:

@@ -46,7 +46,7 @@ class Cluster:
     def __init__(self, far: DiallingElsewhere, placed: str = "") -> None:
         self._far, self._placed = far, placed
 
-    def place(self, carrier: str = "") -> str:
+    def place(self, carrier: str = "", call: str = "") -> str:
         return self._placed
 
     def peer(self, name: str) -> Peer | None:

@@ -111,7 +111,7 @@ class Node:
             keys=self.keys,
             me="w1", is_leaving=True, takes_given=True, draining=asyncio.Event(), place_elsewhere=self._place,
             peer=lambda name: Peer(name, f"unix:/{name}"), reaches_database=True, trouble="",
-            count_placed=lambda name: None, give=self._give, tell=self._tell, look_again=self._look_again,
+            count_placed=lambda name, call: None, give=self._give, tell=self._tell, look_again=self._look_again,
             claims=SimpleNamespace(drop=self.dropped.extend, noted=lambda call: None, confirm_taken=lambda call: None),
             begin_to_leave=self._nothing, set_state=self._set_state, epoch=1,
             view=View(tuple(map(node, ("w1", "w2", "w3", "w4")))),

@@ -59,7 +59,7 @@ class Known:
     def living(self) -> Sequence[Peer]:
         return list(self.peers.values())
 
-    def place(self, carrier: str = "") -> str:
+    def place(self, carrier: str = "", call: str = "") -> str:
         return self.me
 
     async def owner(self, call: str) -> str | None:

@@ -66,7 +66,7 @@ class WebhookRouting:
             owner = await self._owner(webhook_event, calls)
             found = destination(known, owner)
         if found is Missing.PLACE:
-            found = destination(known, owner, self._peers.place(webhook_event.carrier))
+            found = destination(known, owner, self._peers.place(webhook_event.carrier, calls[0]))
         assert not isinstance(found, Missing), "both were asked"
         return found
 

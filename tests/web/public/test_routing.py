@@ -88,7 +88,7 @@ class Cluster:
     def peer(self, name: str) -> Peer | None:
         return Peer("w2", "unix:/w2") if name == "w2" and self.lives else None
 
-    def place(self, carrier: str = "") -> str:
+    def place(self, carrier: str = "", call: str = "") -> str:
         return "w2" if self.lives else "me"
 
     def beside(self) -> list[Peer]:
@@ -295,7 +295,7 @@ def test_the_webhook_of_a_call_that_was_let_go_goes_after_it(
     owner: str | None, times: int, told: tuple[int, bytes, list[str]]
 ) -> None:
     cluster = Cluster(has=False)
-    cluster.place = lambda carrier="": "me"  # type: ignore[method-assign]
+    cluster.place = lambda carrier="", call="": "me"  # type: ignore[method-assign]
     cluster.owner_after, cluster.takes = owner, lambda: True
     answer, here = asked(cluster, lets_go=times)
     assert (answer.status, told[1] in answer.body, here) == (told[0], True, told[2]), answer.body
@@ -304,7 +304,7 @@ def test_the_webhook_of_a_call_that_was_let_go_goes_after_it(
 def test_no_carrier_is_told_that_a_call_has_gone_on_to_a_third_node() -> None:
     """It takes that for an answer to which it does not send the webhook again."""
     cluster = Cluster(has=False)
-    cluster.place = lambda carrier="": "me"  # type: ignore[method-assign]
+    cluster.place = lambda carrier="", call="": "me"  # type: ignore[method-assign]
     cluster.owner_after, cluster.takes, cluster.status = "w2", lambda: True, MISLED
     assert asked(cluster, lets_go=1)[0].status == 503
 
@@ -314,7 +314,7 @@ def test_a_call_that_was_let_go_does_not_begin_here_where_it_may_be_anothers(own
     """A node that is cut off from the database does not learn that another one serves the caller."""
     cluster = Cluster(has=False)
     cluster.let_go.add("c1")
-    cluster.place = lambda carrier="": "me"  # type: ignore[method-assign]
+    cluster.place = lambda carrier="", call="": "me"  # type: ignore[method-assign]
     cluster.owner_is = owner
     answer, here = asked(cluster)
     assert (answer.status, here) == ((202, ["d1"]) if begins else (503, [])), answer.body
@@ -332,7 +332,7 @@ def test_where_the_database_does_not_know_of_a_call_yet_the_nodes_are_asked(
     owner: str | None, waits: float, where: str
 ) -> None:
     cluster = Cluster(has=False)
-    cluster.place = lambda carrier="": "me"  # type: ignore[method-assign]
+    cluster.place = lambda carrier="", call="": "me"  # type: ignore[method-assign]
     cluster.owner_is, cluster.lives_at, cluster.takes = owner, "w2", lambda: True
     answer, here = asked(cluster, waits=waits)
     assert (answer.body, here) == ((b"of w2", []) if where == "w2" else (b"did d1", ["d1"]))
@@ -344,7 +344,7 @@ def test_the_other_side_of_a_call_that_was_dialled_goes_to_the_node_that_has_tha
 ) -> None:
     """It went to the one with the most room, as a stranger's call: another agent talked with whom we had dialled."""
     cluster = Cluster(has=False)
-    cluster.place = lambda carrier="": "me"  # type: ignore[method-assign]
+    cluster.place = lambda carrier="", call="": "me"  # type: ignore[method-assign]
     cluster.takes, cluster.owners = lambda: True, {"dialled": "w2"}
     if of_the_call_itself:  # it goes on elsewhere meanwhile, and this webhook comes once more
         cluster.owners = {"dialled": "me", "c1": "w2"}

@@ -77,7 +77,7 @@ class Node:
     def living(self) -> list[Peer]:
         return [Peer("w2", "unix:/w2")] if self.knows_w2 else []
 
-    def place(self, carrier: str = "") -> str:
+    def place(self, carrier: str = "", call: str = "") -> str:
         return self.me
 
     async def owner(self, call: str) -> str | None:
