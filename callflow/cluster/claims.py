@@ -46,6 +46,8 @@ class Claims:
         """Those of them that are claimed by the last transaction of the journal."""
         self._coming: set[str] = set()
         """Calls that were taken over, and are not read from their journals yet."""
+        self._came: set[str] = set()
+        """Those that came since the last transaction of the journal began: it may not have known."""
         self._gone: FIFOCache[str, None] = FIFOCache(_MOST_GONE)
         """Calls that this node has let go of: what is still noted about them here is not written."""
         self._closing: set[str] = set()
@@ -70,6 +72,7 @@ class Claims:
         self._coming.update(calls)
         for call in calls:
             self._gone.pop(call, None)
+        self._came.update(calls)  # last: see `admit`
 
     def has(self, call: str) -> bool:
         """Return whether this node has a call, as far as it knows."""
@@ -78,6 +81,11 @@ class Claims:
     def has_let_go(self, call: str) -> bool:
         """Return whether this node had a call, lately, and another one has it now."""
         return call in self._gone
+
+    def has_come_back(self, call: str) -> bool:
+        """Return whether a call that the last transaction of the journal found to be another node's was given to this
+        one meanwhile, as when the other did not take it."""
+        return call in self._came
 
     def is_coming(self, call: str) -> bool:
         """Return whether this node is taking a call over at this moment: the claim is here, and the call not yet."""
@@ -152,7 +160,7 @@ class Claims:
         One that was let go before it was known whether it is in the database, and is not, is claimed, too: this node
         finds it at its next look, as one that it was given, and goes on with it.
         """
-        key, self._found = self.key, set()
+        key, self._found, self._came = self.key, set(), set()
         calls = {entry.call for entry in entries}
         held, fresh, doubtful = calls & self._held.keys(), calls & self._fresh, calls & self._doubtful
         former = {call for call in held if self._held.get(call, key) != key}

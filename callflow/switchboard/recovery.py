@@ -271,7 +271,7 @@ class Recovery:
         return call is not None and call.model.state in (STREAMING, RECOVERING) and not call.relay.is_flowing
 
     def _is_elsewhere(self, call: str) -> None:
-        if self._membership is not None:
+        if self._membership is not None and not self._membership.claims.has_come_back(call):
             self._membership.claims.drop([call])
             self._switchboard.let_go(call)
 

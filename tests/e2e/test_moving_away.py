@@ -14,6 +14,7 @@ from callflow.agent.prompts import Prompt, prompt
 from callflow.app import Application
 from callflow.call.call import Call
 from callflow.cluster import node_store
+from callflow.journal.notes import CallerSpeaks
 from callflow.switchboard import moving as module
 from callflow.switchboard.switchboard import Switchboard
 from tests.e2e.cluster_proof.counting import Arrivals, Voice
@@ -99,6 +100,39 @@ async def _moves() -> None:
 def test_a_call_that_nobody_takes_goes_on_where_it_was(carrier: str) -> None:
     """Its claim was a living node's that served nobody, until that one ended."""
     run(_moves())
+
+
+async def _comes_back() -> None:
+    async with cluster() as the:
+        await the.begin()
+        (one,) = the.nodes
+        await the.answered()
+        board, claims, journal = one.switchboard, member(one).claims, one.history.journal
+        (call,) = board.calls
+        key = claims.key
+        assert key is not None
+
+        async def is_anothers() -> bool:
+            """As the journal asks, with a note of the call."""
+            entry = call.entry(CallerSpeaks())
+            return call.id in await one.history.database.write(lambda each: claims.admit(each, [entry]))
+
+        claims.drop([call.id])
+        assert await is_anothers()
+        claims.hold([call.id], key)  # nobody took it, which the journal could not know when it asked
+        journal.on_elsewhere(call.id)
+        assert (claims.has(call.id), call.is_handed_over) == (True, False)
+
+        claims.drop([call.id])
+        assert await is_anothers()
+        journal.on_elsewhere(call.id)
+        assert (claims.has(call.id), call.is_handed_over) == (False, True)
+
+
+@pytest.mark.carrier("telnyx")
+def test_a_call_that_came_back_while_its_last_note_was_refused_is_not_let_go_of_again(carrier: str) -> None:
+    """Nobody served it then until the next look for such calls, five seconds later."""
+    run(_comes_back())
 
 
 async def _moves_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
