@@ -420,9 +420,10 @@ def _bench(parser: Parser) -> None:
         "--watched",
         nargs="?",
         const="pages",
-        choices=("pages", "answers"),
+        choices=("pages", "answers", "control"),
         help="measure the same calls in turn with and without viewers on the operators' page (default: off); answers:"
-        " with and without questions that have large answers",
+        " with and without questions that have large answers; control: with and without the same questions to another"
+        " program on the server's core",
     )
     parser.add_argument(
         "--peers",

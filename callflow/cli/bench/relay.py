@@ -268,7 +268,7 @@ async def measure(subject: Subject, calls: int, seconds: float, *, watched: str 
         first, beside = [*probes], dict[str, Any]()
         if watched is not None:
             beside = await viewers.compare(
-                the.console, watched, seconds, functools.partial(_new_calls, the.carrier, probes),
+                the.console, the.server.pid, watched, seconds, functools.partial(_new_calls, the.carrier, probes),
                 functools.partial(_figures, probes, above_least=True), functools.partial(_cpu, process),
             )  # fmt: skip
             probes[:] = first

@@ -3,7 +3,9 @@
 A page on the wall reads `/api/live`, and one on a call `/api/live/<call>/events`, with the single events of its model
 and its audio stream. What the pages do with that is their browser's work, and is left out.
 
-`bench --watched answers`: the same for questions, one a second, whose answers have 4,000 items.
+`bench --watched answers`: the same for questions, one a second, whose answers have 4,000 items. `bench --watched
+control`: the same questions, answered by a program on the server's core that is no part of it: what they cost the calls
+whoever answers.
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Final
 
+from callflow.cli.bench import asker
 from callflow.contracts.errors import BenchError
 
 
@@ -24,6 +30,7 @@ CALLS: Final = 3
 BESIDE: Final = {
     "pages": f"{WALLS} viewers on the wall and {CALLS} on a call",
     "answers": "a question a second with a large answer",
+    "control": "a question a second to another program on the server's core",
 }
 _ROUNDS: Final = 8
 _BATCHES: Final = 4
@@ -31,11 +38,14 @@ _BATCH: Final = 1000
 """Items of a long conversation are sent in so many pieces of so many."""
 _SETTLE_SECONDS: Final = 1.0
 """Left out of each window: streams begin with all that was told before, and the last frames come back."""
+_HERE: Final = os.pathsep.join(map(os.path.abspath, sys.path))
+"""So that another process finds this package."""
 _WAYS: Final = ("caller_to_model_ms", "model_to_caller_ms")
 
 
 async def compare(
     port: int,
+    pid: int,
     beside: str,
     seconds: float,
     calls: Callable[[], AbstractAsyncContextManager[None]],
@@ -44,12 +54,12 @@ async def compare(
 ) -> dict[str, Any]:
     """Return the windows' delays with and without viewers, and the ratios of the 99th percentiles.
 
-    `beside`: of `BESIDE`. `calls`: has new calls, while it is entered: what the server has to play for a caller grows
-    whenever this machine stands still, and stays. `figures`: of the frames that were sent between two moments. `cpu`:
-    processor time of the server so far, in seconds. Raises BenchError.
+    `port`, `pid`: of the server. `beside`: of `BESIDE`. `calls`: has new calls, while it is entered: what the server
+    has to play for a caller grows whenever this machine stands still, and stays. `figures`: of the frames that were
+    sent between two moments. `cpu`: processor time of the server so far, in seconds. Raises BenchError.
     """
     found: dict[bool, list[Mapping[str, Any]]] = {False: [], True: []}
-    others = _askers if beside == "answers" else _viewers
+    others = _viewers if beside == "pages" else partial(_askers, core=_core(pid) if beside == "control" else None)
     for number in range(2 * _ROUNDS):
         is_watched = number % 4 in (1, 2)
         async with calls():
@@ -96,9 +106,17 @@ async def _viewers(port: int) -> AsyncIterator[None]:
         await asyncio.gather(*readers, return_exceptions=True)
 
 
+def _core(pid: int) -> int:
+    """Return the core that a server is on. Raises BenchError."""
+    if not hasattr(os, "sched_getaffinity"):
+        raise BenchError("This system does not let a program choose its core: leave out --watched control.")
+    return min(os.sched_getaffinity(pid))
+
+
 @contextlib.asynccontextmanager
-async def _askers(port: int) -> AsyncIterator[None]:
-    """Have somebody ask for all of a long conversation, once a second, until this is left."""
+async def _askers(port: int, core: int | None = None) -> AsyncIterator[None]:
+    """Have somebody ask for all of a long conversation, once a second, until this is left. `core`: on which another
+    program answers; None: the server does."""
     (newest,) = await get(port, "/api/conversations?limit=1")
     path = f"/api/calls/{newest['stream_sid']}"
     for batch in range(_BATCHES):
@@ -112,20 +130,25 @@ async def _askers(port: int) -> AsyncIterator[None]:
 
     least = _BATCHES * len(_items(0))
 
-    async def ask() -> None:
-        while True:
-            if await _read(port, path, "Connection: close\r\n") < least:
-                raise BenchError("A question had no large answer: is the server too busy?")
-            await asyncio.sleep(1.0)
-
-    asking = asyncio.create_task(ask(), name="questions")
+    more = [] if core is None else [str(core)]
+    asking = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        asker.__name__,
+        str(port),
+        path,
+        str(least),
+        *more,
+        env={**os.environ, "PYTHONPATH": _HERE},
+    )
     try:
         yield
-        if asking.done():
-            asking.result()
+        if asking.returncode is not None:
+            raise BenchError("A question had no large answer: is the server too busy?")
     finally:
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
+        with contextlib.suppress(ProcessLookupError):
+            asking.terminate()
+        await asking.wait()
 
 
 def _items(batch: int) -> bytes:

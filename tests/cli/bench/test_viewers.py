@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 
+import psutil
 import pytest
 
 from callflow.cli.bench import viewers
@@ -46,8 +48,8 @@ async def test_questions_that_have_no_large_answers_are_no_load_and_end_the_benc
     async def questions() -> None:
         async with viewers._askers(port):
             server.is_well = is_well
-            (asking,) = [task for task in asyncio.all_tasks() if task.get_name() == "questions"]
-            await until(lambda: server.asked >= 2 or asking.done(), "questions beside the calls", 5)
+            (asking,) = psutil.Process().children()
+            await until(lambda: server.asked >= 2 or not asking.is_running(), "questions beside the calls", 10)
 
     async with listening:
         if is_well:
@@ -55,3 +57,19 @@ async def test_questions_that_have_no_large_answers_are_no_load_and_end_the_benc
         else:
             with pytest.raises(BenchError, match="no large answer"):
                 await questions()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not let a program choose its core")
+async def test_the_control_asks_nothing_of_the_server_and_leaves_nobody_behind() -> None:
+    server = Server()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    async with listening:
+        async with viewers._askers(listening.sockets[0].getsockname()[1], viewers._core(os.getpid())):
+            (asking,) = psutil.Process().children()
+            await until(lambda: asking.children(), "the other program", 10)
+            (other,) = asking.children()
+            await until(lambda: other.net_connections("tcp"), "its port", 10)
+            used = other.cpu_times().user
+            await until(lambda: other.cpu_times().user > used, "its answers", 10)
+        await until(lambda: not other.is_running() or other.status() == psutil.STATUS_ZOMBIE, "its end", 10)
+    assert server.asked == 1, "whether it has the items"
