@@ -154,12 +154,13 @@ def test_what_is_at_work_has_the_processor_time_of_its_own_thread() -> None:
 
 
 def holds_the_interpreter() -> None:
-    """As one call into C does, for as long as it takes to be noticed."""
+    """As one call into C does, for as long as it takes to be noticed: by its processor time, which it has to share on a
+    busy machine."""
     size = 1_000_000
     while True:
-        began = time.monotonic()
+        began = time.thread_time()
         sum(range(size))
-        if time.monotonic() - began > 0.3:
+        if time.thread_time() - began > 0.3:
             return
         size *= 2
 
@@ -178,7 +179,7 @@ async def test_a_tool_of_a_call_is_named_by_the_loop_that_it_holds_up(
     lag = LoopLag(watch.sample)
     lag.start()
     tools = Tools({"sums": from_function(function, name="sums")})
-    result = await tools.run("sums", "{}", ToolContext("a call"), seconds=20)
+    result = await tools.run("sums", "{}", ToolContext("a call"), seconds=60)
     assert result.ok
     async with asyncio.timeout(5):
         while "THE TOOL sums HOLDS" not in caplog.text:  # noqa: ASYNC110 - the timer is what is waited for
