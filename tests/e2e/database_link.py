@@ -61,11 +61,19 @@ class DatabaseLink:
             assert task is not None
             connections.add(task)
             task.add_done_callback(connections.discard)
-            await self._flows.wait()
-            inner_reader, inner = await asyncio.open_unix_connection(behind)
-            self._open |= {writer, inner}
-            await asyncio.gather(carry(reader, inner), carry(inner_reader, writer))
-            self._open -= {writer, inner}
+            both = {writer}
+            self._open.add(writer)  # at once: one that comes while the link hangs is cut, too
+            try:
+                await self._flows.wait()
+                inner_reader, inner = await asyncio.open_unix_connection(behind)
+                both.add(inner)
+                self._open.add(inner)
+                await asyncio.gather(carry(reader, inner), carry(inner_reader, writer))
+            finally:
+                self._open -= both
+                for one in both:
+                    if not one.is_closing():
+                        one.transport.abort()
 
         with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:
             server = await asyncio.start_unix_server(serve, f"{folder}/.s.PGSQL.5432")
