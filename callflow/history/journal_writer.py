@@ -158,6 +158,8 @@ class DurableJournal(MemoryJournal):
     def seed_read(self, keyed: Sequence[tuple[int, JournalEntry]]) -> None:
         """Take over what another process wrote about a call, as it was read: each entry with the id of its row. What
         follows comes after it, however far ahead the clock was by which those ids were made."""
+        for _, entry in keyed:
+            self._forgotten.pop(entry.call, None)  # it may have been here before
         self.seed([entry for _, entry in keyed])
         self._tick = max([self._tick, *(key // _LANES for key, _ in keyed)])
 

@@ -175,14 +175,21 @@ class ClusterDuties:
         try:
             if self._has_adopted or self._membership.is_leaving or self._tasks is None:
                 return
-            self._has_ownership = self._has_ownership or await self._ownership.take()
             if not self._has_ownership:
-                return
+                if not await self._ownership.take():
+                    return
+                self._has_ownership = True
+                self._tasks.create_task(self._keep_ownership(), name="ownership")
             while calls := await self._membership.adopt():
                 self._tasks.create_task(self._try_to_bring_back(calls), name="adopting")
             self._has_adopted = True
         except Exception as error:
             log.warning("calls of a process that served alone cannot be looked for: %s", type(error).__name__)
+
+    async def _keep_ownership(self) -> None:
+        """Hold it for the cluster: a process that serves alone must not take the calls of nodes."""
+        await self._ownership.lost()
+        self._has_ownership = False
 
 
 async def _end(work: asyncio.Task[None]) -> None:

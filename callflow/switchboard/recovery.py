@@ -214,13 +214,33 @@ class Recovery:
             await self._membership.join()
             await takeover.run()
             return
-        await self._take_charge()
-        await self._try_to_load()  # the previous process may have changed the settings meanwhile
-        await self._try_to_recover()
-        self._has_all = True
-        self.opened.set()
-        self._tasks.append(asyncio.create_task(self._work_for_all(), name="work in charge"))
-        await self._reconcile()
+        while True:
+            await self._take_charge()
+            await self._try_to_load()  # the previous process may have changed the settings meanwhile
+            await self._try_to_recover()
+            self._has_all = True
+            self.opened.set()
+            work = [asyncio.create_task(each) for each in (self._work_for_all(), self._reconcile())]
+            try:
+                await self._ownership.lost()
+            finally:
+                for task in work:
+                    task.cancel()
+                await asyncio.gather(*work, return_exceptions=True)
+            self._let_go_of_all()
+
+    def _let_go_of_all(self) -> None:
+        """Leave the calls that another process has found in the history while this one could not be reached."""
+        self._has_all = False
+        journal = self._history.journal
+        known = [
+            call.id for call in self._switchboard.calls
+            if not any(entry.name == notes.Began.kind for _, entry in journal.waiting_of(call.id))
+        ]  # fmt: skip
+        log.error("another Callflow took the history while this one could not reach it: it has %d calls", len(known))
+        for call in known:
+            journal.forget(call)
+            self._switchboard.let_go(call)
 
     async def _work_for_all(self) -> None:
         """Do what one process does for all that share the history, until cancelled."""

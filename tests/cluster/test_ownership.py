@@ -7,12 +7,15 @@ import fcntl
 import stat
 import sys
 import time
+import uuid
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from callflow.cluster.ownership import Ownership
 from callflow.history.database import Database, url_of
+from tests.history import postgres
 
 
 _OWNER = """
@@ -37,14 +40,79 @@ async def test_the_second_waits_until_the_first_lets_go(database_url: str) -> No
     assert await second.take() is False
     assert await second.take() is False
     await first.release()
-    assert await second.take() is True
+    while not await second.take():  # noqa: ASYNC110 - a server's lock has to be free for a while
+        await asyncio.sleep(0.02)
     assert await Ownership(databases[0]).take() is False
     await second.release()
     for database in databases:
         await database.close()
 
 
-@pytest.mark.process
+def postgresql_database(server: str) -> str:
+    name = f"test_{uuid.uuid4().hex}"
+    postgres.create(server, name)
+    return server.format(name=name)
+
+
+async def held_by(url: str) -> int:
+    """The session that has the lock."""
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval("SELECT pid FROM pg_locks WHERE locktype = 'advisory'") or 0)
+    finally:
+        await connection.close()
+
+
+async def end_session(url: str, session: int) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SELECT pg_terminate_backend($1)", session)
+    finally:
+        await connection.close()
+
+
+async def test_a_session_that_is_ended_again_and_again_leaves_it_with_its_process(
+    postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callflow.cluster.ownership._LOOK_SECONDS", 60.0)  # it is told of the end
+    url = postgresql_database(postgresql)
+    first, second = (Ownership(Database(url_of(url, "data"))) for _ in range(2))
+    assert await first.take() is True
+    assert await second.take() is False
+    keeping = asyncio.create_task(first.lost())
+    for _ in range(3):
+        session = await held_by(url)
+        await end_session(url, session)
+        while await held_by(url) in (0, session):
+            assert await second.take() is False
+    assert not keeping.done()
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    for each in (first, second):
+        await each.release()
+        await each._database.close()
+
+
+async def test_a_process_whose_lock_another_one_has_learns_of_it(
+    postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not reach the database for so long."""
+    monkeypatch.setattr("callflow.cluster.ownership._FREE_SECONDS", 0.05)
+    url = postgresql_database(postgresql)
+    first, second = (Ownership(Database(url_of(url, "data"))) for _ in range(2))
+    assert await first.take() is True
+    assert await second.take() is False
+    await end_session(url, await held_by(url))
+    while not await second.take():  # noqa: ASYNC110 - it is its own loop that asks again
+        await asyncio.sleep(0.02)
+    async with asyncio.timeout(5):
+        await first.lost()
+    assert await first.take() is False
+    for each in (first, second):
+        await each.release()
+        await each._database.close()
+
+
 @pytest.mark.process
 async def test_a_process_that_is_killed_lets_go_of_it(database_url: str) -> None:
     database = Database(url_of(database_url, "data"))
