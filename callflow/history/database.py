@@ -30,6 +30,7 @@ from callflow.contracts import addresses, secret_text
 from callflow.contracts.errors import DatabaseError as DatabaseError
 from callflow.contracts.secret_text import Secrets
 from callflow.history import migrations, new_file, older_schemas
+from callflow.history.open_file import OpenFile
 from callflow.history.read_only import START, WHERE, ReadOnlyFile
 from callflow.history.server_thread import ServerThread
 
@@ -128,7 +129,10 @@ class Database:
             event.listen(self._files, "do_connect", self._point)
             event.listen(self._files, "connect", self._prepare_read_only)
         else:
+            event.listen(self._files, "do_connect", lambda *_: self._open_file.refuse())
             event.listen(self._files, "connect", _prepare)
+            event.listen(self._files, "connect", lambda *_: self._open_file.opened())
+        self._open_file = OpenFile(Path(self.url.database or ""))
         self._reader = ThreadPoolExecutor(_READERS, thread_name_prefix="history")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._writing: Connection | None = None
@@ -167,7 +171,7 @@ class Database:
         """Return why it cannot be used, fit to be shown: the first line of what its driver says, without the statement
         and its parameters; only what kind of error it is, if that line holds anything secret of the address."""
         cause = getattr(error, "orig", None) or error
-        kind = type(cause.__cause__ or cause).__name__
+        kind = "no answer in time" if isinstance(cause, TimeoutError) else type(cause.__cause__ or cause).__name__
         first = _KIND.sub("", (str(cause).splitlines() or [""])[0])[:_MOST_TROUBLE]
         secrets = Secrets([str(self.url.password or ""), *self._query_secrets()])
         return secrets.safe_text(first, kind) or kind
@@ -295,7 +299,10 @@ class Database:
         event loop several times for each statement, and each time wait for its turn among all the audio.
         """
         if self.server is None:
-            return await asyncio.get_running_loop().run_in_executor(self._writer, self.write_here, work)
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._writer, self.write_here, work)
+            finally:
+                self._open_file.look()
 
         async def writing(server: AsyncEngine) -> _Found:
             async with server.begin() as connection:
