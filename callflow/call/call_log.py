@@ -16,12 +16,15 @@ from callflow.contracts import commands, events
 from callflow.contracts.errors import CallElsewhere
 from callflow.contracts.events import Event
 from callflow.contracts.rate_limit import RateLimit
+from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.journal import notes
 from callflow.journal.journal import JournalEntry
 from callflow.journal.notes import Note, UnknownNote
 
 
 log = logging.getLogger(__name__)
+_unwritten_warnings: Final = RepeatedWarnings(log, logging.ERROR)
+"""While the database is in trouble there would be one for each step of each call."""
 
 _DIAL_SECONDS: Final = 5.0
 """How long a step that dials waits for its commit."""
@@ -147,7 +150,7 @@ class CallLog:
         except Exception as error:
             # repr: the error itself would hold on to the call for as long as somebody keeps the log
             text = "call %s: step %d is not in the journal (%s); the call goes on"
-            log.error(text, self._call, entry.step, repr(error))
+            _unwritten_warnings.say("step", text, self._call, entry.step, repr(error))
             return False
         return True
 
