@@ -62,6 +62,8 @@ _MOST_TROUBLE: Final = 300
 _MODES: Final = frozenset({"require", "prefer", "allow", "disable", "verify-ca", "verify-full", "true", "false"})
 _LEAST: Final = 4
 """The shortest parameter value, in characters, that is searched for in error texts."""
+_POOLED: Final = frozenset({"26000", "42P05"})
+"""A prepared statement that its session does not know, or knows already: the session is another one each time."""
 _KIND: Final = re.compile(r"^<class '[\w.]+'>: ")
 
 
@@ -173,6 +175,8 @@ class Database:
         cause = getattr(error, "orig", None) or error
         kind = "no answer in time" if isinstance(cause, TimeoutError) else type(cause.__cause__ or cause).__name__
         first = _KIND.sub("", (str(cause).splitlines() or [""])[0])[:_MOST_TROUBLE]
+        if getattr(cause, "sqlstate", None) in _POOLED:
+            first = f"{first}: a pooler before the database must pool sessions, not transactions"
         secrets = Secrets([str(self.url.password or ""), *self._query_secrets()])
         return secrets.safe_text(first, kind) or kind
 

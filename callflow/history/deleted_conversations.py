@@ -17,6 +17,7 @@ from callflow.contracts.errors import StoreAway
 from callflow.contracts.repeated_warnings import RepeatedWarnings
 from callflow.history.database import Database
 from callflow.history.tables import conversations, hidden_conversations
+from callflow.history.write_errors import unexplained
 
 
 log = logging.getLogger(__name__)
@@ -121,8 +122,13 @@ class Deletions:
                 pause = min(await self.run_once(), pause)
             except StoreAway as error:
                 _warnings.say("store", "calls that are hidden cannot be deleted yet, for their recordings: %s", error)
-            except Exception:
-                log.exception("calls that are hidden could not be deleted; it is tried again")
+            except Exception as error:
+                _warnings.say(
+                    "trouble",
+                    "calls that are hidden could not be deleted; it is tried again: %s",
+                    type(error).__name__,
+                    exc_info=unexplained(error),
+                )
             try:
                 async with asyncio.timeout(pause):
                     await self._wake.wait()

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from callflow.contracts.errors import StoreAway
+from callflow.history.write_errors import unexplained
 
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Retention:
                     log.info("%d %s were older than %g days, and are deleted", deleted, self._what, self._days)
             except StoreAway as error:
                 log.warning("%s that are too old are not deleted yet, for their recordings: %s", self._what, error)
-            except Exception:
-                log.exception("%s that are too old could not be deleted; it is tried again", self._what)
+            except Exception as error:
+                text = "%s that are too old could not be deleted (%s); it is tried again"
+                log.error(text, self._what, type(error).__name__, exc_info=unexplained(error))
             await asyncio.sleep(_LOOK_SECONDS)

@@ -23,6 +23,8 @@ _SQLSTATE_DATA: Final = ("22", "23")
 """Data exceptions and violated constraints."""
 _SQLSTATE_UNKNOWN: Final = ("0A", "54")
 """Not supported; a limit of the program, such as the longest text that can be searched."""
+_SQLSTATE_STATEMENT: Final = "42"
+"""A statement that is wrong, or may not be run."""
 _PYTHONS: Final = (TypeError, ValueError, OverflowError)
 _DRIVERS: Final = frozenset({"sqlalchemy", "sqlite3", "asyncpg"})
 
@@ -64,3 +66,11 @@ def whose_fault(error: Exception) -> Fault:
     if state[:2] in _SQLSTATE_DATA:
         return "entry"
     return "unknown" if not state or state[:2] in _SQLSTATE_UNKNOWN else "database"
+
+
+def unexplained(error: Exception) -> Exception | None:
+    """Return what a log needs the traceback of; None: the database is in trouble, and that says it all."""
+    if not isinstance(error, DBAPIError):
+        return None if isinstance(error, OSError) else error
+    is_ours = str(getattr(error.orig, "sqlstate", "") or "").startswith(_SQLSTATE_STATEMENT)
+    return None if whose_fault(error) == "database" and not is_ours else error

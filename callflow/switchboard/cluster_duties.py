@@ -13,6 +13,7 @@ from callflow.cluster.membership import Membership
 from callflow.cluster.nodes import RENEW_SECONDS
 from callflow.cluster.ownership import Ownership
 from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.history.write_errors import unexplained
 from callflow.switchboard.keep_running import keep_running
 from callflow.switchboard.switchboard import Switchboard
 from callflow.timers import Timers
@@ -130,7 +131,10 @@ class ClusterDuties:
                 taking.append(tasks.create_task(self._try_to_bring_back(calls), name="taking over"))
         except Exception as error:
             _warnings.say(
-                "orphans", "calls of dead nodes cannot be looked for: %s", type(error).__name__, exc_info=error
+                "orphans",
+                "calls of dead nodes cannot be looked for: %s",
+                type(error).__name__,
+                exc_info=unexplained(error),
             )
             await asyncio.sleep(_AGAIN_SECONDS[0])
             self._membership.changed.set()

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import stat
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from callflow.history.database import Database, DatabaseError, url_of
 from callflow.history.query import Query
 from callflow.history.store import Store
 from callflow.history.tables import metadata
+from tests.history import postgres
 from tests.history.sql import execute
 from tests.loop import run_apart
 
@@ -268,6 +270,24 @@ async def test_an_error_holds_the_statement_and_not_what_a_caller_said(database_
     assert "INSERT" in str(caught.value)
     assert "Zq9" not in str(caught.value)
     assert "Zq9" not in database.trouble(caught.value)
+    await database.close()
+
+
+async def test_a_pooler_of_transactions_is_named_as_what_is_wrong(postgresql: str) -> None:
+    """Such a pooler gives each transaction another session, in which nothing is prepared."""
+    name = f"test_{uuid.uuid4().hex}"
+    await asyncio.to_thread(postgres.create, postgresql, name)
+    database = Database(url_of(postgresql.format(name=name), ""))
+
+    def work(connection: Connection) -> None:
+        for forget in (True, False):
+            connection.execute(text("SELECT count(*) FROM claims"))
+            if forget:
+                connection.exec_driver_sql("DEALLOCATE ALL")
+
+    with pytest.raises(DBAPIError) as caught:
+        await database.read(work)
+    assert "must pool sessions" in database.trouble(caught.value)
     await database.close()
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import (
 )
 
 from callflow.contracts.errors import CannotWrite
-from callflow.history.write_errors import unless_of_the_database, whose_fault
+from callflow.history.write_errors import unexplained, unless_of_the_database, whose_fault
 
 
 def of_sqlite(code: int) -> DBAPIError:
@@ -72,3 +72,14 @@ def test_a_fault_of_ours_cannot_be_written_and_says_which_it_was(error: Exceptio
         raise error
     assert raised.value.__cause__ is error
     assert whose_fault(raised.value) == "entry"
+
+
+@pytest.mark.parametrize(
+    ("error", "needed"),
+    [
+        (of_postgresql("57P01"), False), (of_sqlite(5), False), (OSError("refused"), False), (TimeoutError(), False),
+        (of_postgresql("42703"), True), (ValueError("odd"), True), (IntegrityError("INSERT", {}, Exception()), True),
+    ],
+)  # fmt: skip
+def test_a_traceback_is_needed_unless_the_database_is_in_trouble(error: Exception, needed: bool) -> None:
+    assert (unexplained(error) is error) == needed

@@ -26,6 +26,7 @@ from callflow.contracts.event import part_of
 from callflow.contracts.events import BudgetReached, GoodbyeRequested
 from callflow.history.history import History
 from callflow.history.spending import Running, Sums
+from callflow.history.write_errors import unexplained
 from callflow.switchboard.budget.spent import WARN_SHARE, Ceilings, Day, Spent, day_of
 from callflow.timers import Timers
 
@@ -163,8 +164,9 @@ class Budget:
                     pause = _READ_OTHERS_SECONDS if self._node else _READ_SECONDS
                     read_at = self._loop.time() + (pause if await self._read() else _LOOK_SECONDS)
                 self.look()
-            except Exception:
-                log.exception("the costs of calls cannot be counted for a moment")
+            except Exception as error:
+                text = "the costs of calls cannot be counted for a moment: %s"
+                log.error(text, type(error).__name__, exc_info=unexplained(error))
             if self._history.is_readable:
                 await asyncio.sleep(_LOOK_SECONDS)
                 continue

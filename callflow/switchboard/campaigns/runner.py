@@ -21,6 +21,7 @@ from callflow.history.call_list import of_row
 from callflow.history.campaign_store import FINISHED, PAUSED, RUNNING
 from callflow.history.history import History
 from callflow.history.idempotency_keys import call_of, key_of
+from callflow.history.write_errors import unexplained
 from callflow.switchboard.campaigns import outcomes, zones
 from callflow.switchboard.campaigns.campaigns import request_of
 from callflow.switchboard.campaigns.outcomes import (
@@ -146,7 +147,9 @@ class CampaignRunner:
                     pause = await self._look()
                 except Exception as error:
                     what = self._history.database.trouble(error)
-                    self._troubles.say("look", "campaigns stand still for a moment: %s", what, exc_info=error)
+                    self._troubles.say(
+                        "look", "campaigns stand still for a moment: %s", what, exc_info=unexplained(error)
+                    )
                     pause = _TROUBLE_SECONDS
                 try:
                     async with asyncio.timeout(pause):
