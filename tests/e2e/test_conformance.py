@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from callflow.contracts import events
 from callflow.sandbox.common.phone import tone
 from callflow.sandbox.openai_realtime import Faults as ModelFaults
@@ -86,6 +88,7 @@ CALLS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.one_node("each node has room of its own")
 def test_whole_calls_send_only_what_the_vendors_document() -> None:
     folder()  # skips without the contracts
     commands: list[Any] = []
