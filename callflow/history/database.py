@@ -303,10 +303,7 @@ class Database:
         event loop several times for each statement, and each time wait for its turn among all the audio.
         """
         if self.server is None:
-            try:
-                return await asyncio.get_running_loop().run_in_executor(self._writer, self.write_here, work)
-            finally:
-                self._open_file.look()
+            return await asyncio.get_running_loop().run_in_executor(self._writer, self.write_here, work)
 
         async def writing(server: AsyncEngine) -> _Found:
             async with server.begin() as connection:
@@ -318,13 +315,15 @@ class Database:
         """Write as `write` does, but to a file, by the thread that calls this: it waits, so it must have nothing else
         to do, and be the only one that writes with this object."""
         assert self._files is not None
-        connection = self._writing = self._writing or self._files.connect()
         try:
+            connection = self._writing = self._writing or self._files.connect()
             with connection.begin():
                 return work(connection)
         except BaseException:
             self._drop_writing()  # the pool looks after it, as it does after every other one
             raise
+        finally:
+            self._open_file.look()
 
     def _read_file(self, work: Callable[[Connection], _Found]) -> _Found:
         assert self._files is not None
