@@ -377,9 +377,9 @@ class Moving:
                 await self._keep(call.id)
 
     def _is_movable(self, call: Call) -> bool:
-        """Whether this process has the call: not yet one that is being recovered, and no more one that is given
-        away."""
-        return not (call.awaits_return or call.is_handed_over or call.id in self._under_way)
+        """Whether this process has the call, and all that its caller said: not yet one that is being recovered or comes
+        from another node, and no more one that is given away."""
+        return not (call.awaits_return or call.is_arriving or call.is_handed_over or call.id in self._under_way)
 
 
 def _both(call: Call) -> str:

@@ -131,6 +131,7 @@ class Node:
         made = SimpleNamespace(
             ids=LegIds(session=f"{PART_OF}{part}" if part else ""), carrier=SimpleNamespace(name="telnyx"),
             id=name, is_handed_over=False, is_quiet=is_quiet, awaits_return=awaits_return, is_noted=asyncio.Event(),
+            is_arriving=False,
             model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming"), mailbox=Mailbox(),
             entry=lambda note: JournalEntry.of(note, call=name, at=1.0), note=self.noted.append,
             agent=SimpleNamespace(turns=SimpleNamespace(hears_speech=False)), handover_input=None, keeps=None,
@@ -438,6 +439,20 @@ async def test_calls_that_are_being_recovered_keep_no_other_one_from_being_moved
     moving = asyncio.create_task(the.moving.move_all(60.0))
     await until(lambda: the.given)
     the.board.calls.clear()
+    await asyncio.wait_for(moving, 5)
+    assert the.given == ["c: w1 to w2"]
+
+
+@in_loop
+async def test_a_call_that_has_just_come_is_moved_on_when_it_has_all_that_its_caller_said() -> None:
+    """A node that drained at once gave it on before, and nobody asked the first one for the caller's words."""
+    the = Node()
+    (call,) = the.board.calls
+    call.is_arriving = True
+    moving = asyncio.create_task(the.moving.move_all(0.0))
+    await asyncio.sleep(0.05)
+    assert not the.given
+    call.is_arriving = False
     await asyncio.wait_for(moving, 5)
     assert the.given == ["c: w1 to w2"]
 
