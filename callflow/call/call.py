@@ -110,7 +110,7 @@ class Call:
             self.id, self.carrier, self._streams, post=self.post, own=self._tasks.start, legs=self.legs,
             run_after_call=self._services.run_after_call, words=self.requests.line.words,
             offer=self.agent.remote.describe, may_act=self._services.may_act,
-            replaces=self._handover.stream_elsewhere,
+            replaces=self._handover.stream_elsewhere, under_way=self.mailbox.serving,
         )  # fmt: skip
 
     def _restore(self, old: RestoredCall) -> None:
@@ -125,6 +125,7 @@ class Call:
         self._local_commands.line.restore(old.muted)
         self._dtmf.restore(old.keys, self._loop.time() - now)
         self.agent.restore(old.agent_state, ago_seconds=max(now - old.at, 0.0))
+        self.agent.no_input.pause(bool(old.model.transfer), "transfer")
 
     # The mailbox
 
@@ -257,11 +258,6 @@ class Call:
         return "outbound" if self.is_outbound else "inbound"
 
     @property
-    def fingerprint(self) -> str:
-        """The digest of what an outbound call was asked to be; "": it came in."""
-        return self.order.fingerprint() if self.order is not None else ""
-
-    @property
     def awaits_leg(self) -> bool:
         """Whether this is an outbound call whose leg the carrier has not named yet."""
         return self.order is not None and not self.ids.control
@@ -332,10 +328,9 @@ class Call:
 
     def hang_up(self, when: Literal["goodbye", "now"], by: str) -> bool:
         """End the call, after a goodbye or at once. Returns False if the call is over already. `by`: who asks."""
-        if machine.is_over(self.model) or self._released:
-            return False
-        self.requests.hang_up(when, by)
-        return True
+        if is_live := not (machine.is_over(self.model) or self._released):
+            self.requests.hang_up(when, by)
+        return is_live
 
     # Handover between processes
 
@@ -343,6 +338,11 @@ class Call:
     def awaits_return(self) -> bool:
         """Whether the call still belongs to the previous process, as far as is known."""
         return self._handover.awaits_return
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether the call has just been taken over, and the conversation does not go on here yet."""
+        return self._handover.is_arriving
 
     @property
     def is_quiet(self) -> bool:

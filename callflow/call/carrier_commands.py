@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import Any, Literal
 
@@ -53,15 +55,16 @@ class CarrierCommands:
         offer: Callable[[], SessionOffer | None] = lambda: None,
         may_act: Callable[[str], Awaitable[bool]] = alone,
         replaces: Callable[[], str | None] = lambda: None,
+        under_way: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """`post`: takes the results. `own`: runs a task that ends with the call. `run_after_call`: runs a task that
         must finish even when the call is over. `legs`: those of the call. `offer`: returns the engine's session with
         which the carrier answers the call, if it does. `may_act`: see `CallServices`; asked of what is late.
-        `replaces`: see `ProcessHandover.stream_elsewhere`."""
+        `replaces`: see `ProcessHandover.stream_elsewhere`. `under_way`: lasts until the carrier has answered."""
         self._legs, self._words, self._offer = legs, words, offer
         self._call, self._carrier, self._streams = call, carrier, streams
         self._post, self._own, self._run_after_call, self._may_act = post, own, run_after_call, may_act
-        self._replaces = replaces
+        self._replaces, self._under_way = replaces, under_way
         self._recording = asyncio.Lock()
         self.answered_by = FIRST_ANSWER
         """The place of the answer command: a repeated answer command has the same id."""
@@ -145,13 +148,21 @@ class CarrierCommands:
     def _begin(self, request: CarrierRequest) -> None:
         dialled = self._legs.dialled(request.command.leg)
         if isinstance(request.command, commands.Dial) and dialled is not None:
-            self._run_after_call(dialled.dial(request))
+            self._start(partial(dialled.dial, request), self._run_after_call)
         elif isinstance(request.command, (commands.Hangup, commands.Reject)):
-            self._run_after_call(self._hang_up(request, dialled, self._post))
-        elif isinstance(request.command, (commands.Record, commands.PauseRecord)):
-            self._own(self._in_turn(request, self._post), request.command.name)
+            self._start(partial(self._hang_up, request, dialled, self._post), self._run_after_call)
         else:
-            self._own(self._execute(request, self._post), request.command.name)
+            in_turn = isinstance(request.command, (commands.Record, commands.PauseRecord))
+            work = partial(self._in_turn if in_turn else self._execute, request, self._post)
+            self._start(work, lambda task: self._own(task, request.command.name))
+
+    def _start(
+        self, work: Callable[[], Coroutine[Any, Any, None]], run: Callable[[Coroutine[Any, Any, None]], object]
+    ) -> None:
+        """Begin at once: a call that is given to another node before the task has its turn would take it along."""
+        under_way = ExitStack()
+        under_way.enter_context(self._under_way())
+        run(_carried_out(work, under_way))
 
     def close(self) -> None:
         """Let go of the call. Results of requests that are under way are still reported to it, others are not."""
@@ -199,6 +210,11 @@ class CarrierCommands:
             post(events.CommandDone(leg=leg(), command=name))
             if isinstance(request.command, commands.Answer) and "media_is_remote" in self._carrier.can:
                 post(events.CallAnswered())
+
+
+async def _carried_out(work: Callable[[], Coroutine[Any, Any, None]], under_way: ExitStack) -> None:
+    with under_way:
+        await work()
 
 
 def _has_stream(command: Command) -> bool:

@@ -109,7 +109,7 @@ class ProcessHandover:
         """`restored`: a call of the previous process; None: the call began in this process."""
         self.restored = restored
         self.left = LeftRequests(restored.left if restored is not None else ())
-        self._kept_until = -math.inf
+        self._kept_until = self._arrives_until = -math.inf
         self._was_over = restored is not None and machine.is_over(restored.model)
         self._is_ours = SmallEvent(is_set=restored is None)
         self.is_leaving = False
@@ -133,14 +133,18 @@ class ProcessHandover:
         if old is None or self._is_ours.is_set():
             return None
         self._is_ours.set()
-        self._kept_until = time.monotonic() + _KEPT_SECONDS
+        self._kept_until = self._arrives_until = time.monotonic() + _KEPT_SECONDS
         if found == "over":
             return FirstSteps()
         if self._was_over:
             return FirstSteps(hangup=old.hangup if found != "gone" else None)
         return FirstSteps(
             recovered=CallRecovered(
-                found=found, handed_over=old.handed_over, human=human, mark=uuid.uuid4().hex[:_MARK]
+                found=found,
+                handed_over=old.handed_over,
+                given=old.given and old.handed_over,
+                human=human,
+                mark=uuid.uuid4().hex[:_MARK],
             ),
             cut_off=tuple(_cut(turn) for turn in old.cuts),
             tools=tuple(
@@ -153,6 +157,15 @@ class ProcessHandover:
         """Return the carrier's id of the stream that the process which has given this call away has still, as far as is
         known; "": the journal does not tell the id. None: there is none."""
         return self.restored.stream if self.restored is not None and self._handover_input() is not None else None
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether the conversation does not go on here yet: the process that has given the call away may still have
+        what its caller says, and who gave it on now would take it for one that somebody speaks in."""
+        if self.restored is None or time.monotonic() >= self._arrives_until:
+            return False
+        state = self.restored.model.state
+        return state == machine.RECOVERING or (state == machine.STREAMING and self._handover_input() is not None)
 
     def _handover_input(self) -> Callable[[], Awaitable[HandoverInput]] | None:
         """Return what asks that process; None: there is none, or it keeps nothing any more."""

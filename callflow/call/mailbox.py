@@ -49,7 +49,7 @@ class Mailbox:
         self._is_idle = False
         """Whoever takes the events waits for the next one."""
         self._requests = 0
-        """Requests of operators that are being served."""
+        """Requests of operators that are being served, and commands that the carrier has not answered."""
         self._holding: asyncio.Future[None] | None = None
         """Set while somebody waits to hold it."""
         self._open = SmallEvent(is_set=True)
@@ -116,9 +116,9 @@ class Mailbox:
     # While the call is given to another node
 
     async def hold(self, seconds: float) -> bool:
-        """Let no further event be taken, as soon as those that are queued have been, and no request of an operator is
-        being served. Returns whether it is held now, which lasts until `go_on`: not after `seconds`, nor when it was
-        closed before."""
+        """Let no further event be taken, as soon as those that are queued have been, no request of an operator is
+        being served and the carrier has answered all commands. Returns whether it is held now, which lasts until
+        `go_on`: not after `seconds`, nor when it was closed before."""
         self._holding = asyncio.get_running_loop().create_future()
         self._try_to_hold()
         with contextlib.suppress(TimeoutError):
@@ -140,7 +140,8 @@ class Mailbox:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        """Keep the mailbox from being held, while an operator's request is served that may put an event in."""
+        """Keep the mailbox from being held, while an operator's request is served, or a command is under way whose
+        outcome is an event."""
         self._requests += 1
         try:
             yield

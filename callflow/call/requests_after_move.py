@@ -7,7 +7,7 @@ that it is done. So the request goes into the journal, and whoever goes on with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from callflow.call.machine import BRIDGED, STREAMING, Model
 from callflow.contracts import commands
 from callflow.contracts.events import (
     CALLER,
+    CommandDone,
     CommandFailed,
     Dtmf,
     DtmfRequested,
@@ -30,6 +31,7 @@ from callflow.contracts.events import (
     TransferRequested,
     from_json,
 )
+from callflow.journal.journal import JournalEntry
 
 
 _AT_ONCE: Final = (HangupRequested, PauseRequested, RecordRequested)
@@ -59,6 +61,23 @@ def read(written: Mapping[str, Any]) -> Event | None:
     """Return the request that a line of the journal holds; None: it holds none. Raises TypeError for fields that this
     version does not know."""
     return from_json(dict(written)) if written.get("event") in _KINDS else None
+
+
+def unconfirmed(entries: Iterable[JournalEntry]) -> list[Event]:
+    """Return what was asked of the carrier's recording and never answered: the process may have been lost before the
+    carrier had it, and would go on to record what is to be kept nowhere."""
+    waiting: list[tuple[str, Event | None]] = []
+    for entry in entries:
+        if entry.name in (CommandDone.name, CommandFailed.name):
+            first = next((one for one in waiting if one[0] == entry.event.get("command")), None)
+            waiting = [one for one in waiting if one is not first]
+        for command in entry.commands:
+            match command:
+                case {"command": commands.PauseRecord.name as name, "on": bool(on)}:
+                    waiting.append((name, PauseRequested(on=on, carrier=True)))
+                case {"command": commands.Record.name as name, "on": bool(on)}:  # two would be two recordings
+                    waiting.append((name, None if on else RecordRequested(on=False)))
+    return [event for _, event in waiting if event is not None]
 
 
 def carried_out(written: Mapping[str, Any]) -> str:

@@ -32,7 +32,6 @@ from callflow.contracts.events import (
     DeadlinePassed,
     LegIds,
     MuteRequested,
-    PauseRequested,
     TransferRequested,
 )
 from callflow.contracts.media import HandoverInput
@@ -103,6 +102,8 @@ class RestoredCall:
     usage: dict[str, Any] = field(default_factory=dict)
     handed_over: bool = False
     """The previous process handed the call over; False: it ended without a handover."""
+    given: bool = False
+    """It lives, and had the call a moment ago."""
     quiet: bool = False
     """Nobody spoke at the moment of the handover."""
     first_word_ms: int | None = None
@@ -210,6 +211,7 @@ def restore_call(entries: Sequence[JournalEntry]) -> RestoredCall | None:
     call.lost_tools = LostTools(entries)
     call.armed = {name: at for name, at in call.armed.items() if name in call.model.armed}
     call.left = call.left if call.at - call.left_since <= _LEFT_SECONDS else []
+    call.left += requests_after_move.unconfirmed(entries)
     call.taken_by = call.taken_by or call.muted_for
     call.turns, call.cuts = talk.turns()
     call.turns += [Turn("system", "", tool_unknown(*_asked(each))) for each in call.unanswered.values()]
@@ -262,7 +264,7 @@ def _event(call: RestoredCall, talk: _Talk, entry: JournalEntry) -> None:
     match entry.event:
         case {"event": events.MediaStarted.name}:
             call.stream, talk.is_remote = str(entry.event.get("stream", "")), entry.event.get("encoding") == REMOTE
-        case {"event": PauseRequested.name, "on": bool(on)} if entry.taken:
+        case {"event": events.PauseRequested.name, "on": bool(on)} if entry.taken:
             call.paused_at = (call.paused_at or entry.at) if on else None
         case {"event": "command_failed", "command": commands.Record.name}:
             call.carrier_records = False

@@ -98,7 +98,7 @@ class Known:
     named: str = ""
     """The living node that its address names, maybe this one; "": none."""
     begins: bool = False
-    """It says that a call rings."""
+    """It says that a call rings, and not another leg of a call that there is."""
     opens: bool = False
     """It opens a call where nobody has it."""
     may_place: bool = True

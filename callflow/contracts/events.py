@@ -370,6 +370,8 @@ class CallRecovered(Event, frozen=True, kw_only=True):
     """The carrier's status of the call. asking: its webhook follows, which asks what to do with the caller."""
     handed_over: bool = False
     """The other process has handed it over, and did not crash."""
+    given: bool = False
+    """That process lives, and had the call until this moment: nothing that happened to it was missed."""
     human: Literal["", "answered", "gone"] = ""
     """The carrier's status of the leg of the person to whom the call was transferred; "": there is none."""
     mark: str = ""

@@ -287,7 +287,7 @@ class Dialer:
         the history cannot be asked."""
         live = self._switchboard.live(call)
         if live is not None:
-            if live.fingerprint != order.fingerprint():
+            if live.order is None or live.order.fingerprint() != order.fingerprint():
                 raise DialRefused(422, _WRONG_KEY)
             return Dialled(call, live.carrier.name, live.ids.control, live.model.state, is_new=False)
         if not self._history.is_readable:

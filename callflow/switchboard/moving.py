@@ -18,7 +18,7 @@ from functools import partial
 from typing import Final, Literal
 
 from callflow.call.call import Call
-from callflow.call.machine import BRIDGED, STREAMING
+from callflow.call.machine import BRIDGED, STREAMING, says_last_words
 from callflow.cluster.membership import Membership
 from callflow.cluster.nodes import successors
 from callflow.cluster.peers import Peer
@@ -377,9 +377,11 @@ class Moving:
                 await self._keep(call.id)
 
     def _is_movable(self, call: Call) -> bool:
-        """Whether this process has the call: not yet one that is being recovered, and no more one that is given
-        away."""
-        return not (call.awaits_return or call.is_handed_over or call.id in self._under_way)
+        """Whether this process has the call, and it goes on: not yet one that is being recovered or comes from another
+        node, and no more one that is given away, or whose last sentence is being said: that would be cut, and said
+        again."""
+        passes = call.awaits_return or call.is_arriving or call.is_handed_over or call.id in self._under_way
+        return not (passes or says_last_words(call.model))
 
 
 def _both(call: Call) -> str:

@@ -314,7 +314,7 @@ class Recovery:
         unread: Sequence[str] = ()
         for tried, name in enumerate(names):
             try:
-                call = await self._bring_back_alone(name)
+                call = await self._bring_back_alone(name, given=given)
             except (SQLAlchemyError, OSError):
                 unread = [*names[tried + 1 :], name]
                 log.exception("%d CALLS CANNOT BE READ, so that nobody serves them; it is tried again", len(unread))
@@ -377,11 +377,11 @@ class Recovery:
             await asyncio.sleep(pause)
         log.error("CALLS OF THE PROCESS BEFORE CANNOT BE READ: they are not recovered")
 
-    async def _bring_back_alone(self, name: str) -> Call | None:
+    async def _bring_back_alone(self, name: str, *, given: bool) -> Call | None:
         """Restore an unfinished call: one bad journal must not keep other calls from being recovered. Raises what the
         database raises."""
         try:
-            return await self._bring_back(name)
+            return await self._bring_back(name, given=given)
         except (SQLAlchemyError, OSError):
             raise
         except Exception:
@@ -396,14 +396,14 @@ class Recovery:
             return None
         return await self._bring_back(name)
 
-    async def _bring_back(self, name: str) -> Call | None:
+    async def _bring_back(self, name: str, *, given: bool = False) -> Call | None:
         """Restore an unfinished call from its journal; its carrier is asked for the call's status later."""
-        call = await self._restore(name)
+        call = await self._restore(name, given=given)
         if self._membership is not None:
             self._membership.claims.arrived(name)
         return call
 
-    async def _restore(self, name: str) -> Call | None:
+    async def _restore(self, name: str, *, given: bool) -> Call | None:
         await self._is_left(name)
         if self._switchboard.is_live(name):
             return None
@@ -444,6 +444,7 @@ class Recovery:
             return None
         if self._membership is not None:
             self._status_checks.broke(name, old.at)
+            old.given = given
             if giver := self._givers.get(name):
                 old.handover_input = partial(self._membership.handover_input, giver, name)
         return self._switchboard.restore(carrier, old)

@@ -76,6 +76,7 @@ CALLERS_EVENTS: tuple[Event, ...] = (
     ev.CallBridged(),
     ev.CallRecovered(human="answered"),
     ev.CallRecovered(human="gone"),
+    ev.CallRecovered(handed_over=True, given=True),
     ev.CallAnswered(),
     ev.AnsweredBy(who="human", then="message"),
     ev.AnsweredBy(who="unsure", then="message"),

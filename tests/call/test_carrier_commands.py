@@ -14,6 +14,7 @@ from callflow.call.carrier_commands import CarrierCommands
 from callflow.call.command_ids import CommandPlace, command_id
 from callflow.call.legs import Legs
 from callflow.call.line_requests import Words
+from callflow.call.mailbox import Mailbox
 from callflow.call.stream_lease import StreamLease
 from callflow.call.stream_tokens import StreamTokens
 from callflow.config.settings import Settings
@@ -21,7 +22,7 @@ from callflow.contracts import command_fence, commands, events
 from callflow.contracts.carrier import Carrier, CarrierRequest, WebhookReply
 from callflow.contracts.commands import Command
 from callflow.contracts.errors import CarrierError
-from callflow.contracts.events import Event, LegIds
+from callflow.contracts.events import HUMAN, Event, LegIds
 from callflow.engines.common.account import Account
 from callflow.switchboard.call_configs import call_config
 
@@ -86,6 +87,27 @@ class Scene:
         self.commands.send(self.request(command))
         await asyncio.gather(*self.tasks)
         return self.posted
+
+
+async def test_a_call_is_not_given_away_before_the_carrier_has_answered() -> None:
+    """The pause of a recording was cancelled with the call's other tasks, and the journal said that it is paused."""
+    scene, box, may_answer = Scene(), Mailbox(), asyncio.Event()
+    scene.commands._under_way = box.serving
+
+    async def answers(order: CarrierRequest) -> None:
+        await may_answer.wait()
+
+    scene.carrier.execute = answers  # type: ignore[method-assign]
+    taking = asyncio.create_task(box.next())
+    await asyncio.sleep(0)
+    for command in (commands.PauseRecord(), commands.Hangup(leg=HUMAN), commands.Speak()):
+        scene.commands.send(scene.request(command))
+        assert not await box.hold(0.0)
+        may_answer.set()
+        assert await box.hold(1)
+        box.go_on()
+        may_answer.clear()
+    taking.cancel()
 
 
 def play(main: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:

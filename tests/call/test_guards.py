@@ -72,6 +72,7 @@ def test_any_event_gets_a_plain_answer_that_changes_nothing(guard: str) -> None:
 HOLDS: list[tuple[str, Event | None, dict[str, Any]]] = [
     ("is_gone", ev.CallRecovered(found="gone"), {}),
     ("still_rings", ev.CallRecovered(found="ringing"), {}),
+    ("is_given", ev.CallRecovered(given=True), {}),
     ("carrier_asks", ev.CallRecovered(found="asking"), {}),
     ("human_is_there", ev.CallRecovered(human="answered"), {}),
     ("human_has_left", ev.CallRecovered(human="gone"), {}),
@@ -133,6 +134,7 @@ def test_what_it_needs_is_enough(guard: str, event: Event | None, fields: dict[s
 
 FAILS: list[tuple[str, Event | None, dict[str, Any]]] = [
     ("is_gone", ev.CallRecovered(found="ringing"), {}),
+    ("is_given", ev.CallRecovered(handed_over=True), {}),
     ("human_is_there", ev.CallRecovered(human="gone"), {}),
     ("unanswered", None, {"answer_sent": True}),
     ("is_warm", ev.TransferRequested(mode="cold"), {"transfer": "warm"}),

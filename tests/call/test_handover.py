@@ -156,3 +156,21 @@ def test_leaving_is_for_the_next_process() -> None:
     assert not handover.is_leaving
     handover.leave()
     assert handover.is_leaving
+
+
+def test_a_call_that_has_just_been_taken_over_arrives_until_the_conversation_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    call = restored(handover_input=lambda: pytest.fail("it is asked"))
+    handover = ProcessHandover(call)
+    arrives = [handover.is_arriving]  # nobody has taken it over yet
+    handover.recover("answered")
+    for state in (machine.STREAMING, machine.RECOVERING, machine.BRIDGED, machine.RINGING):
+        call.model.state = state
+        arrives.append(handover.is_arriving)
+    assert arrives == [False, True, True, False, False]
+    call.model.state = machine.RECOVERING
+    now[0] += 6.0
+    assert not handover.is_arriving, "a model that is away would keep it here"

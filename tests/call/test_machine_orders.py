@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from callflow.call import machine
-from callflow.call.machine import ANSWERED, BRIDGED, HANGUP, RECOVERING, STREAMING, Model, Step, take
+from callflow.call.machine import ANSWERED, BRIDGED, HANGUP, RECOVERING, STREAMING, TRANSFERRING, Model, Step, take
 from callflow.contracts import commands as do
 from callflow.contracts import events as ev
 from callflow.contracts.events import Event
@@ -740,6 +740,31 @@ def test_a_conversation_that_is_over_before_anybody_has_told_of_it_has_taken_pla
             assert do.TellTransfer(outcome="left") in call.step.commands
         else:
             assert (call.model.state, call.model.cause) == (HANGUP, "transferred")
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_transfer_outlasts_a_move_and_no_other_takeover(given: bool) -> None:
+    """The person's telephone was hung up when a node was replaced, and the caller told that nobody was reached."""
+    recovered = ev.CallRecovered(handed_over=True, given=given)
+    of_the_person = {"leg": ev.HUMAN}
+    ended = do.TellTransfer(outcome="interrupted")
+    for so_far in ((), (ev.CallAnswered(**of_the_person),)):  # rung, and told of the call
+        call = Told(*TALKING, ev.TransferRequested(number="+15550100010"), *so_far)
+        call.tell(recovered)
+        assert (ended in call.step.commands) == (do.Hangup(leg=ev.HUMAN) in call.step.commands) == (not given)
+        if given:
+            call.tell(ev.CallAnswered(**of_the_person))
+            call.tell(ev.Dtmf(digit="1", leg=ev.HUMAN))
+            assert do.Join() in call.step.commands
+    for mode in ("cold", "refer"):
+        asked = ev.TransferRequested(mode=mode, number="+15550100010")
+        call = Told(*TALKING, asked, *([ev.CommandDone(command="refer")] if mode == "refer" else []))
+        assert call.model.state == TRANSFERRING
+        call.tell(recovered)
+        stays = given and mode == "cold"
+        assert call.model.state == (TRANSFERRING if stays else RECOVERING)
+        assert (ended in call.step.commands) == (not stays)
+        assert "transfer" in call.model.armed or not stays
 
 
 def test_a_person_who_left_while_the_server_was_away_has_left_and_was_reached() -> None:

@@ -11,9 +11,9 @@ from msgspec import structs
 from callflow.call import machine
 from callflow.call.call import Call
 from callflow.call.dtmf import MASK
-from callflow.call.requests_after_move import LeftRequests, is_left
+from callflow.call.requests_after_move import LeftRequests, is_left, unconfirmed
 from callflow.call.restore import restore_call
-from callflow.contracts import events
+from callflow.contracts import commands, events
 from callflow.contracts.carrier import CarrierCan
 from callflow.contracts.events import Event, LegIds
 from callflow.journal import notes
@@ -72,6 +72,42 @@ def test_what_nobody_has_done_while_the_call_went_on_for_a_minute_is_not_done_an
     later = dataclasses.replace(recovered, step=2, at=62.0)
     assert left(HANDED_OVER, entry(HELD[0]), recovered) == [END]
     assert left(HANDED_OVER, entry(HELD[0]), recovered, later) == []
+
+
+def ordered(*given: commands.Command) -> JournalEntry:
+    return dataclasses.replace(
+        entry({"event": "asked"}, state="streaming", step=1), commands=[commands.to_json(one) for one in given]
+    )
+
+
+def answered(name: str, kind: type[Event] = events.CommandDone) -> JournalEntry:
+    return entry({"event": kind.name, "command": name}, state="streaming", step=2)
+
+
+PAUSED, RESUMED = (ordered(commands.PauseRecord(on=on)) for on in (True, False))
+STOPS = ordered(commands.Record(on=False))
+
+
+@pytest.mark.parametrize(
+    ("entries", "wanted"),
+    [
+        ([PAUSED], [events.PauseRequested(on=True, carrier=True)]),
+        ([PAUSED, answered("pause_record")], []),
+        ([PAUSED, answered("pause_record", events.CommandFailed)], []),
+        ([PAUSED, answered("record")], [events.PauseRequested(on=True, carrier=True)]),
+        ([PAUSED, RESUMED, answered("pause_record")], [events.PauseRequested(on=False, carrier=True)]),
+        ([STOPS], [events.RecordRequested(on=False)]),
+        ([ordered(commands.Record(on=True))], []),
+    ],
+)
+def test_what_the_carrier_did_not_confirm_of_its_recording_is_asked_of_it_again(
+    entries: list[JournalEntry], wanted: list[Event]
+) -> None:
+    """It recorded what was to be kept nowhere: the process had asked it, as far as the journal told, and was lost."""
+    assert unconfirmed(entries) == wanted
+    restored = restore_call([BEGAN, *entries])
+    assert restored is not None
+    assert restored.left == wanted
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,8 @@ class World:
         self.dialled.append((call, carrier.name, order))
         opened = SimpleNamespace(
             legs=SimpleNamespace(caller=Leg(self.ids, self.error)), is_handed_over=False, carrier=carrier,
-            model=SimpleNamespace(state="dialling"), ids=self.ids or LegIds(), fingerprint=order.fingerprint,
+            model=SimpleNamespace(state="dialling"), ids=self.ids or LegIds(), order=order,
         )  # fmt: skip
-        opened.fingerprint = order.fingerprint()
         self.live_calls[call] = opened
         return opened
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from callflow.call.machine import BRIDGED
+from callflow.call.machine import AWAITS_BEEP, BRIDGED, CLIP, FAREWELL_BY_AGENT, MESSAGE
 from callflow.call.mailbox import Mailbox
 from callflow.cluster.carrier_keys import CarrierKeys
 from callflow.cluster.nodes import Node as NodeRow
@@ -131,7 +131,8 @@ class Node:
         made = SimpleNamespace(
             ids=LegIds(session=f"{PART_OF}{part}" if part else ""), carrier=SimpleNamespace(name="telnyx"),
             id=name, is_handed_over=False, is_quiet=is_quiet, awaits_return=awaits_return, is_noted=asyncio.Event(),
-            model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming"), mailbox=Mailbox(),
+            is_arriving=False,
+            model=SimpleNamespace(state=BRIDGED if is_quiet else "streaming", farewell=""), mailbox=Mailbox(),
             entry=lambda note: JournalEntry.of(note, call=name, at=1.0), note=self.noted.append,
             agent=SimpleNamespace(turns=SimpleNamespace(hears_speech=False)), handover_input=None, keeps=None,
         )  # fmt: skip
@@ -440,6 +441,37 @@ async def test_calls_that_are_being_recovered_keep_no_other_one_from_being_moved
     the.board.calls.clear()
     await asyncio.wait_for(moving, 5)
     assert the.given == ["c: w1 to w2"]
+
+
+@in_loop
+async def test_a_call_that_has_just_come_is_moved_on_when_it_has_all_that_its_caller_said() -> None:
+    """A node that drained at once gave it on before, and nobody asked the first one for the caller's words."""
+    the = Node()
+    (call,) = the.board.calls
+    call.is_arriving = True
+    moving = asyncio.create_task(the.moving.move_all(0.0))
+    await asyncio.sleep(0.05)
+    assert not the.given
+    call.is_arriving = False
+    await asyncio.wait_for(moving, 5)
+    assert the.given == ["c: w1 to w2"]
+
+
+@in_loop
+@pytest.mark.parametrize("farewell", [CLIP, FAREWELL_BY_AGENT, MESSAGE])
+async def test_a_call_whose_last_sentence_is_said_ends_where_it_is(farewell: str) -> None:
+    """The goodbye was cut, and said once more by the next node; a message on a machine was cut."""
+    the = Node()
+    (last,) = the.board.calls
+    last.model.farewell = farewell
+    the.board.calls.append(other := the.call("d"))
+    other.model.farewell = AWAITS_BEEP
+    moving = asyncio.create_task(the.moving.move_all(0.0))
+    await until(lambda: the.given)
+    await asyncio.sleep(0.05)
+    assert the.given == ["d: w1 to w2"]
+    the.board.calls.clear()
+    await asyncio.wait_for(moving, 5)
 
 
 @in_loop

@@ -28,6 +28,7 @@ from callflow.call.machine.model import (
     is_asked_to_speak,
     is_over,
     is_talking,
+    says_last_words,
 )
 from callflow.call.machine.row import Row
 from callflow.call.machine.step import TRIGGERS, take
@@ -39,5 +40,6 @@ __all__ = [
     "ANSWERED", "AWAITS_BEEP", "BRIDGED", "CLIP", "DEADLINES", "FALLBACK", "FAREWELL_BY_AGENT",
     "FAREWELL_BY_AGENT_FINAL", "FAREWELL_NONE", "FAREWELL_PENDING", "HANGUP", "LEG_TABLE", "MESSAGE", "MESSAGE_DUE",
     "NO_LEG", "RECOVERING", "RINGING", "SPEAKING", "STATES", "STREAMING", "TABLE", "TO_MACHINE", "TRANSFERRING",
-    "TRIGGERS", "Fallback", "Model", "Row", "Step", "is_asked_to_speak", "is_over", "is_talking", "take",
+    "TRIGGERS", "Fallback", "Model", "Row", "Step", "is_asked_to_speak", "is_over", "is_talking", "says_last_words",
+    "take",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from callflow.call.machine.model import NO_LEG, TO_MACHINE, Model, Step
 from callflow.contracts import commands as do
-from callflow.contracts.events import HUMAN
+from callflow.contracts.events import HUMAN, CallRecovered
 
 
 Action = Callable[[Model, Step], None]
@@ -58,6 +58,15 @@ def transfer_over(model: Model, step: Step, outcome: str) -> None:
     for deadline in ("transfer", "join", "bridged"):
         disarm(model, step, deadline)
     step.commands.append(do.TellTransfer(outcome=outcome))
+
+
+def recover_transfer(model: Model, step: Step) -> None:
+    """Go on with the transfer that is under way in the process that goes on with the call, if the one before has given
+    it; else end it: nobody knows what the person's telephone has done meanwhile."""
+    if model.transfer and isinstance(step.event, CallRecovered) and step.event.given:
+        arm(model, step, "transfer")
+    elif model.transfer:
+        transfer_over(model, step, "interrupted")
 
 
 def abandon_transfer(model: Model, step: Step) -> None:

@@ -11,7 +11,7 @@ from callflow.call.machine.action_parts import (
     connect_engine,
     disarm,
     end_hold,
-    transfer_over,
+    recover_transfer,
 )
 from callflow.call.machine.guards import falls_back
 from callflow.call.machine.model import (
@@ -355,8 +355,8 @@ def start_recovery(model: Model, step: Step) -> None:
             arm(model, step, deadline)
     if "hold" in model.armed:
         step.commands.append(do.Hold())
-    if model.transfer and step.before not in (TRANSFERRING, BRIDGED):
-        transfer_over(model, step, "interrupted")
+    if step.before not in (TRANSFERRING, BRIDGED):
+        recover_transfer(model, step)
     if model.farewell and model.farewell not in TO_MACHINE:
         model.engine = "lost"
         return

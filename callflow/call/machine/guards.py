@@ -48,6 +48,11 @@ def is_gone(model: Model, step: Step) -> bool:
     return isinstance(step.event, CallRecovered) and step.event.found == "gone"
 
 
+def is_given(model: Model, step: Step) -> bool:
+    """Return whether a process that lives has given the call, and has missed nothing of it."""
+    return isinstance(step.event, CallRecovered) and step.event.given
+
+
 def still_rings(model: Model, step: Step) -> bool:
     """Return whether the carrier says that the call rings still."""
     return isinstance(step.event, CallRecovered) and step.event.found == "ringing"

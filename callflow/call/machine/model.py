@@ -174,6 +174,11 @@ def is_talking(model: Model) -> bool:
     return model.state == STREAMING and not model.farewell
 
 
+def says_last_words(model: Model) -> bool:
+    """Return whether the last sentence of the call is being said, or a message: it is over in a moment."""
+    return model.farewell not in (FAREWELL_NONE, FAREWELL_PENDING, AWAITS_BEEP, MESSAGE_DUE)
+
+
 def is_asked_to_speak(step: Step) -> bool:
     """Return whether this step asks the agent for a sentence."""
     return any(isinstance(command, (do.Greet, do.Prompt)) for command in step.commands)

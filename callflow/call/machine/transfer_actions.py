@@ -126,6 +126,13 @@ def stay_bridged(model: Model, step: Step) -> None:
     arm(model, step, "bridged")
 
 
+def stay_transferring(model: Model, step: Step) -> None:
+    """Let the person be rung, or be joined with the caller, as in the process that has given the call."""
+    for deadline in ("transfer", "join"):
+        if deadline in model.armed:
+            arm(model, step, deadline)
+
+
 def transfer_failed(outcome: str) -> Action:
     """Make the action that ends a transfer which has not come about, while the agent has the caller."""
 

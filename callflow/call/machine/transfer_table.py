@@ -30,6 +30,7 @@ from callflow.call.machine.guards import (
     human_is_there,
     in_farewell,
     is_cold,
+    is_given,
     is_on_hold,
     is_refer,
     is_transferred,
@@ -64,6 +65,7 @@ from callflow.call.machine.transfer_actions import (
     signal,
     start_ringing_human,
     stay_bridged,
+    stay_transferring,
     take_back,
     transfer_failed,
     transfer_now,
@@ -147,6 +149,7 @@ TRANSFER_TABLE: Final[tuple[Row, ...]] = (
     Row("call_recovered", BRIDGED, None, (stay_bridged,), when=(human_is_there,)),
     Row("call_recovered", BRIDGED, RECOVERING, (start_recovery, take_back("left")), when=(human_has_left, takes_back)),
     Row("call_recovered", BRIDGED, HANGUP, (with_cause("transferred"), send_hangup), when=(human_has_left,)),
+    Row("call_recovered", TRANSFERRING, None, (stay_transferring,), when=(is_given,), unless=(is_refer,)),
     Row("call_recovered", AWAY, RECOVERING, (start_recovery, take_back("interrupted"))),
 )
 

@@ -90,7 +90,7 @@ class WebhookRouting:
             was_let_go=let_go or any(map(claims.has_let_go, calls)),
             is_forwarded=bool(scope.get(FORWARDED)),
             named=named if named == peers.me or (by_name and peers.peer(named) is not None) else "",
-            begins=isinstance(event, CallInitiated),
+            begins=isinstance(event, CallInitiated) and not webhook_event.call,
             opens=isinstance(event, _OPENS) and not webhook_event.call,
             may_place=may_place,
         )

@@ -32,10 +32,13 @@ class Answers(FakeCarrier):
     """Each line of a body is a call that was answered, or over."""
 
     event: Event = CallAnswered()
+    call = ""
 
     def parse(self, request: Any) -> list[WebhookEvent]:
         event = self.event
-        return [WebhookEvent(self.name, line, LegIds(line), event) for line in request.body.decode().split()]
+        return [
+            WebhookEvent(self.name, line, LegIds(line), event, call=self.call) for line in request.body.decode().split()
+        ]
 
 
 class RoutingSwitchboard(FakeSwitchboard):
@@ -127,10 +130,11 @@ def asked(
     lets_go: int = 0,
     waits: float = 0.7,
     forwarded: bool = False,
+    call: str = "",
 ) -> tuple[Answered, list[str]]:
     async def main() -> tuple[Answered, list[str]]:
         carrier = Answers("fake", *can)
-        carrier.event = event or carrier.event
+        carrier.event, carrier.call = event or carrier.event, call
         board, scene = RoutingSwitchboard(), Scene(carrier)
         board.knew, board.lets_go, board.waits = knew, lets_go, waits
         routing = WebhookRouting(cast(Peers, cluster), cast(Forwarding, cluster), lambda: cast(Switchboard, board))
@@ -213,6 +217,16 @@ def test_a_webhook_of_a_call_that_such_a_node_has_is_to_be_sent_again() -> None:
     cluster = Cluster(has=True)
     cluster.takes, cluster.status = lambda: True, 404
     assert asked(cluster)[0].status == 503
+
+
+def test_a_leg_that_rings_for_a_call_begins_none_where_it_was_forwarded_to() -> None:
+    """The call had just been given to that node, and was not there yet: what the carrier said first of the person's leg
+    was written down, and the call never had it."""
+    coming = Cluster(has=True)
+    coming.owners = {"person's": "w2"}
+    rings = CallInitiated(direction="outgoing")
+    assert asked(coming, event=rings, forwarded=True, call="person's")[0].status == MISLED
+    assert asked(coming, event=rings, forwarded=True)[1] == ["d1"], "one that begins is for the node that was chosen"
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/?CallSid=CA1"), ("POST", "/closed"), ("POST", "/nowhere")])
