@@ -233,10 +233,9 @@ class Recovery:
         """Leave the calls that another process has found in the history while this one could not be reached."""
         self._has_all = False
         journal = self._history.journal
-        known = [
-            call.id for call in self._switchboard.calls
-            if not any(entry.name == notes.Began.kind for _, entry in journal.waiting_of(call.id))
-        ]  # fmt: skip
+        calls = [call.id for call in self._switchboard.calls]
+        waiting = {call: {entry.name for _, entry in journal.waiting_of(call)} for call in calls}
+        known = [call for call in calls if notes.Began.kind not in waiting[call]]
         log.error("another Callflow took the history while this one could not reach it: it has %d calls", len(known))
         for call in known:
             journal.forget(call)
