@@ -50,9 +50,12 @@ _NO_ADDRESS: Final = (
     "NODE %s IS ON ANOTHER MACHINE, AND ITS ADDRESS LEADS NOWHERE FROM HERE: set CLUSTER_HOST, CLUSTER_PORT and"
     " CLUSTER_SECRET there; if it is not to serve together with this one, give it a database of its own"
 )
+_REFUSES: Final = "it refuses what this node signs; CLUSTER_SECRET must be the same, and clocks agree"
 OTHER_CARRIERS: Final = (
     "NODE %s HAS NOT THE SAME KEYS OF CARRIERS (%s): only nodes that have them take those calls. Give all the same"
 )
+_LOOK_SECONDS: Final = 0.25
+"""How often is looked whether a node lives that has not ended its answer."""
 _HANDOVER_INPUT_SECONDS: Final = 0.5
 """A caller waits."""
 _HOP: Final = frozenset({
@@ -141,30 +144,56 @@ class Forwarding:
         # As they came, byte for byte: the library itself takes nothing but ASCII.
         sent = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in self._signed(method, whole, headers, body)]
         request = client.build_request(method, base + whole, headers=sent, content=body)
+        async with self.while_living(peer):
+            try:
+                async with asyncio.timeout(seconds):
+                    answer = await client.send(request, stream=True)
+            except httpx.ConnectError as error:
+                # Nobody listens there: the process is gone. A host that cannot be reached may be alive.
+                if refused := _is_refused(error):
+                    self._peers.suspect(peer.name)
+                raise PeerAway(f"node {peer.name} does not take connections", sent=False, refused=refused) from None
+            except (httpx.HTTPError, TimeoutError) as error:
+                raise PeerAway(f"node {peer.name} does not answer: {type(error).__name__}", sent=True) from None
+            if signing.REFUSED in answer.headers:  # no app has seen it: it is this node's, whatever it is
+                await answer.aclose()
+                _warnings.say(peer.name, _OTHER_SECRET, peer.name)
+                self.apart[peer.name] = _REFUSES
+                raise PeerAway(f"node {peer.name} refuses what this node signs", sent=False)
+            self.apart.pop(peer.name, None)
+            raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw]
+            told = [(name, value) for name, value in raw if name.lower() not in _HOP]
+            try:
+                yield Stream(answer.status_code, told, answer.aiter_raw(), answer.headers.get("content-length", ""))
+            except httpx.HTTPError as error:
+                raise PeerAway(f"node {peer.name} broke off: {type(error).__name__}", sent=True) from None
+            finally:
+                await answer.aclose()
+
+    @contextlib.asynccontextmanager
+    async def while_living(self, peer: Peer) -> AsyncIterator[None]:
+        """Break off what is done here as soon as a node is known to be dead. A process that was stopped, or a machine
+        without power, closes no connection: who reads from it would wait for ever. Raises PeerAway."""
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            nonlocal timer
+            if self._peers.peer(peer.name) is None:
+                scope.reschedule(loop.time())
+            else:
+                timer = loop.call_later(_LOOK_SECONDS, look)
+
+        timer = loop.call_later(_LOOK_SECONDS, look)
+        scope = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(seconds):
-                answer = await client.send(request, stream=True)
-        except httpx.ConnectError as error:
-            # Nobody listens there: the process is gone. A host that cannot be reached may be alive, and says nothing.
-            if refused := _is_refused(error):
-                self._peers.suspect(peer.name)
-            raise PeerAway(f"node {peer.name} does not take connections", sent=False, refused=refused) from None
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise PeerAway(f"node {peer.name} does not answer: {type(error).__name__}", sent=True) from None
-        if signing.REFUSED in answer.headers:  # no app has seen it: it is this node's, whatever it is
-            await answer.aclose()
-            _warnings.say(peer.name, _OTHER_SECRET, peer.name)
-            self.apart[peer.name] = "it refuses what this node signs; CLUSTER_SECRET must be the same, and clocks agree"
-            raise PeerAway(f"node {peer.name} refuses what this node signs", sent=False)
-        self.apart.pop(peer.name, None)
-        raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw]
-        told = [(name, value) for name, value in raw if name.lower() not in _HOP]
-        try:
-            yield Stream(answer.status_code, told, answer.aiter_raw(), answer.headers.get("content-length", ""))
-        except httpx.HTTPError as error:
-            raise PeerAway(f"node {peer.name} broke off: {type(error).__name__}", sent=True) from None
+            async with scope:
+                yield
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise PeerAway(f"node {peer.name} has died", sent=True) from None
         finally:
-            await answer.aclose()
+            timer.cancel()
 
     def _signed(
         self, method: str, whole: str, headers: Sequence[tuple[str, str]], body: bytes

@@ -186,11 +186,16 @@ class OwnerForwarder:
         await send({"type": "websocket.accept", "subprotocol": other.subprotocol})
         inwards = asyncio.ensure_future(_pass_in(receive, other))
         try:
-            async for piece in other:
-                told = {"bytes": piece} if isinstance(piece, bytes) else {"text": piece}
-                await send({"type": "websocket.send", **told})
+            async with self._forwarding.while_living(peer):
+                async for piece in other:
+                    told = {"bytes": piece} if isinstance(piece, bytes) else {"text": piece}
+                    await send({"type": "websocket.send", **told})
         except ConnectionClosed:
             pass
+        except PeerAway:
+            other.transport.abort()  # it would be waited for, and answers nothing
+            await send({"type": "websocket.close", "code": MOVED, "reason": _AWAY[:_MOST_REASON]})
+            return
         finally:
             inwards.cancel()
             await asyncio.gather(inwards, return_exceptions=True)

@@ -25,6 +25,7 @@ from callflow.web.console.owner_forwarding import OwnerForwarder
 from callflow.web.console.policy import AccessPolicy
 from tests.e2e.product import until
 from tests.in_loop import in_loop
+from tests.loop import run_apart
 from tests.web.asgi import ask, scope
 from tests.web.other_node import CALL, SECRET, Known, echo, other_node
 
@@ -232,3 +233,61 @@ async def test_an_operators_socket_reaches_the_owner_of_the_call(tmp_path: Path)
         ]  # fmt: skip
         waiting.put_nowait({"type": "websocket.disconnect", "code": 1001})
         await asyncio.wait_for(serving, 5)
+
+
+class Stopped:
+    """A process that was stopped: after a stream or a socket has begun there comes nothing more, and no end."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.is_asked = True
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+        elif scope["method"] == "GET":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "path", "first", "last"),
+    [
+        ("http", "GET", "events", {"body": b"begun"}, {"type": "http.response.body", "body": b""}),
+        ("http", "POST", "hangup", {}, {"type": "http.response.body"}),
+        ("websocket", "GET", "listen", {"type": "websocket.accept"}, {"type": "websocket.close", "code": 4412}),
+    ],
+)
+def test_who_waits_for_a_node_that_was_stopped_is_told_to_come_again_when_it_is_dead(
+    tmp_path: Path, kind: str, method: str, path: str, first: dict[str, Any], last: dict[str, Any]
+) -> None:
+    """Listening and streams stayed open, and silent, for as long as the node stood still; others waited for 10 s."""
+
+    async def main() -> None:
+        stopped = Stopped()
+        async with other_node(tmp_path, console=stopped) as (known, forwarding):
+            waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+            waiting.put_nowait(
+                {"type": "websocket.connect"} if kind == "websocket" else {"type": "http.request", "body": b"{}"}
+            )
+            sent: list[dict[str, Any]] = []
+
+            async def send(message: dict[str, Any]) -> None:
+                sent.append(message)
+
+            asked = scope(method, f"/api/calls/{CALL}/{path}", [("host", "localhost")], kind)
+            asked["subprotocols"] = []
+            serving = asyncio.create_task(forwarder(known, forwarding)(asked, waiting.get, send))
+            await until(lambda: stopped.is_asked, "the request to be there", 5)
+            if first:
+                await until(lambda: sent and first.items() <= sent[-1].items(), "the beginning", 5)
+            known.peers.clear()
+            await asyncio.wait_for(serving, 3)
+            assert last.items() <= sent[-1].items()
+            if not first:
+                assert sent[0]["status"] == 503
+                assert b"does not answer" in sent[-1]["body"]
+
+    run_apart(main())
