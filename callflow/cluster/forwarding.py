@@ -27,6 +27,7 @@ from callflow.config.validators import is_loopback
 from callflow.contracts.errors import PeerAway
 from callflow.contracts.media import HandoverInput
 from callflow.contracts.repeated_warnings import RepeatedWarnings
+from callflow.timers import Timer
 
 
 log = logging.getLogger(__name__)
@@ -175,16 +176,15 @@ class Forwarding:
         """Break off what is done here as soon as a node is known to be dead. A process that was stopped, or a machine
         without power, closes no connection: who reads from it would wait for ever. Raises PeerAway."""
         loop = asyncio.get_running_loop()
+        scope, timer = asyncio.timeout(None), Timer(loop)
 
         def look() -> None:
-            nonlocal timer
             if self._peers.peer(peer.name) is None:
                 scope.reschedule(loop.time())
             else:
-                timer = loop.call_later(_LOOK_SECONDS, look)
+                timer.start(_LOOK_SECONDS, look)
 
-        timer = loop.call_later(_LOOK_SECONDS, look)
-        scope = asyncio.timeout(None)
+        timer.start(_LOOK_SECONDS, look)
         try:
             async with scope:
                 yield
@@ -193,7 +193,7 @@ class Forwarding:
                 raise
             raise PeerAway(f"node {peer.name} has died", sent=True) from None
         finally:
-            timer.cancel()
+            timer.stop()
 
     def _signed(
         self, method: str, whole: str, headers: Sequence[tuple[str, str]], body: bytes
