@@ -42,6 +42,8 @@ def run_nodes(arguments: argparse.Namespace) -> int:
             f"{node['lagMs']:g} ms", node["startedAt"],
         )  # fmt: skip
     print_wide(table)
+    for carrier, count in told.get("waiting", {}).items():  # a server of before says nothing of it
+        print(f"{count} calls of {printable.line(carrier)} wait: no node that lives has the keys of that carrier.")
     return 0
 
 

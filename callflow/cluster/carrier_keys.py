@@ -18,6 +18,10 @@ class CarrierKeys:
         self._theirs[node] = frozenset(carriers)
         return self._theirs[node] ^ set(self.mine or ())
 
+    def has(self, carrier: str) -> bool:
+        """Return whether this node has the keys of a carrier; "": of any."""
+        return not carrier or self.mine is None or carrier in self.mine
+
     def serves(self, node: str, carrier: str) -> bool:
         """Return whether another node has the keys of a carrier; "": of any. One that has not told is taken to have
         all."""

@@ -13,7 +13,6 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import Connection
@@ -31,11 +30,11 @@ from callflow.cluster.nodes import (
     Node,
     RecentPlacements,
     View,
-    allotment,
     leader,
     machine_of,
     place,
 )
+from callflow.cluster.orphans import Allotment, allotment_of, unserved
 from callflow.cluster.peers import NodeConfig, Peer
 from callflow.contracts.errors import Overloaded
 from callflow.contracts.media import HandoverInput
@@ -91,6 +90,7 @@ class Membership:
         self._calls = calls
         self.claims = history.journal.fence = Claims()
         self.view, self.keys = View(), CarrierKeys()
+        self.unserved: dict[str, int] = {}  # how many calls of dead nodes no living node can serve, by carrier
         self.epoch = 0
         """Of this node; 0: it has not joined yet."""
         self.trouble = ""
@@ -106,7 +106,7 @@ class Membership:
         """Set while this node has been told to hand its calls over, as far as it knows."""
         self._keeps_waiting = False
         """The database has not answered the last question within its time."""
-        self._joined, self._beat_came = asyncio.Event(), asyncio.Event()
+        self._joined, self._beat_came, self._is_known = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.on_fenced: Callable[[], None] = lambda: None
         """Called when this node turns out to have been declared dead: its calls are another's. Must not wait."""
         self.others_take_over: Callable[[], Awaitable[bool]] = _nobody
@@ -119,7 +119,6 @@ class Membership:
         """Asks a node, by its name, for what a caller said during the handover: see `Forwarding.handover_input`."""
         self.announce: Callable[[], Awaitable[None]] = _to_nobody
         """Tells all other nodes that this one has joined. Never raises; takes a second at most."""
-        self._is_known = asyncio.Event()
         self._announcing: asyncio.Task[None] | None = None
         self._has_let_go = False
         self.is_leaving = False
@@ -129,9 +128,9 @@ class Membership:
         self._watch: asyncio.Task[None] | None = None
         lock = NodeLock(config.folder, config.name)
         self.together = Beside(config, lock)
-        node = Node(name=config.name, epoch=0, address=config.address, capacity=config.capacity)
+        own = Node(name=config.name, epoch=0, address=config.address, capacity=config.capacity)
         self._heartbeat = Heartbeat(
-            self._database.url, node, lock, measure=lambda: (calls(), lag()),
+            self._database.url, own, lock, measure=lambda: (calls(), lag()),
             on_beat=self._on_beat, on_trouble=self._on_trouble,
         )  # fmt: skip
 
@@ -158,8 +157,10 @@ class Membership:
         return waits
 
     async def look_again(self) -> None:
-        """Learn which nodes there are at this moment, if the database says so within a quarter of a second."""
+        """Learn which nodes there are now, if the database says so within a quarter of a second, and look for calls of
+        nobody."""
         asked = time.monotonic()
+        self.changed.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_WATCH_SECONDS):
                 while self._renewed < asked:
@@ -241,10 +242,8 @@ class Membership:
         if self.claims.is_fresh(call):
             return True
         for _ in range(int(LEASE_SECONDS / _WATCH_SECONDS)):
-            if self.lease_holds:
-                return True
-            if self._has_let_go:
-                return False
+            if self.lease_holds or self._has_let_go:
+                return self.lease_holds
             if self.trouble:
                 break
             self._beat_came.clear()
@@ -349,8 +348,7 @@ class Membership:
     @property
     def is_draining(self) -> bool:
         """Whether this node has been told to hand its calls over."""
-        node = self.view.named(self.me)
-        return node is not None and node.state == "draining"
+        return any(node.name == self.me and node.state == "draining" for node in self.view.nodes)
 
     @property
     def has_room_beside(self) -> bool:
@@ -361,24 +359,26 @@ class Membership:
 
     # Calls of dead nodes
 
-    async def allotment(self) -> int:
-        """Return how many calls of dead nodes this node takes now. Raises what the driver raises."""
-        orphans = partial(node_store.orphans, of=self.keys.mine)
-        return 0 if self.is_leaving else allotment(self.view, self.me, await self._database.read(orphans))
+    async def allotment(self) -> Allotment:
+        """Return which calls of dead nodes this node takes now, and learn which can be served by none. Raises what the
+        driver raises."""
+        left = await self._database.read(node_store.orphans)
+        self.unserved = unserved(self.view, self.me, self.keys, left)
+        return Allotment() if self.is_leaving else allotment_of(self.view, self.me, self.keys, left)
 
-    async def take_orphans(self, most: int) -> list[str]:
-        """Claim a share of the calls whose node is dead, at most so many. Returns their ids; none: no more are left."""
-        key, alive, of = (self.me, self.epoch), len(self.view.alive()), self.keys.mine
+    async def take_orphans(self, most: int, of: Collection[str] | None = None) -> list[str]:
+        """Claim a share of the calls whose node is dead, at most so many, of these carriers (None: of all). Returns
+        their ids."""
+        key, alive = (self.me, self.epoch), len(self.view.alive())
         found = await self._database.write(lambda each: node_store.take_orphans(each, key, alive, most, of))
         self.claims.hold(found, key)
         return found
 
-    async def adopt(self) -> list[str]:
-        """Claim unfinished calls that no node ever had: those of a process that served alone. Returns their ids."""
-        key, of = (self.me, self.epoch), self.keys.mine
-        found = await self._database.write(lambda connection: node_store.adopt(connection, key, of))
-        self.claims.hold(found, key)
-        return found
+    async def disown_unclaimed(self) -> None:
+        """Leave the unfinished calls that no node ever had, those of a process that served alone, to all nodes."""
+        while await self._database.write(node_store.disown_unclaimed):
+            self.changed.set()
+        await self.announce()
 
     async def give(self, call: str, to: str, of: tuple[str, int] | None = None) -> tuple[str, int] | None:
         """Give the claim on a call to a node that takes calls, or back to this one, and return the key that it is under

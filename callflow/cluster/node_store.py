@@ -45,6 +45,8 @@ _JOIN_LOCK: Final = 0x63616C6E6F6465
 _MANY: Final = 500
 _NO_EPOCH: Final = 0
 """No node has it."""
+_SERVED_ALONE: Final = "(alone)"
+"""In place of the name of a node, which never has brackets: of a process that was none."""
 _DRAINED: Final = 0
 """The capacity of a dead node that had been told to drain: it still drains if it turns out to live."""
 # What a node asks several times a second, or for each call, is written once: see `Prepared`.
@@ -269,13 +271,15 @@ def _served(call: ColumnElement[str], carriers: Collection[str] | None) -> Colum
     return ~foreign.exists()
 
 
-def orphans(connection: Connection, of: Collection[str] | None = None) -> int:
-    """Count the calls whose node is dead. `of`: only these carriers'; None: all."""
+def orphans(connection: Connection) -> dict[str, int]:
+    """Count the calls whose node is dead, by carrier; "": those that any node can serve."""
     ((count,),) = _ORPHANS.all(connection, {})
-    if not count or of is None:
-        return int(count)
-    dead = select(func.count()).select_from(claims).where(~_living, _served(_claim.call, of))
-    return int(connection.execute(dead).scalar_one())
+    if not count:
+        return {}
+    carrier = func.coalesce(func.nullif(conversations.c.carrier, PHONE), "")
+    called = claims.outerjoin(conversations, conversations.c.call_id == _claim.call)
+    dead = select(carrier.label("carrier"), func.count().label("calls")).select_from(called).where(~_living)
+    return {row.carrier: int(row.calls) for row in connection.execute(dead.group_by(text("1")))}
 
 
 def take_orphans(
@@ -328,10 +332,10 @@ def _sides(connection: Connection, keys: Sequence[tuple[str, int]]) -> dict[str,
     return {row.call: row.whole for row in connection.execute(beside)}
 
 
-def adopt(connection: Connection, key: tuple[str, int], of: Collection[str] | None = None) -> list[str]:
-    """Claim the unfinished calls that no node ever claimed: those of a process that served alone. Forget claims on
-    calls that are over. `of`: only these carriers'; None: all. Returns the ids of the claimed ones, oldest first, at
-    most 500."""
+def disown_unclaimed(connection: Connection) -> int:
+    """Make the unfinished calls that no node ever claimed nobody's, so that all nodes take shares of them like those of
+    a dead node: they are those of a process that served alone. Forget claims on calls that are over. Returns how many
+    there were, at most 500, the oldest first."""
     begin(connection)
     over = select(conversations.c.call_id).where(
         conversations.c.call_id == _claim.call, conversations.c.ended_at.is_not(None)
@@ -339,11 +343,9 @@ def adopt(connection: Connection, key: tuple[str, int], of: Collection[str] | No
     connection.execute(delete(claims).where(over.exists(), ~_living))
     claimed = select(literal_column("1")).where(_claim.call == conversations.c.call_id).exists()
     wanted = select(conversations.c.call_id).where(
-        and_(conversations.c.ended_at.is_(None), conversations.c.call_id.is_not(None), ~claimed),
-        _served(conversations.c.call_id, of),
+        conversations.c.ended_at.is_(None), conversations.c.call_id.is_not(None), ~claimed
     )
     found = [row.call_id for row in connection.execute(wanted.order_by(conversations.c.id).limit(_MANY))]
-    if not found:
-        return []
-    owners = claim(connection, found, key)
-    return [call for call in found if owners.get(call) == key]
+    if found:
+        claim(connection, found, (_SERVED_ALONE, _NO_EPOCH))
+    return len(found)

@@ -180,20 +180,22 @@ def place(nodes: Sequence[Node], placed: Mapping[str, int], me: str) -> str:
     return fit[(sum(node.name < me for node in nodes) + sum(placed.values())) % len(fit)]
 
 
-def allotment(view: View, me: str, orphans: int) -> int:
+def allotment(view: View, me: str, orphans: int, whole: int = 0) -> int:
     """Return how many calls of dead nodes `me` takes now; what is left, it takes when the others have had time for
     theirs.
 
     The first who learns of a death has some tenths of a second before the others do, in which it could take all calls:
     then it restores them one after the other, and the callers wait. `orphans`: how many calls are nobody's now. What
     nodes had that died just now tells how many there were before others took some. A draining node takes none, unless
-    there is nobody else.
+    there is nobody else. `whole`: of how many that are nobody's these are a part, where not all nodes can
+    take all; 0: they are all.
     """
     able = [node.name for node in view.nodes if node.state == "up"] or [node.name for node in view.alive()]
     if not orphans or me not in able:
         return 0
     died = [node for node in view.nodes if node.state == "dead" and node.lease_until > view.now - _DIED_SECONDS]
-    return -(-max(orphans, sum(node.calls for node in died)) // len(able))
+    before = sum(node.calls for node in died) * orphans // (whole or orphans)
+    return -(-max(orphans, before) // len(able))
 
 
 class RecentPlacements:

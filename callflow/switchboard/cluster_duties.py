@@ -53,6 +53,8 @@ class ClusterDuties:
         self._bring_back, self._lead, self._opened = bring_back, lead, opened
         self._has_ownership = False
         self._has_adopted = False
+        self._said_to_wait: set[str] = set()
+        """The carriers of which it was said that calls wait for a node with their keys."""
         self._tasks: asyncio.TaskGroup | None = None
         self._timers = Timers()
         membership.on_fenced = self._let_go_of_all
@@ -123,10 +125,12 @@ class ClusterDuties:
         that a carrier answers late."""
         taking: list[asyncio.Task[None]] = []
         try:
-            left = await self._membership.allotment()
+            allotment = await self._membership.allotment()
+            left = allotment.most
+            self._say_who_waits()
             if left:
                 self._timers.start("look again", RENEW_SECONDS, self._membership.changed.set)
-            while left > 0 and (calls := await self._membership.take_orphans(left)):
+            while left > 0 and (calls := await self._membership.take_orphans(left, allotment.of)):
                 left -= len(calls)
                 taking.append(tasks.create_task(self._try_to_bring_back(calls), name="taking over"))
         except Exception as error:
@@ -139,6 +143,19 @@ class ClusterDuties:
             await asyncio.sleep(_AGAIN_SECONDS[0])
             self._membership.changed.set()
         return taking
+
+    def _say_who_waits(self) -> None:
+        """Log once which calls of dead nodes nobody can serve, and once that they wait no more."""
+        unserved = self._membership.unserved
+        for carrier in unserved.keys() - self._said_to_wait:
+            log.error(
+                "%d CALLS OF %s ARE NOBODY'S: their node is gone, and no node that lives has the keys of that carrier."
+                " They wait for one that has them: start it",
+                unserved[carrier], carrier.upper(),
+            )  # fmt: skip
+        for carrier in self._said_to_wait - unserved.keys():
+            log.warning("no call of %s waits any more for a node with the keys of that carrier", carrier)
+        self._said_to_wait = set(unserved)
 
     async def _take_first_orphans(self, tasks: asyncio.TaskGroup) -> None:
         """Take calls that were nobody's at the start. Returns when they go on here."""
@@ -175,7 +192,8 @@ class ClusterDuties:
                 await _end(work)
 
     async def _adopt(self) -> None:
-        """Take the calls of a process that served alone, once it has ended."""
+        """Leave the calls of a process that served alone to all nodes, once it has ended: this one may have no keys of
+        their carrier, and a single one would be long about many."""
         try:
             if self._has_adopted or self._membership.is_leaving or self._tasks is None:
                 return
@@ -184,8 +202,7 @@ class ClusterDuties:
                     return
                 self._has_ownership = True
                 self._tasks.create_task(self._keep_ownership(), name="ownership")
-            while calls := await self._membership.adopt():
-                self._tasks.create_task(self._try_to_bring_back(calls), name="adopting")
+            await self._membership.disown_unclaimed()
             self._has_adopted = True
         except Exception as error:
             log.warning("calls of a process that served alone cannot be looked for: %s", type(error).__name__)
@@ -193,7 +210,7 @@ class ClusterDuties:
     async def _keep_ownership(self) -> None:
         """Hold it for the cluster: a process that serves alone must not take the calls of nodes."""
         await self._ownership.lost()
-        self._has_ownership = False
+        self._has_ownership = self._has_adopted = False  # whoever has it now serves alone, and may die
 
 
 async def _end(work: asyncio.Task[None]) -> None:

@@ -149,19 +149,21 @@ async def test_a_node_without_the_keys_of_a_carrier_takes_none_of_its_calls(data
         victim = Node(name="dead", epoch=stage.keys["dead"][1])
         await stage.run(lambda connection: node_store.fence(connection, [victim], expired=False))
 
-        async def taken(*of: str) -> tuple[int, list[str]]:
-            count = await stage.run(partial(node_store.orphans, of=of))
-            return count, await stage.run(partial(node_store.take_orphans, key=stage.keys["a"], survivors=1, of=of))
+        async def taken(*of: str) -> list[str]:
+            return await stage.run(partial(node_store.take_orphans, key=stage.keys["a"], survivors=1, of=of))
 
-        assert await taken("twilio") == (1, [OTHER]), "the page's telephone is no carrier's"
-        assert await taken("twilio", "telnyx") == (1, [CALL])
-        await stage.run(lambda connection: connection.execute(delete(claims)))
-        assert await stage.run(partial(node_store.adopt, key=stage.keys["a"], of=["twilio"])) == [OTHER]
-        assert await stage.run(partial(node_store.adopt, key=stage.keys["a"], of=["telnyx"])) == [CALL]
+        for _ in ("a node's", "those of a process that served alone"):
+            assert await stage.run(node_store.orphans) == {"": 1, "telnyx": 1}
+            assert await taken("twilio") == [OTHER], "the page's telephone is no carrier's"
+            assert await stage.run(node_store.orphans) == {"telnyx": 1}
+            assert await taken("twilio", "telnyx") == [CALL]
+            assert await stage.run(node_store.orphans) == {}
+            await stage.run(lambda connection: connection.execute(delete(claims)))
+            assert await stage.run(node_store.disown_unclaimed) == 2
 
 
 @in_loop
-async def test_calls_of_a_process_that_served_alone_are_adopted_once(database_url: str) -> None:
+async def test_calls_of_a_process_that_served_alone_become_nobodys_once(database_url: str) -> None:
     async with staged(database_url) as stage:
         alone = DurableJournal()
         alone.open(stage.database)
@@ -169,11 +171,12 @@ async def test_calls_of_a_process_that_served_alone_are_adopted_once(database_ur
         alone.note(began(OTHER))
         alone.note(JournalEntry.of(Ended(cause="caller_hung_up"), call=OTHER, at=3.0))
         await alone.flushed()
-        _, claims = await stage.node("a")
-        key = claims.key
-        assert key is not None
-        assert await stage.run(lambda connection: node_store.adopt(connection, key)) == [CALL]
-        assert await stage.run(lambda connection: node_store.adopt(connection, key)) == []
+        await stage.node("a")
+        assert await stage.run(node_store.disown_unclaimed) == 1
+        assert await stage.run(node_store.disown_unclaimed) == 0
+        name, lives = await stage.owner()
+        assert name, "whoever asks would take it for a call that nobody has, and begin it again"
+        assert not lives
         await alone.close()
 
 
@@ -299,11 +302,11 @@ async def test_claims_are_given_up_by_their_node_alone(database_url: str) -> Non
         assert await run(lambda connection: node_store.claimed_by(connection, a)) == [CALL]
         assert await run(lambda connection: node_store.claimed_by(connection, former)) == []
         assert await run(lambda connection: node_store.claimed(connection, [CALL, OTHER, "none"])) == {CALL, OTHER}
-        assert await run(node_store.orphans) == 0
+        assert await run(node_store.orphans) == {}
         await run(lambda connection: node_store.disown(connection, [CALL], a))
-        assert (await stage.owner(), await run(node_store.orphans)) == (("a", False), 1)
+        assert (await stage.owner(), await run(node_store.orphans)) == (("a", False), {"": 1})
         await run(lambda connection: node_store.leave(connection, Node(name="b", epoch=b[1])))
-        assert (await stage.owner(OTHER), await run(node_store.orphans)) == (("b", False), 2)
+        assert (await stage.owner(OTHER), await run(node_store.orphans)) == (("b", False), {"": 2})
         assert await stage.owner("none") == ("", False)
         assert await run(lambda connection: node_store.take_orphans(connection, b, 1)) == [], "the dead take nothing"
         taken: list[str] = []

@@ -15,11 +15,17 @@ CLUSTER: Final = "cluster"
 """This node's own way to the others."""
 
 
-def of_nodes(view: View, trouble: str, apart: Mapping[str, str]) -> Iterator[Finding]:
+def of_nodes(
+    view: View, trouble: str, apart: Mapping[str, str], unserved: Mapping[str, int] | None = None
+) -> Iterator[Finding]:
     """Judge the nodes. `trouble`: why this one cannot renew its lease; "": it can. `apart`: why this one and another
-    one do not understand each other, by the name of that one."""
+    one do not understand each other, by the name of that one. `unserved`: see `Membership`."""
     gone = out_of_reach(view)
-    if gone:
+    if unserved:
+        calls = ", ".join(f"{count} of {carrier}" for carrier, count in unserved.items())
+        what = f"calls of nodes that are gone wait, their callers in silence: {calls}"
+        yield Finding(NODES, "wrong", what, "start a node that has the keys of that carrier")
+    elif gone:
         what = f"{', '.join(gone)} died, and nobody serves on that machine"
         yield Finding(NODES, "note", what, "start it again; of a machine that was taken away, close the alert")
     else:

@@ -82,6 +82,10 @@ class Nodes(Protocol):
     def trouble(self) -> str:
         """Why the lease of this node cannot be renewed; "": it can."""
 
+    @property
+    def unserved(self) -> Mapping[str, int]:
+        """How many calls of dead nodes no living node can serve, by carrier."""
+
     def living(self) -> Collection[Any]:
         """Return all living nodes but this one, each with its `name`."""
 
@@ -197,7 +201,7 @@ class HealthService:
             return ()
         # Without the database no lease can be renewed, which is a finding of its own.
         trouble = self._nodes.trouble if self.answers else ""
-        return of_nodes(self._nodes.view, trouble, self._apart)
+        return of_nodes(self._nodes.view, trouble, self._apart, self._nodes.unserved)
 
     async def _spent(self) -> Mapping[str, Any] | None:
         if self._spending is None or not self.answers:

@@ -49,15 +49,17 @@ def add_nodes(app: Quart, cluster: Membership | None) -> None:
 
 
 def describe(cluster: Membership | None) -> dict[str, Any]:
-    """Return the nodes as JSON: `{"me", "leader", "trouble", "nodes": […]}`; without a cluster, all empty."""
+    """Return the nodes as JSON: `{"me", "leader", "trouble", "nodes": […], "waiting": {…}}`; without a cluster, all
+    empty. `waiting`: by carrier, how many calls of dead nodes no living node has the keys for."""
     if cluster is None:
-        return {"me": "", "leader": "", "trouble": "", "nodes": []}
+        return {"me": "", "leader": "", "trouble": "", "nodes": [], "waiting": {}}
     rows = sorted(cluster.view.nodes, key=lambda node: node.name)
     return {
         "me": cluster.me,
         "leader": leader(cluster.view),
         "trouble": cluster.trouble,
         "nodes": [_node(node, cluster) for node in rows],
+        "waiting": cluster.unserved,
     }
 
 

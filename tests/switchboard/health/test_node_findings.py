@@ -49,6 +49,12 @@ def test_a_node_that_does_not_understand_another_one_says_so_while_that_one_live
     assert found(view(a_w1="up"), apart=apart)[CLUSTER].state == "ok"
 
 
+def test_calls_that_no_living_node_can_serve_are_an_alert() -> None:
+    """They waited for a node with the keys of their carrier, and nobody was told."""
+    (one, _) = of_nodes(view(a_w1="dead", b_w1="up"), "", {}, {"twilio": 2})
+    assert (one.about, is_alarming(one), "2 of twilio" in one.what) == (NODES, True, True)
+
+
 def test_why_the_lease_cannot_be_renewed_goes_first() -> None:
     told = found(view(a_w1="up", b_w1="up"), "another machine has a node a-w1", {"b-w1": "x"})[CLUSTER]
     assert (told.state, told.what) == ("wrong", "this node cannot renew its lease: another machine has a node a-w1")

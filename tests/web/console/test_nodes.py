@@ -29,6 +29,7 @@ class Cluster:
     def __init__(self, *nodes: Node, goes: tuple[str, ...] = ()) -> None:
         self.view, self.goes = View(nodes, NOW), goes
         self.set: list[tuple[str, str]] = []
+        self.unserved = {"twilio": 2}
 
     async def set_state(self, name: str, state: str) -> bool:
         self.set.append((name, state))
@@ -45,7 +46,7 @@ async def ask(cluster: Cluster | None, method: str, path: str) -> Answer:
 async def test_each_node_is_listed_by_its_name_and_a_dead_one_has_no_lease() -> None:
     cluster = Cluster(node("w2", 2, calls=3, capacity=40, lag_ms=1.26), node("w1", 1), node("w0", 3, state="dead"))
     told = (await ask(cluster, "GET", "/api/nodes")).json()
-    assert (told["me"], told["leader"], told["trouble"]) == ("w1", "w1", "")
+    assert (told["me"], told["leader"], told["trouble"], told["waiting"]) == ("w1", "w1", "", {"twilio": 2})
     assert [(each["name"], each["state"], each["leaseSeconds"]) for each in told["nodes"]] == [
         ("w0", "dead", 0), ("w1", "up", 3.0), ("w2", "up", 3.0),
     ]  # fmt: skip
@@ -90,6 +91,6 @@ async def test_a_node_that_is_not_alive_is_not_there(name: str) -> None:
 @in_loop
 async def test_a_server_alone_has_no_nodes_to_drain() -> None:
     assert (await ask(None, "GET", "/api/nodes")).json() == describe(None)
-    assert describe(None) == {"me": "", "leader": "", "trouble": "", "nodes": []}
+    assert describe(None) == {"me": "", "leader": "", "trouble": "", "nodes": [], "waiting": {}}
     assert (await ask(None, "POST", "/api/nodes/w1/drain")).status == 409
     assert (await ask(None, "GET", "/api/nodes?x=1")).status == 400
