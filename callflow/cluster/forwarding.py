@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from callflow.config.validators import is_loopback
 from callflow.contracts.errors import PeerAway
 from callflow.contracts.media import HandoverInput
 from callflow.contracts.repeated_warnings import RepeatedWarnings
-from callflow.timers import Timer
+from callflow.timers import Timers
 
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,12 @@ OTHER_CARRIERS: Final = (
 )
 _LOOK_SECONDS: Final = 0.25
 """How often is looked whether a node lives that has not ended its answer."""
+_OF_TCP: Final = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
+_KEPT_ALIVE: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in _OF_TCP.items() if hasattr(socket, name)),
+)
+"""Options of connections to other machines: one that a network has cut ends within 20 s, also while its node lives."""
 _HANDOVER_INPUT_SECONDS: Final = 0.5
 """A caller waits."""
 _HOP: Final = frozenset({
@@ -175,16 +182,15 @@ class Forwarding:
     async def while_living(self, peer: Peer) -> AsyncIterator[None]:
         """Break off what is done here as soon as a node is known to be dead. A process that was stopped, or a machine
         without power, closes no connection: who reads from it would wait for ever. Raises PeerAway."""
-        loop = asyncio.get_running_loop()
-        scope, timer = asyncio.timeout(None), Timer(loop)
+        scope, timers = asyncio.timeout(None), Timers()
 
         def look() -> None:
             if self._peers.peer(peer.name) is None:
-                scope.reschedule(loop.time())
+                scope.reschedule(0)  # long ago
             else:
-                timer.start(_LOOK_SECONDS, look)
+                timers.start("look", _LOOK_SECONDS, look)
 
-        timer.start(_LOOK_SECONDS, look)
+        timers.start("look", _LOOK_SECONDS, look)
         try:
             async with scope:
                 yield
@@ -193,7 +199,7 @@ class Forwarding:
                 raise
             raise PeerAway(f"node {peer.name} has died", sent=True) from None
         finally:
-            timer.stop()
+            timers.close()
 
     def _signed(
         self, method: str, whole: str, headers: Sequence[tuple[str, str]], body: bytes
@@ -341,8 +347,9 @@ class Forwarding:
         if client is None:
             # Nothing is encrypted here, and reading what TLS trusts takes 15 ms, in which this node hears no call.
             transport = httpx.AsyncHTTPTransport(
-                uds=peer.address.removeprefix(_UNIX) if is_unix else None, trust_env=False, verify=False
-            )
+                uds=peer.address.removeprefix(_UNIX) if is_unix else None, trust_env=False, verify=False,
+                socket_options=() if is_unix else _KEPT_ALIVE,
+            )  # fmt: skip
             timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
             client = self._clients[peer.address] = httpx.AsyncClient(transport=transport, timeout=timeout)
         return client, "http://node" if is_unix else peer.address

@@ -77,6 +77,11 @@ METRICS: Final = (
     Metric("callflow_calls_live", "gauge", "Live calls, by the state of their machine.", {"state": STATES}),
     Metric("callflow_calls_capacity", "gauge", "Calls that may be live at once (MAX_CONCURRENT_CALLS)."),
     Metric("callflow_capacity_used", "gauge", "Live calls, as a part of those that may be live at once; 1: full."),
+    Metric(
+        "callflow_node_answers", "gauge",
+        "1 where a node has told its metrics, 0 where it has not and they are missing here; only where several serve.",
+        is_dense=False,
+    ),
     Metric("callflow_accepting", "gauge", "1 while new calls are taken, 0 during a drain."),
     Metric("callflow_calls_offered_total", "counter", "Calls that carriers have brought, refused ones included."),
     Metric("callflow_calls_answered_total", "counter", "Calls that were answered."),

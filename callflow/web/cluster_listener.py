@@ -152,13 +152,13 @@ def create_cluster_app(
 
     @app.get("/live")
     async def wall() -> Response:
-        refusal = live.seats.refusal()
-        return refusal or event_stream(live.own_wall.watch(""), live.seats)
+        refusal = live.node_seats.refusal()
+        return refusal or event_stream(live.own_wall.watch(""), live.node_seats)
 
     @app.get("/logs")
     async def logs() -> Response:
-        refusal = live.seats.refusal()
-        return refusal or event_stream(live.logs.frames(), live.seats)
+        refusal = live.node_seats.refusal()
+        return refusal or event_stream(live.logs.frames(), live.node_seats)
 
     @app.get("/recordings/<name>")
     async def recording(name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from callflow.telemetry.node_metrics import merged
+from callflow.telemetry.node_metrics import ANSWERS, merged
 
 
 def test_metrics_of_several_nodes_stand_together_under_each_metric() -> None:
@@ -28,6 +28,13 @@ def test_metrics_of_several_nodes_stand_together_under_each_metric() -> None:
 
 def test_of_no_node_and_of_nodes_without_metrics_there_is_nothing() -> None:
     assert merged({}) == merged({"w1": ""}) == merged({"w1": "\n\n", "w2": "# EOF\n"}) == ""
+
+
+def test_of_a_node_that_does_not_answer_it_is_said_that_its_metrics_are_missing() -> None:
+    text = f"# TYPE {ANSWERS} gauge\n{ANSWERS} 1.0\n"
+    assert merged({"w2": text}, ["w1"]).splitlines()[1:] == [
+        f'{ANSWERS}{{node="w2"}} 1.0', f'{ANSWERS}{{node="w1"}} 0.0',
+    ]  # fmt: skip
 
 
 def test_nodes_of_two_versions_describe_a_metric_once() -> None:

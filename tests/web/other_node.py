@@ -99,7 +99,7 @@ async def other_node(
         yield frame("snapshot", {"calls": [{"id": CALL}], "counters": {}})
         await asyncio.sleep(60)
 
-    live = SimpleNamespace(seats=Seats(), own_wall=SimpleNamespace(watch=wall))
+    live = SimpleNamespace(node_seats=Seats(), own_wall=SimpleNamespace(watch=wall))
 
     async def take(calls: list[str], giver: str) -> list[str] | None:
         assert giver == "w1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import cast
 
@@ -92,6 +93,34 @@ async def test_a_process_that_is_gone_is_told_from_one_that_is_slow(tmp_path: Pa
     assert await forwarding.tell_given(known.peers["w2"], [CALL]) is None
     assert not await forwarding.others_take_over()
     await forwarding.close()
+
+
+@in_loop
+async def test_a_connection_to_another_machine_ends_when_the_network_is_cut() -> None:
+    """The rows of a node that lives, and that this one does not reach any more, were shown for ever."""
+
+    def timers() -> list[str]:
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+        return [line[5] for line in lines if line[2].endswith(f":{port:04X}") and line[3] == "01"]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nbegun")
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    left = asyncio.Event()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        peer = Peer("w2", f"http://127.0.0.1:{port}")
+        forwarding = Forwarding("w1", SECRET, Known({"w2": peer}))
+        async with forwarding.stream(peer, PUBLIC, "GET", "/", seconds=5) as stream:
+            assert stream.status == 200
+            await until(lambda: [timer[:3] for timer in timers()] == ["02:"], "TCP to ask whether it is there", 5)
+        await forwarding.close()
+        await left.wait()
 
 
 @in_loop

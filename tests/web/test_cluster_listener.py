@@ -45,7 +45,7 @@ class Stage:
         self.taken: list[str] | None = [CALL]
         self.seats = Seats()
         self.seen: list[dict[str, Any]] = []
-        live = cast(LiveService, SimpleNamespace(seats=self.seats))
+        live = cast(LiveService, SimpleNamespace(node_seats=self.seats))
         self.app: Any = create_cluster_app(
             self, SECRET, {PUBLIC: self._inner, CONSOLE: self._inner}, self._take, live, self, self._dial,
             lambda call: call == CALL, self._words, now=lambda: NOW,

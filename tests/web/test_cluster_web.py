@@ -62,7 +62,7 @@ class Machine:
         return [CALL]
 
     async def open(self) -> None:
-        live = cast(LiveService, SimpleNamespace(seats=Seats()))
+        live = cast(LiveService, SimpleNamespace(node_seats=Seats()))
         await self.web.open(
             WebApp("public"), None, self.adopted.append, self.take, live, cast(Dialer, SimpleNamespace())
         )

@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
+from callflow.cluster import forwarding
 from callflow.cluster.forwarding import Forwarding
 from callflow.cluster.membership import Membership
 from callflow.cluster.nodes import Node, View
@@ -33,10 +36,10 @@ PATH = f"/api/calls/{CALL}/recording"
 class Cluster:
     """This node, which has part 2 of a recording, and another, which has part 1."""
 
-    def __init__(self, here: Stage, there: Stage, known: Known, forwarding: Forwarding) -> None:
-        self.here, self.there, self.known, self.forwarding = here, there, known, forwarding
+    def __init__(self, here: Stage, there: Stage, known: Known, to_others: Forwarding) -> None:
+        self.here, self.there, self.known, self.forwarding = here, there, known, to_others
         cluster = cast(Membership, known)
-        self.forwarder = OwnerForwarder(here.app.asgi_app, cluster, forwarding, lambda: here.board, here.history)
+        self.forwarder = OwnerForwarder(here.app.asgi_app, cluster, to_others, lambda: here.board, here.history)
 
     async def get(self, path: str, **headers: str) -> Any:
         return await ask(self.forwarder, "GET", path, body=b"", **headers)
@@ -53,8 +56,8 @@ async def cluster(folder: Path) -> AsyncIterator[Cluster]:
             Began(carrier="telnyx"), Recording(file=f"{CALL}.wav,{CALL}-2.wav", announced=False), Ended(cause="hangup")
         )
         console = there.app.asgi_app
-        async with other_node(folder, console=console, history=there.history) as (known, forwarding):
-            yield Cluster(here, there, known, forwarding)
+        async with other_node(folder, console=console, history=there.history) as (known, to_others):
+            yield Cluster(here, there, known, to_others)
 
 
 def files(folder: Path) -> list[Path]:
@@ -74,6 +77,25 @@ async def test_a_recording_is_answered_by_the_node_that_has_it(tmp_path: Path) -
         assert (await the.get(f"{PATH}?part=2")).body == b"second", "which lies here"
         assert (await the.get(f"{PATH}?part=3")).status == 404
         assert (await ask(the.forwarder, "HEAD", PATH)).headers["content-length"] == str(len(SOUND))
+
+
+@in_loop
+async def test_a_recording_does_not_wait_for_a_node_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarding, "_TELL_SECONDS", 60.0)
+    left = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    hangs = await asyncio.start_unix_server(hang, f"{tmp_path}/w3.sock")
+    async with cluster(tmp_path) as the:
+        the.known.peers = {"w3": Peer("w3", f"unix:{tmp_path}/w3.sock"), **the.known.peers}
+        assert (await asyncio.wait_for(the.get(PATH), 5)).status == 200
+        await left.wait()
+    hangs.close()
 
 
 @in_loop

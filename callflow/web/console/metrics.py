@@ -19,7 +19,7 @@ from callflow.history.journal_writer import DurableJournal
 from callflow.media.relay_figures import summary
 from callflow.switchboard.switchboard import Switchboard
 from callflow.telemetry.metrics import BREAKER_STATES, ENTRIES, EVENTS, Snapshot
-from callflow.telemetry.node_metrics import merged
+from callflow.telemetry.node_metrics import ANSWERS, merged
 from callflow.telemetry.telemetry import Telemetry
 from callflow.web.console.node_fan_out import NodeFanOut
 
@@ -65,12 +65,14 @@ def add_metrics(
         state = engine().get("state")
         for each in BREAKER_STATES:
             snapshot.set("callflow_breaker_state", float(each == state), "engine", each)
+        if fan_out is not None:
+            snapshot.set(ANSWERS, 1.0)
         accept = request.headers.get("Accept", "") if fan_out is None else _PLAIN
         body, content_type = await asyncio.to_thread(_write, snapshot, accept)
         if fan_out is not None and not fan_out.is_asked_by_node:  # labelled also while no other node is there
             answers = await fan_out.answers(_PLAIN)
             texts = {name: answer.body.decode() for name, answer in answers.items()} | {fan_out.me: body.decode()}
-            body = (await asyncio.to_thread(merged, texts)).encode()
+            body = (await asyncio.to_thread(merged, texts, answers.missing)).encode()
         return Response(body, content_type=content_type)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
-from quart import request
+from quart import Response, after_this_request, request
+from werkzeug.wrappers.response import Response as PlainResponse
 
 from callflow.cluster.forwarding import CONSOLE, Answer, Forwarding
 from callflow.cluster.membership import Membership
@@ -20,7 +22,17 @@ from callflow.web.public.request import target_of
 log = logging.getLogger(__name__)
 _warnings: Final = RepeatedWarnings(log)
 
+_AnyResponse = Response | PlainResponse
+
 _SECONDS: Final = 1.0
+_MISSING: Final = '299 callflow "Without what these nodes have, which do not answer: {}."'
+
+
+class Answers(dict[str, Answer]):
+    """The answers of other nodes, by their names."""
+
+    missing: Sequence[str] = ()
+    """The living nodes that have not answered."""
 
 
 class NodeFanOut:
@@ -39,11 +51,13 @@ class NodeFanOut:
         """Whether the present request is one of another node, which puts the answers of all together."""
         return bool(request.scope.get(FORWARDED))
 
-    async def answers(self, accept: str = "") -> dict[str, Answer]:
-        """Send the present request to all other nodes, and return their answers by name, without those that do not
-        answer within a second. Empty for a request that another node has sent. `accept`: the form that is wanted."""
+    async def answers(self, accept: str = "") -> Answers:
+        """Send the present request to all other nodes, and return their answers. Those that do not answer within a
+        second are named in the answer to the request, in the header `Warning`. Empty for a request that another node
+        has sent. `accept`: the form that is wanted."""
+        found = Answers()
         if self.is_asked_by_node:
-            return {}
+            return found
         headers = [(name, value) for name, value in request.headers if not (accept and name.lower() == "accept")]
         if accept:
             headers.append(("Accept", accept))
@@ -60,9 +74,15 @@ class NodeFanOut:
                 return None
 
         peers = self._cluster.living()
-        found = await asyncio.gather(*(one(peer) for peer in peers))
-        return {
-            peer.name: answer
-            for peer, answer in zip(peers, found, strict=True)
-            if answer is not None and answer.status == 200
-        }
+        for peer, answer in zip(peers, await asyncio.gather(*(one(peer) for peer in peers)), strict=True):
+            if answer is not None and answer.status == 200:
+                found[peer.name] = answer
+        if missing := sorted(peer.name for peer in peers if peer.name not in found):
+            found.missing = missing
+
+            @after_this_request
+            def said(response: _AnyResponse) -> _AnyResponse:
+                response.headers["Warning"] = _MISSING.format(", ".join(missing))
+                return response
+
+        return found

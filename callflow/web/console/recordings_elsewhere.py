@@ -51,16 +51,28 @@ class RecordingsElsewhere:
         return await self._holder(self._cluster.living(), name)
 
     async def _holder(self, peers: Sequence[Peer], name: str) -> str:
-        async def one(peer: Peer) -> bool:
-            return bool((await self._forwarding.ask(peer, "GET", f"/recordings/{quote(name, safe='')}"))["here"])
+        async def one(peer: Peer) -> tuple[str, bool | None]:
+            try:
+                asked = await self._forwarding.ask(peer, "GET", f"/recordings/{quote(name, safe='')}")
+                return peer.name, bool(asked["here"])
+            except (PeerAway, KeyError, TypeError):
+                return peer.name, None
 
-        answers = await asyncio.gather(*(one(peer) for peer in peers), return_exceptions=True)
-        holder = next((peer.name for peer, answer in zip(peers, answers, strict=True) if answer is True), "")
-        away = [peer.name for peer, answer in zip(peers, answers, strict=True) if isinstance(answer, BaseException)]
+        asking, away = [asyncio.create_task(one(peer), name="who has a recording") for peer in peers], []
+        try:
+            for answer in asyncio.as_completed(asking):
+                node, is_there = await answer
+                if is_there:
+                    return node  # however long others take
+                if is_there is None:
+                    away.append(node)
+        finally:
+            for each in asking:
+                each.cancel()
         away += out_of_reach(self._cluster.view)  # a machine that is started again has its files still
-        if not holder and away:
+        if away:
             raise PeerAway(f"node {away[0]}, which may have this recording, does not answer", sent=True)
-        return holder
+        return ""
 
 
 def _wanted(scope: Any) -> tuple[str, int] | None:

@@ -49,7 +49,7 @@ def ok(body: bytes = b"[]", status: int = 200) -> Answer:
 
 
 def asked(
-    nodes: Nodes, wanted: str = "", *, forwarded: str = "", method: str = "GET", **headers: Any
+    nodes: Nodes, wanted: str = "", *, forwarded: str = "", method: str = "GET", missing: str = "", **headers: Any
 ) -> dict[str, Answer]:
     app, found = bare_app(), dict[str, Answer]()
     every = NodeFanOut(cast(Membership, nodes), cast(Forwarding, nodes))
@@ -64,7 +64,9 @@ def asked(
         more = {FORWARDED: forwarded} if forwarded else {}
         await cast(Any, app)({**scope, "raw_path": b"/%78", **more}, receive, send)
 
-    assert asyncio.run(ask(as_it_came, method, "/x", **headers)).status == 200
+    answer = asyncio.run(ask(as_it_came, method, "/x", **headers))
+    assert answer.status == 200
+    assert (missing in answer.headers["warning"]) if missing else ("warning" not in answer.headers)
     return found
 
 
@@ -86,7 +88,7 @@ def test_a_node_that_is_away_or_refuses_is_left_out_and_the_others_are_not(monke
     told: list[str] = []
     monkeypatch.setattr(node_fan_out, "_warnings", SimpleNamespace(say=lambda name, *_: told.append(name)))
     nodes = Nodes({"a": PeerAway("gone", sent=False), "b": ok(b"2"), "c": ok(status=401), "d": ok(status=204)})
-    assert list(asked(nodes)) == ["b"]
+    assert list(asked(nodes, missing="do not answer: a, c, d.")) == ["b"], "who is left out is said"
     assert told == ["a"]
 
 

@@ -35,6 +35,8 @@ class OtherNodes:
         """`path`: of the stream, at the other nodes. `pause`: seconds between two pieces of a stream."""
         self._cluster, self._forwarding, self._path, self._pause = cluster, forwarding, path, pause
         self._task: asyncio.Task[None] | None = None
+        self.missing: set[str] = set()
+        """The living nodes that tell nothing."""
 
     def beside(self, path: str, *, pause: float) -> OtherNodes:
         """Return what listens to other streams of the same nodes; `pause`: seconds between two pieces of a stream."""
@@ -49,12 +51,14 @@ class OtherNodes:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        self.missing.clear()
 
     async def _run(self, told: OnMessage) -> None:
         streams: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
                 living = {peer.name: peer for peer in self._cluster.living()}
+                self.missing &= living.keys()
                 for name in [name for name, task in streams.items() if task.done() or name not in living]:
                     streams.pop(name).cancel()
                 for name, peer in living.items():
@@ -68,6 +72,9 @@ class OtherNodes:
     async def _listen(self, peer: Peer, told: OnMessage) -> None:
         try:
             async with self._forwarding.stream(peer, CLUSTER, "GET", self._path, seconds=_HEAD_SECONDS) as stream:
+                if stream.status != 200:
+                    raise PeerAway(f"node {peer.name} does not tell of its calls: status {stream.status}", sent=True)
+                self.missing.discard(peer.name)
                 waiting = b""
                 async for piece in stream.pieces:
                     *frames, waiting = (waiting + piece).split(b"\n\n")
@@ -78,8 +85,10 @@ class OtherNodes:
                     await asyncio.sleep(self._pause)
         except PeerAway as error:
             log.info("%s", error)
+            self.missing.add(peer.name)
         except Exception:
             log.exception("the live calls that node %s sends cannot be read", peer.name)
+            self.missing.add(peer.name)
         finally:
             told(peer.name, LOST, None)
 

@@ -34,6 +34,8 @@ class LiveService:
         """`costs`: as `Budget.live_costs`. `today`: returns how many calls today has had. `most_viewers`: of all
         streams together; None: the usual bound. `others`: the other nodes of a cluster; None: there are none."""
         self.seats = Seats() if most_viewers is None else Seats(most_viewers)
+        self.node_seats = Seats()
+        """Of other nodes: what they show is not to depend on how many watch here."""
         self.hour = telemetry.calls.hour
         self.wall = Wall(switchboard, self.hour, costs=costs, today=today, now=history.now, others=others)
         self.own_wall = Wall(switchboard, self.hour, costs=costs, today=today, now=history.now)
@@ -45,7 +47,7 @@ class LiveService:
 
     def close(self) -> None:
         """End all streams; the server stops."""
-        self.seats.is_closed = True
+        self.seats.is_closed = self.node_seats.is_closed = True
         self.wall.close()
         self.own_wall.close()
         self.stories.close()

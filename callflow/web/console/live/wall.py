@@ -246,6 +246,8 @@ class Wall:
         if event == LOST:
             self._theirs.lost(node, asyncio.get_running_loop().time())
         elif event == "snapshot":
+            # It is what this node gets instead of all that it was too slow for: the ends of calls, too.
+            self._theirs.lost(node, asyncio.get_running_loop().time())
             self._theirs.counters[node] = data["counters"]
             self._counted_at = -inf  # the counters that viewers have are of before
             for each in data["calls"]:
@@ -280,11 +282,12 @@ class Wall:
     def _counters(self, business: str) -> dict[str, Any]:
         """Return the counters. Who is bound to a business sees nothing of the others in them."""
         board, at = self._switchboard(), self._now()
+        missing = sorted(self._others.missing) if self._others is not None else []
         if business:
             own = sum(call.config.business == business for call in board.calls)
             own += sum(row["business"] == business for row in self._theirs.rows(self._seen))
             of_all = dict.fromkeys(("today", "latency_p50_ms", "latency_p95_ms", "loop_lag_p99_ms"))
-            return {"live": own, **of_all, "ended": {}}
+            return {"live": own, **of_all, "ended": {}, "missing": missing}
         p50, p95 = self._hour.latency(at)
         ended = Counter(self._hour.results(at))
         for each in self._theirs.counters.values():
@@ -296,6 +299,7 @@ class Wall:
             "latency_p95_ms": p95,
             "loop_lag_p99_ms": round(board.load.p99_ms, 1),
             "ended": dict(ended),
+            "missing": missing,
         }
 
 

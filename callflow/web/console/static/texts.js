@@ -52,6 +52,7 @@ export const T = {
   },
   wallEmpty: "No call is live.",
   wallEmptyNext: "The next one appears here by itself. Ring your number, or look at the calls of before.",
+  wallMissing: (names) => `Without the calls of ${names.join(", ")}: no answer comes from there.`,
   wallLoading: "Waiting for the live calls…",
   columns: {
     who: "Call",

@@ -86,6 +86,7 @@ class Wall extends Element {
     return html`
       <section class="panel" aria-labelledby="wall-title">
         <header class="panel-head"><h1 id="wall-title">${T.wall}</h1>${this.#figures()}</header>
+        ${this.#missing()}
         ${rows.length ? html`
           <div class="columns" aria-hidden="true">${Object.values(T.columns).map((each) => html`<span>${each}</span>`)}</div>
           <ul class="rows" id="rows">${repeat(rows, (row) => row.id, (row) => html`<li><cf-row .row=${row}></cf-row></li>`)}</ul>`
@@ -102,6 +103,11 @@ class Wall extends Element {
       [T.counters.p95, ms(c.latency_p95_ms)], [T.counters.lag, figure(c.loop_lag_p99_ms, "ms")],
     ];
     return html`<dl class="figures">${shown.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  }
+
+  #missing() {
+    const names = live.counters?.missing ?? [];
+    return names.length ? html`<p class="warned" role="status">${T.wallMissing(names)}</p>` : "";
   }
 
   #empty() {

@@ -26,6 +26,7 @@ class Nodes:
 
     def __init__(self, ends: bool = True, **pieces: list[bytes] | PeerAway) -> None:
         self.pieces, self.ends = pieces, ends
+        self.status = 200
         self.asked: list[tuple[str, str, str, str]] = []
         self.open = 0
 
@@ -47,7 +48,7 @@ class Nodes:
 
         self.open += 1
         try:
-            yield SimpleNamespace(pieces=told())
+            yield SimpleNamespace(status=self.status, pieces=told())
         finally:
             self.open -= 1
 
@@ -136,3 +137,29 @@ def test_a_node_that_was_lost_is_asked_again_and_one_that_is_dead_is_not(monkeyp
         return lost(told)
 
     assert listened(gone, dies) == [("a", "call", {}), ("a", LOST, None)]
+
+
+def test_a_living_node_that_tells_nothing_is_known_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(other_nodes, "_LOOK_SECONDS", 0.0)
+    nodes = Nodes(False, full=[frame("call", {"id": "x"})], away=PeerAway("away", sent=False))
+    nodes.status = 503
+    told: list[tuple[str, str, Any]] = []
+
+    async def main() -> None:
+        others = OtherNodes(cast(Membership, nodes), cast(Forwarding, nodes))
+        others.open(lambda *one: told.append(one))
+
+        async def until_missing(names: set[str]) -> None:
+            async with asyncio.timeout(5):
+                while others.missing != names:  # noqa: ASYNC110 - it has no event for that
+                    await asyncio.sleep(0)
+
+        await until_missing({"full", "away"})
+        assert {event for _, event, _ in told} == {LOST}, "what a node refuses with is no event"
+        nodes.status = 200
+        await until_missing({"away"})
+        nodes.pieces.clear()
+        await until_missing(set())
+        others.close()
+
+    asyncio.run(main())

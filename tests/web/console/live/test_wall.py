@@ -10,6 +10,7 @@ import pytest
 
 from callflow.switchboard.lag_admission import LagAdmission
 from callflow.telemetry.last_hour import LastHour
+from callflow.web.console.live import other_calls
 from callflow.web.console.live import wall as module
 from callflow.web.console.live.log_feed import events_in
 from callflow.web.console.live.other_nodes import LOST, OtherNodes
@@ -50,6 +51,8 @@ class World:
             self.fails -= 1
             raise ZeroDivisionError
         return self
+
+    missing: frozenset[str] = frozenset({"z", "y"})
 
     def open(self, told: Callable[[str, str, Any], None]) -> None:
         self.told = told
@@ -280,6 +283,24 @@ def test_a_node_that_is_lost_loses_its_rows_after_a_while(monkeypatch: pytest.Mo
         world.says("call", their_row("x"))
         world.says(LOST)
         assert await until(stream, "gone") == {"id": "x", "result": ""}
+        await stream.aclose()
+
+    run(main, others=True)
+
+
+def test_a_snapshot_has_all_that_another_node_has_and_what_cannot_be_told_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A call that ended while its node was not heard stayed on the wall for ever."""
+    monkeypatch.setattr(other_calls, "_GRACE_SECONDS", 0.0)
+
+    async def main(world: World) -> None:
+        stream, _, counters = await first(world)
+        assert counters["missing"] == ["y", "z"]
+        world.says("snapshot", {"calls": [their_row("a"), their_row("b")], "counters": {"ended": {}}})
+        world.says("snapshot", {"calls": [their_row("b")], "counters": {"ended": {}}})
+        assert (await until(stream, "gone"))["id"] == "a"
+        assert world.wall._counters("")["live"] == 1
         await stream.aclose()
 
     run(main, others=True)
