@@ -37,7 +37,8 @@ class Cluster:
     asked: list[str] = field(default_factory=list)
 
     def told(self) -> dict[str, Any]:
-        return describe(cast(Membership, SimpleNamespace(view=View(tuple(self.nodes), NOW), me="east", trouble="")))
+        known = SimpleNamespace(view=View(tuple(self.nodes), NOW), me="east", trouble="", unserved={})
+        return describe(cast(Membership, known))
 
     async def stands_behind(self, page: Page) -> None:
         async def answer(route: Route) -> None:
